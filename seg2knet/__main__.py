@@ -1,0 +1,5 @@
+"""``python -m seg2knet``."""
+
+from seg2knet.cli import main
+
+main()

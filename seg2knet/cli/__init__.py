@@ -1,0 +1,67 @@
+"""The command line: one module a command, imported when it is called, so that ``--help`` costs nothing."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Optional
+
+import click
+
+from seg2knet._version import __version__
+from seg2knet.errors import Seg2KNetError
+
+COMMANDS = {
+    "convert": ("seg2knet.cli.convert", "Turn annotations of any format into COCO, panoptic or ADE."),
+    "validate": ("seg2knet.cli.validate", "Find what is wrong with a data set, and mend it."),
+    "train": ("seg2knet.cli.train", "Train a K-Net on a data set."),
+    "test": ("seg2knet.cli.test", "Evaluate a checkpoint."),
+    "predict": ("seg2knet.cli.predict", "Segment images with a checkpoint."),
+    "doctor": ("seg2knet.cli.doctor", "Check this machine and what is installed."),
+    "models": ("seg2knet.cli.models", "List the models that can be trained by name."),
+    "stats": ("seg2knet.cli.stats", "Say what a data set holds."),
+    "rule": ("seg2knet.cli.rule", "Explain one of the validator's rules."),
+    "rules": ("seg2knet.cli.rules", "List the validator's rules."),
+    "download": ("seg2knet.cli.download", "Fetch COCO 2017 or ADE20K into the layout that train expects."),
+    "export": ("seg2knet.cli.export", "Write a checkpoint as ONNX or TorchScript."),
+    "setup": ("seg2knet.cli.setup", "Make the environment of the authors' own stack."),
+}
+"""Name -> (module, one line of help). The module has a click command under the name of the command."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; their one-line helps stand in ``COMMANDS``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="seg2knet")
+def cli() -> None:
+    """From annotated images to a trained K-Net.
+
+    \b
+    seg2knet convert labelme ./raw --to coco
+    seg2knet validate data/coco
+    seg2knet train --gpus 2
+    """
+
+
+def main() -> None:
+    """Entry point. Errors that a user can act on are printed, not traced; they exit 2."""
+    try:
+        cli()
+    except Seg2KNetError as error:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(2)

@@ -1,0 +1,299 @@
+"""Polygon, run-length code, mask: between them, and what can be measured on them.
+
+A mask is what pycocotools decodes, for that is what mmdet trains on; areas and boxes come from it. This is the only
+module that calls pycocotools, OpenCV or Shapely on shapes. pycocotools crashes the process on a NaN and reads four
+numbers as a box, so everything is checked here before it gets there.
+
+Coordinates are pixels of the picture as shown, x to the right, y down; a pixel is the unit square whose upper left
+corner is its index. Masks are ``(H, W)`` bool or uint8 arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+import numpy as np
+
+from seg2knet.dataset.sample import Polygons, Rle, Shape
+from seg2knet.errors import DataError
+
+MAX_PIXELS = 1 << 30
+"""Above this many pixels a mask or picture is refused: a forged size must not take the machine down."""
+
+ELLIPSE_POINTS = 72
+_SPLINE_FAR = 1e7
+
+
+def polygon_problem(part: Sequence[float]) -> Optional[str]:
+    """Why pycocotools must not see this flat polygon, in a few words, or ``None`` where it may."""
+    count = len(part)
+    if count % 2:
+        return f"an odd number of coordinates ({count})"
+    if count < 6:
+        return f"{count // 2} points, a polygon needs 3"
+    # A sum is NaN or infinite when any term is: one pass in C instead of a check per number.
+    total = sum(part)
+    if not math.isfinite(total) and not all(map(math.isfinite, part)):
+        return "a coordinate that is not a finite number"
+    if max(part) > _SPLINE_FAR or min(part) < -_SPLINE_FAR:
+        return "a coordinate ten million pixels away"
+    return None
+
+
+def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -> Rle:
+    """The union of polygons as pycocotools rasterises them.
+
+    Raises:
+        DataError: a part that pycocotools must not see, or a picture too large.
+    """
+    from pycocotools import mask as coco_mask
+
+    check_size(height, width)
+    for part in parts:
+        problem = polygon_problem(part)
+        if problem:
+            raise DataError(f"not a polygon: {problem}")
+    encoded = coco_mask.frPyObjects([list(part) for part in parts], height, width)
+    merged = encoded[0] if len(encoded) == 1 else coco_mask.merge(encoded)
+    return Rle(merged["counts"], height, width)
+
+
+def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
+    """The mask of any shape on a picture of that size.
+
+    Raises:
+        DataError: the shape cannot be rasterised, or its size is not the picture's.
+    """
+    if isinstance(shape, Polygons):
+        return polygons_to_rle(shape.parts, height, width)
+    if (shape.height, shape.width) != (height, width):
+        raise DataError(
+            "a mask of another size than its picture",
+            found=f"{shape.width}x{shape.height}",
+            expected=f"{width}x{height}",
+        )
+    return shape
+
+
+def as_pycocotools(rle: Rle) -> dict:
+    """The dictionary that pycocotools takes: ``size`` (height, width) and ``counts`` in bytes."""
+    return {"size": [rle.height, rle.width], "counts": rle.counts}
+
+
+def rle_area(rle: Rle) -> int:
+    """Pixels of the mask."""
+    from pycocotools import mask as coco_mask
+
+    return int(coco_mask.area(as_pycocotools(rle)))
+
+
+def rle_bbox(rle: Rle) -> tuple[int, int, int, int]:
+    """The mask's box as COCO writes it: x, y, width, height; all zero for an empty mask."""
+    from pycocotools import mask as coco_mask
+
+    x, y, width, height = coco_mask.toBbox(as_pycocotools(rle))
+    return int(x), int(y), int(width), int(height)
+
+
+def measure(shape: Shape, height: int, width: int) -> tuple[int, tuple[int, int, int, int]]:
+    """Area in pixels and box (x, y, width, height) of a shape's mask."""
+    rle = shape_to_rle(shape, height, width)
+    return rle_area(rle), rle_bbox(rle)
+
+
+def rle_to_mask(rle: Rle) -> np.ndarray:
+    """``(H, W)`` bool."""
+    from pycocotools import mask as coco_mask
+
+    check_size(rle.height, rle.width)
+    return coco_mask.decode(as_pycocotools(rle)).astype(bool)
+
+
+def mask_to_rle(mask: np.ndarray) -> Rle:
+    """From ``(H, W)`` bool or 0/1."""
+    from pycocotools import mask as coco_mask
+
+    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return Rle(encoded["counts"], *mask.shape)
+
+
+def union(rles: Sequence[Rle]) -> Rle:
+    """The pixels of any of these masks, all of one size."""
+    from pycocotools import mask as coco_mask
+
+    if len(rles) == 1:
+        return rles[0]
+    merged = coco_mask.merge([as_pycocotools(rle) for rle in rles])
+    return Rle(merged["counts"], rles[0].height, rles[0].width)
+
+
+def join(shapes: Sequence[Shape], height: int, width: int) -> Shape:
+    """One object of several shapes: polygons stay polygons; where one is a mask the union is a mask."""
+    if len(shapes) == 1:
+        return shapes[0]
+    parts: list[list[float]] = []
+    for shape in shapes:
+        if not isinstance(shape, Polygons):
+            return union([shape_to_rle(each, height, width) for each in shapes])
+        parts.extend(shape.parts)
+    return Polygons(parts)
+
+
+def rle_from_counts(counts: Sequence[int], height: int, width: int) -> Rle:
+    """From an uncompressed run-length code, column by column, zeros first.
+
+    Raises:
+        DataError: negative or non-integer runs, runs that do not sum to the picture, a size out of reason.
+    """
+    from pycocotools import mask as coco_mask
+
+    check_size(height, width)
+    if not all(type(run) is int and run >= 0 for run in counts):
+        raise DataError("run lengths must be integers of at least 0", found=repr(list(counts[:8])))
+    if sum(counts) != height * width:
+        raise DataError(
+            "run lengths do not sum to the picture",
+            found=str(sum(counts)),
+            expected=f"{height} x {width} = {height * width}",
+        )
+    return Rle(
+        coco_mask.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)["counts"], height, width
+    )
+
+
+def rle_runs(counts: bytes) -> np.ndarray:
+    """The runs of pycocotools' compressed string, ``(R,)`` int64, without pycocotools, which trusts what it is given.
+
+    Five bits a character from 48 on, the sixth says that more follow, sign-extended; from the third run on each is
+    the difference to the run two before (maskApi.c, ``rleFrString``).
+
+    Raises:
+        DataError: characters out of range, a string that ends in the middle of a number, a negative run.
+    """
+    codes = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    if not len(codes):
+        return codes
+    if codes.min() < 0 or codes.max() > 63:
+        wrong = int(np.argmax((codes < 0) | (codes > 63)))
+        raise DataError("not a run-length string", found=f"byte {counts[wrong]} at place {wrong}")
+    ends = np.flatnonzero(codes & 32 == 0)
+    if not len(ends) or ends[-1] != len(codes) - 1:
+        raise DataError("a run-length string that ends in the middle of a number")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 8:
+        raise DataError("a run-length string with a run of over 10^12 pixels")
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    if runs.min() < 0:
+        raise DataError("a run-length string with a negative run", found=str(runs.min()))
+    return runs
+
+
+def rle_from_string(counts: bytes, height: int, width: int) -> Rle:
+    """From pycocotools' compressed string, checked.
+
+    Raises:
+        DataError: the string is none, or its runs do not sum to the picture.
+    """
+    check_size(height, width)
+    total = int(rle_runs(counts).sum())
+    if total != height * width:
+        raise DataError(
+            "run lengths do not sum to the picture", found=str(total), expected=f"{height} x {width} = {height * width}"
+        )
+    return Rle(counts, height, width)
+
+
+def check_size(height: int, width: int) -> None:
+    """
+    Raises:
+        DataError: a side below 1 pixel, or more than ``MAX_PIXELS`` in all.
+    """
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise DataError(
+            "a picture of that size cannot be",
+            found=f"{width}x{height}",
+            expected=f"sides of at least 1 pixel and at most {MAX_PIXELS:,} pixels in all",
+        )
+
+
+def box_polygon(x: float, y: float, width: float, height: float, degrees: float = 0.0) -> list[float]:
+    """A box as a flat polygon, turned clockwise about its centre by ``degrees`` (CVAT's ``rotation``)."""
+    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+    if degrees % 360:
+        corners = _turned(corners, x + width / 2, y + height / 2, degrees)
+    return [number for corner in corners for number in corner]
+
+
+def ellipse_polygon(
+    cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0, points: int = ELLIPSE_POINTS
+) -> list[float]:
+    """An ellipse as a flat polygon of ``points`` corners, turned clockwise by ``degrees``.
+
+    The corners stand a little outside so that the polygon has the ellipse's area.
+    """
+    step = 2 * math.pi / points
+    swell = math.sqrt(step / math.sin(step))
+    corners = [
+        (cx + rx * swell * math.cos(step * index), cy + ry * swell * math.sin(step * index)) for index in range(points)
+    ]
+    if degrees % 360:
+        corners = _turned(corners, cx, cy, degrees)
+    return [number for corner in corners for number in corner]
+
+
+def _turned(corners: Sequence[tuple[float, float]], cx: float, cy: float, degrees: float) -> list[tuple[float, float]]:
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return [(cx + (x - cx) * cos - (y - cy) * sin, cy + (x - cx) * sin + (y - cy) * cos) for x, y in corners]
+
+
+def polygon_area(part: Sequence[float]) -> float:
+    """Area enclosed by a flat polygon, by the shoelace formula; what crosses itself cancels out."""
+    xs, ys = np.asarray(part[0::2], dtype=np.float64), np.asarray(part[1::2], dtype=np.float64)
+    return float(abs(np.dot(xs, np.roll(ys, -1)) - np.dot(ys, np.roll(xs, -1))) / 2)
+
+
+def components(mask: np.ndarray) -> list[np.ndarray]:
+    """The 8-connected components of an ``(H, W)`` mask, each an ``(H, W)`` bool, from the top left one on."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(np.ascontiguousarray(mask, dtype=np.uint8), connectivity=8)
+    return [labels == index for index in range(1, count)]
+
+
+def mask_to_polygons(mask: np.ndarray) -> Optional[Polygons]:
+    """Polygons around the parts of an ``(H, W)`` mask; holes are filled, which the caller must count.
+
+    The outlines run along the pixels' outer edges, so that pycocotools gives the same pixels back where there are no
+    holes. ``None`` for an empty mask.
+    """
+    parts = [_outer_edge(piece) for piece in components(mask)]
+    return Polygons([part for part in parts if part]) if parts else None
+
+
+def _outer_edge(mask: np.ndarray) -> list[float]:
+    """The outline of one 8-connected piece along its pixels' edges, as a flat polygon of integers."""
+    import cv2
+
+    ys, xs = np.nonzero(mask)
+    top, left = int(ys.min()), int(xs.min())
+    window = np.pad(mask[top : ys.max() + 1, left : xs.max() + 1].astype(np.uint8), 1)
+    # At three times the size a pixel's outline and its edge are one third of a pixel apart; rounding joins them again.
+    large = cv2.resize(window, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    points = max(contours, key=len)[:, 0, :].astype(np.float64)
+    edges = np.round((points + 0.5) / 3.0 - 1.0)
+    flat: list[float] = []
+    for x, y in edges:
+        point = [float(x) + left, float(y) + top]
+        if flat[-2:] != point:
+            flat.extend(point)
+    if flat[:2] == flat[-2:]:
+        del flat[-2:]
+    return flat

@@ -1,0 +1,268 @@
+"""Size and orientation of a picture from its file's first bytes; decoding where there is no other way.
+
+JPEG (ITU T.81, Exif 2.3), PNG (W3C PNG, third edition) and BMP headers are read here; Pillow, which knows every other
+format, is asked for the rest. Nothing decodes pixels but ``decode`` and ``upright``.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Optional, Union
+
+import msgspec
+import numpy as np
+
+from seg2knet.dataset.geometry import MAX_PIXELS
+from seg2knet.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Suffixes, in lower case, of files that are taken for pictures."""
+
+_HEAD = 4096
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """What a picture file says of itself.
+
+    Attributes:
+        width, height: pixels as stored.
+        orientation: EXIF orientation, 1..8 (1: as stored).
+        format: ``JPEG``, ``PNG``, ``BMP`` or Pillow's name.
+        mode: Pillow's name of the pixel layout: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``...
+        pages: pictures in the file (TIFF, GIF, animated WebP).
+    """
+
+    width: int
+    height: int
+    orientation: int = 1
+    format: str = "JPEG"
+    mode: str = "RGB"
+    pages: int = 1
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height of the picture as shown, that is with the orientation applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+def is_image(path: Union[str, Path]) -> bool:
+    """Whether the name's suffix, in any case, is that of a picture."""
+    name = str(path)
+    dot = name.rfind(".")
+    return dot >= 0 and name[dot:].lower() in SUFFIXES
+
+
+def probe(path: Union[str, Path]) -> Header:
+    """Read a file's header.
+
+    Raises:
+        DataError: not there, not a picture, or of a size out of reason.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+            header = _parse(head)
+            if header is None and head[:2] == b"\xff\xd8":
+                header = _jpeg(head + file.read())
+    except OSError as error:
+        raise DataError("the picture cannot be read", file=path, found=error.strerror or str(error)) from None
+    if header is None:
+        header = _ask_pillow(path, path)
+    return _checked(header, path)
+
+
+def probe_bytes(data: bytes, name: str = "embedded picture") -> Header:
+    """The same for an encoded picture in memory; ``name`` is what errors call it."""
+    return _checked(_parse(data) or _ask_pillow(io.BytesIO(data), name), name)
+
+
+def decode(source: Union[str, Path, bytes], *, upright: bool = True) -> np.ndarray:
+    """Decode a picture.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB, as shown unless ``upright`` is False.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    from PIL import ImageOps
+
+    with _opened(source) as picture:
+        turned = ImageOps.exif_transpose(picture) if upright else picture
+        return np.asarray(turned.convert("RGB"))
+
+
+def upright(source: Union[str, Path, bytes]) -> bytes:
+    """The picture re-encoded as shown, without its orientation tag, in its own format (JPEG at quality 95)."""
+    from PIL import ImageOps
+
+    with _opened(source) as picture:
+        kind = picture.format or "PNG"
+        turned = ImageOps.exif_transpose(picture)
+        out = io.BytesIO()
+        options = {"quality": 95, "subsampling": "keep" if turned is picture else 0} if kind == "JPEG" else {}
+        keep = {key: picture.info[key] for key in ("icc_profile", "dpi") if picture.info.get(key)}
+        turned.save(out, format=kind, **options, **keep)
+        return out.getvalue()
+
+
+def decode_labels(path: Union[str, Path]) -> np.ndarray:
+    """Decode a mask image without changing a number of it: palette images as indices, 16 bit as 16 bit.
+
+    Returns:
+        ``(H, W)`` uint8, uint16 or int32, or ``(H, W, 3)`` uint8 RGB. Alpha is dropped; 1-bit images are 0 and 1.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    if str(path).lower().endswith((".tif", ".tiff")):
+        return _decode_tiff(path)
+    with _opened(path) as picture:
+        if picture.mode == "RGBA":
+            picture = picture.convert("RGB")
+        elif picture.mode == "LA":
+            picture = picture.convert("L")
+        array = np.asarray(picture)
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _decode_tiff(path: Union[str, Path]) -> np.ndarray:
+    import tifffile
+
+    probe(path)
+    try:
+        array = tifffile.imread(str(path), key=0)
+    except Exception as error:  # tifffile raises whatever its codecs raise
+        raise DataError("the mask image cannot be decoded", file=path, found=str(error)) from None
+    array = array[..., :3] if array.ndim == 3 and array.shape[-1] == 4 else array
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+class _opened:
+    """A picture opened by Pillow, with whatever its decoders raise turned into a ``DataError``."""
+
+    def __init__(self, source: Union[str, Path, bytes]) -> None:
+        self.name = "embedded picture" if isinstance(source, bytes) else str(source)
+        self.source = io.BytesIO(source) if isinstance(source, bytes) else source
+
+    def __enter__(self):  # type: ignore[no-untyped-def]  # Pillow is imported late
+        from PIL import Image
+
+        try:
+            self.picture = Image.open(self.source)
+            _check_pixels(*self.picture.size, self.name)
+            self.picture.load()
+        except DataError:
+            raise
+        except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
+            raise DataError("the picture cannot be decoded", file=self.name, found=str(error)) from None
+        return self.picture
+
+    def __exit__(self, *_: object) -> None:
+        self.picture.close()
+
+
+def _checked(header: Header, name: Union[str, Path]) -> Header:
+    _check_pixels(header.width, header.height, name)
+    return header
+
+
+def _check_pixels(width: int, height: int, name: Union[str, Path]) -> None:
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise DataError(
+            "a picture of that size cannot be",
+            file=name,
+            found=f"{width}x{height}",
+            expected=f"at most {MAX_PIXELS:,} pixels",
+        )
+
+
+def _parse(head: bytes) -> Optional[Header]:
+    """The header from the first bytes, or ``None`` where they are too few or the format is not one of ours."""
+    if head[:2] == b"\xff\xd8":
+        return _jpeg(head)
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 33:
+        return _png(head)
+    if head[:2] == b"BM" and len(head) >= 30:
+        width, height, _, bits = struct.unpack("<iiHH", head[18:30])
+        return Header(width, abs(height), 1, "BMP", {1: "1", 4: "P", 8: "P", 32: "RGBA"}.get(bits, "RGB"))
+    return None
+
+
+def _png(head: bytes) -> Optional[Header]:
+    width, height, depth, color = struct.unpack(">IIBB", head[16:26])
+    if b"eXIf" in head or b"acTL" in head:
+        return None
+    mode = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}.get(color)
+    if mode is None:
+        return None
+    if depth == 16:
+        mode = {"L": "I;16", "RGB": "RGB;16"}.get(mode, f"{mode};16")
+    elif depth == 1 and mode == "L":
+        mode = "1"
+    return Header(width, height, 1, "PNG", mode)
+
+
+def _jpeg(data: bytes) -> Optional[Header]:
+    position, end, orientation = 2, len(data), 1
+    while position + 9 < end:
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in _START_OF_FRAME:
+            height, width, channels = struct.unpack(">HHB", data[position + 5 : position + 10])
+            mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(channels)
+            return Header(width, height, orientation, "JPEG", mode) if mode else None
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
+            if position + 2 + length > end:
+                return None
+            orientation = _exif_orientation(data[position + 10 : position + 2 + length])
+        position += 2 + length
+    return None
+
+
+def _exif_orientation(tiff: bytes) -> int:
+    """Tag 0x0112 of the first directory of an Exif block; 1 where it is absent or out of range."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None or len(tiff) < 8:
+        return 1
+    start = struct.unpack(order + "I", tiff[4:8])[0]
+    if start + 2 > len(tiff):
+        return 1
+    for index in range(struct.unpack(order + "H", tiff[start : start + 2])[0]):
+        entry = tiff[start + 2 + 12 * index : start + 14 + 12 * index]
+        if len(entry) < 12:
+            return 1
+        if struct.unpack(order + "H", entry[:2])[0] == 0x0112:
+            value = struct.unpack(order + "H", entry[8:10])[0]
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _ask_pillow(source: Union[str, Path, io.BytesIO], name: Union[str, Path]) -> Header:
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a picture over Pillow's own limit is refused by ours, with an error
+            with Image.open(source) as picture:
+                orientation = picture.getexif().get(0x0112, 1)
+                return Header(
+                    picture.width,
+                    picture.height,
+                    orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+                    picture.format or "",
+                    picture.mode,
+                    getattr(picture, "n_frames", 1),
+                )
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
+        raise DataError("not a picture that can be read", file=name, found=str(error)) from None
