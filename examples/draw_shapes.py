@@ -1,8 +1,8 @@
 """Draw a small LabelMe data set: shapes on textured backgrounds, with what real data have.
 
 Five classes: ``disc`` (LabelMe circle), ``box`` (rectangle or turned polygon), ``star`` (polygon), ``ring`` (a mask,
-with a hole) and ``pair`` (two parts joined by ``group_id``). Shapes lie over one another, in parts, and each is annotated
-whole, as people do, not cut by what hides it. Every tenth picture is empty.
+with a hole) and ``pair`` (two parts joined by ``group_id``). Shapes lie over one another, in parts, and each is
+annotated whole, as people do, not cut by what hides it. Every tenth picture is empty.
 
     python examples/draw_shapes.py raw --images 200 --size 160
 """
@@ -136,7 +136,7 @@ def places(rng: np.random.Generator, size: int, count: int) -> list[tuple[float,
     for _ in range(count * 20):
         radius = rng.uniform(0.09, 0.17) * size
         cx, cy = rng.uniform(1.5 * radius, size - 1.5 * radius, 2)
-        if all(math.hypot(cx - x, cy - y) > radius + other for x, y, other in found):
+        if all(math.hypot(cx - x, cy - y) > 0.75 * (radius + other) for x, y, other in found):
             found.append((cx, cy, radius))
         if len(found) == count:
             break

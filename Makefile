@@ -1,0 +1,46 @@
+# make demo   draws a small data set, converts, validates, trains, tests, predicts, and names the pictures it left
+# make test   lint, types, tests (what CI runs)
+# make help   the rest
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   := demo
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint types docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(READY)  ## .venv with everything, at the versions that were tested together
+
+# mmcv and others ask for opencv-python, which wants a display's libraries and stands in the headless package's place:
+# the headless one is put back last, so that nothing but Python is needed.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "error: training needs Python 3.10 or newer, this is %d.%d; say which to use: make PYTHON=python3.11 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,report,dev]'
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt opencv-python-headless
+	@touch $@
+
+demo: $(READY)  ## draw, convert, validate, train on the CPU, test, predict; pictures in demo/
+	@BIN=$(abspath $(BIN)) DEMO=$(abspath $(DEMO)) bash examples/demo.sh
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+test: lint types  ## lint, types, tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-all: lint types  ## and the slow ones
+	$(BIN)/python -m pytest -q -m ''
+
+clean:  ## remove what demo and the tools left
+	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
