@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines are shared and noisy: a slow example says nothing about the code.
+settings.register_profile("seg2knet", deadline=None)
+settings.load_profile("seg2knet")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

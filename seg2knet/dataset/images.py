@@ -256,9 +256,11 @@ def _ask_pillow(source: Union[str, Path, io.BytesIO], name: Union[str, Path]) ->
             warnings.simplefilter("ignore")  # a picture over Pillow's own limit is refused by ours, with an error
             with Image.open(source) as picture:
                 orientation = picture.getexif().get(0x0112, 1)
+                # Pillow gives a TIFF's size as shown and all others' as stored.
+                tags = getattr(picture, "tag_v2", {})
                 return Header(
-                    picture.width,
-                    picture.height,
+                    tags.get(256, picture.width),
+                    tags.get(257, picture.height),
                     orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
                     picture.format or "",
                     picture.mode,

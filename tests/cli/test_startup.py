@@ -1,0 +1,38 @@
+"""The command line starts without the heavy packages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from seg2knet.cli import COMMANDS, cli
+
+HEAVY = ("torch", "cv2", "numpy", "mmdet", "mmcv", "shapely", "lxml", "pycocotools", "PIL")
+
+
+@pytest.mark.parametrize(
+    "code", ["import seg2knet", "from seg2knet.cli import cli; cli(['--help'], standalone_mode=False)"]
+)
+def test_nothing_heavy_is_imported(code: str) -> None:
+    check = f"{code}\nimport sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize("name", ["convert", "validate", "stats", "rules"])
+def test_data_commands_never_import_torch(name: str) -> None:
+    check = (
+        f"from seg2knet.cli import cli\ntry: cli([{name!r}, '--help'])\nexcept SystemExit: pass\n"
+        "import sys; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", check], capture_output=True, check=True)

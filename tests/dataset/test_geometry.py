@@ -1,0 +1,163 @@
+"""Geometry: what pycocotools decodes is the mask, and nothing that crashes it gets there."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pycocotools import mask as coco_mask
+
+from seg2knet.dataset import geometry
+from seg2knet.dataset.sample import Polygons, Rle
+from seg2knet.errors import DataError
+
+masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24))
+SQUARE = [2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]
+
+
+@given(masks)
+def test_mask_to_rle_and_back_is_the_identity(mask: np.ndarray) -> None:
+    rle = geometry.mask_to_rle(mask)
+    assert (geometry.rle_to_mask(rle) == mask).all()
+    assert geometry.rle_area(rle) == mask.sum()
+    runs = geometry.rle_runs(rle.counts)
+    assert geometry.rle_from_counts(runs.tolist(), *mask.shape) == rle
+    assert geometry.rle_from_string(rle.counts, *mask.shape) == rle
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=40))
+def test_runs_are_those_that_pycocotools_wrote(runs: list[int]) -> None:
+    height = sum(runs)
+    if not height:
+        return
+    encoded = coco_mask.frPyObjects({"size": [height, 1], "counts": runs}, height, 1)
+    assert geometry.rle_runs(encoded["counts"]).tolist() == runs
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_runs_or_a_data_error(counts: bytes) -> None:
+    try:
+        runs = geometry.rle_runs(counts)
+    except DataError:
+        return
+    assert (runs >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "height", "width"),
+    [
+        (b"", 2, 2),
+        (b"1", 2, 2),
+        (b"o", 2, 2),
+        (b"\xff", 2, 2),
+        (b"4", 0, 4),
+        (b"4", 10**6, 10**6),
+        (b"PPPPPPPPPP1", 9, 9),
+    ],
+)
+def test_a_broken_rle_is_refused(counts: bytes, height: int, width: int) -> None:
+    with pytest.raises(DataError):
+        geometry.rle_from_string(counts, height, width)
+
+
+@pytest.mark.parametrize("counts", [[3], [-1, 5], [1.0, 3], [True, 3], ["4"], [10**12]])
+def test_broken_counts_are_refused(counts: list) -> None:
+    with pytest.raises(DataError):
+        geometry.rle_from_counts(counts, 2, 2)
+
+
+@given(masks)
+@settings(max_examples=200)
+def test_polygons_of_a_mask_give_back_every_pixel_but_the_holes(mask: np.ndarray) -> None:
+    outline = geometry.mask_to_polygons(mask)
+    if outline is None:
+        assert not mask.any()
+        return
+    again = geometry.rle_to_mask(geometry.polygons_to_rle(outline.parts, *mask.shape))
+    assert (again == _without_holes(mask)).all()
+
+
+def _without_holes(mask: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import binary_fill_holes
+
+    filled = np.zeros_like(mask)
+    for piece in geometry.components(mask):
+        filled |= binary_fill_holes(piece)
+    return filled
+
+
+@given(masks)
+def test_components_are_apart_and_make_up_the_mask(mask: np.ndarray) -> None:
+    pieces = geometry.components(mask)
+    total = np.zeros(mask.shape, int)
+    for piece in pieces:
+        total += piece
+    assert (total == mask).all()
+
+
+def test_the_mask_of_a_square_is_measured_in_whole_pixels() -> None:
+    area, box = geometry.measure(Polygons([SQUARE]), 10, 10)
+    assert area == 12
+    assert box == (2, 1, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ([0, 0, 1], "odd"),
+        ([0, 0, 4, 4], "2 points"),
+        ([], "0 points"),
+        ([0, 0, math.nan, 4, 4, 4], "finite"),
+        ([0, 0, math.inf, 4, -math.inf, 4], "finite"),
+        ([0, 0, 1e300, 4, 4, 4], "ten million"),
+    ],
+)
+def test_what_crashes_pycocotools_is_named(part: list[float], reason: str) -> None:
+    assert reason in (geometry.polygon_problem(part) or "")
+    with pytest.raises(DataError, match=reason):
+        geometry.polygons_to_rle([part], 8, 8)
+
+
+def test_sums_that_overflow_are_no_reason_to_refuse() -> None:
+    assert geometry.polygon_problem(SQUARE) is None
+
+
+def test_joined_polygons_stay_polygons_and_masks_become_their_union() -> None:
+    left, right = [0, 0, 2, 0, 2, 2, 0, 2], [4, 4, 6, 4, 6, 6, 4, 6]
+    assert geometry.join([Polygons([left]), Polygons([right])], 8, 8) == Polygons([left, right])
+    mask = np.zeros((8, 8), bool)
+    mask[7, 7] = True
+    joined = geometry.join([Polygons([left]), geometry.mask_to_rle(mask)], 8, 8)
+    assert isinstance(joined, Rle)
+    assert geometry.rle_area(joined) == 5
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(DataError, match="another size"):
+        geometry.shape_to_rle(Rle(b"4", 2, 2), 4, 4)
+
+
+def test_a_turned_box_keeps_centre_and_area() -> None:
+    turned = geometry.box_polygon(10, 10, 8, 4, 90)
+    assert np.allclose(sorted(zip(turned[::2], turned[1::2])), [(12, 8), (12, 16), (16, 8), (16, 16)])
+    assert math.isclose(geometry.polygon_area(geometry.box_polygon(0, 0, 8, 4, 33)), 32)
+
+
+def test_a_box_turns_clockwise_as_on_the_screen() -> None:
+    x, y = geometry.box_polygon(0, 0, 10, 10, 45)[:2]
+    assert math.isclose(x, 5)
+    assert math.isclose(y, 5 - 5 * math.sqrt(2))
+
+
+@pytest.mark.parametrize(("rx", "ry", "degrees"), [(10, 10, 0), (20, 5, 0), (20, 5, 30)])
+def test_an_ellipse_has_its_area(rx: float, ry: float, degrees: float) -> None:
+    part = geometry.ellipse_polygon(50, 50, rx, ry, degrees)
+    assert math.isclose(geometry.polygon_area(part), math.pi * rx * ry, rel_tol=1e-9)
+
+
+def test_an_empty_mask_has_no_box() -> None:
+    assert geometry.rle_bbox(geometry.mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
