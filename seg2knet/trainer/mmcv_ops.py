@@ -1,0 +1,102 @@
+"""Lets mmdet and mmseg be imported where mmcv was installed without its compiled operators.
+
+pip builds mmcv in an isolated environment, where torch is absent, and therefore without ``mmcv._ext``; ``import mmdet``
+then fails although K-Net calls none of those operators. :func:`install` puts a module in the place of ``mmcv._ext``
+whose every operator raises when it is *called*. A compiled mmcv is left alone. No file is written.
+
+Works with mmcv 1.x (the classic stack) and 2.x, on Python 3.9 and later.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Callable, NoReturn, Optional
+
+from seg2knet.errors import EnvironmentProblem
+
+NAME = "mmcv._ext"
+
+
+class MissingOperatorError(EnvironmentProblem):
+    """A model called a compiled operator of mmcv, and this mmcv has none."""
+
+
+class StandIn(ModuleType):
+    """The module put in the place of ``mmcv._ext``: it has every operator one asks for, and none that runs.
+
+    Args:
+        reason: why the compiled module is not there, in one sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(NAME, "Stands in for mmcv's compiled operators: each raises MissingOperatorError when called.")
+        # With a spec that has no loader, mmcv.utils.ext_loader.check_ops_exist() answers False, which is the truth.
+        self.__spec__ = ModuleSpec(NAME, loader=None)
+        self.reason = reason
+
+    def __getattr__(self, name: str) -> Callable[..., NoReturn]:
+        if name.startswith("__"):  # what inspect, pickle and copy probe for must stay absent
+            raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
+        reason = self.reason
+
+        def operator(*_args: object, **_kwargs: object) -> NoReturn:
+            raise MissingOperatorError(
+                f"the model calls mmcv's compiled operator {name}, which this installation lacks",
+                found=reason,
+                expected="an mmcv that was built with its operators",
+                hint="pip install --force-reinstall --no-deps --no-build-isolation --no-binary :all: onedl-mmcv  "
+                "(needs a C++ compiler and torch installed); or choose a model without that operator",
+            )
+
+        operator.__name__ = operator.__qualname__ = name
+        setattr(self, name, operator)
+        return operator
+
+
+def compiled() -> bool:
+    """Whether mmcv's own compiled operators are there and load. Imports mmcv."""
+    return _why_not() is None
+
+
+def install() -> bool:
+    """Make ``import mmdet`` and ``import mmseg`` work whether or not mmcv has its operators.
+
+    Call it before the first import of mmdet or mmseg; calling it again changes nothing.
+
+    Returns:
+        True where the stand-in is used, False where mmcv's own operators are.
+
+    Raises:
+        EnvironmentProblem: mmcv itself is not installed.
+    """
+    reason = _why_not()
+    if reason is None:
+        return False
+    if not isinstance(sys.modules.get(NAME), StandIn):
+        sys.modules[NAME] = StandIn(reason)
+    sys.modules["mmcv"]._ext = sys.modules[NAME]  # type: ignore[attr-defined]
+    return True
+
+
+def _why_not() -> Optional[str]:
+    """None where the compiled module can be had, else why it cannot."""
+    present = sys.modules.get(NAME)
+    if present is not None:
+        return present.reason if isinstance(present, StandIn) else None
+    try:
+        importlib.import_module("mmcv")
+    except ModuleNotFoundError as error:
+        if error.name != "mmcv":
+            raise
+        raise EnvironmentProblem("mmcv is not installed", hint="pip install 'seg2knet[train]'") from None
+    if importlib.util.find_spec(NAME) is None:
+        return "mmcv was installed without compiled operators"
+    try:
+        importlib.import_module(NAME)
+    except (ImportError, OSError) as error:  # built for another torch: as good as none, but the reason differs
+        return f"mmcv's compiled operators do not load: {str(error).splitlines()[0]}"
+    return None
