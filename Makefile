@@ -16,12 +16,14 @@ help:  ## this list
 install: $(READY)  ## .venv with everything, at the versions that were tested together
 
 # mmcv and others ask for opencv-python, which wants a display's libraries and stands in the headless package's place:
-# the headless one is put back last, so that nothing but Python is needed.
+# the headless one is put back last, so that nothing but Python is needed. panopticapi-lite asks for an old NumPy that it
+# does not need; it is there for tests to compare with.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "error: training needs Python 3.10 or newer, this is %d.%d; say which to use: make PYTHON=python3.11 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=24'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,report,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt panopticapi-lite
 	$(BIN)/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt opencv-python-headless
 	@touch $@
