@@ -24,3 +24,175 @@ In: ``DetDataSample`` with ``gt_instances`` (``labels``, ``masks``), for panopti
 thing classes, then stuff). Out: ``pred_instances`` (``labels``, ``scores``, ``masks``, ``bboxes``) for instance
 segmentation; ``pred_panoptic_seg`` (id = class + 1000 * number, ``num_things + num_stuff`` = nothing) for panoptic.
 """
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from mmengine.logging import MMLogger
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
+
+from seg2knet.errors import DataError, UsageError
+from seg2knet.knet.criterion import Criterion
+from seg2knet.knet.network import KNetwork, Predictions, Shape
+from seg2knet.knet.results import INSTANCE_OFFSET, ImageSize, ResultRules, instances, panoptic
+from seg2knet.knet.targets import ImageTruth, collate, reduce_masks, reduce_semantic
+
+
+@MODELS.register_module()
+class KNet(BaseDetector):
+    """Backbone, FPN and K-Net's network (Zhang et al., NeurIPS 2021, arXiv 2106.14855) as one mmdet detector.
+
+    Args:
+        backbone: config of an mmdet backbone whose four outputs have strides 4, 8, 16 and 32.
+        neck: config of an mmdet FPN with four outputs of `channels` features.
+        num_things: thing classes, which come first.
+        num_stuff: stuff classes; 0 for instance segmentation.
+        num_kernels: instance kernels, the most objects that one image can have.
+        num_stages: kernel-update stages.
+        channels: width of everything behind the FPN.
+        feedforward_channels: hidden width of the stages' feed-forward networks.
+        num_heads: of the stages' attention.
+        test_cfg: the fields of :class:`~seg2knet.knet.results.ResultRules`.
+        data_preprocessor: config of mmdet's ``DetDataPreprocessor``.
+        init_cfg: as everywhere in mmengine.
+
+    Raises:
+        UsageError: sizes that cannot be, or an unknown field in `test_cfg`.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        num_things: int,
+        num_stuff: int = 0,
+        num_kernels: int = 100,
+        num_stages: int = 3,
+        channels: int = 256,
+        feedforward_channels: int = 2048,
+        num_heads: int = 8,
+        test_cfg: Optional[dict] = None,
+        data_preprocessor: Optional[dict] = None,
+        init_cfg: Optional[dict] = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        shape = Shape(num_things, num_stuff, num_kernels, num_stages, channels, feedforward_channels, num_heads)
+        if shape.num_classes >= INSTANCE_OFFSET and num_stuff:
+            raise UsageError("panoptic ids hold fewer than 1000 classes", found=f"{shape.num_classes} classes")
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.network = KNetwork(shape)
+        self.criterion = Criterion(shape)
+        try:
+            self.rules = ResultRules(**(test_cfg or {}))
+        except TypeError:
+            raise UsageError(
+                "test_cfg has a field that K-Net does not know",
+                found=", ".join(sorted(test_cfg or {})),
+                expected=", ".join(ResultRules.__dataclass_fields__),
+            ) from None
+        self._surplus_reported = False
+
+    @property
+    def shape(self) -> Shape:
+        """The sizes of the network, class counts among them."""
+        return self.network.shape
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> the four FPN levels, (B, C, H/4, W/4) .. (B, C, H/32, W/32)."""
+        return self.neck(self.backbone(batch_inputs))
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> Predictions:
+        """Logits of the kernel head and of every stage, without losses or results."""
+        return self.network(self.extract_feat(batch_inputs))
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
+        """Losses of a batch, by name; see :class:`~seg2knet.knet.criterion.Criterion`."""
+        truths = [self._truth(sample) for sample in batch_data_samples]
+        predictions = self._forward(batch_inputs)
+        height, width = predictions.first.features.shape[-2:]
+        size = (2 * height, 2 * width)
+        return self.criterion(predictions, collate(truths, size, self.shape.num_things, batch_inputs.device))
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Write the results into the samples: ``pred_instances``, or ``pred_panoptic_seg`` where there is stuff.
+
+        Args:
+            batch_inputs: (B, 3, H, W), normalised and padded.
+            batch_data_samples: with ``img_shape`` and, for `rescale`, ``ori_shape``.
+            rescale: results at the original size; else at the size of the network's input without padding.
+        """
+        last = self._forward(batch_inputs).stages[-1]
+        for sample, classes, masks in zip(batch_data_samples, last.classes, last.masks):
+            content = tuple(sample.metainfo["img_shape"][:2])
+            size = ImageSize(content, tuple(sample.metainfo["ori_shape"][:2]) if rescale else content)
+            if self.shape.num_stuff:
+                found = panoptic(classes, masks, self.shape.num_things, size, self.rules)
+                sample.pred_panoptic_seg = PixelData(
+                    metainfo={"segment_scores": found.scores}, sem_seg=found.ids.unsqueeze(0)
+                )
+            else:
+                best = instances(classes, masks, size, self.rules)
+                sample.pred_instances = InstanceData(
+                    labels=best.labels, scores=best.scores, masks=best.masks, bboxes=best.boxes
+                )
+        return batch_data_samples
+
+    def _truth(self, sample: DetDataSample) -> ImageTruth:
+        """One sample's truth at stride 4, made where its masks are: on the CPU."""
+        name = str(sample.metainfo.get("img_path", sample.metainfo.get("img_id", "an image")))
+        objects = sample.gt_instances
+        labels = objects.labels.tolist()
+        masks = reduce_masks(_bitmaps(objects.masks)) if labels else np.zeros((0, 1, 1), np.uint8)
+        if labels and not 0 <= min(labels) <= max(labels) < self.shape.num_things:
+            raise DataError(
+                "an object has a class that the model does not have",
+                file=name,
+                found=f"class indices {min(labels)} to {max(labels)}",
+                expected=f"0 to {self.shape.num_things - 1}",
+                hint="the config's num_things and the data set's classes must fit each other",
+            )
+        self._report_surplus(len(labels), name)
+        if self.shape.num_stuff and "gt_sem_seg" in sample:
+            semantic = sample.gt_sem_seg.sem_seg.squeeze(0).cpu().numpy()
+            stuff, present = reduce_semantic(semantic, self.shape.num_things, self.shape.num_stuff)
+            masks, labels = _stack(masks, stuff), labels + present
+        return ImageTruth(torch.from_numpy(np.ascontiguousarray(masks)), labels, name)
+
+    def _report_surplus(self, objects: int, name: str) -> None:
+        """Say once that an image has more objects than there are kernels; what is left over is not learned from."""
+        if objects > self.shape.num_kernels and not self._surplus_reported:
+            self._surplus_reported = True
+            MMLogger.get_current_instance().warning(
+                f"{name} has {objects} objects, but the model has {self.shape.num_kernels} kernels: "
+                f"{objects - self.shape.num_kernels} of them are not learned from. Such images are reported once; "
+                f"for all objects, set model.num_kernels={objects} or more."
+            )
+
+
+def _bitmaps(masks: Any) -> np.ndarray:
+    """Any of mmdet's masks, or a tensor, as (n, H, W) uint8 on the CPU."""
+    if isinstance(masks, PolygonMasks):
+        return masks.to_ndarray()
+    if isinstance(masks, BitmapMasks):
+        return masks.masks
+    return masks.cpu().numpy()
+
+
+def _stack(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(a, h, w) and (b, h', w') with zeros where one is smaller."""
+    height, width = (max(x, y) for x, y in zip(first.shape[1:], second.shape[1:]))
+    stacked = np.zeros((len(first) + len(second), height, width), np.uint8)
+    stacked[: len(first), : first.shape[1], : first.shape[2]] = first
+    stacked[len(first) :, : second.shape[1], : second.shape[2]] = second
+    return stacked

@@ -1,0 +1,217 @@
+"""Released checkpoints: their tensors' names, loading them into this model, and writing this model in their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Union
+
+import torch
+from torch import Tensor, nn
+
+from seg2knet.errors import DataError
+
+# (ours, the release's), the longest first where one begins with another. `{}` stands for a number.
+_PREFIXES = [
+    ("network.localization_fpn.levels.{}.{}.conv", "rpn_head.localization_fpn.convs_all_levels.{}.conv{}.conv"),
+    ("network.localization_fpn.levels.{}.{}.norm", "rpn_head.localization_fpn.convs_all_levels.{}.conv{}.gn"),
+    ("network.localization_fpn.localization.conv", "rpn_head.localization_fpn.conv_pred.conv"),
+    ("network.localization_fpn.localization.norm", "rpn_head.localization_fpn.conv_pred.gn"),
+    ("network.localization_fpn.semantic.conv", "rpn_head.localization_fpn.aux_convs.0.conv"),
+    ("network.localization_fpn.semantic.norm", "rpn_head.localization_fpn.aux_convs.0.gn"),
+    ("network.kernel_head.localization.conv", "rpn_head.loc_convs.0.conv"),
+    ("network.kernel_head.localization.norm", "rpn_head.loc_convs.0.gn"),
+    ("network.kernel_head.semantic.conv", "rpn_head.seg_convs.0.conv"),
+    ("network.kernel_head.semantic.norm", "rpn_head.seg_convs.0.gn"),
+    ("network.kernel_head.kernels", "rpn_head.init_kernels"),
+    ("network.kernel_head.semantic_out", "rpn_head.conv_seg"),
+    ("network.stages.{}.feature_conv", "roi_head.mask_head.{}.feat_transform.conv"),
+    ("network.stages.{}.update.feature_in", "roi_head.mask_head.{}.kernel_update_conv.dynamic_layer"),
+    ("network.stages.{}.update.kernel_in", "roi_head.mask_head.{}.kernel_update_conv.input_layer"),
+    ("network.stages.{}.update.kernel_gate", "roi_head.mask_head.{}.kernel_update_conv.input_gate"),
+    ("network.stages.{}.update.feature_gate", "roi_head.mask_head.{}.kernel_update_conv.update_gate"),
+    ("network.stages.{}.update.kernel_gate_norm", "roi_head.mask_head.{}.kernel_update_conv.input_norm_in"),
+    ("network.stages.{}.update.feature_gate_norm", "roi_head.mask_head.{}.kernel_update_conv.norm_in"),
+    ("network.stages.{}.update.kernel_norm", "roi_head.mask_head.{}.kernel_update_conv.input_norm_out"),
+    ("network.stages.{}.update.feature_norm", "roi_head.mask_head.{}.kernel_update_conv.norm_out"),
+    ("network.stages.{}.update.out", "roi_head.mask_head.{}.kernel_update_conv.fc_layer"),
+    ("network.stages.{}.update.out_norm", "roi_head.mask_head.{}.kernel_update_conv.fc_norm"),
+    ("network.stages.{}.attention.out_proj", "roi_head.mask_head.{}.attention.attn.out_proj"),
+    ("network.stages.{}.attention.in_proj_weight", "roi_head.mask_head.{}.attention.attn.in_proj_weight"),
+    ("network.stages.{}.attention.in_proj_bias", "roi_head.mask_head.{}.attention.attn.in_proj_bias"),
+    ("network.stages.{}.attention_norm", "roi_head.mask_head.{}.attention_norm"),
+    ("network.stages.{}.ffn.0", "roi_head.mask_head.{}.ffn.layers.0.0"),
+    ("network.stages.{}.ffn.2", "roi_head.mask_head.{}.ffn.layers.1"),
+    ("network.stages.{}.ffn_norm", "roi_head.mask_head.{}.ffn_norm"),
+    ("network.stages.{}.class_branch.{}", "roi_head.mask_head.{}.cls_fcs.{}"),
+    ("network.stages.{}.class_out", "roi_head.mask_head.{}.fc_cls"),
+    ("network.stages.{}.mask_branch.{}", "roi_head.mask_head.{}.mask_fcs.{}"),
+    ("network.stages.{}.mask_out", "roi_head.mask_head.{}.fc_mask"),
+]
+
+
+def _pattern(prefix: str) -> re.Pattern[str]:
+    return re.compile(re.escape(prefix).replace(r"\{\}", r"(\d+)") + r"(?=\.|$)")
+
+
+_TO_RELEASED = [(_pattern(ours), theirs) for ours, theirs in _PREFIXES]
+_FROM_RELEASED = [(_pattern(theirs), ours) for ours, theirs in _PREFIXES]
+CLASS_LAYERS = re.compile(r"network\.(kernel_head\.semantic_out|stages\.\d+\.class_out)\.(weight|bias)$")
+
+
+@dataclass
+class LoadReport:
+    """What loading a checkpoint did.
+
+    Attributes:
+        loaded: names of the tensors taken over.
+        replaced: class layers that keep their fresh values because the number of classes differs: name -> (shape in the
+            checkpoint, shape in the model).
+        missing: tensors of the model that the checkpoint lacks.
+        unexpected: tensors of the checkpoint that the model lacks.
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    replaced: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """A few lines for people."""
+        lines = [f"{len(self.loaded)} tensors loaded"]
+        if self.replaced:
+            pairs = sorted({(theirs[0], ours[0]) for theirs, ours in self.replaced.values()})
+            counts = ", ".join(f"{theirs} there, {ours} here" for theirs, ours in pairs)
+            lines.append(f"{len(self.replaced)} tensors of the class layers start anew, the classes differ: {counts}")
+        for what, names in (("missing in the checkpoint", self.missing), ("not used", self.unexpected)):
+            if names:
+                lines.append(f"{len(names)} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
+        return "\n".join(lines)
+
+
+def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A released state dict in this model's names; names that are not the release's stay as they are."""
+    return {_rename(name, _FROM_RELEASED): tensor for name, tensor in state.items()}
+
+
+def to_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """This model's state dict in the released names, for the authors' own code."""
+    return {_rename(name, _TO_RELEASED): tensor for name, tensor in state.items()}
+
+
+def _rename(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, target in rules:
+        found = pattern.match(name)
+        if found:
+            return target.format(*found.groups()) + name[found.end() :]
+    return name
+
+
+def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
+    """Read a checkpoint file without running anything that is in it.
+
+    Args:
+        path: a file of torch.save: a state dict, or a dict that has one under ``state_dict`` (mmcv 1.x, mmengine).
+
+    Returns:
+        a dict with at least ``state_dict``, and ``meta`` where the file has it.
+
+    Raises:
+        DataError: no such file, not a checkpoint, or one that needs more than tensors and plain values.
+    """
+    import pickle
+
+    try:
+        with torch.serialization.safe_globals(_plain_globals()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError("no such checkpoint", file=path) from None
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        raise DataError(
+            "the checkpoint does not load safely",
+            file=path,
+            found=f"an object of type {wanted.group(1)}" if wanted else str(error).splitlines()[0],
+            expected="tensors, numbers, texts, lists and dicts alone",
+            hint="it would run code of the file's maker to load it. If you trust them, load it with "
+            "torch.load(..., weights_only=False) and save its state_dict alone",
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise DataError(
+            "not a checkpoint that can be read",
+            file=path,
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            expected="a file written by torch.save",
+            hint="the download may have broken off: fetch it again",
+        ) from None
+    return _with_state(content, path)
+
+
+def _with_state(content: Any, path: Union[str, PathLike[str]]) -> dict[str, Any]:
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        checkpoint = content
+    elif isinstance(content, dict) and content and all(isinstance(v, Tensor) for v in content.values()):
+        checkpoint = {"state_dict": content}
+    else:
+        keys = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
+        raise DataError("the file holds no weights", file=path, found=keys, expected="tensors under `state_dict`")
+    state = {name.removeprefix("module."): tensor for name, tensor in checkpoint["state_dict"].items()}
+    return {**checkpoint, "state_dict": state}
+
+
+def _plain_globals() -> list:
+    """What training loops keep beside the weights that is no more than numbers: NumPy scalars and arrays."""
+    import numpy as np
+
+    core = np._core if hasattr(np, "_core") else np.core  # type: ignore[attr-defined]
+    kinds = [np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8, np.uint32]
+    dtypes = [type(np.dtype(kind)) for kind in kinds]
+    multiarray = core.multiarray
+    plain: list = [np.ndarray, np.dtype, *dtypes, multiarray._reconstruct]
+    # NumPy 1 and 2 pickle under different names; both stand in files.
+    plain += [(multiarray.scalar, f"numpy.{package}.multiarray.scalar") for package in ("core", "_core")]
+    plain += [(multiarray._reconstruct, f"numpy.{package}.multiarray._reconstruct") for package in ("core", "_core")]
+    return plain
+
+
+def load(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
+    """Load a state dict, ours or released, into a model, replacing class layers whose number of classes differs.
+
+    Args:
+        model: :class:`seg2knet.knet.detector.KNet`.
+        state: names -> tensors.
+
+    Returns:
+        what was done; nothing is printed here.
+
+    Raises:
+        DataError: a tensor that is not a class layer has another shape than the model's.
+    """
+    ours = model.state_dict()
+    report = LoadReport()
+    fitting: dict[str, Tensor] = {}
+    wrong: list[str] = []
+    for name, tensor in from_released(state).items():
+        if name not in ours:
+            report.unexpected.append(name)
+        elif tensor.shape == ours[name].shape:
+            fitting[name] = tensor
+            report.loaded.append(name)
+        elif CLASS_LAYERS.match(name) and tensor.shape[1:] == ours[name].shape[1:]:
+            report.replaced[name] = (tuple(tensor.shape), tuple(ours[name].shape))
+        else:
+            wrong.append(f"{name} {tuple(tensor.shape)}, here {tuple(ours[name].shape)}")
+    if wrong or not fitting:
+        raise DataError(
+            "the checkpoint is of another model",
+            found="; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
+            if wrong
+            else f"tensors such as {', '.join(list(state)[:3])}",
+            expected="the same backbone, widths, kernels and stages; only the number of classes may differ",
+            hint="choose the backbone and the sizes of the checkpoint",
+        )
+    report.missing = [name for name in ours if name not in fitting and name not in report.replaced]
+    model.load_state_dict(fitting, strict=False)
+    return report

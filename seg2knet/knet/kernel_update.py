@@ -1,0 +1,110 @@
+"""One kernel-update stage: kernels look at what lies under their masks, at one another, and predict anew."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seg2knet.knet.kernel_head import RARE, gather_features
+
+
+class Update(NamedTuple):
+    """What a stage gives: M kernels, K classes, C channels, stride 8."""
+
+    kernels: Tensor  # (B, M, C), the next stage's
+    classes: Tensor  # (B, M, K) logits
+    masks: Tensor  # (B, M, h, w) logits
+
+
+class AdaptiveUpdate(nn.Module):
+    """Mixes each kernel with the feature under its mask by two learned gates (paper, equations 4 to 6).
+
+    Args:
+        channels: C, the width of everything here.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.feature_in = nn.Linear(channels, 2 * channels)
+        self.kernel_in = nn.Linear(channels, 2 * channels)
+        self.kernel_gate = nn.Linear(channels, channels)  # the paper's input gate
+        self.feature_gate = nn.Linear(channels, channels)  # the paper's update gate
+        self.kernel_gate_norm = nn.LayerNorm(channels)
+        self.feature_gate_norm = nn.LayerNorm(channels)
+        self.kernel_norm = nn.LayerNorm(channels)
+        self.feature_norm = nn.LayerNorm(channels)
+        self.out = nn.Linear(channels, channels)
+        self.out_norm = nn.LayerNorm(channels)
+
+    def forward(self, feature: Tensor, kernels: Tensor) -> Tensor:
+        """Both (B, M, C) -> (B, M, C)."""
+        feature_gating, feature_value = self.feature_in(feature).chunk(2, dim=-1)
+        kernel_gating, kernel_value = self.kernel_in(kernels).chunk(2, dim=-1)
+        gate = kernel_gating * feature_gating
+        kernel_gate = self.kernel_gate_norm(self.kernel_gate(gate)).sigmoid()
+        feature_gate = self.feature_gate_norm(self.feature_gate(gate)).sigmoid()
+        mixed = feature_gate * self.feature_norm(feature_value) + kernel_gate * self.kernel_norm(kernel_value)
+        return F.relu(self.out_norm(self.out(mixed)))
+
+
+class UpdateStage(nn.Module):
+    """Adaptive update, self-attention among the kernels, feed-forward network, class and mask branch.
+
+    The stage's own 1x1 convolution on the features, x = W F + b, is linear, and x is only ever summed under masks and
+    multiplied with kernels. So it is applied to those few vectors and never to the image: with n pixels under a mask,
+    sum x = W sum F + n b, and for a kernel v, v . x = (v W) . F + v . b. That saves C x C x h x w multiplications and x.
+
+    Args:
+        channels: C.
+        num_classes: K.
+        num_heads: of the attention.
+        feedforward_channels: hidden width of the feed-forward network.
+    """
+
+    def __init__(self, channels: int, num_classes: int, num_heads: int, feedforward_channels: int) -> None:
+        super().__init__()
+        self.feature_conv = nn.Conv2d(channels, channels, 1)
+        self.update = AdaptiveUpdate(channels)
+        self.attention = nn.MultiheadAttention(channels, num_heads, batch_first=True)
+        self.attention_norm = nn.LayerNorm(channels)
+        self.ffn = nn.Sequential(
+            nn.Linear(channels, feedforward_channels),
+            nn.ReLU(inplace=True),
+            nn.Linear(feedforward_channels, channels),
+        )
+        self.ffn_norm = nn.LayerNorm(channels)
+        self.class_branch = _branch(channels)
+        self.class_out = nn.Linear(channels, num_classes)
+        self.mask_branch = _branch(channels)
+        self.mask_out = nn.Linear(channels, channels)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        nn.init.constant_(self.class_out.bias, RARE)
+
+    def forward(self, features: Tensor, kernels: Tensor, masks: Tensor) -> Update:
+        """One round.
+
+        Args:
+            features: (B, C, h, w), the kernel head's F.
+            kernels: (B, M, C), the previous kernels.
+            masks: (B, M, h, w), the previous mask logits.
+        """
+        weight, bias = self.feature_conv.weight.flatten(1), self.feature_conv.bias
+        sums, pixels = gather_features(masks, features)
+        with torch.autocast(features.device.type, enabled=False):  # as large as the masks are
+            feature = F.linear(sums, weight) + pixels * bias
+        new = self.update(feature, kernels)
+        new = self.attention_norm(new + self.attention(new, new, new, need_weights=False)[0])
+        new = self.ffn_norm(new + self.ffn(new))
+        mask_kernels = self.mask_out(self.mask_branch(new))
+        flat = (mask_kernels @ weight) @ features.flatten(2) + (mask_kernels @ bias).unsqueeze(-1)
+        classes = self.class_out(self.class_branch(new))
+        return Update(new, classes, flat.unflatten(2, features.shape[-2:]))
+
+
+def _branch(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(channels, channels, bias=False), nn.LayerNorm(channels), nn.ReLU(inplace=True))
