@@ -1,0 +1,154 @@
+"""K-Net for semantic segmentation: mmsegmentation's own (``configs/knet``), fitted to the data.
+
+Its config files are read from the installed package and changed where the data and the machine say so: class counts,
+normalisation over processes, crop, backbone. The kernels update any segmentation head's prediction three times
+(Zhang et al., *K-Net*, section 3.4; table 3).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+from seg2knet.errors import EnvironmentProblem, UsageError
+
+HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
+"""Heads whose prediction the kernels refine."""
+
+_RESNETS = {"r18": 18, "r50": 50, "r101": 101}
+_SWINS = ("swin-t", "swin-l")
+BACKBONES = (*_RESNETS, *_SWINS)
+_POOLING = ("pspnet", "deeplabv3", "upernet")
+"""Heads that pool a whole picture to one pixel: normalising over a batch needs two of them."""
+
+
+def semantic_model(
+    *,
+    num_classes: int,
+    head: str = "upernet",
+    backbone: str = "r50",
+    crop_size: tuple[int, int] = (512, 512),
+    weights: Optional[Path] = None,
+    processes: int = 1,
+) -> dict[str, Any]:
+    """The model part of a config for mmseg.
+
+    Args:
+        num_classes: classes, background not counted (``reduce_zero_label``).
+        head: one of ``HEADS``; Swin backbones have ``upernet`` alone.
+        backbone: one of ``BACKBONES``.
+        crop_size: height and width that training pictures are cropped and padded to.
+        weights: file with the backbone's weights; ``None`` starts from scratch.
+        processes: training processes; statistics are shared between them where there are several (SyncBN).
+
+    Raises:
+        UsageError: the head and backbone do not exist together, or there is only one class.
+        EnvironmentProblem: mmsegmentation is not installed or has no K-Net.
+    """
+    if num_classes < 2:
+        raise UsageError(
+            "semantic segmentation needs two classes to tell apart",
+            found=f"{num_classes}",
+            hint="name the unlabelled pixels when converting: --void-class background",
+        )
+    model = _own_config(head, backbone)
+    _set_everywhere(model, "num_classes", num_classes)
+    for loss in _all_of(model, "loss_decode"):
+        # The mean over labelled pixels: data of one's own leave much unlabelled, ADE20K leaves little.
+        loss["avg_non_ignore"] = True
+    if processes == 1:
+        _set_everywhere(model, "type", "BN", where="SyncBN")
+    if backbone in _RESNETS:
+        model["backbone"]["depth"] = _RESNETS[backbone]
+    if backbone == "r18":
+        _narrow(model)
+    model.pop("pretrained", None)
+    if weights is not None:
+        model["backbone"]["init_cfg"] = {"type": "Pretrained", "checkpoint": str(weights)}
+    model["data_preprocessor"]["size"] = tuple(crop_size)
+    # Whole pictures are batched as they come, so those of different sizes must be padded in testing too.
+    model["data_preprocessor"]["test_cfg"] = {"size_divisor": 32}
+    return model
+
+
+def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
+    """The optimiser of mmseg's K-Net for 16 pictures a step: AdamW, gradient norm clipped at 1."""
+    swin = backbone in _SWINS
+    optimizer: dict[str, Any] = {"type": "AdamW", "lr": 6e-5 if swin else 1e-4, "weight_decay": 0.0005}
+    wrapper: dict[str, Any] = {
+        "type": "OptimWrapper",
+        "optimizer": optimizer,
+        "clip_grad": {"max_norm": 1, "norm_type": 2},
+    }
+    if swin:
+        still = {key: {"decay_mult": 0.0} for key in ("absolute_pos_embed", "relative_position_bias_table", "norm")}
+        wrapper["paramwise_cfg"] = {"custom_keys": still}
+    return wrapper
+
+
+def least_batch(head: str) -> int:
+    """Pictures that a process must take at a time in training."""
+    return 2 if head in _POOLING else 1
+
+
+def _own_config(head: str, backbone: str) -> dict[str, Any]:
+    """The ``model`` of mmseg's config for that head and the backbone nearest to the one asked for."""
+    if head not in HEADS:
+        raise UsageError(f"no head is called {head!r}", expected=", ".join(HEADS))
+    if backbone not in BACKBONES:
+        raise UsageError(f"no backbone is called {backbone!r}", expected=", ".join(BACKBONES))
+    if backbone in _SWINS and head != "upernet":
+        raise UsageError(f"there is no K-Net of {head} on {backbone}", expected="upernet on Swin backbones")
+    from mmengine.config import Config
+
+    body = backbone if backbone in _SWINS else "r50-d8"
+    size = "640x640" if backbone == "swin-l" else "512x512"
+    pattern = f"knet-s3_{body}_{head}_*_ade20k-{size}.py"
+    found = sorted(_config_folder().glob(pattern))
+    if not found:
+        raise EnvironmentProblem(
+            "this mmsegmentation has no K-Net config", found=str(_config_folder()), expected=pattern, hint=_INSTALL
+        )
+    config = Config.fromfile(found[0]).to_dict()
+    model: dict[str, Any] = config["model"]
+    return model
+
+
+_INSTALL = "pip install 'onedl-mmsegmentation>=1.4.2'"
+
+
+def _config_folder() -> Path:
+    try:
+        import mmseg
+    except ImportError:
+        raise EnvironmentProblem("mmsegmentation is not installed", hint=_INSTALL) from None
+    return Path(mmseg.__file__).parent / ".mim" / "configs" / "knet"
+
+
+def _set_everywhere(node: Any, key: str, value: Any, where: Any = None) -> None:
+    """Set ``key`` wherever it stands below ``node``; with ``where``, only where it has that value."""
+    if isinstance(node, dict):
+        if key in node and (where is None or node[key] == where):
+            node[key] = value
+        for child in node.values():
+            _set_everywhere(child, key, value, where)
+    elif isinstance(node, (list, tuple)):
+        for child in node:
+            _set_everywhere(child, key, value, where)
+
+
+def _all_of(node: Any, key: str) -> list[dict[str, Any]]:
+    """Every dictionary under ``key`` below ``node``."""
+    if isinstance(node, dict):
+        own = [node[key]] if isinstance(node.get(key), dict) else []
+        return own + [found for child in node.values() for found in _all_of(child, key)]
+    if isinstance(node, (list, tuple)):
+        return [found for child in node for found in _all_of(child, key)]
+    return []
+
+
+def _narrow(model: dict[str, Any]) -> None:
+    """ResNet-18 has basic blocks: a quarter of the channels of ResNet-50, and no dilation in its first block."""
+    for head in (model["decode_head"]["kernel_generate_head"], model["auxiliary_head"]):
+        wide = head["in_channels"]
+        head["in_channels"] = [count // 4 for count in wide] if isinstance(wide, (list, tuple)) else wide // 4
