@@ -1,0 +1,316 @@
+"""What a rule is, what it finds, how it is mended: the words that engine, rules, fixes and reports have in common.
+
+A rule is data: its code, name, severity, kind of fix and explanation stand with the function that checks, and
+everything else (the command ``seg2knet rule``, the page of rules, SARIF's list of rules) is made from them.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+if TYPE_CHECKING:
+    from seg2knet.validators.data import DataSet
+
+
+class Severity(str, enum.Enum):
+    """How bad a finding is. Errors break or falsify training; warnings likely do harm; infos are worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """2, 1, 0: the higher the worse."""
+        return {"error": 2, "warning": 1, "info": 0}[self.value]
+
+
+class Fix(str, enum.Enum):
+    """What can be done about a finding: a safe fix loses nothing, an unsafe one removes or guesses."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class SetValue:
+    """Put ``value`` (anything JSON can say) at ``pointer`` (RFC 6901), replacing what is there or adding the key."""
+
+    file: Path
+    pointer: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class SetName:
+    """Rename the key at ``pointer`` of a JSON file to ``name``."""
+
+    file: Path
+    pointer: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Take the key or array element at ``pointer`` out of a JSON file."""
+
+    file: Path
+    pointer: str
+
+
+@dataclass(frozen=True)
+class WriteFile:
+    """Replace a file by what ``make()`` returns (called when the fix is applied); ``what`` says it in a few words."""
+
+    file: Path
+    make: Callable[[], bytes]
+    what: str
+
+
+@dataclass(frozen=True)
+class RenameFile:
+    """Give a file another name; an existing file of that name is never overwritten (the fix is then left out)."""
+
+    file: Path
+    to: Path
+
+
+@dataclass(frozen=True)
+class DeleteFile:
+    """Remove a file; it is kept beside as ``.bak`` unless backups are off."""
+
+    file: Path
+
+
+Edit = Union[SetValue, SetName, Remove, WriteFile, RenameFile, DeleteFile]
+Edits = Union[Sequence[Edit], Callable[[], Sequence[Edit]]]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a rule's function yields: one thing that is wrong, and where.
+
+    Attributes:
+        message: what is wrong, one sentence without a full stop; it may name the harm.
+        file: the file at fault.
+        pointer: where in the file, as JSON pointer; empty for the file as a whole.
+        image_id, image_name: the picture it concerns.
+        annotation_id: the annotation (panoptic: the segment) it concerns.
+        expected, found: what should be there and what is.
+        edits: what would mend it, or a function that says so when asked; empty for no fix.
+        fix: the kind of this hit's fix where it differs from the rule's.
+    """
+
+    message: str
+    file: Path
+    pointer: str = ""
+    image_id: Any = None
+    image_name: Optional[str] = None
+    annotation_id: Any = None
+    expected: Optional[str] = None
+    found: Optional[str] = None
+    edits: Edits = ()
+    fix: Optional[Fix] = None
+
+
+Check = Callable[[Any], Iterable[Hit]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        code: family and number, ``CI034``; never reused.
+        name: kebab-case.
+        severity: of its findings.
+        fix: the kind of fix it offers; a single finding may offer less.
+        on: what the function is called with: see ``Subject``.
+        check: the function.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    fix: Fix
+    on: tuple[str, ...]
+    check: Check
+
+    @cached_property
+    def explanation(self) -> str:
+        """The function's docstring, Markdown: the first line says what is wrong, the rest why it matters."""
+        return cleandoc(self.check.__doc__ or "")
+
+    @property
+    def summary(self) -> str:
+        """The explanation's first line."""
+        return self.explanation.split("\n", 1)[0]
+
+    @property
+    def family(self) -> str:
+        return self.code[:2]
+
+
+SUBJECTS = ("instances", "panoptic", "part", "ade", "dataset")
+"""What a rule can look at: an instance file (``CocoFile``), a panoptic file (``PanopticFile``), one split with its
+pictures (``Part``), an ADE folder (``AdeSet``), the whole (``DataSet``). See ``data.py``."""
+
+FAMILIES = {
+    "CI": "COCO instance",
+    "IM": "Images",
+    "CP": "COCO panoptic",
+    "AD": "ADE layout",
+    "SP": "Splits",
+    "KN": "Ready for K-Net",
+}
+
+_RULES: dict[str, Rule] = {}
+
+
+def rule(
+    code: str, name: str, severity: Severity, fix: Fix = Fix.NONE, *, on: Union[str, tuple[str, ...]]
+) -> Callable[[Check], Check]:
+    """Make a function a rule. It takes the subject named by ``on`` and yields a ``Hit`` for each thing wrong."""
+    subjects = (on,) if isinstance(on, str) else on
+
+    def register(check: Check) -> Check:
+        if code in _RULES and _RULES[code].check.__module__ != check.__module__:
+            raise ValueError(f"two rules have the code {code}")
+        if code[:2] not in FAMILIES or not set(subjects) <= set(SUBJECTS) or not check.__doc__:
+            raise ValueError(f"{code}: unknown family or subject, or no explanation")
+        _RULES[code] = Rule(code, name, severity, fix, subjects, check)
+        return check
+
+    return register
+
+
+def all_rules() -> dict[str, Rule]:
+    """Every rule by code, in the order of the families and their numbers."""
+    import seg2knet.validators.rules  # noqa: F401  # importing the families registers their rules
+
+    order = {family: place for place, family in enumerate(FAMILIES)}
+    return {code: _RULES[code] for code in sorted(_RULES, key=lambda code: (order[code[:2]], code))}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule's hit, ready to be reported. The attributes are those of ``Rule`` and ``Hit``; ``path`` is the file on
+    disk and ``file`` how it is shown: relative to the data set, with forward slashes."""
+
+    rule: Rule
+    hit: Hit
+    file: str
+    fix: Fix
+    known: bool = False
+
+    code = property(lambda self: self.rule.code)
+    name = property(lambda self: self.rule.name)
+    severity = property(lambda self: self.rule.severity)
+    path = property(lambda self: self.hit.file)
+    pointer = property(lambda self: self.hit.pointer)
+    image_id = property(lambda self: self.hit.image_id)
+    image_name = property(lambda self: self.hit.image_name)
+    annotation_id = property(lambda self: self.hit.annotation_id)
+    message = property(lambda self: self.hit.message)
+    expected = property(lambda self: self.hit.expected)
+    found = property(lambda self: self.hit.found)
+
+    @property
+    def place(self) -> str:
+        """``annotation 42 (image 7 'a/x.jpg')``, as far as it is known; else the pointer."""
+        image = ""
+        if self.image_id is not None or self.image_name is not None:
+            words = [] if self.image_id is None else [str(self.image_id)]
+            image = "image " + " ".join([*words, *([] if self.image_name is None else [repr(self.image_name)])])
+        if self.annotation_id is not None:
+            return f"annotation {self.annotation_id}" + (f" ({image})" if image else "")
+        return image or self.pointer
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as the JSON reports give it."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "severity": self.severity.value,
+            "fix": self.fix.value,
+            "file": self.file,
+            "pointer": self.pointer,
+            "image_id": self.image_id,
+            "annotation_id": self.annotation_id,
+            "message": self.message,
+            "expected": self.expected,
+            "found": self.found,
+        }
+
+
+@dataclass
+class Report:
+    """What a validation found.
+
+    Attributes:
+        findings: in the order of files, then rules, then places; ``known`` ones stand in the baseline.
+        datasets: what was looked at; reports that draw pictures open them from here.
+        strict: whether warnings fail.
+        fixed: one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed.
+        removed: one line for each thing that a fix took out.
+        checked: files read, images, annotations, seconds and the like.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    datasets: list[DataSet] = field(default_factory=list)
+    strict: bool = False
+    fixed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    checked: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, severity: Severity) -> list[Finding]:
+        """The findings of one severity that are not in the baseline."""
+        return [finding for finding in self.findings if finding.severity is severity and not finding.known]
+
+    @property
+    def errors(self) -> list[Finding]:
+        return self.of(Severity.ERROR)
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return self.of(Severity.WARNING)
+
+    @property
+    def exit_code(self) -> int:
+        """0: nothing at or above the failing severity; 1: something."""
+        return int(bool(self.errors or (self.strict and self.warnings)))
+
+    def by_rule(self) -> dict[str, list[Finding]]:
+        """Code -> its findings, in the order of the rules."""
+        groups: dict[str, list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault(finding.code, []).append(finding)
+        order = list(all_rules())
+        return {code: groups[code] for code in sorted(groups, key=order.index)}
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts: by severity, by rule, fixable; and what was checked."""
+        return {
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "infos": len(self.of(Severity.INFO)),
+            "known": sum(finding.known for finding in self.findings),
+            "fixable": sum(finding.fix is Fix.SAFE for finding in self.findings),
+            "fixable_unsafe": sum(finding.fix is Fix.UNSAFE for finding in self.findings),
+            "by_rule": {code: len(group) for code, group in self.by_rule().items()},
+            "fixed": self.fixed,
+            "removed": self.removed,
+            "checked": self.checked,
+            "exit_code": self.exit_code,
+        }
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
