@@ -165,7 +165,7 @@ def _plain_globals() -> list:
     """What training loops keep beside the weights that is no more than numbers: NumPy scalars and arrays."""
     import numpy as np
 
-    core = np._core if hasattr(np, "_core") else np.core  # type: ignore[attr-defined]
+    core = np._core if hasattr(np, "_core") else np.core
     kinds = [np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8, np.uint32]
     dtypes = [type(np.dtype(kind)) for kind in kinds]
     multiarray = core.multiarray

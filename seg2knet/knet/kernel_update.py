@@ -55,7 +55,7 @@ class UpdateStage(nn.Module):
 
     The stage's own 1x1 convolution on the features, x = W F + b, is linear, and x is only ever summed under masks and
     multiplied with kernels. So it is applied to those few vectors and never to the image: with n pixels under a mask,
-    sum x = W sum F + n b, and for a kernel v, v . x = (v W) . F + v . b. That saves C x C x h x w multiplications and x.
+    sum x = W sum F + n b, and for a kernel v, v . x = (v W) . F + v . b. That saves x and its C x C x h x w products.
 
     Args:
         channels: C.
@@ -94,6 +94,7 @@ class UpdateStage(nn.Module):
             masks: (B, M, h, w), the previous mask logits.
         """
         weight, bias = self.feature_conv.weight.flatten(1), self.feature_conv.bias
+        assert bias is not None
         sums, pixels = gather_features(masks, features)
         with torch.autocast(features.device.type, enabled=False):  # as large as the masks are
             feature = F.linear(sums, weight) + pixels * bias

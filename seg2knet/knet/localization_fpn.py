@@ -41,29 +41,25 @@ class LocalizationFPN(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(
-            [
-                nn.ModuleList([ConvNorm(channels, 3, stride=2)]),
-                nn.ModuleList([ConvNorm(channels, 3)]),
-                nn.ModuleList([ConvNorm(channels, 3) for _ in range(2)]),
-                nn.ModuleList([ConvNorm(channels, 3) for _ in range(3)]),
-            ]
-        )
+        strides = ((2,), (1,), (1, 1), (1, 1, 1))
+        self.levels = nn.ModuleList(nn.ModuleList(ConvNorm(channels, 3, s) for s in level) for level in strides)
         self.localization = ConvNorm(channels, 1)
         self.semantic = ConvNorm(channels, 1)
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """From P2..P5 (B, C, H/4, W/4) .. (B, C, H/32, W/32) to the two features, each (B, C, H/8, W/8)."""
         p2, p3, p4, p5 = pyramid
-        sizes = [p.shape[-2:] for p in pyramid]
-        p5 = p5 + sine_encoding(p5)
-        total = self.levels[0][0](p2) + self.levels[1][0](p3)
-        for level, convs in ((p4, self.levels[2]), (p5, self.levels[3])):
-            x = convs[0](level)
-            for conv, size in zip(convs[1:], reversed(sizes[1 : len(convs)])):
-                x = conv(F.interpolate(x, size=size, mode="bilinear", align_corners=False))
-            total = total + x
+        levels: list[list[ConvNorm]] = [list(level) for level in self.levels]  # type: ignore[call-overload]
+        size3, size4 = p3.shape[-2:], p4.shape[-2:]
+        total = levels[0][0](p2) + levels[1][0](p3)
+        total = total + levels[2][1](_resize(levels[2][0](p4), size3))
+        x = levels[3][1](_resize(levels[3][0](p5 + sine_encoding(p5)), size4))
+        total = total + levels[3][2](_resize(x, size3))
         return self.localization(total), self.semantic(total)
+
+
+def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def sine_encoding(feature: Tensor, temperature: float = 10000.0) -> Tensor:

@@ -94,7 +94,7 @@ def instances(classes: Tensor, masks: Tensor, size: ImageSize, rules: ResultRule
 
 
 def boxes_of(masks: Tensor) -> Tensor:
-    """Tight boxes around masks (n, H, W) bool -> (n, 4) float32; the far edges are exclusive, as in COCO's x + width."""
+    """Tight boxes around masks (n, H, W) bool -> (n, 4) float32; far edges exclusive, as COCO's x + width."""
 
     def span(inside: Tensor) -> tuple[Tensor, Tensor]:
         length = inside.shape[1]
