@@ -1,5 +1,23 @@
 """seg2knet: from annotated images to a trained K-Net."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from seg2knet._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from seg2knet.converters.api import convert
+
+__all__ = ["__version__", "convert"]
+
+_API = {"convert": "seg2knet.converters.api"}
+"""Name -> module: imported when asked for, so that importing the package costs nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _API:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_API[name]), name)

@@ -1,5 +1,6 @@
-"""What a reader is. A new format is one module with one class under ``@register_reader`` (or an entry point in the
-group ``seg2knet.readers``); nothing else has to be touched.
+"""What a reader is, and what a writer is. A new source is one module with one class under ``@register_reader`` (or an
+entry point in the group ``seg2knet.readers``), a new target likewise under ``@register_writer`` (``seg2knet.writers``);
+nothing else has to be touched.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Literal
 
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.dataset.sample import Note, Rle, Sample, Skip
+
+IGNORE = "__ignore__"
+"""Label of a region that belongs to no class and is not to be trained on: a crowd of every class."""
 
 
 class ReaderOptions(BaseModel):
@@ -56,12 +60,14 @@ class Scan(msgspec.Struct, frozen=True):
         classes: the source's class list, or ``None`` where classes are known only by reading; then they are
             the labels that occur, in natural order.
         skips, notes: what can be told already (an annotation file whose image is missing, tags that are ignored).
+        meta: ``info`` and ``licenses`` of the source, where it has them; COCO files keep them.
     """
 
     handles: Sequence[Handle]
     classes: Optional[ClassList] = None
     skips: tuple[Skip, ...] = ()
     notes: tuple[Note, ...] = ()
+    meta: Optional[dict[str, Any]] = None
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -109,3 +115,102 @@ class Reader(ABC):
             DataError: the annotation cannot be read: with file, place, what was found and what was expected. What can
                 be read but has no area, no class or no place in a segmentation data set is a ``Skip`` instead.
         """
+
+
+class Measured(msgspec.Struct, frozen=True, gc=False):
+    """A sample with what its masks measure, done once for all writers.
+
+    Attributes:
+        sample: after the transforms; every object has at least one pixel.
+        rles: the objects' masks, one each.
+        areas: their pixels.
+        boxes: x, y, width, height of each mask.
+    """
+
+    sample: Sample
+    rles: Sequence[Rle]
+    areas: Sequence[int]
+    boxes: Sequence[tuple[int, int, int, int]]
+
+
+class Encoded(msgspec.Struct, frozen=True, gc=False):
+    """What a writer makes of one sample, in the worker that read it.
+
+    Attributes:
+        fragment: whatever the same writer's ``add`` needs, finished but for the numbers; plain data.
+        written: objects that are in it.
+        blob: the bytes of this image's own file (a PNG), where the target has one.
+        skips, notes: for the ledger.
+    """
+
+    fragment: Any
+    written: int
+    blob: Optional[bytes] = None
+    skips: tuple[Skip, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+class WriterOptions(msgspec.Struct, frozen=True):
+    """What ``convert`` was asked for, as far as it concerns a writer.
+
+    Attributes:
+        year: what follows a split's name in folders and files: ``2017``, or empty (``--layout plain``).
+        overlap: who has a pixel that several claim.
+        void_class: the class of pixels that nobody claims.
+        stuff: labels that are stuff.
+        things_only: leave stuff to another target of this run.
+    """
+
+    year: str = "2017"
+    overlap: Literal["z-order", "small-first", "last", "error"] = "z-order"
+    void_class: Optional[str] = None
+    stuff: frozenset[str] = frozenset()
+    things_only: bool = False
+
+
+class Writer(ABC):
+    """Writes one target. ``encode`` runs in the worker that read the sample; the rest in the parent, in scan order.
+
+    Attributes:
+        needs_classes: ``encode`` needs the final class list (it writes class numbers into pixels).
+        png_names: the loader derives a mask's name from the picture's, so pictures are named for it.
+        jpeg_only: the loader takes ``.jpg`` alone; other pictures are re-encoded.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    needs_classes: ClassVar[bool] = False
+    png_names: ClassVar[bool] = False
+    jpeg_only: ClassVar[bool] = False
+
+    def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
+        self.options = options
+        self.classes = classes
+
+    @abstractmethod
+    def encode(self, measured: Measured) -> Encoded:
+        """One sample as finished bytes. Pure.
+
+        Raises:
+            DataError: it cannot be written so (``--overlap error``).
+        """
+
+    @abstractmethod
+    def picture(self, split: str, name: str) -> str:
+        """Where an image of that name goes, relative to the target's folder."""
+
+    def blob(self, split: str, name: str) -> str:
+        """Where that image's own file goes, relative to the target's folder."""
+        raise TypeError(f"the target {self.name} has no file for each image")
+
+    @abstractmethod
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        """Begin to write below ``root``, an empty folder."""
+
+    @abstractmethod
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        """Take one image's fragment, under its final name."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish all files."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from importlib.metadata import entry_points
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
-from seg2knet.converters.base import Reader
+from seg2knet.converters.base import Reader, Writer
 from seg2knet.errors import UsageError
 
 _READERS: dict[str, type[Reader]] = {}
+_WRITERS: dict[str, type[Writer]] = {}
 R = TypeVar("R", bound=type[Reader])
+W = TypeVar("W", bound=type[Writer])
 
 
 def register_reader(kind: R) -> R:
@@ -20,15 +22,26 @@ def register_reader(kind: R) -> R:
     return kind
 
 
+def register_writer(kind: W) -> W:
+    """Class decorator: makes ``--to NAME`` of a ``Writer`` with that ``name``."""
+    _WRITERS[kind.name] = kind
+    return kind
+
+
 def readers() -> dict[str, type[Reader]]:
     """All readers by name, the package's own first, then plug-ins (entry points of ``seg2knet.readers``)."""
-    from seg2knet.converters import readers as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    _import_all("seg2knet.converters.readers")
     for plugin in _entry_points("seg2knet.readers"):
         register_reader(plugin())
     return dict(_READERS)
+
+
+def writers() -> dict[str, type[Writer]]:
+    """All writers by name, the package's own first, then plug-ins (entry points of ``seg2knet.writers``)."""
+    _import_all("seg2knet.converters.writers")
+    for plugin in _entry_points("seg2knet.writers"):
+        register_writer(plugin())
+    return dict(_WRITERS)
 
 
 def reader(name: str) -> type[Reader]:
@@ -42,7 +55,23 @@ def reader(name: str) -> type[Reader]:
     return known[name]
 
 
-def _entry_points(group: str) -> list[Callable[[], type[Reader]]]:
+def writer(name: str) -> type[Writer]:
+    """
+    Raises:
+        UsageError: no writer of that name.
+    """
+    known = writers()
+    if name not in known:
+        raise UsageError(f"no target is called {name!r}", expected=", ".join(known))
+    return known[name]
+
+
+def _import_all(package: str) -> None:
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")
+
+
+def _entry_points(group: str) -> list[Callable[[], Any]]:
     found = entry_points()
     chosen = found.select(group=group) if hasattr(found, "select") else found.get(group, ())
     return [point.load for point in chosen]

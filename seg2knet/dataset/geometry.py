@@ -97,6 +97,39 @@ def rle_bbox(rle: Rle) -> tuple[int, int, int, int]:
     return int(x), int(y), int(width), int(height)
 
 
+def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
+    """The masks of many shapes of one picture, in few calls; polygons must have been checked.
+
+    Raises:
+        DataError: a mask of another size, or a picture too large.
+    """
+    from pycocotools import mask as coco_mask
+
+    check_size(height, width)
+    parts = [part for shape in shapes if isinstance(shape, Polygons) for part in shape.parts]
+    encoded = iter(coco_mask.frPyObjects(parts, height, width) if parts else ())
+    rles = []
+    for shape in shapes:
+        if isinstance(shape, Polygons):
+            pieces = [next(encoded) for _ in shape.parts]
+            merged = pieces[0] if len(pieces) == 1 else coco_mask.merge(pieces)
+            rles.append(Rle(merged["counts"], height, width))
+        else:
+            rles.append(shape_to_rle(shape, height, width))
+    return rles
+
+
+def areas_and_boxes(rles: Sequence[Rle]) -> tuple[list[int], list[tuple[int, int, int, int]]]:
+    """Pixels, and x, y, width, height of each mask."""
+    from pycocotools import mask as coco_mask
+
+    if not rles:
+        return [], []
+    plain = [as_pycocotools(rle) for rle in rles]
+    boxes = coco_mask.toBbox(plain).astype(np.int64).tolist()
+    return coco_mask.area(plain).astype(np.int64).tolist(), [tuple(box) for box in boxes]
+
+
 def measure(shape: Shape, height: int, width: int) -> tuple[int, tuple[int, int, int, int]]:
     """Area in pixels and box (x, y, width, height) of a shape's mask."""
     rle = shape_to_rle(shape, height, width)

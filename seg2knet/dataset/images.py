@@ -109,8 +109,10 @@ def upright(source: Union[str, Path, bytes]) -> bytes:
         return out.getvalue()
 
 
-def decode_labels(path: Union[str, Path]) -> np.ndarray:
+def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
     """Decode a mask image without changing a number of it: palette images as indices, 16 bit as 16 bit.
+
+    From a file, or from the bytes of one that is no TIFF.
 
     Returns:
         ``(H, W)`` uint8, uint16 or int32, or ``(H, W, 3)`` uint8 RGB. Alpha is dropped; 1-bit images are 0 and 1.
@@ -118,7 +120,7 @@ def decode_labels(path: Union[str, Path]) -> np.ndarray:
     Raises:
         DataError: it cannot be decoded.
     """
-    if str(path).lower().endswith((".tif", ".tiff")):
+    if not isinstance(path, bytes) and str(path).lower().endswith((".tif", ".tiff")):
         return _decode_tiff(path)
     with _opened(path) as picture:
         if picture.mode == "RGBA":

@@ -41,7 +41,8 @@ Shape = Union[Polygons, Rle]
 class Object(msgspec.Struct, frozen=True, gc=False):
     """One object on an image: an instance of a thing class or a region of a stuff class.
 
-    Objects of a sample stand in paint order: a later one lies over an earlier one.
+    Objects of a sample stand in the order of their file. A higher ``z`` lies over a lower one; where they are equal,
+    as in most formats, a later one lies over an earlier one.
 
     Attributes:
         label: its class's name.
@@ -49,6 +50,7 @@ class Object(msgspec.Struct, frozen=True, gc=False):
         iscrowd: COCO's crowd region: not trained on, not scored against.
         place: where it stands in its file (``shape 3``, ``annotation 42``), for the ledger and for errors.
         attributes: what else the source says of it, kept in COCO under ``attributes``.
+        z: paint order (CVAT's ``z_order``).
     """
 
     label: str
@@ -56,6 +58,7 @@ class Object(msgspec.Struct, frozen=True, gc=False):
     iscrowd: bool = False
     place: str = ""
     attributes: Optional[dict[str, Any]] = None
+    z: int = 0
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):

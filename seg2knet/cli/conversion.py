@@ -1,0 +1,159 @@
+"""What a conversion shows: progress while it runs, the ledger when it is done."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from seg2knet.converters.base import ReaderOptions
+from seg2knet.converters.ledger import Ledger, Tally
+from seg2knet.converters.options import ConvertOptions, Source
+from seg2knet.converters.pipeline import Result
+from seg2knet.converters.registry import readers
+from seg2knet.dataset.layout import LEDGER
+
+STEPS = {"classes": "looking for classes", "read": "reading", "write": "writing", "check": "validating"}
+_EVERY = 10.0
+"""Seconds between two plain lines."""
+
+
+class Progress:
+    """A bar a step on a terminal, plain lines in a log. No thread draws it, for workers are forked meanwhile."""
+
+    def __init__(self, dry_run: bool = False) -> None:
+        self.console = Console(stderr=True)
+        self.bars: Optional[Bars] = None
+        self.tasks: dict[str, Any] = {}
+        self.last = 0.0
+        self.drawn = 0.0
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal:
+            columns = TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            self.bars = Bars(*columns, console=self.console, auto_refresh=False)
+            self.bars.start()
+        self.last = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if self.bars is not None:
+            self.bars.stop()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.bars is None:
+            if now - self.last >= _EVERY:
+                self.last = now
+                self.console.print(f"{STEPS[step]}: {done:,} of {total:,}", highlight=False)
+            return
+        if step not in self.tasks:
+            self.tasks[step] = self.bars.add_task(STEPS[step], total=total)
+        self.bars.update(self.tasks[step], completed=done)
+        if now - self.drawn > 0.1 or done == total:
+            self.drawn = now
+            self.bars.refresh()
+
+
+def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOptions]:
+    """The format of the sources and its options, said aloud with its evidence.
+
+    Raises:
+        UsageError: no format fits, or two do.
+    """
+    from seg2knet.converters.detection import detect
+
+    name, evidence = detect([source.path for source in sources])
+    kind = readers()[name]
+    console = Console(highlight=False)
+    console.print(f"{kind.title} (seg2knet convert {name}):")
+    for reason in evidence.reasons:
+        console.print(f"  {reason}", markup=False)
+    given = own.model_dump(exclude_unset=True)
+    return name, kind.Options(**given)
+
+
+def report(result: Result, options: ConvertOptions) -> None:
+    """Print the ledger and what validation found."""
+    console = Console(highlight=False)
+    ledger = result.ledger
+    console.print(_counts(ledger))
+    if ledger.splits:
+        console.print(_splits(ledger))
+    _tallies(console, ledger)
+    console.print(f"{len(result.classes)} classes: {_shortened(result.classes.names)}", markup=False)
+    if options.dry_run:
+        console.print("dry run: nothing was written")
+        return
+    for root in dict.fromkeys(result.folders.values()):
+        made = ", ".join(target for target, folder in result.folders.items() if folder == root)
+        console.print(f"{made} written to {root} (ledger: {root / LEDGER})", markup=False)
+    for folder, found in result.reports.items():
+        _findings(console, folder, found)
+
+
+def exit_code(result: Result, allow_skips: bool) -> int:
+    """0; 1 where objects were lost unasked, or the result has errors."""
+    lost = bool(result.ledger.unasked) and not allow_skips
+    return int(lost or any(found.exit_code for found in result.reports.values()))
+
+
+def _counts(ledger: Ledger) -> Table:
+    table = Table(title="ledger", title_justify="left")
+    for name in ("", "read", "written", "skipped", "as asked"):
+        table.add_column(name, justify="right" if name else "left")
+    lost = sum(tally.count for tally in ledger.image_skips.values())
+    table.add_row("images", f"{ledger.images_read:,}", f"{ledger.images_written:,}", f"{lost:,}", "")
+    skipped = sum(tally.count for tally in ledger.skips.values())
+    asked = sum(tally.count for tally in ledger.asked.values())
+    for target, written in ledger.written.items():
+        here = sum(tally.count for tally in ledger.target_skips.get(target, {}).values())
+        table.add_row(
+            f"objects, {target}", f"{ledger.objects_read:,}", f"{written:,}", f"{skipped + here:,}", f"{asked:,}"
+        )
+    return table
+
+
+def _splits(ledger: Ledger) -> Table:
+    table = Table()
+    for name in ("split", "images", "objects"):
+        table.add_column(name, justify="left" if name == "split" else "right")
+    for split, (images, objects) in ledger.splits.items():
+        table.add_row(split, f"{images:,}", f"{objects:,}")
+    return table
+
+
+def _tallies(console: Console, ledger: Ledger) -> None:
+    groups: list[tuple[str, dict[str, Tally]]] = [
+        ("skipped images", ledger.image_skips),
+        ("skipped", ledger.skips),
+        *((f"skipped for {target}", reasons) for target, reasons in ledger.target_skips.items()),
+        ("skipped as asked", ledger.asked),
+        ("note", ledger.notes),
+    ]
+    for title, tallies in groups:
+        for reason, tally in sorted(tallies.items()):
+            console.print(f"{title}: {reason}: {tally.count:,}", markup=False)
+            for place, detail in tally.places[:3]:
+                console.print(f"    {place}{': ' + detail if detail and detail != place else ''}", markup=False)
+
+
+def _findings(console: Console, folder: Path, found: Any) -> None:
+    errors = found.count("error")
+    warnings = found.count("warning")
+    if not errors and not warnings:
+        console.print(f"validate {folder}: clean")
+        return
+    console.print(f"validate {folder}: {errors} errors, {warnings} warnings; see: seg2knet validate {folder}")
+
+
+def _shortened(names: tuple[str, ...], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

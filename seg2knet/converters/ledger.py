@@ -1,0 +1,167 @@
+"""What became of everything that was read: the count that a conversion ends with, and that has to balance.
+
+A ledger counts places without keeping them all, so that it stays small whatever the data set; ledgers of parts of a
+data set are added up in the order of the scan, so that the first places named are the same for any number of workers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+import msgspec
+
+from seg2knet.dataset.sample import Note, Skip
+
+PLACES = 5
+"""Places kept for each reason."""
+
+
+class Tally(msgspec.Struct, gc=False):
+    """How often, and where first: ``(place, detail)``."""
+
+    count: int = 0
+    places: list[tuple[str, str]] = []
+
+    def add(self, count: int, places: list[tuple[str, str]]) -> None:
+        self.count += count
+        self.places = (self.places + places)[:PLACES] if len(self.places) < PLACES else self.places
+
+
+class Ledger(msgspec.Struct):
+    """What was read, written and skipped.
+
+    Attributes:
+        images_read, objects_read: as the reader counts them.
+        images_written: the same for all targets.
+        written: objects by target.
+        skips: by ``reason``: objects lost to all targets, asked for or not.
+        target_skips: by target and reason: objects that one target cannot hold.
+        image_skips: by reason: images.
+        notes: by kind.
+        splits: by split: images and objects.
+        classes: objects by class.
+    """
+
+    images_read: int = 0
+    images_written: int = 0
+    objects_read: int = 0
+    written: dict[str, int] = {}
+    skips: dict[str, Tally] = {}
+    asked: dict[str, Tally] = {}
+    target_skips: dict[str, dict[str, Tally]] = {}
+    image_skips: dict[str, Tally] = {}
+    notes: dict[str, Tally] = {}
+    splits: dict[str, tuple[int, int]] = {}
+    classes: dict[str, int] = {}
+
+    def skip(self, skip: Skip) -> None:
+        """Count objects that no target gets."""
+        into = self.asked if skip.asked else self.skips
+        into.setdefault(skip.reason, Tally()).add(skip.count, [(skip.place, skip.detail)])
+
+    def skip_for(self, target: str, skip: Skip) -> None:
+        """Count objects that one target does not get."""
+        reasons = self.target_skips.setdefault(target, {})
+        reasons.setdefault(skip.reason, Tally()).add(skip.count, [(skip.place, skip.detail)])
+
+    def skip_image(self, reason: str, place: str, detail: str = "") -> None:
+        """Count an image that is not written; its objects are counted by ``skip``."""
+        self.image_skips.setdefault(reason, Tally()).add(1, [(place, detail)])
+
+    def note(self, note: Note) -> None:
+        self.notes.setdefault(note.kind, Tally()).add(note.count, [(note.place, note.detail)])
+
+    def add(self, other: Ledger) -> None:
+        """Add the ledger of the part that follows."""
+        self.images_read += other.images_read
+        self.images_written += other.images_written
+        self.objects_read += other.objects_read
+        for target, count in other.written.items():
+            self.written[target] = self.written.get(target, 0) + count
+        for label, count in other.classes.items():
+            self.classes[label] = self.classes.get(label, 0) + count
+        for split, (images, objects) in other.splits.items():
+            mine = self.splits.get(split, (0, 0))
+            self.splits[split] = (mine[0] + images, mine[1] + objects)
+        _add_tallies(self.skips, other.skips)
+        _add_tallies(self.asked, other.asked)
+        _add_tallies(self.image_skips, other.image_skips)
+        _add_tallies(self.notes, other.notes)
+        for target, reasons in other.target_skips.items():
+            _add_tallies(self.target_skips.setdefault(target, {}), reasons)
+
+    @property
+    def unasked(self) -> int:
+        """Objects and images that were lost though nobody asked for it."""
+        targets = sum(_count(_unasked_only(reasons)) for reasons in self.target_skips.values())
+        return _count(self.skips) + _count(self.image_skips) + targets
+
+    def imbalance(self) -> Optional[str]:
+        """Which sum does not come out, or ``None``."""
+        if self.images_read != self.images_written + _count(self.image_skips):
+            return f"images: {self.images_read} != {self.images_written} + {_count(self.image_skips)}"
+        lost = _count(self.skips) + _count(self.asked)
+        for target, count in self.written.items():
+            here = _count(self.target_skips.get(target, {}))
+            if self.objects_read != count + lost + here:
+                return f"{target}: {self.objects_read} != {count} + {lost + here}"
+        return None
+
+    def to_json(self, root: str = "") -> dict[str, Any]:
+        """As plain data in fixed order; ``root`` is cut off the places: the file does not tell where it was made."""
+        return {
+            "images": {
+                "read": self.images_read,
+                "written": self.images_written,
+                "skipped": _listed(self.image_skips, root),
+            },
+            "objects": {
+                "read": self.objects_read,
+                "written": dict(sorted(self.written.items())),
+                "skipped": _listed(self.skips, root),
+                "skipped_as_asked": _listed(self.asked, root),
+                "skipped_by_target": {
+                    target: _listed(reasons, root) for target, reasons in sorted(self.target_skips.items())
+                },
+            },
+            "balanced": self.imbalance() is None,
+            "splits": {split: {"images": n, "objects": m} for split, (n, m) in self.splits.items()},
+            "classes": self.classes,
+            "notes": _listed(self.notes, root),
+        }
+
+
+ASKED_OF_TARGET = frozenset({"stuff-in-panoptic"})
+"""Reasons for which a target leaves out what another target of the same run holds: no loss."""
+
+
+def _unasked_only(reasons: dict[str, Tally]) -> dict[str, Tally]:
+    return {reason: tally for reason, tally in reasons.items() if reason not in ASKED_OF_TARGET}
+
+
+def _count(tallies: dict[str, Tally]) -> int:
+    return sum(tally.count for tally in tallies.values())
+
+
+def _add_tallies(mine: dict[str, Tally], other: dict[str, Tally]) -> None:
+    for reason, tally in other.items():
+        mine.setdefault(reason, Tally()).add(tally.count, tally.places)
+
+
+def _listed(tallies: dict[str, Tally], root: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "reason": reason,
+            "count": tally.count,
+            "first": [_placed(place, detail, root) for place, detail in tally.places],
+        }
+        for reason, tally in sorted(tallies.items())
+    ]
+
+
+def _placed(place: str, detail: str, root: str) -> dict[str, str]:
+    def short(text: str) -> str:
+        return text.replace(root + "/", "") if root and root != str(Path(root).anchor) else text
+
+    return {"place": short(place), **({"detail": short(detail)} if detail else {})}

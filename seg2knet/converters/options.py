@@ -1,0 +1,128 @@
+"""What ``seg2knet convert`` can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from typing_extensions import Literal
+
+from seg2knet.converters.base import ReaderOptions
+from seg2knet.dataset.layout import DEFAULT_OUT, SPLITS
+from seg2knet.errors import UsageError
+
+Layout = Literal["year", "plain"]
+Overlap = Literal["z-order", "small-first", "last", "error"]
+DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source and the split that all of it is, where the user says so (``val=./testset``)."""
+
+    path: Path
+    split: Optional[str] = None
+
+    @classmethod
+    def parse(cls, text: Union[str, Path]) -> Source:
+        """From ``PATH`` or ``SPLIT=PATH``."""
+        name, equals, rest = str(text).partition("=")
+        if equals and name in SPLITS and rest:
+            return cls(Path(rest).expanduser(), name)
+        return cls(Path(text).expanduser())
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Options of a conversion; each is an option of the command line of that name.
+
+    Attributes:
+        to: targets.
+        out: the folder to be made; by default each target's own.
+        split: shares by split; ``None``: as the source has it, else 0.8 train, 0.2 val.
+        resplit: divide anew what the source has divided.
+        group_by: ``folder`` or a regular expression: images that stay together.
+        seed: of the division.
+        classes: the class file.
+        mapping: old label to new.
+        drop: classes to leave out.
+        stuff: classes that are stuff.
+        min_area: objects of fewer pixels are left out.
+        polygons: masks become polygons.
+        layout: with the year 2017 in names, or without.
+        images: how pictures get to the target.
+        exif: re-save turned pictures upright, or keep them as they are.
+        overlap: who has a pixel that several objects claim (panoptic, ade).
+        void_class: the class of pixels that nobody claims (panoptic).
+        jobs, engine, ray_address: where the work runs.
+        dry_run: read everything, write nothing.
+        resume: go on where a run that died stopped.
+        overwrite: replace a folder that no conversion made.
+        validate: check the result.
+        reader: options of the source's format.
+    """
+
+    to: Sequence[str] = ("coco",)
+    out: Optional[Path] = None
+    split: Optional[Mapping[str, float]] = None
+    resplit: bool = False
+    group_by: Optional[str] = None
+    seed: int = 0
+    classes: Optional[Path] = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    drop: frozenset[str] = frozenset()
+    stuff: Optional[frozenset[str]] = None
+    min_area: int = 0
+    polygons: bool = False
+    layout: Layout = "year"
+    images: Literal["link", "copy", "symlink", "none"] = "link"
+    exif: Literal["upright", "keep"] = "upright"
+    overlap: Overlap = "z-order"
+    void_class: Optional[str] = None
+    jobs: Optional[int] = None
+    engine: str = "local"
+    ray_address: Optional[str] = None
+    dry_run: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    validate: bool = True
+    reader: Optional[ReaderOptions] = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The writers by name; panoptic stands beside instances, so it asks for coco too."""
+        wanted = list(dict.fromkeys(self.to))
+        if not wanted:
+            raise UsageError("no target", hint="name one: --to coco")
+        if "panoptic" in wanted and "coco" not in wanted:
+            wanted.insert(0, "coco")
+        order = list(DEFAULT_OUT)
+        return tuple(sorted(wanted, key=lambda name: order.index(name) if name in order else len(order)))
+
+    def root(self, target: str) -> Path:
+        """The folder of a target."""
+        return self.out if self.out is not None else DEFAULT_OUT.get(target, Path("data") / target)
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the bytes of the result, as plain data."""
+        return {
+            "to": list(self.targets),
+            "split": dict(self.split) if self.split else None,
+            "resplit": self.resplit,
+            "group_by": self.group_by,
+            "seed": self.seed,
+            "classes": self.classes.name if self.classes else None,
+            "map": dict(sorted(self.mapping.items())),
+            "drop": sorted(self.drop),
+            "stuff": sorted(self.stuff) if self.stuff is not None else None,
+            "min_area": self.min_area,
+            "polygons": self.polygons,
+            "layout": self.layout,
+            "images": self.images,
+            "exif": self.exif,
+            "overlap": self.overlap,
+            "void_class": self.void_class,
+            "reader": self.reader.model_dump(mode="json") if self.reader else {},
+        }

@@ -1,0 +1,106 @@
+"""Pictures of a data set on their way to the target: linked where they can be, re-saved where they must be."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Optional
+
+from typing_extensions import Literal
+
+from seg2knet.dataset import images
+from seg2knet.dataset.sample import Image
+from seg2knet.errors import DataError, EnvironmentProblem
+
+Mode = Literal["link", "copy", "symlink", "none"]
+QUALITY = 95
+
+
+def resaved(image: Image, *, upright: bool) -> Optional[bytes]:
+    """The picture's new bytes where it cannot be taken as it stands: turned upright, or embedded; else ``None``.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    source = image.data if image.path is None else image.path
+    if source is None:
+        return None
+    if upright and image.orientation != 1:
+        return images.upright(Path(source) if isinstance(source, str) else source)
+    return image.data if image.path is None else None
+
+
+def as_jpeg(source: str | bytes) -> bytes:
+    """A picture of another format as JPEG at quality 95, as shown.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    return _encoded(source, "JPEG", quality=QUALITY, subsampling=0)
+
+
+def as_png(source: str | bytes) -> bytes:
+    """A picture of another format as PNG, without loss at 8 bits, as shown.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    return _encoded(source, "PNG")
+
+
+def _encoded(source: str | bytes, kind: str, **options: int) -> bytes:
+    from PIL import Image as pillow
+
+    out = io.BytesIO()
+    pillow.fromarray(images.decode(source)).save(out, format=kind, **options)
+    return out.getvalue()
+
+
+def place(source: str, target: Path, mode: Mode) -> None:
+    """Put a picture where it belongs: hard link, else copy.
+
+    Raises:
+        DataError: it is not there.
+        EnvironmentProblem: it cannot be written.
+    """
+    try:
+        if mode == "symlink":
+            os.symlink(os.path.abspath(source), target)
+            return
+        if mode == "link":
+            with contextlib.suppress(OSError):  # another file system, no such right, too many links: copied instead
+                os.link(os.path.realpath(source), target)
+                return
+        # Never over a file that is there: it may be a hard link to somebody's original.
+        with open(source, "rb") as read, open(target, "xb") as out:
+            shutil.copyfileobj(read, out, 1 << 20)
+    except FileNotFoundError:
+        if os.path.exists(source):
+            raise
+        raise DataError("the picture has gone while it was to be copied", file=source) from None
+    except OSError as error:
+        raise unwritable(target, error) from None
+
+
+def write(target: Path, data: bytes) -> None:
+    """
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    try:
+        target.write_bytes(data)
+    except OSError as error:
+        raise unwritable(target, error) from None
+
+
+def unwritable(target: Path, error: OSError) -> EnvironmentProblem:
+    """What the system's refusal to write means to a user."""
+    return EnvironmentProblem(
+        "cannot write",
+        file=error.filename or target,
+        found=error.strerror or str(error),
+        hint="make room or choose another folder with --out; --resume goes on where this run stopped",
+    )

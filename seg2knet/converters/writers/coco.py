@@ -1,0 +1,148 @@
+"""COCO instances (https://cocodataset.org/#format-data), on K-Net's own layout.
+
+Ids count from 1 in the scan's order, categories as the class list, area and box are the mask's. One annotation a line,
+so that two files can be compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Optional
+
+import msgspec
+import orjson
+
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.registry import register_writer
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.layout import CocoLayout
+from seg2knet.dataset.sample import Object, Polygons, Skip
+from seg2knet.errors import DataError
+
+
+class Fragment(msgspec.Struct, array_like=True, gc=False):
+    """One image: the rest of its JSON after ``file_name``, and label and rest of each annotation."""
+
+    image: bytes
+    labels: list[str]
+    annotations: list[bytes]
+
+
+@register_writer
+class CocoWriter(Writer):
+    name = "coco"
+    title = "COCO instances"
+
+    def encode(self, measured: Measured) -> Encoded:
+        sample, stuff = measured.sample, self.options.stuff
+        labels, annotations = [], []
+        skips = []
+        for found, rle, area, box in zip(sample.objects, measured.rles, measured.areas, measured.boxes):
+            if self.options.things_only and found.label in stuff:
+                skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {found.place}"))
+                continue
+            labels.append(found.label)
+            annotations.append(_annotation(found, rle.counts, rle.height, rle.width, area, box))
+        image = Fragment(_image(measured), labels, annotations)
+        return Encoded(msgspec.msgpack.encode(image), len(annotations), skips=tuple(skips))
+
+    def picture(self, split: str, name: str) -> str:
+        return f"{split}{self.options.year}/{name}"
+
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        listed = ClassList.of(classes.things) if self.options.things_only else classes
+        kept = [info for info in classes if info.name in listed]
+        self._numbers = {info.name: index + 1 for index, info in enumerate(kept)}
+        self._numbers[IGNORE] = 1
+        head = {key: value for key, value in (meta or {}).items() if key in ("info", "licenses") and value}
+        head["categories"] = ClassList(tuple(kept)).to_coco()
+        layout = CocoLayout(root, self.options.year)
+        layout.instances("train").parent.mkdir(parents=True, exist_ok=True)
+        self._files = {split: JoinedJson(layout.instances(split), head) for split in splits}
+
+    def add(self, split: str, name: str, fragment: bytes) -> None:
+        self._files[split].add(name, msgspec.msgpack.decode(fragment, type=Fragment), self._numbers)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+class JoinedJson:
+    """A COCO file written as it comes: images to one file, annotations to another, joined at the end."""
+
+    def __init__(self, path: Path, head: dict[str, Any]) -> None:
+        self.path = path
+        self.images = 0
+        self.annotations = 0
+        self._out: IO[bytes] = open(path, "wb")  # noqa: SIM115  # closed in close()
+        self._tail: IO[bytes] = open(path.with_suffix(".tail"), "w+b")  # noqa: SIM115
+        self._out.write(orjson.dumps(head)[:-1] + b',\n"images":[')
+
+    def add(self, name: str, fragment: Fragment, numbers: dict[str, int]) -> None:
+        """Number one image and its annotations."""
+        self.images += 1
+        image = self.images
+        comma = b"," if image > 1 else b""
+        self._out.write(b'%b\n{"id":%d,"file_name":%b,%b' % (comma, image, json_name(name), fragment.image))
+        first = self.annotations + 1
+        lines = [
+            b'\n{"id":%d,"image_id":%d,"category_id":%d,%b' % (number, image, numbers[label], rest)
+            for number, (label, rest) in enumerate(zip(fragment.labels, fragment.annotations), first)
+        ]
+        if lines:
+            self._tail.write((b"," if first > 1 else b"") + b",".join(lines))
+            self.annotations += len(lines)
+
+    def close(self) -> None:
+        self._out.write(b'\n],\n"annotations":[')
+        self._tail.seek(0)
+        shutil.copyfileobj(self._tail, self._out, 1 << 20)
+        self._out.write(b"\n]}\n")
+        self._tail.close()
+        self._out.close()
+        self.path.with_suffix(".tail").unlink()
+
+
+def json_name(name: str) -> bytes:
+    """A file's name as JSON.
+
+    Raises:
+        DataError: it is not Unicode.
+    """
+    try:
+        return orjson.dumps(name)
+    except orjson.JSONEncodeError:
+        raise DataError(
+            "a file's name is not Unicode, so that JSON cannot hold it", file=name.encode(errors="replace").decode(),
+            hint="rename the file",
+        ) from None  # fmt: skip
+
+
+def image_rest(measured: Measured) -> dict[str, Any]:
+    """The fields of a COCO image after id and name: size, and what the source had."""
+    image = measured.sample.image
+    extra = {key: value for key, value in (image.extra or {}).items() if key not in _OURS}
+    return {"width": image.width, "height": image.height, **extra}
+
+
+_OURS = frozenset({"id", "file_name", "width", "height"})
+
+
+def _image(measured: Measured) -> bytes:
+    return orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:]
+
+
+def _annotation(
+    found: Object, counts: bytes, height: int, width: int, area: int, box: tuple[int, int, int, int]
+) -> bytes:
+    if isinstance(found.shape, Polygons) and not found.iscrowd:
+        segmentation: Any = found.shape.parts
+    else:
+        segmentation = {"size": [height, width], "counts": counts.decode("ascii")}
+    rest = {"segmentation": segmentation, "area": area, "bbox": box, "iscrowd": int(found.iscrowd)}
+    if found.attributes:
+        rest["attributes"] = found.attributes
+    return orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:]

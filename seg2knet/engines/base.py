@@ -1,0 +1,73 @@
+"""What an engine is."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Callable, Optional
+
+from seg2knet.errors import UsageError
+
+Setup = Callable[[], Callable[[Any], Any]]
+"""Called once in each worker; what it returns is then called with each task. Both and the results are picklable."""
+
+
+class Engine(ABC):
+    """Runs a function over tasks. ``with engine(...) as e: for result in e.map(setup, tasks): ...``."""
+
+    @abstractmethod
+    def map(self, setup: Setup, tasks: Iterable[Any]) -> Iterator[Any]:
+        """The results of ``setup()(task)`` for each task, in the tasks' order, as they become ready.
+
+        Takes no more tasks from the iterable than are needed to keep the workers busy. The part of a worker that
+        died is done again by another.
+
+        Raises:
+            Seg2KNetError: whatever the function raised; a task that kills every worker it is given to.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the workers."""
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+
+def engine(name: str = "local", jobs: Optional[int] = None, address: Optional[str] = None) -> Engine:
+    """An engine by name.
+
+    Args:
+        name: ``local`` or ``ray``.
+        jobs: workers; by default as many as this process may use cores.
+        address: of the Ray cluster.
+
+    Raises:
+        UsageError: no engine of that name, or fewer than one worker.
+        EnvironmentProblem: Ray is not installed or not to be reached.
+    """
+    if jobs is not None and jobs < 1:
+        raise UsageError("there must be a worker", found=f"--jobs {jobs}", expected="--jobs 1 or more")
+    if name == "local":
+        from seg2knet.engines.local import LocalEngine
+
+        return LocalEngine(jobs or cores())
+    if name == "ray":
+        from seg2knet.engines.ray import RayEngine
+
+        return RayEngine(jobs, address)
+    raise UsageError(f"no engine is called {name!r}", expected="local, ray")
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,234 @@
+"""Processes of this machine.
+
+A pool of its own rather than ``concurrent.futures``: it knows which task a worker that died was at, does that one
+again, and names it when it kills every worker; it holds no threads, so that workers can be forked, which starts them
+in milliseconds; and it takes tasks only as fast as results are taken from it, so that memory stays flat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Optional
+
+from seg2knet.engines.base import Engine, Setup
+from seg2knet.errors import EnvironmentProblem
+
+_AHEAD = 4
+"""Tasks in work or waiting to be taken, for each worker."""
+_TRIES = 3
+_SMALL = 32 * 1024
+"""Bytes of a task that surely fit a pipe: such a one is sent to a worker that is still busy with another."""
+
+
+class LocalEngine(Engine):
+    """``jobs`` processes; with one, or with a single task, this very process."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._workers: list[_Worker] = []
+
+    def map(self, setup: Setup, tasks: Iterable[Any]) -> Iterator[Any]:
+        waiting = iter(tasks)
+        first = list(_take(waiting, 2))
+        if self.jobs == 1 or len(first) < 2:
+            function = setup()
+            for task in _chain(first, waiting):
+                yield function(task)
+            return
+        yield from self._map(setup, _chain(first, waiting))
+
+    def _map(self, setup: Setup, tasks: Iterator[Any]) -> Iterator[Any]:
+        for _ in range(self.jobs):
+            self._workers.append(_Worker(setup, self._workers))
+        try:
+            yield from self._results(setup, _Queue(tasks, _AHEAD * self.jobs))
+        finally:
+            self.close()
+
+    def _results(self, setup: Setup, queue: _Queue) -> Iterator[Any]:
+        while not queue.done:
+            for worker in self._workers:
+                queue.feed(worker)
+            busy = [worker.pipe for worker in self._workers if worker.tasks]
+            ready = connection.wait(busy) if busy else []
+            for worker in [worker for worker in self._workers if worker.pipe in ready]:
+                self._receive(worker, setup, queue)
+            while queue.has_next:
+                yield queue.pop()
+
+    def _receive(self, worker: _Worker, setup: Setup, queue: _Queue) -> None:
+        try:
+            ok, result = worker.pipe.recv()
+        except (EOFError, OSError):
+            queue.again(worker)
+            worker.end()
+            self._workers.remove(worker)
+            self._workers.append(_Worker(setup, self._workers))
+            return
+        index = worker.tasks.popleft()
+        queue.feed(worker)
+        if not ok:
+            raise result
+        queue.put(index, result)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+
+class _Queue:
+    """Tasks by number: those to be given out, those that came back before their turn."""
+
+    def __init__(self, tasks: Iterator[Any], window: int) -> None:
+        self.tasks = tasks
+        self.window = window
+        self.open: dict[int, Any] = {}
+        self.to_do: deque[int] = deque()
+        self.tries: dict[int, int] = {}
+        self.results: dict[int, Any] = {}
+        self.taken = 0
+        self.given = 0
+        self.exhausted = False
+
+    @property
+    def done(self) -> bool:
+        self._fill()
+        return self.exhausted and self.given == self.taken
+
+    @property
+    def has_next(self) -> bool:
+        return self.given in self.results
+
+    def pop(self) -> Any:
+        self.given += 1
+        return self.results.pop(self.given - 1)
+
+    def put(self, index: int, result: Any) -> None:
+        del self.open[index]
+        self.results[index] = result
+
+    def feed(self, worker: _Worker) -> None:
+        """Give a worker its next task, and one more to begin at once when that is done."""
+        while len(worker.tasks) < 2:
+            self._fill()
+            if not self.to_do:
+                return
+            index = self.to_do[0]
+            message = ForkingPickler.dumps(self.open[index])
+            if worker.tasks and (len(message) > _SMALL or self.tries.get(index)):
+                return
+            self.to_do.popleft()
+            worker.tasks.append(index)
+            # The worker may be dead already; then its pipe is at its end, which is seen where results are received.
+            with contextlib.suppress(OSError):
+                worker.pipe.send_bytes(message)
+
+    def again(self, worker: _Worker) -> None:
+        """Take back the tasks of a worker that died. The first is the one it was at."""
+        for place, index in enumerate(reversed(worker.tasks)):
+            self.to_do.appendleft(index)
+            if place == len(worker.tasks) - 1:
+                self.tries[index] = self.tries.get(index, 0) + 1
+                if self.tries[index] >= _TRIES:
+                    raise EnvironmentProblem(
+                        "a worker process died, and so did those that took over its part",
+                        found=f"{worker.epitaph()}, at {_named(self.open[index])}",
+                        hint="if memory ran out use fewer workers (--jobs 1); else look at the files named above",
+                    )
+        worker.tasks.clear()
+
+    def _fill(self) -> None:
+        while not self.exhausted and self.taken - self.given < self.window:
+            try:
+                self.open[self.taken] = next(self.tasks)
+            except StopIteration:
+                self.exhausted = True
+                return
+            self.to_do.append(self.taken)
+            self.taken += 1
+
+
+class _Worker:
+    """A process and the pipe to it, with the numbers of the tasks it was given, in order."""
+
+    def __init__(self, setup: Setup, others: Sequence[_Worker]) -> None:
+        # Forking is safe here, for nothing of ours starts threads before; elsewhere the platform's own way is taken.
+        forks = sys.platform == "linux"
+        context = multiprocessing.get_context("fork" if forks else None)
+        self.tasks: deque[int] = deque()
+        self.pipe, theirs = context.Pipe()
+        # A forked child has the parent's ends of all pipes; while it keeps them open nobody sees that the parent died.
+        inherited = [self.pipe, *(other.pipe for other in others)] if forks else []
+        self.process = context.Process(target=_work, args=(setup, theirs, inherited), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def epitaph(self) -> str:
+        self.process.join(5)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"ended with code {code}"
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join(10)
+
+
+def _work(setup: Setup, pipe: Connection, inherited: Sequence[Connection]) -> None:
+    """A worker's life: build the function once, then task after task until the pipe closes."""
+    for other in inherited:
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()
+    function: Optional[Any] = None
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if function is None:
+                function = setup()
+            answer: tuple[bool, Any] = (True, function(task))
+        except BaseException as error:
+            answer = (False, _portable(error))
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error, or one that says the same where it cannot be pickled."""
+    try:
+        ForkingPickler.loads(ForkingPickler.dumps(error))
+    except Exception:  # whatever a foreign exception's pickling raises
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _named(task: Any) -> str:
+    return task.describe() if hasattr(task, "describe") else "its part"
+
+
+def _take(items: Iterator[Any], count: int) -> Iterator[Any]:
+    for _, item in zip(range(count), items):
+        yield item
+
+
+def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    yield from first
+    yield from rest
