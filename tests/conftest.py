@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from local_server import LocalServer
 
 # Machines are shared and noisy: a slow example says nothing about the code.
 settings.register_profile("seg2knet", deadline=None)
@@ -20,3 +22,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no ../shared beside this checkout")
     return SHARED
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    """A web server on 127.0.0.1 whose pages misbehave on demand."""
+    running = LocalServer()
+    yield running
+    running.close()
