@@ -1,0 +1,197 @@
+"""Dataset classes for mmdet 2, with the data's own class names, in mmdet's registry by being imported.
+
+They mend what mmdet 2.17's own classes get wrong for data that are not COCO: labels follow the config's classes and
+not the order of the ids; images whose only objects are crowds or too small are left out of training like those without
+any, because the K-Net release fails on them; a panoptic PNG is the one that the JSON names; no prediction at all is a
+score of 0 and not a crash.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from mmcv.utils import print_log
+from mmdet.datasets.builder import DATASETS
+from mmdet.datasets.coco import CocoDataset
+from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
+
+from seg2knet.errors import DataError
+from seg2knet.trainer.classic_stack import silent
+
+MIN_SIZE = 32
+"""Images with a shorter side are not trained on; mmdet's own limit."""
+
+
+@DATASETS.register_module()
+class Seg2KNetInstance(CocoDataset):
+    """A COCO instance file. ``classes`` gives the labels' order, by name.
+
+    Raises:
+        DataError: the file lacks a class, or no image can be trained on.
+    """
+
+    def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
+        """The images; also lays down ``cat_ids`` in the order of ``classes``."""
+        with silent():
+            infos = super().load_annotations(ann_file)
+        self.cat_ids = _ids_by_name(self.coco.dataset["categories"], self.CLASSES, ann_file)
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        return infos
+
+    def _filter_imgs(self, min_size: int = MIN_SIZE) -> list[int]:
+        """Places of the images that have at least one object to learn from."""
+        kept = [
+            index
+            for index, info in enumerate(self.data_infos)
+            if min(info["width"], info["height"]) >= min_size
+            and (not self.filter_empty_gt or len(self.get_ann_info(index)["labels"]))
+        ]
+        _say_what_is_left(len(self.data_infos), kept, self.ann_file, "object")
+        self.img_ids = [self.img_ids[index] for index in kept]
+        return kept
+
+    def _parse_ann_info(self, img_info: dict[str, Any], ann_info: list[dict[str, Any]]) -> dict[str, Any]:
+        """As mmdet's, but objects without an outline are left out, where mmdet would fail on them."""
+        return super()._parse_ann_info(img_info, [each for each in ann_info if each.get("segmentation")])
+
+    def evaluate(self, results: list, metric: Any = "segm", logger: Any = None, **options: Any) -> dict[str, Any]:
+        """COCO mask AP; see ``CocoDataset.evaluate``. All zero where nothing was predicted."""
+        found: dict[str, Any] = {}
+        if any(len(boxes) for result in results for boxes in (result[0] if isinstance(result, tuple) else result)):
+            with silent():
+                found = super().evaluate(results, metric=metric, logger=logger, classwise=True, **options)
+        names = [metric] if isinstance(metric, str) else list(metric)
+        figures: dict[str, Any] = OrderedDict()
+        for name in names:
+            for item in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l"):
+                figures[f"{name}_{item}"] = float(found.get(f"{name}_{item}", 0.0))
+        return figures
+
+
+class _PanopticIndex(COCOPanoptic):
+    """mmdet's index of a panoptic file, made to pair images and annotations by id instead of by their place."""
+
+    def createIndex(self) -> None:
+        images = {image["id"]: image for image in self.dataset["images"]}
+        annotations = self.dataset.get("annotations", [])
+        paired = [images[annotation["image_id"]] for annotation in annotations]
+        seen = {annotation["image_id"] for annotation in annotations}
+        alone = [image for image in self.dataset["images"] if image["id"] not in seen]
+        self.dataset["images"] = paired + alone
+        super().createIndex()
+        for image in alone:
+            self.imgToAnns.setdefault(image["id"], [])
+
+
+@DATASETS.register_module()
+class Seg2KNetPanoptic(CocoPanopticDataset):
+    """A COCO panoptic file and its PNGs. ``classes``: thing classes first, then stuff.
+
+    Raises:
+        DataError: the file lacks a class, or no image can be trained on.
+    """
+
+    def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
+        """The images, each with the PNG that the JSON names for it."""
+        with silent():
+            self.coco = _PanopticIndex(ann_file)
+        self.cat_ids = _ids_by_name(self.coco.dataset["categories"], self.CLASSES, ann_file)
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        self.categories = self.coco.cats
+        self.img_ids = self.coco.get_img_ids()
+        infos = []
+        for image_id in self.img_ids:
+            info = self.coco.load_imgs([image_id])[0]
+            info["filename"] = info["file_name"]
+            info.setdefault("segm_file", str(PurePath(info["file_name"]).with_suffix(".png")))
+            infos.append(info)
+        return infos
+
+    def _filter_imgs(self, min_size: int = MIN_SIZE) -> list[int]:
+        """Places of the images that have at least one thing to learn from."""
+        kept = [
+            index
+            for index, info in enumerate(self.data_infos)
+            if min(info["width"], info["height"]) >= min_size
+            and (not self.filter_empty_gt or len(self.get_ann_info(index)["labels"]))
+        ]
+        _say_what_is_left(len(self.data_infos), kept, self.ann_file, "thing")
+        self.img_ids = [self.img_ids[index] for index in kept]
+        return kept
+
+    def get_ann_info(self, idx: int) -> dict[str, Any]:
+        """The segments of one image. mmdet's own goes through every segment that has the same id anywhere."""
+        return self._parse_ann_info(self.data_infos[idx], self.coco.imgToAnns[self.data_infos[idx]["id"]])
+
+    def results2json(self, results: list, outfile_prefix: str) -> dict[str, str]:
+        """As mmdet's, for results of any of the forms that panoptic models answer with."""
+        return super().results2json([{"pan_results": panoptic_map(result)} for result in results], outfile_prefix)
+
+    def evaluate(self, results: list, metric: Any = "PQ", logger: Any = None, **options: Any) -> dict[str, Any]:
+        """PQ by panopticapi, in percent as mmdet gives it."""
+        with silent():
+            found = super().evaluate(results, metric=metric, logger=logger, classwise=True, **options)
+        return {name: float(value) for name, value in found.items()}
+
+
+def panoptic_map(result: Any) -> np.ndarray:
+    """The map (H, W) of ``label + 1000 * number`` in one image's result.
+
+    Args:
+        result: the map itself; a dict with it under ``pan_results``; or the map with other results in a tuple.
+
+    Raises:
+        DataError: there is no map in it.
+    """
+    if isinstance(result, dict):
+        return panoptic_map(result.get("pan_results"))
+    if isinstance(result, (tuple, list)):
+        for each in reversed(result):
+            if isinstance(each, (dict, np.ndarray)):
+                return panoptic_map(each)
+    if isinstance(result, np.ndarray) and result.ndim == 2:
+        return result.astype(np.int32)
+    raise DataError(
+        "the model's result has no panoptic map",
+        found=type(result).__name__,
+        expected="dict(pan_results=array of label + 1000 * number), as mmdet 2.17's panoptic models answer",
+    )
+
+
+def _ids_by_name(categories: list[dict[str, Any]], classes: Any, file: str) -> list[int]:
+    """Category ids in the order of ``classes``.
+
+    Raises:
+        DataError: a class is not in the file.
+    """
+    by_name = {category["name"]: category["id"] for category in categories}
+    missing = [name for name in classes if name not in by_name]
+    if missing:
+        raise DataError(
+            "the file lacks classes that the config has",
+            file=file,
+            place="categories",
+            found=", ".join(by_name),
+            expected=", ".join(classes),
+            hint="write the config anew by calling seg2knet train without --config, or convert all splits in one run",
+        )
+    return [by_name[name] for name in classes]
+
+
+def _say_what_is_left(total: int, kept: list[int], file: str, wanted: str) -> None:
+    """
+    Raises:
+        DataError: nothing is left.
+    """
+    if not kept:
+        raise DataError(
+            f"no image has a {wanted} to learn from",
+            file=file,
+            found=f"{total} images, all without, or with a side under {MIN_SIZE} pixels",
+            hint="see why with: seg2knet validate",
+        )
+    if len(kept) < total:
+        print_log(f"{total - len(kept)} of {total} images are not trained on: no {wanted} that counts, or too small")

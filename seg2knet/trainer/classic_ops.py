@@ -1,0 +1,74 @@
+"""The compiled operators of mmcv 1.x, as far as K-Net needs them, for an mmcv that was installed without any.
+
+On a GPU, mmdet 2's focal loss calls ``mmcv._ext.sigmoid_focal_loss_forward`` and ``_backward``; these are the only two
+that K-Net ever calls. Here they are in PyTorch. Every other operator raises when it is called
+(:mod:`seg2knet.trainer.mmcv_ops`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from seg2knet.trainer import mmcv_ops
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def install() -> bool:
+    """Put the stand-in in the place of ``mmcv._ext`` where mmcv has no operators; see :func:`mmcv_ops.install`.
+
+    Returns:
+        True where the stand-in is used.
+    """
+    stands_in = mmcv_ops.install()
+    if stands_in:
+        module = importlib.import_module(mmcv_ops.NAME)
+        module.sigmoid_focal_loss_forward = sigmoid_focal_loss_forward  # type: ignore[attr-defined]
+        module.sigmoid_focal_loss_backward = sigmoid_focal_loss_backward  # type: ignore[attr-defined]
+    return stands_in
+
+
+def sigmoid_focal_loss_forward(
+    input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Focal loss of every sample and class (Lin et al., *Focal Loss for Dense Object Detection*, 2017), unreduced.
+
+    Args:
+        input: logits (N, K).
+        target: class of each sample (N,), int64; K means background.
+        weight: for each class the weight of samples of that class (K,), or empty for none.
+        output: (N, K), written in place.
+        gamma: exponent of the modulating factor.
+        alpha: weight of the positives.
+    """
+    output.copy_(_loss(input, target, weight, gamma, alpha))
+
+
+def sigmoid_focal_loss_backward(
+    input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
+) -> None:
+    """The derivative of :func:`sigmoid_focal_loss_forward` by ``input``, written into ``grad_input`` (N, K)."""
+    import torch
+
+    with torch.enable_grad():
+        logits = input.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(_loss(logits, target, weight, gamma, alpha).sum(), logits)
+    grad_input.copy_(gradient)
+
+
+def _loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float) -> Tensor:
+    import torch
+    from torch.nn import functional
+
+    classes = logits.shape[1]
+    positive = functional.one_hot(target, classes + 1)[:, :classes].to(logits.dtype)
+    probability = logits.sigmoid()
+    # the logarithms of p and 1 - p from the logits, so that neither becomes log(0)
+    hit = -alpha * (1 - probability) ** gamma * functional.logsigmoid(logits)
+    miss = -(1 - alpha) * probability**gamma * functional.logsigmoid(-logits)
+    loss = positive * hit + (1 - positive) * miss
+    if weight.numel():
+        loss = loss * torch.cat((weight, weight.new_ones(1)))[target].unsqueeze(1)
+    return loss
