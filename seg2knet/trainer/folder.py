@@ -1,0 +1,266 @@
+"""What a data set folder holds, as far as training needs it: task, classes, counts, where each split's files are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, List, Optional, Union
+
+import msgspec
+
+from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.images import is_image
+from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade, find_coco, find_dataset
+from seg2knet.errors import DataError, UsageError
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes:
+        name: ``train``, ``val`` or ``test``.
+        images: folder of the pictures.
+        annotations: JSON file (instance, panoptic) or folder of masks (semantic).
+        pngs: panoptic: folder of the PNGs.
+        count: pictures.
+        objects: objects or segments; 0 for semantic, where they are not counted.
+        has_truth: False for a list of pictures alone (``image_info_*.json``).
+    """
+
+    name: str
+    images: Path
+    annotations: Path
+    pngs: Optional[Path]
+    count: int
+    objects: int
+    has_truth: bool = True
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """A data set.
+
+    Attributes:
+        root: its folder.
+        task: ``instance``, ``panoptic`` or ``semantic``.
+        classes: of the training split; panoptic: things first.
+        splits: by name.
+        also: another task that the folder could be used for.
+    """
+
+    root: Path
+    task: str
+    classes: ClassList
+    splits: dict[str, Split]
+    also: Optional[str] = None
+
+    def split(self, name: str) -> Split:
+        """
+        Raises:
+            UsageError: there is no such split.
+        """
+        if name not in self.splits:
+            raise UsageError(
+                f"the data set has no {name} split", file=self.root, expected=f"one of {', '.join(self.splits)}"
+            )
+        return self.splits[name]
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    supercategory: Optional[str] = None
+    isthing: int = 1
+    color: Optional[List[int]] = None
+
+
+class _Counted(msgspec.Struct, gc=False):
+    """An image or annotation of which only its presence counts: msgspec skips the rest without building it."""
+
+
+class _Segments(msgspec.Struct, gc=False):
+    segments_info: List[_Counted] = []
+
+
+class _Instances(msgspec.Struct):
+    images: List[_Counted]
+    categories: List[_Category]
+    annotations: Optional[List[_Counted]] = None
+
+
+class _Panoptic(msgspec.Struct):
+    images: List[_Counted]
+    categories: List[_Category]
+    annotations: Optional[List[_Segments]] = None
+
+
+def read_folder(root: Optional[Path] = None, task: Optional[str] = None) -> DataFolder:
+    """Read a data set's folder.
+
+    Args:
+        root: the folder; by default the first of ``data/coco`` and ``data/ade``.
+        task: what it is wanted for; by default what it holds most of: panoptic before instance.
+
+    Raises:
+        DataError: there is no data set, or its files are not what they should be.
+        UsageError: it cannot be used for ``task``.
+    """
+    layout = find_dataset() if root is None else find_dataset([Path(root)])
+    if isinstance(layout, AdeLayout):
+        if task not in (None, "semantic"):
+            other = find_coco(layout.root)
+            if other is None:
+                raise _no_such_task(layout.root, str(task), "semantic")
+            return _read_coco(other, task)
+        return _read_ade(layout)
+    if task == "semantic":
+        ade = find_ade(layout.root)
+        if ade is None:
+            raise _no_such_task(layout.root, "semantic", "panoptic" if layout.panoptic_splits() else "instance")
+        return _read_ade(ade)
+    return _read_coco(layout, task)
+
+
+def _no_such_task(root: Path, task: str, holds: str) -> UsageError:
+    target = {"semantic": "ade", "panoptic": "panoptic", "instance": "coco"}[task]
+    return UsageError(
+        f"this folder cannot train {task} segmentation",
+        file=root,
+        found=f"what {holds} segmentation needs",
+        hint=f"seg2knet convert coco {root} --to {target}",
+    )
+
+
+def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
+    instances, panoptic = layout.splits(), layout.panoptic_splits()
+    wanted = task or ("panoptic" if "train" in panoptic else "instance")
+    present = panoptic if wanted == "panoptic" else instances
+    if not present:
+        raise _no_such_task(layout.root, wanted, "instance" if wanted == "panoptic" else "panoptic")
+    splits: dict[str, Split] = {}
+    classes: dict[str, ClassList] = {}
+    for name in SPLITS:
+        is_panoptic = wanted == "panoptic"
+        truth = layout.panoptic(name) if is_panoptic else layout.instances(name)
+        file = truth if name in present else _image_info(layout, name)
+        if file is None:
+            continue
+        content = read_coco_file(file, is_panoptic and file == truth)
+        objects = content.annotations or []
+        splits[name] = Split(
+            name=name,
+            images=layout.images(name),
+            annotations=file,
+            pngs=layout.panoptic_pngs(name) if is_panoptic and file == truth else None,
+            count=len(content.images),
+            objects=sum(len(each.segments_info) if isinstance(each, _Segments) else 1 for each in objects),
+            has_truth=file == truth,
+        )
+        classes[name] = class_list(content.categories, file, is_panoptic)
+    first = "train" if "train" in classes else next(iter(classes))
+    for name, listed in classes.items():
+        if splits[name].has_truth:
+            _same_names(classes[first], listed, splits[name].annotations)
+    also = "instance" if wanted == "panoptic" and "train" in instances and task is None else None
+    return DataFolder(layout.root, wanted, classes[first], splits, also)
+
+
+def _image_info(layout: CocoLayout, name: str) -> Optional[Path]:
+    """The list of a split's pictures where it has no truth, by COCO's names."""
+    dev = layout.root / "annotations" / f"image_info_{name}-dev{layout.year}.json"
+    return next((file for file in (dev, layout.image_info(name)) if file.is_file()), None)
+
+
+def read_coco_file(file: Path, panoptic: bool) -> Union[_Instances, _Panoptic]:
+    """Categories, and as many images and annotations as the file has, without their content.
+
+    Raises:
+        DataError: the file cannot be read, or is no COCO file.
+    """
+    try:
+        data = file.read_bytes()
+        kind: Any = _Panoptic if panoptic else _Instances
+        return msgspec.json.decode(data, type=kind, strict=False)
+    except OSError as error:
+        raise DataError("the annotation file cannot be read", file=file, found=error.strerror) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(
+            "not a COCO annotation file",
+            file=file,
+            found=str(error),
+            expected="JSON with images, annotations, categories",
+            hint=f"seg2knet validate {file.parent.parent}",
+        ) from None
+
+
+def class_list(categories: List[_Category], file: Path, panoptic: bool) -> ClassList:
+    """The categories in the file's order; panoptic: things first.
+
+    Raises:
+        DataError: there are none, or one is listed twice.
+    """
+    if not categories:
+        raise DataError("no categories", file=file, hint=f"seg2knet validate {file.parent.parent}")
+    found = ClassList(
+        tuple(
+            ClassInfo(
+                each.name,
+                isthing=bool(each.isthing) or not panoptic,
+                color=(each.color[0], each.color[1], each.color[2]) if each.color and len(each.color) == 3 else None,
+                supercategory=each.supercategory or "",
+            )
+            for each in categories
+        )
+    )
+    return found.things_first() if panoptic else found
+
+
+def _same_names(train: ClassList, other: ClassList, file: Path) -> None:
+    unknown = [name for name in other.names if name not in train]
+    if unknown:
+        raise DataError(
+            "classes that the training split does not have",
+            file=file,
+            place="categories",
+            found=", ".join(unknown[:10]),
+            expected=", ".join(train.names[:10]) + (", ..." if len(train) > 10 else ""),
+            hint="convert both splits in one run, so that they share their classes",
+        )
+
+
+def _read_ade(layout: AdeLayout) -> DataFolder:
+    splits = {}
+    for name in SPLITS:
+        folder = layout.images(name)
+        if not folder.is_dir():
+            continue
+        count = sum(1 for path in folder.rglob("*") if is_image(path))
+        truth = layout.annotations(name)
+        splits[name] = Split(name, folder, truth, None, count, 0, truth.is_dir())
+    return DataFolder(layout.root, "semantic", _object_info(layout.object_info), splits)
+
+
+def _object_info(file: Path) -> ClassList:
+    """Classes of ``objectInfo.txt`` (ADE20K's ``objectInfo150.txt`` too): index from 1 first, names last in a row."""
+    if not file.is_file():
+        other = file.with_name("objectInfo150.txt")
+        if not other.is_file():
+            raise DataError("the list of classes is missing", file=file, expected="objectInfo.txt with a class a row")
+        file = other
+    names: list[str] = []
+    rows = [row for row in file.read_text("utf-8-sig").splitlines() if row.strip()]
+    for number, row in enumerate(rows, 1):
+        cells = row.split("\t")
+        if not cells[0].strip().isdigit():
+            if number == 1:
+                continue  # the heading
+            expected = "number, tab, ..., name"
+            raise DataError("not a class", file=file, place=f"row {number}", found=row, expected=expected)
+        if int(cells[0]) != len(names) + 1:
+            raise DataError(
+                "classes must be numbered from 1 on", file=file, place=f"row {number}", found=cells[0],
+                expected=str(len(names) + 1),
+            )  # fmt: skip
+        names.append(cells[-1].strip())
+    return ClassList.of(names)

@@ -1,0 +1,76 @@
+"""Values as Python source that a person can read and change: what a config file is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WIDTH = 110
+
+
+class Ref(str):
+    """The name of something above in the same file: written without quotes."""
+
+
+def render(value: Any, indent: int = 0, taken: int = 0) -> str:
+    """Source of a value made of dicts, lists, tuples, text, numbers, booleans and ``None``.
+
+    Dicts with plain names become ``dict(a=1)``; what does not fit into a line is laid out one entry a line.
+
+    Args:
+        value: the value.
+        indent: spaces in front of the line that the value stands on.
+        taken: characters of that line before the value.
+    """
+    flat = _flat(value)
+    if indent + taken + len(flat) <= WIDTH or not isinstance(value, (Mapping, list, tuple)) or not value:
+        return flat
+    inner = " " * (indent + 4)
+    if isinstance(value, Mapping):
+        named = _is_named(value)
+        entries = []
+        for key, each in value.items():
+            head = f"{key}=" if named else f"{key!r}: "
+            entries.append(f"{inner}{head}{render(each, indent + 4, len(head) + 1)}")
+        opening, closing = ("dict(", ")") if named else ("{", "}")
+    else:
+        entries = _wrapped(value, inner) or [f"{inner}{render(each, indent + 4, 1)}" for each in value]
+        opening, closing = ("(", ")") if isinstance(value, tuple) else ("[", "]")
+    return f"{opening}\n" + ",\n".join(entries) + f",\n{' ' * indent}{closing}"
+
+
+def _wrapped(value: Any, inner: str) -> list[str]:
+    """Short scalars many a line, as a paragraph; nothing where an entry is no scalar or small tuple of numbers."""
+    if any(isinstance(each, (Mapping, list)) for each in value):
+        return []
+    words = [_flat(each) for each in value]
+    lines, line = [], ""
+    for word in words:
+        if line and len(inner) + len(line) + len(word) + 3 > WIDTH:
+            lines.append(inner + line)
+            line = word
+        else:
+            line = f"{line}, {word}" if line else word
+    return [*lines, inner + line]
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Ref):
+        return str(value)
+    if isinstance(value, Mapping):
+        if _is_named(value):
+            return "dict(" + ", ".join(f"{key}={_flat(each)}" for key, each in value.items()) + ")"
+        return "{" + ", ".join(f"{key!r}: {_flat(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_flat, value)) + (",)" if len(value) == 1 else ")")
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flat, value)) + "]"
+    if isinstance(value, float):
+        return f"{value:.12g}" if "." in f"{value:.12g}" or "e" in f"{value:.12g}" else f"{value:.1f}"
+    return repr(value)
+
+
+def _is_named(value: Mapping) -> bool:
+    from keyword import iskeyword
+
+    return all(isinstance(key, str) and key.isidentifier() and not iskeyword(key) for key in value)

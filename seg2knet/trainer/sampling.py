@@ -1,0 +1,67 @@
+"""Which pictures a process sees in an epoch, in which order; and from where on, when a run goes on."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+
+@DATA_SAMPLERS.register_module()
+class EpochSampler(Sampler):
+    """Every picture once an epoch, in an order that seed and epoch decide, shared out among the processes.
+
+    Yields ``epoch * len(dataset) + index`` (see ``datasets.Reproducible``). With ``n`` processes, process ``r`` sees
+    places ``r, r + n, ...`` of the order that one process would see, so that a step sees the same pictures however
+    many processes there are, if they share one batch size in sum.
+
+    Args:
+        dataset: with ``get_cat_ids(index)`` where ``balance`` is set.
+        seed: the run's.
+        balance: pictures of classes that are on a smaller share of the pictures than this are repeated:
+            ``max(1, sqrt(balance / share))`` times for the rarest class on it (Gupta et al., *LVIS*, CVPR 2019).
+    """
+
+    def __init__(self, dataset: Any, seed: int = 0, balance: float = 0.0) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.dataset = dataset
+        self.seed = seed or 0
+        self.epoch = 0
+        self.start = 0
+        """Pictures of this process to leave out at the front of the next epoch: those seen before an interruption."""
+        self.indices = _repeated(dataset, balance) if balance else list(range(len(dataset)))
+        self.num_samples = math.ceil(len(self.indices) / self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator()
+        generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.indices), generator=generator).tolist()
+        total = self.num_samples * self.world_size
+        order = (order * math.ceil(total / len(order)))[:total]
+        mine = order[self.rank : total : self.world_size][self.start :]
+        self.start = 0
+        size = len(self.dataset)
+        return iter([self.epoch * size + self.indices[place] for place in mine])
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by mmengine at the start of each epoch."""
+        self.epoch = epoch
+
+
+def _repeated(dataset: Any, balance: float) -> list[int]:
+    labels = [set(dataset.get_cat_ids(index)) for index in range(len(dataset))]
+    on = Counter(label for each in labels for label in each)
+    factor = {label: max(1.0, math.sqrt(balance * len(dataset) / count)) for label, count in on.items()}
+    found: list[int] = []
+    for index, each in enumerate(labels):
+        found.extend([index] * round(max((factor[label] for label in each), default=1.0)))
+    return found

@@ -1,0 +1,351 @@
+"""A whole training run: read the data, check data and machine, write the config, start the processes, sum up."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional
+
+from seg2knet.errors import DataError, EnvironmentProblem, Seg2KNetError, UsageError
+from seg2knet.trainer import config as configs
+from seg2knet.trainer import launch
+from seg2knet.trainer.folder import DataFolder, read_folder
+from seg2knet.trainer.options import TrainOptions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a run.
+
+    Attributes:
+        work_dir: where everything is.
+        config: the config file.
+        best: the best checkpoint, ``None`` where nothing was evaluated.
+        last: the last one, from which a run goes on.
+        epochs: epochs done.
+        interrupted: it was asked to stop before its end.
+        figures: of the best epoch: ``AP``, ``AP50``...
+        classes: figures by class.
+        test: figures of the best checkpoint on the test split, where there is one beside val.
+        samples: picture of predictions beside truth.
+    """
+
+    work_dir: Path
+    config: Path
+    best: Optional[Path] = None
+    last: Optional[Path] = None
+    epochs: int = 0
+    interrupted: bool = False
+    figures: dict[str, float] = field(default_factory=dict)
+    classes: list[dict[str, Any]] = field(default_factory=list)
+    test: dict[str, float] = field(default_factory=dict)
+    samples: Optional[Path] = None
+
+
+def run(options: TrainOptions, say: Say) -> TrainResult:
+    """Train as asked.
+
+    Args:
+        options: what was asked for.
+        say: takes lines for the user.
+
+    Raises:
+        Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
+    """
+    options = with_model(options.check())
+    place = launch.find_place(options)
+    if options.resume:
+        config_file, work_dir = _resumed(options)
+        say(f"going on with {work_dir / 'last.pth'}")
+    elif options.config is not None:
+        config_file, work_dir = _given_config(options)
+    else:
+        config_file, work_dir = _new_config(options, place, say)
+    if options.dry_run:
+        say(f"config: {config_file} (nothing was trained: --dry-run)")
+        return TrainResult(work_dir, config_file)
+    if place.note:
+        say(place.note)
+    _check_machine(place, work_dir, say)
+    launch.start(config_file, work_dir, options, place, options.resume)
+    return _result(config_file, work_dir)
+
+
+def with_model(options: TrainOptions) -> TrainOptions:
+    """``--model NAME`` as the options it stands for.
+
+    Raises:
+        UsageError: no such model, or other options contradict it.
+    """
+    if options.model is None:
+        return options
+    from seg2knet.trainer import models
+
+    spec = models.get(options.model)
+    spec.require()
+    for name, asked, meant in (
+        ("backbone", options.backbone, spec.backbone),
+        ("task", options.task, spec.task),
+    ):
+        if asked is not None and asked != meant:
+            raise UsageError(f"--model {options.model} and --{name} {asked} contradict one another", expected=meant)
+    schedule = options.schedule
+    if schedule is None and options.epochs is None and spec.schedule in ("1x", "3x"):
+        schedule = spec.schedule
+    return replace(options, backbone=spec.backbone, task=spec.task, schedule=schedule)
+
+
+# -- the config --------------------------------------------------------------------------------------------------------
+
+
+def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[Path, Path]:
+    data = read_folder(options.data, options.task)
+    _describe(data, say)
+    if options.validate:
+        check_data(data.root, say)
+    work_dir = _new_work_dir(options, data)
+    weights = _weights(options)
+    workers = _workers(options, place)
+    made = configs.build(options, data, place.processes, weights, work_dir, workers)
+    for note in made.notes:
+        say(note)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config_file = work_dir / "config.py"
+    if options.node_rank == 0:
+        config_file.write_text(configs.text(made), encoding="utf-8")
+    say(f"config: {config_file}")
+    return config_file, work_dir
+
+
+def _describe(data: DataFolder, say: Say) -> None:
+    counts = ", ".join(f"{split.count} {name}" for name, split in data.splits.items())
+    say(f"{data.root}: {data.task} segmentation, {len(data.classes)} classes, images: {counts}")
+    if data.also:
+        say(f"  (--task {data.also} trains on the same folder's instances)")
+
+
+def check_data(root: Path, say: Say) -> None:
+    """Run the validator; its errors end the run.
+
+    Raises:
+        DataError: the validator found errors; they are named.
+    """
+    from seg2knet.validators import validate
+
+    report = validate(root)
+    errors = list(report.errors)
+    if not errors:
+        others = len(report.findings)
+        say(f"validated: no errors{f', {others} other findings (seg2knet validate {root})' if others else ''}")
+        return
+    shown = "\n    ".join(str(finding) for finding in errors[:10])
+    more = f"\n    and {len(errors) - 10} more" if len(errors) > 10 else ""
+    raise DataError(
+        f"the data have {len(errors)} error{'s' if len(errors) != 1 else ''} that training would trip over",
+        file=root,
+        found=f"\n    {shown}{more}",
+        hint=f"seg2knet validate {root} shows all, --fix mends what can be; --no-validate trains in spite of it",
+    )
+
+
+def _new_work_dir(options: TrainOptions, data: DataFolder) -> Path:
+    """``--work-dir``, or a new folder in ``work_dirs`` named after the data.
+
+    Raises:
+        UsageError: the folder named holds the checkpoints of another run.
+    """
+    if options.work_dir is not None:
+        _must_be_free(options.work_dir)
+        return options.work_dir
+    name = data.root.resolve().name
+    if options.backbone:
+        name += f"-{options.backbone}"
+    return _next_free(Path("work_dirs") / name, options)
+
+
+def _next_free(first: Path, options: TrainOptions) -> Path:
+    if options.nodes > 1 or options.launcher != "torchrun":
+        return first  # processes that are started apart from one another must agree on a name
+    number = 1
+    folder = first
+    while _has_checkpoints(folder):
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+def _has_checkpoints(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("last.pth", "best.pth"))
+
+
+def _must_be_free(folder: Path) -> None:
+    if _has_checkpoints(folder):
+        raise UsageError(
+            "the work dir holds another run's checkpoints",
+            file=folder,
+            hint=f"--resume goes on with it; another --work-dir starts anew; or: rm -r {shlex.quote(str(folder))}",
+        )
+
+
+def _weights(options: TrainOptions) -> Optional[str]:
+    """The file with the backbone's weights, fetched where it must be; ``None`` where there shall be none."""
+    if not options.pretrained or options.load_from is not None:
+        return None
+    from seg2knet.trainer import weights
+
+    found = weights.backbone(options.backbone or "r50", options.backbone_weights)
+    return str(found) if found is not None else None
+
+
+def _workers(options: TrainOptions, place: launch.Place) -> int:
+    if options.workers is not None:
+        return options.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cores // place.local
+    if place.device == "cpu":
+        return 1 if share > 1 else 0  # the cores are the model's; one process keeps pictures coming
+    return max(1, min(8, share))
+
+
+def _given_config(options: TrainOptions) -> tuple[Path, Path]:
+    """A config file as it stands; what it says of its work dir is taken where that is free.
+
+    Raises:
+        UsageError: no such file, or options that the config decides.
+    """
+    from mmengine.config import Config
+
+    assert options.config is not None
+    if not options.config.is_file():
+        raise UsageError("no such config", file=options.config)
+    shaping = [name for name in options.shaping() if name != "cfg_options"]
+    if shaping:
+        given = ", ".join("--" + name.replace("_", "-") for name in shaping)
+        raise UsageError(
+            f"the config decides what {given} would", file=options.config, hint="change it there, or by --cfg-options"
+        )
+    try:
+        config = Config.fromfile(options.config, import_custom_modules=False)
+    except Seg2KNetError:
+        raise
+    except Exception as error:  # whatever a user's Python file raises
+        raise UsageError("the config cannot be read", file=options.config, found=str(error).splitlines()[0]) from None
+    named = Path(options.work_dir or config.get("work_dir", "work_dirs/run"))
+    if options.work_dir is not None:
+        _must_be_free(named)
+    work_dir = named if options.work_dir is not None else _next_free(named, options)
+    if options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options:
+        return options.config, work_dir
+    text = options.config.read_text(encoding="utf-8")
+    lines = [f"\n# --- This run, by --config {options.config} " + "-" * 40, f"work_dir = {str(work_dir)!r}"]
+    for path, value in options.cfg_options.items():
+        head, *rest = path.split(".")
+        target = head + "".join(f"[{part}]" if part.lstrip("-").isdigit() else f"[{part!r}]" for part in rest)
+        lines.append(f"{target} = {value!r}")
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config_file = work_dir / "config.py"
+    config_file.write_text(text.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return config_file, work_dir
+
+
+def _resumed(options: TrainOptions) -> tuple[Path, Path]:
+    """The config and work dir of the run to go on with.
+
+    Raises:
+        UsageError: there is none, or the options differ from its config.
+    """
+    work_dir = options.work_dir or (options.config.parent if options.config else None) or _latest_run()
+    config_file = work_dir / "config.py"
+    for file in (config_file, work_dir / "last.pth"):
+        if not file.is_file():
+            raise UsageError(
+                "nothing to go on with", file=work_dir, found=f"no {file.name}",
+                hint="name the run's folder: --resume --work-dir work_dirs/NAME",
+            )  # fmt: skip
+    shaping = options.shaping()
+    if shaping:
+        _same_as_before(options, config_file)
+    return config_file, work_dir
+
+
+def _latest_run() -> Path:
+    runs = sorted(Path("work_dirs").glob("*/last.pth"), key=lambda file: file.stat().st_mtime)
+    if not runs:
+        raise UsageError("nothing to go on with", found="no work_dirs/*/last.pth", hint="--resume --work-dir FOLDER")
+    return runs[-1].parent
+
+
+def _same_as_before(options: TrainOptions, config_file: Path) -> None:
+    """Options given with ``--resume`` are those of the run: a run cannot change midway.
+
+    Raises:
+        UsageError: they differ.
+    """
+    from mmengine.config import Config
+
+    config = Config.fromfile(config_file, import_custom_modules=False)
+    stands: dict[str, Any] = {
+        "epochs": config.get("max_epochs"),
+        "batch_size": config.get("total_batch_size"),
+        "lr": config.optim_wrapper.optimizer.lr,
+        "task": config.get("task"),
+        "seed": config.randomness.seed,
+    }
+    for name in options.shaping():
+        if name in stands and getattr(options, name) != stands[name]:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{flag} {getattr(options, name)} is not what the run was started with",
+                file=config_file,
+                found=str(stands[name]),
+                hint=f"leave {flag} away to go on; or change the config file, if you know what you do",
+            )
+
+
+# -- machine and end -------------------------------------------------------------------------------------------------
+
+
+def _check_machine(place: launch.Place, work_dir: Path, say: Say) -> None:
+    """
+    Raises:
+        EnvironmentProblem: something that training needs is missing.
+    """
+    from seg2knet.trainer import environment
+
+    environment.check(device=place.device, work_dir=work_dir).raise_for_errors()
+
+
+def _result(config_file: Path, work_dir: Path) -> TrainResult:
+    from seg2knet.trainer.worker import read_summary
+
+    found = read_summary(work_dir)
+    if found is None:
+        raise EnvironmentProblem("the run ended without a summary", file=work_dir, hint="see the log in the work dir")
+    return TrainResult(
+        work_dir=work_dir,
+        config=config_file,
+        best=Path(found["best"]) if found["best"] else None,
+        last=Path(found["last"]),
+        epochs=found["epochs"],
+        interrupted=found["interrupted"],
+        figures=found.get("figures", {}),
+        classes=found.get("classes", []),
+        test=found.get("test", {}),
+    )
+
+
+def ask_again(options: TrainOptions, result: TrainResult) -> list[str]:
+    """The command that goes on with an interrupted run."""
+    command = ["seg2knet", "train", "--resume", "--work-dir", str(result.work_dir)]
+    if options.gpus is not None:
+        command += ["--gpus", str(options.gpus)]
+    if options.device is not None:
+        command += ["--device", options.device]
+    if options.workers is not None:
+        command += ["--workers", str(options.workers)]
+    return command
