@@ -152,6 +152,8 @@ def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
 def _with_state(content: Any, path: Union[str, PathLike[str]]) -> dict[str, Any]:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         checkpoint = content
+    elif isinstance(content, dict) and isinstance(content.get("model"), dict):  # backbones of other projects
+        checkpoint = {"state_dict": content["model"]}
     elif isinstance(content, dict) and content and all(isinstance(v, Tensor) for v in content.values()):
         checkpoint = {"state_dict": content}
     else:
