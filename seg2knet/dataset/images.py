@@ -74,6 +74,16 @@ def probe(path: Union[str, Path]) -> Header:
     return _checked(header, path)
 
 
+def parse(head: bytes) -> Optional[Header]:
+    """The header from a file's first bytes; ``None`` where they are too few or the format is not one read here.
+
+    Raises:
+        DataError: a size out of reason.
+    """
+    header = _parse(head)
+    return header and _checked(header, "picture")
+
+
 def probe_bytes(data: bytes, name: str = "embedded picture") -> Header:
     """The same for an encoded picture in memory; ``name`` is what errors call it."""
     return _checked(_parse(data) or _ask_pillow(io.BytesIO(data), name), name)

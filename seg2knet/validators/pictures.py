@@ -1,0 +1,328 @@
+"""What picture files are: size, orientation, mode, whole or broken, the same as another.
+
+A file is opened once, its head and its tail are read, and what was learnt is remembered by the file's size and time of
+change (``memory.py``). Files with the same size, head and tail are the only ones whose whole content is compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Tuple, TypeVar, Union
+from zlib import crc32
+
+import msgspec
+import numpy as np
+
+from seg2knet.dataset import images
+from seg2knet.errors import DataError
+from seg2knet.validators import wholeness
+from seg2knet.validators.memory import Memory, settled
+
+_HEAD = 4096
+_TAIL = 256
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_CHUNK = 64
+
+_ROW = np.dtype(
+    [
+        ("size", "i8"),
+        ("mtime", "i8"),
+        ("sketch", "u8"),
+        ("width", "i4"),
+        ("height", "i4"),
+        ("pages", "i4"),
+        ("kind", "i4"),
+        ("problem", "i4"),
+        ("orientation", "i4"),
+    ]
+)
+_SEPARATOR = " "
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+class _Known(msgspec.Struct):
+    """What is remembered of one folder: rows of ``_ROW`` in bytes, the texts they point at."""
+
+    names: List[str]
+    table: bytes
+    texts: List[str]
+
+
+_Facts = Tuple[int, int, int, int, int, str, str]
+"""Sketch, width, height, pages, orientation, kind, problem of one file."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures and what is known of them, as columns.
+
+    Attributes:
+        paths: the files.
+        table: ``(N,)`` of ``_ROW``; width and height 0 where the file is no picture.
+        texts: what ``kind`` and ``problem`` point at.
+    """
+
+    paths: Sequence[str]
+    table: np.ndarray
+    texts: Sequence[str]
+
+    def problem(self, index: int) -> str:
+        """Why the file is no whole picture; empty when it is one."""
+        return self.texts[self.table["problem"][index]]
+
+    def kind(self, index: int) -> tuple[str, str]:
+        """Format and mode, as ``images.Header`` says them; both empty for no picture."""
+        kind, _, mode = self.texts[self.table["kind"][index]].partition(_SEPARATOR)
+        return kind, mode
+
+    def kinds(self) -> np.ndarray:
+        """``(N,)`` int: equal numbers for equal formats and modes; ``texts`` has them."""
+        return self.table["kind"]
+
+    def broken(self) -> np.ndarray:
+        """``(N,)`` bool."""
+        return self.table["problem"] > 0
+
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        """Widths and heights, ``(N,)`` int64 each, as shown, that is with the orientation applied."""
+        turned = self.table["orientation"] >= 5
+        width, height = self.table["width"].astype(np.int64), self.table["height"].astype(np.int64)
+        return np.where(turned, height, width), np.where(turned, width, height)
+
+    def stored(self) -> tuple[np.ndarray, np.ndarray]:
+        """Widths and heights, ``(N,)`` int64 each, as stored."""
+        return self.table["width"].astype(np.int64), self.table["height"].astype(np.int64)
+
+
+def survey(paths: Iterable[Union[str, Path]], jobs: int = 2) -> Gallery:
+    """Look at picture files, or remember them; files that are not there are broken.
+
+    Args:
+        paths: the files.
+        jobs: how many are opened at a time.
+    """
+    names = [os.fspath(path) for path in paths]
+    table = np.zeros(len(names), _ROW)
+    texts: dict[str, int] = {"": 0}
+    for folder, places in _by_folder(names).items():
+        memory = Memory("pictures", Path(folder), _Known)
+        known = memory.recall()
+        rows = np.fromiter(places, np.int64, len(places))
+        _stat(names, rows, table)
+        own = [names[row][len(folder) :] for row in places]
+        fresh = _recall_rows(known, own, rows, table, texts)
+        if len(fresh):
+            now = time.time_ns()
+            _inspect_all([names[row] for row in rows[fresh]], rows[fresh], table, texts, jobs)
+            _keep(memory, known, folder, own, table[rows], list(texts), now)
+    return Gallery(names, table, list(texts))
+
+
+def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[int]]:
+    """Groups, of two and more, of indices of files with the same bytes, in the order of their first.
+
+    Sizes, first and last bytes tell nearly all apart; only what is left is read whole. A file that is given twice is
+    compared with itself; a file that cannot be read is the same as none.
+    """
+    gallery = survey(paths, jobs)
+    keys: dict[tuple[int, int], list[int]] = {}
+    for index, key in enumerate(zip(gallery.table["size"].tolist(), gallery.table["sketch"].tolist())):
+        if key[0] > 0:
+            keys.setdefault(key, []).append(index)
+    alike = [group for group in keys.values() if len(group) > 1]
+    digests = _digests([gallery.paths[index] for group in alike for index in group], jobs)
+    found: dict[tuple[int, str], list[int]] = {}
+    for number, group in enumerate(alike):
+        for index in group:
+            digest = digests.get(gallery.paths[index])
+            if digest:
+                found.setdefault((number, digest), []).append(index)
+    return sorted(group for group in found.values() if len(group) > 1)
+
+
+def _by_folder(names: Sequence[str]) -> dict[str, list[int]]:
+    """Folder -> indices of the names in it."""
+    folders: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        folder = name[: name.rfind(os.sep) + 1]
+        try:
+            folders[folder].append(index)
+        except KeyError:
+            folders[folder] = [index]
+    return folders
+
+
+def _stat(names: Sequence[str], rows: np.ndarray, table: np.ndarray) -> None:
+    """Sizes and times into the table; -1 for a file that is not there."""
+    sizes, times, status = [], [], os.stat
+    for row in rows.tolist():
+        try:
+            found = status(names[row])
+            sizes.append(found.st_size)
+            times.append(found.st_mtime_ns)
+        except (OSError, ValueError):
+            sizes.append(-1)
+            times.append(-1)
+    table["size"][rows] = sizes
+    table["mtime"][rows] = times
+
+
+def _recall_rows(
+    known: Union[_Known, None], own: list[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int]
+) -> np.ndarray:
+    """Fill what is remembered into the table; the indices into ``rows`` of what is not."""
+    if known is None or len(known.table) != _ROW.itemsize * len(known.names):
+        return np.arange(len(rows))
+    old = np.frombuffer(known.table, _ROW)
+    if known.names == own:
+        source: np.ndarray = np.arange(len(own))
+    else:
+        places = {name: place for place, name in enumerate(known.names)}
+        source = np.array([places.get(name, -1) for name in own], np.int64)
+    there = source >= 0
+    same = there.copy()
+    for column in ("size", "mtime"):
+        same[there] &= old[column][source[there]] == table[column][rows[there]]
+    new_place = np.array([texts.setdefault(text, len(texts)) for text in known.texts], np.int64)
+    taken = old[source[same]].copy()
+    for column in ("kind", "problem"):
+        taken[column] = new_place[taken[column]]
+    table[rows[same]] = taken
+    return np.flatnonzero(~same)
+
+
+def _inspect_all(paths: Sequence[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int], jobs: int) -> None:
+    pairs = list(zip(paths, table["size"][rows].tolist()))
+    sketches, widths, heights, pages, orientations, kinds, problems = zip(*_mapped(_inspect, pairs, jobs))
+    table["sketch"][rows] = np.array(sketches, np.uint64)
+    table["width"][rows] = widths
+    table["height"][rows] = heights
+    table["pages"][rows] = pages
+    table["orientation"][rows] = orientations
+    table["kind"][rows] = [texts.setdefault(kind, len(texts)) for kind in kinds]
+    table["problem"][rows] = [texts.setdefault(problem, len(texts)) for problem in problems]
+
+
+def _mapped(function: Callable[[_In], _Out], inputs: Sequence[_In], jobs: int) -> list[_Out]:
+    """``function`` of each, by threads where there are enough of them to be worth it."""
+    if jobs < 2 or len(inputs) < 2 * _CHUNK:
+        return [function(each) for each in inputs]
+    pieces = [inputs[start : start + _CHUNK] for start in range(0, len(inputs), _CHUNK)]
+    with ThreadPoolExecutor(min(jobs, 8)) as pool:
+        return [out for piece in pool.map(lambda piece: [function(each) for each in piece], pieces) for out in piece]
+
+
+def _inspect(file: tuple[str, int]) -> _Facts:
+    """What one file is; ``file`` is its path and size."""
+    path, size = file
+    try:
+        descriptor = os.open(path, _READ)
+        try:
+            head = tail = os.read(descriptor, _HEAD)
+            if size > _TAIL:
+                os.lseek(descriptor, -_TAIL, os.SEEK_END)
+                tail = os.read(descriptor, _TAIL)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        return 0, 0, 0, 0, 1, "", f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+    sketch = crc32(head) << 32 | crc32(tail)
+    if not size:
+        return sketch, 0, 0, 0, 1, "", "the file is empty"
+    try:
+        header = images.parse(head) or images.probe(path)
+    except DataError as error:
+        return sketch, 0, 0, 0, 1, "", _why(error)
+    problem = wholeness.problem(path, header, size, tail) or ""
+    kind = f"{header.format}{_SEPARATOR}{header.mode}"
+    return sketch, header.width, header.height, header.pages, header.orientation, kind, problem
+
+
+def _why(error: DataError) -> str:
+    return f"{error.message} ({error.found})" if error.found and "identify" not in error.found else error.message
+
+
+def _keep(
+    memory: Memory[_Known],
+    known: Union[_Known, None],
+    folder: str,
+    own: list[str],
+    table: np.ndarray,
+    texts: list[str],
+    now: int,
+) -> None:
+    """Remember a folder's rows, and older ones of files that were not asked for and are still there."""
+    stable = settled(table["mtime"], now) & (table["size"] > 0)
+    names = [name for name, good in zip(own, stable.tolist()) if good]
+    merged = _Known(names, table[stable].tobytes(), texts)
+    memory.keep(merged if known is None else _with_older(merged, known, folder, set(own)))
+
+
+def _with_older(merged: _Known, known: _Known, folder: str, asked: set[str]) -> _Known:
+    if len(known.table) != _ROW.itemsize * len(known.names):
+        return merged
+    older = [
+        place
+        for place, name in enumerate(known.names)
+        if name not in asked and os.path.exists(os.path.join(folder, name))
+    ]
+    texts = {text: place for place, text in enumerate(merged.texts)}
+    new_place = np.array([texts.setdefault(text, len(texts)) for text in known.texts], np.int64)
+    rows = np.frombuffer(known.table, _ROW)[older].copy()
+    for column in ("kind", "problem"):
+        rows[column] = new_place[rows[column]]
+    names = merged.names + [known.names[place] for place in older]
+    return _Known(names, merged.table + rows.tobytes(), list(texts))
+
+
+class _Digest(msgspec.Struct):
+    size: int
+    mtime: int
+    digest: str
+
+
+def _digests(paths: Sequence[str], jobs: int) -> dict[str, str]:
+    """The content's digest of each file that can be read, remembered like everything else."""
+    result: dict[str, str] = {}
+    for folder, places in _by_folder(paths).items():
+        memory = Memory("digests", Path(folder), Dict[str, _Digest])
+        known = memory.recall() or {}
+        wanted: dict[str, os.stat_result] = {}
+        for path in dict.fromkeys(paths[place] for place in places):
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            old = known.get(os.path.basename(path))
+            if old is not None and (old.size, old.mtime) == (status.st_size, status.st_mtime_ns):
+                result[path] = old.digest
+            else:
+                wanted[path] = status
+        now = time.time_ns()
+        for (path, status), digest in zip(wanted.items(), _mapped(_digest, list(wanted), jobs)):
+            if digest:
+                result[path] = digest
+                if settled(status.st_mtime_ns, now):
+                    known[os.path.basename(path)] = _Digest(status.st_size, status.st_mtime_ns, digest)
+        if wanted:
+            memory.keep({name: each for name, each in known.items() if os.path.exists(os.path.join(folder, name))})
+    return result
+
+
+def _digest(path: str) -> str:
+    """The content's digest, empty for a file that cannot be read."""
+    total = hashlib.blake2b(digest_size=20)
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                total.update(piece)
+    except OSError:
+        return ""
+    return total.hexdigest()
