@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from seg2knet.converters.base import ReaderOptions
-from seg2knet.converters.ledger import Ledger, Tally
+from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.pipeline import Result
 from seg2knet.converters.registry import readers
@@ -76,7 +76,7 @@ def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOpti
     console = Console(highlight=False)
     console.print(f"{kind.title} (seg2knet convert {name}):")
     for reason in evidence.reasons:
-        console.print(f"  {reason}", markup=False)
+        console.print(f"  {reason}", markup=False, soft_wrap=True)
     given = own.model_dump(exclude_unset=True)
     return name, kind.Options(**given)
 
@@ -89,13 +89,15 @@ def report(result: Result, options: ConvertOptions) -> None:
     if ledger.splits:
         console.print(_splits(ledger))
     _tallies(console, ledger)
-    console.print(f"{len(result.classes)} classes: {_shortened(result.classes.names)}", markup=False)
+    console.print(f"{len(result.classes)} classes: {_shortened(result.classes.names)}", markup=False, soft_wrap=True)
+    if ledger.splits and "val" not in ledger.splits:
+        console.print("there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2")
     if options.dry_run:
         console.print("dry run: nothing was written")
         return
     for root in dict.fromkeys(result.folders.values()):
         made = ", ".join(target for target, folder in result.folders.items() if folder == root)
-        console.print(f"{made} written to {root} (ledger: {root / LEDGER})", markup=False)
+        console.print(f"{made} written to {root} (ledger: {root / LEDGER})", markup=False, soft_wrap=True)
     for folder, found in result.reports.items():
         _findings(console, folder, found)
 
@@ -115,10 +117,11 @@ def _counts(ledger: Ledger) -> Table:
     skipped = sum(tally.count for tally in ledger.skips.values())
     asked = sum(tally.count for tally in ledger.asked.values())
     for target, written in ledger.written.items():
-        here = sum(tally.count for tally in ledger.target_skips.get(target, {}).values())
-        table.add_row(
-            f"objects, {target}", f"{ledger.objects_read:,}", f"{written:,}", f"{skipped + here:,}", f"{asked:,}"
-        )
+        reasons = ledger.target_skips.get(target, {})
+        here = sum(tally.count for tally in reasons.values())
+        elsewhere = sum(tally.count for reason, tally in reasons.items() if reason in ASKED_OF_TARGET)
+        lost, left_out = skipped + here - elsewhere, asked + elsewhere
+        table.add_row(f"objects, {target}", f"{ledger.objects_read:,}", f"{written:,}", f"{lost:,}", f"{left_out:,}")
     return table
 
 
@@ -141,9 +144,11 @@ def _tallies(console: Console, ledger: Ledger) -> None:
     ]
     for title, tallies in groups:
         for reason, tally in sorted(tallies.items()):
-            console.print(f"{title}: {reason}: {tally.count:,}", markup=False)
+            console.print(f"{title}: {reason}: {tally.count:,}", markup=False, soft_wrap=True)
             for place, detail in tally.places[:3]:
-                console.print(f"    {place}{': ' + detail if detail and detail != place else ''}", markup=False)
+                console.print(
+                    f"    {place}{': ' + detail if detail and detail != place else ''}", markup=False, soft_wrap=True
+                )
 
 
 def _findings(console: Console, folder: Path, found: Any) -> None:

@@ -31,6 +31,7 @@ from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
+from seg2knet.converters.splits import canonical
 from seg2knet.converters.staging import Staging, check_target
 from seg2knet.converters.transforms import Recipe
 from seg2knet.converters.work import (
@@ -47,7 +48,7 @@ from seg2knet.converters.work import (
 )
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.layout import LEDGER
-from seg2knet.dataset.sample import Skip
+from seg2knet.dataset.sample import Note, Skip
 from seg2knet.engines import Engine, engine
 from seg2knet.errors import DataError, UsageError
 
@@ -169,10 +170,11 @@ class Conversion:
     def scan(self) -> list[Scan]:
         """List what there is."""
         scans = []
-        for source, reader in zip(self.sources, self.readers):
+        said = self._splits_of_sources()
+        for split, reader in zip(said, self.readers):
             found = reader.scan()
-            if source.split is not None:
-                handles = [msgspec.structs.replace(handle, split=source.split) for handle in found.handles]
+            if split is not None:
+                handles = [msgspec.structs.replace(handle, split=split) for handle in found.handles]
                 found = msgspec.structs.replace(found, handles=handles)
             scans.append(found)
             for skip in found.skips:
@@ -185,6 +187,16 @@ class Conversion:
         if not self.total:
             raise DataError("no image here", file=self.sources[0].path, hint="check the format and the path")
         return scans
+
+    def _splits_of_sources(self) -> list[Optional[str]]:
+        """The split of each source: as the user says, else as several sources' own names do (trainset, testset)."""
+        said = [source.split for source in self.sources]
+        named = [canonical(source.path.name) or canonical(source.path.parent.name) for source in self.sources]
+        if len(self.sources) > 1 and not any(said) and all(named) and len(set(named)) == len(named):
+            for source, split in zip(self.sources, named):
+                self.ledger.note(Note("split-by-name", str(source.path), f"taken as {split}; else say SPLIT=SOURCE"))
+            return named
+        return said
 
     def class_list(self, scans: Sequence[Scan]) -> Optional[ClassList]:
         """The classes in order, or ``None`` where only reading tells."""

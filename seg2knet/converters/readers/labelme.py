@@ -11,7 +11,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any, Optional
 
@@ -23,8 +23,7 @@ from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOpt
 from seg2knet.converters.files import load_json, natural, walk
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splits import canonical
-from seg2knet.converters.transforms import turned
-from seg2knet.converters.upright import Fit, fit
+from seg2knet.converters.upright import Fit, fit, settle
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Sample, Shape, Skip
@@ -88,20 +87,11 @@ class LabelMeReader(Reader):
                 found=_keys(document),
                 expected='an object with a list of "shapes"',
             )
-        image, size = self._picture(path, document)
+        image, size, header = self._picture(path, document)
         shapes = _Shapes(path, size.width, size.height, self.options.strip_instance_suffix)
         shapes.read(document["shapes"])
-        if size.problem and (size.scaled or not shapes.inside()):
-            shapes.lose("size-differs", f"{size.problem}: the coordinates are another picture's")
-        elif size.problem:
-            shapes.notes.append(Note("size-differs", str(path), f"{size.problem}; all coordinates lie inside"))
-        objects: Sequence[Object] = shapes.objects
-        if size.turn != 1:
-            width, height = (size.height, size.width) if size.turn >= 5 else (size.width, size.height)
-            objects = turned(objects, width, height, size.turn)
-            detail = f"they were the stored picture's, turned as EXIF {size.turn} says"
-            shapes.notes.append(Note("coordinates-turned", str(path), detail))
-        return Sample(image, tuple(objects), handle.split, tuple(shapes.skips), tuple(shapes.notes))
+        objects, skips, notes = settle(size, header, shapes.objects, str(path))
+        return Sample(image, objects, handle.split, (*shapes.skips, *skips), (*shapes.notes, *notes))
 
     @property
     def _root(self) -> Path:
@@ -116,7 +106,7 @@ class LabelMeReader(Reader):
                 return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
         return None
 
-    def _picture(self, path: Path, document: dict[str, Any]) -> tuple[Image, Fit]:
+    def _picture(self, path: Path, document: dict[str, Any]) -> tuple[Image, Fit, images.Header]:
         declared = _size(document)
         file = self._find_picture(path, document.get("imagePath"))
         extra = {"flags": document["flags"]} if _any_flag(document.get("flags")) else None
@@ -124,13 +114,13 @@ class LabelMeReader(Reader):
             header = images.probe(file)
             name = self._name(file, path)
             size = fit(declared, header)
-            return Image(name, size.width, size.height, file, header.orientation, extra=extra), size
+            return Image(name, size.width, size.height, file, header.orientation, extra=extra), size, header
         data = _embedded(document.get("imageData"), path)
         if data is not None:
             header = images.probe_bytes(data, f"{path}: imageData")
             size = fit(declared, header)
             name = f"{_stem(path, self._root)}{_ENDINGS.get(header.format, '.png')}"
-            return Image(name, size.width, size.height, None, header.orientation, data, extra), size
+            return Image(name, size.width, size.height, None, header.orientation, data, extra), size, header
         if declared is None:
             raise DataError(
                 "neither the picture nor its size is to be found",
@@ -141,7 +131,11 @@ class LabelMeReader(Reader):
             )
         name = _tail(document.get("imagePath")) or path.stem
         folder = _stem(path, self._root).rpartition("/")[0]
-        return Image(f"{folder}/{name}" if folder else name, *declared, extra=extra), Fit(*declared)
+        return (
+            Image(f"{folder}/{name}" if folder else name, *declared, extra=extra),
+            Fit(*declared),
+            images.Header(*declared),
+        )
 
     def _find_picture(self, path: Path, said: Any) -> Optional[str]:
         """The picture: where ``imagePath`` says, by its name alone, or the one with the JSON's own stem."""
@@ -212,19 +206,6 @@ class _Shapes:
             made = Object(label, shape, crowd, f"shape {index}", _attributes(entry))
             found.setdefault(key, []).append((index, made))
         self.objects = [self._joined([made for _, made in parts]) for parts in found.values()]
-
-    def inside(self) -> bool:
-        """Whether all coordinates lie in the picture, give or take a pixel."""
-        for found in self.objects:
-            for part in found.shape.parts if isinstance(found.shape, Polygons) else ():
-                if min(part) < -1 or max(part[0::2]) > self.width + 1 or max(part[1::2]) > self.height + 1:
-                    return False
-        return True
-
-    def lose(self, reason: str, detail: str) -> None:
-        """Turn all objects into skips."""
-        self.skips += [Skip(reason, f"{self.path}: {found.place}", detail=detail) for found in self.objects]
-        self.objects = []
 
     def _joined(self, parts: list[Object]) -> Object:
         if len(parts) == 1:

@@ -83,10 +83,7 @@ class JoinedJson:
 
     def add(self, name: str, fragment: Fragment, numbers: dict[str, int]) -> None:
         """Number one image and its annotations."""
-        self.images += 1
-        image = self.images
-        comma = b"," if image > 1 else b""
-        self._out.write(b'%b\n{"id":%d,"file_name":%b,%b' % (comma, image, json_name(name), fragment.image))
+        image = self._image(name, fragment)
         first = self.annotations + 1
         lines = [
             b'\n{"id":%d,"image_id":%d,"category_id":%d,%b' % (number, image, numbers[label], rest)
@@ -95,6 +92,20 @@ class JoinedJson:
         if lines:
             self._tail.write((b"," if first > 1 else b"") + b",".join(lines))
             self.annotations += len(lines)
+
+    def add_panoptic(self, name: str, png: str, fragment: Fragment, numbers: dict[str, int]) -> None:
+        """Number one image and its segments, whose rests have a ``%d`` for the category."""
+        image = self._image(name, fragment)
+        segments = b",".join(rest % numbers[label] for label, rest in zip(fragment.labels, fragment.annotations))
+        line = b'\n{"image_id":%d,"file_name":%b,"segments_info":[%b]}' % (image, json_name(png), segments)
+        self._tail.write((b"," if image > 1 else b"") + line)
+
+    def _image(self, name: str, fragment: Fragment) -> int:
+        """Write an image's entry; its id."""
+        self.images += 1
+        comma = b"," if self.images > 1 else b""
+        self._out.write(b'%b\n{"id":%d,"file_name":%b,%b' % (comma, self.images, json_name(name), fragment.image))
+        return self.images
 
     def close(self) -> None:
         self._out.write(b'\n],\n"annotations":[')

@@ -1,0 +1,315 @@
+"""COCO (https://cocodataset.org/#format-data): instances and panoptic, and the ways in which tools export it.
+
+A source is a JSON file, or a folder with some: ``annotations/instances_train2017.json``, Roboflow's
+``train/_annotations.coco.json``, CVAT's ``annotations/instances_default.json``, or any other name. Polygons and
+run-length codes pass through as they are, number for number.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import msgspec
+import numpy as np
+from pydantic import Field
+from typing_extensions import Literal
+
+from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.files import natural, parse_json, walk
+from seg2knet.converters.names import safe
+from seg2knet.converters.readers import _coco_index as coco_index
+from seg2knet.converters.readers._coco_shapes import Annotations, Segments, segments
+from seg2knet.converters.registry import register_reader
+from seg2knet.converters.splits import canonical
+from seg2knet.converters.upright import fit, settle
+from seg2knet.dataset import images
+from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.sample import Image, Note, Sample, Skip
+from seg2knet.errors import DataError
+
+_SPLIT = re.compile(r"(?:^|[_\-. ])(train|val|valid|validation|test)(?:\d{4})?(?=[_\-. ]|$)", re.IGNORECASE)
+_OTHER = re.compile(r"^(person_keypoints|captions|labels|image_info|stuff)_")
+_BACKGROUND = frozenset({"background", "bg"})
+
+
+class CocoOptions(ReaderOptions):
+    """COCO's own options."""
+
+    annotations: Literal["instances", "panoptic"] = Field(
+        "instances", description="Which of them to read where a folder has both."
+    )
+
+
+class _File(msgspec.Struct):
+    """One JSON file of the source.
+
+    Attributes:
+        path: the file.
+        split: what its name or folder says.
+        classes: category id to class.
+        panoptic: its kind; then ``masks`` is the folder of its PNGs.
+        roots: where its pictures may be, the likeliest first.
+    """
+
+    path: Path
+    split: Optional[str]
+    classes: dict[Any, ClassInfo]
+    panoptic: bool
+    roots: list[str]
+
+
+@register_reader
+class CocoReader(Reader):
+    name = "coco"
+    title = "COCO instances or panoptic"
+    Options = CocoOptions
+
+    def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
+        super().__init__(source, options)
+        self._files: dict[str, _File] = {}
+        self._maps: dict[str, mmap.mmap] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}  # each process maps the files itself
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        files = _json_files(source)
+        fits = [path for path in files[:12] if _looks_right(path)]
+        if not fits:
+            return None
+        reason = f'{fits[0].name} has the lists "images", "annotations" and "categories"'
+        return Evidence(0.95 if len(fits) == len(files[:12]) else 0.7, (reason,))
+
+    def scan(self) -> Scan:
+        paths = self._chosen()
+        classes = ClassList()
+        skips: list[Skip] = []
+        notes: list[Note] = []
+        handles: list[Handle] = []
+        meta: Optional[dict[str, Any]] = None
+        for path in paths:
+            found = coco_index.index(path)
+            kept = _without_background(found, path, notes)
+            classes = classes.merged(ClassList(tuple({info.name: info for info in kept.values()}.values())))
+            split = _split(path, self.source)
+            file = _File(path, split, found.categories, found.panoptic, self._roots(path, split))
+            self._files[str(path)] = file
+            meta = found.meta if len(paths) == 1 or meta is None or meta == found.meta else {}
+            handles += _handles(found, file, notes)
+            count, first = found.orphans
+            if count:
+                skips.append(Skip("unknown-image", f"{path}: annotation {first}", count, detail="no such image id"))
+        order = {"train": 0, "val": 1, "test": 2, None: 3}
+        handles.sort(key=lambda handle: (order[handle.split], natural(handle.name)))
+        return Scan(handles, classes, tuple(skips), tuple(notes), meta)
+
+    def read(self, handle: Handle) -> Sample:
+        if not self._files:
+            self.scan()
+        path, spans = handle.where
+        file = self._files[path]
+        records = [self._json(path, start, end) for start, end, _ in spans]
+        record = records[0]
+        picture = self._picture(file, record)
+        declared = _declared(record)
+        if picture is None and declared is None:
+            raise DataError(
+                "neither the picture nor its size is to be found", file=path, place=f"image {handle.name!r}",
+                found='no "width" and "height"', hint="name the pictures' folder with --images-dir",
+            )  # fmt: skip
+        header = images.probe(picture) if picture is not None else images.Header(*(declared or (0, 0)))
+        size = fit(declared, header)
+        annotations = [self._json(path, begin, end) for *_, places in spans for begin, end in _pairs(places)]
+        width, height = declared or (size.width, size.height)
+        if file.panoptic:
+            read: Union[Segments, Annotations] = segments(
+                annotations, file.classes, self._masks(file), width, height, f"{path}: {handle.name}"
+            )
+        else:
+            instances = Annotations(file.classes, self.options.boxes, width, height, path)
+            instances.read(annotations)
+            read = instances
+        objects, skips, notes = settle(size, header, read.objects, f"{path}: image {handle.name!r}")
+        image = Image(handle.name, size.width, size.height, picture, header.orientation, extra=_extra(record))
+        return Sample(image, objects, handle.split, (*read.skips, *skips), (*read.notes, *notes))
+
+    def _chosen(self) -> list[Path]:
+        """The files that are to be read."""
+        files = _json_files(self.source)
+        if not files:
+            expected = "a COCO JSON, or a folder with some"
+            raise DataError("no COCO annotation here", file=self.source, found="no .json file", expected=expected)
+        if self.source.is_file():
+            return files
+        fits = [path for path in files if _looks_right(path)]
+        plain = [path for path in fits if not _OTHER.match(path.name)]
+        panoptic = [path for path in plain if _is_panoptic(path)]
+        instances = [path for path in plain if path not in panoptic]
+        chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
+        chosen = chosen or [path for path in fits if not path.name.startswith(("captions_", "labels_"))]
+        if chosen:
+            return chosen
+        coco_index.index(files[0])  # says what is wrong with it
+        raise DataError("no COCO annotation here", file=self.source, found=f"{len(files)} JSON files of other kinds")
+
+    def _roots(self, path: Path, split: Optional[str]) -> list[str]:
+        """Folders in which a file's pictures may be, by the layouts that tools write."""
+        if self.options.images is not None:
+            return [str(self.options.images)]
+        names = ["images", "JPEGImages", "data", "img", "imgs"]
+        if split:
+            folders = {"val": ("val", "valid", "validation")}.get(split, (split,))
+            names = [f"{name}{year}" for name in folders for year in ("2017", "2014", "")] + names
+            names = [*(f"images/{name}" for name in folders for name in (f"{name}2017", name)), *names]
+        default = path.stem.replace("instances_", "").replace("panoptic_", "")
+        bases = [path.parent] if path.parent.name != "annotations" else [path.parent.parent, path.parent]
+        bases += [path.parent.parent] if path.parent.name != "annotations" else []
+        roots = [base / name for base in bases for name in (*names, f"images/{default}", default, "")]
+        return list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
+
+    def _picture(self, file: _File, record: dict[str, Any]) -> Optional[str]:
+        """The picture's file; the folder that has it is tried first for the next one."""
+        for key in ("file_name", "path"):
+            name = record.get(key)
+            if not isinstance(name, str) or not name:
+                continue
+            for tail in _tails(name):
+                for index, root in enumerate(file.roots):
+                    candidate = f"{root}/{tail}"
+                    if os.path.isfile(candidate):
+                        if index:
+                            file.roots.insert(0, file.roots.pop(index))
+                        return os.path.abspath(candidate)
+        return None
+
+    def _masks(self, file: _File) -> list[str]:
+        folder = file.path.with_suffix("")
+        return [str(folder), *(str(path) for path in (file.path.parent / "masks", file.path.parent) if path.is_dir())]
+
+    def _json(self, path: str, start: int, end: int) -> dict[str, Any]:
+        if path not in self._maps:
+            with open(path, "rb") as file:
+                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return parse_json(self._maps[path][start:end], path)
+
+
+def _handles(found: coco_index.Index, file: _File, notes: list[Note]) -> list[Handle]:
+    """The images of a file; entries of one name are one image."""
+    spans: dict[str, list[tuple[int, int, bytes]]] = {}
+    for span in found.spans:
+        name = _safe_name(span.name, file.path, notes)
+        spans.setdefault(name, []).append((span.start, span.end, span.places))
+    for name, entries in spans.items():
+        if len(entries) > 1:
+            detail = f"{len(entries)} entries of one picture, taken as one image"
+            notes.append(Note("image-listed-twice", f"{file.path}: image {name!r}", detail))
+    path = str(file.path)
+    return [Handle(name, (path, tuple(entries)), file.split) for name, entries in spans.items()]
+
+
+def _safe_name(name: str, path: Path, notes: list[Note]) -> str:
+    """A picture's name in the data set: as it is, but relative.
+
+    Raises:
+        DataError: it leads out of the folder.
+    """
+    clean = name.replace("\\", "/")
+    if clean.startswith("/") or re.match("[A-Za-z]:", clean):
+        clean = clean.rpartition("/")[2]
+        notes.append(Note("absolute-name", f"{path}: image {name!r}", f"taken as {clean}"))
+    elif clean != name:
+        notes.append(Note("backslash-in-name", f"{path}: image {name!r}", f"taken as {clean}"))
+    try:
+        return safe(clean)
+    except DataError as error:
+        raise DataError(
+            error.message, file=path, place="/images", found=error.found, expected=error.expected, hint=error.hint
+        ) from None
+
+
+def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) -> dict[Any, ClassInfo]:
+    """The categories but for placeholders that nothing uses: a background, Roboflow's parent of all classes."""
+    kept = dict(found.categories)
+    if found.panoptic:
+        return kept
+    parents = {info.supercategory for info in kept.values()}
+    for number, info in found.categories.items():
+        background = info.name.strip("_ ").lower() in _BACKGROUND
+        roboflow = info.supercategory == "none" and info.name in parents
+        if number not in found.used and (background or roboflow) and len(kept) > 1:
+            del kept[number]
+            what = "a background" if background else "the parent of all classes"
+            notes.append(Note("category-left-out", f"{path}: category {info.name!r}", f"{what} that no object uses"))
+    return kept
+
+
+def _json_files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        return []
+    found = walk(source, (".json",))
+    return sorted(
+        (Path(path) for path in found if Path(path).name != LEDGER), key=lambda path: natural(path.as_posix())
+    )
+
+
+def _contains(path: Path, *words: bytes) -> bool:
+    try:
+        if path.stat().st_size == 0:
+            return False
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return all(text.find(b'"%b"' % word) >= 0 for word in words)
+    except OSError:
+        return False
+
+
+def _looks_right(path: Path) -> bool:
+    return _contains(path, b"images", b"annotations", b"categories")
+
+
+def _is_panoptic(path: Path) -> bool:
+    return _contains(path, b"segments_info")
+
+
+def _split(path: Path, source: Path) -> Optional[str]:
+    """The split that a file's name says, or that of a folder inside the source."""
+    match = _SPLIT.search(path.stem)
+    if match:
+        return canonical(match.group(1))
+    if source.is_dir():
+        for folder in reversed(path.relative_to(source).parts[:-1]):
+            if canonical(folder):
+                return canonical(folder)
+    return None
+
+
+def _tails(name: str) -> Sequence[str]:
+    """A name, and where it is absolute or not to be found, its last parts."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        return ()
+    return ["/".join(parts[start:]) for start in range(min(len(parts), 8))]
+
+
+def _declared(record: dict[str, Any]) -> Optional[tuple[int, int]]:
+    width, height = record.get("width"), record.get("height")
+    if isinstance(width, (int, float)) and isinstance(height, (int, float)) and width >= 1 and height >= 1:
+        return int(width), int(height)
+    return None
+
+
+def _extra(record: dict[str, Any]) -> Optional[dict[str, Any]]:
+    extra = {key: value for key, value in record.items() if key not in ("id", "file_name", "width", "height")}
+    return extra or None
+
+
+def _pairs(places: bytes) -> list[list[int]]:
+    return np.frombuffer(places, np.int64).reshape(-1, 2).tolist()

@@ -1,0 +1,64 @@
+"""Objects painted on a canvas of numbers, pixel by pixel at most one: what panoptic and semantic masks show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seg2knet.converters.base import Measured
+from seg2knet.dataset.geometry import check_size, rle_runs
+from seg2knet.errors import DataError
+
+
+def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarray:
+    """Paint each object's number.
+
+    Args:
+        measured: the objects and their masks.
+        numbers: one an object, 1..65534; 0 rubs out.
+        overlap: who has a pixel that several claim: ``z-order`` (the one on top), ``last`` (in the file),
+            ``small-first`` (the smallest), or ``error``.
+
+    Returns:
+        ``(H, W)`` uint16, 0 where nothing is.
+
+    Raises:
+        DataError: two objects overlap, with ``error``.
+    """
+    image = measured.sample.image
+    check_size(image.height, image.width)
+    columns = np.zeros(image.width * image.height, np.uint16)
+    taken = np.zeros(len(columns) if overlap == "error" else 0, bool)
+    for index in _order(measured, overlap):
+        bounds = np.cumsum(rle_runs(measured.rles[index].counts))
+        starts, ends = bounds[0::2], bounds[1::2]
+        number = numbers[index]
+        for start, end in zip(starts.tolist(), ends.tolist()):
+            columns[start:end] = number
+            if overlap == "error":
+                _claim(taken, start, end, measured, index)
+    return np.ascontiguousarray(columns.reshape(image.width, image.height).T)
+
+
+def _claim(taken: np.ndarray, start: int, end: int, measured: Measured, index: int) -> None:
+    if taken[start:end].any():
+        raise DataError(
+            "two objects overlap",
+            file=measured.sample.image.name,
+            place=measured.sample.objects[index].place,
+            found="a pixel of this object is another's too",
+            expected="no overlap, as --overlap error asks",
+            hint="--overlap z-order lets the upper one have it",
+        )
+    taken[start:end] = True
+
+
+def _order(measured: Measured, overlap: str) -> list[int]:
+    """The objects from the lowest to the uppermost."""
+    indices = list(range(len(measured.rles)))
+    if overlap == "small-first":
+        return sorted(indices, key=lambda index: -measured.areas[index])
+    if overlap == "last":
+        return indices
+    return sorted(indices, key=lambda index: measured.sample.objects[index].z)

@@ -1,0 +1,95 @@
+"""ADE20K challenge layout (http://sceneparsing.csail.mit.edu): ``.jpg`` pictures and 8-bit masks, 0 = unlabelled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Optional
+
+import cv2
+import numpy as np
+
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
+from seg2knet.converters.names import without_suffix
+from seg2knet.converters.registry import register_writer
+from seg2knet.converters.writers._painting import paint
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.geometry import rle_to_mask
+from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.sample import Skip
+from seg2knet.errors import UsageError
+
+MOST = 254
+"""Classes that 8 bits hold: 0 is unlabelled, 255 ignored."""
+
+
+@register_writer
+class AdeWriter(Writer):
+    name = "ade"
+    title = "ADE20K semantic masks"
+    needs_classes = True
+    jpeg_only = True
+
+    def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
+        super().__init__(options, classes)
+        if classes is not None and len(classes) > MOST:
+            raise UsageError(
+                "too many classes for 8-bit masks",
+                found=f"{len(classes)} classes",
+                expected=f"at most {MOST}",
+                hint="leave some out with --drop or a class file (--classes), or merge some with --map OLD=NEW",
+            )
+        self._numbers = {name: index + 1 for index, name in enumerate(classes.names)} if classes is not None else {}
+        self._numbers[IGNORE] = 0
+
+    def encode(self, measured: Measured) -> Encoded:
+        objects = measured.sample.objects
+        order = paint(measured, range(1, len(objects) + 1), self.options.overlap)
+        void = self._numbers[self.options.void_class] if self.options.void_class is not None else 0
+        numbers = np.array([void, *(self._numbers[found.label] for found in objects)], np.uint8)
+        mask = numbers[order]
+        areas = np.bincount(order.reshape(-1), minlength=len(numbers))
+        pixels = np.bincount(numbers, areas).astype(np.int64).tolist()
+        fragment = {number: count for number, count in enumerate(pixels) if count and number}
+        hidden = [
+            index for index in np.flatnonzero(areas[1:] == 0).tolist() if not _shows(measured, index, mask, numbers)
+        ]
+        name = measured.sample.image.name
+        skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}") for index in hidden)
+        return Encoded(fragment, len(objects) - len(hidden), bytes(cv2.imencode(".png", mask)[1]), skips)
+
+    def picture(self, split: str, name: str) -> str:
+        return f"images/{AdeLayout.FOLDERS[split]}/{name}"
+
+    def blob(self, split: str, name: str) -> str:
+        return f"annotations/{AdeLayout.FOLDERS[split]}/{without_suffix(name)}.png"
+
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        layout = AdeLayout(root)
+        for split in splits:
+            layout.images(split).mkdir(parents=True, exist_ok=True)
+            layout.annotations(split).mkdir(parents=True, exist_ok=True)
+        self._info: IO[str] = open(layout.object_info, "w", encoding="utf-8")  # noqa: SIM115  # closed in close()
+        self._listed = classes
+        self._pixels: Counter[int] = Counter()
+        self._images: dict[str, Counter[int]] = {split: Counter() for split in splits}
+
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        self._pixels.update(fragment)
+        self._images[split].update(fragment.keys())
+
+    def close(self) -> None:
+        """Write ``objectInfo.txt`` in the challenge's columns: index, share of labelled pixels, images, name."""
+        total = max(sum(self._pixels.values()), 1)
+        self._info.write("Idx\tRatio\tTrain\tVal\tName\n")
+        train, val = self._images.get("train", Counter()), self._images.get("val", Counter())
+        for number, info in enumerate(self._listed, 1):
+            ratio = self._pixels[number] / total
+            self._info.write(f"{number}\t{ratio:.4f}\t{train[number]}\t{val[number]}\t{info.name}\n")
+        self._info.close()
+
+
+def _shows(measured: Measured, index: int, mask: np.ndarray, numbers: np.ndarray) -> bool:
+    """Whether an object under others is to be seen all the same, for what lies over it is of its class."""
+    return bool((mask[rle_to_mask(measured.rles[index])] == numbers[index + 1]).any())

@@ -1,0 +1,155 @@
+"""COCO panoptic (https://cocodataset.org/#format-data): one PNG and one list of segments an image.
+
+Segments are what the PNG shows: area and box are its own. A stuff class is one segment an image; things are one each,
+hidden ones left out. Ids count through a permutation of 24 bits: never 0, the same in every run, and far apart as
+colours, so that the PNG can be looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import cv2
+import msgspec
+import numpy as np
+import orjson
+
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.names import without_suffix
+from seg2knet.converters.registry import register_writer
+from seg2knet.converters.writers._painting import paint
+from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.layout import CocoLayout
+from seg2knet.dataset.sample import Skip
+from seg2knet.errors import DataError
+
+_MULTIPLIER = 0x9E3779B1 & 0xFFFFFF | 1
+"""Odd, so that multiplying by it modulo 2^24 maps different numbers to different ones, and only 0 to 0."""
+MOST = 65534
+
+
+class _Segment(msgspec.Struct, gc=False):
+    """One segment of the PNG: its class, the objects it is made of, its box while it is being made."""
+
+    label: str
+    iscrowd: bool
+    objects: list[int]
+
+
+@register_writer
+class PanopticWriter(Writer):
+    name = "panoptic"
+    title = "COCO panoptic"
+    png_names = True
+
+    def encode(self, measured: Measured) -> Encoded:
+        sample = measured.sample
+        segments, numbers = self._segments(measured)
+        canvas = paint(measured, numbers, self.options.overlap)
+        if self.options.void_class is not None and not canvas.all():
+            segments.append(_Segment(self.options.void_class, False, []))
+            canvas[canvas == 0] = len(segments)
+        areas = np.bincount(canvas.reshape(-1), minlength=len(segments) + 1).tolist()
+        shown, hidden, written = [], [], 0
+        for number, segment in enumerate(segments, 1):
+            if areas[number]:
+                box = _box(canvas, number, [measured.boxes[index] for index in segment.objects])
+                shown.append((segment, _info(number, segment, areas[number], box)))
+                written += len(segment.objects)
+            else:
+                hidden += segment.objects
+        written += numbers.count(0)  # regions to be ignored are in the picture, as void
+        skips = tuple(
+            Skip("hidden-by-others", f"{sample.image.name}: {sample.objects[index].place}") for index in hidden
+        )
+        fragment = Fragment(
+            orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:],
+            [segment.label for segment, _ in shown],
+            [info for _, info in shown],
+        )
+        return Encoded(msgspec.msgpack.encode(fragment), written, _png(canvas, len(segments)), skips)
+
+    def _segments(self, measured: Measured) -> tuple[list[_Segment], list[int]]:
+        """The segments of an image, and for each object the number of its own, from 1; 0 for what is to be ignored."""
+        segments: list[_Segment] = []
+        numbers: list[int] = []
+        of_stuff: dict[str, int] = {}
+        for index, found in enumerate(measured.sample.objects):
+            if found.label == IGNORE:
+                numbers.append(0)
+                continue
+            stuff = found.label in self.options.stuff
+            if not stuff or found.label not in of_stuff:
+                segments.append(_Segment(found.label, found.iscrowd and not stuff, []))
+                if stuff:
+                    of_stuff[found.label] = len(segments)
+            number = of_stuff[found.label] if stuff else len(segments)
+            segments[number - 1].objects.append(index)
+            numbers.append(number)
+        if len(segments) >= MOST:
+            raise DataError(
+                "too many objects on one picture", file=measured.sample.image.name, found=str(len(segments)),
+                expected=f"at most {MOST - 1}",
+            )  # fmt: skip
+        return segments, numbers
+
+    def picture(self, split: str, name: str) -> str:
+        return f"{split}{self.options.year}/{name}"
+
+    def blob(self, split: str, name: str) -> str:
+        return f"annotations/panoptic_{split}{self.options.year}/{png_name(name)}"
+
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        self._numbers = {info.name: index + 1 for index, info in enumerate(classes)}
+        head = {key: value for key, value in (meta or {}).items() if key in ("info", "licenses") and value}
+        head["categories"] = classes.to_coco_panoptic()
+        layout = CocoLayout(root, self.options.year)
+        for split in splits:
+            layout.panoptic_pngs(split).mkdir(parents=True, exist_ok=True)
+        self._files = {split: JoinedJson(layout.panoptic(split), head) for split in splits}
+
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        image = msgspec.msgpack.decode(fragment, type=Fragment)
+        self._files[split].add_panoptic(name, png_name(name), image, self._numbers)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def png_name(name: str) -> str:
+    """The mask's name that mmdet derives from a picture's: every ``.jpg`` in it becomes ``.png``."""
+    derived = name.replace(".jpg", ".png")
+    return derived if derived.endswith(".png") else f"{without_suffix(name)}.png"
+
+
+def segment_id(number: int) -> int:
+    """The id of an image's ``number``-th segment, from 1: 1..2^24-1, no two alike."""
+    return number * _MULTIPLIER % (1 << 24)
+
+
+def _info(number: int, segment: _Segment, area: int, box: tuple[int, int, int, int]) -> bytes:
+    rest = {"area": area, "bbox": box, "iscrowd": int(segment.iscrowd)}
+    return b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), orjson.dumps(rest)[1:])
+
+
+def _box(canvas: np.ndarray, number: int, boxes: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    """x, y, width, height of a number's pixels, looked for within the boxes of what was painted."""
+    left = min((x for x, *_ in boxes), default=0)
+    top = min((y for _, y, *_ in boxes), default=0)
+    right = max((x + width for x, _, width, _ in boxes), default=canvas.shape[1])
+    bottom = max((y + height for _, y, _, height in boxes), default=canvas.shape[0])
+    window = canvas[top:bottom, left:right] == number
+    columns, rows = np.flatnonzero(window.any(axis=0)), np.flatnonzero(window.any(axis=1))
+    x, y = int(columns[0]), int(rows[0])
+    return left + x, top + y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
+
+
+def _png(canvas: np.ndarray, count: int) -> bytes:
+    """The canvas as an RGB PNG of ids: R + 256 G + 256^2 B."""
+    ids = np.array([segment_id(number) for number in range(count + 1)], np.uint32)
+    colors = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], axis=1).astype(np.uint8)  # as OpenCV has it: BGR
+    return bytes(cv2.imencode(".png", colors[canvas])[1])
