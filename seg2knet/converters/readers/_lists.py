@@ -56,6 +56,11 @@ class Splits:
     def __bool__(self) -> bool:
         return bool(self._table)
 
+    @property
+    def names(self) -> Iterable[str]:
+        """What the lists name, without suffixes."""
+        return self._table.keys()
+
     def listed(self, path: str) -> bool:
         """Whether a list names this picture, or there are no lists."""
         return not self._table or self._key(path) is not None
@@ -87,13 +92,17 @@ class Splits:
             kept = [(None, name, path, where) for _, name, path, where in kept]
         times = Counter((split, name) for split, name, _, _ in kept)
         made = [Handle(path if times[split, name] > 1 else name, where, split) for split, name, path, where in kept]
-        made.sort(key=lambda handle: (_ORDER[handle.split], natural(handle.name)))
-        return made, left
+        return ordered(made), left
 
     def _key(self, path: str) -> Optional[str]:
-        parts = posixpath.splitext(path)[0].split("/")
+        parts = (posixpath.splitext(path)[0] if is_image(path) else path).split("/")
         tails = ["/".join(parts[index:]) for index in range(len(parts))]
         return next((key for key in (*tails, *stems(parts[-1])) if key in self._table), None)
+
+
+def ordered(handles: Iterable[Handle]) -> list[Handle]:
+    """Handles split by split, each in natural order."""
+    return sorted(handles, key=lambda handle: (_ORDER[handle.split], natural(handle.name)))
 
 
 def short_name(path: str) -> str:

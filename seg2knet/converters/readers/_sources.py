@@ -13,7 +13,7 @@ import numpy as np
 from seg2knet.converters.files import natural, walk
 from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
-from seg2knet.dataset.images import SUFFIXES, Header
+from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.sample import Image
 from seg2knet.errors import DataError
 
@@ -173,8 +173,22 @@ def upright_labels(labels: np.ndarray, turn: int) -> np.ndarray:
     return labels
 
 
-def labels_as_shown(path: str, header: Optional[Header] = None) -> np.ndarray:
-    """Decode a label image; grey ones saved as RGB become one channel.
+def palette(path: str) -> Optional[list[int]]:
+    """The colours of a palette image, packed as ``red | green << 8 | blue << 16``; ``None`` for other images."""
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(path) as opened:
+            flat = opened.getpalette("RGB") if opened.mode == "P" else None
+    except Exception:  # whatever a decoder raises; decoding the pixels will say what is wrong
+        return None
+    if flat is None:
+        return None
+    return [red | green << 8 | blue << 16 for red, green, blue in zip(flat[0::3], flat[1::3], flat[2::3])]
+
+
+def labels_as_shown(path: str) -> np.ndarray:
+    """Decode a label image: ``(H, W)`` integers, or ``(H, W, 3)`` uint8 colours.
 
     Raises:
         DataError: it cannot be decoded.
