@@ -193,6 +193,7 @@ def _what(data: DataFolder, feature: Backbone, work_dir: Path) -> list[Entry]:
     return [
         *entries,
         Entry("palette", [data.classes.color(index) for index in range(len(data.classes))]),
+        Entry("data_root", str(data.root.resolve())),
         Entry("work_dir", str(work_dir)),
         Entry("default_scope", "mmdet"),
         Entry("custom_imports", {"imports": imports, "allow_failed_imports": False}),

@@ -336,6 +336,7 @@ def _result(config_file: Path, work_dir: Path) -> TrainResult:
         figures=found.get("figures", {}),
         classes=found.get("classes", []),
         test=found.get("test", {}),
+        samples=Path(found["samples"]) if found.get("samples") else None,
     )
 
 

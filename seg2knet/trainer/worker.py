@@ -22,7 +22,7 @@ from seg2knet.trainer import openmmlab
 
 ERRORS = "SEG2KNET_ERRORS"
 """Environment variable: the folder where a process that fails leaves why."""
-SUMMARY = "summary.json"
+SUMMARY, SAMPLES = "summary.json", "samples.png"
 PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -72,6 +72,8 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
                     about = checkpoints.read(work_dir / BEST)["meta"]
                     summary.update(best=str(work_dir / BEST), best_epoch=about["epoch"])
                     summary.update(figures=about["seg2knet"]["figures"], classes=about["seg2knet"]["report"])
+                    if not interrupted:
+                        summary["samples"] = _draw_samples(runner, work_dir / BEST, work_dir / SAMPLES, device)
                 (work_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
             return summary
         finally:
@@ -148,6 +150,15 @@ def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
     runner._hooks = [hook for hook in runner._hooks if not isinstance(hook, EMAHook)]  # the best weights are in already
     runner.load_or_resume = lambda: None
     return {name: float(value) for name, value in runner.test().items()}
+
+
+def _draw_samples(runner: Any, checkpoint: Path, target: Path, device: str) -> str:
+    """The sheet of predictions beside truth, by the best checkpoint."""
+    from seg2knet.trainer.evaluation import sample_sheet
+    from seg2knet.trainer.inference import Segmenter
+
+    sample_sheet(Segmenter(checkpoint, device), runner.val_dataloader.dataset, target)
+    return str(target)
 
 
 def _close(runner: Any) -> None:

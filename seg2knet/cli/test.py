@@ -1,0 +1,72 @@
+"""``seg2knet test``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+
+
+@click.command(short_help="Evaluate a checkpoint.")
+@click.argument("checkpoint")
+@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--split", metavar="NAME", help="train, val or test; by default val.")
+@click.option("--show-dir", type=click.Path(path_type=Path), metavar="DIR", help="Leave prediction beside truth here.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures; - prints."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
+@click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
+@click.option("--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images.")
+def test(
+    checkpoint: str,
+    data: Optional[Path],
+    split: Optional[str],
+    show_dir: Optional[Path],
+    json_file: Optional[Path],
+    out: Optional[Path],
+    device: Optional[str],
+    workers: int,
+) -> None:
+    """Judge CHECKPOINT on DATA, by default on the data it was trained on.
+
+    Mask AP as COCO counts it, panoptic quality or mean IoU, whichever the checkpoint was trained for; also by class.
+    """
+    import json
+    import sys
+
+    from seg2knet.cli._bar import bar
+    from seg2knet.trainer.evaluation import evaluate
+
+    quiet = str(json_file) == "-"
+    with bar("evaluating", quiet) as ticked:
+        found = evaluate(
+            checkpoint, data, split, show_dir=show_dir, device=device, workers=workers, ticked=ticked
+        )  # fmt: skip
+    text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
+    if json_file is not None and not quiet:
+        json_file.write_text(text + "\n", encoding="utf-8")
+    if out is not None:
+        out.write_text(json.dumps(found.predictions))
+    if quiet:
+        sys.stdout.write(text + "\n")
+        return
+    _print(found, show_dir, json_file, out)
+
+
+def _print(found: Any, *files: Optional[Path]) -> None:
+    from rich.console import Console
+
+    from seg2knet.trainer.progress import class_table
+
+    click.echo(f"{found.checkpoint} on {found.data}, {found.split} split, {found.images} images")
+    if found.classes:
+        Console(highlight=False).print(class_table(found.classes, ""))
+    if found.figures:
+        click.echo("  ".join(f"{name} {value:.3f}" for name, value in found.figures.items()))
+    else:
+        click.echo("no truth here, so no figures")
+    for file in files:
+        if file is not None:
+            click.echo(f"wrote {file}")

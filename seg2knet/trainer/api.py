@@ -1,0 +1,116 @@
+"""``seg2knet.train``, ``seg2knet.evaluate``, ``seg2knet.predict``: what the commands do, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from seg2knet.trainer.evaluation import Evaluation
+from seg2knet.trainer.inference import Prediction
+from seg2knet.trainer.session import TrainResult
+
+PathLike = Union[str, Path]
+_PATHS = ("backbone_weights", "config", "work_dir")
+
+
+def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print, **options: Any) -> TrainResult:
+    """Train a K-Net.
+
+    Args:
+        data: a data set's folder; by default ``data/coco`` or ``data/ade``.
+        say: takes lines for the user; the progress of the run itself goes to standard output.
+        options: fields of :class:`seg2knet.trainer.options.TrainOptions`: ``epochs=12``, ``gpus=0``...
+
+    Returns:
+        where everything is, and how good it is.
+
+    Raises:
+        Seg2KNetError: the options, the data or the machine do not allow it.
+        TypeError: an option that there is not.
+    """
+    from seg2knet.trainer import session
+    from seg2knet.trainer.options import TrainOptions
+
+    for name in _PATHS:
+        if options.get(name) is not None:
+            options[name] = Path(options[name])
+    if options.get("img_size") is not None:
+        options["img_size"] = str(options["img_size"])
+    return session.run(TrainOptions(data=Path(data) if data is not None else None, **options), say)
+
+
+def evaluate(
+    checkpoint: PathLike,
+    data: Optional[PathLike] = None,
+    split: Optional[str] = None,
+    *,
+    show_dir: Optional[PathLike] = None,
+    device: Optional[str] = None,
+) -> Evaluation:
+    """Judge a checkpoint: mask AP, panoptic quality or mean IoU.
+
+    Args:
+        checkpoint: of a run, by path or URL.
+        data: a data set's folder; by default the one it was trained on.
+        split: ``val`` by default.
+        show_dir: where to leave a picture of prediction beside truth for each image.
+        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
+
+    Raises:
+        DataError: the checkpoint or the data cannot be used, or do not share their classes.
+        UsageError: there is no such split.
+    """
+    from seg2knet.trainer import evaluation
+
+    return evaluation.evaluate(
+        checkpoint,
+        Path(data) if data is not None else None,
+        split,
+        show_dir=Path(show_dir) if show_dir is not None else None,
+        device=device,
+    )
+
+
+def predict(
+    checkpoint: PathLike,
+    images: Union[PathLike, Iterable[PathLike]],
+    *,
+    out: Optional[PathLike] = None,
+    formats: Sequence[str] = ("overlay",),
+    score_thr: float = 0.3,
+    device: Optional[str] = None,
+) -> list[Prediction]:
+    """Segment pictures.
+
+    Args:
+        checkpoint: of a run, by path or URL.
+        images: files, folders or patterns.
+        out: folder to write to; nothing is written by default.
+        formats: some of ``overlay``, ``coco``, ``labelme``.
+        score_thr: objects less certain are left out.
+        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
+
+    Returns:
+        what was found, picture by picture.
+
+    Raises:
+        DataError: the checkpoint or a picture cannot be read.
+        UsageError: no pictures there.
+    """
+    from seg2knet.trainer.inference import Segmenter
+    from seg2knet.trainer.predictions import Writer, find_pictures
+
+    pictures = find_pictures([images] if isinstance(images, (str, Path)) else images)
+    model = Segmenter(checkpoint, device)
+    writer = Writer(Path(out), model.classes, model.task, formats) if out is not None else None
+    predictions = []
+    for path, name in pictures:
+        found = model(path)
+        found = found.above(score_thr) if model.task == "instance" else found
+        if writer is not None:
+            writer.write(found, name)
+        predictions.append(found)
+    if writer is not None:
+        writer.close()
+    return predictions
