@@ -91,7 +91,8 @@ def report(result: Result, options: ConvertOptions) -> None:
     _tallies(console, ledger)
     console.print(f"{len(result.classes)} classes: {_shortened(result.classes.names)}", markup=False, soft_wrap=True)
     if ledger.splits and "val" not in ledger.splits:
-        console.print("there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2")
+        hint = "there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2"
+        console.print(hint, soft_wrap=True)
     if options.dry_run:
         console.print("dry run: nothing was written")
         return

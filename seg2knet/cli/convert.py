@@ -29,9 +29,10 @@ class Formats(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         if cmd_name == "auto":
             return _command("auto", "Find out the format, say why, and convert.", ReaderOptions)
-        if cmd_name not in readers():
+        try:
+            kind = reader(cmd_name)
+        except UsageError:
             return None
-        kind = reader(cmd_name)
         return _command(cmd_name, f"Convert {kind.title}.", kind.Options)
 
 
@@ -142,12 +143,12 @@ def _convert(format: str, own: ReaderOptions, values: dict[str, Any]) -> int:
     with conversion.Progress(dry_run=options.dry_run) as progress:
         result = run(format, sources, options, progress)
     conversion.report(result, options)
-    return conversion.exit_code(result, values["allow_skips"])
+    return conversion.exit_code(result, options.allow_skips)
 
 
 _PLAIN = (
     "resplit", "group_by", "seed", "classes", "min_area", "polygons", "layout", "images", "exif", "overlap",
-    "void_class", "dry_run", "jobs", "resume", "overwrite", "engine", "ray_address",
+    "void_class", "allow_skips", "dry_run", "jobs", "resume", "overwrite", "engine", "ray_address",
 )  # fmt: skip
 
 

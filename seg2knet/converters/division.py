@@ -71,7 +71,7 @@ def _divided(
         count = sum(1 for number in copies.values() if number >= 0)
         ledger.note(Note("copies-kept-together", "--split", "pictures that are byte for byte the same", count))
     if options.split is None:
-        sizes = ", ".join(f"{split} {size}" for split, size in part_sizes(len(images), shares).items())
+        sizes = ", ".join(f"{split} {size}" for split, size in part_sizes(len(images), shares).items() if size)
         ledger.note(Note("split-by-default", "--split", f"the source has no splits; about {sizes} images"))
     return stratify(labels, joined, shares, options.seed)
 

@@ -61,6 +61,7 @@ class ConvertOptions:
         resume: go on where a run that died stopped.
         overwrite: replace a folder that no conversion made.
         validate: check the result.
+        allow_skips: losing objects is no failure, not even all of them.
         reader: options of the source's format.
     """
 
@@ -88,6 +89,7 @@ class ConvertOptions:
     resume: bool = False
     overwrite: bool = False
     validate: bool = True
+    allow_skips: bool = False
     reader: Optional[ReaderOptions] = None
 
     @property

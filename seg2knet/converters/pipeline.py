@@ -314,6 +314,24 @@ class Conversion:
         self.count(images, division)
         return Result(self.ledger, classes)
 
+    def require_something(self) -> None:
+        """
+        Raises:
+            DataError: not one image is left to be written, or not one object of many, and nobody asked for that.
+        """
+        ledger = self.ledger
+        nothing = ledger.objects_read and ledger.skips and not any(ledger.written.values())
+        if ledger.images_written and (self.options.allow_skips or not nothing):
+            return
+        tallies = {**ledger.image_skips, **ledger.skips}
+        reasons = [f"{reason}: {tally.count}, first {': '.join(tally.places[0])}" for reason, tally in tallies.items()]
+        raise DataError(
+            f"not one {'object' if ledger.images_written else 'image'} could be converted",
+            file=self.sources[0].path,
+            found="; ".join(reasons),
+            hint="--boxes as-polygons takes the corners of boxes" if "box-only" in tallies else None,
+        )
+
     def count(self, images: Sequence[Brief], division: Plan) -> None:
         """Enter what is written into the ledger."""
         for split in division.used:
@@ -330,6 +348,7 @@ class Conversion:
                 self.ledger.written[target] = self.ledger.written.get(target, 0) + written
             for label, number in zip(image.labels, image.counts):
                 self.ledger.classes[label] = self.ledger.classes.get(label, 0) + number
+        self.require_something()
 
     def _lose(self, image: Brief, objects: int) -> None:
         """Leave out a picture that another annotation file of this run describes already."""

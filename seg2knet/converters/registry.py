@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from importlib.metadata import entry_points
-from typing import Any, Callable, TypeVar
+from importlib.util import find_spec
+from typing import Any, Callable, Optional, TypeVar
 
 from seg2knet.converters.base import Reader, Writer
 from seg2knet.errors import UsageError
@@ -49,10 +50,10 @@ def reader(name: str) -> type[Reader]:
     Raises:
         UsageError: no reader of that name.
     """
-    known = readers()
-    if name not in known:
-        raise UsageError(f"no format is called {name!r}", expected=", ".join(known))
-    return known[name]
+    kind = _named(name, _READERS, "seg2knet.converters.readers") or readers().get(name)
+    if kind is None:
+        raise UsageError(f"no format is called {name!r}", expected=", ".join(sorted(readers())))
+    return kind
 
 
 def writer(name: str) -> type[Writer]:
@@ -60,10 +61,20 @@ def writer(name: str) -> type[Writer]:
     Raises:
         UsageError: no writer of that name.
     """
-    known = writers()
-    if name not in known:
-        raise UsageError(f"no target is called {name!r}", expected=", ".join(known))
-    return known[name]
+    kind = _named(name, _WRITERS, "seg2knet.converters.writers") or writers().get(name)
+    if kind is None:
+        raise UsageError(f"no target is called {name!r}", expected=", ".join(writers()))
+    return kind
+
+
+K = TypeVar("K")
+
+
+def _named(name: str, known: dict[str, type[K]], package: str) -> Optional[type[K]]:
+    """One of the package's own, without importing the others: its module has its name."""
+    if name not in known and name.isidentifier() and find_spec(f"{package}.{name}") is not None:
+        importlib.import_module(f"{package}.{name}")
+    return known.get(name)
 
 
 def _import_all(package: str) -> None:

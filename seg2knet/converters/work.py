@@ -136,7 +136,7 @@ class Work:
             sample = reader.read(handle)
             image = msgspec.structs.replace(sample.image, name=names.safe(sample.image.name))
         except DataError as error:
-            ledger.skip_image("unreadable", f"{reader.source / handle.name}", str(error))
+            ledger.skip_image("unreadable", *_said(error, f"{reader.source}: {handle.name}"))
             return None
         return Sample(image, sample.objects, sample.split or handle.split, sample.skips, sample.notes)
 
@@ -148,15 +148,16 @@ class Work:
             ledger.note(note)
         try:
             if self.mode != "none" and image.path is None and image.data is None:
-                raise _Lost("picture-missing", f"{image.name}: no such picture beside the annotation")
+                raise _Lost("picture-missing", "not found; say where with --images-dir, or --images none")
             forms, notes = self._forms(image)
             measured = prepare(sample, self.recipe)
             results = [writer.encode(measured) for writer in self.writers]
         except (DataError, _Lost) as error:
             reason = error.reason if isinstance(error, _Lost) else "unreadable"
-            ledger.skip_image(reason, image.path or image.name, str(error))
+            place, detail = (image.name, str(error)) if isinstance(error, _Lost) else _said(error, image.name)
+            ledger.skip_image(reason, place, detail)
             if read:
-                ledger.skip(Skip(f"image-{reason}", image.path or image.name, count=read))
+                ledger.skip(Skip(f"image-{reason}", place, count=read, detail=detail))
             return None
         for skip in measured.sample.skips:
             ledger.skip(skip)
@@ -255,6 +256,12 @@ class _Lost(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def _said(error: DataError, place: str) -> tuple[str, str]:
+    """An error as place and detail of the ledger."""
+    where = ": ".join(part for part in (error.file, error.place) if part) or place
+    return where, "; ".join(part for part in (error.message, error.found) if part)
 
 
 def write_part(path: Path, head: bytes, entries: list[Entry]) -> None:

@@ -39,8 +39,8 @@ class Annotations:
 
     def read(self, annotations: Sequence[dict[str, Any]]) -> None:
         """Read all of them, in order."""
-        for entry in annotations:
-            place = f"annotation {entry.get('id')}"
+        for number, entry in enumerate(annotations, 1):
+            place = f"annotation {entry['id']}" if "id" in entry else f"the image's annotation number {number}"
             try:
                 self.objects.append(self._object(entry, place))
             except _NoObject as error:

@@ -99,7 +99,8 @@ class CocoReader(Reader):
             kept = _without_background(found, path, notes)
             classes = classes.merged(ClassList(tuple({info.name: info for info in kept.values()}.values())))
             split = _split(path, self.source)
-            file = _File(path, split, found.categories, found.panoptic, self._roots(path, split))
+            names = [span.name for span in found.spans[:3]]
+            file = _File(path, split, found.categories, found.panoptic, self._roots(path, split, names))
             self._files[str(path)] = file
             meta = found.meta if len(paths) == 1 or meta is None or meta == found.meta else {}
             handles += _handles(found, file, notes)
@@ -119,14 +120,11 @@ class CocoReader(Reader):
         record = records[0]
         picture = self._picture(file, record)
         declared = _declared(record)
+        annotations = [self._json(path, begin, end) for *_, places in spans for begin, end in _pairs(places)]
         if picture is None and declared is None:
-            raise DataError(
-                "neither the picture nor its size is to be found", file=path, place=f"image {handle.name!r}",
-                found='no "width" and "height"', hint="name the pictures' folder with --images-dir",
-            )  # fmt: skip
+            raise self._sizeless(file, handle, annotations)
         header = images.probe(picture) if picture is not None else images.Header(*(declared or (0, 0)))
         size = fit(declared, header)
-        annotations = [self._json(path, begin, end) for *_, places in spans for begin, end in _pairs(places)]
         width, height = declared or (size.width, size.height)
         if file.panoptic:
             read: Union[Segments, Annotations] = segments(
@@ -139,6 +137,20 @@ class CocoReader(Reader):
         objects, skips, notes = settle(size, header, read.objects, f"{path}: image {handle.name!r}")
         image = Image(handle.name, size.width, size.height, picture, header.orientation, extra=_extra(record))
         return Sample(image, objects, handle.split, (*read.skips, *skips), (*read.notes, *notes))
+
+    def _sizeless(self, file: _File, handle: Handle, annotations: list[dict[str, Any]]) -> DataError:
+        """What to say where nothing tells an image's size; and what else is wrong with its annotations."""
+        read = Annotations(file.classes, self.options.boxes, 1, 1, file.path)
+        if not file.panoptic:
+            read.read(annotations)
+        wrong = [f"{skip.place.rpartition(': ')[2]}: {skip.reason}, {skip.detail}" for skip in read.skips[:1]]
+        return DataError(
+            "neither the picture nor its size is to be found",
+            file=file.path,
+            place=f"image {handle.name!r}",
+            found="; ".join(['no "width" and "height"', *wrong]),
+            hint="name the pictures' folder with --images-dir",
+        )
 
     def _chosen(self) -> list[Path]:
         """The files that are to be read."""
@@ -159,8 +171,8 @@ class CocoReader(Reader):
         coco_index.index(files[0])  # says what is wrong with it
         raise DataError("no COCO annotation here", file=self.source, found=f"{len(files)} JSON files of other kinds")
 
-    def _roots(self, path: Path, split: Optional[str]) -> list[str]:
-        """Folders in which a file's pictures may be, by the layouts that tools write."""
+    def _roots(self, path: Path, split: Optional[str], wanted: Sequence[str]) -> list[str]:
+        """Folders in which a file's pictures may be: by the layouts that tools write, else wherever ``wanted`` are."""
         if self.options.images is not None:
             return [str(self.options.images)]
         names = ["images", "JPEGImages", "data", "img", "imgs"]
@@ -172,7 +184,13 @@ class CocoReader(Reader):
         bases = [path.parent] if path.parent.name != "annotations" else [path.parent.parent, path.parent]
         bases += [path.parent.parent] if path.parent.name != "annotations" else []
         roots = [base / name for base in bases for name in (*names, f"images/{default}", default, "")]
-        return list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
+        found = list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
+        if any(os.path.isfile(f"{root}/{tail}") for name in wanted for tail in _tails(name) for root in found):
+            return found
+        tails = {tail.rpartition("/")[2] for name in wanted for tail in _tails(name)[-1:]}
+        base = self.source if self.source.is_dir() else path.parent
+        pictures = sorted(path for path in walk(base, images.SUFFIXES) if os.path.basename(path) in tails)
+        return list(dict.fromkeys([*(os.path.dirname(each) for each in pictures), *found]))
 
     def _picture(self, file: _File, record: dict[str, Any]) -> Optional[str]:
         """The picture's file; the folder that has it is tried first for the next one."""
