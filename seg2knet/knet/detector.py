@@ -41,6 +41,7 @@ from torch import Tensor
 
 from seg2knet.errors import DataError, UsageError
 from seg2knet.knet.criterion import Criterion
+from seg2knet.knet.folding import fold_batch_norms
 from seg2knet.knet.network import KNetwork, Predictions, Shape
 from seg2knet.knet.results import INSTANCE_OFFSET, ImageSize, ResultRules, instances, panoptic
 from seg2knet.knet.targets import ImageTruth, collate, reduce_masks, reduce_semantic
@@ -88,6 +89,7 @@ class KNet(BaseDetector):
         if shape.num_classes >= INSTANCE_OFFSET and num_stuff:
             raise UsageError("panoptic ids hold fewer than 1000 classes", found=f"{shape.num_classes} classes")
         self.backbone = MODELS.build(backbone)
+        fold_batch_norms(self.backbone)
         self.neck = MODELS.build(neck)
         self.network = KNetwork(shape)
         self.criterion = Criterion(shape)
