@@ -15,7 +15,7 @@ from typing_extensions import Literal
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers import _labelmap, _voc, _xml
 from seg2knet.converters.readers._labelmap import Labelmap
-from seg2knet.converters.readers._lists import Splits, ordered
+from seg2knet.converters.readers._lists import Splits, ordered, short_name
 from seg2knet.converters.readers._numbers import Decoder
 from seg2knet.converters.readers._sources import absent, labels_as_shown, palette, picture, upright_labels
 from seg2knet.converters.registry import register_reader
@@ -235,6 +235,9 @@ class _Listing:
         self, root: _voc.Root, path: Optional[str], stem: str, where: dict[str, Any], split: Optional[str]
     ) -> None:
         name = os.path.relpath(path, root.pictures.root).replace(os.sep, "/") if path is not None else f"{stem}.jpg"
+        if root.flat and (split, short_name(name)) not in self.taken:
+            name = short_name(name)
+        self.taken.add((split, name))
         self.handles.append(Handle(root.prefix + name, where, split))
 
 
