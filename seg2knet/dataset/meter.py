@@ -10,8 +10,8 @@ from seg2knet.dataset.transfer import Progress
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Progress]:
-    """A progress bar on a terminal, two plain lines in a log; yields what to hand to :func:`fetch`."""
+def bar(title: str, verb: str = "downloading") -> Iterator[Progress]:
+    """A progress bar on a terminal, one plain line in a log; yields what is to be called with (done, total) bytes."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
@@ -24,7 +24,7 @@ def bar(title: str) -> Iterator[Progress]:
             nonlocal told
             if not told:
                 told = True
-                console.print(f"downloading {title}" + (f", {total / 1e6:,.1f} MB" if total else ""), highlight=False)
+                console.print(f"{verb} {title}" + (f", {total / 1e6:,.1f} MB" if total else ""), highlight=False)
 
         yield say
         return
@@ -36,5 +36,5 @@ def bar(title: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=console) as bars:
-        task = bars.add_task(title, total=None)
+        task = bars.add_task(f"{verb} {title}", total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -34,6 +34,12 @@ Progress = Callable[[int, Optional[int]], None]
 class TransferError(EnvironmentProblem):
     """A file cannot be downloaded, or what came is not what it should be."""
 
+    def advised(self, hint: Optional[str]) -> TransferError:
+        """The same error with something to do, where it says nothing of that itself."""
+        return TransferError(
+            self.message, file=self.file, found=self.found, expected=self.expected, hint=self.hint or hint
+        )
+
 
 class _Broken(Exception):
     """The line broke, the server stumbled: worth another attempt."""
@@ -104,18 +110,16 @@ def fetch(
     with _alone(target):
         if target.is_file():  # another process was quicker
             return target
-        refused: list[str] = []
+        refused: list[TransferError] = []
         for url in remote.urls:
             try:
                 return _from(url, remote, target, progress, attempts, pause, timeout)
             except TransferError as error:
-                refused.append(f"{url}: {error.found or error.message}")
-                last = error
+                refused.append(error)
         if len(refused) == 1:
-            last.hint = last.hint or hint
-            last.args = (last.render(),)
-            raise last
-        raise TransferError("the file cannot be downloaded", found="\n            ".join(refused), hint=hint)
+            raise refused[0].advised(hint)
+        said = [f"{url}: {error.found or error.message}" for url, error in zip(remote.urls, refused)]
+        raise TransferError("the file cannot be downloaded", found="\n            ".join(said), hint=hint)
 
 
 def _from(

@@ -82,9 +82,12 @@ class ModelSpec:
             deformable.operator()
         except EnvironmentProblem as problem:
             plain = self.name.replace("-dcn", "")
-            problem.hint = f"{problem.hint}; or take --model {plain}, which needs none"
-            problem.args = (problem.render(),)
-            raise
+            raise EnvironmentProblem(
+                problem.message,
+                found=problem.found,
+                expected=problem.expected,
+                hint=f"{problem.hint}; or take --model {plain}, which needs none",
+            ) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for ``seg2knet models --json``."""

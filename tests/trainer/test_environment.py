@@ -60,6 +60,14 @@ def test_a_sound_machine_is_sound() -> None:
     report.raise_for_errors()
 
 
+def test_the_set_that_was_tried_is_the_one_that_is_pinned() -> None:
+    pinned = Path(__file__).parents[2] / "constraints.txt"
+    versions = dict(
+        row.split(";")[0].split("==") for row in pinned.read_text().splitlines() if "==" in row and row[0] != "#"
+    )
+    assert {name: versions[name] for name in environment.TRIED} == environment.TRIED
+
+
 ORIGINALS = {
     **dict.fromkeys(environment.TRIED),
     "numpy": "1.26.4",

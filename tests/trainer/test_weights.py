@@ -24,6 +24,7 @@ from seg2knet.trainer.weights import SOURCES, Source
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv(weights.MIRROR, raising=False)
+    monkeypatch.setattr("seg2knet.dataset.transfer.time.sleep", lambda _seconds: None)
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 

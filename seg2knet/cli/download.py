@@ -1,0 +1,57 @@
+"""``seg2knet download``: public data sets."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Optional
+
+import click
+
+
+@click.command()
+@click.argument("name", metavar="coco2017|ade20k", type=click.Choice(["coco2017", "ade20k"]))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [data/coco or data/ade]")
+@click.option("--splits", default="train,val", show_default=True, help="COCO: which pictures to fetch.")
+@click.option("--test", is_flag=True, help="The test pictures too, with image_info_test-dev2017.json for COCO.")
+@click.option("--panoptic/--no-panoptic", default=True, show_default=True, help="COCO: the panoptic annotations too.")
+@click.option("--url", help="A mirror that has the files under the publisher's paths or their bare names.")
+@click.option("--keep", is_flag=True, help="Keep the zip files, in .download in the folder.")
+@click.option("--no-digest", is_flag=True, help="Take files whose digest is not the one known.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be fetched, and how large it is.")
+def download(
+    name: str,
+    out: Optional[Path],
+    splits: str,
+    test: bool,
+    panoptic: bool,
+    url: Optional[str],
+    keep: bool,
+    no_digest: bool,
+    dry_run: bool,
+) -> None:
+    """Fetch COCO 2017 or ADE20K into the layout that train expects.
+
+    Goes on where it was broken off. Asks for disk space first; checks every file.
+    """
+    from seg2knet.converters import public_sets
+
+    chosen, archives = public_sets.choose(
+        name, [part.strip() for part in splits.split(",") if part.strip()], panoptic, test
+    )
+    folder = out or chosen.out
+    todo = public_sets.plan(chosen, archives, folder, url)
+    if not todo.wanted:
+        click.echo(f"all is there already, {public_sets.what_is_there(name, folder)}")
+        return
+    for line in todo.lines():
+        click.echo(line)
+    if dry_run:
+        return
+    try:
+        public_sets.bring(todo, folder, keep=keep, check_digest=not no_digest, say=click.echo)
+    except KeyboardInterrupt:
+        click.echo("\nstopped; the same command goes on from here", err=True)
+        sys.exit(130)
+    click.echo(public_sets.what_is_there(name, folder))
+    click.echo(f"next: seg2knet train {folder}")
