@@ -5,6 +5,7 @@ Read as a stream into arrays of numbers, so that a file of any size costs some t
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -91,24 +92,30 @@ class _Builder:
         self.owners: list[np.ndarray] = []
         self.begins: list[np.ndarray] = []
         self.ends: list[np.ndarray] = []
+        self.before: dict[str, int] = {}
         self.panoptic = 0
         self.instances = 0
 
     def build(self) -> Index:
         for item in stream(self.path):
-            if isinstance(item, Value):
+            if isinstance(item, Elements):
+                self._elements(item)
+                self.before[item.key] = self.before.get(item.key, 0) + len(item.starts)
+            else:
                 self._value(item)
-            elif item.key == "images":
-                self._add_images(item)
-            elif item.key == "annotations":
-                self._add_annotations(item)
-            elif item.key == "categories":
-                self.categories += self._decode(item, dict[str, Any])
-            elif item.key == "licenses":
-                self.meta.setdefault("licenses", []).extend(self._decode(item, dict[str, Any]))
         self._complete()
         spans, orphans = self._spans()
         return Index(self._classes(), spans, self.panoptic > 0, self.used, self.meta, orphans)
+
+    def _elements(self, found: Elements) -> None:
+        if found.key == "images":
+            self._add_images(found)
+        elif found.key == "annotations":
+            self._add_annotations(found)
+        elif found.key == "categories":
+            self.categories += self._decode(found, dict[str, Any])
+        elif found.key == "licenses":
+            self.meta.setdefault("licenses", []).extend(self._decode(found, dict[str, Any]))
 
     def _value(self, value: Value) -> None:
         self.keys.append(value.key)
@@ -164,7 +171,13 @@ class _Builder:
         try:
             return msgspec.json.decode(found.data, type=list[kind])
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise DataError("not as COCO has it", file=self.path, place=f"/{found.key}", found=str(error)) from None
+            said, _, place = str(error).partition(" - at ")
+            number = re.match(r"`\$\[(\d+)\](?:\.(\w+))?", place)
+            pointer = f"/{found.key}"
+            if number:  # counted from the block's first element
+                field = f"/{number[2]}" if number[2] else ""
+                pointer += f"/{int(number[1]) + self.before.get(found.key, 0)}{field}"
+            raise DataError("not as COCO has it", file=self.path, place=pointer, found=said) from None
 
     def _spans(self) -> tuple[list[Span], tuple[int, int]]:
         if self.owners:

@@ -1,0 +1,335 @@
+"""COCO as its tools write it: numbers kept, and what is no object said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn import picture
+
+from seg2knet.converters.base import Scan
+from seg2knet.converters.readers.coco import CocoOptions, CocoReader
+from seg2knet.dataset import geometry
+from seg2knet.dataset.sample import Polygons, Rle, Sample
+from seg2knet.errors import DataError
+
+Make = Callable[..., Path]
+IMAGE = {"id": 7, "file_name": "a.jpg", "width": 40, "height": 30}
+SQUARE = [[5, 5, 15, 5, 15, 15.25, 5, 15]]
+
+
+def annotation(segmentation: Any = SQUARE, **fields: Any) -> dict[str, Any]:
+    return {"id": 3, "image_id": 7, "category_id": 1, "segmentation": segmentation, "iscrowd": 0, **fields}
+
+
+def read(source: Path, **options: Any) -> tuple[Scan, list[Sample]]:
+    reader = CocoReader(source, CocoOptions(**options))
+    scan = reader.scan()
+    return scan, [reader.read(handle) for handle in scan.handles]
+
+
+def one(source: Path, **options: Any) -> Sample:
+    (sample,) = read(source, **options)[1]
+    return sample
+
+
+def test_polygons_number_for_number(coco: Make) -> None:
+    parts = [[1, 2.5, 10.123456789012345, 3, 7, 20], [20, 20, 30, 20, 30, 29.0]]
+    sample = one(coco([IMAGE], [annotation(parts)]))
+    assert sample.objects[0].shape == Polygons(parts)
+    assert [type(number) for number in sample.objects[0].shape.parts[0][:2]] == [int, float]
+
+
+MASK = np.zeros((30, 40), np.uint8)
+MASK[3:20, 4:30] = 1
+MASK[5:9, 10:15] = 0
+RLE = geometry.mask_to_rle(MASK)
+
+
+@pytest.mark.parametrize("form", ["string", "bytes", "list"])
+def test_run_length_codes_bit_for_bit(coco: Make, form: str) -> None:
+    counts: Any = RLE.counts.decode()
+    if form == "bytes":
+        counts = str(RLE.counts)
+    elif form == "list":
+        counts = geometry.rle_runs(RLE.counts).tolist()
+    sample = one(coco([IMAGE], [annotation({"size": [30, 40], "counts": counts}, iscrowd=1)]))
+    assert sample.objects[0].shape == RLE
+    assert sample.objects[0].iscrowd
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"segmentation": {"size": [40, 30], "counts": RLE.counts.decode()}}, "rle-size-differs"),
+        ({"segmentation": {"size": [30, 40], "counts": "0000"}}, "rle-unusable"),
+        ({"segmentation": {"size": [30, 40], "counts": "日本"}}, "rle-unusable"),
+        ({"segmentation": {"size": [30, 40], "counts": [10, -1, 1191]}}, "rle-unusable"),
+        ({"segmentation": {"size": [30, 40], "counts": 5}}, "rle-unusable"),
+        ({"segmentation": {"size": [10**6, 10**6], "counts": [10**12]}}, "rle-size-differs"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "polygon-unusable"),
+        ({"segmentation": [[1, 2, 3, 4, 5]]}, "polygon-unusable"),
+        ({"segmentation": [[1, 2, 3, 4, 5, None]]}, "polygon-unusable"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 1e300]]}, "polygon-unusable"),
+        ({"segmentation": [{"x": 1}]}, "polygon-unusable"),
+        ({"segmentation": [[[1, 2], [3, 4], [5, 6]]]}, "polygon-unusable"),
+        ({"segmentation": "polygon"}, "segmentation-unusable"),
+        ({"segmentation": [], "bbox": [1, 2, 3, 4]}, "box-only"),
+        ({"segmentation": None}, "no-segmentation"),
+        ({"category_id": 99}, "unknown-category"),
+    ],
+)
+def test_what_is_no_object_is_a_skip(coco: Make, fields: dict[str, Any], reason: str) -> None:
+    sample = one(coco([IMAGE], [annotation(**fields), annotation(id=4)]))
+    assert [(skip.reason, skip.asked) for skip in sample.skips] == [(reason, False)]
+    assert "annotation 3" in sample.skips[0].place
+    assert [found.place for found in sample.objects] == ["annotation 4"]
+
+
+def test_boxes_as_polygons(coco: Make) -> None:
+    sample = one(coco([IMAGE], [annotation([], bbox=[1, 2, 10, 4])]), boxes="as-polygons")
+    assert sample.objects[0].shape == Polygons([[1, 2, 11, 2, 11, 6, 1, 6]])
+
+
+def test_bad_part_of_a_good_object_is_left_out_and_said(coco: Make) -> None:
+    sample = one(coco([IMAGE], [annotation([[1, 2, 3, 4], *SQUARE])]))
+    assert sample.objects[0].shape == Polygons(SQUARE)
+    assert [note.kind for note in sample.notes] == ["part-left-out"]
+
+
+def test_flat_list_is_one_polygon_and_said(coco: Make) -> None:
+    sample = one(coco([IMAGE], [annotation(SQUARE[0])]))
+    assert sample.objects[0].shape == Polygons(SQUARE)
+    assert [note.kind for note in sample.notes] == ["flat-polygon"]
+
+
+def test_annotation_of_no_image_is_a_skip(coco: Make) -> None:
+    scan, _ = read(coco([IMAGE], [annotation(), annotation(image_id=8), annotation(image_id=None)]))
+    assert [(skip.reason, skip.count) for skip in scan.skips] == [("unknown-image", 2)]
+
+
+def test_what_the_source_says_besides_is_kept(coco: Make) -> None:
+    image = {**IMAGE, "license": 3, "date_captured": "2020", "my key": [1]}
+    path = coco([image], [annotation(attributes={"occluded": True})], info={"year": 2020}, licenses=[{"id": 3}])
+    scan, (sample,) = read(path)
+    assert sample.image.extra == {"license": 3, "date_captured": "2020", "my key": [1]}
+    assert sample.objects[0].attributes == {"occluded": True}
+    assert scan.meta == {"info": {"year": 2020}, "licenses": [{"id": 3}]}
+
+
+def category(number: Any, name: Any, parent: str = "") -> dict[str, Any]:
+    return {"id": number, "name": name, "supercategory": parent}
+
+
+def test_unused_background_is_left_out_and_unused_classes_stay(coco: Make) -> None:
+    categories = [category(0, "_background_"), category(5, "zebra"), category(1, "car"), category(9, "unused")]
+    scan, (sample,) = read(coco([IMAGE], [annotation()], categories))
+    assert scan.classes is not None
+    assert scan.classes.names == ("zebra", "car", "unused")
+    assert sample.objects[0].label == "car"
+    assert [note.kind for note in scan.notes] == ["category-left-out"]
+
+
+def test_background_that_is_used_stays(coco: Make) -> None:
+    scan, _ = read(coco([IMAGE], [annotation()], [category(1, "background"), category(2, "car")]))
+    assert scan.classes is not None
+    assert scan.classes.names == ("background", "car")
+
+
+def test_parent_category_of_roboflow_is_left_out(coco: Make) -> None:
+    categories = [category(0, "parts", "none"), category(1, "car", "parts")]
+    scan, _ = read(coco([IMAGE], [annotation()], categories))
+    assert scan.classes is not None
+    assert scan.classes.names == ("car",)
+
+
+def test_entries_of_one_picture_are_one_image(coco: Make) -> None:
+    images = [IMAGE, {**IMAGE, "id": 8}]
+    scan, (sample,) = read(coco(images, [annotation(), annotation(image_id=8, id=4)]))
+    assert [found.place for found in sample.objects] == ["annotation 3", "annotation 4"]
+    assert [note.kind for note in scan.notes] == ["image-listed-twice"]
+
+
+@pytest.mark.parametrize("name", ["../../out.jpg", "a/../../out.jpg", "..\\out.jpg"])
+def test_name_that_leaves_the_folder_is_refused(coco: Make, name: str) -> None:
+    path = coco([IMAGE], [annotation()])
+    path.write_text(path.read_text().replace("a.jpg", name.replace("\\", "\\\\")))
+    with pytest.raises(DataError, match="leads out"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["/data/old machine/a.jpg", "C:\\data\\a.jpg"])
+def test_absolute_names_are_found_by_their_tail(coco: Make, name: str) -> None:
+    path = coco([IMAGE], [annotation()])
+    path.write_text(path.read_text().replace("a.jpg", name.replace("\\", "\\\\")))
+    scan, (sample,) = read(path)
+    assert sample.image.name == "a.jpg"
+    assert sample.image.path is not None
+    assert [note.kind for note in scan.notes] == ["absolute-name"]
+
+
+@pytest.mark.parametrize(
+    ("file", "pictures"),
+    [
+        ("annotations.json", ""),
+        ("annotations.json", "JPEGImages"),
+        ("annotations/instances_default.json", "images"),
+        ("annotations/instances_default.json", "images/default"),
+        ("annotations/instances_train2017.json", "train2017"),
+        ("annotations/instances_train.json", "images/train"),
+        ("train/_annotations.coco.json", "train"),
+        ("deep/er/some.json", "pictures/of/mine"),
+    ],
+)
+def test_pictures_where_tools_put_them(coco: Make, file: str, pictures: str) -> None:
+    path = coco([IMAGE], [annotation()], file=file, pictures=pictures or ".")
+    sample = one(path.parents[len(Path(file).parts) - 1])
+    assert sample.image.path is not None
+    assert sample.split == ("train" if "train" in file else None)
+
+
+def test_a_folder_with_splits(coco: Make) -> None:
+    for split in ("train", "valid", "test"):
+        image = {**IMAGE, "file_name": f"{split}.jpg"}
+        path = coco([image], [annotation()], file=f"{split}/_annotations.coco.json", pictures=split)
+    _, samples = read(path.parents[1])
+    assert [(sample.image.name, sample.split) for sample in samples] == [
+        ("train.jpg", "train"), ("valid.jpg", "val"), ("test.jpg", "test"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"annotations": None}, "no 'annotations'"),
+        ({"images": {}}, "'images' is no list"),
+        ({"categories": {"a": 1}}, "'categories' is no list"),
+        ({"categories": [{"name": "car"}]}, "a category without an id"),
+        ({"categories": [{"id": 1}]}, "a category without a name"),
+        ({"categories": [category(1, "a"), category(1, "b")]}, "two categories with one id"),
+        ({"images": [{"file_name": "a.jpg"}]}, "an image without an id"),
+        ({"images": [{"id": 1}]}, "an image without a file name"),
+        ({"images": [IMAGE, IMAGE]}, "two images with one id"),
+        ({"images": [{"id": [1], "file_name": "a.jpg"}]}, "not as COCO has it"),
+        ({"annotations": [annotation(), annotation(category_id=[1])]}, r"/annotations/1/category_id: not as COCO"),
+        ({"annotations": [1, 2]}, "not JSON as it should be"),
+        ({"annotations": [annotation(), {"segments_info": [], "image_id": 7}]}, "both instance and panoptic"),
+    ],
+)
+def test_a_file_that_is_not_coco_is_refused(coco: Make, change: dict[str, Any], said: str) -> None:
+    path = coco([IMAGE], [annotation()])
+    document = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
+    with pytest.raises(DataError, match=said):
+        read(path)
+
+
+def test_missing_comma_and_deep_nesting_are_errors(coco: Make) -> None:
+    path = coco([IMAGE], [annotation(), annotation()])
+    text = path.read_text()
+    path.write_text(text.replace("}, {", "} {"))
+    with pytest.raises(DataError, match="expected ','"):
+        read(path)
+    path.write_text(text.replace('"iscrowd": 0', '"iscrowd": ' + "[" * 100_000 + "]" * 100_000))
+    with pytest.raises(DataError):
+        read(path)
+
+
+def test_panoptic_segments_are_their_pixels(coco: Make) -> None:
+    segments = [
+        {"id": 258, "category_id": 1, "iscrowd": 0, "area": 0, "bbox": [0, 0, 0, 0]},
+        {"id": 70000, "category_id": 2, "iscrowd": 1},
+        {"id": 9, "category_id": 1},
+    ]
+    categories = [{**category(1, "car"), "isthing": 1}, {**category(2, "sky"), "isthing": 0, "color": [1, 2, 3]}]
+    path = coco(
+        [IMAGE],
+        [{"image_id": 7, "file_name": "a.png", "segments_info": segments}],
+        categories,
+        file="panoptic_val.json",
+    )
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    pixels[:5, :10] = (0, 1, 2)  # BGR of 258
+    pixels[10:, 3:] = (1, 17, 112)  # of 70000 = 112 + 17 * 256 + 65536
+    pixels[6, 0] = (0, 0, 77)
+    import cv2
+
+    folder = path.with_suffix("")
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), pixels)
+    scan, (sample,) = read(path)
+    assert scan.classes is not None
+    assert (scan.classes.things, scan.classes.stuff) == (("car",), ("sky",))
+    assert [(found.label, found.iscrowd) for found in sample.objects] == [("car", False), ("sky", True)]
+    masks = [geometry.rle_to_mask(found.shape) for found in sample.objects if isinstance(found.shape, Rle)]
+    assert np.array_equal(masks[0], pixels[..., 1] == 1)
+    assert np.array_equal(masks[1], pixels[..., 1] == 17)
+    assert [skip.reason for skip in sample.skips] == ["segment-not-in-png"]
+    assert [note.kind for note in sample.notes] == ["pixels-without-segment"]
+    assert sample.split == "val"
+
+
+def test_panopticapis_own_data(shared: Path) -> None:
+    root = shared / "corpora" / "coco-panoptic__panopticapi__sample_data"
+    reader = CocoReader(root / "panoptic_examples.json")
+    samples = [reader.read(handle) for handle in reader.scan().handles]
+    detection = json.loads((root / "panoptic_coco_detection_format.json").read_text())
+    panoptic = json.loads((root / "panoptic_examples.json").read_text())
+    truth = [
+        (segment["area"], tuple(segment["bbox"]))
+        for entry in sorted(panoptic["annotations"], key=lambda entry: entry["file_name"])
+        for segment in entry["segments_info"]
+    ]
+    shapes = [found.shape for sample in samples for found in sample.objects if isinstance(found.shape, Rle)]
+    assert [(geometry.rle_area(shape), geometry.rle_bbox(shape)) for shape in shapes] == truth
+    codes = {entry["segmentation"]["counts"] for entry in detection["annotations"]}
+    assert {shape.counts.decode() for shape in shapes} == codes
+
+
+def test_car_parts_survive(shared: Path) -> None:
+    folder = shared / "data" / "carparts" / "testset"
+    reader = CocoReader(folder)
+    scan = reader.scan()
+    source = json.loads((folder / "annotations.json").read_text())
+    names = {entry["id"]: entry["name"] for entry in source["categories"]}
+    by_image: dict[str, list[Any]] = {entry["file_name"]: [] for entry in source["images"]}
+    files = {entry["id"]: entry["file_name"] for entry in source["images"]}
+    for entry in source["annotations"]:
+        by_image[files[entry["image_id"]]].append((names[entry["category_id"]], entry["segmentation"]))
+    for handle in scan.handles:
+        found = reader.read(handle)
+        assert [(each.label, each.shape.parts) for each in found.objects] == by_image[handle.name]
+    assert len(scan.handles) == 100
+    assert scan.classes is not None
+    assert len(scan.classes) == 18
+
+
+@pytest.mark.parametrize("number", range(17))
+def test_corpus_that_is_broken_on_purpose(shared: Path, tmp_path: Path, number: int) -> None:
+    said = {
+        0: "no 'annotations'", 1: None, 2: "without an id", 3: "an image without an id", 4: None, 5: None,
+        6: "without a file name", 7: "without a name", 8: None, 9: "no 'images'", 10: "no 'annotations'",
+        11: "no 'categories'", 12: "'annotations' is no list", 13: "'categories' is no list", 14: "'images' is no list",
+        15: "no 'images'", 16: "no 'categories'",
+    }[number]  # fmt: skip
+    folder = shared / "corpora" / "coco-invalid+labelme__labelme2coco__tests_data"
+    path = Path(shutil.copy(folder / f"coco_false_{number}.json", tmp_path))
+    if said is not None:
+        with pytest.raises(DataError, match=said):
+            CocoReader(path).scan()
+        return
+    document = json.loads(path.read_text())
+    for image in document["images"]:
+        picture(tmp_path / Path(image["file_name"]).with_suffix(".png"), 1100, 1200)
+        image["file_name"] = str(Path(image["file_name"]).with_suffix(".png"))
+    path.write_text(json.dumps(document))
+    scan, samples = read(path)
+    reasons = {skip.reason for sample in samples for skip in sample.skips} | {skip.reason for skip in scan.skips}
+    kinds = {note.kind for sample in samples for note in sample.notes}
+    expected = {1: "flat-polygon", 4: "no-category", 5: "unknown-image", 8: "no-segmentation"}[number]
+    assert expected in reasons | kinds
