@@ -111,13 +111,13 @@ def survey(paths: Iterable[Union[str, Path]], jobs: int = 2) -> Gallery:
     names = [os.fspath(path) for path in paths]
     table = np.zeros(len(names), _ROW)
     texts: dict[str, int] = {"": 0}
-    for folder, places in _by_folder(names).items():
+    for folder, places in by_folder(names).items():
         memory = Memory("pictures", Path(folder), _Known)
         known = memory.recall()
         rows = np.fromiter(places, np.int64, len(places))
         _stat(names, rows, table)
         own = [names[row][len(folder) :] for row in places]
-        fresh = _recall_rows(known, own, rows, table, texts)
+        fresh = _recalled(known, own, rows, table, texts)
         if len(fresh):
             now = time.time_ns()
             _inspect_all([names[row] for row in rows[fresh]], rows[fresh], table, texts, jobs)
@@ -131,7 +131,11 @@ def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[
     Sizes, first and last bytes tell nearly all apart; only what is left is read whole. A file that is given twice is
     compared with itself; a file that cannot be read is the same as none.
     """
-    gallery = survey(paths, jobs)
+    return same_in(survey(paths, jobs), jobs)
+
+
+def same_in(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
+    """The same, of files that were looked at already."""
     keys: dict[tuple[int, int], list[int]] = {}
     for index, key in enumerate(zip(gallery.table["size"].tolist(), gallery.table["sketch"].tolist())):
         if key[0] > 0:
@@ -147,7 +151,7 @@ def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[
     return sorted(group for group in found.values() if len(group) > 1)
 
 
-def _by_folder(names: Sequence[str]) -> dict[str, list[int]]:
+def by_folder(names: Sequence[str]) -> dict[str, list[int]]:
     """Folder -> indices of the names in it."""
     folders: dict[str, list[int]] = {}
     for index, name in enumerate(names):
@@ -174,7 +178,7 @@ def _stat(names: Sequence[str], rows: np.ndarray, table: np.ndarray) -> None:
     table["mtime"][rows] = times
 
 
-def _recall_rows(
+def _recalled(
     known: Union[_Known, None], own: list[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int]
 ) -> np.ndarray:
     """Fill what is remembered into the table; the indices into ``rows`` of what is not."""
@@ -200,7 +204,7 @@ def _recall_rows(
 
 def _inspect_all(paths: Sequence[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int], jobs: int) -> None:
     pairs = list(zip(paths, table["size"][rows].tolist()))
-    sketches, widths, heights, pages, orientations, kinds, problems = zip(*_mapped(_inspect, pairs, jobs))
+    sketches, widths, heights, pages, orientations, kinds, problems = zip(*mapped(_inspect, pairs, jobs))
     table["sketch"][rows] = np.array(sketches, np.uint64)
     table["width"][rows] = widths
     table["height"][rows] = heights
@@ -210,7 +214,7 @@ def _inspect_all(paths: Sequence[str], rows: np.ndarray, table: np.ndarray, text
     table["problem"][rows] = [texts.setdefault(problem, len(texts)) for problem in problems]
 
 
-def _mapped(function: Callable[[_In], _Out], inputs: Sequence[_In], jobs: int) -> list[_Out]:
+def mapped(function: Callable[[_In], _Out], inputs: Sequence[_In], jobs: int) -> list[_Out]:
     """``function`` of each, by threads where there are enough of them to be worth it."""
     if jobs < 2 or len(inputs) < 2 * _CHUNK:
         return [function(each) for each in inputs]
@@ -291,7 +295,7 @@ class _Digest(msgspec.Struct):
 def _digests(paths: Sequence[str], jobs: int) -> dict[str, str]:
     """The content's digest of each file that can be read, remembered like everything else."""
     result: dict[str, str] = {}
-    for folder, places in _by_folder(paths).items():
+    for folder, places in by_folder(paths).items():
         memory = Memory("digests", Path(folder), Dict[str, _Digest])
         known = memory.recall() or {}
         wanted: dict[str, os.stat_result] = {}
@@ -306,7 +310,7 @@ def _digests(paths: Sequence[str], jobs: int) -> dict[str, str]:
             else:
                 wanted[path] = status
         now = time.time_ns()
-        for (path, status), digest in zip(wanted.items(), _mapped(_digest, list(wanted), jobs)):
+        for (path, status), digest in zip(wanted.items(), mapped(_digest, list(wanted), jobs)):
             if digest:
                 result[path] = digest
                 if settled(status.st_mtime_ns, now):

@@ -1,0 +1,277 @@
+"""CP rules about segments and their pixels: CP007 to CP013."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from seg2knet.dataset.images import decode_labels
+from seg2knet.validators.data import Part
+from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
+from seg2knet.validators.panoptic import TOP, Pngs, pngs
+from seg2knet.validators.regions import AREA, HEIGHT, ID, WIDTH, X, Y, as_ids, as_png
+
+_SLACK = 0.5
+
+
+def _at(found: Pngs, segment: int, key: str = "") -> str:
+    return found.file.segment_pointer(segment) + (f"/{key}" if key else "")
+
+
+@rule("CP007", "segment-id-not-in-png", Severity.ERROR, Fix.SAFE, on="part")
+def segment_not_in_png(part: Part) -> Iterator[Hit]:
+    """A segment of the JSON has no pixel in the PNG.
+
+    It has no mask: trainers make an empty one, or stop; panopticapi's evaluation stops with a `KeyError`.
+
+    The fix takes the segment out of the JSON: nothing that could be seen is lost. Where the PNG has one region without
+    a segment, of just that area and box, the segment gets that region's id instead. Where other regions without a
+    segment are left, taking it out is an unsafe fix, for it may be one of them.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    for segment in np.flatnonzero(found.checked & ~found.impossible & (found.match < 0)).tolist():
+        entry = int(found.file.segments.entry[segment])
+        own = found.lost.get(segment)
+        edits: list[Edit] = [Remove(found.file.path, _at(found, segment))]
+        if own is not None:
+            edits = [SetValue(found.file.path, _at(found, segment, "id"), int(found.all_regions[own, ID]))]
+        yield found.file.segment_hit(
+            segment,
+            "the segment has no pixel in the PNG",
+            expected="its id in the PNG",
+            found="no pixel" if own is None else f"no pixel; {found.all_regions[own, ID]} has its area and box",
+            edits=edits,
+            fix=Fix.UNSAFE if own is None and found.unclaimed.get(entry) else Fix.SAFE,
+        )
+
+
+@rule("CP008", "png-id-not-in-json", Severity.ERROR, on="part")
+def png_id_unknown(part: Part) -> Iterator[Hit]:
+    """The PNG has an id that no segment of the image has.
+
+    Its class is not known: panopticapi's evaluation stops with a `KeyError`, trainers treat the pixels as void. There
+    is no fix. Where a segment without pixels has the region's area and box, CP007 or CP009 say so instead.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    claimed = set(found.lost.values())
+    for entry, rows in found.unclaimed.items():
+        for row in rows:
+            if row in claimed:
+                continue
+            region = found.all_regions[row]
+            yield found.file.entry_hit(
+                entry,
+                f"the PNG has the id {region[ID]}, which no segment has",
+                "segments_info",
+                expected="a segment with that id",
+                found=f"{region[AREA]:,} pixels from ({region[X]}, {region[Y]}) on, {region[WIDTH]}x{region[HEIGHT]}",
+            )
+
+
+@rule("CP009", "segment-id-zero-or-over-24-bit", Severity.ERROR, Fix.SAFE, on="part")
+def segment_id_impossible(part: Part) -> Iterator[Hit]:
+    """A segment's id is 0, negative, or does not fit into 24 bits.
+
+    0 is void in the PNG, and a pixel holds no more than 24 bits: such a segment loses its pixels.
+
+    The fix gives it the id that its pixels have: the lower 24 bits, or that of the only region of its area and box.
+    Where the id is 0 and just its area is 0 in the PNG, both get a new id. A segment without pixels is taken out. Where
+    none of this can be told there is no fix.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    for segment in np.flatnonzero(found.impossible).tolist():
+        yield found.file.segment_hit(
+            segment,
+            "the id cannot stand in a PNG",
+            "id",
+            expected=f"1 to {TOP - 1}",
+            found=str(found.file.segments.ids[segment]),
+            edits=_possible(found, segment),
+        )
+
+
+def _possible(found: Pngs, segment: int) -> list[Edit]:
+    segments = found.file.segments
+    entry = int(segments.entry[segment])
+    if segment in found.lost:
+        region = found.all_regions[found.lost[segment]]
+        return [SetValue(found.file.path, _at(found, segment, "id"), int(region[ID]))]
+    if not found.checked[segment] or found.unclaimed.get(entry):
+        return []
+    table = found.regions[entry]
+    assert table is not None
+    void = int(table[table[:, ID] == 0, AREA].sum())
+    if segments.ids[segment] != 0 or not void:
+        return [Remove(found.file.path, _at(found, segment))]
+    if void != segments.areas[segment] or found.repeated[segment]:
+        return []
+    fresh = int(max(table[:, ID].max(), segments.ids[segments.entry == entry].max())) + 1
+    path = Path(found.paths[entry] or "")
+    if fresh >= TOP:
+        return []
+    return [
+        SetValue(found.file.path, _at(found, segment, "id"), fresh),
+        WriteFile(
+            path, partial(_repainted, path, {0: fresh}), f"gave the segment with id 0 in {path.name} the id {fresh}"
+        ),
+    ]
+
+
+def _repainted(path: Path, new: dict[int, int]) -> bytes:
+    """The PNG with ids exchanged."""
+    ids = as_ids(decode_labels(path))
+    out = ids.copy()
+    for old, fresh in new.items():
+        out[ids == old] = fresh
+    return as_png(out)
+
+
+@rule("CP010", "duplicate-segment-id-in-image", Severity.ERROR, on="part")
+def segment_id_repeated(part: Part) -> Iterator[Hit]:
+    """Two segments of an image have the same id.
+
+    The PNG cannot tell them apart: both get all pixels of the id, or one of the two is dropped. There is no fix, for
+    which of the two is meant only the source can say.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    segments = found.file.segments
+    first: set[tuple[int, int]] = set()
+    for segment in np.flatnonzero(found.repeated).tolist():
+        key = (int(segments.entry[segment]), int(segments.ids[segment]))
+        if key in first:
+            yield found.file.segment_hit(
+                segment,
+                "another segment of the image has the same id",
+                "id",
+                expected="an id of its own",
+                found=str(key[1]),
+            )
+        first.add(key)
+
+
+@rule("CP011", "segment-area-mismatch", Severity.WARNING, Fix.SAFE, on="part")
+def segment_area(part: Part) -> Iterator[Hit]:
+    """A segment's area is missing or not the number of its pixels in the PNG.
+
+    Trainers drop segments by area, and evaluation sorts and weighs by it. The fix counts the pixels.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    for segment, region in _measured(found):
+        area = found.file.segments.areas[segment]
+        if not abs(area - region[AREA]) < _SLACK:
+            yield found.file.segment_hit(
+                segment,
+                "the area is not the number of pixels",
+                "area",
+                expected=str(region[AREA]),
+                found="none" if np.isnan(area) else f"{area:g}",
+                edits=[SetValue(found.file.path, _at(found, segment, "area"), int(region[AREA]))],
+            )
+
+
+@rule("CP012", "segment-bbox-missing-or-mismatch", Severity.ERROR, Fix.SAFE, on="part")
+def segment_bbox(part: Part) -> Iterator[Hit]:
+    """A segment's box is missing or not that of its pixels in the PNG.
+
+    mmdet reads `bbox` of every segment: without it loading stops with a `KeyError`; a wrong one drops the segment or
+    trains the wrong box. The fix takes the box of the pixels: x, y, width, height.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    for segment, region in _measured(found):
+        box = found.file.segments.boxes[segment]
+        if not np.abs(box - region[X:]).max() < _SLACK:
+            own = region[X:].tolist()
+            yield found.file.segment_hit(
+                segment,
+                "the box is not that of the pixels",
+                "bbox",
+                expected=str(own),
+                found="none, or no box" if np.isnan(box).any() else str([float(f"{side:g}") for side in box]),
+                edits=[SetValue(found.file.path, _at(found, segment, "bbox"), own)],
+            )
+
+
+def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray]]:
+    """Segments that have pixels of their own, each with its region, where area or box do not fit it."""
+    segments = found.file.segments
+    rows = np.flatnonzero((found.match >= 0) & ~found.repeated)
+    regions = found.all_regions[found.match[rows]]
+    right = np.abs(segments.areas[rows] - regions[:, AREA]) < _SLACK
+    right &= (np.abs(segments.boxes[rows] - regions[:, X:]) < _SLACK).all(axis=1)
+    for place in np.flatnonzero(~right).tolist():
+        yield int(rows[place]), regions[place]
+
+
+@rule("CP013", "stuff-category-repeated-in-image", Severity.WARNING, Fix.SAFE, on="part")
+def stuff_repeated(part: Part) -> Iterator[Hit]:
+    """A stuff category has two segments and more in one image.
+
+    Stuff is one region an image; K-Net has one kernel for it. Of several segments all but one count as missed.
+
+    The fix makes them one: the PNG's pixels get the first one's id, whose area and box become those of all.
+    """
+    found = pngs(part)
+    if found is None:
+        return
+    for entry, groups in _repeats(found).items():
+        for group in groups:
+            category = int(found.file.segments.category_ids[group[0]])
+            index = found.file.category_index(category)
+            joinable = all(found.match[each] >= 0 and not found.repeated[each] for each in group)
+            yield found.file.segment_hit(
+                group[1],
+                f"the stuff {found.file.categories[index].name!r} has {len(group)} segments in the image",
+                "category_id",
+                expected="one segment",
+                found=f"ids {', '.join(str(found.file.segments.ids[each]) for each in group[:8])}",
+                edits=partial(_joined, found, entry, groups) if joinable else (),
+            )
+
+
+def _repeats(found: Pngs) -> dict[int, list[list[int]]]:
+    """Entry -> groups of its segments that are of one stuff category."""
+    segments = found.file.segments
+    rows = np.flatnonzero((found.thing == 0) & (segments.crowd == 0))
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, entry, category in zip(rows.tolist(), segments.entry[rows].tolist(), segments.category_ids[rows].tolist()):
+        groups.setdefault((entry, category), []).append(row)
+    found_groups: dict[int, list[list[int]]] = {}
+    for (entry, _), group in groups.items():
+        if len(group) > 1:
+            found_groups.setdefault(entry, []).append(group)
+    return found_groups
+
+
+def _joined(found: Pngs, entry: int, groups: list[list[int]]) -> list[Edit]:
+    """One segment of each group of the entry; all groups at once, for they share the PNG."""
+    segments, path = found.file.segments, Path(found.paths[entry] or "")
+    new: dict[int, int] = {}
+    edits: list[Edit] = []
+    for group in groups:
+        if any(found.match[each] < 0 or found.repeated[each] for each in group):
+            continue
+        table = found.all_regions[found.match[group]]
+        left, top = int(table[:, X].min()), int(table[:, Y].min())
+        right, bottom = int((table[:, X] + table[:, WIDTH]).max()), int((table[:, Y] + table[:, HEIGHT]).max())
+        keep = group[0]
+        new.update((int(segments.ids[each]), int(segments.ids[keep])) for each in group[1:])
+        edits.append(SetValue(found.file.path, _at(found, keep, "area"), int(table[:, AREA].sum())))
+        edits.append(SetValue(found.file.path, _at(found, keep, "bbox"), [left, top, right - left, bottom - top]))
+        edits += [Remove(found.file.path, _at(found, each)) for each in group[1:]]
+    what = f"made one segment of each stuff class in {path.name}"
+    return [*edits, WriteFile(path, partial(_repainted, path, new), what)]
