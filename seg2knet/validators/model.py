@@ -49,15 +49,6 @@ class SetValue:
 
 
 @dataclass(frozen=True)
-class SetName:
-    """Rename the key at ``pointer`` of a JSON file to ``name``."""
-
-    file: Path
-    pointer: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Remove:
     """Take the key or array element at ``pointer`` out of a JSON file."""
 
@@ -75,6 +66,16 @@ class WriteFile:
 
 
 @dataclass(frozen=True)
+class ReplaceText:
+    """Put ``text`` in place of the bytes from ``start`` to ``end`` of a text file."""
+
+    file: Path
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
 class RenameFile:
     """Give a file another name; an existing file of that name is never overwritten (the fix is then left out)."""
 
@@ -89,7 +90,7 @@ class DeleteFile:
     file: Path
 
 
-Edit = Union[SetValue, SetName, Remove, WriteFile, RenameFile, DeleteFile]
+Edit = Union[SetValue, Remove, ReplaceText, WriteFile, RenameFile, DeleteFile]
 Edits = Union[Sequence[Edit], Callable[[], Sequence[Edit]]]
 
 
@@ -260,6 +261,7 @@ class Report:
         strict: whether warnings fail.
         fixed: one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed.
         removed: one line for each thing that a fix took out.
+        diff: the fixes with the values before and after, as ``--diff`` prints them.
         checked: files read, images, annotations, seconds and the like.
     """
 
@@ -268,6 +270,7 @@ class Report:
     strict: bool = False
     fixed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    diff: list[str] = field(default_factory=list)
     checked: dict[str, Any] = field(default_factory=dict)
 
     def of(self, severity: Severity) -> list[Finding]:

@@ -1,0 +1,126 @@
+"""``seg2knet validate``: find what is wrong with a data set, and mend it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Optional
+
+import click
+
+PATH = click.Path(path_type=Path)
+FORMATS = ["text", "json", "jsonl", "sarif", "github", "html"]
+
+
+def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    return [code.strip() for value in values for code in value.split(",") if code.strip()]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PATH)
+@click.option("--select", multiple=True, callback=_codes, metavar="CODES", help="Only these rules: CI,IM003,KN0.")
+@click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Not these rules.")
+@click.option("--strict", is_flag=True, default=None, help="Warnings fail too.")
+@click.option("--fix", is_flag=True, help="Mend what can be mended without loss.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix: also what removes or guesses; what goes is listed.")
+@click.option("--diff", is_flag=True, help="Show what --fix would do and change nothing.")
+@click.option("--no-backup", is_flag=True, help="Do not keep what --fix replaces as .bak.")
+@click.option("--images", type=PATH, help="The folder of pictures, where they are not beside the JSON file.")
+@click.option("--config", type=PATH, help="A training configuration to check the data against (rules KN).")
+@click.option("--output-format", type=click.Choice(FORMATS), help="text by default.")
+@click.option("--output-file", type=PATH, help="Write the report there instead of printing it.")
+@click.option("--statistics", is_flag=True, help="Only the table by rule.")
+@click.option("--show-all", "--all", is_flag=True, default=None, help="Every finding, not a rule's first few.")
+@click.option("--baseline", type=PATH, help="A JSON report of an earlier run: its findings are known and do not fail.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes; as many as there are cores by default.")
+def validate(
+    paths: tuple[Path, ...],
+    select: list[str],
+    ignore: list[str],
+    strict: Optional[bool],
+    fix: bool,
+    unsafe_fixes: bool,
+    diff: bool,
+    no_backup: bool,
+    images: Optional[Path],
+    config: Optional[Path],
+    output_format: Optional[str],
+    output_file: Optional[Path],
+    statistics: bool,
+    show_all: Optional[bool],
+    baseline: Optional[Path],
+    jobs: Optional[int],
+) -> None:
+    """Find what is wrong with a data set, and mend it.
+
+    PATHS are folders in the COCO, panoptic or ADE layout, or COCO JSON files; data/coco or data/ade by default.
+
+    Exits 0 if nothing is found at or above the failing severity (error; with --strict warning), 1 if something is, 2
+    if it could not run.
+    """
+    from seg2knet.errors import UsageError
+    from seg2knet.validators import engine, settings
+
+    defaults = settings.load()
+    if unsafe_fixes and not (fix or diff):
+        raise UsageError("--unsafe-fixes says which fixes, not to fix", hint="seg2knet validate --fix --unsafe-fixes")
+    known = baseline or (Path(defaults.baseline) if defaults.baseline else None)
+    report = engine.validate(
+        paths or _found(),
+        select=select or defaults.select,
+        ignore=ignore or defaults.ignore,
+        strict=defaults.strict if strict is None else strict,
+        fix=("unsafe" if unsafe_fixes else "safe") if fix or diff else None,
+        diff=diff,
+        backup=not no_backup,
+        images=images,
+        config=config,
+        baseline=known,
+        jobs=jobs,
+    )
+    everything = defaults.show_all if show_all is None else show_all
+    if diff:
+        for each in report.diff:
+            _print(each)
+        click.echo(f"{len(report.fixed):,} would be fixed", err=True)
+    else:
+        _write(report, output_format or defaults.output_format, output_file, statistics, everything)
+    sys.exit(report.exit_code)
+
+
+def _found() -> list[Path]:
+    from seg2knet.dataset.layout import find_dataset
+
+    return [find_dataset().root]
+
+
+def _write(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
+    from seg2knet.errors import UsageError
+    from seg2knet.validators.reports import FORMATS as MODULES
+    from seg2knet.validators.reports import render, text
+
+    if output_format not in MODULES:
+        raise UsageError("no such output format", found=output_format, expected=", ".join(MODULES))
+    colour = output_file is None and sys.stdout.isatty()
+    if statistics and output_format == "text":
+        out = text.statistics(report, colour=colour) + "\n"
+    elif output_format == "text":
+        out = text.render(report, show_all=show_all, colour=colour)
+    else:
+        out = render(report, output_format, show_all=show_all)
+    if output_file is None:
+        sys.stdout.write(out)
+        return
+    try:
+        output_file.parent.mkdir(parents=True, exist_ok=True)
+        output_file.write_text(out, "utf-8")
+    except OSError as error:
+        raise UsageError("the report cannot be written", file=output_file, found=error.strerror) from None
+    click.echo(f"{len(report.findings):,} findings: {output_file}")
+
+
+def _print(line: str) -> None:
+    from seg2knet.validators.reports.text import clean
+
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    click.echo(click.style(clean(line), fg=colours.get(line[:1])))

@@ -1,0 +1,54 @@
+"""Findings that are known already: they are shown as such and do not fail a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seg2knet.errors import UsageError
+from seg2knet.validators.model import Finding, Report
+
+
+def _key(entry: Any) -> tuple[str, ...]:
+    # Neither pointers nor messages: they change when something else in the file does. Ids stay.
+    parts = (entry["code"], entry["file"], entry["image_id"], entry["annotation_id"])
+    place = entry["pointer"] if entry["image_id"] is None and entry["annotation_id"] is None else ""
+    return (*map(str, parts), str(place))
+
+
+def mark_known(report: Report, path: Path) -> None:
+    """Mark the findings that stand in a JSON report of an earlier run.
+
+    Raises:
+        UsageError: the file is not there, or is no such report.
+    """
+    try:
+        entries = msgspec.json.decode(path.read_bytes())["findings"]
+        known = Counter(_key(entry) for entry in entries)
+    except OSError as error:
+        raise UsageError(
+            "the baseline cannot be read",
+            file=path,
+            found=error.strerror or str(error),
+            hint=f"write it with: seg2knet validate DATA --output-format json --output-file {path}",
+        ) from None
+    except (msgspec.MsgspecError, KeyError, TypeError):
+        raise UsageError(
+            "no baseline",
+            file=path,
+            expected="a JSON report of seg2knet validate",
+            hint=f"write it with: seg2knet validate DATA --output-format json --output-file {path}",
+        ) from None
+    report.findings = [_marked(finding, known) for finding in report.findings]
+
+
+def _marked(finding: Finding, known: Counter[tuple[str, ...]]) -> Finding:
+    key = _key(finding.as_json())
+    if not known[key]:
+        return finding
+    known[key] -= 1
+    return replace(finding, known=True)

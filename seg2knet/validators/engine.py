@@ -1,0 +1,184 @@
+"""Runs the rules over a data set. Bad data make findings; only what cannot be looked at at all is an error."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from seg2knet.errors import UsageError
+from seg2knet.validators.data import DataSet
+from seg2knet.validators.discovery import Overlay, find
+from seg2knet.validators.model import Finding, Fix, Hit, Report, Rule, all_rules
+
+PathLike = Union[str, Path]
+
+
+def choose(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
+    """The rules whose code begins with one of ``select`` (all by default) and none of ``ignore``; names count too.
+
+    Raises:
+        UsageError: a prefix that fits no rule.
+    """
+    rules = all_rules()
+    for prefix in (*select, *ignore):
+        if prefix.upper() != "ALL" and not any(_fits(rule, prefix) for rule in rules.values()):
+            raise UsageError(
+                "no rule is called so",
+                found=prefix,
+                expected="a code or its beginning: CI, IM0, KN005",
+                hint="seg2knet rules",
+            )
+    return [
+        rule
+        for rule in rules.values()
+        if (not select or any(_fits(rule, prefix) for prefix in select))
+        and not any(_fits(rule, prefix) for prefix in ignore)
+    ]
+
+
+def _fits(rule: Rule, prefix: str) -> bool:
+    return prefix.upper() == "ALL" or rule.code.startswith(prefix.upper()) or rule.name == prefix
+
+
+def check(dataset: DataSet, rules: Iterable[Rule]) -> list[Finding]:
+    """All findings of the rules on one data set: file by file, in each rule by rule, in each by place."""
+    found: list[tuple[int, Finding]] = []
+    seen: set[tuple[str, Path, str, str]] = set()
+    files = [file.path for file in dataset.json_files]
+    order = {path: place for place, path in enumerate(files)}
+    for rule in rules:
+        for subject in _subjects(dataset, rule.on):
+            for hit in rule.check(subject):
+                key = (rule.code, hit.file, hit.pointer, hit.message)
+                if key in seen:
+                    continue
+                seen.add(key)
+                found.append(
+                    (order.get(hit.file, len(files)), Finding(rule, hit, dataset.show(hit.file), _fix(rule, hit)))
+                )
+    # The sort is stable: within a file findings stay in the order of the rules, within a rule as it gave them.
+    found.sort(key=lambda pair: pair[0])
+    return [finding for _, finding in found]
+
+
+def _fix(rule: Rule, hit: Hit) -> Fix:
+    """What fix this hit has: none without edits, however fixable its rule."""
+    if not callable(hit.edits) and not hit.edits:
+        return Fix.NONE
+    return hit.fix if hit.fix is not None else rule.fix
+
+
+def _subjects(dataset: DataSet, on: Sequence[str]) -> Iterator[Any]:
+    for kind in on:
+        if kind == "dataset":
+            yield dataset
+        elif kind == "ade":
+            if dataset.ade is not None:
+                yield dataset.ade
+        else:
+            for part in dataset.parts:
+                subject = part if kind == "part" else getattr(part, kind)
+                if subject is not None:
+                    yield subject
+
+
+def validate(
+    path: Union[PathLike, Sequence[PathLike]],
+    *,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    strict: bool = False,
+    fix: Optional[str] = None,
+    diff: bool = False,
+    backup: bool = True,
+    images: Optional[PathLike] = None,
+    config: Optional[PathLike] = None,
+    baseline: Optional[PathLike] = None,
+    jobs: Optional[int] = None,
+) -> Report:
+    """Find what is wrong with a data set, and mend it where asked.
+
+    Args:
+        path: a data set's folder, a COCO JSON file, or several of them.
+        select, ignore: codes of rules or their beginnings, ``CI``, ``IM0``, ``KN005``.
+        strict: warnings fail too: the report's ``exit_code`` is then 1.
+        fix: ``"safe"``, or ``"unsafe"`` for both kinds; ``None`` mends nothing.
+        diff: with ``fix``, say what it would do and change nothing.
+        backup: keep what a fix replaces as ``.bak``.
+        images: the folder of pictures, where a single file does not stand beside them.
+        config: a training configuration to check the data against (rules KN).
+        baseline: a JSON report of findings that are known and do not fail.
+        jobs: processes; by default as many as there are cores.
+
+    Returns:
+        The report: ``findings``, ``errors``, ``warnings``, ``summary``, ``exit_code``. With ``fix`` its findings are
+        those that are left.
+
+    Raises:
+        UsageError: nothing at the path, a rule or baseline that does not exist.
+    """
+    from seg2knet.validators.baseline import mark_known
+    from seg2knet.validators.fixes import mend
+
+    started = time.monotonic()
+    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
+    rules = choose(select, ignore)
+    jobs = jobs if jobs is not None else usable_cores()
+    report = Report(strict=strict)
+
+    def open_one(where: Path, overlay: Optional[Overlay] = None) -> DataSet:
+        dataset = find(
+            where,
+            images=Path(images) if images is not None else None,
+            config=Path(config) if config is not None else None,
+            jobs=jobs,
+            overlay=overlay,
+        )
+        dataset.prefix = _prefix(where, dataset.root, len(paths) > 1)
+        return dataset
+
+    for each in paths:
+        if fix is not None:
+            dataset, findings = mend(
+                lambda overlay, each=each: open_one(each, overlay), rules, fix, diff, backup, report
+            )
+        else:
+            dataset = open_one(each)
+            findings = check(dataset, rules)
+        report.datasets.append(dataset)
+        report.findings.extend(findings)
+    if baseline is not None:
+        mark_known(report, Path(baseline))
+    report.checked = _checked(report.datasets, len(rules), time.monotonic() - started)
+    return report
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+def _prefix(where: Path, root: Path, several: bool) -> str:
+    """What shown names begin with: files of a folder are named relative to it, unless several paths were given."""
+    if where.is_file():
+        parent = where.parent.as_posix()
+        return "" if parent == "." else parent + "/"
+    return root.as_posix() + "/" if several else ""
+
+
+def _checked(datasets: Sequence[DataSet], rules: int, seconds: float) -> dict[str, Any]:
+    files = [file for dataset in datasets for file in dataset.json_files]
+    return {
+        "paths": [str(dataset.root) for dataset in datasets],
+        "files": len(files),
+        "images": sum(file.images.count for file in files),
+        "annotations": sum(file.annotations.count for dataset in datasets for file in dataset.instance_files),
+        "rules": rules,
+        "seconds": round(seconds, 2),
+    }

@@ -1,0 +1,253 @@
+"""Segmentations examined: many polygons at a time in NumPy, run-length codes one by one.
+
+Nothing here calls pycocotools; what passes here cannot crash it. Coordinates are pixels as in ``dataset.geometry``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
+
+import msgspec
+import numpy as np
+
+from seg2knet.dataset.geometry import MAX_PIXELS, rle_runs
+from seg2knet.errors import DataError
+
+WRONG_TYPE, FLAT, ODD, FEW, FOUR, NONFINITE, ZERO, REPEATED, CROSSING, INSIDE, RLE_SIZE, RLE_SUM, RLE_BAD = (
+    1 << bit for bit in range(13)
+)
+"""What can be wrong with a segmentation, as bits. The first four of a polygon's make it useless (``BROKEN``)."""
+BROKEN = WRONG_TYPE | FLAT | ODD | FEW | FOUR | NONFINITE | RLE_SIZE | RLE_SUM | RLE_BAD
+"""With any of these the segmentation has no area and box that could be compared."""
+UNUSABLE_PART = ODD | FEW | FOUR | NONFINITE | WRONG_TYPE
+CROSSING_PIXELS = 0.5
+"""A polygon is taken for self-intersecting when its loops falsify its area by this many pixels."""
+FAR = 1e7
+"""A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
+
+
+class RleRecord(msgspec.Struct, gc=False):
+    size: Tuple[int, int]
+    counts: Union[str, List[int]]
+
+
+Shape = Union[List[List[float]], RleRecord, None]
+
+
+@dataclass
+class Parts:
+    """Polygons examined.
+
+    Attributes:
+        flags: ``(P,)`` int64, bits above.
+        areas: ``(P,)`` float64, enclosed by the outline, loops cancelling; 0 for an unusable part.
+        perimeters: ``(P,)`` float64.
+        extents: ``(P, 4)`` float64, x0, y0, x1, y1; NaN for an unusable part.
+    """
+
+    flags: np.ndarray
+    areas: np.ndarray
+    perimeters: np.ndarray
+    extents: np.ndarray
+
+
+def examine(parts: Sequence[Sequence[float]]) -> Parts:
+    """Flat polygons, each alone (``INSIDE`` is not looked at)."""
+    count = len(parts)
+    lengths = np.fromiter(map(len, parts), np.int64, count)
+    flat = np.fromiter(chain.from_iterable(parts), np.float64, int(lengths.sum()))
+    flags = np.where(lengths % 2, ODD, 0) | np.where(lengths == 4, FOUR, 0)
+    flags |= np.where((lengths < 6) & (lengths != 4) & (lengths % 2 == 0), FEW, 0)
+    far = ~(np.abs(flat) <= FAR)
+    if far.any():
+        owner = np.repeat(np.arange(count), lengths)
+        flags[owner[far]] |= NONFINITE
+    result = Parts(flags, np.zeros(count), np.zeros(count), np.full((count, 4), np.nan))
+    good = np.flatnonzero(flags == 0)
+    if len(good) < count:
+        keep = np.repeat(flags == 0, lengths)
+        flat = flat[keep]
+    if len(good):
+        _measure(flat.reshape(-1, 2), lengths[good] // 2, good, result)
+    return result
+
+
+def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Parts) -> None:
+    """Fill in the usable parts. ``points``: ``(V, 2)`` of all of them; ``counts``: vertices of each."""
+    starts = np.cumsum(counts) - counts
+    xs, ys = np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])
+    following = np.arange(1, len(xs) + 1)
+    following[starts + counts - 1] = starts
+    next_xs, next_ys = xs[following], ys[following]
+    # Against the part's own first corner: far from the origin the products lose digits.
+    base_xs, base_ys = np.repeat(xs[starts], counts), np.repeat(ys[starts], counts)
+    crosses = (xs - base_xs) * (next_ys - base_ys) - (next_xs - base_xs) * (ys - base_ys)
+    signed = np.add.reduceat(crosses, starts) / 2
+    sides = np.sqrt((next_xs - xs) ** 2 + (next_ys - ys) ** 2)
+    into.areas[rows] = np.abs(signed)
+    into.perimeters[rows] = perimeters = np.add.reduceat(sides, starts)
+    reduced = (np.minimum.reduceat(xs, starts), np.minimum.reduceat(ys, starts))
+    reduced += (np.maximum.reduceat(xs, starts), np.maximum.reduceat(ys, starts))
+    into.extents[rows] = np.stack(reduced, axis=1)
+    into.flags[rows] |= np.where(np.logical_or.reduceat(sides == 0, starts), REPEATED, 0)
+    flat = np.abs(signed) <= 1e-6 * np.maximum(perimeters, 1.0)
+    star = _star_shaped(xs, ys, next_xs, next_ys, starts, counts)
+    _mark_crossings(points, starts, counts, rows, np.flatnonzero(~star), into)
+    # What encloses nothing is flat, unless its loops cancel one another: then it crosses itself.
+    into.flags[rows] |= np.where(flat & (into.flags[rows] & CROSSING == 0), ZERO, 0)
+
+
+def _star_shaped(
+    xs: np.ndarray, ys: np.ndarray, next_xs: np.ndarray, next_ys: np.ndarray, starts: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Whether all of a polygon is seen from the mean of its corners: then it does not cross itself.
+
+    Every side turns the same way about that point, and the outline goes round it once: it changes sides of the
+    horizontal through the point twice.
+    """
+    middle_xs = np.repeat(np.add.reduceat(xs, starts) / counts, counts)
+    middle_ys = np.repeat(np.add.reduceat(ys, starts) / counts, counts)
+    turns = (xs - middle_xs) * (next_ys - middle_ys) - (next_xs - middle_xs) * (ys - middle_ys)
+    one_way = np.logical_and.reduceat(turns > 0, starts) | np.logical_and.reduceat(turns < 0, starts)
+    changes = np.add.reduceat(((ys > middle_ys) != (next_ys > middle_ys)).astype(np.int64), starts)
+    return one_way & (changes == 2)
+
+
+def _mark_crossings(
+    points: np.ndarray, starts: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspects: np.ndarray, into: Parts
+) -> None:
+    """Mark those of the suspects whose outline crosses itself so that it matters."""
+    import shapely
+
+    if not len(suspects):
+        return
+    chosen = np.concatenate([np.arange(starts[each], starts[each] + counts[each]) for each in suspects])
+    owners = np.repeat(np.arange(len(suspects)), counts[suspects])
+    rings = shapely.linearrings(points[chosen], indices=owners)
+    for place in np.flatnonzero(~shapely.is_simple(rings)):
+        row = rows[suspects[place]]
+        mended = shapely.make_valid(shapely.polygons(rings[place]))
+        if abs(shapely.area(mended) - into.areas[row]) >= CROSSING_PIXELS:
+            into.flags[row] |= CROSSING
+
+
+def inside_pairs(parts: Sequence[Sequence[float]], extents: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (inner, outer) of one object's polygons of which one lies within the other. ``extents``: ``(P, 4)``."""
+    rows = np.flatnonzero(usable)
+    if len(rows) < 2:
+        return []
+    boxes = extents[rows]
+    within = (boxes[:, None, :2] >= boxes[None, :, :2]).all(-1) & (boxes[:, None, 2:] <= boxes[None, :, 2:]).all(-1)
+    np.fill_diagonal(within, False)
+    if not within.any():
+        return []
+    import shapely
+
+    found: list[tuple[int, int]] = []
+    for inner, outer in np.argwhere(within):
+        one, other = (polygon_of(parts[rows[each]]) for each in (inner, outer))
+        if shapely.covers(other, one) and (int(rows[outer]), int(rows[inner])) not in found:
+            found.append((int(rows[inner]), int(rows[outer])))
+    return found
+
+
+def polygon_of(part: Sequence[float]) -> Any:
+    """A usable flat polygon as a valid Shapely geometry."""
+    import shapely
+
+    polygon = shapely.Polygon(np.asarray(part, np.float64).reshape(-1, 2))
+    return polygon if polygon.is_valid else shapely.make_valid(polygon)
+
+
+class Mask(NamedTuple):
+    """What a run-length code measures: flags, pixels, and x, y, width, height."""
+
+    flags: int
+    area: float
+    box: tuple[float, float, float, float]
+
+
+def examine_rle(rle: RleRecord, height: int, width: int) -> Mask:
+    """A run-length code, on a picture of that size (0: not known)."""
+    nothing = (math.nan,) * 4
+    rle_height, rle_width = rle.size
+    flags = RLE_SIZE if height and width and (rle_height, rle_width) != (height, width) else 0
+    if rle_height < 1 or rle_width < 1 or rle_height * rle_width > MAX_PIXELS:
+        return Mask(flags or RLE_BAD, math.nan, nothing)
+    try:
+        runs = runs_of(rle.counts)
+    except (DataError, OverflowError, ValueError):
+        return Mask(flags | RLE_BAD, math.nan, nothing)
+    if int(runs.sum()) != rle_height * rle_width:
+        # With the wrong size the sum cannot be right either: one defect, one finding.
+        return Mask(flags or RLE_SUM, math.nan, nothing)
+    return Mask(flags, *measure_runs(runs, rle_height))
+
+
+def runs_of(counts: Union[str, Sequence[int]]) -> np.ndarray:
+    """
+    Raises:
+        DataError, OverflowError, ValueError: no run-length code.
+    """
+    if isinstance(counts, str):
+        return rle_runs(counts.encode("latin-1"))
+    runs = np.array(counts, np.int64)
+    if len(runs) and (runs.min() < 0 or runs.max() > MAX_PIXELS):
+        raise DataError("a run that cannot be")
+    return runs
+
+
+def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, float, float, float]]:
+    """Pixels and box (x, y, width, height) of column-wise runs, zeros first; as pycocotools counts them."""
+    ends = np.cumsum(runs)[1::2]
+    ones = runs[1::2]
+    starts, ends = (ends - ones)[ones > 0], ends[ones > 0] - 1
+    if not len(starts):
+        return 0.0, (0.0, 0.0, 0.0, 0.0)
+    left, right = int(starts[0] // height), int(ends[-1] // height)
+    if (starts // height != ends // height).any():
+        top, bottom = 0, height - 1
+    else:
+        top, bottom = int((starts % height).min()), int((ends % height).max())
+    return float(ones.sum()), (left, top, right - left + 1, bottom - top + 1)
+
+
+def shape_of(value: Any) -> tuple[Shape, int]:
+    """A decoded segmentation of any type, read by goodwill; and what was wrong with its type."""
+    if value is None or value in ([], {}, ""):
+        return (None if value is None else []), 0
+    if isinstance(value, dict):
+        try:
+            return msgspec.convert(value, RleRecord), 0
+        except (msgspec.MsgspecError, OverflowError):
+            return None, RLE_BAD
+    if not isinstance(value, list):
+        return None, WRONG_TYPE
+    if all(_is_number(each) for each in value):
+        return [[_number(each) for each in value]], FLAT
+    flags = 0
+    parts: list[list[float]] = []
+    for part in value:
+        numbers: Optional[list[float]] = None
+        if isinstance(part, list) and all(_is_number(each) for each in part):
+            numbers = [_number(each) for each in part]
+        else:
+            flags = WRONG_TYPE
+        parts.append(numbers or [])
+    return (None, flags) if flags else (parts, 0)
+
+
+def _is_number(value: Any) -> bool:
+    # ``null`` is what JavaScript writes for NaN.
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _number(value: Any) -> float:
+    try:
+        return math.nan if value is None else float(value)
+    except OverflowError:
+        return math.inf

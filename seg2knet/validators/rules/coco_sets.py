@@ -1,0 +1,212 @@
+"""CI039 to CI043: crowds, doubles, and what a file holds as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Optional
+
+import numpy as np
+
+from seg2knet.validators import repairs
+from seg2knet.validators.files import CocoFile
+from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
+from seg2knet.validators.outlines import RleRecord, shape_of
+
+SAME_IOU = 0.98
+FEW = 10
+IMBALANCE, GREAT_IMBALANCE = 100, 2000
+
+
+@rule("CI039", "iscrowd-missing", Severity.ERROR, Fix.SAFE, on="instances")
+def iscrowd_missing(file: CocoFile) -> Iterator[Hit]:
+    """`iscrowd` is missing.
+
+    pycocotools' evaluation stops with `KeyError: 'iscrowd'`, hours after training began.
+
+    The fix writes 0: one object.
+    """
+    table = file.annotations
+    wrong = {fault.pointer for fault in file.reading.faults}
+    for row in np.flatnonzero(~table.has_crowd & table.usable).tolist():
+        if f"/annotations/{row}/iscrowd" in wrong:
+            continue
+        yield file.hit(
+            row,
+            "an annotation without iscrowd",
+            "iscrowd",
+            expected="0 or 1",
+            found="nothing of use",
+            edits=[SetValue(file.path, f"/annotations/{row}/iscrowd", 0)],
+        )
+
+
+@rule("CI040", "suspicious-all-crowd", Severity.ERROR, Fix.SAFE, on="instances")
+def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
+    """Every annotation is a crowd (`iscrowd` 1).
+
+    A crowd is a region of many objects that nobody drew one by one; trainers leave crowds out, so that nothing is left
+    to train on. Tools that write masks as run-length codes set `iscrowd` to 1 because COCO's own crowds are written
+    like that.
+
+    The fix writes 0 everywhere.
+    """
+    table = file.annotations
+    if not table.count or not (table.has_crowd & (table.crowd == 1)).all():
+        return
+    yield Hit(
+        f"all {table.count:,} annotations are crowds: trainers drop every one",
+        file.path,
+        "/annotations",
+        expected="iscrowd 0 for single objects",
+        found="iscrowd 1 everywhere",
+        edits=lambda: [SetValue(file.path, f"/annotations/{row}/iscrowd", 0) for row in range(table.count)],
+    )
+
+
+@rule("CI041", "duplicate-annotation", Severity.WARNING, Fix.UNSAFE, on="instances")
+def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
+    """Two annotations of one class cover the same pixels (IoU of at least 0.98).
+
+    The object counts twice: one of the two can never be found, so recall has a ceiling, and in training two kernels
+    are pulled to one object. Usually a file was merged with itself, or saved twice by a tool.
+
+    The unsafe fix takes the later one out.
+    """
+    pairs = _close_pairs(file)
+    gone: set[int] = set()
+    for first, second in pairs.tolist():
+        if first in gone or second in gone:
+            continue
+        iou = _iou(file, first, second)
+        if iou < SAME_IOU:
+            continue
+        gone.add(second)
+        other = file.shown_id(file.annotations.ids, file.annotations.has_id, first)
+        yield file.hit(
+            second,
+            f"covers the same pixels as annotation {other if other is not None else f'/annotations/{first}'}",
+            expected="one annotation an object",
+            found=f"IoU {iou:.3f}, same class",
+            edits=repairs.remove(file, second),
+        )
+
+
+def _close_pairs(file: CocoFile) -> np.ndarray:
+    """Pairs (earlier, later row) of one picture and class whose areas and extents allow that IoU, ``(P, 2)``.
+
+    Objects are sorted by picture, class and left edge, and compared with the next, the one after that, and so on, all
+    at once, as long as any two left edges are near enough.
+    """
+    shapes, table = file.shapes, file.annotations
+    rows = np.flatnonzero(shapes.sound & (file.image_rows >= 0) & table.has_category_id & (shapes.areas > 0))
+    # Intersection over union of s leaves at most (1 - s) / s of the area outside: an edge can be further out only
+    # along a spike, which costs at least a pixel a row.
+    width = shapes.extents[rows, 2] - shapes.extents[rows, 0]
+    slack = np.maximum(0.1 * width, 3.0)
+    order = np.lexsort((shapes.extents[rows, 0], table.crowd[rows], table.category_ids[rows], file.image_rows[rows]))
+    rows, slack = rows[order], slack[order]
+    key = np.stack([file.image_rows[rows], table.category_ids[rows], table.crowd[rows]], 1)
+    lefts, areas = shapes.extents[rows, 0], shapes.areas[rows]
+    found = []
+    alive = np.arange(max(len(rows) - 1, 0))
+    step = 1
+    while len(alive):
+        alive = alive[alive + step < len(rows)]
+        after = alive + step
+        near = (key[alive] == key[after]).all(1) & (lefts[after] - lefts[alive] <= slack[alive])
+        alive, after = alive[near], after[near]
+        alike = _alike(shapes.extents[rows[alive]], shapes.extents[rows[after]], areas[alive], areas[after])
+        found.append(np.stack([rows[alive[alike]], rows[after[alike]]], 1))
+        step += 1
+    pairs = np.sort(np.concatenate(found), axis=1) if found else np.zeros((0, 2), np.int64)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _alike(one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray) -> np.ndarray:
+    """Whether boxes overlap by 80 % of their union and areas differ by less than 10 %: looser than what is sought,
+    for outlines and pixels differ."""
+    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
+    common = np.clip(high - low, 0, None).prod(1)
+    union = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
+    areas_alike = np.minimum(areas, other_areas) >= 0.9 * np.maximum(areas, other_areas) - 4
+    return (common >= 0.8 * union) & areas_alike
+
+
+def _iou(file: CocoFile, first: int, second: int) -> float:
+    from pycocotools import mask as coco_mask
+
+    height, width = repairs.image_size(file, first)
+    codes = [_code(file, row, height, width) for row in (first, second)]
+    if codes[0] is None or codes[1] is None or codes[0]["size"] != codes[1]["size"]:
+        return 1.0 if file.segmentation(first) == file.segmentation(second) else 0.0
+    return float(coco_mask.iou([codes[0]], [codes[1]], [0])[0, 0])
+
+
+def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
+    """An annotation's mask as pycocotools takes it; ``None`` where it must not see it."""
+    from pycocotools import mask as coco_mask
+
+    from seg2knet.dataset.geometry import MAX_PIXELS
+
+    shape, _ = shape_of(file.segmentation(row))
+    if isinstance(shape, RleRecord):
+        rows, columns = shape.size
+        counts = shape.counts.encode() if isinstance(shape.counts, str) else list(shape.counts)
+        code = {"size": [rows, columns], "counts": counts}
+        return code if isinstance(counts, bytes) else coco_mask.frPyObjects(code, rows, columns)
+    if not shape or not height or not width or height * width > MAX_PIXELS:
+        return None
+    if file.shapes.overshoot[row] > max(height, width):
+        return None
+    return coco_mask.merge(coco_mask.frPyObjects([part for part in shape if len(part) >= 6], height, width))
+
+
+@rule("CI042", "image-without-annotations", Severity.INFO, on="instances")
+def image_without_annotations(file: CocoFile) -> Iterator[Hit]:
+    """An image has no annotation.
+
+    That is right where the picture has no object of any class; it teaches the model what is none. Where nobody came
+    round to annotating it, every object on it teaches the model that it is background.
+    """
+    if not file.has["annotations"]:
+        return
+    images = file.images
+    has = np.zeros(images.count, bool)
+    has[file.image_rows[file.image_rows >= 0]] = True
+    again = np.zeros(images.count, bool)
+    again[images.has_id] = images.index.rows(images.ids[images.has_id]) != np.flatnonzero(images.has_id)
+    for row in np.flatnonzero(~has & images.usable & images.has_id & ~again).tolist():
+        yield file.image_hit(row, "an image without annotations", expected="objects, or a picture that has none")
+
+
+@rule("CI043", "class-imbalance", Severity.INFO, on="instances")
+def class_imbalance(file: CocoFile) -> Iterator[Hit]:
+    """Some classes have very few objects, others very many.
+
+    The rare class's AP will be low and jump from epoch to epoch. `--balance` draws its pictures more often; more
+    pictures of it are better.
+
+    Reported where the most frequent class has 100 times the objects of the rarest and that one fewer than 10, or 2000
+    times whatever the numbers are. Classes without any object are another matter (CI017, SP003).
+    """
+    known = file.category_indices
+    counts = np.bincount(known[known >= 0], minlength=len(file.categories))
+    there = np.flatnonzero(counts)
+    if len(there) < 2:
+        return
+    most = int(there[np.argmax(counts[there])])
+    rare = [
+        int(each)
+        for each in there[np.argsort(counts[there], kind="stable")]
+        if (counts[each] < FEW and counts[most] >= IMBALANCE * counts[each])
+        or counts[most] >= GREAT_IMBALANCE * counts[each]
+    ]
+    if rare:
+        names = ", ".join(f"{file.categories[each].name!r} {counts[each]:,}" for each in rare[:5])
+        yield Hit(
+            "few objects of some classes: " + names + (f" and {len(rare) - 5} more" if len(rare) > 5 else ""),
+            file.path,
+            "/categories",
+            expected=f"less than a factor of {IMBALANCE} between classes",
+            found=f"{file.categories[most].name!r} {counts[most]:,}, {file.categories[rare[0]].name!r} {counts[rare[0]]:,}",
+        )
