@@ -38,6 +38,7 @@ class Prepared:
         processes: how many processes train.
         resume: the checkpoint to go on from, or ``None``.
         notes: lines to print: what was decided.
+        data: the data set's folder, to be checked before the first step; ``None`` for a config run again.
     """
 
     config: Path
@@ -45,19 +46,24 @@ class Prepared:
     processes: int
     resume: Optional[Path]
     notes: list[str] = field(default_factory=list)
+    data: Optional[Path] = None
 
 
-def choose_stack(asked: Optional[str]) -> str:
-    """The stack to use: the one asked for, else the classic one where mmdet 2 is what is installed.
+def chosen(asked: Optional[str], knet: Optional[Path] = None) -> bool:
+    """Whether the classic stack is to be used: it was asked for, or nothing was and mmdet 2 is what is installed.
+
+    Args:
+        asked: ``mmengine``, ``classic`` or ``None``.
+        knet: the checkout, which only the classic stack can use.
 
     Raises:
-        UsageError: no such stack.
+        UsageError: no such stack, or a checkout for the wrong one.
     """
-    if asked is None:
-        return "classic" if classic_stack.is_installed() else "mmengine"
-    if asked not in STACKS:
+    if asked is not None and asked not in STACKS:
         raise UsageError("no such stack", found=asked, expected=" | ".join(STACKS))
-    return asked
+    if asked == "mmengine" and knet is not None:
+        raise UsageError("--knet is for the classic stack; the current one has its own K-Net", hint="--stack classic")
+    return asked == "classic" or (asked is None and (knet is not None or classic_stack.is_installed()))
 
 
 def train(
@@ -85,6 +91,10 @@ def train(
         Seg2KNetError: training failed.
     """
     prepared = prepare(options, knet=knet, config=config)
+    if options.validate and prepared.data is not None:
+        from seg2knet.trainer.session import check_data
+
+        check_data(prepared.data, say)
     for line in prepared.notes:
         say(line)
     say(f"config: {prepared.config}")
@@ -136,7 +146,7 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
     resume = _resume_point(work_dir) if options.resume else None
     where = "the CPU" if device == "cpu" else "1 GPU" if processes == 1 else f"{processes} GPUs"
     notes = [f"{task}, {path.stem}, on {where}", *fitted.notes]
-    return Prepared(written, device, processes, resume, notes)
+    return Prepared(written, device, processes, resume, notes, folder.root)
 
 
 def _refuse_unknown(options: TrainOptions) -> None:

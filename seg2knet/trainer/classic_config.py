@@ -409,7 +409,7 @@ def _length(config: Mapping[str, Any]) -> tuple[bool, int]:
 
 
 def _interval(old: int, by_epoch: bool, length: int, steps_an_epoch: int) -> int:
-    """How often to save and evaluate: as they do, but at least once a run; counted in steps, ten times or each epoch."""
+    """How often to save and evaluate: as they do, but at least once a run; where steps count, each epoch or tenth."""
     most = length if by_epoch else min(length, max(length // 10, steps_an_epoch))
     return max(1, min(int(old), most))
 

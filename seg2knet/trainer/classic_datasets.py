@@ -9,18 +9,22 @@ score of 0 and not a crash.
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+import cv2
 import numpy as np
+from mmcv.runner import get_dist_info
 from mmcv.utils import print_log
 from mmdet.datasets.builder import DATASETS
 from mmdet.datasets.coco import CocoDataset
-from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
+from mmdet.datasets.coco_panoptic import INSTANCE_OFFSET, COCOPanoptic, CocoPanopticDataset
 
 from seg2knet.errors import DataError
 from seg2knet.trainer.classic_stack import silent
+from seg2knet.trainer.panoptic_quality import PanopticQuality
 
+_DECIDING = ("segm_mAP", "bbox_mAP")
 MIN_SIZE = 32
 """Images with a shorter side are not trained on; mmdet's own limit."""
 
@@ -32,6 +36,8 @@ class Seg2KNetInstance(CocoDataset):
     Raises:
         DataError: the file lacks a class, or no image can be trained on.
     """
+
+    img_ids: list[int]
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
         """The images; also lays down ``cat_ids`` in the order of ``classes``."""
@@ -68,7 +74,8 @@ class Seg2KNetInstance(CocoDataset):
         for name in names:
             for item in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l"):
                 figures[f"{name}_{item}"] = float(found.get(f"{name}_{item}", 0.0))
-        return figures
+        # -1 stands for sizes that no object has; the figure that decides must be there
+        return OrderedDict((key, max(value, 0.0)) for key, value in figures.items() if value >= 0 or key in _DECIDING)
 
 
 class _PanopticIndex(COCOPanoptic):
@@ -93,6 +100,8 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
     Raises:
         DataError: the file lacks a class, or no image can be trained on.
     """
+
+    img_ids: list[int]
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
         """The images, each with the PNG that the JSON names for it."""
@@ -126,15 +135,58 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
         """The segments of one image. mmdet's own goes through every segment that has the same id anywhere."""
         return self._parse_ann_info(self.data_infos[idx], self.coco.imgToAnns[self.data_infos[idx]["id"]])
 
-    def results2json(self, results: list, outfile_prefix: str) -> dict[str, str]:
-        """As mmdet's, for results of any of the forms that panoptic models answer with."""
-        return super().results2json([{"pan_results": panoptic_map(result)} for result in results], outfile_prefix)
-
     def evaluate(self, results: list, metric: Any = "PQ", logger: Any = None, **options: Any) -> dict[str, Any]:
-        """PQ by panopticapi, in percent as mmdet gives it."""
-        with silent():
-            found = super().evaluate(results, metric=metric, logger=logger, classwise=True, **options)
-        return {name: float(value) for name, value in found.items()}
+        """Panoptic quality, between 0 and 1; the figures by class go to ``logger``.
+
+        Counted here and not by panopticapi, whose processes, forked from one that trains, may never end.
+        """
+        del metric, options  # PQ is the only one there is
+        categories = [{**self.categories[cat_id], "id": label} for cat_id, label in self.cat2label.items()]
+        quality = PanopticQuality(categories)
+        for index, result in enumerate(results):
+            info = self.data_infos[index]
+            truth = [
+                {
+                    "id": each["id"],
+                    "category_id": self.cat2label[each["category_id"]],
+                    "iscrowd": each.get("iscrowd", 0),
+                }
+                for each in self.coco.imgToAnns[info["id"]]
+            ]
+            ids, segments = _segments(panoptic_map(result), len(self.CLASSES))
+            quality.add(self._truth_ids(info), truth, ids, segments, info["filename"])
+        found = quality.summary()
+        for row in found["per_class"]:
+            print_log(f"{row['name']}: PQ {row['pq']}, SQ {row['sq']}, RQ {row['rq']}", logger=logger or "silent")
+        figures = {key.upper(): float(found["All"][key]) for key in ("pq", "sq", "rq")}
+        for group in ("Things", "Stuff"):
+            if found[group]["n"]:
+                figures[f"PQ_{group.lower()}"] = float(found[group]["pq"])
+        return figures
+
+    def _truth_ids(self, info: dict[str, Any]) -> np.ndarray:
+        """The segment ids (H, W) of an image's PNG.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        path = Path(self.seg_prefix) / info["segm_file"]
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise DataError("the panoptic PNG cannot be read", file=path, expected="an RGB PNG")
+        blue, green, red = (picture[..., channel].astype(np.int64) for channel in range(3))
+        return red + 256 * green + 65536 * blue
+
+
+def _segments(labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
+    """A map of ``label + 1000 * number`` as ids from 1 (0 where nothing is), and the list of its segments."""
+    values, places = np.unique(labels, return_inverse=True)
+    known = values % INSTANCE_OFFSET < num_classes
+    ids = np.where(known, np.arange(1, len(values) + 1), 0)
+    segments = [
+        {"id": int(each), "category_id": int(value % INSTANCE_OFFSET)} for each, value in zip(ids, values) if each
+    ]
+    return ids[places].reshape(labels.shape), segments
 
 
 def panoptic_map(result: Any) -> np.ndarray:
@@ -193,5 +245,5 @@ def _say_what_is_left(total: int, kept: list[int], file: str, wanted: str) -> No
             found=f"{total} images, all without, or with a side under {MIN_SIZE} pixels",
             hint="see why with: seg2knet validate",
         )
-    if len(kept) < total:
+    if len(kept) < total and get_dist_info()[0] == 0:
         print_log(f"{total - len(kept)} of {total} images are not trained on: no {wanted} that counts, or too small")

@@ -81,10 +81,8 @@ class OneProcess(nn.Module):
         return self.module(**unpack(batch, self.device))
 
     def train_step(self, batch: Any, optimizer: Any, **_options: Any) -> dict[str, Any]:
-        return self.module.train_step(unpack(batch, self.device), optimizer)
-
-    def val_step(self, batch: Any, optimizer: Any = None, **_options: Any) -> dict[str, Any]:
-        return self.module.val_step(unpack(batch, self.device), optimizer)
+        step: Any = self.module.train_step
+        return step(unpack(batch, self.device), optimizer)
 
 
 @MODULE_WRAPPERS.register_module()
@@ -120,6 +118,7 @@ def same_statistics(model: nn.Module, place: Place) -> None:
     if place.world == 1:
         return
     for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
-            dist.broadcast(module.running_var, 0)
-            dist.broadcast(module.running_mean, 0)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for statistic in (module.running_var, module.running_mean):
+                if statistic is not None:
+                    dist.broadcast(statistic, 0)

@@ -187,7 +187,8 @@ def _logger(package: Package, file: Path, config: Config) -> logging.Logger:
 def _model(package: Package, config: Config, place: Place, dataset: Any) -> nn.Module:
     model = package.model(config)
     try:
-        model.init_weights()
+        init: Any = model.init_weights
+        init()
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise EnvironmentProblem(
             "the pretrained backbone cannot be had",
@@ -241,7 +242,8 @@ def answers(model: nn.Module, loader: DataLoader, task: str, place: Place) -> Op
     """
     model.eval()
     same_statistics(model, place)
-    inner = OneProcess(model.module if hasattr(model, "module") else model, place.device)
+    bare: Any = getattr(model, "module", model)
+    inner = OneProcess(bare, place.device)
     share: Any = loader.dataset
     part: list = []
     with torch.no_grad():

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer import classic_ops
-from seg2knet.trainer.classic_counts import constructor_parameters
+from seg2knet.trainer.classic_counts import Signature, constructor_parameters
 
 DEFAULTS = {"instance": "knet_s3_r50_fpn_1x_coco", "panoptic": "knet_s3_r50_fpn_1x_coco-panoptic"}
 """The configs of the K-Net release that are taken when none is named."""
@@ -207,10 +207,10 @@ def load_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def signature_of(task: str) -> Mapping[str, Any]:
+def signature_of(task: str) -> Signature:
     """Looks up constructors in the registry of the task's package; see :data:`classic_counts.Signature`."""
     registry = importlib.import_module("mmseg.models" if task == "semantic" else "mmdet.models").builder.MODELS
-    return _Signatures(registry)  # type: ignore[return-value]
+    return _Signatures(registry)
 
 
 class _Signatures:

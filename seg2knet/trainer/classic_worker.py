@@ -22,7 +22,10 @@ def main(config: str, device: str, resume: str = "") -> None:
         _leave_word(str(error))
         raise SystemExit(1) from None
     except Exception as error:  # the first process to fail has the reason
-        _leave_word(f"training failed: {type(error).__name__}: {error}")
+        text = f"training failed: {type(error).__name__}: {error}"
+        if "find_unused_parameters" in text:
+            text += "\n  to do:    --cfg-options find_unused_parameters=True"
+        _leave_word(text)
         raise
 
 
