@@ -1,0 +1,50 @@
+"""Frames out of a video, one after another, as OpenCV decodes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from seg2knet.errors import DataError
+
+
+class Video:
+    """A video file. Frames are best asked for in rising order: seeking is inexact, so it is read from the beginning.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture: Any = None
+        self._next = 0
+
+    def png(self, frame: int) -> bytes:
+        """A frame, counted from 0, as PNG.
+
+        Raises:
+            DataError: the video cannot be read, or has no such frame.
+        """
+        import cv2
+
+        if self._capture is None or frame < self._next:
+            self.close()
+            self._capture = cv2.VideoCapture(str(self.path))
+            self._next = 0
+            if not self._capture.isOpened():
+                raise DataError("the video cannot be opened", file=self.path, expected="a format that OpenCV decodes")
+        while self._next <= frame:
+            if not self._capture.grab():
+                raise DataError("the video has no such frame", file=self.path, place=f"frame {frame}", found=f"{self._next} frames")
+            self._next += 1
+        good, picture = self._capture.retrieve()
+        if not good:
+            raise DataError("a frame cannot be decoded", file=self.path, place=f"frame {frame}")
+        return cv2.imencode(".png", picture)[1].tobytes()
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
