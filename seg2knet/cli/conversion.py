@@ -153,12 +153,17 @@ def _tallies(console: Console, ledger: Ledger) -> None:
 
 
 def _findings(console: Console, folder: Path, found: Any) -> None:
-    errors = found.count("error")
-    warnings = found.count("warning")
+    errors, warnings = len(found.errors), len(found.warnings)
     if not errors and not warnings:
-        console.print(f"validate {folder}: clean")
+        console.print(f"validate {folder}: clean", markup=False, soft_wrap=True)
         return
-    console.print(f"validate {folder}: {errors} errors, {warnings} warnings; see: seg2knet validate {folder}")
+    said = f"validate {folder}: {errors:,} errors, {warnings:,} warnings; in full: seg2knet validate {folder}"
+    console.print(said, markup=False, soft_wrap=True)
+    for code, group in found.by_rule().items():
+        first = group[0]
+        if first.severity.value in ("error", "warning"):
+            line = f"    {first.severity.value}: {code}: {len(group):,}, first {first.message}"
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _shortened(names: tuple[str, ...], most: int = 12) -> str:

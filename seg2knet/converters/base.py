@@ -192,7 +192,8 @@ class Writer(ABC):
         """One sample as finished bytes. Pure.
 
         Raises:
-            DataError: it cannot be written so (``--overlap error``).
+            DataError: it cannot be written so: the image is skipped.
+            UsageError: the options forbid it (``--overlap error``): the run ends.
         """
 
     @abstractmethod

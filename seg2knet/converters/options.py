@@ -126,5 +126,4 @@ class ConvertOptions:
             "exif": self.exif,
             "overlap": self.overlap,
             "void_class": self.void_class,
-            "reader": self.reader.model_dump(mode="json") if self.reader else {},
         }

@@ -432,9 +432,10 @@ class Conversion:
             from seg2knet.validators import validate
         except ImportError:
             return
+        ignored = ("IM",) if self.options.images == "none" else ()
         for staging in stagings:
             self.progress("check", 0, 1)
-            result.reports[staging.target] = validate(staging.tree)
+            result.reports[staging.target] = validate(staging.tree, ignore=ignored, jobs=self.options.jobs)
             self.progress("check", 1, 1)
 
     def record(self, classes: Optional[ClassList]) -> dict[str, Any]:
@@ -449,8 +450,12 @@ class Conversion:
             "images": digest.hexdigest(),
             "classes": list(classes.names) if classes is not None else None,
             "stuff": list(classes.stuff) if classes is not None else None,
-            **self.options.recorded(),
+            **self._asked(),
         }
+
+    def _asked(self) -> dict[str, Any]:
+        """The options, the reader's too, that decide the result."""
+        return {**self.options.recorded(), "reader": self.readers[0].options.model_dump(mode="json")}
 
     def ledger_json(self) -> bytes:
         root = str(self.sources[0].path) if len(self.sources) == 1 else ""
@@ -458,7 +463,7 @@ class Conversion:
             "seg2knet": __version__,
             "format": self.format,
             "sources": [source.path.name for source in self.sources],
-            "options": self.options.recorded(),
+            "options": self._asked(),
             **self.ledger.to_json(root),
         }
         return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"

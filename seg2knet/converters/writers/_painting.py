@@ -8,7 +8,7 @@ import numpy as np
 
 from seg2knet.converters.base import Measured
 from seg2knet.dataset.geometry import check_size, rle_runs
-from seg2knet.errors import DataError
+from seg2knet.errors import UsageError
 
 
 def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarray:
@@ -24,7 +24,7 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarra
         ``(H, W)`` uint16, 0 where nothing is.
 
     Raises:
-        DataError: two objects overlap, with ``error``.
+        UsageError: two objects overlap, with ``error``.
     """
     image = measured.sample.image
     check_size(image.height, image.width)
@@ -43,7 +43,7 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarra
 
 def _claim(taken: np.ndarray, start: int, end: int, measured: Measured, index: int) -> None:
     if taken[start:end].any():
-        raise DataError(
+        raise UsageError(
             "two objects overlap",
             file=measured.sample.image.name,
             place=measured.sample.objects[index].place,
