@@ -43,7 +43,7 @@ CLASSES, KERNELS = 80, 100
 VARIANTS = ("plain", "ours", "channels-last", "compile", "bf16")
 
 
-def build(depth: int) -> KNet:
+def build(depth: int, channels_last: bool = False) -> KNet:
     """The model as `seg2knet train` builds it with a pretrained backbone: stem and first stage frozen, BN in eval."""
     torch.manual_seed(0)
     width = 256 if depth >= 50 else 64
@@ -61,6 +61,7 @@ def build(depth: int) -> KNet:
         neck={"type": "FPN", "in_channels": [width << i for i in range(4)], "out_channels": 256, "num_outs": 4},
         num_things=CLASSES,
         num_kernels=KERNELS,
+        channels_last=channels_last,
     ).train()
 
 
@@ -187,10 +188,9 @@ class Plain:
 def stepper(variant: str, model: KNet) -> Callable[[Tensor, list], dict[str, Tensor]]:
     """How a variant works out its losses."""
     if variant == "plain":
+        for module in model.modules():
+            module.__dict__.pop("forward", None)  # as mmdet has it: BatchNorm not folded into convolutions
         return Plain(model)
-    if variant == "channels-last":
-        model.to(memory_format=torch.channels_last)
-        return lambda x, samples: model.loss(x.contiguous(memory_format=torch.channels_last), samples)
     if variant == "compile":
         model._forward = torch.compile(model._forward)  # type: ignore[method-assign]
     if variant == "bf16":
@@ -207,7 +207,7 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     """In a process of its own: the times of the steps, the peak of memory, the losses of the first step."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    model = build(args.depth)
+    model = build(args.depth, variant == "channels-last")
     step = stepper(variant, model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any, Optional
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -55,12 +59,49 @@ def _conv_forward(conv: nn.Conv2d, norm: _BatchNorm, x: Tensor) -> Tensor:
     factor = (norm.running_var + norm.eps).rsqrt()
     if norm.affine:
         factor = norm.weight * factor
-    offset = (0 if conv.bias is None else conv.bias) - norm.running_mean
-    bias = factor * offset
+    bias = factor * ((0 if conv.bias is None else conv.bias) - norm.running_mean)
     if norm.affine:
         bias = bias + norm.bias
-    return conv._conv_forward(x, conv.weight * factor[:, None, None, None], bias)
+    if torch.is_grad_enabled() and conv.weight.requires_grad and conv.padding_mode == "zeros":
+        geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
+        return _ScaledConv.apply(_as_computed(x), conv.weight, factor, bias, geometry)
+    return conv._conv_forward(x, conv.weight * _column(factor), bias)
 
 
 def _norm_forward(norm: _BatchNorm, x: Tensor) -> Tensor:
     return type(norm).forward(norm, x) if norm.training else x
+
+
+def _column(factor: Tensor) -> Tensor:
+    return factor[:, None, None, None]
+
+
+def _as_computed(x: Tensor) -> Tensor:
+    """The input in the type that autocast would compute in, so that it is kept once and in that type."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
+class _ScaledConv(torch.autograd.Function):
+    """Convolution with weight * factor, which makes the scaled weights anew for backward instead of keeping them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, factor: Tensor, bias: Tensor, geometry: tuple) -> Tensor:
+        ctx.save_for_backward(x, weight, factor)
+        ctx.geometry = geometry
+        scaled = (weight * _column(factor)).to(x.dtype)
+        return F.conv2d(x, scaled, bias.to(x.dtype), *geometry)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Optional[Tensor], ...]:
+        x, weight, factor = ctx.saved_tensors
+        stride, padding, dilation, groups = ctx.geometry
+        wanted = [ctx.needs_input_grad[0], True, True]
+        scaled = (weight * _column(factor)).to(x.dtype)
+        arguments = ([weight.shape[0]], stride, padding, dilation, False, [0, 0], groups, wanted)
+        grad_x, grad_scaled, grad_bias = torch.ops.aten.convolution_backward(grad, x, scaled, *arguments)
+        del scaled
+        grad_scaled = grad_scaled.to(weight.dtype)
+        grad_factor = (grad_scaled * weight).sum((1, 2, 3))
+        return grad_x, grad_scaled.mul_(_column(factor)), grad_factor, grad_bias.to(factor.dtype), None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 GROUPS = 32
 
@@ -29,7 +31,26 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h / stride, w / stride)."""
-        return F.relu(self.norm(self.conv(x)), inplace=True)
+        return relu(self.norm(self.conv(x)))
+
+
+def relu(x: Tensor) -> Tensor:
+    """ReLU in place that keeps one byte an entry for backward: what follows here mostly does not keep its input."""
+    return _ReLU.apply(x) if torch.is_grad_enabled() and x.requires_grad else x.relu_()
+
+
+class _ReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x > 0)
+        ctx.mark_dirty(x)
+        return x.relu_()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (positive,) = ctx.saved_tensors
+        return grad * positive
 
 
 class LocalizationFPN(nn.Module):
