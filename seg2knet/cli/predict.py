@@ -23,8 +23,17 @@ import click
     "--score-thr", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Leave out what is less certain."
 )
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
+@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): chosen by what is installed.")
+@click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
 def predict(
-    checkpoint: str, images: tuple[str, ...], out: Path, formats: str, score_thr: float, device: Optional[str]
+    checkpoint: str,
+    images: tuple[str, ...],
+    out: Path,
+    formats: str,
+    score_thr: float,
+    device: Optional[str],
+    stack: Optional[str],
+    knet: Optional[Path],
 ) -> None:
     """Segment IMAGES (files, folders or patterns) with CHECKPOINT, which says itself what its classes are.
 
@@ -32,15 +41,19 @@ def predict(
     seg2knet predict work_dirs/coco/best.pth photos/
     seg2knet predict best.pth 'photos/*.jpg' --format labelme --out photos
     """
+    from functools import partial
+
     from seg2knet.cli._bar import bar
+    from seg2knet.trainer import classic
     from seg2knet.trainer.prediction import predict_files
     from seg2knet.trainer.predictions import find_pictures
 
     pictures = find_pictures(images)
     wanted = [each.strip() for each in formats.split(",") if each.strip()]
+    load = partial(classic.segmenter, knet=knet) if classic.chosen(stack, knet) else None
     with bar("predicting") as ticked:
         found = predict_files(
-            checkpoint, pictures, out, wanted, score_thr=score_thr, device=device, ticked=ticked
+            checkpoint, pictures, out, wanted, score_thr=score_thr, device=device, ticked=ticked, load=load
         )  # fmt: skip
     click.echo(f"{found.images} images, {found.objects} objects: {out}")
     for failure in found.failures:

@@ -18,6 +18,8 @@ import click
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
+@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): chosen by what is installed.")
+@click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
 @click.option("--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images.")
 def test(
     checkpoint: str,
@@ -27,6 +29,8 @@ def test(
     json_file: Optional[Path],
     out: Optional[Path],
     device: Optional[str],
+    stack: Optional[str],
+    knet: Optional[Path],
     workers: int,
 ) -> None:
     """Judge CHECKPOINT on DATA, by default on the data it was trained on.
@@ -37,13 +41,20 @@ def test(
     import sys
 
     from seg2knet.cli._bar import bar
+    from seg2knet.errors import UsageError
+    from seg2knet.trainer import classic
     from seg2knet.trainer.evaluation import evaluate
 
     quiet = str(json_file) == "-"
-    with bar("evaluating", quiet) as ticked:
-        found = evaluate(
-            checkpoint, data, split, show_dir=show_dir, device=device, workers=workers, ticked=ticked
-        )  # fmt: skip
+    if classic.chosen(stack, knet):
+        if show_dir is not None:
+            raise UsageError("--show-dir is for the current stack", hint="seg2knet predict draws pictures on this one")
+        found = classic.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
+    else:
+        with bar("evaluating", quiet) as ticked:
+            found = evaluate(
+                checkpoint, data, split, show_dir=show_dir, device=device, workers=workers, ticked=ticked
+            )  # fmt: skip
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
     if json_file is not None and not quiet:
         json_file.write_text(text + "\n", encoding="utf-8")

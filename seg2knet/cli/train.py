@@ -57,8 +57,10 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--launcher", default="torchrun", show_default=True, metavar="NAME", help="torchrun, slurm (under srun) or none."
 )
+@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): chosen by what is installed.")
+@click.option("--knet", type=_PATH, metavar="DIR", help="Classic stack: a checkout of the authors' K-Net.")
 @click.option("--max-restarts", type=int, default=0, metavar="N", help="Start again from last.pth when a process dies.")
-def train(cfg_options: tuple[str, ...], **given: Any) -> None:
+def train(cfg_options: tuple[str, ...], stack: Optional[str], knet: Optional[Path], **given: Any) -> None:
     """Train a K-Net on DATA: data/coco or data/ade by default.
 
     Classes and task come from the data, the rest has defaults that are printed; config.py in the work dir has it all.
@@ -69,10 +71,13 @@ def train(cfg_options: tuple[str, ...], **given: Any) -> None:
     seg2knet train --resume --work-dir work_dirs/coco
     """
     from seg2knet.cli._values import key_values
-    from seg2knet.trainer import session
+    from seg2knet.trainer import classic, session
     from seg2knet.trainer.options import TrainOptions
 
     options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)
+    if classic.chosen(stack, knet):
+        classic.train(options, knet=knet, config=str(options.config) if options.config else None, say=_say)
+        return
     try:
         result = session.run(options, _say)
     except KeyboardInterrupt:

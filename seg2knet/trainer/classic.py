@@ -12,14 +12,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
 from seg2knet.trainer import classic_stack
 from seg2knet.trainer.options import TrainOptions
+
+if TYPE_CHECKING:
+    from seg2knet.trainer.classic_inference import ClassicSegmenter
+    from seg2knet.trainer.evaluation import Evaluation
 
 STACKS = ("mmengine", "classic")
 UNKNOWN_HERE = (
@@ -132,7 +135,7 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
     if task == "semantic":
         classic_stack.import_mmseg()
     folder = read_folder(options.data, task)
-    work_dir = Path(options.work_dir or Path("work_dirs") / path.stem)
+    work_dir = _work_dir(options, path.stem)
     fitted = classic_config.fit(
         merged,
         folder,
@@ -218,6 +221,28 @@ def _where(options: TrainOptions) -> tuple[str, int]:
             hint=f"--gpus {there}" if there else "--gpus 0   trains on the CPU",
         )
     return "cuda", wanted
+
+
+def _work_dir(options: TrainOptions, name: str) -> Path:
+    """``--work-dir``, or a new folder in ``work_dirs`` named after the config; the last one to ``--resume`` it.
+
+    Raises:
+        UsageError: the folder named holds another run's checkpoints.
+    """
+    first = options.work_dir or Path("work_dirs") / name
+    if options.resume:
+        return first
+    if options.work_dir is not None and any(first.glob("*.pth")):
+        raise UsageError(
+            "the work dir holds another run's checkpoints",
+            file=first,
+            hint="--resume goes on with it; another --work-dir starts anew",
+        )
+    number, folder = 1, first
+    while any(folder.glob("*.pth")):
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
 
 
 def _write(path: Path, merged: dict[str, Any], fitted: Any, work_dir: Path) -> Path:
@@ -319,59 +344,26 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _load(checkpoint: Path, device: Optional[str], knet: Optional[Path]) -> Any:
-    classic_stack.require()
-    classic_stack.enter(knet)
-    import torch
-
-    from seg2knet.trainer.classic_inference import load
-
-    return load(checkpoint, device or ("cuda" if torch.cuda.is_available() else "cpu"), knet)
-
-
 def evaluate(
     checkpoint: Path,
     data: Optional[Path] = None,
+    split: Optional[str] = None,
     *,
-    split: str = "val",
     device: Optional[str] = None,
     knet: Optional[Path] = None,
-    out: Optional[Path] = None,
-) -> dict[str, float]:
-    """Figures of a checkpoint that the classic stack wrote.
-
-    Args:
-        checkpoint: the file.
-        data: a data set; by default the one that the checkpoint was evaluated on while it was trained.
-        split: which of the data's splits.
-        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
-        knet: the checkout, if it has moved.
-        out: a file for the predictions in COCO's results format (instance).
-
-    Raises:
-        Seg2KNetError: the checkpoint or the data cannot be used.
-    """
-    loaded = _load(checkpoint, device, knet)
-    from seg2knet.trainer import classic_inference
-    from seg2knet.trainer.classic_config import use_split
-    from seg2knet.trainer.folder import read_folder
-
-    if data is not None:
-        folder = read_folder(data, loaded.package.task)
-        loaded.config.data.test = use_split(loaded.config.data.test, folder, split, loaded.classes)
-    return classic_inference.evaluate(loaded, out)
-
-
-def predict(
-    checkpoint: Path, images: Sequence[Path], *, device: Optional[str] = None, knet: Optional[Path] = None
-) -> tuple[str, list[str], Iterator[tuple[Path, Any]]]:
-    """Answers of a checkpoint that the classic stack wrote.
-
-    Returns:
-        task, class names, and for every image its path and answer, as
-        :func:`seg2knet.trainer.classic_inference.predict` yields them.
-    """
-    loaded = _load(checkpoint, device, knet)
+) -> Evaluation:
+    """Figures of a checkpoint that the classic stack wrote; see :func:`classic_inference.evaluate`."""
+    classic_stack.require()
+    classic_stack.enter(knet)
     from seg2knet.trainer import classic_inference
 
-    return loaded.package.task, loaded.classes, classic_inference.predict(loaded, images)
+    return classic_inference.evaluate(checkpoint, data, split, device=device, knet=knet)
+
+
+def segmenter(checkpoint: Path, device: Optional[str] = None, *, knet: Optional[Path] = None) -> ClassicSegmenter:
+    """A model that the classic stack trained, ready to segment pictures."""
+    classic_stack.require()
+    classic_stack.enter(knet)
+    from seg2knet.trainer.classic_inference import ClassicSegmenter
+
+    return ClassicSegmenter(checkpoint, device, knet)

@@ -138,7 +138,8 @@ def fit(
         "task": data.task,
         "classes": list(data.classes.names),
         "things": len(data.classes.things) if data.task == "panoptic" else len(data.classes),
-        "knet": str(knet) if knet else None,
+        "data": str(data.root.resolve()),
+        "knet": str(knet.resolve()) if knet else None,
         "validate": "val" in data.splits,
     }
     fitted.comments[RECORD] = "what this run is: seg2knet reads it back from the config and from checkpoints"

@@ -156,8 +156,12 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
             ids, segments = _segments(panoptic_map(result), len(self.CLASSES))
             quality.add(self._truth_ids(info), truth, ids, segments, info["filename"])
         found = quality.summary()
-        for row in found["per_class"]:
-            print_log(f"{row['name']}: PQ {row['pq']}, SQ {row['sq']}, RQ {row['rq']}", logger=logger or "silent")
+        self.by_class = [
+            {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
+            for row in found["per_class"]
+        ]
+        for row in self.by_class:
+            print_log(f"{row['name']}: PQ {row['PQ']}, SQ {row['SQ']}, RQ {row['RQ']}", logger=logger or "silent")
         figures = {key.upper(): float(found["All"][key]) for key in ("pq", "sq", "rq")}
         for group in ("Things", "Stuff"):
             if found[group]["n"]:

@@ -9,16 +9,22 @@ from typing import Any, Optional
 
 import numpy as np
 import torch
-from mmcv import Config
+from mmcv import Config, ConfigDict
 from mmcv.parallel import collate
 from mmcv.runner import load_checkpoint
+from mmdet.datasets.coco_panoptic import INSTANCE_OFFSET
+from pycocotools import mask as coco_mask
 
+from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import classic_stack
-from seg2knet.trainer.classic_config import RECORD
+from seg2knet.trainer.classic_config import METRICS, RECORD, use_split
 from seg2knet.trainer.classic_datasets import panoptic_map
 from seg2knet.trainer.classic_device import OneProcess, Place
-from seg2knet.trainer.classic_loop import Package, answers
+from seg2knet.trainer.classic_loop import Package, answers, packed
+from seg2knet.trainer.evaluation import Evaluation
+from seg2knet.trainer.folder import read_folder
+from seg2knet.trainer.inference import Prediction, pick_device, read_picture
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,6 @@ class Loaded:
     config: Config
     package: Package
     place: Place
-
-    @property
-    def classes(self) -> list[str]:
-        return list(self.config[RECORD].classes)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -89,57 +91,139 @@ def load(path: Path, device: str, knet: Optional[Path] = None) -> Loaded:
                 hint="name it: --knet ./K-Net",
             )
         classic_stack.add_checkout(Path(checkout))
+    if record["task"] == "semantic":
+        classic_stack.import_mmseg()
     config = Config.fromstring(meta["config"], ".py")
     package = Package(record["task"])
     place = Place(torch.device(device))
-    for part in ("pretrained", "init_cfg"):
-        config.model.pop(part, None)
+    config.model.pop("pretrained", None)
     model = package.model(config)
     from mmcv.cnn.utils import revert_sync_batchnorm
 
     model = revert_sync_batchnorm(model)
-    load_checkpoint(model, str(path), map_location="cpu", strict=True)
+    with classic_stack.silent():
+        load_checkpoint(model, str(path), map_location="cpu", strict=True)
     model.CLASSES = tuple(record["classes"])
     wrapped = OneProcess(model, place.device)
     wrapped.eval()
     return Loaded(wrapped, config, package, place)
 
 
-def evaluate(loaded: Loaded, out: Optional[Path] = None) -> dict[str, float]:
-    """The figures on the data that the config names under ``data.test``.
+class ClassicSegmenter:
+    """A model of the classic stack ready to segment pictures; what ``inference.Segmenter`` is on the current one.
 
     Args:
-        loaded: the model.
-        out: a file for the predictions, in COCO's results format (instance) - not written for other tasks.
+        checkpoint: written by ``seg2knet train --stack classic``.
+        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
+        knet: the checkout, if it has moved.
     """
-    from seg2knet.trainer.classic_config import METRICS
 
+    def __init__(self, checkpoint: Path, device: Optional[str] = None, knet: Optional[Path] = None) -> None:
+        self.loaded = load(checkpoint, pick_device(device), knet)
+        self.task: str = self.loaded.package.task
+        record = self.loaded.config[RECORD]
+        names = list(record.classes)
+        self.classes = ClassList.of(names, names[record.things :] if self.task == "panoptic" else ())
+        self._compose = self.loaded.package.datasets.pipelines.Compose(self.loaded.config.data.test.pipeline)
+
+    def __call__(self, path: Path) -> Prediction:
+        """Segment one picture.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        height, width = read_picture(path).shape[:2]
+        sample = self._compose({"img_info": {"filename": str(path)}, "img_prefix": None})
+        batch = collate([sample], samples_per_gpu=1)
+        with torch.no_grad():
+            if self.task == "semantic":
+                return _of_labels(path, np.asarray(self.loaded.model(return_loss=False, **batch)[0]))
+            result = self.loaded.model(return_loss=False, rescale=True, **batch)[0]
+        if self.task == "panoptic":
+            return _of_segments(path, panoptic_map(result), len(self.classes))
+        found = sorted(objects(packed(result)), key=lambda each: -each[1])
+        masks = [coco_mask.decode(rle).astype(bool) for _, _, rle in found]
+        return Prediction(
+            Path(path),
+            width,
+            height,
+            np.array([label for label, _, _ in found], dtype=np.int64),
+            np.array([score for _, score, _ in found], dtype=np.float32),
+            np.stack(masks) if masks else np.zeros((0, height, width), bool),
+        )
+
+
+def _of_labels(path: Path, labelmap: np.ndarray) -> Prediction:
+    labels = np.unique(labelmap)
+    masks = np.stack([labelmap == label for label in labels])
+    height, width = labelmap.shape
+    return Prediction(Path(path), width, height, labels, np.ones(len(labels), np.float32), masks, labelmap)
+
+
+def _of_segments(path: Path, segments: np.ndarray, num_classes: int) -> Prediction:
+    values = [value for value in np.unique(segments) if value % INSTANCE_OFFSET < num_classes]
+    height, width = segments.shape
+    masks = np.stack([segments == value for value in values]) if values else np.zeros((0, height, width), bool)
+    labels = np.array([value % INSTANCE_OFFSET for value in values], dtype=np.int64)
+    return Prediction(Path(path), width, height, labels, np.ones(len(values), np.float32), masks)
+
+
+def evaluate(
+    checkpoint: Path,
+    data: Optional[Path] = None,
+    split: Optional[str] = None,
+    *,
+    device: Optional[str] = None,
+    knet: Optional[Path] = None,
+) -> Evaluation:
+    """Judge a checkpoint of the classic stack.
+
+    Args:
+        checkpoint: the file.
+        data: a data set; by default the one it was trained on.
+        split: ``val`` by default, where there is one.
+        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
+        knet: the checkout, if it has moved.
+
+    Raises:
+        Seg2KNetError: the checkpoint or the data cannot be used.
+    """
+    loaded = load(checkpoint, pick_device(device), knet)
     config, package = loaded.config, loaded.package
-    dataset = package.dataset(config.data.test, test=True)
+    folder = read_folder(data if data is not None else Path(config[RECORD].data), package.task)
+    split = split or ("val" if "val" in folder.splits else "train")
+    if not folder.split(split).has_truth:
+        raise UsageError("this split has no truth to judge by", file=folder.split(split).annotations)
+    settings = use_split(config.data.test.to_dict(), folder, split, list(config[RECORD].classes))
+    dataset = package.dataset(ConfigDict(settings), test=True)
     loader = package.loader(dataset, config, train=False, place=loaded.place)
     results = answers(loaded.model, loader, package.task, loaded.place) or []
-    metric = METRICS[package.task]["metric"]
-    if out is not None and package.task == "instance":
-        _write_results(results, dataset, out)
-    return dataset.evaluate(results, metric=metric)
+    found = dataset.evaluate(results, metric=METRICS[package.task]["metric"], logger="silent")
+    predictions = _coco_results(results, dataset) if package.task == "instance" else []
+    return Evaluation(
+        Path(checkpoint),
+        folder.root,
+        split,
+        package.task,
+        len(dataset),
+        {name: value for name, value in found.items() if "." not in name},
+        list(getattr(dataset, "by_class", [])),
+        predictions,
+    )
 
 
-def _write_results(results: Sequence[Any], dataset: Any, out: Path) -> None:
-    import orjson
-
-    found = []
-    for index, result in enumerate(results):
-        for label, score, rle in objects(result):
-            found.append(
-                {
-                    "image_id": dataset.img_ids[index],
-                    "category_id": dataset.cat_ids[label],
-                    "score": score,
-                    "segmentation": rle,
-                }
-            )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(orjson.dumps(found))
+def _coco_results(results: Sequence[Any], dataset: Any) -> list[dict[str, Any]]:
+    """COCO's results format (https://cocodataset.org/#format-results)."""
+    return [
+        {
+            "image_id": dataset.img_ids[index],
+            "category_id": dataset.cat_ids[label],
+            "score": score,
+            "segmentation": rle,
+        }
+        for index, result in enumerate(results)
+        for label, score, rle in objects(result)
+    ]
 
 
 def objects(result: Any) -> Iterator[tuple[int, float, dict[str, Any]]]:
@@ -154,30 +238,3 @@ def objects(result: Any) -> Iterator[tuple[int, float, dict[str, Any]]]:
             counts = rle["counts"]
             text = counts.decode() if isinstance(counts, bytes) else counts
             yield label, float(score), {"size": [int(side) for side in rle["size"]], "counts": text}
-
-
-def predict(loaded: Loaded, images: Sequence[Path]) -> Iterator[tuple[Path, Any]]:
-    """Every image with its answer.
-
-    Yields:
-        the path and: instance, a list of (label, score, RLE); panoptic, a map (H, W) int32 of
-        ``label + 1000 * number``, ``len(classes)`` where nothing is; semantic, a map (H, W) of labels.
-
-    Raises:
-        DataError: an image cannot be read.
-    """
-    from seg2knet.trainer.classic_loop import _packed
-
-    compose = loaded.package.datasets.pipelines.Compose(loaded.config.data.test.pipeline)
-    for path in images:
-        try:
-            sample = compose({"img_info": {"filename": str(path)}, "img_prefix": None})
-        except (OSError, AttributeError, ValueError) as error:  # mmcv answers a broken picture with None
-            raise DataError("the image cannot be read", file=path, found=str(error)) from None
-        batch = collate([sample], samples_per_gpu=1)
-        with torch.no_grad():
-            if loaded.package.task == "semantic":
-                yield path, np.asarray(loaded.model(return_loss=False, **batch)[0])
-                continue
-            result = loaded.model(return_loss=False, rescale=True, **batch)[0]
-        yield path, panoptic_map(result) if loaded.package.task == "panoptic" else list(objects(_packed(result)))

@@ -252,7 +252,7 @@ def answers(model: nn.Module, loader: DataLoader, task: str, place: Place) -> Op
                 result = inner(return_loss=False, **batch)
                 part += share.dataset.pre_eval(result, share.indices[number])
             else:
-                part += [_packed(each) for each in inner(return_loss=False, rescale=True, **batch)]
+                part += [packed(each) for each in inner(return_loss=False, rescale=True, **batch)]
     parts = gather(part, place)
     if not place.first:
         return None
@@ -260,7 +260,7 @@ def answers(model: nn.Module, loader: DataLoader, task: str, place: Place) -> Op
     return [parts[index % place.world][index // place.world] for index in range(total)]
 
 
-def _packed(result: Any) -> Any:
+def packed(result: Any) -> Any:
     """One image's result with its masks as run-length codes."""
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], (list, tuple)):
         from mmdet.core import encode_mask_results

@@ -55,5 +55,14 @@ class Seg2KNetSemantic(CustomDataset):
     def evaluate(self, results: list, metric: Any = "mIoU", logger: Any = None, **options: Any) -> dict[str, Any]:
         """mIoU, accuracies and the figures by class, as plain numbers between 0 and 1."""
         with np.errstate(divide="ignore", invalid="ignore"):  # a class that neither side has is 0 / 0
-            found = super().evaluate(results, metric=metric, logger=logger, **options)
+            found = super().evaluate(results, metric=metric, logger=logger or "silent", **options)
+        self.by_class = [
+            {"name": name, "IoU": _known(found[f"IoU.{name}"]), "accuracy": _known(found[f"Acc.{name}"])}
+            for name in self.CLASSES
+        ]
         return {name: float(value) for name, value in found.items()}
+
+
+def _known(value: float) -> Optional[float]:
+    """``None`` for the figure of a class that does not occur."""
+    return None if np.isnan(value) else float(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from seg2knet.errors import DataError
 from seg2knet.trainer.inference import Segmenter
@@ -36,6 +36,7 @@ def predict_files(
     score_thr: float = 0.3,
     device: Optional[str] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
+    load: Optional[Callable[[Union[str, Path], Optional[str]], Any]] = None,
 ) -> Predicted:
     """Segment pictures and write what is found. A picture that cannot be read is skipped and said.
 
@@ -47,8 +48,9 @@ def predict_files(
         score_thr: objects less certain are left out.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         ticked: called with pictures done and in all.
+        load: makes the model from checkpoint and device; by default ``Segmenter``.
     """
-    model = Segmenter(checkpoint, device)
+    model = (load or Segmenter)(checkpoint, device)
     writer = Writer(out, model.classes, model.task, formats)
     done = Predicted()
     for place, (path, name) in enumerate(pictures, 1):
