@@ -253,8 +253,10 @@ class _Writer:
         new = real.with_name(f".{real.name}.seg2knet-new")
         try:
             _write_all(new, pieces)
-            shutil.copymode(real, new)
-            if self.backup and real not in self.kept:
+            there = real.exists()
+            if there:
+                shutil.copymode(real, new)
+            if there and self.backup and real not in self.kept:
                 _keep(real, _free_name(real))
                 self.kept.add(real)
             os.replace(new, real)

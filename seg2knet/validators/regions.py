@@ -31,7 +31,8 @@ def as_ids(labels: np.ndarray) -> np.ndarray:
     """``(H, W)`` int64 of a decoded mask: RGB as COCO panoptic has it, R + 256 G + 65536 B; grey as it is."""
     if labels.ndim == 2:
         return labels.astype(np.int64)
-    return labels[..., 0].astype(np.int64) + 256 * labels[..., 1].astype(np.int64) + 65536 * labels[..., 2]
+    red, green, blue = (labels[..., channel].astype(np.int64) for channel in range(3))
+    return red + 256 * green + 65536 * blue
 
 
 def as_png(ids: np.ndarray) -> bytes:

@@ -209,4 +209,10 @@ def orphan_image(dataset: DataSet) -> Iterator[Hit]:
             continue  # what an unreadable file names is not known
         for name, path in book.listing.items():
             if path not in taken and not any(path.startswith(folder) for folder in shadowed):
-                yield Hit("no annotation file names it", Path(path), image_name=name)
+                yield Hit(
+                    "no annotation file names it",
+                    Path(path),
+                    image_name=name,
+                    expected="an image of that name in an annotation file",
+                    found="none",
+                )

@@ -273,7 +273,8 @@ def image_without_thing(part: Part) -> Iterator[Hit]:
     with_thing = set(file.image_rows[np.unique(segments.entry[good])].tolist())
     for row in range(file.images.count):
         if row not in with_thing and file.images.usable[row]:
-            yield file.image_hit(row, "no thing is on it: mmdet drops it from training", expected="one thing at least")
+            message = "no thing is on it: mmdet drops it from training"
+            yield file.image_hit(row, message, expected="one thing at least", found="none")
 
 
 @rule("CP016", "instance-panoptic-json-disagree", Severity.WARNING, on="part")
@@ -307,7 +308,9 @@ def _images_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[Hit]
     for name, (row, *facts) in ours.items():
         other = theirs.get(name)
         if other is None:
-            yield panoptic.image_hit(row, "the instance file has no such image", expected="the same images in both")
+            yield panoptic.image_hit(
+                row, "the instance file has no such image", expected="the same in both", found="none"
+            )
         elif list(other[1:]) != facts:
             yield panoptic.image_hit(
                 row,
@@ -317,7 +320,9 @@ def _images_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[Hit]
             )
     for name, (row, *_) in theirs.items():
         if name not in ours:
-            yield instances.image_hit(row, "the panoptic file has no such image", expected="the same images in both")
+            yield instances.image_hit(
+                row, "the panoptic file has no such image", expected="the same in both", found="none"
+            )
 
 
 def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[Hit]:
