@@ -12,14 +12,16 @@ from seg2knet._version import __version__
 if TYPE_CHECKING:
     from seg2knet.converters.api import convert
     from seg2knet.trainer.api import evaluate, predict, train
+    from seg2knet.validators.engine import validate
 
-__all__ = ["__version__", "convert", "evaluate", "predict", "train"]
+__all__ = ["__version__", "convert", "evaluate", "predict", "train", "validate"]
 
 _API = {
     "convert": "seg2knet.converters.api",
     "train": "seg2knet.trainer.api",
     "evaluate": "seg2knet.trainer.api",
     "predict": "seg2knet.trainer.api",
+    "validate": "seg2knet.validators.engine",
 }
 """Name -> module: imported when asked for, so that importing the package costs nothing."""
 

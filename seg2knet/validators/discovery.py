@@ -46,10 +46,8 @@ def find(
         raise UsageError(
             "there is no such file or folder", file=path, hint="name a data set's folder or a COCO JSON file"
         )
-    if path.is_file():
-        dataset = _single(path, images, overlay or {})
-    else:
-        dataset = _folder(path, images, overlay or {})
+    open_it = _single if path.is_file() else _folder
+    dataset = open_it(path, images, overlay or {})
     dataset.config, dataset.jobs = config, jobs
     return dataset
 

@@ -139,6 +139,7 @@ class JsonFile:
             self.document.refuse(error)
 
     def _read_categories(self, elements: Sequence[Raw]) -> None:
+        self._category_texts = list(elements)
         records = list(read_records(elements, CATEGORY, "/categories", self.reading))
         self.categories = [Category.of(index, record) for index, record in enumerate(records)]
 
@@ -162,6 +163,11 @@ class JsonFile:
             if category.id is not None:
                 places.setdefault(category.id, category.index)
         return places
+
+    def raw_category(self, index: int) -> dict[str, Any]:
+        """A category with all its keys, as it stands in the file."""
+        value = loads(self._category_texts[index])
+        return value if isinstance(value, dict) else {}
 
     def category_index(self, category_id: int) -> int:
         """The first category with that id, or -1."""

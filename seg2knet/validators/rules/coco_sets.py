@@ -202,11 +202,13 @@ def class_imbalance(file: CocoFile) -> Iterator[Hit]:
         or counts[most] >= GREAT_IMBALANCE * counts[each]
     ]
     if rare:
-        names = ", ".join(f"{file.categories[each].name!r} {counts[each]:,}" for each in rare[:5])
+        said = [f"{file.categories[each].name!r} {counts[each]:,}" for each in (most, *rare)]
         yield Hit(
-            "few objects of some classes: " + names + (f" and {len(rare) - 5} more" if len(rare) > 5 else ""),
+            "few objects of some classes: "
+            + ", ".join(said[1:6])
+            + (f" and {len(rare) - 5} more" if len(rare) > 5 else ""),
             file.path,
             "/categories",
             expected=f"less than a factor of {IMBALANCE} between classes",
-            found=f"{file.categories[most].name!r} {counts[most]:,}, {file.categories[rare[0]].name!r} {counts[rare[0]]:,}",
+            found=f"{said[0]}, {said[1]}",
         )

@@ -1,0 +1,168 @@
+"""A training configuration, read as text: a Python file of literals, as mmengine and mmdet 2 have them.
+
+Nothing of it is executed. ``dict(...)`` and ``{...}``, lists, tuples, numbers, strings and names given before are
+understood; what else stands there is ``UNKNOWN``, and the rules leave it alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Optional, Union
+
+from seg2knet.errors import UsageError
+from seg2knet.validators.model import ReplaceText
+
+UNKNOWN = object()
+_OPERATORS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+Step = Union[str, int]
+
+
+class Entry(NamedTuple):
+    """A value in the configuration: ``path`` leads to it, ``node`` is where it is written."""
+
+    path: tuple[Step, ...]
+    node: ast.expr
+    value: Any
+
+    @property
+    def key(self) -> Step:
+        return self.path[-1]
+
+    @property
+    def dotted(self) -> str:
+        return ".".join(map(str, self.path))
+
+
+class ConfigFile:
+    """
+    Attributes:
+        path: the file.
+        entries: every value written in it, outer before inner.
+
+    Raises:
+        UsageError: it cannot be read, or is no Python.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.text = path.read_bytes()
+            tree = ast.parse(self.text)
+        except OSError as error:
+            raise UsageError(
+                "the configuration cannot be read", file=path, found=error.strerror or str(error)
+            ) from None
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise UsageError("the configuration is no Python file", file=path, found=str(error)) from None
+        self.names: dict[str, Any] = {}
+        self.entries: list[Entry] = []
+        for statement in tree.body:
+            target, value = _assignment(statement)
+            if target is not None and value is not None:
+                self.names[target] = self.value(value)
+                self.entries.extend(self._walk((target,), value))
+
+    def _walk(self, path: tuple[Step, ...], node: ast.expr) -> Iterator[Entry]:
+        yield Entry(path, node, self.value(node))
+        for key, below in _members(node):
+            yield from self._walk((*path, key), below)
+
+    def value(self, node: ast.expr) -> Any:
+        """What an expression says, or ``UNKNOWN``."""
+        if isinstance(node, ast.Constant):
+            return node.value
+        if isinstance(node, ast.Name):
+            return self.names.get(node.id, UNKNOWN)
+        if isinstance(node, (ast.Tuple, ast.List)):
+            values = [self.value(each) for each in node.elts]
+            return tuple(values) if isinstance(node, ast.Tuple) else values
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            value = self.value(node.operand)
+            return -value if isinstance(value, (int, float)) else UNKNOWN
+        if isinstance(node, ast.BinOp):
+            return self._calculated(node)
+        if isinstance(node, (ast.Dict, ast.Call)):
+            members = list(_members(node))
+            return {key: self.value(below) for key, below in members} if members or _is_dict(node) else UNKNOWN
+        return UNKNOWN
+
+    def _calculated(self, node: ast.BinOp) -> Any:
+        left, right = self.value(node.left), self.value(node.right)
+        function = _OPERATORS.get(type(node.op))
+        if function is None or not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
+            return UNKNOWN
+        try:
+            return function(left, right)
+        except (ZeroDivisionError, OverflowError):
+            return UNKNOWN
+
+    def having(self, *keys: str) -> Iterator[Entry]:
+        """The entries under these keys, wherever they are, whose value is known."""
+        return (entry for entry in self.entries if entry.key in keys and entry.value is not UNKNOWN)
+
+    def first(self, *keys: str) -> Optional[Entry]:
+        return next(self.having(*keys), None)
+
+    def at(self, *path: Step) -> Any:
+        """The value a path leads to, through names too; ``None`` where it leads nowhere."""
+        value: Any = self.names
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return None if value is UNKNOWN else value
+
+    def place(self, node: ast.expr) -> str:
+        return f"line {node.lineno}"
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        starts, at = [0], self.text.find(b"\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = self.text.find(b"\n", at + 1)
+        return starts
+
+    def replaced(self, node: ast.expr, text: str) -> ReplaceText:
+        """The edit that puts ``text`` in the place of an expression."""
+        end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
+        start = self._lines[node.lineno - 1] + node.col_offset
+        return ReplaceText(self.path, start, self._lines[end_line - 1] + end_column, text)
+
+
+def _assignment(statement: ast.stmt) -> tuple[Optional[str], Optional[ast.expr]]:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+        return (target.id, statement.value) if isinstance(target, ast.Name) else (None, None)
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return statement.target.id, statement.value
+    return None, None
+
+
+def _members(node: ast.expr) -> Iterator[tuple[Step, ast.expr]]:
+    """Keys and values of a dictionary, indices and values of a list or tuple."""
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values):
+            if isinstance(key, ast.Constant) and isinstance(key.value, (str, int)):
+                yield key.value, value
+    elif _is_dict(node) and isinstance(node, ast.Call):
+        yield from ((keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg is not None)
+    elif isinstance(node, (ast.List, ast.Tuple)):
+        yield from enumerate(node.elts)
+
+
+def _is_dict(node: ast.expr) -> bool:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in ("dict", "Config", "ConfigDict")
+    return isinstance(node, ast.Dict)

@@ -1,0 +1,366 @@
+"""KN001 to KN004, KN009, KN010 and KN012: does the training configuration fit the data.
+
+The configuration is the one named by ``--config``; without one these rules have nothing to look at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from seg2knet.validators.config_file import UNKNOWN, ConfigFile, Entry
+from seg2knet.validators.data import DataSet
+from seg2knet.validators.files import JsonFile
+from seg2knet.validators.measure import RLE
+from seg2knet.validators.model import Edit, Fix, Hit, ReplaceText, Severity, rule
+from seg2knet.validators.rules.coco_categories import is_background
+
+CLASS_KEYS = ("classes", "CLASSES", "class_names")
+BASE_LR, SCRATCH_LR, BASE_BATCH = 1e-4, 4e-4, 16
+_REGISTERED = re.compile(
+    rb"^@[A-Z_]+\.register_module\((?P<options>[^)]*)\)\s*\n(?:@[^\n]*\n)*(?:class|def)\s+(?P<name>\w+)", re.MULTILINE
+)
+
+
+def config_of(dataset: DataSet) -> Optional[ConfigFile]:
+    """The configuration to check against, ``None`` where none was named."""
+    return _read(dataset.config, dataset.config.stat().st_mtime_ns) if dataset.config is not None else None
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _: int) -> ConfigFile:
+    return ConfigFile(path)
+
+
+def training_files(dataset: DataSet) -> list[JsonFile]:
+    """The files that are trained from: those of train; where no split is called so, all."""
+    parts = [part for part in dataset.parts if part.split == "train"] or dataset.parts
+    return [part.panoptic or part.instances for part in parts if part.panoptic or part.instances]  # type: ignore[misc]
+
+
+def _names(file: JsonFile) -> list[str]:
+    """The classes by the JSON's order, as mmdet numbers labels; a background that is listed is none."""
+    return [each.name for each in file.categories if each.name is not None and not is_background(each.name)]
+
+
+def _class_lists(config: ConfigFile) -> Iterator[Entry]:
+    """Where the configuration lists all classes; each place it is written at, once."""
+    for entry in config.having(*CLASS_KEYS):
+        if not _is_name(entry) and isinstance(entry.value, (str, list, tuple)):
+            yield entry
+
+
+def _is_name(entry: Entry) -> bool:
+    return type(entry.node).__name__ == "Name"
+
+
+def _written(names: Sequence[Any], like: Any = ()) -> str:
+    """Names as Python text, a list where ``like`` is one, else a tuple."""
+    inside = ", ".join(repr(each) for each in names)
+    return f"[{inside}]" if isinstance(like, list) else f"({inside}{',' if len(names) == 1 else ''})"
+
+
+def _hit(config: ConfigFile, entry: Entry, message: str, **more: Any) -> Hit:
+    return Hit(f"{entry.dotted} ({config.place(entry.node)}): {message}", config.path, **more)
+
+
+@rule("KN001", "classes-order-differs-from-json", Severity.ERROR, Fix.SAFE, on="dataset")
+def classes_order_differs(dataset: DataSet) -> Iterator[Hit]:
+    """The configuration lists the classes in another order than the annotation file, or other classes.
+
+    mmdet numbers labels by the order of the categories in the JSON file and names them by the list in the
+    configuration. With another order every class gets another's name: the figures by class and all predictions are
+    mislabelled, without an error. A class that the JSON does not have is dropped in silence.
+
+    The fix writes the list in the JSON's order, where both have the same classes.
+    """
+    config, files = config_of(dataset), training_files(dataset)
+    if config is None or not files or not files[0].has["categories"]:
+        return
+    names = _names(files[0])
+    for entry in _class_lists(config):
+        stated = entry.value
+        if isinstance(stated, str) or UNKNOWN in stated or not all(isinstance(each, str) for each in stated):
+            continue
+        listed = list(stated)
+        if listed == [each for each in names if each in listed] and set(listed) == set(names):
+            continue
+        same = sorted(listed) == sorted(names)
+        unknown = [each for each in listed if each not in names]
+        message = "the classes are not in the order of the annotation file"
+        if not same:
+            odd, where = (
+                (unknown[0], "in the configuration alone")
+                if unknown
+                else (
+                    next(each for each in names if each not in listed),
+                    "in the annotation file alone",
+                )
+            )
+            message = f"the classes are not those of the annotation file: {odd!r} is {where}"
+        yield _hit(
+            config,
+            entry,
+            message,
+            expected=_short(names),
+            found=_short(listed),
+            edits=[config.replaced(entry.node, _written(names, stated))] if same else (),
+        )
+
+
+def _short(names: Sequence[str]) -> str:
+    text = ", ".join(names[:6])
+    return text + (f" ... ({len(names)})" if len(names) > 6 else "")
+
+
+@rule("KN002", "classes-is-a-string", Severity.ERROR, Fix.SAFE, on="dataset")
+def classes_is_a_string(dataset: DataSet) -> Iterator[Hit]:
+    """The list of classes is a string: a tuple of one lacks its comma.
+
+    `classes = ('car')` is `'car'`, and a loader that goes through it finds the classes `c`, `a` and `r`, none of which
+    the data have: it trains on nothing.
+
+    The fix writes the comma: `('car',)`.
+    """
+    config = config_of(dataset)
+    if config is None:
+        return
+    for entry in _class_lists(config):
+        if isinstance(entry.value, str) and not entry.value.endswith((".txt", ".json", ".yaml")):
+            yield _hit(
+                config,
+                entry,
+                "the classes are one string, not a list of names",
+                expected=_written([entry.value]),
+                found=repr(entry.value),
+                # The brackets around a single string are not part of what Python calls the expression.
+                edits=[
+                    config.replaced(
+                        entry.node, f"{entry.value!r}," if _in_brackets(config, entry) else _written([entry.value])
+                    )
+                ],
+            )
+
+
+def _in_brackets(config: ConfigFile, entry: Entry) -> bool:
+    edit = config.replaced(entry.node, "")
+    before, after = config.text[: edit.start].rstrip(), config.text[edit.end :].lstrip()
+    # ``f('car')`` and ``dict(classes='car')`` end in a bracket too, but do not begin with one right there.
+    return before.endswith(b"(") and after.startswith(b")") and not re.search(rb"\w\($", before)
+
+
+def _counts(files: Sequence[JsonFile]) -> tuple[int, int]:
+    """Thing and stuff classes of the data."""
+    usable = [each for each in files[0].categories if each.name is None or not is_background(each.name)]
+    stuff = sum(each.isthing == 0 for each in usable)
+    return len(usable) - stuff, stuff
+
+
+@rule("KN003", "num-classes-inconsistent", Severity.ERROR, Fix.SAFE, on="dataset")
+def num_classes_inconsistent(dataset: DataSet) -> Iterator[Hit]:
+    """A class count in the configuration is not that of the data.
+
+    K-Net's published configurations say it in five places (80 by default). One that is left over makes a network with
+    the wrong number of outputs: too few stop with a CUDA assertion that names no line, too many train classes that
+    are not there.
+
+    The fix writes the data's count in every place.
+    """
+    config, files = config_of(dataset), training_files(dataset)
+    if config is None or not files or not files[0].categories:
+        return
+    things, stuff = _counts(files)
+    panoptic = _is_panoptic(config)
+    right = things + stuff
+    for entry in config.having("num_classes", *(() if panoptic else ("num_things", "num_thing_classes"))):
+        if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
+            yield _hit(
+                config,
+                entry,
+                "not the number of classes",
+                expected=str(right),
+                found=str(entry.value),
+                edits=() if _is_name(entry) else [config.replaced(entry.node, str(right))],
+            )
+
+
+def _is_panoptic(config: ConfigFile) -> bool:
+    if any(entry.value == "panoptic" for entry in config.having("task")):
+        return True
+    stuff = [entry.value for entry in config.having("num_stuff", "num_stuff_classes")]
+    types = [entry.value for entry in config.having("type") if isinstance(entry.value, str)]
+    return any(isinstance(each, int) and each > 0 for each in stuff) and any("anoptic" in each for each in types)
+
+
+@rule("KN004", "thing-stuff-counts-wrong", Severity.ERROR, Fix.SAFE, on="dataset")
+def thing_stuff_counts_wrong(dataset: DataSet) -> Iterator[Hit]:
+    """The counts of thing and stuff classes are not those of the data.
+
+    K-Net gives each stuff class a kernel of its own behind those of the instances, in the order of the classes. With
+    other counts a stuff class is trained as another's; for instance segmentation the number of stuff classes must be
+    0 everywhere, and the published code's default is 53.
+
+    The fix writes the data's counts in every place.
+    """
+    config, files = config_of(dataset), training_files(dataset)
+    if config is None or not files or not files[0].categories:
+        return
+    things, stuff = _counts(files)
+    wanted = {"num_stuff": stuff, "num_stuff_classes": stuff}
+    if _is_panoptic(config):
+        wanted.update(num_things=things, num_thing_classes=things)
+    for entry in config.having(*wanted):
+        right = wanted[str(entry.key)]
+        if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
+            kind = "stuff" if "stuff" in str(entry.key) else "thing"
+            yield _hit(
+                config,
+                entry,
+                f"not the number of {kind} classes",
+                expected=str(right),
+                found=str(entry.value),
+                edits=() if _is_name(entry) else [config.replaced(entry.node, str(right))],
+            )
+
+
+@rule("KN009", "registry-name-clash", Severity.ERROR, Fix.SAFE, on="dataset")
+def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
+    """A module that the configuration imports registers a name that mmdet has already.
+
+    Training stops at import with `KeyError: 'KNet is already registered in detector'`. Newer releases of mmdet 2
+    brought modules of the same names as K-Net's published code; data set classes are often called like mmdet's own.
+
+    The fix says `force=True` where the module registers the name, so that the module's own class is the one in use.
+    """
+    config = config_of(dataset)
+    if config is None:
+        return
+    imports = config.at("custom_imports", "imports") or []
+    taken: Optional[frozenset[str]] = None
+    for module in [imports] if isinstance(imports, str) else imports:
+        for path in _files_of(module, config.path) if isinstance(module, str) else ():
+            text = path.read_bytes()
+            for match in _REGISTERED.finditer(text):
+                if taken is None:
+                    taken = registered_in_mmdet()
+                name = match["name"].decode()
+                if name not in taken or b"force" in match["options"]:
+                    continue
+                start, end = match.span("options")
+                options = match["options"].decode()
+                line = text.count(b"\n", 0, match.start("name")) + 1
+                yield Hit(
+                    f"line {line}: {name} is a name that mmdet has registered already",
+                    path,
+                    expected="a name of its own, or register_module(force=True)",
+                    found=name,
+                    edits=[
+                        ReplaceText(path, start, end, f"{options}, force=True" if options.strip() else "force=True")
+                    ],
+                )
+
+
+def _files_of(module: str, config: Path) -> Iterator[Path]:
+    """The source of an imported module that stands beside the configuration, above it, or where the user is."""
+    inside = Path(*module.split("."))
+    for folder in (Path.cwd(), *config.resolve().parents[:6]):
+        for path in (folder / inside.with_suffix(".py"), folder / inside / "__init__.py"):
+            if path.is_file() and "site-packages" not in path.parts:
+                yield path
+                return
+
+
+@lru_cache(maxsize=1)
+def registered_in_mmdet() -> frozenset[str]:
+    """The names that the installed mmdet registers, read from its source; empty where none is installed."""
+    from importlib.util import find_spec
+
+    spec = find_spec("mmdet")
+    found: set[str] = set()
+    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+        for part in ("models", "datasets", "core"):
+            for path in Path(folder, part).rglob("*.py"):
+                found.update(match["name"].decode() for match in _REGISTERED.finditer(path.read_bytes()))
+    return frozenset(found)
+
+
+@rule("KN010", "lr-not-scaled-to-batch", Severity.WARNING, Fix.SAFE, on="dataset")
+def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
+    """The learning rate is not that of the batch size.
+
+    K-Net's 1e-4 is for 16 images a step. With 2 images and the same rate training diverges, or ends far below what is
+    possible; the rule is to scale in proportion. (A run from scratch, where nothing is pretrained, takes 4e-4.)
+
+    Within a factor of two of the right rate nothing is said, nor where `auto_scale_lr` is on. A batch size for each GPU
+    is taken for that of one GPU.
+
+    The fix writes the rate in proportion to the batch.
+    """
+    config = config_of(dataset)
+    if config is None or config.at("auto_scale_lr", "enable") is True:
+        return
+    batch = _batch(config)
+    entry = next((each for each in config.having("lr") if _is_of_adamw(config, each)), None)
+    if entry is None or batch is None or not isinstance(entry.value, (int, float)) or entry.value <= 0:
+        return
+    right = BASE_LR * batch / BASE_BATCH
+    most = SCRATCH_LR * batch / BASE_BATCH if _from_scratch(config) else right
+    if right / 2 <= entry.value <= most * 2:
+        return
+    yield _hit(
+        config,
+        entry,
+        f"not the learning rate for {batch} images a step",
+        expected=f"{right:g} = {BASE_LR:g} x {batch}/{BASE_BATCH}",
+        found=f"{entry.value:g}",
+        edits=() if _is_name(entry) else [config.replaced(entry.node, f"{right:g}")],
+    )
+
+
+def _batch(config: ConfigFile) -> Optional[int]:
+    """Images a step."""
+    places = (("total_batch_size",), ("train_dataloader", "batch_size"), ("data", "samples_per_gpu"))
+    found = next((config.at(*path) for path in places if config.at(*path) is not None), None)
+    steps = config.at("optim_wrapper", "accumulative_counts") or 1
+    return found * steps if type(found) is int and type(steps) is int and found > 0 else None
+
+
+def _is_of_adamw(config: ConfigFile, entry: Entry) -> bool:
+    kind = config.at(*entry.path[:-1], "type")
+    return entry.path[0] in ("optim_wrapper", "optimizer") and kind in ("AdamW", "Adam")
+
+
+def _from_scratch(config: ConfigFile) -> bool:
+    backbone = config.at("model", "backbone") or {}
+    pretrained = backbone.get("init_cfg") or backbone.get("pretrained") or config.at("model", "pretrained")
+    return not pretrained and not config.at("load_from")
+
+
+@rule("KN012", "rle-without-poly2mask", Severity.WARNING, Fix.SAFE, on="dataset")
+def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
+    """Objects are run-length codes, and the configuration loads annotations with `poly2mask=False`.
+
+    mmdet 3 then leaves every run-length code out, in silence: masks with holes, crowds, all that a mask tool wrote.
+
+    The fix writes `poly2mask=True`.
+    """
+    config = config_of(dataset)
+    if config is None:
+        return
+    count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
+    for entry in config.having("poly2mask") if count else ():
+        if entry.value is False:
+            edits: list[Edit] = [] if _is_name(entry) else [config.replaced(entry.node, "True")]
+            yield _hit(
+                config,
+                entry,
+                f"{count:,} objects are run-length codes, which mmdet 3 then leaves out",
+                expected="True",
+                found="False",
+                edits=edits,
+            )

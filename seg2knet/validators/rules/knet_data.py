@@ -1,0 +1,280 @@
+"""KN005 to KN008 and KN011: will training find what it needs in the data and on the machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from seg2knet.validators.data import DataSet
+from seg2knet.validators.files import CocoFile
+from seg2knet.validators.model import Hit, Severity, rule
+from seg2knet.validators.rules.knet_config import config_of
+
+MIN_SIZE = 32
+"""mmdet leaves out images whose shorter side is below this (``filter_cfg.min_size``)."""
+PROPOSALS = 100
+"""K-Net's instance kernels, where no configuration says another number."""
+
+
+def _training(dataset: DataSet) -> list[CocoFile]:
+    parts = [part for part in dataset.parts if part.split == "train"] or dataset.parts[:1]
+    return [part.instances for part in parts if part.instances is not None]
+
+
+def dropped(file: CocoFile) -> dict[str, np.ndarray]:
+    """Reason -> ``(N,)`` bool: why mmdet's ``CocoDataset.parse_data_info`` leaves an object out; the first that holds.
+
+    Crowds are not among them: they are left out because that is what a crowd is for.
+    """
+    table, boxes = file.annotations, file.boxes
+    rows = file.image_rows
+    known = rows >= 0
+    size = (
+        np.stack([file.images.widths[rows], file.images.heights[rows]], 1)
+        if file.images.count
+        else np.zeros((table.count, 2))
+    )
+    with np.errstate(invalid="ignore"):
+        inside = np.minimum(boxes[:, :2] + boxes[:, 2:], size) - np.maximum(boxes[:, :2], 0)
+        reasons = {
+            "no such image": ~known,
+            "no such category": file.category_indices < 0,
+            "no usable box": np.isnan(boxes[:, 0]),
+            "an area not above 0": ~(table.areas > 0),
+            "a box of less than one pixel": (boxes[:, 2:] < 1).any(1),
+            "a box outside the picture": (size > 0).all(1) & (inside <= 0).any(1),
+        }
+    left = table.usable & ~(table.has_crowd & (table.crowd != 0))
+    found = {}
+    for reason, mask in reasons.items():
+        found[reason] = mask & left
+        left = left & ~mask
+    return found
+
+
+def _trainable(file: CocoFile) -> np.ndarray:
+    crowd = file.annotations.has_crowd & (file.annotations.crowd != 0)
+    gone = np.zeros(file.annotations.count, bool)
+    for mask in dropped(file).values():
+        gone |= mask
+    return file.annotations.usable & ~crowd & ~gone
+
+
+@rule("KN005", "no-trainable-instance", Severity.ERROR, on="dataset")
+def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
+    """Nothing in the training split can be trained on.
+
+    Every object is a crowd, has no usable box or area, or belongs to no image or category: the loader leaves all of
+    them out and then stops with `ValueError: need at least one array to concatenate`, which names no reason.
+    """
+    for file in _training(dataset):
+        if not all(file.has.values()) or _trainable(file).any():
+            continue
+        table = file.annotations
+        crowds = int(np.count_nonzero(table.has_crowd & (table.crowd != 0)))
+        reasons = [f"{int(mask.sum()):,} have {reason}" for reason, mask in dropped(file).items() if mask.any()]
+        reasons = ([f"{crowds:,} are crowds"] if crowds else []) + reasons
+        yield Hit(
+            "no object of this file can be trained on",
+            file.path,
+            "/annotations",
+            expected="at least one object that a trainer keeps",
+            found=f"{table.count:,} annotations" + (f", of which {', '.join(reasons)}" if reasons else ""),
+        )
+
+
+@rule("KN006", "objects-dropped-by-trainer", Severity.WARNING, on="dataset")
+def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
+    """Objects that mmdet leaves out in silence, counted by reason.
+
+    It says nothing of them: a set can lose half its objects, and only the figures are worse. The rules named by the
+    other findings say where they are and mend them.
+    """
+    for file in _training(dataset):
+        if not all(file.has.values()) or not _trainable(file).any():
+            continue
+        for reason, mask in dropped(file).items():
+            rows = np.flatnonzero(mask)
+            if len(rows):
+                table = file.annotations
+                first = ", ".join(str(file.shown_id(table.ids, table.has_id, int(row))) for row in rows[:5])
+                yield Hit(
+                    f"{len(rows):,} of {table.count:,} objects are left out in training: {reason}",
+                    file.path,
+                    "/annotations",
+                    expected="every object trained on",
+                    found=f"annotations {first}" + (" ..." if len(rows) > 5 else ""),
+                )
+
+
+@rule("KN007", "images-dropped-by-trainer", Severity.WARNING, on="dataset")
+def images_dropped(dataset: DataSet) -> Iterator[Hit]:
+    """Images that mmdet leaves out in silence.
+
+    Those whose shorter side is below 32 pixels (`filter_cfg.min_size`), and, where the configuration asks for it
+    (`filter_empty_gt=True`), those without objects, which would teach the model what is none.
+    """
+    config = config_of(dataset)
+    limit, empty_too = MIN_SIZE, False
+    if config is not None:
+        limit = next((entry.value for entry in config.having("min_size") if type(entry.value) is int), MIN_SIZE)
+        empty_too = any(entry.value is True for entry in config.having("filter_empty_gt"))
+    for file in _training(dataset):
+        images = file.images
+        known = (images.widths > 0) & (images.heights > 0)
+        small = known & (np.minimum(images.widths, images.heights) < limit)
+        has = np.zeros(images.count, bool)
+        has[file.image_rows[file.image_rows >= 0]] = True
+        reasons = {f"a side of less than {limit} pixels": small}
+        if empty_too:
+            reasons["no objects (filter_empty_gt)"] = ~has & ~small
+        for reason, mask in reasons.items():
+            rows = np.flatnonzero(mask)
+            if len(rows):
+                names = ", ".join(repr(images.names[row]) for row in rows[:3].tolist())
+                yield Hit(
+                    f"{len(rows):,} of {images.count:,} images are left out in training: {reason}",
+                    file.path,
+                    "/images",
+                    expected="every image trained on",
+                    found=names + (" ..." if len(rows) > 3 else ""),
+                )
+
+
+@rule("KN011", "more-instances-than-proposals", Severity.WARNING, on="dataset")
+def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
+    """An image has more objects than the model has kernels.
+
+    Each of K-Net's kernels (100 by default) can be one object; the others of that image cannot be found, nor learned
+    from. Raise the number (`--cfg-options model.num_kernels=200`), or cut large pictures into tiles.
+    """
+    config = config_of(dataset)
+    keys = ("num_kernels", "num_proposals")
+    stated = next((each.value for each in config.having(*keys) if type(each.value) is int), None) if config else None
+    limit = stated or PROPOSALS
+    for file in _training(dataset):
+        rows = file.image_rows[(file.image_rows >= 0) & _trainable(file)]
+        counts = np.bincount(rows, minlength=file.images.count)
+        for row in np.flatnonzero(counts > limit).tolist():
+            yield file.image_hit(
+                row,
+                f"{counts[row]:,} objects on an image, {limit} kernels to find them",
+                expected=f"at most {limit}",
+                found=str(counts[row]),
+            )
+
+
+class _Pair(NamedTuple):
+    """Two distributions of which these versions do not go together."""
+
+    one: tuple[str, ...]
+    from_: str
+    below: str
+    other: tuple[str, ...]
+    other_from: str
+    other_below: str
+    why: str
+    mend: str
+
+
+ANY = "1000000"
+PAIRS = (
+    _Pair(
+        ("mmdet",),
+        "3.0",
+        "3.4",
+        ("mmcv", "mmcv-lite"),
+        "2.2.0",
+        ANY,
+        "mmdet 3 refuses mmcv from 2.2.0 on",
+        "pip install 'mmcv-lite<2.2', or onedl-mmdetection with onedl-mmcv",
+    ),
+    _Pair(
+        ("mmengine",),
+        "0",
+        "0.10.8",
+        ("torch",),
+        "2.6",
+        ANY,
+        "mmengine before 0.10.8 cannot resume with torch from 2.6 on",
+        "pip install onedl-mmengine",
+    ),
+    _Pair(
+        ("mmdet",),
+        "2.0",
+        "2.19",
+        ("mmcv-full", "mmcv"),
+        "1.8",
+        ANY,
+        "mmdet 2 wants mmcv-full 1.3 to 1.7",
+        "pip install mmcv-full==1.3.14",
+    ),
+    _Pair(("mmdet",), "3.0", ANY, ("mmcv-full",), "0", "2", "mmdet 3 wants mmcv 2", "pip uninstall mmcv-full"),
+    _Pair(
+        ("mmcv-full",),
+        "0",
+        "2",
+        ("numpy",),
+        "1.24",
+        ANY,
+        "mmcv-full 1 wants numpy before 1.24",
+        "pip install 'numpy<1.24'",
+    ),
+    _Pair(
+        ("mmcv-full",),
+        "0",
+        "1.7",
+        ("yapf",),
+        "0.40",
+        ANY,
+        "mmcv before 1.7 cannot write configs with yapf from 0.40 on",
+        "pip install 'yapf<0.40'",
+    ),
+)
+
+
+@rule("KN008", "version-pair-unsupported", Severity.ERROR, on="dataset")
+def version_pair_unsupported(dataset: DataSet) -> Iterator[Hit]:
+    """Two installed packages do not work together.
+
+    The stack's packages name the versions they want, and pip installs others without a word when asked for them one by
+    one; then the first import or the first resume fails. `seg2knet doctor` looks at the whole machine.
+    """
+    for pair in PAIRS:
+        one, other = _installed(pair.one), _installed(pair.other)
+        if one is None or other is None:
+            continue
+        if _between(one[1], pair.from_, pair.below) and _between(other[1], pair.other_from, pair.other_below):
+            yield Hit(
+                pair.why,
+                dataset.root,
+                expected=pair.mend,
+                found=f"{one[0]} {one[1]} with {other[0]} {other[1]}",
+            )
+
+
+def _installed(names: tuple[str, ...]) -> Optional[tuple[str, str]]:
+    for name in names:
+        try:
+            return name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _between(version: str, first: str, below: str) -> bool:
+    return _numbers(first) <= _numbers(version) < _numbers(below)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """A version's release numbers: ``2.13.0+cpu`` -> (2, 13, 0)."""
+    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    numbers = [int(each) for each in found[0].split(".")] if found else [0]
+    return (*numbers, *([0] * (4 - len(numbers))))
+
+
+__all__ = ["dropped"]
