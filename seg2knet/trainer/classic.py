@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
-from seg2knet.trainer import classic_stack
+from seg2knet.trainer import classic_stack, environment
 from seg2knet.trainer.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Prepared:
         processes: how many processes train.
         resume: the checkpoint to go on from, or ``None``.
         notes: lines to print: what was decided.
+        task: what it trains.
         data: the data set's folder, to be checked before the first step; ``None`` for a config run again.
     """
 
@@ -48,6 +49,7 @@ class Prepared:
     device: str
     processes: int
     resume: Optional[Path]
+    task: str
     notes: list[str] = field(default_factory=list)
     data: Optional[Path] = None
 
@@ -101,6 +103,7 @@ def train(
     for line in prepared.notes:
         say(line)
     say(f"config: {prepared.config}")
+    environment.check(prepared.task, prepared.device, prepared.config.parent).raise_for_errors()
     if not options.dry_run:
         _start(prepared)
     return prepared.config.parent
@@ -111,6 +114,8 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
     options.check()
     _refuse_unknown(options)
     classic_stack.require()
+    if knet is not None:
+        classic_stack.require_for_checkout()
     classic_stack.enter(knet)
     from seg2knet.trainer import classic_config
     from seg2knet.trainer.folder import read_folder
@@ -149,7 +154,7 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
     resume = _resume_point(work_dir) if options.resume else None
     where = "the CPU" if device == "cpu" else "1 GPU" if processes == 1 else f"{processes} GPUs"
     notes = [f"{task}, {path.stem}, on {where}", *fitted.notes]
-    return Prepared(written, device, processes, resume, notes, folder.root)
+    return Prepared(written, device, processes, resume, task, notes, folder.root)
 
 
 def _refuse_unknown(options: TrainOptions) -> None:
@@ -196,7 +201,8 @@ def _again(path: Path, merged: dict[str, Any], options: TrainOptions, device: st
             hint="change them in the file, or name the config it came from",
         )
     resume = _resume_point(Path(merged["work_dir"])) if options.resume else None
-    return Prepared(path, device, processes, resume, [f"{merged['seg2knet']['task']}, as {path} says"])
+    task = merged["seg2knet"]["task"]
+    return Prepared(path, device, processes, resume, task, [f"{task}, as {path} says"])
 
 
 def _where(options: TrainOptions) -> tuple[str, int]:

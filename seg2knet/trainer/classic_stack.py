@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer import classic_ops
+from seg2knet.trainer import classic_environment, classic_ops
 from seg2knet.trainer.classic_counts import Signature, constructor_parameters
 
 DEFAULTS = {"instance": "knet_s3_r50_fpn_1x_coco", "panoptic": "knet_s3_r50_fpn_1x_coco-panoptic"}
@@ -53,6 +53,21 @@ def require(task: Optional[str] = None) -> None:
         raise EnvironmentProblem(
             f"{task} segmentation needs {wanted[0]}",
             hint=f"{sys.executable} -m pip install --no-deps {wanted[0]}=={wanted[1]}",
+        )
+
+
+def require_for_checkout() -> None:
+    """
+    Raises:
+        EnvironmentProblem: this mmdet and the checkout of K-Net cannot be imported together.
+    """
+    version = installed_version("mmdet") or ""
+    if classic_environment.clash(version):
+        raise EnvironmentProblem(
+            "the K-Net checkout needs an older mmdet: both register the same names",
+            found=f"mmdet {version}",
+            expected="mmdet 2.17.0",
+            hint=f"{sys.executable} -m pip install mmdet==2.17.0",
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
-from seg2knet.trainer import hardware
+from seg2knet.trainer import classic_environment, hardware
 from seg2knet.trainer.diagnosis import Line, Report, error, ok, warning
 from seg2knet.trainer.facts import Facts, Torch, dotted, gather, numbers
 
@@ -51,7 +51,7 @@ def check(task: Optional[str] = None, device: Optional[str] = None, work_dir: Pa
 def judge(facts: Facts, task: Optional[str] = None, device: Optional[str] = None) -> Report:
     """The report on these facts; see :func:`check`."""
     if is_classic(facts):
-        stack: list[Line] = classic_lines(facts, task)
+        stack: list[Line] = classic_environment.lines(facts, task)
     else:
         stack = [*_python(facts), *_torch(facts), *_numpy(facts), *_stack(facts, task), *_versions(facts)]
     tools = [*_opencv(facts), *_pycocotools(facts), *_panopticapi(facts), *_deform(facts)]
@@ -63,11 +63,6 @@ def is_classic(facts: Facts) -> bool:
     """Whether the authors' own stack (mmdet 2) is what is installed here."""
     mmdet = facts.versions.get("mmdet")
     return "mmcv-full" in facts.versions or (mmdet is not None and numbers(mmdet) < (3,))
-
-
-def classic_lines(facts: Facts, task: Optional[str]) -> list[Line]:
-    """What there is to say of the authors' own stack."""
-    return [ok("python", dotted(facts.python)), ok("stack", "classic: mmdet " + facts.versions.get("mmdet", "absent"))]
 
 
 def _python(facts: Facts) -> Iterator[Line]:

@@ -149,7 +149,8 @@ def _version(name: str) -> Optional[str]:
 def _load(module: str) -> ModuleType | str:
     """The module, or what went wrong, in one line. What it prints or warns of while it is imported is swallowed."""
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        quiet = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
+        with warnings.catch_warnings(), quiet[0], quiet[1]:  # torch 1.10 prints, others warn
             warnings.simplefilter("ignore")
             return importlib.import_module(module)
     except Exception as problem:  # a broken package may raise anything; that it broke is the fact

@@ -1,0 +1,230 @@
+"""Makes the environment of the authors' own stack: Python 3.9, torch 1.10.1, mmcv 1.3.14, mmdet 2.17, mmseg 0.18."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Optional
+
+from seg2knet._version import __version__
+from seg2knet.errors import EnvironmentProblem, UsageError
+
+PYTHON = (3, 9)
+CONSTRAINTS = Path(__file__).with_name("constraints-classic.txt")
+TORCH_PAGE = "https://download.pytorch.org/whl/torch_stable.html"
+CUDA = {"10.2": "", "11.1": "+cu111", "11.3": "+cu113", "cpu": "+cpu"}
+"""CUDA version of the build of torch -> the suffix of its version. 10.2 is what PyPI has; the others are PyTorch's."""
+DEFAULT_CUDA = "10.2"
+MMCV = "1.3.14"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the installation.
+
+    Attributes:
+        title: what it does, for people.
+        command: the words of the command.
+        environment: variables that it needs beside those of this process.
+    """
+
+    title: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """As one would type it."""
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*variables, shlex.join(self.command)])
+
+
+def setup(
+    venv: Path,
+    *,
+    python: Optional[Path] = None,
+    ops: bool = True,
+    cuda: str = DEFAULT_CUDA,
+    dry_run: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Make the environment, or complete one that was begun.
+
+    Args:
+        venv: its folder.
+        python: an interpreter of Python 3.9; by default looked for.
+        ops: compile mmcv's operators (minutes, needs a C++ compiler); K-Net itself runs without.
+        cuda: a key of :data:`CUDA`.
+        dry_run: say what would be done, and do nothing.
+        say: called with each line.
+
+    Raises:
+        EnvironmentProblem: Python 3.9 or the compiler is missing, or a step failed.
+        UsageError: ``cuda`` is unknown, or ``venv`` is something else.
+    """
+    if cuda not in CUDA:
+        raise UsageError(f"there is no torch 1.10.1 for CUDA {cuda}", expected=", ".join(CUDA))
+    _must_be_ours(venv)
+    interpreter = _python39(python)
+    if ops and not dry_run and not (shutil.which("c++") or shutil.which("g++")):
+        raise EnvironmentProblem(
+            "mmcv's operators need a C++ compiler to be built",
+            found="neither c++ nor g++",
+            hint="apt-get install build-essential, or leave the operators out: --no-ops (K-Net needs none)",
+        )
+    todo = list(steps(venv, interpreter, ops=ops, cuda=cuda))
+    for number, step in enumerate(todo, 1):
+        say(f"[{number}/{len(todo)}] {step.title}")
+        say(f"      {step.text()}")
+        if not dry_run:
+            started = time.monotonic()
+            _carry_out(step, venv)
+            say(f"      done in {time.monotonic() - started:.0f} s")
+    if not dry_run:
+        say(_versions(venv))
+    say(f"ready: {venv / 'bin' / 'seg2knet'} train data/coco --knet ./K-Net --gpus 2")
+
+
+def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> Iterator[Step]:
+    """The commands, in the order that works."""
+    inside = str(venv / "bin" / "python")
+    pip = (inside, "-m", "pip", "install", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS))
+    yield Step("a virtual environment of Python 3.9", (str(python), "-m", "venv", str(venv)))
+    yield Step(
+        "pip, and the setuptools that can still build mmcv (60 and later cannot)",
+        (*pip, "pip<24.1", "setuptools", "wheel"),
+    )
+    suffix = CUDA[cuda]
+    page = ("--find-links", TORCH_PAGE) if suffix else ()
+    yield Step(
+        f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else 'for CUDA ' + cuda}, and the NumPy it was built for",
+        (*pip, *page, f"torch==1.10.1{suffix}", f"torchvision==0.11.2{suffix}", "numpy"),
+    )
+    # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is there already
+    yield Step("OpenCV without a display, and yapf before 0.40", (*pip, "opencv-python-headless", "yapf"))
+    if ops:
+        yield Step(
+            f"mmcv-full {MMCV}, with operators: compiles for minutes",
+            (*pip, "--no-build-isolation", f"mmcv-full=={MMCV}"),
+            {"MMCV_WITH_OPS": "1", "MAX_JOBS": str(os.cpu_count() or 1)},
+        )
+    else:
+        yield Step(
+            f"mmcv {MMCV}, without operators: seg2knet stands in for those that K-Net calls",
+            (*pip, "--no-build-isolation", f"mmcv=={MMCV}"),
+            {"MMCV_WITH_OPS": "0"},
+        )
+    yield Step("mmdet 2.17.0 and mmsegmentation 0.18.0", (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0"))
+    yield Step(
+        "panopticapi (its own pins are not followed: they ask for other versions)",
+        (*pip, "--no-deps", "panopticapi-lite"),
+    )
+    yield Step("seg2knet itself", (*pip, *_this_package()))
+
+
+def _this_package() -> tuple[str, ...]:
+    """What to install to have this very seg2knet: the source tree where it runs from one, else the release."""
+    root = Path(__file__).resolve().parents[2]
+    return ("--editable", str(root)) if (root / "pyproject.toml").is_file() else (f"seg2knet=={__version__}",)
+
+
+def _python39(asked: Optional[Path]) -> Path:
+    """An interpreter of Python 3.9.
+
+    Raises:
+        EnvironmentProblem: there is none, or the one asked for is another.
+    """
+    if asked is not None:
+        version = _version(asked)
+        if version != PYTHON:
+            found = "no Python" if version is None else "Python " + ".".join(map(str, version))
+            raise EnvironmentProblem(f"{asked} is not Python 3.9", found=found, hint=HOW_TO_GET_PYTHON)
+        return asked
+    for candidate in _candidates():
+        if _version(candidate) == PYTHON:
+            return candidate
+    raise EnvironmentProblem(
+        "the classic stack needs Python 3.9, and none is found",
+        expected="python3.9 on the PATH, or in pyenv, or named by --python",
+        hint=HOW_TO_GET_PYTHON,
+    )
+
+
+HOW_TO_GET_PYTHON = (
+    "get it with one of: uv python install 3.9; pyenv install 3.9; conda create -n py39 python=3.9; "
+    "apt-get install python3.9 python3.9-venv (Ubuntu: after add-apt-repository ppa:deadsnakes/ppa); "
+    "then name it: --python PATH"
+)
+
+
+def _candidates() -> Iterator[Path]:
+    yield Path(sys.executable)
+    for name in ("python3.9", "python3", "python"):
+        found = shutil.which(name)
+        if found:
+            yield Path(found)
+    home = Path.home()
+    yield from sorted((home / ".pyenv" / "versions").glob("3.9*/bin/python"), reverse=True)
+    yield from sorted((home / ".local/share/uv/python").glob("cpython-3.9*/bin/python3.9"), reverse=True)
+
+
+def _version(python: Path) -> Optional[tuple[int, int]]:
+    program = "import sys; print(*sys.version_info[:2])"
+    try:
+        done = subprocess.run([str(python), "-c", program], capture_output=True, text=True, timeout=60, check=True)
+        major, minor = done.stdout.split()
+        return int(major), int(minor)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def _must_be_ours(venv: Path) -> None:
+    if not venv.exists():
+        return
+    inside = venv / "bin" / "python"
+    version = _version(inside) if inside.exists() else None
+    if not (venv / "pyvenv.cfg").is_file() or version != PYTHON:
+        raise UsageError(
+            "this folder is there already, and is no environment of Python 3.9",
+            file=venv,
+            hint="name another: --venv DIR, or remove it",
+        )
+
+
+def _carry_out(step: Step, venv: Path) -> None:
+    venv.mkdir(parents=True, exist_ok=True)
+    log = venv / "setup.log"
+    with open(log, "a", encoding="utf-8") as stream:
+        stream.write(f"\n$ {step.text()}\n")
+        stream.flush()
+        done = subprocess.run(
+            step.command, env={**os.environ, **step.environment}, stdout=stream, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines[-200:] if "error" in line.lower()]
+        building = "mmcv-full" in step.command[-1]
+        raise EnvironmentProblem(
+            f"this step failed: {step.title}",
+            file=log,
+            found=(errors or lines)[-1].strip(),
+            hint=f"all that was said: {log}"
+            + ("; without a working compiler: --no-ops (K-Net needs no operator)" if building else ""),
+        )
+
+
+def _versions(venv: Path) -> str:
+    """What was installed, from the environment itself."""
+    program = (
+        "from importlib.metadata import distributions as d; v = {x.metadata['Name']: x.version for x in d()}; "
+        "print(', '.join(f'{n} {v[n]}' for n in ('torch', 'mmcv', 'mmcv-full', 'mmdet', 'mmsegmentation', 'numpy')"
+        " if n in v))"
+    )
+    done = subprocess.run([str(venv / "bin" / "python"), "-c", program], capture_output=True, text=True, check=False)
+    return f"installed: {done.stdout.strip()}"
