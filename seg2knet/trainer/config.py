@@ -125,7 +125,7 @@ def build(
     config.sections["Model"] = [Entry("model", _model(data, feature), "the only place where class counts stand")]
     config.sections["Schedule"] = _schedule(options, epochs, steps, lr, scratch)
     config.sections["Evaluation"] = _evaluation(data, evaluated)
-    config.sections["Run"] = _run(options, data)
+    config.sections["Run"] = _run(options, data, scratch)
     config.override(options.cfg_options)
     return config
 
@@ -391,7 +391,7 @@ def evaluator_for(data: DataFolder, split: Split) -> dict[str, Any]:
     return {"type": "PanopticPQ" if data.task == "panoptic" else "SemanticIoU"}
 
 
-def _run(options: TrainOptions, data: DataFolder) -> list[Entry]:
+def _run(options: TrainOptions, data: DataFolder, scratch: bool) -> list[Entry]:
     backends: list[dict[str, Any]] = [{"type": "LocalVisBackend"}]
     if options.logger == "tensorboard":
         backends.append({"type": "TensorboardVisBackend"})
@@ -408,6 +408,7 @@ def _run(options: TrainOptions, data: DataFolder) -> list[Entry]:
         Entry("early_stop", options.early_stop, "epochs without a better figure after which the run ends; 0: never"),
         Entry("compile", options.compile),
         Entry("channels_last", options.channels_last),
+        Entry("sync_bn", scratch, "on several GPUs: BatchNorm's statistics are those of the whole batch"),
         Entry("find_unused_parameters", False),
         Entry("custom_hooks", hooks),
         Entry("visualizer", {"type": "Visualizer", "vis_backends": backends}),

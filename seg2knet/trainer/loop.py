@@ -125,6 +125,8 @@ class TrainRunner(Runner):
             return revert_sync_batchnorm(model)
         if self.device == "cpu":
             model = revert_sync_batchnorm(model)  # SyncBN has no CPU version
+        elif self.cfg.get("sync_bn"):
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
         # Heads whose loss is off for a batch (no picture has an object) still give a zero that keeps the graph.
         return MMDistributedDataParallel(
             module=model,

@@ -49,6 +49,8 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     with StopRequest() as stop, _warnings_into_log():
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
         runner = TrainRunner.prepare(device, stop).from_cfg(config)
         try:
             keeper = _keeper(runner, config)
@@ -96,7 +98,6 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
     config.env_cfg = {
         "cudnn_benchmark": False,
         "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0},
-        "dist_cfg": {"backend": "nccl" if device == "cuda" else "gloo"},
     }
     config.resume = False
     if resume:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -45,26 +46,40 @@ def scene(rng: np.random.Generator, size: int, objects: int) -> tuple[np.ndarray
     return np.clip(picture + rng.normal(0, 6, picture.shape), 0, 255).astype(np.uint8), stuff, things
 
 
-def coco(root: Path, train: int = 8, val: int = 4, size: int = 64, seed: int = 0, panoptic: bool = False) -> Path:
-    """A COCO folder; every fourth picture is empty, sub-folders and suffixes vary, one object is a crowd."""
+def coco(
+    root: Path,
+    train: int = 8,
+    val: int = 4,
+    size: int = 64,
+    seed: int = 0,
+    panoptic: bool = False,
+    objects: Optional[int] = None,
+) -> Path:
+    """A COCO folder; every fourth picture is empty, sub-folders and suffixes vary, one object is a crowd.
+
+    With ``objects``, every picture has that many and none is a crowd.
+    """
     rng = np.random.default_rng(seed)
     for split, count in (("train", train), ("val", val)):
-        _split(root, split, count, size, rng, panoptic)
+        _split(root, split, count, size, rng, panoptic, objects)
     return root
 
 
-def _split(root: Path, split: str, count: int, size: int, rng: np.random.Generator, panoptic: bool) -> None:
+def _split(
+    root: Path, split: str, count: int, size: int, rng: np.random.Generator, panoptic: bool, objects: Optional[int]
+) -> None:
     images, annotations, segments = [], [], []
     pngs = root / "annotations" / f"panoptic_{split}2017"
     for number in range(count):
-        picture, stuff, things = scene(rng, size, 0 if number % 4 == 3 else int(rng.integers(1, 4)))
+        drawn = 0 if number % 4 == 3 else int(rng.integers(1, 4))
+        picture, stuff, things = scene(rng, size, drawn if objects is None else objects)
         name = f"{'day 1/' if number % 2 else ''}{number:03d}.{'png' if number % 3 == 2 else 'jpg'}"
         path = root / f"{split}2017" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), picture)
         images.append({"id": number + 1, "file_name": name, "height": size, "width": size})
         for place, (category, mask) in enumerate(things):
-            crowd = number == 5 and place == 0
+            crowd = number == 5 and place == 0 and objects is None
             annotations.append(_annotation(len(annotations) + 1, number + 1, category, mask, crowd))
         if panoptic:
             segments.append(_panoptic(pngs, number, stuff, things))
