@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     rb"<!--|<!\[CDATA\[|<!(?:DOCTYPE|ENTITY)|<(image|track|meta)(?=[\s/>])" + _ATTRIBUTES + rb"(/?)>", re.DOTALL
 )
 _ENDS = {tag: re.compile(rb"</" + tag + rb"\s*>") for tag in (b"image", b"track", b"meta")}
+_EMPTY = re.compile(rb"<annotations[^<>]*/>")
 _SHAPE = re.compile(
     rb"<(box|polygon|polyline|points|ellipse|cuboid|mask|skeleton)\b" + _ATTRIBUTES + rb"(/?)>", re.DOTALL
 )
@@ -98,6 +99,9 @@ class File:
         while True:
             match = _TOKEN.search(self.data, position)
             if match is None:
+                # What was cut off would be lost in silence.
+                if self.data.find(b"</annotations", position) < 0 and not _EMPTY.search(self.data[:65536]):
+                    raise self._endless(b"<annotations>", len(self.data))
                 return
             position = match.end()
             if match[1] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Optional
 
@@ -158,7 +159,10 @@ def _by_class(kinds: Sequence[str]) -> bool:
     return (
         len(kinds) > 1
         and len({tail for _, _, tail in heads}) == 1
-        and all(head and not any(word in head.lower() for word in words) and head[:1] != "v" for head, _, _ in heads)
+        and all(
+            head and not any(word in head.lower() for word in words) and not re.match(r"v\d", head)
+            for head, _, _ in heads
+        )
     )
 
 

@@ -95,11 +95,17 @@ def read(path: Path) -> Labelmap:
         entries = _from_csv(path)
     else:
         entries = _from_text(path)
-    return made(entries, path)
+    # ADE20K's tables list classes alone, whatever they are called.
+    return made(entries, path, all_classes=path.name.lower().startswith("objectinfo"))
 
 
-def made(entries: Sequence[Entry], path: Optional[Path] = None) -> Labelmap:
-    """
+def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: bool = False) -> Labelmap:
+    """From single lines.
+
+    Args:
+        path: the file, for errors.
+        all_classes: a name such as ``background`` is a class's too.
+
     Raises:
         DataError: no class, a number or a colour of two classes.
     """
@@ -119,10 +125,12 @@ def made(entries: Sequence[Entry], path: Optional[Path] = None) -> Labelmap:
                 file=path,
                 found=f"{names[colors[entry.color]]!r} and {entry.name!r}",
             )
-    void = frozenset(number for number, name in names.items() if is_void(name))
+    void = frozenset(number for number, name in names.items() if is_void(name) and not all_classes)
     if len(void) == len(names):
         raise DataError("no class in this file", file=path, found=", ".join(map(repr, names.values())) or "nothing")
     things = {entry.number: entry.isthing for entry in entries if entry.isthing is not None}
+    first = {name: number for number, name in sorted(names.items(), reverse=True)}
+    colors = {color: first[names[number]] for color, number in colors.items()}  # colours of one name are one class
     return Labelmap({number: name for number, name in names.items() if number not in void}, void, colors, things)
 
 
@@ -168,6 +176,10 @@ def listed(names: Sequence[str]) -> list[Entry]:
     return [Entry(start + index, name) for index, name in enumerate(names)]
 
 
+def _colored(names: Sequence[str], colors: Sequence[int]) -> list[Entry]:
+    return [msgspec.structs.replace(entry, color=color) for entry, color in zip(listed(names), colors)]
+
+
 def _from_text(path: Path) -> list[Entry]:
     text = read_text(path)
     if path.name.lower().startswith("objectinfo") or re.match(r"\s*idx\b", text, re.IGNORECASE):
@@ -177,11 +189,8 @@ def _from_text(path: Path) -> list[Entry]:
     lines = read_list(path)
     camvid = [_CAMVID.match(line) for line in lines]
     if lines and all(camvid):
-        return [
-            Entry(index, match[4].strip(), _packed(int(match[1]), int(match[2]), int(match[3])))
-            for index, match in enumerate(camvid)
-            if match
-        ]
+        colors = [_packed(int(match[1]), int(match[2]), int(match[3])) for match in camvid if match]
+        return _colored([match[4].strip() for match in camvid if match], colors)
     numbered = [re.match(r"^(\d+)\s*[:=,\t]\s*(\S.*)$", line) for line in lines]
     if lines and all(numbered):
         return [Entry(int(match[1]), match[2].strip()) for match in numbered if match and len(match[1]) < 10]
@@ -252,8 +261,9 @@ def _from_csv(path: Path) -> list[Entry]:
             raise DataError(
                 "not a line of the table", file=path, place=f"line {place + 2}", found=",".join(row)[:100]
             ) from None
-    if number is None and None in channels:
-        return listed([entry.name for entry in entries])
+    if number is None:
+        numbers = [entry.number for entry in listed([entry.name for entry in entries])]
+        return [msgspec.structs.replace(entry, number=said) for entry, said in zip(entries, numbers)]
     return entries
 
 

@@ -17,6 +17,8 @@ from seg2knet.errors import DataError
 
 _VOC_VOID = 224 | 224 << 8 | 192 << 16
 _MOTS_VOID = 10000
+_NOTHING = -1
+"""The number of black, and of VOC's border, where no class has that colour."""
 _COLOR = 1 << 24
 """Packed colours that are no class stand above all numbers that are."""
 
@@ -118,7 +120,7 @@ class Decoder:
         self._classes(_regions.recoded(runs, self._by_color(runs.values)))
 
     def _by_color(self, colors: np.ndarray) -> np.ndarray:
-        """Numbers of the classes of packed colours; a colour of no class stays, above all numbers; black is 0."""
+        """Numbers of the classes of packed colours; a colour of no class stays, above all numbers."""
         if self.labelmap is None or not self.labelmap.colors:
             raise DataError(
                 "a mask in colour, and no file that says which colour is which class",
@@ -180,7 +182,7 @@ class Decoder:
         """Numbers that are no class: background, void, what ``--ignore`` says."""
         named = self.labelmap.names if self.labelmap is not None else {}
         void = set(self.labelmap.void) if self.labelmap is not None else set()
-        return void | {number for number in self.ignore | {0} if number not in named}
+        return void | {_NOTHING} | {number for number in self.ignore | {0} if number not in named}
 
     def _add(self, number: int, rle: _regions.Rle, place: str, iscrowd: bool = False) -> None:
         if self.labelmap is None:
@@ -215,7 +217,7 @@ def parse_ignore(text: str) -> frozenset[int]:
 
 
 def _background(color: int) -> int:
-    return 0 if color in (0, _VOC_VOID) else color + _COLOR
+    return _NOTHING if color in (0, _VOC_VOID) else color + _COLOR
 
 
 def _said(number: int, labels: np.ndarray) -> str:
