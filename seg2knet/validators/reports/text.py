@@ -42,14 +42,13 @@ def findings(report: Report, show_all: bool, colour: bool) -> Iterator[str]:
 
 def line(finding: Finding, colour: bool = False) -> str:
     """``FILE: annotation 42 (image 7 'a/x.jpg'): CI034 bbox-... [*] message: expected ..., found ...``"""
-    place = finding.place if finding.pointer.count("/") < 2 or finding.image_id is not None else finding.pointer
     code = finding.code
     if colour:
         import click
 
         code = click.style(code, fg=COLOURS[finding.severity], bold=True)
     facts = [f"{word} {value}" for word, value in (("expected", finding.expected), ("found", finding.found)) if value]
-    head = ": ".join(clean(part) for part in (finding.file, place or finding.place) if part)
+    head = ": ".join(clean(part) for part in (finding.file, finding.place) if part)
     text = f"{finding.name} {MARKS[finding.fix]}{finding.message}" + (": " + ", ".join(facts) if facts else "")
     return f"{head}: {code} {clean(text)}"
 

@@ -1,0 +1,45 @@
+"""The report as GitHub's workflow commands: annotations of the files in a pull request."""
+
+from __future__ import annotations
+
+from seg2knet.validators.model import Finding, Report, Severity
+from seg2knet.validators.reports._paths import relative
+from seg2knet.validators.reports.sarif import sentence
+
+FIRST = 3
+"""Annotations a rule and file, unless all are asked for: GitHub shows ten errors and ten warnings of a step."""
+COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def render(report: Report, *, show_all: bool = False) -> str:
+    """A command a finding, the worst first; then a line of totals."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in report.findings:
+        if not finding.known:
+            groups.setdefault((finding.code, finding.file), []).append(finding)
+    lines: list[str] = []
+    for group in sorted(groups.values(), key=lambda group: -group[0].severity.rank):
+        shown = group if show_all else group[:FIRST]
+        rest = len(group) - len(shown)
+        lines += [_command(finding, sentence(finding)) for finding in shown]
+        if rest:
+            lines.append(_command(group[FIRST], f"{rest:,} more of {group[0].code} in this file"))
+    summary = report.summary
+    totals = f"{summary['errors']:,} errors, {summary['warnings']:,} warnings, {summary['infos']:,} infos"
+    known = f", {summary['known']:,} known" if summary["known"] else ""
+    return "\n".join([*lines, f"seg2knet: {totals}{known}"]) + "\n"
+
+
+def _command(finding: Finding, message: str) -> str:
+    title = f"{finding.code} {finding.name}"
+    path = _property(relative(finding.path))
+    return f"::{COMMANDS[finding.severity]} file={path},line=1,title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    """Escaped so that no text of the data ends the command or begins another."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,106 @@
+"""The report as one HTML page without network: totals, findings by rule with pictures, distributions, filters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Optional
+
+from seg2knet.validators.model import Finding, Report
+from seg2knet.validators.reports._pages import page, plots, source
+from seg2knet.validators.statistics import statistics
+from seg2knet.validators.thumbnails import thumbnails
+
+MOST, MOST_OF_RULE = 5_000, 200
+"""Findings in the page, and of one rule, unless all are asked for."""
+PICTURES, PICTURES_OF_RULE = 300, 20
+ALL_PICTURES = 3_000
+
+
+def render(report: Report, *, show_all: bool = False) -> str:
+    """The page. The first findings of each rule where there are very many; the page says what was cut."""
+    findings = report.findings if show_all else _first(report.findings, MOST_OF_RULE, MOST)
+    limits = (ALL_PICTURES, ALL_PICTURES) if show_all else (PICTURES_OF_RULE, PICTURES)
+    chosen = _first(findings, *limits)
+    jobs = max((dataset.jobs for dataset in report.datasets), default=1)
+    drawn = dict(zip(map(id, chosen), thumbnails(report.datasets, chosen, jobs)))
+    pictures: dict[str, int] = {}
+    rows = [_row(finding, drawn.get(id(finding)), pictures) for finding in findings]
+    summary = report.summary
+    return page(
+        "report.html.j2",
+        css=source("page.css", "report.css"),
+        script=source("report.js"),
+        data=_embedded({"findings": rows, "thumbs": list(pictures)}),
+        paths=report.checked.get("paths") or [str(dataset.root) for dataset in report.datasets],
+        checked={"images": 0, "annotations": 0, "rules": 0, "seconds": None, **report.checked},
+        tiles=[
+            ("errors", summary["errors"], "error"),
+            ("warnings", summary["warnings"], "warning"),
+            ("infos", summary["infos"], "info"),
+            ("known before", summary["known"], ""),
+            ("fixable with --fix", summary["fixable"], "good"),
+            ("with --unsafe-fixes", summary["fixable_unsafe"], "good"),
+        ],
+        done=[("Mended", report.fixed), ("Removed by fixes", report.removed)],
+        rules=_rules(report),
+        files=list(dict.fromkeys(finding.file for finding in findings)),
+        cuts=_cuts(report, len(findings), sum(each is not None for each in drawn.values()), len(chosen)),
+        plots=plots([split for dataset in report.datasets for split in statistics(dataset)]),
+    )
+
+
+def _first(findings: list[Finding], of_rule: int, most: int) -> list[Finding]:
+    """The first of each rule, and no more than ``most``."""
+    seen: dict[str, int] = {}
+    kept: list[Finding] = []
+    for finding in findings:
+        seen[finding.code] = seen.get(finding.code, 0) + 1
+        if seen[finding.code] <= of_rule and len(kept) < most:
+            kept.append(finding)
+    return kept
+
+
+def _row(finding: Finding, picture: Optional[str], pictures: dict[str, int]) -> dict[str, Any]:
+    thumb = None if picture is None else pictures.setdefault(picture, len(pictures))
+    return {
+        **{key: value for key, value in finding.as_json().items() if key not in ("image_id", "annotation_id")},
+        "place": finding.place,
+        "known": finding.known,
+        "thumb": thumb,
+    }
+
+
+def _embedded(data: dict[str, Any]) -> Any:
+    """JSON that can stand in a script element: no ``<``, whatever the data's texts are."""
+    from markupsafe import Markup
+
+    text = json.dumps(data)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _rules(report: Report) -> list[dict[str, Any]]:
+    groups = report.by_rule()
+    most = max((len(group) for group in groups.values()), default=1)
+    return [
+        {
+            "code": code,
+            "name": group[0].name,
+            "severity": group[0].severity.value,
+            "count": len(group),
+            "width": round(90 * len(group) / most) or 2,
+            "summary": group[0].rule.summary.replace("`", ""),
+        }
+        for code, group in groups.items()
+    ]
+
+
+def _cuts(report: Report, shown: int, pictures: int, wanted: int) -> list[str]:
+    lines = []
+    if shown < len(report.findings):
+        lines.append(
+            f"The page holds {shown:,} of {len(report.findings):,} findings, the first {MOST_OF_RULE} of each rule;"
+            " --show-all puts all of them in."
+        )
+    if wanted < shown:
+        lines.append(f"{pictures:,} of them have a picture, the first {PICTURES_OF_RULE} of each rule at most.")
+    return lines
