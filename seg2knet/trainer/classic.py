@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -292,9 +293,7 @@ def _resume_point(work_dir: Path) -> Path:
 def _start(prepared: Prepared) -> None:
     """Train: here where it is one process, else in as many as wanted."""
     if prepared.processes == 1:
-        from seg2knet.trainer.classic_loop import train as run
-
-        run(prepared.config, prepared.device, prepared.resume)
+        _run_here(prepared)
         return
     command = [
         sys.executable, "-m", "torch.distributed.launch", "--use_env",
@@ -318,6 +317,29 @@ def _start(prepared: Prepared) -> None:
             code = _wait(process, stop)
         if code:
             raise _failure(failed, Path(log.name), code)
+
+
+def _run_here(prepared: Prepared) -> None:
+    """
+    Raises:
+        Seg2KNetError: training failed; the traceback is in ``error.log`` in the work dir.
+    """
+    from seg2knet.trainer.classic_loop import train as run
+
+    try:
+        run(prepared.config, prepared.device, prepared.resume)
+    except Seg2KNetError:
+        raise
+    except Exception as error:  # whatever a model of mmdet 2 or of the checkout may raise
+        log = prepared.config.parent / "error.log"
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        text = str(error).strip().splitlines()
+        raise Seg2KNetError(
+            "training failed",
+            file=prepared.config,
+            found=f"{type(error).__name__}: {text[0] if text else ''}",
+            hint=f"where it failed stands in {log}",
+        ) from error
 
 
 def _wait(process: subprocess.Popen, stop: Path) -> int:

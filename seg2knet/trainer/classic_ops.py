@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING
 
 from seg2knet.trainer import mmcv_ops
 
+HINT = (
+    "build the operators: pip uninstall -y mmcv && pip install --no-build-isolation mmcv-full==1.3.14; "
+    "or choose a model without that operator: K-Net has none"
+)
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,6 +30,7 @@ def install() -> bool:
     stands_in = mmcv_ops.install()
     if stands_in:
         module = importlib.import_module(mmcv_ops.NAME)
+        module.hint = HINT  # type: ignore[attr-defined]
         module.sigmoid_focal_loss_forward = sigmoid_focal_loss_forward  # type: ignore[attr-defined]
         module.sigmoid_focal_loss_backward = sigmoid_focal_loss_backward  # type: ignore[attr-defined]
     return stands_in

@@ -19,6 +19,10 @@ from typing import Callable, NoReturn, Optional
 from seg2knet.errors import EnvironmentProblem
 
 NAME = "mmcv._ext"
+HINT = (
+    "pip install --force-reinstall --no-deps --no-build-isolation --no-binary :all: onedl-mmcv  "
+    "(needs a C++ compiler and torch installed); or choose a model without that operator"
+)
 
 
 class MissingOperatorError(EnvironmentProblem):
@@ -37,19 +41,17 @@ class StandIn(ModuleType):
         # With a spec that has no loader, mmcv.utils.ext_loader.check_ops_exist() answers False, which is the truth.
         self.__spec__ = ModuleSpec(NAME, loader=None)
         self.reason = reason
+        self.hint = HINT
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):  # what inspect, pickle and copy probe for must stay absent
             raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
-        reason = self.reason
-
         def operator(*_args: object, **_kwargs: object) -> NoReturn:
             raise MissingOperatorError(
                 f"the model calls mmcv's compiled operator {name}, which this installation lacks",
-                found=reason,
+                found=self.reason,
                 expected="an mmcv that was built with its operators",
-                hint="pip install --force-reinstall --no-deps --no-build-isolation --no-binary :all: onedl-mmcv  "
-                "(needs a C++ compiler and torch installed); or choose a model without that operator",
+                hint=self.hint,
             )
 
         operator.__name__ = operator.__qualname__ = name
