@@ -73,18 +73,24 @@ def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay) -> DataS
         folder = images or next((each for each in folders if each.is_dir()), None)
         part = Part(dataset, split, folder)
         if instances.is_file():
-            part.instances = _opened(CocoFile, instances, part, overlay)
+            _open_instances(instances, part, overlay)
         if panoptic.is_file():
-            part.panoptic = _opened(PanopticFile, panoptic, part, overlay)
+            _open_panoptic(panoptic, part, overlay)
             part.pngs_dir = layout.panoptic_pngs(split)
         dataset.parts.append(part)
     return dataset
 
 
-def _opened(kind: type, path: Path, part: Part, overlay: Overlay) -> Union[CocoFile, PanopticFile]:
-    file = kind(path, overlay.get(path))
-    file.part = part
-    return file
+def _open_instances(path: Path, part: Part, overlay: Overlay) -> CocoFile:
+    part.instances = CocoFile(path, overlay.get(path))
+    part.instances.part = part
+    return part.instances
+
+
+def _open_panoptic(path: Path, part: Part, overlay: Overlay) -> PanopticFile:
+    part.panoptic = PanopticFile(path, overlay.get(path))
+    part.panoptic.part = part
+    return part.panoptic
 
 
 def _ade(layout: AdeLayout) -> DataSet:
@@ -127,14 +133,13 @@ def _single(path: Path, images: Optional[Path], overlay: Overlay) -> DataSet:
 def _add(dataset: DataSet, path: Path, images: Optional[Path], overlay: Overlay) -> None:
     split = split_of(path, dataset.root)
     part = Part(dataset, split)
+    file: Union[CocoFile, PanopticFile]
     if kind_of_file(path) == "panoptic":
-        part.panoptic = _opened(PanopticFile, path, part, overlay)  # type: ignore[assignment]
+        file = _open_panoptic(path, part, overlay)
         part.pngs_dir = path.with_suffix("")
-        names = part.panoptic.images.names if part.panoptic else []
     else:
-        part.instances = _opened(CocoFile, path, part, overlay)  # type: ignore[assignment]
-        names = part.instances.images.names if part.instances else []
-    part.images_dir = images or _picture_folder(path, names)
+        file = _open_instances(path, part, overlay)
+    part.images_dir = images or _picture_folder(path, file.images.names)
     dataset.parts.append(part)
 
 

@@ -77,6 +77,9 @@ class Document:
             self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
             return
         self._undo_marks()
+        if not bytes(self.text[:4096]).strip() and not self.faults:
+            self.faults.append(Fault("the file is empty"))
+            self.text = b""
 
     @staticmethod
     def original(path: Path, content: Optional[Path] = None) -> Union[bytes, memoryview]:
@@ -146,8 +149,6 @@ class Document:
         place = self.place_of(int(found[1])) if found else ""
         if "truncated" in message:
             message, place = "the file ends in the middle of the JSON", self.place_of(len(self.text))
-        elif not len(bytes(self.text[:4096]).strip()):
-            message, place = "the file is empty", ""
         self.faults.append(Fault(_BYTE.sub("", message).strip(), place))
 
     def place_of(self, offset: int) -> str:

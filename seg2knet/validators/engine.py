@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -142,9 +143,7 @@ def validate(
 
     for each in paths:
         if fix is not None:
-            dataset, findings = mend(
-                lambda overlay, each=each: open_one(each, overlay), rules, fix, diff, backup, report
-            )
+            dataset, findings = mend(partial(open_one, each), rules, fix, diff, backup, report)
         else:
             dataset = open_one(each)
             findings = check(dataset, rules)

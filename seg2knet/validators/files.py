@@ -334,9 +334,10 @@ class PanopticFile(JsonFile):
         decoder = msgspec.json.Decoder(EntryRecord)
         records: list[Optional[EntryRecord]] = []
         for row, raw in enumerate(elements):
+            record: Optional[EntryRecord] = None
             try:
                 record = decoder.decode(raw)
-                Segments_of([record])
+                segments_of([record])
                 Entries.of([record])
             except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
                 record = self._entry(raw, f"/annotations/{row}")
@@ -358,7 +359,7 @@ class PanopticFile(JsonFile):
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
         self.entries = Entries.of(rows)
-        self.segments = Segments_of(rows)
+        self.segments = segments_of(rows)
 
     @cached_property
     def image_rows(self) -> np.ndarray:
@@ -386,7 +387,7 @@ class PanopticFile(JsonFile):
         return self.entry_hit(int(self.segments.entry[segment]), message, place, annotation_id=own, **more)
 
 
-def Segments_of(records: Sequence[Optional[EntryRecord]]) -> Segments:
+def segments_of(records: Sequence[Optional[EntryRecord]]) -> Segments:
     """All entries' segments as columns."""
     lists = [
         record.segments_info if record is not None and isinstance(record.segments_info, list) else []

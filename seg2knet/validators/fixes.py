@@ -17,7 +17,7 @@ from typing import Optional, Union
 from seg2knet.errors import DataError, Seg2KNetError
 from seg2knet.validators.data import DataSet
 from seg2knet.validators.discovery import Overlay
-from seg2knet.validators.document import Document
+from seg2knet.validators.document import Document, RawDict
 from seg2knet.validators.model import (
     DeleteFile,
     Edit,
@@ -35,6 +35,8 @@ from seg2knet.validators.splice import Change, Splice, plan
 
 ROUNDS = 10
 """More rounds than any chain of fixes needs; a bound, so that two fixes can never chase one another."""
+TABLE = "/categories"
+"""Written whole only in a round in which no file's categories are mended one by one: one would undo the other."""
 _SHOWN_EDITS = 5
 _SHOWN_BYTES = 160
 
@@ -57,15 +59,19 @@ class _Round:
     edits: list[Edit] = field(default_factory=list)
     made: dict[tuple[Path, str], Edit] = field(default_factory=dict)
     taken: list[tuple[Finding, list[Edit]]] = field(default_factory=list)
+    in_table: bool = False
 
     def take(self, finding: Finding, edits: Sequence[Edit]) -> bool:
         """Take a finding's edits, all or none; whether they could be taken."""
         fresh = [edit for edit in edits if self.made.get(_name(edit)) != edit]
+        if any(isinstance(edit, SetValue) and edit.pointer == TABLE for edit in fresh) and self.in_table:
+            return False
         if any(self._touches(edit) for edit in fresh):
             return False
         for edit in fresh:
             self._claim(edit)
             self.made[_name(edit)] = edit
+            self.in_table |= isinstance(edit, (SetValue, Remove)) and edit.pointer.startswith(TABLE)
         self.edits.extend(fresh)
         self.taken.append((finding, fresh))
         return bool(fresh)
@@ -145,7 +151,8 @@ def mend(
 def _chosen(findings: Sequence[Finding], fix: str, writer: _Writer) -> _Round:
     wanted = {Fix.SAFE} if fix == "safe" else {Fix.SAFE, Fix.UNSAFE}
     now = _Round()
-    for finding in findings:
+    # What holds between files comes last: it waits for what is mended within them.
+    for finding in sorted(findings, key=lambda finding: finding.rule.family == "SP"):
         if finding.fix not in wanted:
             continue
         edits = finding.hit.edits() if callable(finding.hit.edits) else finding.hit.edits
@@ -228,7 +235,7 @@ class _Writer:
         self, path: Path, edits: Sequence[Union[SetValue, Remove]], changes: dict[tuple[Path, str], Change]
     ) -> None:
         document = Document(path, self.overlay.get(path))
-        document.decode(dict)  # masks what must be masked
+        document.decode(RawDict)  # masks what must be masked
         splices, changed = plan(document.text, edits)
         for change in changed:
             changes[path, change.pointer] = change

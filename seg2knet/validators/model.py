@@ -230,9 +230,11 @@ class Finding:
         if self.image_id is not None or self.image_name is not None:
             words = [] if self.image_id is None else [str(self.image_id)]
             image = "image " + " ".join([*words, *([] if self.image_name is None else [repr(self.image_name)])])
-        if self.annotation_id is not None:
-            return f"annotation {self.annotation_id}" + (f" ({image})" if image else "")
-        return image or self.pointer
+        if self.annotation_id is None and not self.pointer.startswith("/annotations/"):
+            return image or self.pointer
+        # An annotation that has no id is named by its place in the file.
+        what = self.pointer if self.annotation_id is None else f"annotation {self.annotation_id}"
+        return f"{what} ({image})" if image else what
 
     def as_json(self) -> dict[str, Any]:
         """The finding as the JSON reports give it."""

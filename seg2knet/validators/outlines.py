@@ -90,9 +90,8 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     sides = np.sqrt((next_xs - xs) ** 2 + (next_ys - ys) ** 2)
     into.areas[rows] = np.abs(signed)
     into.perimeters[rows] = perimeters = np.add.reduceat(sides, starts)
-    reduced = (np.minimum.reduceat(xs, starts), np.minimum.reduceat(ys, starts))
-    reduced += (np.maximum.reduceat(xs, starts), np.maximum.reduceat(ys, starts))
-    into.extents[rows] = np.stack(reduced, axis=1)
+    for side, (reduce, values) in enumerate(((np.minimum, xs), (np.minimum, ys), (np.maximum, xs), (np.maximum, ys))):
+        into.extents[rows, side] = reduce.reduceat(values, starts)
     into.flags[rows] |= np.where(np.logical_or.reduceat(sides == 0, starts), REPEATED, 0)
     flat = np.abs(signed) <= 1e-6 * np.maximum(perimeters, 1.0)
     star = _star_shaped(xs, ys, next_xs, next_ys, starts, counts)
@@ -141,7 +140,8 @@ def inside_pairs(parts: Sequence[Sequence[float]], extents: np.ndarray, usable: 
     if len(rows) < 2:
         return []
     boxes = extents[rows]
-    within = (boxes[:, None, :2] >= boxes[None, :, :2]).all(-1) & (boxes[:, None, 2:] <= boxes[None, :, 2:]).all(-1)
+    low, high = boxes[:, None, :2] >= boxes[None, :, :2], boxes[:, None, 2:] <= boxes[None, :, 2:]
+    within: np.ndarray = np.logical_and(low.all(-1), high.all(-1))
     np.fill_diagonal(within, False)
     if not within.any():
         return []

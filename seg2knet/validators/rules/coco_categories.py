@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
             "name",
             expected="one category a name",
             found=f"ids {into.id} and {category.id}",
-            edits=(lambda category=category, into=into: _merged(file, category, into)) if can else (),
+            edits=(partial(_merged, file, category, into)) if can else (),
         )
 
 

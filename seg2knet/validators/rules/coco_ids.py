@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Union
 
 import numpy as np
@@ -71,7 +72,7 @@ def duplicate_file_name(file: JsonFile) -> Iterator[Hit]:
             "file_name",
             expected="one entry a picture",
             found=f"also image {file.shown_id(file.images.ids, file.images.has_id, first[name])}",
-            edits=lambda row=row, into=first[name]: _merged(file, row, into),
+            edits=partial(_merged, file, row, first[name]),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from msgspec import UNSET
@@ -32,7 +33,7 @@ def json_unreadable(file: JsonFile) -> Iterator[Hit]:
         message = f"not readable as JSON: {fault.message}" + (f" ({fault.place})" if fault.place else "")
         edits: list[Edit] = []
         if fault.repair is not None:
-            edits.append(WriteFile(file.path, lambda content=fault.repair: content, fault.what))
+            edits.append(WriteFile(file.path, partial(bytes, fault.repair), fault.what))
         yield Hit(message, file.path, expected="JSON in UTF-8", found=fault.message, edits=edits)
 
 
@@ -130,7 +131,7 @@ def _absent(file: JsonFile) -> Iterator[Hit]:
                     key,
                     expected=expected,
                     found="nothing of use",
-                    edits=(lambda row=row, key=key: _size_edits(file, row, key)) if key in ("width", "height") else (),
+                    edits=(partial(_size_edits, file, row, key)) if key in ("width", "height") else (),
                     fix=None if key in ("width", "height") and _on_disk(file, row) else Fix.NONE,
                 )
     for category in file.categories:

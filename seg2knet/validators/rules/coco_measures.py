@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
             "bbox",
             expected="four finite numbers x, y, width, height",
             found=shown(value) if there else "nothing",
-            edits=(lambda row=row: repairs.set_box(file, row)) if file.shapes.sound[row] else (),
+            edits=(partial(repairs.set_box, file, row)) if file.shapes.sound[row] else (),
         )
 
 
@@ -79,7 +80,7 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
             "bbox",
             expected="at least 1 pixel wide and high" if value is None else shown(value),
             found=shown(file.bbox(row)),
-            edits=(lambda row=row: repairs.set_box(file, row)) if mend else repairs.remove(file, row),
+            edits=(partial(repairs.set_box, file, row)) if mend else repairs.remove(file, row),
             fix=Fix.SAFE if mend else Fix.UNSAFE,
         )
 
@@ -106,7 +107,7 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
             "bbox",
             expected=shown(value) if value is not None else None,
             found=shown(file.bbox(row)),
-            edits=(lambda row=row: repairs.set_box(file, row)) if value is not None else (),
+            edits=(partial(repairs.set_box, file, row)) if value is not None else (),
         )
 
 
@@ -126,7 +127,7 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
             "bbox",
             expected=shown(repairs.box_value(file, row)) + " (x, y, width, height)",
             found=shown(file.bbox(row)) + " (x0, y0, x1, y1)",
-            edits=lambda row=row: repairs.set_box(file, row),
+            edits=partial(repairs.set_box, file, row),
         )
 
 
@@ -150,7 +151,7 @@ def area_missing(file: CocoFile) -> Iterator[Hit]:
             "area",
             expected=str(value) if value is not None else "a number above 0",
             found="nothing of use",
-            edits=(lambda row=row: repairs.set_area(file, row)) if value is not None else (),
+            edits=(partial(repairs.set_area, file, row)) if value is not None else (),
         )
 
 
@@ -174,7 +175,7 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
             "area",
             expected=str(value) if value is not None else None,
             found=f"{repairs.plain(float(file.annotations.areas[row]))}",
-            edits=(lambda row=row: repairs.set_area(file, row)) if value is not None else (),
+            edits=(partial(repairs.set_area, file, row)) if value is not None else (),
         )
 
 
@@ -197,5 +198,5 @@ def area_non_positive(file: CocoFile) -> Iterator[Hit]:
             "area",
             expected=str(value) if value is not None else "a number above 0",
             found=f"{areas[row]:g}",
-            edits=(lambda row=row: repairs.set_area(file, row)) if value is not None else (),
+            edits=(partial(repairs.set_area, file, row)) if value is not None else (),
         )

@@ -108,7 +108,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
     key = np.stack([file.image_rows[rows], table.category_ids[rows], table.crowd[rows]], 1)
     lefts, areas = shapes.extents[rows, 0], shapes.areas[rows]
     found = []
-    alive = np.arange(max(len(rows) - 1, 0))
+    alive: np.ndarray = np.arange(max(len(rows) - 1, 0))
     step = 1
     while len(alive):
         alive = alive[alive + step < len(rows)]

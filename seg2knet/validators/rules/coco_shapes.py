@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,7 @@ def non_finite_coordinate(file: CocoFile) -> Iterator[Hit]:
                 _at(file, row, place),
                 expected="finite numbers",
                 found=", ".join("not a number" if math.isnan(each) else f"{each:g}" for each in wrong[:4]),
-                edits=lambda row=row, parts=parts: _finite(file, row, parts),
+                edits=partial(_finite, file, row, parts),
             )
 
 
@@ -213,7 +214,7 @@ def polygon_out_of_image(file: CocoFile) -> Iterator[Hit]:
             "segmentation",
             expected=f"x from 0 to {width}, y from 0 to {height}",
             found=f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}",
-            edits=lambda row=row, small=small: _inside(file, row, small),
+            edits=partial(_inside, file, row, small),
             fix=Fix.SAFE if small else Fix.UNSAFE,
         )
 
@@ -275,7 +276,7 @@ def polygon_self_intersection(file: CocoFile) -> Iterator[Hit]:
                 _at(file, row, place),
                 expected="an outline that does not cross itself",
                 found=_crossing(parts[place]),
-                edits=lambda row=row, parts=parts: _untangled(file, row, parts),
+                edits=partial(_untangled, file, row, parts),
             )
 
 
@@ -377,7 +378,7 @@ def polygon_part_inside_part(file: CocoFile) -> Iterator[Hit]:
                 _at(file, row, inner),
                 expected="polygons beside one another, or a run-length code",
                 found=f"{found.areas[inner]:.4g} of {found.areas[outer]:.4g} square pixels",
-                edits=lambda row=row, pairs=pairs, parts=parts: _with_holes(file, row, pairs, parts),
+                edits=partial(_with_holes, file, row, pairs, parts),
             )
 
 

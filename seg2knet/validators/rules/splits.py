@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def _pictures(part: Part) -> list[tuple[int, Path]]:
 
 def _leak(dataset: DataSet, part: Part, row: int, path: Path, twin: tuple[Part, int, Path]) -> Hit:
     message = f"the same picture is in {twin[0].split}: {dataset.show(twin[2])}"
-    more = {"expected": "a picture in one split", "found": f"in {part.split} and {twin[0].split}"}
+    more: dict[str, Any] = {"expected": "a picture in one split", "found": f"in {part.split} and {twin[0].split}"}
     file: Optional[JsonFile] = part.instances or part.panoptic
     if file is None:
         edits: list[Edit] = []
@@ -96,9 +96,7 @@ def category_lists_differ(dataset: DataSet) -> Iterator[Hit]:
 def _differing(dataset: DataSet, files: Sequence[JsonFile]) -> Iterator[Hit]:
     if len(files) < 2:
         return
-    usable = all(each.id is not None and each.name is not None for file in files for each in file.categories)
-    clean = usable and all(len({each.name for each in file.categories}) == len(file.categories) for file in files)
-    clean = clean and all(len(file.category_places) == len(file.categories) for file in files)
+    clean = _is_clean(files)
     first = _list(files[0])
     for file in files[1:]:
         if _list(file) == first:
@@ -111,6 +109,18 @@ def _differing(dataset: DataSet, files: Sequence[JsonFile]) -> Iterator[Hit]:
             found=_difference(_list(file), first),
             edits=(lambda: _unified(files)) if clean and all(isinstance(each, CocoFile) for each in files) else (),
         )
+
+
+def _is_clean(files: Sequence[JsonFile]) -> bool:
+    """Whether ids and names can be brought together without a guess; names that need a fix of their own get it first."""
+    names: set[str] = set()
+    for file in files:
+        own = [each.name for each in file.categories if each.name is not None and each.id is not None]
+        if len(own) < len(file.categories) or len(set(own)) < len(own) or len(file.category_places) < len(own):
+            return False
+        names.update(own)
+    alike = {" ".join(name.split()).casefold() for name in names}
+    return len(alike) == len(names) and all(name == name.strip() for name in names)
 
 
 def _list(file: JsonFile) -> list[tuple[Optional[int], Optional[str]]]:
