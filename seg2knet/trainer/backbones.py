@@ -34,7 +34,7 @@ def backbone(name: str, weights: Optional[str], scratch: bool) -> Backbone:
     """A backbone by name (``options.BACKBONES``).
 
     Args:
-        name: ``r18``, ``r50``, ``r101``, ``r101-dcn``, ``swin-t`` or ``swin-l``.
+        name: ``r18``, ``r18-half`` (half as wide, for CPUs), ``r50``, ``r101``, ``r101-dcn``, ``swin-t`` or ``swin-l``.
         weights: file with pretrained weights, if it starts from one.
         scratch: it starts from nothing at all: nothing is frozen and BatchNorm learns.
     """
@@ -57,8 +57,12 @@ def backbone(name: str, weights: Optional[str], scratch: bool) -> Backbone:
             "init_cfg": initial,
         }
         return Backbone(config, (width, 2 * width, 4 * width, 8 * width), title)
-    depth = int(name[1:].partition("-")[0])
-    config = {
+    depth, _, variant = name[1:].partition("-")
+    return _resnet(int(depth), variant, initial, scratch)
+
+
+def _resnet(depth: int, variant: str, initial: Optional[dict[str, str]], scratch: bool) -> Backbone:
+    config: dict[str, Any] = {
         "type": "ResNet",
         "depth": depth,
         "num_stages": 4,
@@ -70,7 +74,10 @@ def backbone(name: str, weights: Optional[str], scratch: bool) -> Backbone:
         "frozen_stages": -1 if scratch else 1,
         "init_cfg": initial,
     }
-    if name.endswith("-dcn"):
+    if variant == "half":
+        config.update(base_channels=32, stem_channels=32)
+        return Backbone(config, (32, 64, 128, 256), f"ResNet-{depth} of half width")
+    if variant == "dcn":
         # Stages 3 to 5, as in the authors' table.
         config["dcn"] = {"type": "Seg2KNetDeformConv", "deform_groups": 1, "fallback_on_stride": False}
         config["stage_with_dcn"] = (False, True, True, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Union
@@ -25,6 +26,7 @@ class Split:
         pngs: panoptic: folder of the PNGs.
         count: pictures.
         objects: objects or segments; 0 for semantic, where they are not counted.
+        most: the most that are on one picture.
         has_truth: False for a list of pictures alone (``image_info_*.json``).
     """
 
@@ -34,6 +36,7 @@ class Split:
     pngs: Optional[Path]
     count: int
     objects: int
+    most: int = 0
     has_truth: bool = True
 
 
@@ -79,6 +82,10 @@ class _Counted(msgspec.Struct, gc=False):
     """An image or annotation of which only its presence counts: msgspec skips the rest without building it."""
 
 
+class _Object(msgspec.Struct, gc=False):
+    image_id: int
+
+
 class _Segments(msgspec.Struct, gc=False):
     segments_info: List[_Counted] = []
 
@@ -86,7 +93,7 @@ class _Segments(msgspec.Struct, gc=False):
 class _Instances(msgspec.Struct):
     images: List[_Counted]
     categories: List[_Category]
-    annotations: Optional[List[_Counted]] = None
+    annotations: Optional[List[_Object]] = None
 
 
 class _Panoptic(msgspec.Struct):
@@ -147,14 +154,15 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
         if file is None:
             continue
         content = read_coco_file(file, is_panoptic and file == truth)
-        objects = content.annotations or []
+        each, most = _count(content.annotations or [])
         splits[name] = Split(
             name=name,
             images=layout.images(name),
             annotations=file,
             pngs=layout.panoptic_pngs(name) if is_panoptic and file == truth else None,
             count=len(content.images),
-            objects=sum(len(each.segments_info) if isinstance(each, _Segments) else 1 for each in objects),
+            objects=each,
+            most=most,
             has_truth=file == truth,
         )
         classes[name] = class_list(content.categories, file, is_panoptic)
@@ -164,6 +172,15 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
             _same_names(classes[first], listed, splits[name].annotations)
     also = "instance" if wanted == "panoptic" and "train" in instances and task is None else None
     return DataFolder(layout.root, wanted, classes[first], splits, also)
+
+
+def _count(annotations: list) -> tuple[int, int]:
+    """Objects in all, and on the picture that has the most."""
+    if annotations and isinstance(annotations[0], _Segments):
+        counts = [len(each.segments_info) for each in annotations]
+    else:
+        counts = list(Counter(each.image_id for each in annotations).values())
+    return sum(counts), max(counts, default=0)
 
 
 def _image_info(layout: CocoLayout, name: str) -> Optional[Path]:
@@ -237,7 +254,7 @@ def _read_ade(layout: AdeLayout) -> DataFolder:
             continue
         count = sum(1 for path in folder.rglob("*") if is_image(path))
         truth = layout.annotations(name)
-        splits[name] = Split(name, folder, truth, None, count, 0, truth.is_dir())
+        splits[name] = Split(name, folder, truth, None, count, 0, 0, truth.is_dir())
     return DataFolder(layout.root, "semantic", _object_info(layout.object_info), splits)
 
 

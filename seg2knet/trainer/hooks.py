@@ -74,7 +74,7 @@ class Keeper(Hook):
         self._loss, self._steps, self._seconds = state["loss"], state["steps"], state["seconds"]
         at_end = epoch > 0 and runner.iter == epoch * len(runner.train_dataloader)
         judged = any(row["epoch"] == epoch and self.figure in row for row in self.rows)
-        runner.train_loop.pending_validation = at_end and not judged and runner.val_loop is not None
+        runner.train_loop.pending_validation = at_end and not judged and runner.train_loop.judged_after(epoch)
         if runner.train_loop.pending_validation:
             self.rows = [row for row in self.rows if row["epoch"] < epoch] + [state["row"]]
 
@@ -122,7 +122,7 @@ class Keeper(Hook):
             }
         )
         self._save_last(runner)
-        if runner.val_loop is None:
+        if not runner.train_loop.judged_after(runner.epoch):
             self._close_epoch(runner, False)
 
     # -- evaluation ----------------------------------------------------------------------------------------------

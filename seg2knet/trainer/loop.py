@@ -66,14 +66,16 @@ class ResumableLoop(EpochBasedTrainLoop):
                 self.runner.val_loop.run()
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()
-                if self.runner.val_loop is not None and (
-                    self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
-                ):
+                if self.judged_after(self._epoch):
                     self.runner.val_loop.run()
         except Interrupted:
             self.interrupted = True
         self.runner.call_hook("after_train")
         return self.runner.model
+
+    def judged_after(self, epoch: int) -> bool:
+        """Whether there is an evaluation after this epoch."""
+        return self.runner.val_loop is not None and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
 
     def run_epoch(self) -> None:
         """The rest of the current epoch."""
@@ -119,8 +121,6 @@ class TrainRunner(Runner):
         """Move the model to the device; DDP where there are several processes."""
         local = int(os.environ.get("LOCAL_RANK", 0))
         model = model.to(f"cuda:{local}" if self.device == "cuda" else "cpu")
-        if self.cfg.get("channels_last"):
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not is_distributed():
             return revert_sync_batchnorm(model)
         if self.device == "cpu":

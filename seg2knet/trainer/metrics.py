@@ -241,7 +241,11 @@ class PanopticPQ(ReportingMetric):
             quality.merge(counts)
         found = quality.summary()
         self.report = [
-            {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
+            {
+                "name": row["name"],
+                **{key.upper(): None if row[key] is None else float(row[key]) for key in ("pq", "sq", "rq")},
+                "objects": row["tp"] + row["fn"],
+            }
             for row in found["per_class"]
         ]
         figures = {key.upper(): float(found["All"][key]) for key in ("pq", "sq", "rq")}

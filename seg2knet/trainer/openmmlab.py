@@ -30,6 +30,7 @@ def load(semantic: bool = False) -> None:
         importlib.import_module("mmdet.models")
         if semantic:
             importlib.import_module("mmseg.models")
+            importlib.import_module("mmseg.datasets.transforms")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Optional
 from seg2knet.errors import UsageError
 
 TASKS = ("instance", "panoptic", "semantic")
-BACKBONES = ("r18", "r50", "r101", "r101-dcn", "swin-t", "swin-l")
+BACKBONES = ("r18", "r18-half", "r50", "r101", "r101-dcn", "swin-t", "swin-l")
 SCHEDULES = {"1x": 12, "3x": 36}
 """Name of a schedule -> epochs. 3x also draws the pictures' size anew each time (knet.md, "ms-3x")."""
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
@@ -25,6 +25,7 @@ class TrainOptions:
         data: folder of the data set; by default ``data/coco`` or ``data/ade``.
         task: one of ``TASKS``; by default what the folder holds.
         model: a name of ``seg2knet models``; sets backbone, schedule and task.
+        head: semantic: whose prediction the kernels refine: ``fcn``, ``pspnet``, ``deeplabv3`` or ``upernet``.
         epochs, schedule: how long; ``schedule`` is a key of ``SCHEDULES``.
         batch_size: images a step over all processes.
         lr: learning rate; by default 1e-4 for 16 images a step, in proportion.
@@ -35,6 +36,7 @@ class TrainOptions:
         load_from: a checkpoint to start from, by path or URL.
         config: a config file, instead of all that would be decided here.
         resume: go on with the run in the work dir.
+        channels_last: images as (H, W, C) in memory; by default on the CPU, where it is faster.
         amp: bfloat16 where the device has it, else float16.
         gpus: processes, one a GPU; 0 trains on the CPU.
         device: ``cuda`` or ``cpu``; ``cpu`` with ``gpus=2`` trains in two processes.
@@ -47,6 +49,7 @@ class TrainOptions:
     data: Optional[Path] = None
     task: Optional[str] = None
     model: Optional[str] = None
+    head: Optional[str] = None
     epochs: Optional[int] = None
     schedule: Optional[str] = None
     batch_size: Optional[int] = None
@@ -62,7 +65,7 @@ class TrainOptions:
     seed: int = 0
     amp: bool = False
     compile: bool = False
-    channels_last: bool = False
+    channels_last: Optional[bool] = None
     workers: Optional[int] = None
     gpus: Optional[int] = None
     device: Optional[str] = None

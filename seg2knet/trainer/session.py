@@ -97,7 +97,9 @@ def with_model(options: TrainOptions) -> TrainOptions:
     schedule = options.schedule
     if schedule is None and options.epochs is None and spec.schedule in ("1x", "3x"):
         schedule = spec.schedule
-    return replace(options, backbone=spec.backbone, task=spec.task, schedule=schedule)
+    size = options.img_size or (str(spec.crop[0]) if spec.crop else None)
+    head = options.head or spec.head
+    return replace(options, backbone=spec.backbone, task=spec.task, schedule=schedule, head=head, img_size=size)
 
 
 # -- the config --------------------------------------------------------------------------------------------------------
@@ -109,9 +111,9 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     if options.validate:
         check_data(data.root, say)
     work_dir = _new_work_dir(options, data)
-    weights = _weights(options)
+    weights = _weights(options, data.task)
     workers = _workers(options, place)
-    made = configs.build(options, data, place.processes, weights, work_dir, workers)
+    made = configs.build(options, data, place.processes, weights, work_dir, workers, place.device == "cpu")
     for note in made.notes:
         say(note)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -194,13 +196,13 @@ def _must_be_free(folder: Path) -> None:
         )
 
 
-def _weights(options: TrainOptions) -> Optional[str]:
+def _weights(options: TrainOptions, task: str) -> Optional[str]:
     """The file with the backbone's weights, fetched where it must be; ``None`` where there shall be none."""
     if not options.pretrained or options.load_from is not None:
         return None
     from seg2knet.trainer import weights
 
-    found = weights.backbone(options.backbone or "r50", options.backbone_weights)
+    found = weights.backbone(options.backbone or "r50", options.backbone_weights, deep_stem=task == "semantic")
     return str(found) if found is not None else None
 
 
