@@ -68,7 +68,7 @@ def _resnet(depth: int, variant: str, initial: Optional[dict[str, str]], scratch
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
         "style": "pytorch",
-        # BatchNorm's own statistics are kept where they were learned on ImageNet; stem and first stage stay as they are.
+        # BatchNorm keeps the statistics it learned on ImageNet; stem and first stage stay as they are.
         "norm_cfg": {"type": "BN", "requires_grad": True},
         "norm_eval": not scratch,
         "frozen_stages": -1 if scratch else 1,
