@@ -13,7 +13,7 @@ import orjson
 from seg2knet.errors import DataError
 
 _DIGITS = re.compile(r"(\d+)")
-_MAX_JSON = 1 << 30
+MAX_JSON = 1 << 29
 
 
 def natural(name: str) -> list[Any]:
@@ -73,10 +73,14 @@ def load_json(path: Union[str, Path]) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(_MAX_JSON)
+            size = os.fstat(file.fileno()).st_size
+            if size <= MAX_JSON:
+                return parse_json(file.read(), path)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
-    return parse_json(data, path)
+    raise DataError(
+        "too large for one annotation file", file=path, found=f"{size:,} bytes", expected=f"at most {MAX_JSON:,}"
+    )
 
 
 def parse_json(data: bytes, name: Union[str, Path]) -> Any:

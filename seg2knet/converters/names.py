@@ -7,6 +7,9 @@ from typing import Optional
 
 from seg2knet.errors import DataError
 
+_PLAIN = re.compile(r"[^./\\:\0][^/\\:\0]*(?:/[^./\\:\0][^/\\:\0]*)*")
+"""Names that need no second look: relative, no part of which begins with a dot."""
+
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
@@ -16,6 +19,8 @@ def safe(name: str) -> str:
     Raises:
         DataError: it is empty, absolute, or leads out.
     """
+    if _PLAIN.fullmatch(name) and ".." not in name:
+        return name
     clean = name.replace("\\", "/")
     while clean.startswith("./"):
         clean = clean[2:]

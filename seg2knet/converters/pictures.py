@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from typing_extensions import Literal
 
@@ -59,7 +59,7 @@ def _encoded(source: str | bytes, kind: str, **options: int) -> bytes:
     return out.getvalue()
 
 
-def place(source: str, target: Path, mode: Mode) -> None:
+def place(source: str, target: str, mode: Mode) -> None:
     """Put a picture where it belongs: hard link, else copy.
 
     Raises:
@@ -72,7 +72,7 @@ def place(source: str, target: Path, mode: Mode) -> None:
             return
         if mode == "link":
             with contextlib.suppress(OSError):  # another file system, no such right, too many links: copied instead
-                os.link(os.path.realpath(source), target)
+                os.link(os.path.realpath(source) if os.path.islink(source) else source, target)
                 return
         # Never over a file that is there: it may be a hard link to somebody's original.
         with open(source, "rb") as read, open(target, "xb") as out:
@@ -96,7 +96,7 @@ def write(target: Path, data: bytes) -> None:
         raise unwritable(target, error) from None
 
 
-def unwritable(target: Path, error: OSError) -> EnvironmentProblem:
+def unwritable(target: Union[str, Path], error: OSError) -> EnvironmentProblem:
     """What the system's refusal to write means to a user."""
     return EnvironmentProblem(
         "cannot write",

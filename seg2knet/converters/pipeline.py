@@ -387,7 +387,7 @@ class Conversion:
         folders = _Folders()
         for writer in writers:
             for split in division.used:
-                folders.make(trees[writer.name] / writer.picture(split, "x"), self.options.images != "none")
+                folders.make(f"{trees[writer.name]}/{writer.picture(split, 'x')}", self.options.images != "none")
         at = 0
         for number, count in enumerate(self.images_of_part):
             pairs: list[tuple[str, str, bool]] = []
@@ -408,22 +408,22 @@ class Conversion:
         entry: Entry,
         staging: Staging,
         trees: dict[str, Path],
-    ) -> list[tuple[str, Path, bool]]:
+    ) -> list[tuple[str, str, bool]]:
         """Give one image to the writers; the files that are to be brought."""
-        moves: dict[Path, tuple[str, bool]] = {}
+        moves: dict[str, tuple[str, bool]] = {}
         for writer, fragment in zip(writers, entry.fragments):
             final = f"{names.without_suffix(name)}.jpg" if writer.jpeg_only else name
             writer.add(split, final, fragment)
+            root = f"{trees[writer.name]}/"
             if writer.name in entry.staged:
-                blob = trees[writer.name] / writer.blob(split, final)
+                blob = root + writer.blob(split, final)
                 moves[blob] = (str(staging.staged(number, entry.index, writer.name)), True)
-            form = _form(entry, final)
+            form = _form(entry, final) if entry.staged else None
             if form is not None:
-                moves[trees[writer.name] / writer.picture(split, final)] = (
-                    str(staging.staged(number, entry.index, form)), True
-                )  # fmt: skip
+                staged = str(staging.staged(number, entry.index, form))
+                moves[root + writer.picture(split, final)] = (staged, True)
             elif entry.path is not None and self.options.images != "none":
-                moves[trees[writer.name] / writer.picture(split, final)] = (entry.path, False)
+                moves[root + writer.picture(split, final)] = (entry.path, False)
         return [(source, target, staged) for target, (source, staged) in moves.items()]
 
     def check(self, result: Result, stagings: Sequence[Staging]) -> None:
@@ -478,13 +478,13 @@ class _Folders:
     def __init__(self) -> None:
         self._made: set[str] = set()
 
-    def make(self, target: Path, wanted: bool = True) -> str:
+    def make(self, target: str, wanted: bool = True) -> str:
         """Make the folder of a file; the file's path."""
-        folder = str(target.parent)
+        folder = target[: target.rindex("/")]
         if wanted and folder not in self._made:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             self._made.add(folder)
-        return str(target)
+        return target
 
 
 def _form(entry: Entry, final: str) -> Optional[str]:

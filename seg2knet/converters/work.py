@@ -105,6 +105,8 @@ class Work:
         self.staging = staging
         self.mode = mode
         self.upright = upright
+        self.jpeg_only = any(writer.jpeg_only for writer in writers)
+        self.png_names = any(writer.png_names for writer in writers)
 
     def __call__(self) -> Callable[[Task], bytes]:
         return self.run
@@ -134,11 +136,14 @@ class Work:
         ledger.images_read += 1
         try:
             sample = reader.read(handle)
-            image = msgspec.structs.replace(sample.image, name=names.safe(sample.image.name))
+            name = names.safe(sample.image.name)
         except DataError as error:
             ledger.skip_image("unreadable", *_said(error, f"{reader.source}: {handle.name}"))
             return None
-        return Sample(image, sample.objects, sample.split or handle.split, sample.skips, sample.notes)
+        if name == sample.image.name and sample.split == handle.split:
+            return sample
+        image = msgspec.structs.replace(sample.image, name=name)
+        return msgspec.structs.replace(sample, image=image, split=sample.split or handle.split)
 
     def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[tuple[Entry, Brief]]:
         image = sample.image
@@ -185,20 +190,23 @@ class Work:
         notes: list[Note] = []
         if self.mode == "none":
             return forms, notes
-        again = pictures.resaved(image, upright=self.upright)
+        turned = self.upright and image.orientation != 1
+        again = pictures.resaved(image, upright=self.upright) if turned or image.path is None else None
         if again is not None:
             forms["picture"] = again
             if image.path is None:
                 notes.append(Note("picture-was-embedded", image.name, "written out"))
-        if self.upright and image.orientation != 1:
+        if turned:
             notes.append(Note("picture-turned-upright", image.path or image.name, f"orientation {image.orientation}"))
+        if not (self.jpeg_only or self.png_names):
+            return forms, notes
         ending = names.suffix(image.name)
         source = again if again is not None else image.path
         if source is not None and ending not in names.JPEG:
-            if any(writer.jpeg_only for writer in self.writers):
+            if self.jpeg_only:
                 forms["jpg"] = pictures.as_jpeg(source)
                 notes.append(Note("picture-re-encoded-as-jpeg", image.path or image.name, "quality 95"))
-            if ending != ".png" and any(writer.png_names for writer in self.writers):
+            if ending != ".png" and self.png_names:
                 forms["png"] = pictures.as_png(source)
                 notes.append(Note("picture-re-encoded-as-png", image.path or image.name, "without loss"))
         return forms, notes
@@ -220,7 +228,7 @@ class Placing:
 
     def run(self, task: Placements) -> int:
         for source, target, staged in task.pairs:
-            pictures.place(source, Path(target), "link" if staged else self.mode)
+            pictures.place(source, target, "link" if staged else self.mode)
         return task.images
 
 

@@ -42,7 +42,9 @@ class LocalEngine(Engine):
         if self.jobs == 1 or len(first) < 2:
             function = setup()
             for task in _chain(first, waiting):
-                yield function(task)
+                with _uncollected():
+                    result = function(task)
+                yield result
             return
         yield from self._map(setup, _chain(first, waiting))
 
@@ -202,13 +204,26 @@ def _work(setup: Setup, pipe: Connection, inherited: Sequence[Connection]) -> No
         try:
             if function is None:
                 function = setup()
-            answer: tuple[bool, Any] = (True, function(task))
+            with _uncollected():
+                answer: tuple[bool, Any] = (True, function(task))
         except BaseException as error:
             answer = (False, _portable(error))
         try:
             pipe.send(answer)
         except OSError:
             return
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the cyclic garbage collector, which would look through all that was just parsed again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _portable(error: BaseException) -> BaseException:

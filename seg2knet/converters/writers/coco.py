@@ -18,7 +18,7 @@ from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
-from seg2knet.dataset.sample import Object, Polygons, Skip
+from seg2knet.dataset.sample import Polygons, Rle, Skip
 from seg2knet.errors import DataError
 
 
@@ -36,17 +36,23 @@ class CocoWriter(Writer):
     title = "COCO instances"
 
     def encode(self, measured: Measured) -> Encoded:
-        sample, stuff = measured.sample, self.options.stuff
-        labels, annotations = [], []
-        skips = []
+        sample = measured.sample
+        labels: list[str] = []
+        annotations: list[bytes] = []
+        skips: list[Skip] = []
         for found, rle, area, box in zip(sample.objects, measured.rles, measured.areas, measured.boxes):
-            if self.options.things_only and found.label in stuff:
+            if self.options.things_only and found.label in self.options.stuff:
                 skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {found.place}"))
                 continue
+            outline: Any = found.shape.parts if isinstance(found.shape, Polygons) else _code(rle)
+            rest = {"segmentation": outline, "area": area, "bbox": box, "iscrowd": int(found.iscrowd)}
+            if found.attributes:
+                rest["attributes"] = found.attributes
             labels.append(found.label)
-            annotations.append(_annotation(found, rle.counts, rle.height, rle.width, area, box))
-        image = Fragment(_image(measured), labels, annotations)
-        return Encoded(msgspec.msgpack.encode(image), len(annotations), skips=tuple(skips))
+            annotations.append(orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:])
+        image = orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:]
+        fragment = msgspec.msgpack.encode(Fragment(image, labels, annotations))
+        return Encoded(fragment, len(annotations), skips=tuple(skips))
 
     def picture(self, split: str, name: str) -> str:
         return f"{split}{self.options.year}/{name}"
@@ -135,25 +141,14 @@ def json_name(name: str) -> bytes:
 def image_rest(measured: Measured) -> dict[str, Any]:
     """The fields of a COCO image after id and name: size, and what the source had."""
     image = measured.sample.image
-    extra = {key: value for key, value in (image.extra or {}).items() if key not in _OURS}
-    return {"width": image.width, "height": image.height, **extra}
+    size = {"width": image.width, "height": image.height}
+    if not image.extra:
+        return size
+    return {**size, **{key: value for key, value in image.extra.items() if key not in _OURS}}
 
 
 _OURS = frozenset({"id", "file_name", "width", "height"})
 
 
-def _image(measured: Measured) -> bytes:
-    return orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:]
-
-
-def _annotation(
-    found: Object, counts: bytes, height: int, width: int, area: int, box: tuple[int, int, int, int]
-) -> bytes:
-    if isinstance(found.shape, Polygons) and not found.iscrowd:
-        segmentation: Any = found.shape.parts
-    else:
-        segmentation = {"size": [height, width], "counts": counts.decode("ascii")}
-    rest = {"segmentation": segmentation, "area": area, "bbox": box, "iscrowd": int(found.iscrowd)}
-    if found.attributes:
-        rest["attributes"] = found.attributes
-    return orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:]
+def _code(rle: Rle) -> dict[str, Any]:
+    return {"size": [rle.height, rle.width], "counts": rle.counts.decode("ascii")}

@@ -1,0 +1,294 @@
+"""How fast conversions are, against the least that has to be done: ratios in one run.
+
+    python benchmarks/convert.py                     all, on 2 workers
+    python benchmarks/convert.py labelme masks       some
+    python benchmarks/convert.py memory --images 100000
+
+Every case draws its own data set in a temporary folder, runs the least work (parsing all files with the fastest parser,
+decoding or encoding all PNGs with OpenCV, on one core) and the conversion, alternately, three times, and prints the best
+of each and their ratio. Everything is in the page cache. Conversions run without and, as ``+validate``, with validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import orjson
+
+ROUNDS = 3
+LIMITS = {"labelme": 4.0, "yolo": 4.0, "cvat": 4.0, "masks": 2.0, "coco-panoptic": 1.5, "coco-ade": 1.5}
+
+
+def blob(rng: random.Random, width: int, height: int, points: int) -> list[float]:
+    """A rough outline of ``points`` corners, as a hand draws it, as ``x, y, x, y, ...``."""
+    cx, cy = rng.uniform(60, width - 60), rng.uniform(60, height - 60)
+    radius = rng.uniform(15, 55)
+    flat: list[float] = []
+    for index in range(points):
+        angle = 2 * math.pi * index / points
+        r = radius * rng.uniform(0.7, 1.1)
+        flat += [cx + r * math.cos(angle), cy + r * math.sin(angle)]
+    return flat
+
+
+def jpegs(folder: Path, names: list[str], width: int = 640, height: int = 480) -> None:
+    """Small files with different bytes: their content costs no conversion anything but being linked."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = cv2.imencode(".jpg", np.full((height, width, 3), 127, np.uint8))[1].tobytes()
+    for index, name in enumerate(names):
+        # Bytes after the picture's end, of another length each time, make it another file, as photographs are.
+        (folder / name).write_bytes(data + b"%d" % index + bytes(index * 7919 % 40_009))
+
+
+def labelme(root: Path, count: int, points: int = 30) -> Path:
+    rng = random.Random(0)
+    names = [f"img{index:06d}.jpg" for index in range(count)]
+    jpegs(root, names)
+    for name in names:
+        shapes = [
+            {
+                "label": rng.choice(["car", "person", "tree", "sign", "road"]),
+                "points": np.reshape(blob(rng, 640, 480, points), (-1, 2)).tolist(),
+                "group_id": None,
+                "description": "",
+                "shape_type": "polygon",
+                "flags": {},
+                "mask": None,
+            }
+            for _ in range(7)
+        ]
+        document = {
+            "version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": name, "imageData": None,
+            "imageHeight": 480, "imageWidth": 640,
+        }  # fmt: skip
+        (root / name.replace(".jpg", ".json")).write_text(json.dumps(document, indent=2))
+    return root
+
+
+def yolo(root: Path, count: int, points: int = 30) -> Path:
+    rng = random.Random(0)
+    names = [f"img{index:06d}.jpg" for index in range(count)]
+    jpegs(root / "images" / "train", names)
+    labels = root / "labels" / "train"
+    labels.mkdir(parents=True)
+    scale = np.tile([640.0, 480.0], points)
+    for name in names:
+        rows = []
+        for _ in range(7):
+            numbers = np.array(blob(rng, 640, 480, points)) / scale
+            rows.append(f"{rng.randrange(5)} " + " ".join(f"{number:.6f}" for number in numbers))
+        (labels / name.replace(".jpg", ".txt")).write_text("\n".join(rows) + "\n")
+    (root / "data.yaml").write_text("train: images/train\nnames: [car, person, tree, sign, road]\n")
+    return root
+
+
+def cvat(root: Path, count: int, points: int = 30) -> Path:
+    rng = random.Random(0)
+    names = [f"img{index:06d}.jpg" for index in range(count)]
+    jpegs(root / "images", names)
+    with open(root / "annotations.xml", "w") as file:
+        file.write("<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n  <version>1.1</version>\n")
+        file.write("  <meta><task><labels>")
+        file.write("".join(f"<label><name>{name}</name></label>" for name in ("car", "person", "tree", "sign", "road")))
+        file.write("</labels></task></meta>\n")
+        for index, name in enumerate(names):
+            file.write(f'  <image id="{index}" name="{name}" width="640" height="480">\n')
+            for _ in range(7):
+                flat = blob(rng, 640, 480, points)
+                pairs = ";".join(f"{x:.2f},{y:.2f}" for x, y in zip(flat[::2], flat[1::2]))
+                label = rng.choice(["car", "person", "tree", "sign", "road"])
+                file.write(f'    <polygon label="{label}" occluded="0" source="manual" points="{pairs}" z_order="0">\n')
+                file.write("    </polygon>\n")
+            file.write("  </image>\n")
+        file.write("</annotations>\n")
+    return root
+
+
+def masks(root: Path, count: int) -> Path:
+    rng = random.Random(0)
+    names = [f"img{index:06d}.jpg" for index in range(count)]
+    jpegs(root / "images", names)
+    (root / "masks").mkdir()
+    for name in names:
+        canvas = np.zeros((480, 640), np.uint8)
+        for _ in range(7):
+            outline = np.reshape(blob(rng, 640, 480, 30), (-1, 2)).astype(np.int32)
+            cv2.fillPoly(canvas, [outline], rng.randrange(1, 6))
+        cv2.imwrite(str(root / "masks" / name.replace(".jpg", ".png")), canvas)
+    (root / "classes.txt").write_text("background\ncar\nperson\ntree\nsign\nroad\n")
+    return root
+
+
+def coco(root: Path, count: int, points: int = 30) -> Path:
+    rng = random.Random(0)
+    names = [f"img{index:06d}.jpg" for index in range(count)]
+    jpegs(root / "images", names)
+    images = [{"id": i + 1, "file_name": name, "width": 640, "height": 480} for i, name in enumerate(names)]
+    annotations = []
+    for index in range(count * 7):
+        flat = blob(rng, 640, 480, points)
+        annotations.append({
+            "id": index + 1, "image_id": index // 7 + 1, "category_id": rng.randrange(5) + 1, "segmentation": [flat],
+            "iscrowd": 0,
+        })  # fmt: skip
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(["car", "person", "tree", "sign", "road"])]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (root / "annotations.json").write_bytes(orjson.dumps(document))
+    return root
+
+
+def parse_json(root: Path) -> None:
+    """Every LabelMe file read and parsed by orjson."""
+    for path in sorted(root.glob("*.json")):
+        orjson.loads(path.read_bytes())
+
+
+def parse_yolo(root: Path) -> None:
+    """Every label file read and its numbers parsed, by NumPy's fastest way."""
+    for path in sorted((root / "labels" / "train").iterdir()):
+        for line in path.read_text().splitlines():
+            np.array(line.split(), np.float64)
+
+
+def parse_cvat(root: Path) -> None:
+    """The file read by lxml, its points parsed by NumPy, elements let go."""
+    from lxml import etree
+
+    for _, image in etree.iterparse(str(root / "annotations.xml"), tag="image"):
+        for shape in image.iter("polygon"):
+            np.array(shape.get("points").replace(";", ",").split(","), np.float64)
+        image.clear()
+
+
+def decode_masks(root: Path) -> None:
+    """Every PNG decoded by OpenCV."""
+    for path in sorted((root / "masks").iterdir()):
+        cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+def encoder(out: Path, pattern: str) -> Callable[[], None]:
+    """Encodes the PNGs that a conversion wrote, decoded beforehand, to files."""
+    canvases = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(out.glob(pattern))]
+
+    def encode() -> None:
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            for index, canvas in enumerate(canvases):
+                Path(folder, f"{index}.png").write_bytes(cv2.imencode(".png", canvas)[1].tobytes())
+
+    return encode
+
+
+def convert(format: str, source: Path, out: Path, to: str = "coco", validate: bool = False, **more: Any) -> None:
+    import seg2knet
+
+    seg2knet.convert(format, source, to=to, out=out, validate=validate, jobs=2, **more)
+
+
+def best(run: Callable[[], None], clean: Path | None = None) -> float:
+    if clean is not None:
+        shutil.rmtree(clean, ignore_errors=True)
+    started = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        run()
+    return time.perf_counter() - started
+
+
+def compare(name: str, base: Callable[[], None], runs: dict[str, Callable[[], None]], out: Path) -> dict[str, Any]:
+    times: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        for key, run in {"least": base, **runs}.items():
+            seconds = best(run, None if key == "least" else out)
+            times[key] = min(seconds, times.get(key, math.inf))
+    row: dict[str, Any] = {"case": name, "least_s": round(times["least"], 3)}
+    for key in runs:
+        row[f"{key}_s"] = round(times[key], 3)
+        row[f"{key}_ratio"] = round(times[key] / times["least"], 2)
+    row["limit"] = LIMITS[name]
+    row["ok"] = row["convert_ratio"] <= LIMITS[name]
+    return row
+
+
+def cases(root: Path, wanted: list[str], count: int | None) -> Iterator[dict[str, Any]]:
+    out = root / "out"
+
+    def both(format: str, source: Path, **more: Any) -> dict[str, Callable[[], None]]:
+        return {
+            "convert": lambda: convert(format, source, out, **more),
+            "convert+validate": lambda: convert(format, source, out, validate=True, **more),
+        }
+
+    if "labelme" in wanted:
+        source = labelme(root / "labelme", count or 5000)
+        yield compare("labelme", lambda: parse_json(source), both("labelme", source), out)
+    if "yolo" in wanted:
+        source = yolo(root / "yolo", count or 10000)
+        yield compare("yolo", lambda: parse_yolo(source), both("yolo", source), out)
+    if "cvat" in wanted:
+        source = cvat(root / "cvat", count or 10000)
+        yield compare("cvat", lambda: parse_cvat(source), both("cvat", source), out)
+    if "masks" in wanted:
+        source = masks(root / "masks", count or 2000)
+        yield compare("masks", lambda: decode_masks(source), both("masks", source), out)
+    for target, pattern in (("panoptic", "annotations/panoptic_*/*.png"), ("ade", "annotations/*/*.png")):
+        if f"coco-{target}" in wanted:
+            source = coco(root / f"coco-{target}", count or 2000)
+            convert("coco", source, out, target)
+            encode = encoder(out, pattern)
+            yield compare(f"coco-{target}", encode, both("coco", source, to=target), out)
+
+
+def memory(images: int) -> dict[str, Any]:
+    """Peak memory of the parent, by the kernel's count, for LabelMe sets of ``images`` and of a tenth of that."""
+    row: dict[str, Any] = {"case": "memory"}
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (images // 10, images):
+            source = labelme(Path(folder) / str(count), count, points=8)
+            code = (
+                "import seg2knet, resource, sys\n"
+                "seg2knet.convert('labelme', sys.argv[1], out=sys.argv[1] + '-out', validate=False, jobs=2)\n"
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+            )
+            done = subprocess.run([sys.executable, "-c", code, str(source)], check=True, capture_output=True, text=True)
+            row[f"{count}_images_mib"] = int(done.stdout.split()[-1])
+            shutil.rmtree(source)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=[*LIMITS, "memory", []], help="all but memory by default")
+    parser.add_argument("--images", type=int, help="images in a data set, instead of the case's own number")
+    parser.add_argument("--dir", type=Path, help="where to draw the data sets")
+    options = parser.parse_args()
+    if options.cases == ["memory"]:
+        print(json.dumps(memory(options.images or 100_000)))
+        return
+    ok = True
+    with tempfile.TemporaryDirectory(dir=options.dir) as folder:
+        for row in cases(Path(folder), options.cases or list(LIMITS), options.images):
+            print(json.dumps(row), flush=True)
+            ok &= row["ok"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "parent_peak_mib": peak, "ok": ok}))
+    sys.exit(not ok)
+
+
+if __name__ == "__main__":
+    main()
