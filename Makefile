@@ -6,9 +6,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   := demo
 READY  := $(VENV)/.ready
+CLASSIC ?= .venv-classic
+OPS     ?= --ops
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint types docs clean
+.PHONY: help install demo test test-all test-classic lint types docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +45,14 @@ test: lint types  ## lint, types, tests
 
 test-all: lint types  ## and the slow ones
 	$(BIN)/python -m pytest -q -m ''
+
+test-classic: $(CLASSIC)/.ready  ## the authors' own stack, in an environment of its own (OPS=--no-ops compiles nothing)
+	$(CLASSIC)/bin/python -m pytest -q tests/classic
+
+$(CLASSIC)/.ready: seg2knet/trainer/constraints-classic.txt | $(READY)
+	$(BIN)/seg2knet setup classic --venv $(CLASSIC) $(OPS)
+	$(CLASSIC)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< pytest hypothesis
+	@touch $@
 
 clean:  ## remove what demo and the tools left
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -55,7 +55,7 @@ class Seg2KNetInstance(CocoDataset):
             if min(info["width"], info["height"]) >= min_size
             and (not self.filter_empty_gt or len(self.get_ann_info(index)["labels"]))
         ]
-        _say_what_is_left(len(self.data_infos), kept, self.ann_file, "object")
+        _say_what_is_left(len(self.data_infos), kept, self.ann_file, "an object")
         self.img_ids = [self.img_ids[index] for index in kept]
         return kept
 
@@ -127,7 +127,7 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
             if min(info["width"], info["height"]) >= min_size
             and (not self.filter_empty_gt or len(self.get_ann_info(index)["labels"]))
         ]
-        _say_what_is_left(len(self.data_infos), kept, self.ann_file, "thing")
+        _say_what_is_left(len(self.data_infos), kept, self.ann_file, "a thing")
         self.img_ids = [self.img_ids[index] for index in kept]
         return kept
 
@@ -244,10 +244,12 @@ def _say_what_is_left(total: int, kept: list[int], file: str, wanted: str) -> No
     """
     if not kept:
         raise DataError(
-            f"no image has a {wanted} to learn from",
+            f"no image has {wanted} to learn from",
             file=file,
             found=f"{total} images, all without, or with a side under {MIN_SIZE} pixels",
             hint="see why with: seg2knet validate",
         )
     if len(kept) < total and get_dist_info()[0] == 0:
-        print_log(f"{total - len(kept)} of {total} images are not trained on: no {wanted} that counts, or too small")
+        print_log(
+            f"{total - len(kept)} of {total} images are not trained on: without {wanted} that counts, or too small"
+        )

@@ -131,7 +131,9 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> Iterator[Step]:
 def _this_package() -> tuple[str, ...]:
     """What to install to have this very seg2knet: the source tree where it runs from one, else the release."""
     root = Path(__file__).resolve().parents[2]
-    return ("--editable", str(root)) if (root / "pyproject.toml").is_file() else (f"seg2knet=={__version__}",)
+    if (root / "pyproject.toml").is_file():
+        return "--editable", f"{root}[report]"
+    return (f"seg2knet[report]=={__version__}",)
 
 
 def _python39(asked: Optional[Path]) -> Path:

@@ -6,6 +6,7 @@ from mmdet.core import BitmapMasks
 from mmdet.models.builder import DETECTORS, build_backbone, build_head, build_neck
 from mmdet.models.detectors.base import BaseDetector
 
+
 @DETECTORS.register_module()
 class KNet(BaseDetector):
     def __init__(

@@ -11,6 +11,9 @@ import numpy as np
 THINGS = ("driver's disc", "box")
 STUFF = ("sky", "ground")
 SIZE = (96, 128)
+CHECKOUT = Path(__file__).with_name("checkout")
+SMALL = {"model.backbone.depth": 18, "model.neck.in_channels": [64, 128, 256, 512]}
+"""A ResNet-18 instead of a ResNet-50, for the models of mmdet."""
 
 
 def _scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]:

@@ -1,0 +1,42 @@
+"""``seg2knet export``: a checkpoint as a file that runs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import click
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["onnx", "torchscript", "released"]),
+    default="onnx",
+    show_default=True,
+    help="onnx needs: pip install 'seg2knet[export]'; released: weights in the authors' names, for their own code.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file.  [beside the checkpoint]")
+def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
+    """Write CHECKPOINT's model as ONNX or TorchScript, or its weights in the names of the authors' release.
+
+    Takes any number of pictures of any size whose sides are multiples of 32, as RGB from 0 to 255; what was written is
+    run and compared with PyTorch.
+    """
+    from seg2knet.trainer import classic_convert
+    from seg2knet.trainer import export as exporting
+
+    if kind == "released":
+        target = out or Path(checkpoint).with_suffix(".released.pth")
+        count = classic_convert.to_classic(checkpoint, target)
+        click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
+        return
+    done = exporting.export(checkpoint, kind, out)
+    click.echo(f"{done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
+    click.echo(f"in:  images, outputs: {', '.join(exporting.OUTPUTS[done.task])}")
+    if done.deviation is None:
+        click.echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
+    else:
+        click.echo(f"agrees with PyTorch: largest deviation {done.deviation:.1e}")
