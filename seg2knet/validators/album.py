@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from seg2knet.dataset.images import is_image
 from seg2knet.validators.data import Part
 from seg2knet.validators.files import CocoFile, PanopticFile
 from seg2knet.validators.pictures import Gallery, survey
@@ -56,15 +56,18 @@ class Album:
         self.folder = os.path.join(str(part.images_dir), "") if there else ""
         self.files: list[AnyFile] = part.json_files
         self._meanings: dict[str, Meaning] = {}
+        self._files_read: dict[int, tuple[list[Optional[str]], list[tuple[int, str, Meaning]]]] = {}
 
     @cached_property
     def listing(self) -> dict[str, str]:
-        """Every picture in the folder: name relative to it, with forward slashes -> path; in natural order."""
-        start = len(self.folder)
-        paths = [str(path) for path in self.part.pictures()]
-        if os.sep == "/":
-            return {path[start:]: path for path in paths}
-        return {path[start:].replace(os.sep, "/"): path for path in paths}
+        """Every picture in the folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
+        start, found = len(self.folder), {}
+        for folder, folders, names in os.walk(self.folder) if self.folder else ():
+            folders.sort()
+            head = os.path.join(folder, "")
+            inner = head[start:].replace(os.sep, "/")
+            found.update((inner + name, head + name) for name in sorted(names) if is_image(name))
+        return found
 
     @cached_property
     def _by_case(self) -> dict[str, str]:
@@ -145,44 +148,60 @@ class Album:
             return Meaning(self.listing[same_base[0]], same_base[0], odd, "elsewhere")
         return Meaning(None, None, odd, "missing")
 
-    def rows(self, file: AnyFile) -> Iterator[tuple[int, str, Meaning]]:
-        """Row, name and meaning of each image of an annotation file that has a name."""
-        for row, name in enumerate(file.images.names):
-            if name:
-                yield row, name, self.meaning(name)
+    def unusual(self, file: AnyFile) -> list[tuple[int, str, Meaning]]:
+        """Row, name and meaning of each image whose name is not simply that of a file in the folder."""
+        return self._read(file)[1]
+
+    def _read(self, file: AnyFile) -> tuple[list[Optional[str]], list[tuple[int, str, Meaning]]]:
+        """The path of each image of a file, ``None`` for none; and the unusual ones."""
+        found = self._files_read.get(id(file))
+        if found is None:
+            paths = [self.listing.get(name or "") for name in file.images.names]
+            unusual = []
+            for row, path in enumerate(paths):
+                name = file.images.names[row]
+                if path is None and name:
+                    meaning = self.meaning(name)
+                    unusual.append((row, name, meaning))
+                    paths[row] = meaning.path
+            found = self._files_read[id(file)] = (paths, unusual)
+        return found
 
     @cached_property
     def paths(self) -> list[str]:
         """The pictures that are meant, each once, in the order of the files; in an ADE folder all there are."""
         if not self.files:
             return list(self.listing.values())
-        found: dict[str, None] = {}
-        for file in self.files:
-            for _, _, meaning in self.rows(file):
-                if meaning.path is not None:
-                    found.setdefault(meaning.path)
-        return list(found)
+        found = dict.fromkeys(path for file in self.files for path in self._read(file)[0])
+        found.pop(None, None)
+        return [path for path in found if path is not None]
 
     @cached_property
     def gallery(self) -> Gallery:
         """What the files in ``paths`` are."""
         return survey(self.paths, self.part.dataset.jobs)
 
+    @cached_property
+    def _index(self) -> dict[Optional[str], int]:
+        return {None: -1, **{path: place for place, path in enumerate(self.paths)}}
+
     def places(self, file: AnyFile) -> np.ndarray:
         """For each image of a file its index in ``paths``, ``(N,)`` int64, -1 for none."""
-        index = {path: place for place, path in enumerate(self.paths)}
-        meanings = (self.meaning(name) if name else None for name in file.images.names)
-        found = [-1 if each is None or each.path is None else index[each.path] for each in meanings]
-        return np.array(found, np.int64)
+        paths = self._read(file)[0]
+        return np.fromiter(map(self._index.__getitem__, paths), np.int64, len(paths))
+
+    def rows_of(self, file: AnyFile, path: str) -> list[int]:
+        """The rows of a file's images that mean a picture."""
+        return np.flatnonzero(self.places(file) == self._index[path]).tolist()
 
     @cached_property
     def owners(self) -> dict[str, tuple[AnyFile, int]]:
         """Path -> the first annotation file and row that mean it."""
         found: dict[str, tuple[AnyFile, int]] = {}
         for file in self.files:
-            for row, _, meaning in self.rows(file):
-                if meaning.path is not None:
-                    found.setdefault(meaning.path, (file, row))
+            for row, path in enumerate(self._read(file)[0]):
+                if path is not None:
+                    found.setdefault(path, (file, row))
         return found
 
     def of(self, path: str) -> dict[str, object]:

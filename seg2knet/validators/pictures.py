@@ -136,11 +136,7 @@ def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[
 
 def same_in(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
     """The same, of files that were looked at already."""
-    keys: dict[tuple[int, int], list[int]] = {}
-    for index, key in enumerate(zip(gallery.table["size"].tolist(), gallery.table["sketch"].tolist())):
-        if key[0] > 0:
-            keys.setdefault(key, []).append(index)
-    alike = [group for group in keys.values() if len(group) > 1]
+    alike = _alike(gallery.table)
     digests = _digests([gallery.paths[index] for group in alike for index in group], jobs)
     found: dict[tuple[int, str], list[int]] = {}
     for number, group in enumerate(alike):
@@ -149,6 +145,15 @@ def same_in(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
             if digest:
                 found.setdefault((number, digest), []).append(index)
     return sorted(group for group in found.values() if len(group) > 1)
+
+
+def _alike(table: np.ndarray) -> list[list[int]]:
+    """Groups of rows with equal sizes and sketches, in the order of their first."""
+    _, inverse, counts = np.unique(table["sketch"], return_inverse=True, return_counts=True)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index in np.flatnonzero((counts[inverse] > 1) & (table["size"] > 0)).tolist():
+        groups.setdefault((int(table["size"][index]), int(table["sketch"][index])), []).append(index)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def by_folder(names: Sequence[str]) -> dict[str, list[int]]:

@@ -32,7 +32,7 @@ def image_file_missing(part: Part) -> Iterator[Hit]:
         yield from _folder_missing(part)
         return
     for file in book.files:
-        for row, name, meaning in book.rows(file):
+        for row, name, meaning in book.unusual(file):
             if meaning.how in ("missing", "elsewhere"):
                 elsewhere = meaning.proper if meaning.how == "elsewhere" else None
                 yield file.image_hit(
@@ -89,11 +89,8 @@ def path_odd(part: Part) -> Iterator[Hit]:
     """
     book = album(part)
     for file in book.files:
-        for row, name in enumerate(file.images.names):
-            if not name or not ODD.search(name):
-                continue
-            meaning = book.meaning(name)
-            if meaning.proper == name:  # a file that really has a back-slash in its name
+        for row, name, meaning in book.unusual(file):
+            if not ODD.search(name):
                 continue
             free = meaning.proper is not None and meaning.proper not in book.names
             yield file.image_hit(
@@ -116,7 +113,7 @@ def file_name_case(part: Part) -> Iterator[Hit]:
     """
     book = album(part)
     for file in book.files:
-        for row, name, meaning in book.rows(file):
+        for row, name, meaning in book.unusual(file):
             if meaning.how == "case" and not meaning.odd:
                 yield file.image_hit(
                     row,
@@ -140,7 +137,7 @@ def same_stem(part: Part) -> Iterator[Hit]:
     """
     book = album(part)
     for file in book.files:
-        for row, name, meaning in book.rows(file):
+        for row, name, meaning in book.unusual(file):
             if meaning.how == "suffix" and not meaning.odd:
                 yield file.image_hit(
                     row,
@@ -154,6 +151,9 @@ def same_stem(part: Part) -> Iterator[Hit]:
 
 
 def _clashes(part: Part, book: Album) -> Iterator[Hit]:
+    # Nearly always no two are alike, which a set tells at once.
+    if len({path.rpartition(".")[0] for path in book.paths}) == len(book.paths):
+        return
     stems: dict[str, list[str]] = {}
     for path in book.paths:
         stems.setdefault(stem(book.name_of(path)), []).append(path)
@@ -182,7 +182,7 @@ def _apart(part: Part, book: Album, path: str, base: str) -> list[Edit]:
     name = f"{base}_{suffix[1:]}{suffix}"
     edits: list[Edit] = [RenameFile(Path(path), Path(book.folder) / name)]
     for file in book.files:
-        edits += [_renamed(file, row, name) for row, _, meaning in book.rows(file) if meaning.path == path]
+        edits += [_renamed(file, row, name) for row in book.rows_of(file, path)]
     return edits
 
 
@@ -208,7 +208,7 @@ def orphan_image(dataset: DataSet) -> Iterator[Hit]:
         if any(isinstance(file, CocoFile) and file.faults for file in book.files):
             continue  # what an unreadable file names is not known
         for name, path in book.listing.items():
-            if path not in taken and not any(path.startswith(folder) for folder in shadowed):
+            if path not in taken and not any(path.startswith(each) for each in shadowed):
                 yield Hit(
                     "no annotation file names it",
                     Path(path),
