@@ -4,9 +4,9 @@
     python benchmarks/convert.py labelme masks       some
     python benchmarks/convert.py memory --images 100000
 
-Every case draws its own data set in a temporary folder, runs the least work (parsing all files with the fastest parser,
-decoding or encoding all PNGs with OpenCV, on one core) and the conversion, alternately, three times, and prints the best
-of each and their ratio. Everything is in the page cache. Conversions run without and, as ``+validate``, with validation.
+Every case draws its own data set in a temporary folder, runs the least work (parsing all files with the fastest
+parser, decoding or encoding all PNGs with OpenCV, on one core) and the conversion, alternately, three times, and prints
+the best of each and their ratio. Everything is in the page cache. Conversions run without and with validation.
 """
 
 from __future__ import annotations

@@ -428,14 +428,12 @@ class Conversion:
 
     def check(self, result: Result, stagings: Sequence[Staging]) -> None:
         """Run the validator over what was written."""
-        try:
-            from seg2knet.validators import validate
-        except ImportError:
-            return
+        from seg2knet.validators import validate
+
         ignored = ("IM",) if self.options.images == "none" else ()
-        for staging in stagings:
+        for root, staging in zip(self.roots, stagings):
             self.progress("check", 0, 1)
-            result.reports[staging.target] = validate(staging.tree, ignore=ignored, jobs=self.options.jobs)
+            result.reports[root] = validate(staging.tree, ignore=ignored, jobs=self.options.jobs)
             self.progress("check", 1, 1)
 
     def record(self, classes: Optional[ClassList]) -> dict[str, Any]:
