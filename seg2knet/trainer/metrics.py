@@ -196,14 +196,15 @@ def coco_ap(
     figures.setdefault("AP", 0.0)
     figures.setdefault("AP50", 0.0)
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, category), all sizes, most detections
+    column = {category: place for place, category in enumerate(sorted(set(categories)))}  # COCOeval sorts the ids
     rows = [
         {
             "objects": counts[category],
-            "AP": _mean_precision(precision[:, :, place]),
-            "AP50": _mean_precision(precision[0, :, place]),
-            "AP75": _mean_precision(precision[5, :, place]),
+            "AP": _mean_precision(precision[:, :, column[category]]),
+            "AP50": _mean_precision(precision[0, :, column[category]]),
+            "AP75": _mean_precision(precision[5, :, column[category]]),
         }
-        for place, category in enumerate(categories)
+        for category in categories
     ]
     return figures, rows
 
