@@ -72,7 +72,14 @@ def detector(spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
     config = ConfigDict(
         {
             "type": "KNet",
-            "data_preprocessor": {"type": "DetDataPreprocessor", "pad_size_divisor": 32, "pad_seg": panoptic},
+            "data_preprocessor": {
+                "type": "DetDataPreprocessor",
+                "mean": [123.675, 116.28, 103.53],
+                "std": [58.395, 57.12, 57.375],
+                "bgr_to_rgb": True,
+                "pad_size_divisor": 32,
+                "pad_seg": panoptic,
+            },
             "backbone": feature.config,
             "neck": {"type": "FPN", "in_channels": list(feature.channels), "out_channels": 256, "num_outs": 4},
             "num_things": 2,
