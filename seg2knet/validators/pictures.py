@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from seg2knet.validators.memory import Memory, settled
 
 _HEAD = 4096
 _TAIL = 256
-_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a named pipe must not hold us up
 _CHUNK = 64
 
 _ROW = np.dtype(
@@ -55,8 +56,11 @@ class _Known(msgspec.Struct):
     texts: List[str]
 
 
-_Facts = Tuple[int, int, int, int, int, str, str]
-"""Sketch, width, height, pages, orientation, kind, problem of one file."""
+_Facts = Tuple[int, int, int, int, int, int, int, str, str]
+_FACTS = ("size", "mtime", "sketch", "width", "height", "pages", "orientation", "kind", "problem")
+"""What is found out about one file, in this order."""
+_NOTHING = (-1, -1, 0, 0, 0, 0, 1, "")
+"""All but the problem of a file that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,9 @@ def survey(paths: Iterable[Union[str, Path]], jobs: int = 2) -> Gallery:
         memory = Memory("pictures", Path(folder), _Known)
         known = memory.recall()
         rows = np.fromiter(places, np.int64, len(places))
-        _stat(names, rows, table)
         own = [names[row][len(folder) :] for row in places]
+        if known is not None:
+            _stat(names, rows, table)
         fresh = _recalled(known, own, rows, table, texts)
         if len(fresh):
             now = time.time_ns()
@@ -208,15 +213,11 @@ def _recalled(
 
 
 def _inspect_all(paths: Sequence[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int], jobs: int) -> None:
-    pairs = list(zip(paths, table["size"][rows].tolist()))
-    sketches, widths, heights, pages, orientations, kinds, problems = zip(*mapped(_inspect, pairs, jobs))
-    table["sketch"][rows] = np.array(sketches, np.uint64)
-    table["width"][rows] = widths
-    table["height"][rows] = heights
-    table["pages"][rows] = pages
-    table["orientation"][rows] = orientations
-    table["kind"][rows] = [texts.setdefault(kind, len(texts)) for kind in kinds]
-    table["problem"][rows] = [texts.setdefault(problem, len(texts)) for problem in problems]
+    columns = zip(*mapped(_inspect, paths, jobs))
+    for name, values in zip(_FACTS, columns):
+        if name in ("kind", "problem"):
+            values = tuple(texts.setdefault(text, len(texts)) for text in values)
+        table[name][rows] = np.array(values, table.dtype[name])
 
 
 def mapped(function: Callable[[_In], _Out], inputs: Sequence[_In], jobs: int) -> list[_Out]:
@@ -228,30 +229,33 @@ def mapped(function: Callable[[_In], _Out], inputs: Sequence[_In], jobs: int) ->
         return [out for piece in pool.map(lambda piece: [function(each) for each in piece], pieces) for out in piece]
 
 
-def _inspect(file: tuple[str, int]) -> _Facts:
-    """What one file is; ``file`` is its path and size."""
-    path, size = file
+def _inspect(path: str) -> _Facts:
+    """What one file is."""
     try:
         descriptor = os.open(path, _READ)
         try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                return *_NOTHING, "it is no file"
             head = tail = os.read(descriptor, _HEAD)
-            if size > _TAIL:
+            if status.st_size > _TAIL:
                 os.lseek(descriptor, -_TAIL, os.SEEK_END)
                 tail = os.read(descriptor, _TAIL)
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
-        return 0, 0, 0, 0, 1, "", f"it cannot be read: {getattr(error, 'strerror', None) or error}"
-    sketch = crc32(head) << 32 | crc32(tail)
+        return *_NOTHING, f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+    size = status.st_size
+    known = (size, status.st_mtime_ns, crc32(head) << 32 | crc32(tail))
     if not size:
-        return sketch, 0, 0, 0, 1, "", "the file is empty"
+        return *known, *_NOTHING[3:], "the file is empty"
     try:
         header = images.parse(head) or images.probe(path)
     except DataError as error:
-        return sketch, 0, 0, 0, 1, "", _why(error)
-    problem = wholeness.problem(path, header, size, tail) or ""
+        return *known, *_NOTHING[3:], _why(error)
     kind = f"{header.format}{_SEPARATOR}{header.mode}"
-    return sketch, header.width, header.height, header.pages, header.orientation, kind, problem
+    problem = wholeness.problem(path, header, size, tail) or ""
+    return *known, header.width, header.height, header.pages, header.orientation, kind, problem
 
 
 def _why(error: DataError) -> str:

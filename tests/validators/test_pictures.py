@@ -88,7 +88,8 @@ def test_picture_of_ten_billion_pixels_is_refused(tmp_path: Path) -> None:
 def test_missing_and_unreadable_files_are_broken_not_errors(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
-    paths = [tmp_path / "none.jpg", tmp_path / "folder.jpg", tmp_path / "loop.jpg"]
+    os.mkfifo(tmp_path / "pipe.jpg")
+    paths = [tmp_path / f"{name}.jpg" for name in ("none", "folder", "loop", "pipe")]
     assert survey(paths).broken().all()
     assert same_content(paths) == []
 
@@ -99,7 +100,7 @@ def test_remembered_until_size_or_time_change(tmp_path: Path, monkeypatch: pytes
     first = survey(paths)
     opened: list[str] = []
     inspect = pictures._inspect
-    monkeypatch.setattr(pictures, "_inspect", lambda file: opened.append(file[0]) or inspect(file))
+    monkeypatch.setattr(pictures, "_inspect", lambda path: opened.append(path) or inspect(path))
     assert survey(paths).table.tolist() == first.table.tolist()
     assert opened == []
     saved(paths[2], 9)
