@@ -124,12 +124,12 @@ def _numpy(facts: Facts) -> Iterator[Line]:
 def _stack(facts: Facts, task: Optional[str]) -> Iterator[Line]:
     needed = {"mmengine", "mmcv", "mmseg" if task == "semantic" else "mmdet"}
     for module, names in STACK.items():
-        if task is None or module in needed:
+        if facts.first(*names) is not None or module in needed:
             yield _package(facts, module, names)
-        elif facts.first(*names) is None:
-            yield ok(module, f"not installed; {task} does without it")
+        elif task is None:
+            yield warning(module, "not installed", "semantic segmentation needs it, the other tasks do not", TRAIN)
         else:
-            yield _package(facts, module, names)
+            yield ok(module, f"not installed; {task} does without it")
 
 
 def _package(facts: Facts, module: str, names: tuple[str, ...]) -> Line:

@@ -321,7 +321,10 @@ def _check_machine(place: launch.Place, work_dir: Path, say: Say) -> None:
     """
     from seg2knet.trainer import environment
 
-    environment.check(device=place.device, work_dir=work_dir).raise_for_errors()
+    report = environment.check(device=place.device, work_dir=work_dir)
+    report.raise_for_errors()
+    for line in report.warnings:
+        say(f"{line.name}: {line.problem}" + (f"; mend it: {line.command}" if line.command else ""))
 
 
 def _result(config_file: Path, work_dir: Path) -> TrainResult:
