@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -108,7 +109,7 @@ class DataSet:
             shown = Path(os.path.relpath(path, self.root)).as_posix()
             if shown.startswith("../.."):
                 shown = Path(path).as_posix()
-        return self.prefix + shown
+        return posixpath.normpath(self.prefix + shown) if self.prefix else shown
 
 
 __all__ = ["AdeLayout", "CocoFile", "DataSet", "JsonFile", "PanopticFile", "Part"]
