@@ -121,12 +121,14 @@ def detector(task: str) -> KNet:
 
 def segmentor() -> nn.Module:
     """mmsegmentation's K-Net (FCN head, ResNet-18), as `seg2knet train` builds it."""
+    from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
 
     from seg2knet.trainer.semantic import semantic_model
 
     config = semantic_model(num_classes=THINGS + STUFF, head="fcn", backbone="r18", crop_size=(SIZE, SIZE))
     config["data_preprocessor"] = None
+    init_default_scope("mmseg")
     return MODELS.build(config)
 
 

@@ -212,11 +212,11 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rng = np.random.default_rng(0)
-    times, loading, first = [], [], {}
+    times, cpu, loading, first = [], [], [], {}
     for index in range(args.warm_up + args.steps):
         begin = time.perf_counter()
         inputs, samples = batch(rng, args.size, args.batch, args.objects)
-        loaded = time.perf_counter()
+        loaded, begun = time.perf_counter(), time.process_time()
         losses = step(inputs, samples)
         total = sum(v for k, v in losses.items() if "loss" in k)
         assert isinstance(total, Tensor)
@@ -229,9 +229,17 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
             first = {k: float(v) for k, v in losses.items() if "loss" in k}
         if index >= args.warm_up:
             times.append(done - loaded)
+            cpu.append(time.process_time() - begun)
             loading.append(loaded - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"times": times, "loading": loading, "peak": peak / 1024, "before": before / 1024, "losses": first}
+    return {
+        "times": times,
+        "cpu": cpu,
+        "loading": loading,
+        "peak": peak / 1024,
+        "before": before / 1024,
+        "losses": first,
+    }
 
 
 def in_turn(variants: list[str], args: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
@@ -255,10 +263,12 @@ def summary(runs: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -> 
     out["setting"]["threads"] = args.threads or torch.get_num_threads()
     for variant, results in runs.items():
         seconds = statistics.median(t for r in results for t in r["times"])
+        cpu = statistics.median(t for r in results for t in r["cpu"])
         loading = statistics.median(t for r in results for t in r["loading"])
         peak, before = (statistics.median(r[k] for r in results) for k in ("peak", "before"))
         out[variant] = {
             "seconds_per_step": round(seconds, 4),
+            "cpu_seconds_per_step": round(cpu, 4),  # steadier than seconds where others use the machine too
             "images_per_second": round(args.batch / seconds, 3),
             "peak_mib": round(peak),
             "peak_mib_above_loaded_model": round(peak - before),
@@ -268,6 +278,7 @@ def summary(runs: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -> 
             base = out["plain"]
             out[variant]["ratio_to_plain"] = {
                 "time": round(seconds / base["seconds_per_step"], 3),
+                "cpu_time": round(cpu / base["cpu_seconds_per_step"], 3),
                 "memory": round(peak / base["peak_mib"], 3),
                 "memory_above_loaded_model": round((peak - before) / base["peak_mib_above_loaded_model"], 3),
             }

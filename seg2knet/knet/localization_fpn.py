@@ -35,16 +35,15 @@ class ConvNorm(nn.Module):
 
 
 def relu(x: Tensor) -> Tensor:
-    """ReLU in place that keeps one byte an entry for backward: what follows here mostly does not keep its input."""
-    return _ReLU.apply(x) if torch.is_grad_enabled() and x.requires_grad else x.relu_()
+    """ReLU that keeps one byte an entry for backward: what follows here mostly does not keep its input."""
+    return _ReLU.apply(x) if torch.is_grad_enabled() and x.requires_grad else F.relu(x)
 
 
 class _ReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x > 0)
-        ctx.mark_dirty(x)
-        return x.relu_()
+        return F.relu(x)
 
     @staticmethod
     @once_differentiable
