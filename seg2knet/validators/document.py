@@ -58,6 +58,7 @@ class Document:
         start: where ``text`` begins in the file; -1 where the file is not in UTF-8 and places do not carry over.
         faults: what is wrong with the file as JSON.
         masked: whether numbers that JSON does not know stood in it.
+        mapped: the file whose bytes, one for one, are the text, where it is mapped and not copied.
     """
 
     def __init__(self, path: Path, content: Optional[Path] = None) -> None:
@@ -70,9 +71,12 @@ class Document:
         self.faults: list[Fault] = []
         self.masked = False
         self.start = 0
-        self.text: Union[bytes, memoryview] = b""
+        self.text: Union[bytes, mmap.mmap] = b""
+        self.mapped: Optional[Path] = None
         try:
             self.text = _content(content or path)
+            if not isinstance(self.text, bytes):
+                self.mapped = content or path
         except OSError as error:
             self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
             return
@@ -82,7 +86,7 @@ class Document:
             self.text = b""
 
     @staticmethod
-    def original(path: Path, content: Optional[Path] = None) -> Union[bytes, memoryview]:
+    def original(path: Path, content: Optional[Path] = None) -> Union[bytes, mmap.mmap]:
         """The file's bytes as they are."""
         return _content(content or path)
 
@@ -98,10 +102,10 @@ class Document:
                 continue
             if encoding == "utf-8-sig":
                 self.start = len(mark)
-                self.text = memoryview(self.text)[len(mark) :]
+                self.text, self.mapped = bytes(self.text[len(mark) :]), None
             else:
                 try:
-                    self.text = bytes(self.text).decode(encoding).encode()
+                    self.text, self.mapped = bytes(self.text).decode(encoding).encode(), None
                 except UnicodeError:
                     self.text = b""
                     self.faults.append(Fault(f"the file says it is {encoding.upper()} and is not"))
@@ -136,8 +140,14 @@ class Document:
         if self.masked or (b"NaN" not in text and b"Infinity" not in text):
             return False
         self.text = _NUMBER_WORDS.sub(lambda match: _MASKS.get(match[0], match[0]), text)
+        self.mapped = None
         self.masked = True
         return True
+
+    def release(self) -> None:
+        """Give the memory of a mapped file back; what is looked at again is read again."""
+        if isinstance(self.text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.text.madvise(mmap.MADV_DONTNEED)
 
     def refuse(self, error: Exception) -> None:
         """Keep an error of ``decode`` as a fault."""
@@ -157,12 +167,12 @@ class Document:
         return f"line {before.count(10) + 1}, column {offset - (before.rfind(10) + 1) + 1}"
 
 
-def _content(path: Path) -> Union[bytes, memoryview]:
+def _content(path: Path) -> Union[bytes, mmap.mmap]:
     """A file's bytes; large files are mapped, not copied."""
     if path.stat().st_size < _MAP_FROM:
         return path.read_bytes()
     with open(path, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 @contextmanager

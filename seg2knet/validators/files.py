@@ -89,6 +89,7 @@ class JsonFile:
         self._read_rows([])
         if self.document.readable:
             self._read()
+            self.document.release()
 
     @property
     def faults(self) -> list[Fault]:
@@ -231,7 +232,7 @@ class CocoFile(JsonFile):
         return list(read_records(elements, ANNOTATION, "/annotations", self.reading))
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
-        self.annotations = Annotations.of(rows)
+        self.annotations = Annotations.of(rows, self.document.text)
 
     @cached_property
     def image_rows(self) -> np.ndarray:
@@ -261,12 +262,12 @@ class CocoFile(JsonFile):
 
     def segmentation(self, row: int) -> Any:
         """An annotation's segmentation as Python objects, ``None`` where absent."""
-        raw = self.annotations.records[row].segmentation
-        return loads(raw) if len(memoryview(raw)) else None
+        text = self.annotations.segmentations[row]
+        return loads(text) if text else None
 
     def bbox(self, row: int) -> Any:
-        raw = self.annotations.records[row].bbox
-        return loads(raw) if len(memoryview(raw)) else None
+        text = self.annotations.boxes[row]
+        return loads(text) if text else None
 
     def annotation(self, row: int) -> dict[str, Any]:
         """An annotation as a dictionary; what is absent is ``None``."""

@@ -229,7 +229,7 @@ class _Writer:
         for splice in splices:
             where = f"{splice.start}"
             changes[path, where] = Change(where, content[splice.start : splice.end], splice.new)
-        self._swap(path, _pieces(content, splices))
+        self._swap(path, _pieces(memoryview(content), splices))
 
     def _edit_json(
         self, path: Path, edits: Sequence[Union[SetValue, Remove]], changes: dict[tuple[Path, str], Change]
@@ -241,14 +241,12 @@ class _Writer:
             changes[path, change.pointer] = change
         if not splices:
             raise DataError("the place to be mended was not found", file=path)
-        content: Union[bytes, memoryview] = document.text
-        head = b""
-        if document.start >= 0:
-            # The file's own bytes: in ``text`` NaN and the like are masked.
-            content = Document.original(path, self.overlay.get(path))
-            head = bytes(content[: document.start])
-            content = content[document.start :]
-        self._swap(path, [head, *_pieces(content, splices)])
+        if document.start < 0:
+            self._swap(path, _pieces(memoryview(document.text), splices))
+            return
+        # The file's own bytes: in ``text`` NaN and the like are masked.
+        content = memoryview(Document.original(path, self.overlay.get(path)))
+        self._swap(path, [content[: document.start], *_pieces(content[document.start :], splices)])
 
     def _swap(self, path: Path, pieces: Iterable[Union[bytes, memoryview]]) -> None:
         if self.scratch is not None:
@@ -271,8 +269,8 @@ class _Writer:
             new.unlink(missing_ok=True)
 
 
-def _pieces(content: Union[bytes, memoryview], splices: Sequence[Splice]) -> Iterable[Union[bytes, memoryview]]:
-    view, at = memoryview(content), 0
+def _pieces(view: memoryview, splices: Sequence[Splice]) -> Iterable[Union[bytes, memoryview]]:
+    at = 0
     for splice in splices:
         yield view[at : splice.start]
         yield splice.new

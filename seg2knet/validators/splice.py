@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from seg2knet.validators.document import RawDict, no_gc
 from seg2knet.validators.model import Remove, SetValue
+from seg2knet.validators.texts import Text
 
 JsonEdit = Union[SetValue, Remove]
 _REMOVE = object()
@@ -47,7 +48,7 @@ class _Node:
     is_leaf: bool = False
 
 
-def plan(text: Union[bytes, memoryview], edits: Sequence[JsonEdit]) -> tuple[list[Splice], list[Change]]:
+def plan(text: Text, edits: Sequence[JsonEdit]) -> tuple[list[Splice], list[Change]]:
     """Where to cut and what to put in. Edits must not touch one another; pointers that lead nowhere are left out.
 
     Returns:
@@ -67,13 +68,13 @@ def plan(text: Union[bytes, memoryview], edits: Sequence[JsonEdit]) -> tuple[lis
 
 
 class _Planner:
-    def __init__(self, text: Union[bytes, memoryview]) -> None:
+    def __init__(self, text: Text) -> None:
         self.text = text
         self.base = _address(text)
         self.splices: list[Splice] = []
         self.changes: list[Change] = []
 
-    def visit(self, raw: Union[bytes, memoryview, Raw], node: _Node, pointer: str) -> None:
+    def visit(self, raw: Union[Text, Raw], node: _Node, pointer: str) -> None:
         first = bytes(memoryview(raw)[:4096]).lstrip()[:1]
         if first == b"{":
             self._object(msgspec.json.decode(raw, type=RawDict), self._span(raw), node, pointer)

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import UNSET
 
 from seg2knet.validators.records import AnnotationRecord, CategoryRecord, EntryRecord, ImageRecord
+from seg2knet.validators.texts import Text, Texts
 
 NOWHERE = -1
 """A row that does not exist."""
@@ -125,7 +126,7 @@ class Annotations:
         crowd, has_crowd: ``iscrowd``, ``(N,)`` int64, bool.
         areas: ``(N,)`` float64, NaN where absent.
         usable: False where the element is no object.
-        records: the records, whose ``bbox`` and ``segmentation`` are still text.
+        boxes, segmentations: their texts, unread.
     """
 
     ids: np.ndarray
@@ -138,10 +139,11 @@ class Annotations:
     has_crowd: np.ndarray
     areas: np.ndarray
     usable: np.ndarray
-    records: Sequence[AnnotationRecord]
+    boxes: Texts
+    segmentations: Texts
 
     @classmethod
-    def of(cls, records: Sequence[Optional[AnnotationRecord]]) -> Annotations:
+    def of(cls, records: Sequence[Optional[AnnotationRecord]], text: Text) -> Annotations:
         usable = np.fromiter((record is not None for record in records), bool, len(records))
         rows: Sequence[AnnotationRecord] = (
             records if usable.all() else [record or AnnotationRecord() for record in records]  # type: ignore[assignment]
@@ -151,9 +153,10 @@ class Annotations:
         category_ids, has_category_id = int_column([row.category_id for row in rows])
         crowd, has_crowd = int_column([row.iscrowd for row in rows])
         areas = float_column([row.area for row in rows])
-        return cls(
-            ids, has_id, image_ids, has_image_id, category_ids, has_category_id, crowd, has_crowd, areas, usable, rows
-        )
+        boxes = Texts(text, [row.bbox for row in rows])
+        segmentations = Texts(text, [row.segmentation for row in rows])
+        references = (image_ids, has_image_id, category_ids, has_category_id)
+        return cls(ids, has_id, *references, crowd, has_crowd, areas, usable, boxes, segmentations)
 
     @property
     def count(self) -> int:

@@ -55,7 +55,7 @@ def _at(file: CocoFile, row: int, place: int) -> str:
     return "segmentation" if file.shapes.flags[row] & FLAT else f"segmentation/{place}"
 
 
-def _without(file: CocoFile, row: int, parts: Sequence[Sequence[float]], bad: int) -> Callable[[], Sequence[Edit]]:
+def _without(file: CocoFile, row: int, parts: Sequence[list[float]], bad: int) -> Callable[[], Sequence[Edit]]:
     """Edits that take the parts with these faults out, and the annotation where none is left."""
 
     def edits() -> Sequence[Edit]:
@@ -185,7 +185,7 @@ def non_finite_coordinate(file: CocoFile) -> Iterator[Hit]:
             )
 
 
-def _finite(file: CocoFile, row: int, parts: Sequence[Sequence[float]]) -> Sequence[Edit]:
+def _finite(file: CocoFile, row: int, parts: Sequence[list[float]]) -> Sequence[Edit]:
     kept = []
     for part in parts:
         points = zip(part[0::2], part[1::2])
@@ -287,7 +287,7 @@ def _crossing(part: Sequence[float]) -> str:
     return words[0].lower() + words[1:] if words else "crossing sides"
 
 
-def _untangled(file: CocoFile, row: int, parts: Sequence[Sequence[float]]) -> Sequence[Edit]:
+def _untangled(file: CocoFile, row: int, parts: Sequence[list[float]]) -> Sequence[Edit]:
     kept: list[list[Any]] = []
     for part, flag in zip(parts, examine(parts).flags):
         kept += outlines_of(polygon_of(part)) if flag & CROSSING else [[repairs.plain(each) for each in part]]
@@ -383,7 +383,7 @@ def polygon_part_inside_part(file: CocoFile) -> Iterator[Hit]:
 
 
 def _with_holes(
-    file: CocoFile, row: int, pairs: Sequence[tuple[int, int]], parts: Sequence[Sequence[float]]
+    file: CocoFile, row: int, pairs: Sequence[tuple[int, int]], parts: Sequence[list[float]]
 ) -> Sequence[Edit]:
     from seg2knet.dataset.geometry import mask_to_rle, polygons_to_rle, rle_to_mask
 

@@ -112,7 +112,7 @@ def _differing(dataset: DataSet, files: Sequence[JsonFile]) -> Iterator[Hit]:
 
 
 def _is_clean(files: Sequence[JsonFile]) -> bool:
-    """Whether ids and names can be brought together without a guess; names that need a fix of their own get it first."""
+    """Whether nothing must be guessed; names with a defect of their own are mended first."""
     names: set[str] = set()
     for file in files:
         own = [each.name for each in file.categories if each.name is not None and each.id is not None]
