@@ -24,6 +24,8 @@ MAX_PIXELS = 1 << 30
 
 ELLIPSE_POINTS = 72
 _SPLINE_FAR = 1e7
+_AREAS = 255
+"""As many areas as pycocotools counts in one call: with NumPy 2 it raises beyond that, for it counts in 8 bits."""
 
 
 def polygon_problem(part: Sequence[float]) -> Optional[str]:
@@ -127,7 +129,10 @@ def areas_and_boxes(rles: Sequence[Rle]) -> tuple[list[int], list[tuple[int, int
         return [], []
     plain = [as_pycocotools(rle) for rle in rles]
     boxes = coco_mask.toBbox(plain).astype(np.int64).tolist()
-    return coco_mask.area(plain).astype(np.int64).tolist(), [tuple(box) for box in boxes]
+    areas: list[int] = []
+    for start in range(0, len(plain), _AREAS):
+        areas += coco_mask.area(plain[start : start + _AREAS]).astype(np.int64).tolist()
+    return areas, [tuple(box) for box in boxes]
 
 
 def measure(shape: Shape, height: int, width: int) -> tuple[int, tuple[int, int, int, int]]:

@@ -16,7 +16,7 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarra
 
     Args:
         measured: the objects and their masks.
-        numbers: one an object, 1..65534; 0 rubs out.
+        numbers: one an object, 1..65535; 0 rubs out.
         overlap: who has a pixel that several claim: ``z-order`` (the one on top), ``last`` (in the file),
             ``small-first`` (the smallest), or ``error``.
 

@@ -29,6 +29,7 @@ from seg2knet.errors import DataError
 _MULTIPLIER = 0x9E3779B1 & 0xFFFFFF | 1
 """Odd, so that multiplying by it modulo 2^24 maps different numbers to different ones, and only 0 to 0."""
 MOST = 65534
+_IGNORED = 65535
 
 
 class _Segment(msgspec.Struct, gc=False):
@@ -52,6 +53,7 @@ class PanopticWriter(Writer):
         if self.options.void_class is not None and not canvas.all():
             segments.append(_Segment(self.options.void_class, False, []))
             canvas[canvas == 0] = len(segments)
+        canvas[canvas == _IGNORED] = 0
         areas = np.bincount(canvas.reshape(-1), minlength=len(segments) + 1).tolist()
         shown, hidden, written = [], [], 0
         for number, segment in enumerate(segments, 1):
@@ -61,7 +63,7 @@ class PanopticWriter(Writer):
                 written += len(segment.objects)
             else:
                 hidden += segment.objects
-        written += numbers.count(0)  # regions to be ignored are in the picture, as void
+        written += numbers.count(_IGNORED)  # regions to be ignored are in the picture, as void
         skips = tuple(
             Skip("hidden-by-others", f"{sample.image.name}: {sample.objects[index].place}") for index in hidden
         )
@@ -73,13 +75,13 @@ class PanopticWriter(Writer):
         return Encoded(msgspec.msgpack.encode(fragment), written, _png(canvas, len(segments)), skips)
 
     def _segments(self, measured: Measured) -> tuple[list[_Segment], list[int]]:
-        """The segments of an image, and for each object the number of its own, from 1; 0 for what is to be ignored."""
+        """The segments of an image, and for each object the number of its own, from 1, or ``_IGNORED``."""
         segments: list[_Segment] = []
         numbers: list[int] = []
         of_stuff: dict[str, int] = {}
         for index, found in enumerate(measured.sample.objects):
             if found.label == IGNORE:
-                numbers.append(0)
+                numbers.append(_IGNORED)
                 continue
             stuff = found.label in self.options.stuff
             if not stuff or found.label not in of_stuff:
