@@ -416,7 +416,7 @@ def _interval(old: int, by_epoch: bool, length: int, steps_an_epoch: int) -> int
 
 
 METRICS: dict[str, dict[str, Any]] = {
-    "instance": {"metric": ["segm"], "save_best": "segm_mAP", "rule": "greater"},
+    "instance": {"metric": ["segm"], "save_best": "AP", "rule": "greater"},
     "panoptic": {"metric": ["PQ"], "save_best": "PQ", "rule": "greater"},
     "semantic": {"metric": "mIoU", "save_best": "mIoU", "rule": "greater", "pre_eval": True},
 }

@@ -8,7 +8,6 @@ score of 0 and not a crash.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,13 +17,14 @@ from mmcv.runner import get_dist_info
 from mmcv.utils import print_log
 from mmdet.datasets.builder import DATASETS
 from mmdet.datasets.coco import CocoDataset
-from mmdet.datasets.coco_panoptic import INSTANCE_OFFSET, COCOPanoptic, CocoPanopticDataset
+from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
+from pycocotools.cocoeval import COCOeval
 
 from seg2knet.errors import DataError
+from seg2knet.trainer.classic_results import objects, panoptic_map, segments
 from seg2knet.trainer.classic_stack import silent
 from seg2knet.trainer.panoptic_quality import PanopticQuality
 
-_DECIDING = ("segm_mAP", "bbox_mAP")
 MIN_SIZE = 32
 """Images with a shorter side are not trained on; mmdet's own limit."""
 
@@ -63,19 +63,44 @@ class Seg2KNetInstance(CocoDataset):
         """As mmdet's, but objects without an outline are left out, where mmdet would fail on them."""
         return super()._parse_ann_info(img_info, [each for each in ann_info if each.get("segmentation")])
 
-    def evaluate(self, results: list, metric: Any = "segm", logger: Any = None, **options: Any) -> dict[str, Any]:
-        """COCO mask AP; see ``CocoDataset.evaluate``. All zero where nothing was predicted."""
-        found: dict[str, Any] = {}
-        if any(len(boxes) for result in results for boxes in (result[0] if isinstance(result, tuple) else result)):
+    def coco_results(self, results: list) -> list[dict[str, Any]]:
+        """All images' packed results in COCO's format (https://cocodataset.org/#format-results)."""
+        return [
+            {"image_id": image_id, "category_id": self.cat_ids[label], "score": score, "segmentation": rle}
+            for image_id, result in zip(self.img_ids, results)
+            for label, score, rle in objects(result)
+        ]
+
+    def evaluate(self, results: list, metric: Any = "segm", logger: Any = None, **options: Any) -> dict[str, float]:
+        """COCO mask AP: ``AP``, ``AP50``, ``AP75``, and by size; all zero where nothing was predicted.
+
+        The figures by class are left in ``by_class``.
+        """
+        del metric, options  # masks are what counts here
+        predictions = self.coco_results(results)
+        figures = {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
+        precision = np.zeros((10, 1, len(self.cat_ids)))
+        if predictions:
             with silent():
-                found = super().evaluate(results, metric=metric, logger=logger, classwise=True, **options)
-        names = [metric] if isinstance(metric, str) else list(metric)
-        figures: dict[str, Any] = OrderedDict()
-        for name in names:
-            for item in ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l"):
-                figures[f"{name}_{item}"] = float(found.get(f"{name}_{item}", 0.0))
-        # -1 stands for sizes that no object has; the figure that decides must be there
-        return OrderedDict((key, max(value, 0.0)) for key, value in figures.items() if value >= 0 or key in _DECIDING)
+                judged = COCOeval(self.coco, self.coco.loadRes(predictions), "segm")
+                judged.params.catIds, judged.params.imgIds = self.cat_ids, self.img_ids
+                judged.evaluate()
+                judged.accumulate()
+                judged.summarize()
+            names = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # -1 stands for a size that no object has
+            figures.update({name: float(value) for name, value in zip(names, judged.stats) if value >= 0})
+            precision = judged.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class), all sizes, most detections
+        self.by_class = [self._of_class(label, precision[:, :, label]) for label in range(len(self.cat_ids))]
+        for row in self.by_class:
+            print_log(f"{row['name']}: AP {row['AP']}, AP50 {row['AP50']}", logger=logger or "silent")
+        return figures
+
+    def _of_class(self, label: int, precision: np.ndarray) -> dict[str, Any]:
+        count = len(self.coco.get_ann_ids(img_ids=self.img_ids, cat_ids=[self.cat_ids[label]], iscrowd=False))
+        figures = {"AP": precision, "AP50": precision[0], "AP75": precision[5]}
+        known = {name: values[values > -1] for name, values in figures.items()}
+        means = {name: float(values.mean()) if values.size and count else None for name, values in known.items()}
+        return {"name": self.CLASSES[label], "objects": count, **means}
 
 
 class _PanopticIndex(COCOPanoptic):
@@ -153,8 +178,8 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
                 }
                 for each in self.coco.imgToAnns[info["id"]]
             ]
-            ids, segments = _segments(panoptic_map(result), len(self.CLASSES))
-            quality.add(self._truth_ids(info), truth, ids, segments, info["filename"])
+            ids, listed = segments(panoptic_map(result), len(self.CLASSES))
+            quality.add(self._truth_ids(info), truth, ids, listed, info["filename"])
         found = quality.summary()
         self.by_class = [
             {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
@@ -180,41 +205,6 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
             raise DataError("the panoptic PNG cannot be read", file=path, expected="an RGB PNG")
         blue, green, red = (picture[..., channel].astype(np.int64) for channel in range(3))
         return red + 256 * green + 65536 * blue
-
-
-def _segments(labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
-    """A map of ``label + 1000 * number`` as ids from 1 (0 where nothing is), and the list of its segments."""
-    values, places = np.unique(labels, return_inverse=True)
-    known = values % INSTANCE_OFFSET < num_classes
-    ids = np.where(known, np.arange(1, len(values) + 1), 0)
-    segments = [
-        {"id": int(each), "category_id": int(value % INSTANCE_OFFSET)} for each, value in zip(ids, values) if each
-    ]
-    return ids[places].reshape(labels.shape), segments
-
-
-def panoptic_map(result: Any) -> np.ndarray:
-    """The map (H, W) of ``label + 1000 * number`` in one image's result.
-
-    Args:
-        result: the map itself; a dict with it under ``pan_results``; or the map with other results in a tuple.
-
-    Raises:
-        DataError: there is no map in it.
-    """
-    if isinstance(result, dict):
-        return panoptic_map(result.get("pan_results"))
-    if isinstance(result, (tuple, list)):
-        for each in reversed(result):
-            if isinstance(each, (dict, np.ndarray)):
-                return panoptic_map(each)
-    if isinstance(result, np.ndarray) and result.ndim == 2:
-        return result.astype(np.int32)
-    raise DataError(
-        "the model's result has no panoptic map",
-        found=type(result).__name__,
-        expected="dict(pan_results=array of label + 1000 * number), as mmdet 2.17's panoptic models answer",
-    )
 
 
 def _ids_by_name(categories: list[dict[str, Any]], classes: Any, file: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -12,16 +11,15 @@ import torch
 from mmcv import Config, ConfigDict
 from mmcv.parallel import collate
 from mmcv.runner import load_checkpoint
-from mmdet.datasets.coco_panoptic import INSTANCE_OFFSET
 from pycocotools import mask as coco_mask
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import classic_stack
 from seg2knet.trainer.classic_config import METRICS, RECORD, use_split
-from seg2knet.trainer.classic_datasets import panoptic_map
 from seg2knet.trainer.classic_device import OneProcess, Place
-from seg2knet.trainer.classic_loop import Package, answers, packed
+from seg2knet.trainer.classic_loop import Package, answers
+from seg2knet.trainer.classic_results import INSTANCE_OFFSET, objects, packed, panoptic_map
 from seg2knet.trainer.evaluation import Evaluation
 from seg2knet.trainer.folder import read_folder
 from seg2knet.trainer.inference import Prediction, pick_device, read_picture
@@ -199,7 +197,7 @@ def evaluate(
     loader = package.loader(dataset, config, train=False, place=loaded.place)
     results = answers(loaded.model, loader, package.task, loaded.place) or []
     found = dataset.evaluate(results, metric=METRICS[package.task]["metric"], logger="silent")
-    predictions = _coco_results(results, dataset) if package.task == "instance" else []
+    predictions = dataset.coco_results(results) if package.task == "instance" else []
     return Evaluation(
         Path(checkpoint),
         folder.root,
@@ -210,31 +208,3 @@ def evaluate(
         list(getattr(dataset, "by_class", [])),
         predictions,
     )
-
-
-def _coco_results(results: Sequence[Any], dataset: Any) -> list[dict[str, Any]]:
-    """COCO's results format (https://cocodataset.org/#format-results)."""
-    return [
-        {
-            "image_id": dataset.img_ids[index],
-            "category_id": dataset.cat_ids[label],
-            "score": score,
-            "segmentation": rle,
-        }
-        for index, result in enumerate(results)
-        for label, score, rle in objects(result)
-    ]
-
-
-def objects(result: Any) -> Iterator[tuple[int, float, dict[str, Any]]]:
-    """Label, score and run-length code (``counts`` as text) of every object in one image's packed result."""
-    boxes, masks = result
-    scores = None
-    if isinstance(masks, tuple):  # mask scoring models give scores of their own
-        masks, scores = masks
-    for label, (of_boxes, of_masks) in enumerate(zip(boxes, masks)):
-        for number, rle in enumerate(of_masks):
-            score = scores[label][number] if scores is not None else of_boxes[number][4]
-            counts = rle["counts"]
-            text = counts.decode() if isinstance(counts, bytes) else counts
-            yield label, float(score), {"size": [int(side) for side in rle["size"]], "counts": text}

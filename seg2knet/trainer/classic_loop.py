@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Subset
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError
 from seg2knet.trainer.classic_config import RECORD
 from seg2knet.trainer.classic_device import OneProcess, Place, gather, join, leave, same_statistics, wrap
+from seg2knet.trainer.classic_results import packed
 from seg2knet.trainer.classic_text import literal
 from seg2knet.trainer.interrupt import Interrupted, StopRequest
 
@@ -260,15 +261,6 @@ def answers(model: nn.Module, loader: DataLoader, task: str, place: Place) -> Op
     return [parts[index % place.world][index // place.world] for index in range(total)]
 
 
-def packed(result: Any) -> Any:
-    """One image's result with its masks as run-length codes."""
-    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], (list, tuple)):
-        from mmdet.core import encode_mask_results
-
-        return result[0], encode_mask_results(result[1])
-    return result
-
-
 class Evaluation(EvalHook):
     """Evaluates while training, in all processes, and keeps the best checkpoint."""
 
@@ -368,7 +360,7 @@ def _save_where_it_stands(runner: Any, steps: int, place: Place, config: Config)
     """Write a checkpoint from which the epoch that was broken off is begun again."""
     folder = Path(runner.work_dir)
     by_epoch = runner._max_epochs is not None
-    done = runner.epoch * steps if by_epoch else runner.iter
+    done = runner.epoch * steps if by_epoch else runner.iter + 1
     if place.first:
         meta = {**(runner.meta or {}), "epoch": runner.epoch, "iter": done}
         save_checkpoint(runner.model, str(folder / INTERRUPTED), optimizer=runner.optimizer, meta=meta)

@@ -68,10 +68,8 @@ def _draw_split(coco: Path, ade: Path, split: str, count: int, rng: np.random.Ge
         name = f"{split}_{number}{suffix}"
         if split == "train" and number == 3:
             things = []
-        ok, data = cv2.imencode(suffix, picture)
-        assert ok
-        for folder in (pictures, ade / "images" / ade_name):
-            (folder / name).write_bytes(data.tobytes())
+        for file in (pictures / name, ade / "images" / ade_name / f"{split}_{number}.jpg"):
+            assert cv2.imwrite(str(file), picture)
         images.append({"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]})
         segments, ids, labels = [], np.zeros(SIZE, np.int32), stuff + 3
         for place, (label, mask) in enumerate(((label, mask) for label, mask in things), 10):

@@ -16,7 +16,8 @@ classic_stack.enter()
 
 from classic_drawn import STUFF, THINGS  # noqa: E402
 
-from seg2knet.trainer.classic_datasets import Seg2KNetInstance, Seg2KNetPanoptic, panoptic_map  # noqa: E402
+from seg2knet.trainer.classic_datasets import Seg2KNetInstance, Seg2KNetPanoptic  # noqa: E402
+from seg2knet.trainer.classic_results import panoptic_map  # noqa: E402
 
 
 def instance(folder: Path, classes: tuple[str, ...] = THINGS, **options: Any) -> Seg2KNetInstance:
@@ -83,7 +84,7 @@ def test_nothing_to_learn_from(data: tuple[Path, Path], tmp_path: Path) -> None:
 def test_no_prediction_scores_nothing(data: tuple[Path, Path]) -> None:
     dataset = instance(data[0], test_mode=True)
     nothing = [([np.zeros((0, 5), np.float32)] * 2, [[], []])] * len(dataset)
-    assert dataset.evaluate(nothing, metric=["segm"])["segm_mAP"] == 0.0
+    assert dataset.evaluate(nothing, metric=["segm"])["AP"] == 0.0
 
 
 def test_panoptic_images_meet_their_annotations(data: tuple[Path, Path]) -> None:

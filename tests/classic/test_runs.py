@@ -95,7 +95,7 @@ def test_evaluation_agrees_with_training(run: tuple[str, Path], data: tuple[Path
     task, work_dir = run
     with open(work_dir / "results.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    deciding = {"instance": "segm_mAP", "panoptic": "PQ", "semantic": "mIoU"}[task]
+    deciding = {"instance": "AP", "panoptic": "PQ", "semantic": "mIoU"}[task]
     best = max(float(row[deciding]) for row in rows)
     found = classic.evaluate(checkpoint(work_dir), device="cpu")
     assert found.figures[deciding] == pytest.approx(best, abs=1e-6)
