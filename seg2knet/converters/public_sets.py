@@ -135,7 +135,7 @@ def plan(chosen: PublicSet, archives: Sequence[Archive], out: Path, url: Optiona
     wanted: list[tuple[Archive, Remote, Optional[int]]] = []
     fetched, unpacked = [0], 0
     for archive in archives:
-        if _done(out, archive).is_file():
+        if _is_done(out, archive):
             continue
         remote = Remote(_addresses(chosen, archive, url))
         waiting = out / WAITING / archive.name
@@ -170,7 +170,22 @@ def _size(remote: Remote) -> Optional[int]:
 
 
 def _done(out: Path, archive: Archive) -> Path:
+    """A note of what an archive brought: its files, or where they are many, their folders."""
     return out / WAITING / (archive.name + ".done")
+
+
+def _is_done(out: Path, archive: Archive) -> bool:
+    try:
+        brought = _done(out, archive).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return all((out / name).exists() for name in brought)
+
+
+def _note_done(out: Path, archive: Archive, files: Sequence[Path]) -> None:
+    brought = files if len(files) < 100 else {file.parent for file in files}
+    text = "".join(f"{path.relative_to(out).as_posix()}\n" for path in sorted(brought))
+    _done(out, archive).write_text(text, encoding="utf-8")
 
 
 def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = True, say: Say = print) -> None:
@@ -197,7 +212,7 @@ def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = Tru
             files = unpack(waiting, out, archive.place, progress)
         files = [*_unpack_inner(files), *(file for file in files if file.suffix != ".zip")]
         say(f"{archive.name}: {len(files):,} files")
-        _done(out, archive).touch()
+        _note_done(out, archive, files)
         if not keep:
             waiting.unlink()
 

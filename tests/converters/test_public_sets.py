@@ -121,6 +121,18 @@ def test_coco(mirror: LocalServer, tmp_path: Path) -> None:
     assert len(mirror.requests) == asked
 
 
+def test_what_was_removed_comes_again(mirror: LocalServer, tmp_path: Path) -> None:
+    run("coco2017", "--out", tmp_path, "--url", mirror.url)
+    shutil.rmtree(tmp_path / "val2017")
+    (tmp_path / "annotations" / "panoptic_val2017.json").unlink()
+    mirror.requests.clear()
+    assert run("coco2017", "--out", tmp_path, "--url", mirror.url).exit_code == 0
+    assert data_in(tmp_path) == COCO_FILES
+    assert {path for path, _ in mirror.requests} == {
+        "zips/val2017.zip", "annotations/panoptic_annotations_trainval2017.zip",
+    }  # fmt: skip
+
+
 def test_coco_with_test_and_without_panoptic(mirror: LocalServer, tmp_path: Path) -> None:
     result = run(
         "coco2017", "--out", tmp_path, "--url", mirror.url, "--test", "--no-panoptic", "--splits", "val", "--keep"

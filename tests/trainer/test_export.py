@@ -11,9 +11,11 @@ pytest.importorskip("mmdet")
 pytest.importorskip("mmseg")
 
 import torch
+from click.testing import CliRunner
 from torch import nn
 from torch.nn import functional as F
 
+from seg2knet.cli import cli
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer import export as exporting
 from seg2knet.trainer import openmmlab
@@ -23,18 +25,12 @@ TASKS = ("instance", "panoptic", "semantic")
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
-def detector(panoptic: bool, backbone: str = "r18") -> Any:
-    """A small K-Net that has something to say: kernels of its own for every picture, scores on both sides of 0.3."""
-    openmmlab.load()
-    import mmdet.registry
-    from mmengine.config import ConfigDict
-    from mmengine.registry import DefaultScope
-
-    import seg2knet.knet.detector  # noqa: F401 - registers KNet
+def small_knet(panoptic: bool, backbone: str = "r18") -> dict[str, Any]:
+    """The config of a K-Net of 20 kernels."""
     from seg2knet.trainer.backbones import backbone as feature
 
     levels = feature(backbone, None, scratch=True)
-    config = ConfigDict(
+    return dict(  # noqa: C408 - as in a config file
         type="KNet",
         data_preprocessor={
             "type": "DetDataPreprocessor",
@@ -59,9 +55,20 @@ def detector(panoptic: bool, backbone: str = "r18") -> Any:
         feedforward_channels=64,
         test_cfg={"max_per_img": 10, "overlap_thr": 0.01},
     )
+
+
+def detector(panoptic: bool, backbone: str = "r18") -> Any:
+    """A small K-Net that has something to say: scores on both sides of 0.3."""
+    openmmlab.load()
+    import mmdet.registry
+    from mmengine.config import ConfigDict
+    from mmengine.registry import DefaultScope
+
+    import seg2knet.knet.detector  # noqa: F401 - registers KNet
+
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmdet"):
-        model = mmdet.registry.MODELS.build(config)
+        model = mmdet.registry.MODELS.build(ConfigDict(small_knet(panoptic, backbone)))
     with torch.no_grad():
         for stage in model.network.stages:
             stage.class_out.bias.fill_(-1.0)
@@ -214,6 +221,25 @@ def test_deformable_convolution_is_refused() -> None:
 
     with pytest.raises(UsageError, match="deformable"):
         build(nn.Sequential(Seg2KNetDeformConv()), "instance")
+
+
+def test_the_command_takes_a_checkpoint_alone(tmp_path: Path) -> None:
+    config = {
+        "task": "instance",
+        "classes": ["disc", "box", "star"],
+        "palette": [(1, 2, 3)] * 3,
+        "default_scope": "mmdet",
+        "custom_imports": {"imports": ["seg2knet.knet.detector"]},
+        "model": small_knet(panoptic=False),
+    }
+    text = "\n".join(f"{name} = {value!r}" for name, value in config.items())
+    checkpoint = {"state_dict": detector(panoptic=False).state_dict(), "meta": {"cfg": text, "seg2knet": "0.1"}}
+    torch.save(checkpoint, tmp_path / "best.pth")
+    result = CliRunner().invoke(cli, ["export", str(tmp_path / "best.pth"), "--format", "torchscript"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "best.pt").is_file()
+    assert "outputs: scores, labels, masks" in result.output
+    assert "agrees with PyTorch" in result.output
 
 
 def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
