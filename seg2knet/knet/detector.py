@@ -1,4 +1,4 @@
-"""K-Net as mmdet sees it: the only module of ``seg2knet.knet`` that imports mmdet.
+"""K-Net as mmdet sees it: with packing.py, which it imports, all of ``seg2knet.knet`` that imports mmdet.
 
 A config asks for it with ``custom_imports = dict(imports=["seg2knet.knet.detector"])`` and
 
@@ -22,30 +22,30 @@ A config asks for it with ``custom_imports = dict(imports=["seg2knet.knet.detect
     )
 
 In: ``DetDataSample`` with ``gt_instances`` (``labels``, ``masks``), for panoptic also ``gt_sem_seg`` (255 = nothing;
-thing classes, then stuff). Out: ``pred_instances`` (``labels``, ``scores``, ``masks``, ``bboxes``) for instance
-segmentation; ``pred_panoptic_seg`` (id = class + 1000 * number, ``num_things + num_stuff`` = nothing) for panoptic.
+thing classes, then stuff); or what ``PackKNetInputs`` packs, the same at a sixteenth of the size. Out:
+``pred_instances`` (``labels``, ``scores``, ``masks``, ``bboxes``) for instance segmentation; ``pred_panoptic_seg``
+(id = class + 1000 * number, ``num_things + num_stuff`` = nothing) for panoptic.
 """
 
 from __future__ import annotations
 
 from typing import Any, Optional
 
-import numpy as np
 import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from seg2knet.errors import DataError, UsageError
+from seg2knet.errors import UsageError
 from seg2knet.knet.criterion import Criterion
 from seg2knet.knet.folding import fold_batch_norms
 from seg2knet.knet.network import KNetwork, Predictions, Shape
+from seg2knet.knet.packing import Truth
 from seg2knet.knet.results import INSTANCE_OFFSET, ImageSize, ResultRules, instances, panoptic
-from seg2knet.knet.targets import ImageTruth, collate, reduce_masks, reduce_semantic
+from seg2knet.knet.targets import ImageTruth, collate
 
 
 @MODELS.register_module()
@@ -159,25 +159,10 @@ class KNet(BaseDetector):
         return batch_data_samples
 
     def _truth(self, sample: DetDataSample) -> ImageTruth:
-        """One sample's truth at stride 4, made where its masks are: on the CPU."""
-        name = str(sample.metainfo.get("img_path", sample.metainfo.get("img_id", "an image")))
-        objects = sample.gt_instances
-        labels = objects.labels.tolist()
-        masks = reduce_masks(_bitmaps(objects.masks)) if labels else np.zeros((0, 1, 1), np.uint8)
-        if labels and not 0 <= min(labels) <= max(labels) < self.shape.num_things:
-            raise DataError(
-                "an object has a class that the model does not have",
-                file=name,
-                found=f"class indices {min(labels)} to {max(labels)}",
-                expected=f"0 to {self.shape.num_things - 1}",
-                hint="the config's num_things and the data set's classes must fit each other",
-            )
-        self._report_surplus(len(labels), name)
-        if self.shape.num_stuff and "gt_sem_seg" in sample:
-            semantic = sample.gt_sem_seg.sem_seg.squeeze(0).cpu().numpy()
-            stuff, present = reduce_semantic(semantic, self.shape.num_things, self.shape.num_stuff)
-            masks, labels = _stack(masks, stuff), labels + present
-        return ImageTruth(torch.from_numpy(np.ascontiguousarray(masks)), labels, name)
+        """One sample's truth at stride 4: as ``PackKNetInputs`` made it, or made here, on the CPU."""
+        truth = sample.get("knet_truth") or Truth(sample)
+        self._report_surplus(len(truth.labels), truth.name)
+        return truth.of(self.shape.num_things, self.shape.num_stuff)
 
     def _report_surplus(self, objects: int, name: str) -> None:
         """Say once that an image has more objects than there are kernels; what is left over is not learned from."""
@@ -188,21 +173,3 @@ class KNet(BaseDetector):
                 f"{objects - self.shape.num_kernels} of them are not learned from. Such images are reported once; "
                 f"for all objects, set model.num_kernels={objects} or more."
             )
-
-
-def _bitmaps(masks: Any) -> np.ndarray:
-    """Any of mmdet's masks, or a tensor, as (n, H, W) uint8 on the CPU."""
-    if isinstance(masks, PolygonMasks):
-        return masks.to_ndarray()
-    if isinstance(masks, BitmapMasks):
-        return masks.masks
-    return masks.cpu().numpy()
-
-
-def _stack(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(a, h, w) and (b, h', w') with zeros where one is smaller."""
-    height, width = (max(x, y) for x, y in zip(first.shape[1:], second.shape[1:]))
-    stacked = np.zeros((len(first) + len(second), height, width), np.uint8)
-    stacked[: len(first), : first.shape[1], : first.shape[2]] = first
-    stacked[len(first) :, : second.shape[1], : second.shape[2]] = second
-    return stacked

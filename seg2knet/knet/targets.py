@@ -25,7 +25,6 @@ class ImageTruth:
 
     masks: Tensor  # (G + S', h, w) uint8
     labels: list[int]  # G + S' class indices; those from `num_things` on are stuff
-    name: str = ""  # of the image, for messages
 
 
 @dataclass

@@ -31,7 +31,7 @@ def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
         load,
         resize,
         {"type": "RandomFlip", "prob": 0.5},
-        {"type": "PackDetInputs"},
+        {"type": "PackKNetInputs"},
     ]
 
 

@@ -7,8 +7,8 @@ import logging
 import numpy as np
 import pytest
 import torch
-from mmdet.registry import MODELS
-from mmdet.structures.mask import PolygonMasks
+from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from small import SIZE, images, model, sample, total
 
 from seg2knet.errors import DataError, UsageError
@@ -121,3 +121,31 @@ def test_truth_is_moved_small() -> None:
     truth = model()._truth(sample([0, 1]))
     assert truth.masks.shape == (2, SIZE // 4, SIZE // 4)
     assert truth.masks.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("stuff", [0, 2])
+def test_packed_small_or_whole_is_the_same(stuff: int) -> None:
+    """What PackKNetInputs packs gives the losses of what mmdet's PackDetInputs packs, without full-size masks."""
+    rng = np.random.default_rng(0)
+    results = {
+        "img": rng.integers(0, 255, (50, 62, 3), dtype=np.uint8),
+        "gt_bboxes_labels": np.array([0, 2, 1]),
+        "gt_ignore_flags": np.array([False, False, True]),
+        "gt_masks": BitmapMasks(rng.integers(0, 2, (3, 50, 62), dtype=np.uint8), 50, 62),
+        "gt_seg_map": rng.choice(np.array([0, 3, 4, 255], np.uint8), (50, 62)),
+        "img_shape": (50, 62),
+        "ori_shape": (50, 62),
+    }
+    whole = TRANSFORMS.build({"type": "PackDetInputs"})(dict(results))["data_samples"]
+    packed = TRANSFORMS.build({"type": "PackKNetInputs"})(dict(results))["data_samples"]
+    assert "masks" not in packed.gt_instances
+    assert "gt_sem_seg" not in packed
+    assert packed.gt_instances.labels.tolist() == [0, 2]
+    net = model(stuff=stuff).eval()
+    ours, theirs = net.loss(images(1), [packed]), net.loss(images(1), [whole])
+    assert {k: v.item() for k, v in ours.items()} == {k: v.item() for k, v in theirs.items()}
+
+
+def test_an_unknown_class_of_the_semantic_map_is_named() -> None:
+    with pytest.raises(DataError, match="semantic map"):
+        model(stuff=2).loss(images(1), [sample([], semantic=np.full((SIZE, SIZE), 9, np.uint8))])
