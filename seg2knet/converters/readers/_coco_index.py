@@ -170,7 +170,7 @@ class _Builder:
     def _decode(self, found: Elements, kind: Any) -> list[Any]:
         try:
             return msgspec.json.decode(found.data, type=list[kind])
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             said, _, place = str(error).partition(" - at ")
             number = re.match(r"`\$\[(\d+)\](?:\.(\w+))?", place)
             pointer = f"/{found.key}"
@@ -205,8 +205,8 @@ class _Builder:
         classes: dict[Id, ClassInfo] = {}
         for number, entry in enumerate(self.categories):
             place = f"/categories/{number}"
-            if entry.get("id") is None:
-                raise DataError("a category without an id", file=self.path, place=place, found=repr(entry))
+            if type(entry.get("id")) not in (int, str):
+                raise DataError("a category without an id", file=self.path, place=place, found=repr(entry)[:200])
             name = entry.get("name")
             if not isinstance(name, (str, int)) or not str(name).strip():
                 raise DataError("a category without a name", file=self.path, place=place, found=repr(entry))

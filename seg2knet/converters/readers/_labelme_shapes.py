@@ -93,6 +93,8 @@ class Shapes:
         if kind != "polygon":
             if kind == "mask":
                 return self._mask(entry.get("mask"), part)
+            if type(kind) is not str:
+                raise _NoObject("unknown-shape-type", repr(kind)[:80])
             if kind in _NO_AREA:
                 raise _NoObject(f"{kind}-has-no-area", f"a {kind} of {len(part) // 2} points")
             if kind not in _OUTLINES:
