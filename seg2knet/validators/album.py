@@ -61,7 +61,8 @@ class Album:
     @cached_property
     def listing(self) -> dict[str, str]:
         """Every picture in the folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
-        start, found = len(self.folder), {}
+        start = len(self.folder)
+        found: dict[str, str] = {}
         for folder, folders, names in os.walk(self.folder) if self.folder else ():
             folders.sort()
             head = os.path.join(folder, "")
