@@ -17,6 +17,10 @@ import click
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures; - prints."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
+@click.option(
+    "--format-only", "submission", type=click.Path(path_type=Path), metavar="ZIP",
+    help="Write what COCO's or ADE's evaluation server takes; no figures.",
+)  # fmt: skip
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
 @click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): chosen by what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
@@ -28,6 +32,7 @@ def test(
     show_dir: Optional[Path],
     json_file: Optional[Path],
     out: Optional[Path],
+    submission: Optional[Path],
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
@@ -47,13 +52,17 @@ def test(
 
     quiet = str(json_file) == "-"
     if classic.chosen(stack, knet):
-        if show_dir is not None:
-            raise UsageError("--show-dir is for the current stack", hint="seg2knet predict draws pictures on this one")
+        if show_dir is not None or submission is not None:
+            raise UsageError(
+                "--show-dir and --format-only are for the current stack",
+                hint="seg2knet predict draws pictures on this one",
+            )
         found = classic.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
     else:
         with bar("evaluating", quiet) as ticked:
             found = evaluate(
-                checkpoint, data, split, show_dir=show_dir, device=device, workers=workers, ticked=ticked
+                checkpoint, data, split, show_dir=show_dir, submission=submission, device=device, workers=workers,
+                ticked=ticked,
             )  # fmt: skip
     text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
     if json_file is not None and not quiet:
@@ -63,7 +72,7 @@ def test(
     if quiet:
         sys.stdout.write(text + "\n")
         return
-    _print(found, show_dir, json_file, out)
+    _print(found, show_dir, json_file, out, submission)
 
 
 def _print(found: Any, *files: Optional[Path]) -> None:
@@ -77,7 +86,7 @@ def _print(found: Any, *files: Optional[Path]) -> None:
     if found.figures:
         click.echo("  ".join(f"{name} {value:.3f}" for name, value in found.figures.items()))
     else:
-        click.echo("no truth here, so no figures")
+        click.echo("no figures: nothing was compared with a truth")
     for file in files:
         if file is not None:
             click.echo(f"wrote {file}")

@@ -58,7 +58,7 @@ class _Annotation(msgspec.Struct, gc=False):
 
 class _Instances(msgspec.Struct):
     images: List[_Image]
-    categories: List[_Category]
+    categories: List[_Category] = []
     annotations: List[_Annotation] = []
 
 
@@ -76,7 +76,7 @@ class _Segments(msgspec.Struct, gc=False):
 
 class _Panoptic(msgspec.Struct):
     images: List[_Image]
-    categories: List[_Category]
+    categories: List[_Category] = []
     annotations: List[_Segments] = []
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import openmmlab
+from seg2knet.trainer.folder import DataFolder, read_folder
 from seg2knet.trainer.inference import Prediction, Segmenter, read_picture, to_prediction
+from seg2knet.trainer.submission import Submission
 
 SHOWN_SCORE = 0.3
 """Predictions below this are not drawn."""
@@ -61,6 +63,7 @@ def evaluate(
     split: Optional[str] = None,
     *,
     show_dir: Optional[Path] = None,
+    submission: Optional[Path] = None,
     device: Optional[str] = None,
     workers: int = 2,
     ticked: Optional[Ticked] = None,
@@ -73,6 +76,7 @@ def evaluate(
         data: a data set's folder; by default the one it was trained on.
         split: ``val`` by default, ``test`` where there is no val.
         show_dir: where to leave a picture of prediction beside truth for each image.
+        submission: a zip to write that an evaluation server takes; then no figures are made.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         workers: processes that load pictures.
         ticked: called with pictures done and in all.
@@ -93,28 +97,33 @@ def evaluate(
     metric.dataset_meta = loader.dataset.metainfo
     total = len(loader.dataset)
     if total == 0:
-        raise DataError("the split has no pictures", file=folder, place=chosen)
-    has_truth = metric_config.get("ann_file") is not None or model.task != "instance"
+        raise DataError("the split has no pictures", file=folder.root, place=chosen)
+    has_truth = folder.splits[chosen].has_truth
+    sink = _sink(model, submission, folder, chosen)
     for index, batch in enumerate(loader):
         with model._torch.no_grad():
             samples = model.model.test_step(batch)
-        metric.process(batch, [sample.to_dict() for sample in samples])
+        if sink is None:
+            metric.process(batch, [sample.to_dict() for sample in samples])
+        else:
+            sink.add(_found(model, samples[0]), samples[0].img_id)
         if show_dir is not None:
             _show(model, loader.dataset, index, samples[0], show_dir, has_truth)
         if ticked is not None:
             ticked(index + 1, total)
-    figures = {name: float(value) for name, value in metric.evaluate(total).items()}
+    if sink is not None:
+        sink.close()
+    figures = {} if sink is not None else {name: float(value) for name, value in metric.evaluate(total).items()}
     return Evaluation(
-        Path(model.path), folder, chosen, model.task, total, figures, metric.report, metric.predictions
+        Path(model.path), folder.root, chosen, model.task, total, figures, metric.report, metric.predictions
     )  # fmt: skip
 
 
 def _what_on(
     model: Segmenter, data: Optional[Path], split: Optional[str], workers: int
-) -> tuple[Path, str, dict[str, Any], dict[str, Any]]:
+) -> tuple[DataFolder, str, dict[str, Any], dict[str, Any]]:
     """Folder, split, loader and metric to judge by."""
     from seg2knet.trainer import config as configs
-    from seg2knet.trainer.folder import read_folder
 
     root = data or Path(model.config.get("data_root", "."))
     if data is None and not root.is_dir():
@@ -139,7 +148,25 @@ def _what_on(
     loader = configs.loader_for(folder, part, workers)
     loader["dataset"]["metainfo"] = copy.deepcopy(dict(model.config.metainfo))
     loader["dataset"]["pipeline"] = copy.deepcopy(list(model.config.test_pipeline))
-    return folder.root, split, loader, configs.evaluator_for(folder, part)
+    if not part.has_truth:  # nothing to load but pictures
+        loader["dataset"]["pipeline"] = [s for s in loader["dataset"]["pipeline"] if s["type"] != "LoadAnnotations"]
+    return folder, split, loader, configs.evaluator_for(folder, part)
+
+
+def _sink(model: Segmenter, submission: Optional[Path], folder: DataFolder, split: str) -> Optional[Submission]:
+    if submission is None:
+        return None
+    if list(model.classes.names) != list(folder.classes.names):
+        raise DataError(
+            "the data's classes are not the model's", file=folder.root, found=", ".join(folder.classes.names[:10]),
+            expected=", ".join(model.classes.names[:10]),
+        )  # fmt: skip
+    return Submission(submission, folder, split)
+
+
+def _found(model: Segmenter, sample: Any) -> Prediction:
+    height, width = sample.ori_shape[:2]
+    return to_prediction(sample, Path(sample.img_path), height, width, len(model.config.classes))
 
 
 def _show(model: Segmenter, dataset: Any, index: int, sample: Any, folder: Path, has_truth: bool) -> None:
@@ -147,9 +174,7 @@ def _show(model: Segmenter, dataset: Any, index: int, sample: Any, folder: Path,
     from seg2knet.trainer.truth import truth_of
 
     path = Path(sample.img_path)
-    picture = read_picture(path)
-    found = to_prediction(sample, path, picture.shape[0], picture.shape[1], len(model.config.classes))
-    drawn = _pair(model, picture, found, truth_of(dataset, index) if has_truth else None)
+    drawn = _pair(model, read_picture(path), _found(model, sample), truth_of(dataset, index) if has_truth else None)
     inside = Path(dataset.data_prefix.get("img") or dataset.data_prefix["img_path"])
     name = path.relative_to(inside) if path.is_relative_to(inside) else Path(path.name)
     drawing.save(drawn, folder / name.with_name(name.name + ".png"))

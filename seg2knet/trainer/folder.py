@@ -92,13 +92,13 @@ class _Segments(msgspec.Struct, gc=False):
 
 class _Instances(msgspec.Struct):
     images: List[_Counted]
-    categories: List[_Category]
+    categories: List[_Category] = []
     annotations: Optional[List[_Object]] = None
 
 
 class _Panoptic(msgspec.Struct):
     images: List[_Counted]
-    categories: List[_Category]
+    categories: List[_Category] = []
     annotations: Optional[List[_Segments]] = None
 
 
@@ -165,11 +165,11 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
             most=most,
             has_truth=file == truth,
         )
-        classes[name] = class_list(content.categories, file, is_panoptic)
+        if file == truth:
+            classes[name] = class_list(content.categories, file, is_panoptic)
     first = "train" if "train" in classes else next(iter(classes))
     for name, listed in classes.items():
-        if splits[name].has_truth:
-            _same_names(classes[first], listed, splits[name].annotations)
+        _same_names(classes[first], listed, splits[name].annotations)
     also = "instance" if wanted == "panoptic" and "train" in instances and task is None else None
     return DataFolder(layout.root, wanted, classes[first], splits, also)
 

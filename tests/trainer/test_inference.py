@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ pytest.importorskip("mmdet")
 import seg2knet  # noqa: E402
 from seg2knet.cli import cli  # noqa: E402
 from seg2knet.errors import DataError, Seg2KNetError, UsageError  # noqa: E402
+from seg2knet.trainer import evaluation  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,26 @@ def _picture(folder: Path) -> Path:
     return path
 
 
+def test_an_evaluation_server_gets_what_it_takes(moved: Path, coco_root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(coco_root, data)
+    (data / "val2017").rename(data / "test2017")
+    annotations = data / "annotations"
+    content = json.loads((annotations / "instances_val2017.json").read_text())
+    listed = {"images": [{**image, "id": image["id"] + 500} for image in content["images"]], "categories": []}
+    (annotations / "image_info_test-dev2017.json").write_text(json.dumps(listed))
+    (annotations / "instances_val2017.json").unlink()
+    target = tmp_path / "out.zip"
+    arguments = ["test", str(moved), str(data), "--split", "test", "--format-only", str(target), "--workers", "0"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    with zipfile.ZipFile(target) as archive:
+        assert archive.namelist() == ["detections_test-dev2017_seg2knet_results.json"]
+        results = json.loads(archive.read(archive.namelist()[0]))
+    assert {each["image_id"] for each in results} == {501, 502, 503, 504}
+    assert {each["category_id"] for each in results} <= {3, 7}, "the data's own ids"
+
+
 @pytest.mark.parametrize("task", ["panoptic", "semantic"])
 def test_the_other_tasks_go_the_same_way(task: str, train_small: Callable[..., Any], tmp_path: Path) -> None:
     if task == "panoptic":
@@ -148,3 +170,9 @@ def test_the_other_tasks_go_the_same_way(task: str, train_small: Callable[..., A
     kind = "panoptic" if task == "panoptic" else "labels"
     assert (out / kind / f"{picture.stem}.png").is_file()
     assert (out / f"{picture.stem}.json").is_file()
+    target = tmp_path / "submission.zip"
+    evaluation.evaluate(result.best, data, submission=target, workers=0)
+    with zipfile.ZipFile(target) as archive:
+        names = archive.namelist()
+    assert len([name for name in names if name.endswith(".png")]) == 2
+    assert ("panoptic_val2017_seg2knet_results.json" in names) == (task == "panoptic")
