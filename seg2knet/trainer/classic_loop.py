@@ -116,7 +116,9 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None) -> None
     try:
         runner, loaders = _prepare(config, place)
         if resume is not None:
+            now = dict(runner.meta)
             runner.resume(str(resume), map_location="cpu")
+            runner.meta.update(now)  # what the config says now; epoch and best figure stay the checkpoint's
         elif config.get("load_from"):
             runner.load_checkpoint(config.load_from, map_location="cpu")
         with StopRequest() as stop:
@@ -233,7 +235,7 @@ def _register_hooks(runner: Any, package: Package, config: Config, place: Place,
         runner.register_hook(build_from_cfg(hook, HOOKS), priority=priority)
     if place.first:
         interval = (config.get("log_config") or {}).get("interval") or 50
-        runner.register_hook(Progress(interval, steps), priority="VERY_LOW")
+        runner.register_hook(Progress(interval, steps), priority="BELOW_NORMAL")
 
 
 def answers(model: nn.Module, loader: DataLoader, task: str, place: Place) -> Optional[list]:
