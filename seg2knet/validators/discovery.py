@@ -103,8 +103,11 @@ def _ade(layout: AdeLayout) -> DataSet:
 
 
 def _loose(root: Path, images: Optional[Path], overlay: Overlay) -> DataSet:
-    """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like."""
-    found = [path for path in _json_files(root) if kind_of_file(path) is not None]
+    """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
+
+    Lists of pictures without annotations (``image_info_test2017.json``) are no data to train on and left out.
+    """
+    found = [path for path in _json_files(root) if "_info" not in path.stem and kind_of_file(path) is not None]
     if not found:
         raise UsageError(
             "nothing here that can be validated",

@@ -30,6 +30,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BLOCK = 1 << 20
+_ESCAPED = re.compile("[\udc80-\udcff]")
+"""What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
 _BYTE = re.compile(r"\(byte (\d+)\)")
 
 
@@ -81,9 +84,27 @@ class Document:
             self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
             return
         self._undo_marks()
+        self._check_encoding()
         if not bytes(self.text[:4096]).strip() and not self.faults:
             self.faults.append(Fault("the file is empty"))
             self.text = b""
+
+    def _check_encoding(self) -> None:
+        """Say where the text is not UTF-8; the bytes at fault are masked, so that the rest can be read."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(self.text), _BLOCK):
+            block = self.text[start : start + _BLOCK]
+            try:
+                decoder.decode(block, start + _BLOCK >= len(self.text))
+            except UnicodeDecodeError:
+                break
+        else:
+            return
+        words = bytes(self.text).decode("utf-8", "surrogateescape")
+        wrong = _ESCAPED.search(words)
+        place = self.place_of(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
+        self.faults.append(Fault("the text is not UTF-8; it was saved in the encoding of some country", place))
+        self.text, self.mapped = _ESCAPED.sub("?", words).encode(), None
 
     @staticmethod
     def original(path: Path, content: Optional[Path] = None) -> Union[bytes, mmap.mmap]:

@@ -117,7 +117,7 @@ class JsonFile:
         self.reading = Reading()
         try:
             top = self.document.decode(RawDict)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             self._refuse_top(error)
             return
         self.keys = list(top)
@@ -134,8 +134,6 @@ class JsonFile:
         if isinstance(error, msgspec.ValidationError):
             first = bytes(self.document.text[:4096]).lstrip()[:1]
             self.top = {b"[": "an array", b'"': "a string"}.get(first, "no object")
-        elif isinstance(error, UnicodeDecodeError):
-            self.document.faults.append(Fault("the text is not UTF-8"))
         else:
             self.document.refuse(error)
 

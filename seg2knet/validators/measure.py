@@ -256,6 +256,7 @@ def _fill_rles(shapes: Sequence[tuple[Shape, int]], columns: Shapes, heights: np
         columns.flags[row] |= mask.flags
         columns.areas[row] = columns.mask_areas[row] = mask.area
         columns.mask_boxes[row] = mask.box
+        columns.perimeters[row] = mask.perimeter
         x, y, width, height = mask.box
         columns.extents[row] = (x, y, x + width, y + height)
         if mask.area == 0:
@@ -329,7 +330,7 @@ def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[
     if isinstance(shape, RleRecord):
         if examine_rle(shape, height, width).flags:
             return None
-        return measure_runs(runs_of(shape.counts), shape.size[0])
+        return measure_runs(runs_of(shape.counts), shape.size[0])[:2]
     one = measure_one(shape, height, width)
     if one.flags[0] & BROKEN or one.kinds[0] != POLYGONS or height < 1 or width < 1:
         return None

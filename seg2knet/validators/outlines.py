@@ -167,11 +167,12 @@ def polygon_of(part: Sequence[float]) -> Any:
 
 
 class Mask(NamedTuple):
-    """What a run-length code measures: flags, pixels, and x, y, width, height."""
+    """What a run-length code measures: flags, pixels, x, y, width, height, and the length of the outline."""
 
     flags: int
     area: float
     box: tuple[float, float, float, float]
+    perimeter: float = 0.0
 
 
 def examine_rle(rle: RleRecord, height: int, width: int) -> Mask:
@@ -204,19 +205,22 @@ def runs_of(counts: Union[str, Sequence[int]]) -> np.ndarray:
     return runs
 
 
-def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, float, float, float]]:
-    """Pixels and box (x, y, width, height) of column-wise runs, zeros first; as pycocotools counts them."""
+def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, float, float, float], float]:
+    """Pixels and box (x, y, width, height) of column-wise runs, zeros first, as pycocotools counts them; and the
+    outline's length, of which a run of ones has an upper and a lower side; left and right sides are as long as the
+    box is high at least."""
     ends = np.cumsum(runs)[1::2]
     ones = runs[1::2]
     starts, ends = (ends - ones)[ones > 0], ends[ones > 0] - 1
     if not len(starts):
-        return 0.0, (0.0, 0.0, 0.0, 0.0)
+        return 0.0, (0.0, 0.0, 0.0, 0.0), 0.0
     left, right = int(starts[0] // height), int(ends[-1] // height)
     if (starts // height != ends // height).any():
         top, bottom = 0, height - 1
     else:
         top, bottom = int((starts % height).min()), int((ends % height).max())
-    return float(ones.sum()), (left, top, right - left + 1, bottom - top + 1)
+    box = (left, top, right - left + 1, bottom - top + 1)
+    return float(ones.sum()), box, 2.0 * len(starts) + 2.0 * box[3]
 
 
 def shape_of(value: Any) -> tuple[Shape, int]:

@@ -15,6 +15,9 @@ from seg2knet.validators.tables import Category
 TABLES = ("instances", "panoptic")
 OFFICIAL_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 """Ids from 1 to 90 that COCO's own instance files leave out."""
+OFFICIAL_STUFF = {92, 93, 95, 100, 107, 109, 112, 118, 119, 122, 125, 128, 130, 133, 138, 141, 144, 145, 147, 148, 149}
+OFFICIAL_STUFF |= {151, 154, 155, 156, 159, 161, 166, 168, 171, 175, 176, 177, 178, 180, 181, *range(184, 201)}
+"""Ids of the stuff classes in COCO's own panoptic files."""
 
 
 def is_background(name: str) -> bool:
@@ -148,15 +151,16 @@ def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
     """The categories' ids do not count 1, 2, 3...
 
     Nothing is wrong with that, but a trainer that takes ids for labels fails on the first id above the number of
-    classes. COCO's own list, 80 ids up to 90, is known everywhere and passed over.
+    classes. COCO's own lists, 80 ids up to 90 and 133 up to 200, are known everywhere and
+    passed over.
 
     The fix numbers the categories from 1 in the order of their ids, and the annotations with them.
     """
     ids = sorted(each for each in file.category_places if each > 0)
     if not ids or 0 in file.category_places or ids == list(range(1, len(ids) + 1)) or _is_official(ids):
         return
-    if any(file.as_written(each) != each for each in ids):
-        return  # ids that are words: CI003 gives them numbers first
+    if any(file.as_written(each) != each for each in ids) or any(each.id is None for each in file.categories):
+        return  # ids that are words or not there: CI003 says so
     gaps = sorted(set(range(1, ids[-1] + 1)) - set(ids)) if ids[-1] < 10_000 else []
     missing = f"without {', '.join(map(str, gaps[:5]))}" + ("..." if len(gaps) > 5 else "") if gaps else ""
     yield Hit(
@@ -170,7 +174,8 @@ def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
 
 
 def _is_official(ids: list[int]) -> bool:
-    return set(ids) == set(range(1, 91)) - OFFICIAL_GAPS
+    things = set(range(1, 91)) - OFFICIAL_GAPS
+    return set(ids) in (things, things | OFFICIAL_STUFF)
 
 
 def _renumbered(file: CocoFile, new: dict[int, int]) -> list[Edit]:
@@ -246,8 +251,8 @@ def unused_category(dataset: DataSet) -> Iterator[Hit]:
             name = category.name
             if name is None or name in used or name in told or is_background(name):
                 continue
-            if category.id is not None and file.category_index(category.id) != category.index:
-                continue  # the id is another category's: CI011 says so
+            if category.id is None or file.category_index(category.id) != category.index:
+                continue  # no id, or another category's: CI003 and CI011 say so
             told.add(name)
             yield file.category_hit(
                 category,
