@@ -40,6 +40,9 @@ from seg2knet.errors import Seg2KNetError
 BATCH = 500
 MEMORY = 4 << 30
 PATIENCE = 20
+FRAMES = 50
+"""Images of a case that are read."""
+
 TEXT = (".xml", ".txt", ".yaml", ".csv")
 """Cases a child process tries, bytes it may take, seconds it may spend on one."""
 
@@ -356,7 +359,7 @@ def case(name: str, seed: int, root: Path) -> str:
     skipped = 0
     try:
         scan = reader.scan()
-        for handle in scan.handles:
+        for handle in scan.handles[:FRAMES]:
             sample = reader.read(handle)
             skipped += len(sample.skips)
             image = sample.image

@@ -11,6 +11,9 @@ import msgspec
 from seg2knet.converters.readers import _xml
 from seg2knet.converters.readers._cvat_index import Element, File
 
+LONGEST_GAP = 100_000
+"""Frames between two key frames, an hour of video; more is a forged number."""
+
 _ENTRY = struct.Struct("<QIQQId")
 
 
@@ -68,7 +71,7 @@ class Frames(msgspec.Struct):
                 continue
             self._put(task, key.frame, Standing(*_span(key), track.start))
             following = keys[index + 1] if index + 1 < len(keys) else None
-            if not sparse or following is None or following.frame - key.frame > 1_000_000:
+            if not sparse or following is None or following.frame - key.frame > LONGEST_GAP:
                 continue
             between = range(key.frame + step, following.frame, step)
             if not fill:

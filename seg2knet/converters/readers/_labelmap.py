@@ -39,6 +39,10 @@ FILES = (
 """Names under which such a file is looked for."""
 
 
+HIGHEST = 1 << 24
+"""Numbers of classes are below it; colours of no class are above it (``_numbers``)."""
+
+
 class Labelmap(msgspec.Struct, frozen=True):
     """Numbers and colours of a label image.
 
@@ -112,6 +116,8 @@ def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: 
     names: dict[int, str] = {}
     colors: dict[int, int] = {}
     for entry in entries:
+        if not -1 <= entry.number < HIGHEST:
+            raise DataError(f"no pixel has the number of {entry.name!r}", file=path, found=str(entry.number))
         if names.get(entry.number, entry.name) != entry.name:
             raise DataError(
                 f"the number {entry.number} stands for two classes",
@@ -236,11 +242,12 @@ def _object_info(text: str, path: Path, delimiter: Optional[str]) -> list[Entry]
 def _from_csv(path: Path) -> list[Entry]:
     text = read_text(path)
     try:
-        rows = [
-            row for row in csv.reader(io.StringIO(text), delimiter=";" if ";" in text.splitlines()[0] else ",") if row
-        ]
-    except (csv.Error, IndexError) as error:
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    except csv.Error as error:
         raise DataError("not a CSV file", file=path, found=str(error)) from None
+    if not rows:
+        raise DataError("an empty table", file=path, expected="name,r,g,b or id,name")
     head = [cell.strip().lower() for cell in rows[0]]
     name = _column(head, "name", "label", "class", "class_name", "readable")
     if name is None:
@@ -254,7 +261,9 @@ def _from_csv(path: Path) -> list[Entry]:
     for place, row in enumerate(rows[1:]):
         try:
             said = place if number is None else int(row[number])
-            color = _packed(*(int(row[c]) for c in channels if c is not None)) if None not in channels else None
+            color = _color(" ".join(row[c] for c in channels if c is not None)) if None not in channels else None
+            if color is None and None not in channels:
+                raise ValueError
             isthing = None if stuff is None else row[stuff].strip() not in ("1", "true")
             entries.append(Entry(said, row[name].strip(), color, isthing))
         except (ValueError, IndexError, TypeError):

@@ -19,7 +19,7 @@ _VOC_VOID = 224 | 224 << 8 | 192 << 16
 _MOTS_VOID = 10000
 _NOTHING = -1
 """The number of black, and of VOC's border, where no class has that colour."""
-_COLOR = 1 << 24
+_COLOR = _labelmap.HIGHEST
 """Packed colours that are no class stand above all numbers that are."""
 
 

@@ -43,6 +43,16 @@ class Video:
             raise DataError("a frame cannot be decoded", file=self.path, place=f"frame {frame}")
         return cv2.imencode(".png", picture)[1].tobytes()
 
+    def count(self) -> int:
+        """How many frames the container says that there are; 0 where it cannot be read."""
+        import cv2
+
+        capture = cv2.VideoCapture(str(self.path))
+        try:
+            return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0) if capture.isOpened() else 0
+        finally:
+            capture.release()
+
     def close(self) -> None:
         """Let the file go."""
         if self._capture is not None:

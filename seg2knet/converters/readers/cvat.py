@@ -234,8 +234,9 @@ class _Index:
         """The frames of a task: those with shapes, those whose picture is there, all of a video that is given."""
         found = _cvat_tracks.frame_numbers(frames.entries, number) | set(shown)
         if self.options.video is not None:
-            last = task.stop if task.stop is not None else max(found, default=0)
-            found |= set(range(task.start, min(last, task.start + 10_000_000) + 1, task.step))
+            there = Video(self.options.video).count()
+            last = there - 1 if task.stop is None else min(task.stop, there - 1)
+            found |= set(range(task.start, last + 1, task.step))
         return sorted(found)
 
 
