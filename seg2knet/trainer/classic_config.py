@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import UsageError
 from seg2knet.trainer.classic_counts import Counts, Signature, set_class_counts
-from seg2knet.trainer.folder import DataFolder, Split
+from seg2knet.trainer.classic_pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
+from seg2knet.trainer.folder import DataFolder
 from seg2knet.trainer.options import SCHEDULES, TrainOptions, image_scale
 
 REFERENCE_BATCH = 16
@@ -27,8 +28,6 @@ OUR_MODULES = {
     "panoptic": "seg2knet.trainer.classic_datasets",
     "semantic": "seg2knet.trainer.classic_semantic",
 }
-DATASET_TYPES = {"instance": "Seg2KNetInstance", "panoptic": "Seg2KNetPanoptic", "semantic": "Seg2KNetSemantic"}
-WRAPPERS = ("dataset", "datasets")
 RECORD = "seg2knet"
 """The config's key under which a run says what it is: a config that has it is run as it stands."""
 
@@ -231,11 +230,11 @@ def _fit_data(fitted: Fitted, data: DataFolder, options: TrainOptions) -> None:
     evaluated = data.splits.get("val", train)
     for part, split in (("train", train), ("val", evaluated), ("test", evaluated)):
         before = settings.get(part) or {"type": "", "pipeline": innermost(settings["train"]).get("pipeline", [])}
-        settings[part] = _dataset(before, data, split)
+        settings[part] = our_dataset(before, data, split)
     if options.img_size is not None:
         scale = image_scale(options.img_size)
         for part in ("train", "val", "test"):
-            _rescale(settings[part], scale, data.task)
+            rescale(settings[part], scale, data.task)
         test_cfg = (fitted.config.get("model") or {}).get("test_cfg") or {}
         if data.task == "semantic" and "crop_size" in test_cfg:
             test_cfg["crop_size"] = (scale[1], scale[1])
@@ -247,91 +246,6 @@ def _fit_data(fitted: Fitted, data: DataFolder, options: TrainOptions) -> None:
         fitted.config["data_root"] = f"{data.root.resolve()}/"
     if isinstance(fitted.config.get("dataset_type"), str):
         fitted.config["dataset_type"] = DATASET_TYPES[data.task]
-
-
-def _dataset(before: Any, data: DataFolder, split: Split) -> dict[str, Any]:
-    """One of ``data``'s parts, made ours; what wraps it (RepeatDataset ...) stays, several concatenated become one."""
-    if isinstance(before, (list, tuple)):
-        return _dataset(before[0], data, split)
-    for key in WRAPPERS:
-        inner = before.get(key)
-        if isinstance(inner, Mapping):
-            return {**before, key: _dataset(inner, data, split)}
-        if isinstance(inner, (list, tuple)) and inner:
-            return _dataset(inner[0], data, split)
-    kept = {
-        key: copy.deepcopy(value)
-        for key, value in before.items()
-        if key in ("pipeline", "samples_per_gpu", "filter_empty_gt", "test_mode", "ignore_index")
-    }
-    made: dict[str, Any] = {**kept, "type": DATASET_TYPES[data.task], "classes": list(data.classes.names)}
-    if data.task == "semantic":
-        made.update(img_dir=str(split.images.resolve()), ann_dir=str(split.annotations.resolve()))
-        for step in steps(made["pipeline"]):
-            if step.get("type") == "LoadAnnotations":
-                step["reduce_zero_label"] = True
-        return made
-    made.update(ann_file=str(split.annotations.resolve()), img_prefix=f"{split.images.resolve()}/")
-    if data.task == "panoptic":
-        made["seg_prefix"] = f"{split.pngs.resolve()}/" if split.pngs else None
-    return made
-
-
-def use_split(before: Any, data: DataFolder, split: str, classes: list[str]) -> dict[str, Any]:
-    """A config's ``data.test`` turned to a split of another data set.
-
-    Raises:
-        UsageError: there is no such split, or it has other classes than the model.
-    """
-    if sorted(data.classes.names) != sorted(classes):
-        raise UsageError(
-            "the data have other classes than the model",
-            file=data.root,
-            found=", ".join(data.classes.names),
-            expected=", ".join(classes),
-        )
-    return {**_dataset(before, data, data.split(split)), "classes": list(classes)}
-
-
-def innermost(dataset: Any) -> Mapping[str, Any]:
-    """The dataset inside its wrappers; of several, the first."""
-    if isinstance(dataset, (list, tuple)):
-        return innermost(dataset[0]) if dataset else {}
-    for key in WRAPPERS:
-        if isinstance(dataset.get(key), (Mapping, list, tuple)):
-            return innermost(dataset[key])
-    return dict(dataset)
-
-
-def steps(node: Any) -> Iterator[dict[str, Any]]:
-    """Every step of a pipeline, those nested in others (MultiScaleFlipAug, AutoAugment) too, as they stand in it."""
-    if isinstance(node, dict):
-        if "type" in node:
-            yield node
-        for value in node.values():
-            yield from steps(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from steps(value)
-
-
-def _rescale(dataset: Any, scale: tuple[int, int], task: str) -> None:
-    """Let a dataset's pipelines resize to ``scale`` (longest, shortest side at most)."""
-    longest, shortest = scale
-    crop = (shortest, shortest)
-    for step in steps(dataset):
-        if "img_scale" in step:
-            old = step["img_scale"]
-            many = isinstance(old, list) or (isinstance(old, tuple) and old and isinstance(old[0], (tuple, list)))
-            # mmseg resizes the shorter side and crops; mmdet fits the picture into both sides.
-            new = (4 * shortest, shortest) if task == "semantic" else (longest, shortest)
-            step["img_scale"] = [new] if many else new
-            if step.get("multiscale_mode") == "range":
-                step["multiscale_mode"] = "value"
-        if task == "semantic" and "crop_size" in step:
-            step["crop_size"] = crop
-        if task == "semantic" and step.get("type") == "Pad" and step.get("size") is not None:
-            step["size"] = crop
 
 
 def _fit_rate(fitted: Fitted, options: TrainOptions, images_a_step: int) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Optional, Union
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError
-from seg2knet.trainer.classic_config import RECORD, innermost, steps
+from seg2knet.trainer.classic_config import RECORD
+from seg2knet.trainer.classic_pipelines import innermost, steps
 from seg2knet.trainer.classic_text import literal
 
 KERNELS = "rpn_head.init_kernels.weight"

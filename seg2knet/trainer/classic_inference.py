@@ -16,9 +16,10 @@ from pycocotools import mask as coco_mask
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import classic_stack
-from seg2knet.trainer.classic_config import METRICS, RECORD, use_split
+from seg2knet.trainer.classic_config import METRICS, RECORD
 from seg2knet.trainer.classic_device import OneProcess, Place
 from seg2knet.trainer.classic_loop import Package, answers
+from seg2knet.trainer.classic_pipelines import use_split
 from seg2knet.trainer.classic_results import INSTANCE_OFFSET, objects, packed, panoptic_map
 from seg2knet.trainer.evaluation import Evaluation
 from seg2knet.trainer.folder import read_folder

@@ -9,7 +9,8 @@ import pytest
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import UsageError
-from seg2knet.trainer.classic_config import Fitted, fit, is_knet, task_of, use_split
+from seg2knet.trainer.classic_config import Fitted, fit, is_knet, task_of
+from seg2knet.trainer.classic_pipelines import use_split
 from seg2knet.trainer.folder import DataFolder, Split
 from seg2knet.trainer.options import TrainOptions
 
