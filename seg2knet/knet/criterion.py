@@ -37,6 +37,7 @@ class Criterion:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
+    @torch.compiler.disable  # matching runs on the CPU, in SciPy; the network before it is one graph
     def __call__(self, predictions: Predictions, truth: BatchTruth) -> dict[str, Tensor]:
         """The losses by name, each a weighted scalar; entries without ``loss`` in their name are measures.
 

@@ -132,6 +132,7 @@ class KNet(BaseDetector):
         size = (2 * height, 2 * width)
         return self.criterion(predictions, collate(truths, size, self.shape.num_things, batch_inputs.device))
 
+    @torch.compiler.disable(recursive=False)
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
     ) -> list[DetDataSample]:
@@ -158,6 +159,7 @@ class KNet(BaseDetector):
                 )
         return batch_data_samples
 
+    @torch.compiler.disable
     def _truth(self, sample: DetDataSample) -> ImageTruth:
         """One sample's truth at stride 4: as ``PackKNetInputs`` made it, or made here, on the CPU."""
         truth = sample.get("knet_truth") or Truth(sample)

@@ -149,3 +149,19 @@ def test_packed_small_or_whole_is_the_same(stuff: int) -> None:
 def test_an_unknown_class_of_the_semantic_map_is_named() -> None:
     with pytest.raises(DataError, match="semantic map"):
         model(stuff=2).loss(images(1), [sample([], semantic=np.full((SIZE, SIZE), 9, np.uint8))])
+
+
+@pytest.mark.slow
+def test_it_compiles_into_one_graph() -> None:
+    """Under torch.compile the network is one graph; truth, matching and results stay outside it."""
+    from torch._dynamo.utils import counters
+
+    plain, net, truth = model().train(), model().train(), [sample([0, 1])]
+    counters.clear()
+    net.forward = torch.compile(net.forward, backend="aot_eager")
+    ours, theirs = net.forward(images(1), truth, mode="loss"), plain.loss(images(1), truth)
+    total(ours).backward()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
