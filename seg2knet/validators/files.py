@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Union
@@ -149,6 +149,9 @@ class JsonFile:
         raise NotImplementedError
 
     # Questions that rules ask.
+
+    def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+        raise NotImplementedError
 
     def image_row(self, image_id: int) -> int:
         """The first row with that id, or -1."""
@@ -321,6 +324,12 @@ class CocoFile(JsonFile):
         largest = int(table.ids[table.has_id].max(initial=0))
         return {int(row): largest + 1 + place for place, row in enumerate(np.flatnonzero(self.needs_id))}
 
+    def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+        """Where objects refer to these categories: pointer and id."""
+        table = self.annotations
+        for row in np.flatnonzero(table.has_category_id & np.isin(table.category_ids, list(category_ids))).tolist():
+            yield f"/annotations/{row}/category_id", int(table.category_ids[row])
+
 
 class PanopticFile(JsonFile):
     """A panoptic file: ``entries``, one a picture, and their ``segments``."""
@@ -378,6 +387,12 @@ class PanopticFile(JsonFile):
             image_name=self.image_name(int(self.image_rows[entry])) or self.entries.names[entry],
             **more,
         )
+
+    def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+        """Where segments refer to these categories: pointer and id."""
+        table = self.segments
+        for row in np.flatnonzero(table.has_category_id & np.isin(table.category_ids, list(category_ids))).tolist():
+            yield f"{self.segment_pointer(row)}/category_id", int(table.category_ids[row])
 
     def segment_hit(self, segment: int, message: str, at: str = "", **more: Any) -> Hit:
         """A hit at a segment, or at its key ``at``; ``annotation_id`` is the segment's id."""

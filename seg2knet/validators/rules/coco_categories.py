@@ -62,7 +62,7 @@ def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
         into = first[category.name]
         if category.id is not None and category.id == into.id:
             continue  # the same category twice: CI011 says so
-        can = isinstance(file, CocoFile) and category.id is not None and into.id is not None
+        can = category.id is not None and into.id is not None
         yield file.category_hit(
             category,
             f"two categories are called {category.name!r}",
@@ -74,9 +74,8 @@ def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
 
 
 def _merged(file: JsonFile, category: Category, into: Category) -> list[Edit]:
-    assert isinstance(file, CocoFile)
-    rows = np.flatnonzero(file.annotations.has_category_id & (file.annotations.category_ids == category.id))
-    edits: list[Edit] = [SetValue(file.path, f"/annotations/{row}/category_id", into.id) for row in rows.tolist()]
+    assert category.id is not None
+    edits: list[Edit] = [SetValue(file.path, at, into.id) for at, _ in file.category_pointers([category.id])]
     return [*edits, Remove(file.path, f"/categories/{category.index}")]
 
 
@@ -183,11 +182,8 @@ def _renumbered(file: CocoFile, new: dict[int, int]) -> list[Edit]:
     for category in file.categories:
         if category.id is not None and new.get(category.id, category.id) != category.id:
             edits.append(SetValue(file.path, f"/categories/{category.index}/id", new[category.id]))
-    table = file.annotations
-    moved = np.array([old for old, number in new.items() if old != number], np.int64)
-    for row in np.flatnonzero(table.has_category_id & np.isin(table.category_ids, moved)).tolist():
-        value = new[int(table.category_ids[row])]
-        edits.append(SetValue(file.path, f"/annotations/{row}/category_id", value))
+    moved = [old for old, number in new.items() if old != number]
+    edits += [SetValue(file.path, at, new[old]) for at, old in file.category_pointers(moved)]
     return edits
 
 

@@ -107,7 +107,7 @@ def _differing(dataset: DataSet, files: Sequence[JsonFile]) -> Iterator[Hit]:
             "/categories",
             expected=_difference(first, _list(file)),
             found=_difference(_list(file), first),
-            edits=(lambda: _unified(files)) if clean and all(isinstance(each, CocoFile) for each in files) else (),
+            edits=(lambda: _unified(files)) if clean else (),
         )
 
 
@@ -158,13 +158,9 @@ def _unified(files: Sequence[JsonFile]) -> Sequence[Edit]:
         if _list(file) == [(each["id"], each["name"]) for each in whole]:
             continue
         edits.append(SetValue(file.path, "/categories", whole))
-        assert isinstance(file, CocoFile)
-        table = file.annotations
-        new = {category.id: ids[category.name] for category in file.categories if category.name is not None}
-        for row in np.flatnonzero(table.has_category_id).tolist():
-            old = int(table.category_ids[row])
-            if new.get(old, old) != old:
-                edits.append(SetValue(file.path, f"/annotations/{row}/category_id", new[old]))
+        new = {each.id: ids[each.name] for each in file.categories if each.name is not None and each.id is not None}
+        moved = [old for old, number in new.items() if old != number]
+        edits += [SetValue(file.path, at, new[old]) for at, old in file.category_pointers(moved)]
     return edits
 
 
