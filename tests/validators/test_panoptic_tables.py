@@ -113,8 +113,6 @@ def test_category_ids_differ_between_splits(root: Path) -> None:
         for entry in content["annotations"]:
             infos = entry["segments_info"]
             entry["segments_info"] = [{**each, "category_id": new[each["category_id"]]} for each in infos]
-                {**each, "category_id": new[each["category_id"]]} for each in entry["segments_info"]
-            ]
 
     path = root / "annotations/panoptic_val2017.json"
     before = path.read_text()
