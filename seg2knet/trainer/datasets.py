@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from seg2knet.errors import DataError
+from seg2knet.errors import DataError, Seg2KNetError
 from seg2knet.trainer import openmmlab
 
 openmmlab.load()
@@ -93,7 +93,17 @@ class Reproducible:
         state = np.random.SeedSequence((self.random_seed, epoch, index)).generate_state(2)
         np.random.seed(state[0])  # noqa: NPY002  (mmcv's transforms draw from the global generator)
         random.seed(int(state[1]))
-        return super().__getitem__(index)  # type: ignore[misc]
+        try:
+            return super().__getitem__(index)  # type: ignore[misc]
+        except Seg2KNetError:
+            raise
+        except Exception as error:  # whatever OpenCV, pycocotools and the transforms raise at data that are broken
+            raise DataError(
+                "the picture or its annotation cannot be loaded",
+                file=self.get_data_info(index)["img_path"],  # type: ignore[attr-defined]
+                found=f"{type(error).__name__}: {error}".splitlines()[0],
+                hint="seg2knet validate says what is wrong with it",
+            ) from error
 
 
 @DATASETS.register_module()

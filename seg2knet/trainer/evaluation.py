@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -12,6 +12,7 @@ import numpy as np
 
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import openmmlab
+from seg2knet.trainer.failures import explained
 from seg2knet.trainer.folder import DataFolder, read_folder
 from seg2knet.trainer.inference import Prediction, Segmenter, read_picture, to_prediction
 from seg2knet.trainer.submission import Submission
@@ -100,9 +101,7 @@ def evaluate(
         raise DataError("the split has no pictures", file=folder.root, place=chosen)
     has_truth = folder.splits[chosen].has_truth
     sink = _sink(model, submission, folder, chosen)
-    for index, batch in enumerate(loader):
-        with model._torch.no_grad():
-            samples = model.model.test_step(batch)
+    for index, (batch, samples) in enumerate(_predicted(model, loader)):
         if sink is None:
             metric.process(batch, [sample.to_dict() for sample in samples])
         else:
@@ -151,6 +150,15 @@ def _what_on(
     if not part.has_truth:  # nothing to load but pictures
         loader["dataset"]["pipeline"] = [s for s in loader["dataset"]["pipeline"] if s["type"] != "LoadAnnotations"]
     return folder, split, loader, configs.evaluator_for(folder, part)
+
+
+def _predicted(model: Segmenter, loader: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """Batches and what the model finds on them."""
+    with explained():
+        for batch in loader:
+            with model._torch.no_grad():
+                samples = model.model.test_step(batch)
+            yield batch, samples
 
 
 def _sink(model: Segmenter, submission: Optional[Path], folder: DataFolder, split: str) -> Optional[Submission]:

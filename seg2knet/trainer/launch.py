@@ -75,9 +75,16 @@ def find_place(options: TrainOptions) -> Place:
 
 
 def count_gpus() -> int:
-    """GPUs that PyTorch can use."""
-    import torch
+    """GPUs that PyTorch can use.
 
+    Raises:
+        EnvironmentProblem: PyTorch is not installed.
+    """
+    try:
+        import torch
+    except ImportError:
+        hint = "pip install 'seg2knet[train]'"
+        raise EnvironmentProblem("PyTorch is not installed", expected="what training needs", hint=hint) from None
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 

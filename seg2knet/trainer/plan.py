@@ -163,7 +163,7 @@ def _origin(options: TrainOptions, weights: Optional[str]) -> str:
 
 def _epochs(options: TrainOptions, images: int) -> tuple[int, str]:
     if options.epochs:
-        return options.epochs, f"{options.epochs} epochs"
+        return options.epochs, f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}"
     if options.schedule:
         return SCHEDULES[options.schedule], f"{SCHEDULES[options.schedule]} epochs (schedule {options.schedule})"
     found = max(SCHEDULES["1x"], min(100, math.ceil(ENOUGH_IMAGES / images)))

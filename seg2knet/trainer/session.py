@@ -13,6 +13,7 @@ from seg2knet.errors import DataError, EnvironmentProblem, Seg2KNetError, UsageE
 from seg2knet.trainer import config as configs
 from seg2knet.trainer import launch
 from seg2knet.trainer.folder import DataFolder, read_folder
+from seg2knet.trainer.inference import local_file
 from seg2knet.trainer.options import TrainOptions
 
 Say = Callable[[str], None]
@@ -57,8 +58,10 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
     Raises:
         Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
     """
-    options = with_model(options.check())
+    options = with_model(replace(options.check()))  # a copy: what is decided here is not the caller's
     place = launch.find_place(options)
+    if options.resume or options.config is not None:
+        _check_machine(place, options, options.task, say)
     if options.resume:
         config_file, work_dir = _resumed(options)
         say(f"going on with {work_dir / 'last.pth'}")
@@ -71,7 +74,6 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
         return TrainResult(work_dir, config_file)
     if place.note:
         say(place.note)
-    _check_machine(place, work_dir, say)
     launch.start(config_file, work_dir, options, place, options.resume)
     return _result(config_file, work_dir)
 
@@ -110,7 +112,11 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     _describe(data, say)
     if options.validate:
         check_data(data.root, say)
+    _check_machine(place, options, data.task, say)
+    _check_logger(options, say)
     work_dir = _new_work_dir(options, data)
+    if options.load_from is not None:
+        options.load_from = str(local_file(options.load_from))
     weights = _weights(options, data.task)
     workers = _workers(options, place)
     made = configs.build(options, data, place.processes, weights, work_dir, workers, place.device == "cpu")
@@ -314,17 +320,33 @@ def _same_as_before(options: TrainOptions, config_file: Path) -> None:
 # -- machine and end -------------------------------------------------------------------------------------------------
 
 
-def _check_machine(place: launch.Place, work_dir: Path, say: Say) -> None:
+def _check_machine(place: launch.Place, options: TrainOptions, task: Optional[str], say: Say) -> None:
     """
     Raises:
         EnvironmentProblem: something that training needs is missing.
     """
     from seg2knet.trainer import environment
 
-    report = environment.check(device=place.device, work_dir=work_dir)
+    report = environment.check(task, device=place.device, work_dir=options.work_dir or Path())
     report.raise_for_errors()
     for line in report.warnings:
         say(f"{line.name}: {line.problem}" + (f"; mend it: {line.command}" if line.command else ""))
+
+
+def _check_logger(options: TrainOptions, say: Say) -> None:
+    """
+    Raises:
+        EnvironmentProblem: the logger asked for is not installed.
+    """
+    from importlib.util import find_spec
+
+    if options.logger == "none" or find_spec(options.logger) is not None:
+        return
+    hint = f"pip install {options.logger}"
+    if options.logger != "tensorboard":
+        raise EnvironmentProblem(f"--logger {options.logger} is not installed", hint=hint)
+    options.logger = "none"
+    say(f"TensorBoard is not installed, so nothing is written for it ({hint})")
 
 
 def _result(config_file: Path, work_dir: Path) -> TrainResult:

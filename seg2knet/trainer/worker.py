@@ -39,6 +39,7 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     from mmengine.dist import is_main_process
 
     from seg2knet.knet import checkpoints
+    from seg2knet.trainer.failures import explained
     from seg2knet.trainer.hooks import BEST, LAST
     from seg2knet.trainer.interrupt import StopRequest
     from seg2knet.trainer.loop import TrainRunner
@@ -46,7 +47,7 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     set_threads()
     config = Config.fromfile(config_file)
     _fit_to_machine(config, device, resume)
-    with StopRequest() as stop, _warnings_into_log():
+    with StopRequest() as stop, _warnings_into_log(), explained():
         if device == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.distributed.is_initialized():

@@ -26,7 +26,7 @@ pytest.importorskip("mmdet")
 import seg2knet  # noqa: E402
 from seg2knet.errors import DataError, EnvironmentProblem, Seg2KNetError, UsageError  # noqa: E402
 from seg2knet.trainer import interrupt, launch  # noqa: E402
-from seg2knet.trainer.options import TrainOptions  # noqa: E402
+from seg2knet.trainer.options import LOGGERS, TrainOptions  # noqa: E402
 
 Train = Callable[..., Any]
 
@@ -253,3 +253,25 @@ def test_options_do_what_they_say(coco_root: Path, train_small: Train, tmp_path:
     assert "accumulative_counts=2" in text
     assert "RandomChoiceResize" in text
     assert any("0.0004 x 4/16" in line for line in said), "the learning rate goes by the images that make a step"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_picture_is_an_error_not_a_trace(train_small: Train, tmp_path: Path, workers: int) -> None:
+    data = drawn_sets.coco(tmp_path / "data", train=2, val=1)
+    (data / "train2017" / "000.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError) as error:
+        train_small(data, tmp_path / "run", epochs=1, validate=False, workers=workers)
+    assert "000.jpg" in str(error.value)
+    assert "Traceback" not in str(error.value)
+
+
+def test_a_logger_that_is_not_there_is_said(
+    coco_root: Path, train_small: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name in LOGGERS else real(name, *more))
+    with pytest.raises(EnvironmentProblem, match="pip install wandb"):
+        train_small(coco_root, tmp_path / "run", logger="wandb", dry_run=True)
+    result, said = train_small(coco_root, tmp_path / "run", dry_run=True)
+    assert any("TensorBoard is not installed" in line for line in said)
+    assert "Tensorboard" not in result.config.read_text()

@@ -1,0 +1,48 @@
+"""What goes wrong inside PyTorch, said so that a user can act on it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from seg2knet.errors import EnvironmentProblem, Seg2KNetError
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turns errors of loader processes, of the GPU's memory and of shared memory into errors of this package.
+
+    Raises:
+        Seg2KNetError: the same error as it was raised in a loader process, without that process's trace.
+        EnvironmentProblem: memory ran out.
+    """
+    import torch
+
+    try:
+        yield
+    except Seg2KNetError as error:
+        raise _from_loader(error) from None
+    except torch.OutOfMemoryError as error:
+        raise EnvironmentProblem(
+            "the GPU's memory is not enough",
+            found=str(error).splitlines()[0],
+            hint="a smaller --batch-size or --img-size; --amp takes about half; --accumulate N keeps the step's size",
+        ) from None
+    except RuntimeError as error:
+        text = str(error)
+        if "DataLoader worker" not in text:
+            raise
+        raise EnvironmentProblem(
+            "a process that loads pictures was killed",
+            found=text.splitlines()[0],
+            hint="most often shared memory or memory ran out: --workers 0; docker run --shm-size=8g; seg2knet doctor",
+        ) from None
+
+
+def _from_loader(error: Seg2KNetError) -> Seg2KNetError:
+    """torch raises a loader's error again with the loader's whole trace as its message: the message alone is kept."""
+    if not error.message.startswith("Caught ") or "Original Traceback" not in error.message:
+        return error
+    parts = re.split(r"^seg2knet\.errors\.\w+: ", error.message, flags=re.MULTILINE)
+    return type(error)(parts[-1].strip())
