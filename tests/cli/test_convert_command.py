@@ -98,11 +98,24 @@ def test_every_option_is_passed_on(tmp_path: Path) -> None:
     root = labelme(tmp_path / "raw")
     (tmp_path / "classes.txt").write_text("lorry\nbike\n")
     options = {
-        "to": "coco,panoptic", "split": "0.5/0.3/0.2", "seed": 3, "group-by": "folder", "map": "car=lorry", "drop": "tree",
-        "stuff": "lorry", "min-area": 10, "layout": "plain", "images": "copy", "exif": "keep", "overlap": "last",
-        "void-class": "rest", "jobs": 1, "boxes": "as-polygons", "out": tmp_path / "out",
+        "to": "coco,panoptic",
+        "out": tmp_path / "out",
+        "split": "0.5/0.3/0.2",
+        "seed": 3,
+        "group-by": "folder",
         "classes": tmp_path / "classes.txt",
-    }  # fmt: skip
+        "map": "car=lorry",
+        "drop": "tree",
+        "stuff": "lorry",
+        "min-area": 10,
+        "layout": "plain",
+        "images": "copy",
+        "exif": "keep",
+        "overlap": "last",
+        "void-class": "rest",
+        "jobs": 1,
+        "boxes": "as-polygons",
+    }
     flags = ["--polygons", "--strip-instance-suffix", "--no-validate"]
     args = ["labelme", root, *flags, *(part for name, value in options.items() for part in (f"--{name}", value))]
     done = run(*args)

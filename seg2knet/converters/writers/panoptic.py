@@ -19,7 +19,7 @@ import orjson
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.names import without_suffix
 from seg2knet.converters.registry import register_writer
-from seg2knet.converters.writers._painting import paint
+from seg2knet.converters.writers._painting import count, look_up, paint
 from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
@@ -52,9 +52,10 @@ class PanopticWriter(Writer):
         canvas = paint(measured, numbers, self.options.overlap)
         if self.options.void_class is not None and not canvas.all():
             segments.append(_Segment(self.options.void_class, False, []))
-            canvas[canvas == 0] = len(segments)
-        canvas[canvas == _IGNORED] = 0
-        areas = np.bincount(canvas.reshape(-1), minlength=len(segments) + 1).tolist()
+            canvas = np.where(canvas == 0, len(segments), canvas).astype(np.uint16)
+        if _IGNORED in numbers:
+            canvas[canvas == _IGNORED] = 0
+        areas = count(canvas, len(segments))
         shown, hidden, written = [], [], 0
         for number, segment in enumerate(segments, 1):
             if areas[number]:
@@ -150,8 +151,8 @@ def _box(canvas: np.ndarray, number: int, boxes: Sequence[tuple[int, int, int, i
     return left + x, top + y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
 
 
-def _png(canvas: np.ndarray, count: int) -> bytes:
+def _png(canvas: np.ndarray, segments: int) -> bytes:
     """The canvas as an RGB PNG of ids: R + 256 G + 256^2 B."""
-    ids = np.array([segment_id(number) for number in range(count + 1)], np.uint32)
-    colors = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], axis=1).astype(np.uint8)  # as OpenCV has it: BGR
-    return bytes(cv2.imencode(".png", colors[canvas])[1])
+    ids = np.array([segment_id(number) for number in range(segments + 1)], "<u4")
+    pixels = look_up(canvas, ids).view(np.uint8).reshape(*canvas.shape, 4)  # R, G, B and nothing
+    return bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR))[1])
