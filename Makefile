@@ -54,5 +54,8 @@ $(CLASSIC)/.ready: seg2knet/trainer/constraints-classic.txt | $(READY)
 	$(CLASSIC)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< pytest hypothesis
 	@touch $@
 
+corpora: $(READY)  ## convert ../shared/corpora to every target, compare, write docs/corpora.md
+	$(BIN)/python benchmarks/corpora.py
+
 clean:  ## remove what demo and the tools left
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

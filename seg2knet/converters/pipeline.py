@@ -224,7 +224,11 @@ class Conversion:
         if options.void_class is not None:
             classes = classes.without([options.void_class])
             classes = ClassList((*classes.classes, ClassInfo(options.void_class, isthing=False)))
-        return classes.things_first()
+        return self._ordered(classes)
+
+    def _ordered(self, classes: ClassList) -> ClassList:
+        """Things first; but for ADE alone, whose masks know neither, as they are: places in the list are its numbers."""
+        return classes if self.options.targets == ("ade",) else classes.things_first()
 
     def census(self, workers: Engine, recipe: Recipe) -> ClassList:
         """Read everything once for the labels."""
@@ -250,7 +254,7 @@ class Conversion:
         if self.options.void_class is not None:
             found = found.without([self.options.void_class])
             found = ClassList((*found.classes, ClassInfo(self.options.void_class, isthing=False)))
-        return found.things_first()
+        return self._ordered(found)
 
     def writers(self, classes: Optional[ClassList]) -> list[Writer]:
         names = self.options.targets

@@ -79,8 +79,11 @@ class MaskReader(Reader):
         if not source.is_dir():
             return None
         reader = cls(source)
-        pairing = reader._pairing()
-        if not pairing.pairs:
+        try:
+            pairing = reader._pairing()
+        except DataError:
+            return None
+        if not pairing.pairs or all(kind.endswith("_seg") for kind in pairing.kinds):  # that is the full ADE20K
             return None
         reasons = [f"{len(pairing.pairs)} pictures have a mask image"]
         score = 0.7
@@ -286,5 +289,4 @@ def _has_a_format(source: Path, pairing: _pairs.Pairing) -> bool:
         or any((folder / "SegmentationClass").is_dir() for folder in (source, *source.glob("*")))
         or any(source.glob("objectInfo*"))
         or all("panoptic" in kind.lower() for kind in pairing.kinds)
-        or all(kind.endswith("_seg") for kind in pairing.kinds)
     )

@@ -1,0 +1,496 @@
+"""Convert every folder of ``../shared/corpora`` to every target, compare with what its author expected, and write the
+table in ``docs/corpora.md``.
+
+    python benchmarks/corpora.py            # or: make corpora
+
+A source is converted as ``auto`` finds it, or, where that refuses to guess between two formats, as the format named
+below. Exits 1 if a result differs from what is expected of it, or anything but an error of ours comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from seg2knet.converters.api import convert
+from seg2knet.converters.detection import detect
+from seg2knet.errors import Seg2KNetError
+
+HERE = Path(__file__).resolve().parents[1]
+TARGETS = ("coco", "panoptic", "ade")
+Expected = Callable[[Path, dict[str, Path]], str]
+
+
+class Differs(Exception):
+    """A result is not what its author expected."""
+
+
+@dataclass
+class Case:
+    """One source.
+
+    Attributes:
+        path: below the corpora.
+        format: how it is converted; ``None`` for what ``auto`` says.
+        options: of the reader.
+        expected: compares the results, by target, with what the author published; returns what to say of it.
+        note: what is special.
+    """
+
+    path: str
+    format: Optional[str] = None
+    options: dict[str, Any] = field(default_factory=dict)
+    expected: Optional[Expected] = None
+    note: str = ""
+
+
+@dataclass
+class Row:
+    """A line of the table."""
+
+    case: Case
+    found: str
+    results: dict[str, str]
+    compared: str
+
+
+def run(case: Case, root: Path, work: Path) -> Row:
+    """Convert one source to all targets."""
+    source = root / case.path
+    found, format = _detected(case, source)
+    results: dict[str, str] = {}
+    folders: dict[str, Path] = {}
+    for target in TARGETS:
+        if format is None:
+            results[target] = "–"
+            continue
+        out = work / target
+        try:
+            results[target] = _converted(case, format, source, target, out, "copy")
+        except Seg2KNetError as error:
+            results[target] = _without_pictures(case, format, source, target, out, error)
+        if out.is_dir():
+            folders[target] = out
+    compared = ""
+    if case.expected is not None and folders:
+        compared = case.expected(source, folders)
+    return Row(case, found, results, compared)
+
+
+def _converted(case: Case, format: str, source: Path, target: str, out: Path, images: str) -> str:
+    options = dict(case.options)
+    if "images" in options:
+        options["images"] = source.parent / options["images"]
+    result = convert(format, source, to=target, out=out, jobs=1, validate=False, images=images, reader_options=options)
+    return _counted(result.ledger, target)
+
+
+def _without_pictures(case: Case, format: str, source: Path, target: str, out: Path, first: Seg2KNetError) -> str:
+    """Where nothing can be converted for want of pictures: the annotations alone."""
+    if "picture" in f"{first.found}":
+        try:
+            return f"`--images none`: {_converted(case, format, source, target, out, 'none')}"
+        except Seg2KNetError as error:
+            return f"refused: {_short(error)}"
+    return f"refused: {_short(first)}"
+
+
+def _detected(case: Case, source: Path) -> tuple[str, Optional[str]]:
+    try:
+        name = detect([source])[0]
+    except Seg2KNetError as error:
+        return f"refused: {_short(error)}", case.format
+    return name, case.format or name
+
+
+def _short(error: Seg2KNetError) -> str:
+    found = re.sub(r"/\S+/", "", error.found or "")
+    return f"{error.message} ({found})" if found and len(found) < 160 else error.message
+
+
+def _counted(ledger: Any, target: str) -> str:
+    """``3 images, 12 objects; skipped: 2 point-has-no-area``."""
+    said = f"{ledger.images_written} images, {ledger.written.get(target, 0)} objects"
+    skips = {**ledger.skips, **ledger.target_skips.get(target, {})}
+    lost = [f"{tally.count} {reason}" for reason, tally in sorted(skips.items())]
+    lost += [f"{tally.count} images {reason}" for reason, tally in sorted(ledger.image_skips.items())]
+    return said + (f"; skipped: {', '.join(lost)}" if lost else "")
+
+
+# What the authors published
+
+
+def annotations(folder: Path, split: str = "*") -> list[dict[str, Any]]:
+    """All annotations of a COCO result, each with its image's ``file_name``, size and its category's name."""
+    found = []
+    for path in sorted(folder.glob(f"annotations/instances_{split}.json")):
+        document = json.loads(path.read_text())
+        images = {image["id"]: image for image in document["images"]}
+        names = {category["id"]: category["name"] for category in document["categories"]}
+        for note in document["annotations"]:
+            found.append({**note, "image": images[note["image_id"]], "name": names[note["category_id"]]})
+    return found
+
+
+def decoded(note: dict[str, Any], image: dict[str, Any]) -> np.ndarray:
+    """The mask of an annotation, as pycocotools decodes it."""
+    shape, size = note["segmentation"], (image["height"], image["width"])
+    if isinstance(shape, list):
+        shape = coco_mask.merge(coco_mask.frPyObjects(shape, *size))
+    elif isinstance(shape["counts"], list):
+        shape = coco_mask.frPyObjects(shape, *size)
+    return coco_mask.decode(shape).astype(bool)
+
+
+def overlap(one: np.ndarray, two: np.ndarray) -> float:
+    union = (one | two).sum()
+    return float((one & two).sum() / union) if union else 1.0
+
+
+def demand(true: bool, said: str) -> None:
+    if not true:
+        raise Differs(said)
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def panopticapi(source: Path, folders: dict[str, Path]) -> str:
+    """Areas, boxes and RLEs of all segments."""
+    theirs = json.loads((source / "panoptic_examples.json").read_text())
+    by_name = {note["file_name"]: note for note in theirs["annotations"]}
+    ours = [
+        note
+        for path in sorted(folders["panoptic"].glob("annotations/panoptic_*.json"))
+        for note in json.loads(path.read_text())["annotations"]
+    ]
+    count = 0
+    names = {category["id"]: category["name"] for category in theirs["categories"]}
+    for note in ours:
+        mine = sorted((segment["area"], tuple(segment["bbox"])) for segment in note["segments_info"])
+        same = sorted(
+            (segment["area"], tuple(segment["bbox"])) for segment in by_name[note["file_name"]]["segments_info"]
+        )
+        demand(mine == same, f"{note['file_name']}: areas or boxes differ")
+        count += len(mine)
+    detection = json.loads((source / "panoptic_coco_detection_format.json").read_text())
+    sizes = {image["id"]: image for image in theirs["images"]}
+    expected = {
+        (sizes[note["image_id"]]["file_name"], names[note["category_id"]], note["segmentation"]["counts"])
+        for note in detection["annotations"]
+    }
+    got = {
+        (note["image"]["file_name"].rpartition("/")[2], note["name"], note["segmentation"]["counts"])
+        for note in annotations(folders["coco"])
+    }
+    demand(got == expected, f"{len(got & expected)} of {len(expected)} RLEs agree")
+    return f"exact: areas and boxes of {count} segments, {len(got)} RLEs bit for bit"
+
+
+def ade_masks(source: Path, folders: dict[str, Path]) -> str:
+    """The challenge's masks come back pixel for pixel."""
+    found = sorted(folders["ade"].glob("annotations/*/*.png"))
+    for path in found:
+        demand((pixels(path) == pixels(source / "sampleData/annotations" / path.name)).all(), f"{path.name} differs")
+    demand(len(found) == 3, f"{len(found)} masks")
+    return f"exact: {len(found)} masks pixel for pixel"
+
+
+def labelformat(source: Path, folders: dict[str, Path]) -> str:
+    """The COCO twin's polygons, as far as six decimals of a fraction say them."""
+    twin = json.loads((source.parent / "COCO/instances.json").read_text())
+    images = {image["id"]: image for image in twin["images"]}
+    names = {category["id"]: category["name"] for category in twin["categories"]}
+    worst, least = 0.0, 1.0
+    for note in annotations(folders["coco"]):
+        name = note["image"]["file_name"].rpartition("/")[2]
+        (same,) = [
+            other
+            for other in twin["annotations"]
+            if images[other["image_id"]]["file_name"].endswith(name) and names[other["category_id"]] == note["name"]
+        ]
+        mine, theirs = np.array(note["segmentation"][0]), np.array(same["segmentation"][0])
+        demand(mine.shape == theirs.shape, "another number of points")
+        worst = max(worst, float(np.abs(mine - theirs).max()))
+        least = min(least, overlap(decoded(note, note["image"]), decoded(same, note["image"])))
+    demand(worst < 5e-4 and least == 1.0, f"off by {worst} px, IoU {least}")
+    return f"polygons within {worst:.1g} px (YOLO's six decimals), IoU {least:g}"
+
+
+def coco_polygons(source: Path, folders: dict[str, Path]) -> str:
+    """COCO to COCO: number for number."""
+    theirs = [note["segmentation"] for note in json.loads(source.read_text())["annotations"]]
+    mine = [note["segmentation"] for note in annotations(folders["coco"])]
+    demand(sorted(map(str, mine)) == sorted(map(str, theirs)), "polygons differ")
+    return f"exact: {len(mine)} polygons number for number"
+
+
+def voc_objects(source: Path, folders: dict[str, Path]) -> str:
+    """Every object of SegmentationObject, pixel for pixel."""
+    count = 0
+    for path in sorted((source / "SegmentationObject").glob("*.png")):
+        drawn = pixels(path)
+        mine = [note for note in annotations(folders["coco"]) if Path(note["image"]["file_name"]).stem == path.stem]
+        got = {decoded(note, note["image"]).tobytes() for note in mine}
+        demand(got == {(drawn == number).tobytes() for number in np.unique(drawn) if number}, f"{path.name} differs")
+        count += len(got)
+    return f"exact: {count} objects pixel for pixel"
+
+
+def labelme_voc(source: Path, folders: dict[str, Path]) -> str:
+    """LabelMe's own VOC export draws outlines too, pycocotools does not: IoU of each class in the ADE masks."""
+    voc = source.parent / "data_dataset_voc"
+    names = (voc / "class_names.txt").read_text().split("\n")
+    table = (folders["ade"] / "objectInfo.txt").read_text().splitlines()[1:]
+    numbers = {line.split("\t")[-1]: int(line.split("\t")[0]) for line in table}
+    worst = 1.0
+    for path in sorted((voc / "SegmentationClass").glob("*.png")):
+        (made,) = folders["ade"].glob(f"annotations/*/{path.name}")
+        drawn, mine = pixels(path), pixels(made)
+        for number in np.unique(drawn):
+            if number not in (0, 255):
+                worst = min(worst, overlap((mine == numbers[names[number]]) & (drawn != 255), drawn == number))
+    demand(worst >= 0.93, f"IoU {worst:.3f}")
+    return f"IoU of each class with LabelMe's own export at least {worst:.3f} (it draws the outline too)"
+
+
+def labelme_coco(source: Path, folders: dict[str, Path]) -> str:
+    """The COCO peer: its polygons; its areas hold the outline, ours are what the polygons decode to."""
+    peer = json.loads((source.parent / "data_dataset_coco/annotations.json").read_text())
+    images = {image["id"]: image for image in peer["images"]}
+    names = {category["id"]: category["name"] for category in peer["categories"]}
+    mine = [note for note in annotations(folders["coco"]) if not note["iscrowd"]]
+    values = []
+    for note in mine:
+        theirs = [
+            decoded(other, images[other["image_id"]])
+            for other in peer["annotations"]
+            if names[other["category_id"]] == note["name"]
+            and Path(images[other["image_id"]]["file_name"]).name == Path(note["image"]["file_name"]).name
+        ]
+        values.append(max(overlap(decoded(note, note["image"]), each) for each in theirs))
+    demand(len(mine) == len(peer["annotations"]) and min(values) >= 0.93, f"IoU {min(values):.3f}, {len(mine)} objects")
+    areas = [note["area"] / decoded(note, note["image"]).sum() for note in mine]
+    demand(set(areas) == {1.0}, "areas are not the masks'")
+    return f"{len(mine)} objects, IoU {min(values):.3f}; areas are those of the decoded polygons, as the peer's are not"
+
+
+def one_mask(mask: str, least: float) -> Expected:
+    """The union of all objects, class by class, with a mask image."""
+
+    def compare(source: Path, folders: dict[str, Path]) -> str:
+        drawn = pixels(source.parent / mask if (source.parent / mask).is_file() else source / mask)
+        notes = annotations(folders["coco"])
+        union = np.any([decoded(note, note["image"]) for note in notes], axis=0)
+        value = overlap(union, drawn > 0)
+        demand(value >= least, f"IoU {value:.4f}")
+        return f"IoU with {Path(mask).name} {value:.4f}"
+
+    return compare
+
+
+def mapillary(source: Path, folders: dict[str, Path]) -> str:
+    """Instances and the panoptic PNG say the same regions."""
+    count = 0
+    for note_file in source.glob("*/v2.0/panoptic/*.json"):
+        for note in json.loads(note_file.read_text())["annotations"]:
+            drawn = pixels(note_file.parent / note["file_name"]).astype(np.int64) @ np.array([1, 256, 65536])
+            stem = Path(note["file_name"]).stem
+            mine = [each for each in annotations(folders["coco"]) if Path(each["image"]["file_name"]).stem == stem]
+            got = {decoded(each, each["image"]).tobytes() for each in mine}
+            demand(got == {(drawn == number).tobytes() for number in np.unique(drawn) if number}, f"{stem} differs")
+            count += len(got)
+    return f"exact: {count} regions as in the panoptic PNG"
+
+
+def counted(images: int, objects: int) -> Expected:
+    """As many as the index says."""
+
+    def compare(source: Path, folders: dict[str, Path]) -> str:
+        notes = annotations(folders["coco"])
+        files = list(folders["coco"].glob("annotations/instances_*.json"))
+        shown = sum(len(json.loads(path.read_text())["images"]) for path in files)
+        demand((shown, len(notes)) == (images, objects), f"{shown} images, {len(notes)} objects")
+        return f"{shown} images and {len(notes)} objects, as the index says"
+
+    return compare
+
+
+BOXES = {"boxes": "as-polygons"}
+COLORS = (
+    "Archway=192,0,128;Bicyclist=0,128,192;Child=192,128,64;Animal=64,128,64;Road=128,64,128;SignSymbol=128,128,128"
+)
+CAMVID = {"colors": f"{COLORS};Wall=64,192,0;MotorcycleScooter=192,0,192;Tree=128,128,0;Tunnel=0,128,64"}
+
+INVALID = "coco-invalid+labelme__labelme2coco__tests_data"
+
+CASES = [
+    Case("labelme+coco+voc__labelme__instance_segmentation", note="three formats in one folder"),
+    Case("labelme+coco+voc__labelme__instance_segmentation/data_annotated", expected=labelme_coco),
+    Case("labelme+coco+voc__labelme__instance_segmentation/data_dataset_voc", expected=voc_objects),
+    Case("labelme+coco+voc__labelme__instance_segmentation/data_dataset_coco"),
+    Case("labelme+voc__labelme__semantic_segmentation/data_annotated", expected=labelme_voc),
+    Case("labelme+voc__labelme__semantic_segmentation/data_dataset_voc"),
+    Case("labelme+vocdet__labelme__bbox_detection/data_annotated", note="rectangles"),
+    Case("labelme+vocdet__labelme__bbox_detection/data_dataset_voc", options=BOXES, note="`--boxes as-polygons`"),
+    Case("labelme__labelme__primitives_all_shapes", note="every kind of shape"),
+    Case(
+        "labelme+maskpng__labelme__tutorial_embedded_imagedata", "labelme",
+        expected=one_mask("labelme+maskpng__labelme__tutorial_embedded_imagedata/apc2016_obj3/label.png", 0.97),
+        note="the picture is embedded",
+    ),
+    Case("coco+yoloseg__labelformat__instance_segmentation/YOLOv8", expected=labelformat),
+    Case(
+        "coco+yoloseg__labelformat__instance_segmentation/COCO/instances.json", None, {"images": "../YOLOv8/images"},
+        coco_polygons, "`--images-dir`",
+    ),
+    Case("coco-panoptic__panopticapi__sample_data", "coco", {"annotations": "panoptic"}, panopticapi),
+    Case("ade20k__sceneparsing__sampleData", expected=ade_masks),
+    Case("ade20k-instance__placeschallenge__metadata", note="no annotations"),
+    Case("ade20k-odgt__CSAIL-semseg__lists", note="lists without images"),
+    Case("cvat-xml__datumaro__for_images/export_project", expected=counted(6, 6)),
+    Case("cvat-xml__datumaro__for_images/export_task"),
+    Case("cvat-xml__datumaro__for_video", options=BOXES, note="`--boxes as-polygons`; tracks"),
+    Case("cvat-xml__Coral-Imaging__coral", note="no pictures"),
+    Case("cvat-xml-rotatedbox__docling__fixtures", note="one picture, of another name"),
+    Case("coco__datumaro__coco_dataset/coco_instances"),
+    Case("coco__datumaro__coco_dataset/coco_panoptic"),
+    Case("coco__datumaro__coco_dataset/coco_roboflow"),
+    Case("coco__datumaro__coco_dataset/coco_stuff"),
+    Case("coco__datumaro__coco_dataset/coco_person_keypoints"),
+    Case("coco__datumaro__coco_dataset/coco_image_info"),
+    Case("coco__datumaro__coco_dataset/coco_captions"),
+    Case("coco__datumaro__coco_dataset/coco_labels"),
+    Case("coco__datumaro__coco_dataset/mmdet_coco"),
+    Case("coco__datumaro__coco_dataset/coco"),
+    Case("coco-roboflow__datumaro__roboflow/coco", options=BOXES, note="`--boxes as-polygons`"),
+    Case("coco-roboflow__datumaro__roboflow/voc", options=BOXES, note="`--boxes as-polygons`"),
+    Case("coco-roboflow__datumaro__roboflow/yolo", options=BOXES, note="`--boxes as-polygons`"),
+    Case("coco-roboflow__datumaro__roboflow/yolo", note="boxes, as they come"),
+    Case("coco-rle-sam__datumaro__segment_anything", note="one JSON a picture, not COCO's layout"),
+    Case("relaxed-layouts__datumaro__kaggle/image_mask"),
+    Case("relaxed-layouts__datumaro__kaggle/image_mask_with_labelmap"),
+    Case("relaxed-layouts__datumaro__kaggle/relaxed_coco", options=BOXES, note="`--boxes as-polygons`"),
+    Case("relaxed-layouts__datumaro__kaggle/relaxed_voc1", options=BOXES, note="`--boxes as-polygons`"),
+    Case("relaxed-layouts__datumaro__kaggle/relaxed_voc2", options=BOXES, note="`--boxes as-polygons`"),
+    Case("relaxed-layouts__datumaro__kaggle/relaxed_yolo", options=BOXES, note="`--boxes as-polygons`"),
+    Case("coco-results-rle__cocoapi__fakesegm100", note="results, not annotations"),
+    Case("coco-det__labelformat__weird_names/COCO", options=BOXES, note="`--boxes as-polygons`"),
+    Case("coco-det__labelformat__weird_names/YOLOv8", options=BOXES, note="`--boxes as-polygons`"),
+    Case("coco+vocdet__mmdet-fork__tests_data/VOCdevkit", options=BOXES, note="`--boxes as-polygons`; two years"),
+    Case("coco+vocdet__mmdet-fork__tests_data/coco_sample.json", note="no pictures"),
+    Case(
+        "labelme+maskpng__bubbliiiing-unet__datasets", "labelme",
+        expected=one_mask("labelme+maskpng__bubbliiiing-unet__datasets/SegmentationClass/1.png", 0.99),
+    ),
+    Case("maskpng-binary__bubbliiiing-unet__medical"),
+    Case("labelme__labelme-rs__fixtures", note="four JSON files without picture"),
+    Case(f"{INVALID}/coco_true_0.json"),
+    Case(f"{INVALID}/coco_true_1.json"),
+    *(
+        Case(f"{INVALID}/coco_false_{number}.json", "coco", note="broken on purpose")
+        for number in range(17)
+    ),
+    Case("labelme-xml__datumaro__labelme_dataset", "voc", note="LabelMe's old web tool"),
+    Case("voc__labelformat__semantic_pascalvoc"),
+    Case("voc__datumaro__voc_dataset/voc_dataset1"),
+    Case("voc__datumaro__voc_dataset/voc_dataset2", note="no pictures"),
+    Case("voc__datumaro__voc_dataset/voc_dataset3", options=BOXES, note="`--boxes as-polygons`"),
+    Case("maskpng-palette__mmseg-fork__pseudo_dataset", expected=counted(5, 5)),
+    Case("maskpng__datumaro__common_semantic_segmentation/dataset"),
+    Case("maskpng__datumaro__common_semantic_segmentation/non_standard_dataset"),
+    Case("maskpng-color__datumaro__camvid", "masks", CAMVID, note="`--colors`"),
+    Case("maskpng-cityscapes__datumaro__cityscapes/dataset"),
+    Case("maskpng-cityscapes__datumaro__cityscapes/train_dataset"),
+    Case("maskpng-kitti16__datumaro__kitti_segmentation"),
+    Case("maskpng-mots16__datumaro__mots", note="masks and pictures of different sizes"),
+    Case(
+        "maskpng+panoptic__datumaro__mapillary_vistas", "masks", {"masks": "v2.0/instances"}, mapillary,
+        note="`--masks v2.0/instances`",
+    ),
+    Case("yoloseg__ultralytics-hub__coco8-seg", expected=counted(8, 30)),
+    Case("yolo-det__datumaro__yolo_dataset/strict", options=BOXES, note="`--boxes as-polygons`"),
+    Case("yolo-det__datumaro__yolo_dataset/labels", options=BOXES, note="`--boxes as-polygons`"),
+    Case("yolo-det__datumaro__yolo_dataset/annotations", note="labels where no rule looks for them"),
+    Case("ade20k-full__datumaro__ade20k2017/dataset", "ade"),
+    Case("ade20k-full__datumaro__ade20k2020/dataset", "ade"),
+    Case("images-exif__opencv-cvat__exif_rotated", note="pictures alone"),
+]  # fmt: skip
+
+
+def page(rows: list[Row]) -> str:
+    """The document."""
+    lines = [
+        "# Real data sets, converted",
+        "",
+        "Written by `make corpora`: folders of annotation files that other people's tools wrote, as `convert auto`",
+        "names them, converted to every target or refused, and compared with what their authors published, if they did.",
+        "Where a folder has no pictures, `--images none` converts the annotations alone.",
+        "",
+        "| source | auto says | coco | panoptic | ade | compared with its author's |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name = row.case.path + (f" <br> {row.case.note}" if row.case.note else "")
+        found = row.found if row.case.format in (None, row.found) else f"{row.found}; converted as {row.case.format}"
+        values = [row.results[target] for target in TARGETS]
+        if len(set(values)) == 1:
+            values = [values[0], "the same", "the same"] if values[0] != "–" else values
+        lines.append("| " + " | ".join(_cell(text) for text in (name, found, *values, row.compared)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpora", type=Path, default=HERE.parent / "shared/corpora")
+    parser.add_argument("--out", type=Path, default=HERE / "docs/corpora.md")
+    parser.add_argument("only", nargs="*", help="cases whose path begins so; then nothing is written")
+    given = parser.parse_args()
+    if not given.corpora.is_dir():
+        print(f"no corpora at {given.corpora}: nothing to do")
+        return 0
+    rows, failed = [], False
+    for case in CASES:
+        if given.only and not case.path.startswith(tuple(given.only)):
+            continue
+        with tempfile.TemporaryDirectory() as work:
+            try:
+                row = run(case, given.corpora, Path(work))
+            except Differs as problem:
+                row = Row(case, "", dict.fromkeys(TARGETS, ""), f"DIFFERS: {problem}")
+                failed = True
+        rows.append(row)
+        print(
+            f"{case.path}: {row.found}; {'; '.join(row.results.values())}; {row.compared}".replace(
+                str(given.corpora), ""
+            )
+        )
+    missing = {path.name for path in given.corpora.iterdir() if path.is_dir()} - {
+        case.path.split("/")[0] for case in CASES
+    }
+    if missing:
+        print(f"not in the table: {', '.join(sorted(missing))}")
+        failed = True
+    if not given.only:
+        given.out.write_text(page(rows).replace(f"{given.corpora}/", ""), encoding="utf-8")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
