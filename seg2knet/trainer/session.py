@@ -58,7 +58,7 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
     Raises:
         Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
     """
-    options = with_model(replace(options.check()))  # a copy: what is decided here is not the caller's
+    options = _with_local_checkpoint(with_model(replace(options.check())))  # a copy: the caller's stays as it is
     place = launch.find_place(options)
     if options.resume or options.config is not None:
         _check_machine(place, options, options.task, say)
@@ -76,6 +76,19 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
         say(place.note)
     launch.start(config_file, work_dir, options, place, options.resume)
     return _result(config_file, work_dir)
+
+
+def _with_local_checkpoint(options: TrainOptions) -> TrainOptions:
+    """``--load-from`` by URL is fetched before anything else, and known by its path from then on.
+
+    Raises:
+        DataError: no such file. TransferError: it cannot be downloaded.
+    """
+    if options.load_from is None:
+        return options
+    from seg2knet.trainer import weights
+
+    return replace(options, load_from=str(weights.checkpoint(options.load_from)))
 
 
 def with_model(options: TrainOptions) -> TrainOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,32 @@ class TestCheckpoint:
             server.pages[f"{folder}/latest.pth"] = Page(folder.encode())
         assert weights.checkpoint(f"{server.url}/a/latest.pth").read_bytes() == b"a"
         assert weights.checkpoint(f"{server.url}/b/latest.pth").read_bytes() == b"b"
+
+    def test_training_starts_from_a_url(self, server: LocalServer) -> None:
+        from seg2knet.trainer.options import TrainOptions
+        from seg2knet.trainer.session import _with_local_checkpoint
+
+        server.pages["knet.pth"] = Page(b"weights")
+        options = _with_local_checkpoint(TrainOptions(load_from=f"{server.url}/knet.pth"))
+        assert options.load_from is not None
+        assert Path(options.load_from).read_bytes() == b"weights"
+        with pytest.raises(DataError, match="no such checkpoint"):
+            _with_local_checkpoint(TrainOptions(load_from="lost.pth"))
+
+    def test_the_command_line_takes_a_url(self, server: LocalServer) -> None:
+        from seg2knet.trainer.inference import local_file
+
+        server.pages["knet.pth"] = Page(b"weights")
+        assert local_file(f"{server.url}/knet.pth").read_bytes() == b"weights"
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    file = tmp_path / "evil.pth"
+    torch.save({"state_dict": resnet18(), "meta": Harm()}, file)
+    with pytest.raises(DataError, match="safely"):
+        weights.backbone("r18", path=file)
+    assert not (tmp_path / "harm").exists()
