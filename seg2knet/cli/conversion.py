@@ -93,6 +93,9 @@ def report(result: Result, options: ConvertOptions) -> None:
     if ledger.splits and "val" not in ledger.splits:
         hint = "there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2"
         console.print(hint, soft_wrap=True)
+    if "panoptic" in options.targets and not result.classes.stuff:
+        hint = "no class is stuff; name those that are with --stuff A,B or in a class file (--classes)"
+        console.print(hint, soft_wrap=True)
     if options.dry_run:
         console.print("dry run: nothing was written")
         return

@@ -233,6 +233,63 @@ def rle_runs(counts: bytes) -> np.ndarray:
     return runs
 
 
+def rle_ones(rles: Sequence[Rle]) -> list[tuple[list[int], list[int]]]:
+    """For each mask begin and end of its runs of ones, counted down the columns; all masks in one pass.
+
+    Raises:
+        DataError: as ``rle_runs``.
+    """
+    if not rles:
+        return []
+    try:
+        runs, owners = _all_runs([rle.counts for rle in rles])
+    except DataError:
+        runs_each = [rle_runs(rle.counts) for rle in rles]  # says which is wrong, and takes an empty one
+        runs, owners = np.concatenate(runs_each), np.repeat(np.arange(len(rles)), [len(each) for each in runs_each])
+    bounds = np.searchsorted(owners, np.arange(len(rles) + 1))
+    ends = np.cumsum(runs)
+    found = []
+    for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
+        begin = int(ends[first - 1]) if first else 0
+        mine = (ends[first:last] - begin).tolist()
+        found.append((mine[0::2], mine[1::2]))
+    return found
+
+
+def _all_runs(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of several strings after one another, and the number of the string that each is of."""
+    joined = b"".join(strings)
+    codes = np.frombuffer(joined, dtype=np.uint8).astype(np.int64) - 48
+    bounds = np.cumsum([len(string) for string in strings])
+    stops = codes & 32 == 0
+    if (
+        len(codes) == 0
+        or codes.min() < 0
+        or codes.max() > 63
+        or not all(map(len, strings))
+        or not stops[bounds - 1].all()
+    ):
+        raise DataError("not a run-length string")
+    ends = np.flatnonzero(stops)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 8:
+        raise DataError("a run-length string with a run of over 10^12 pixels")
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends] & 16, np.int64(1) << (5 * lengths), 0)
+    owners = np.searchsorted(bounds, ends, side="right")
+    places = np.arange(len(runs)) - np.searchsorted(owners, owners)
+    for parity in (1, 0):  # each run from the third on is the difference to the run two before, string by string
+        mine = np.flatnonzero((places % 2 == parity) & (places > 0))
+        sums = np.cumsum(runs[mine])
+        first = np.searchsorted(owners[mine], owners[mine])
+        runs[mine] = sums - (sums - runs[mine])[first]
+    if runs.min() < 0:
+        raise DataError("a run-length string with a negative run", found=str(runs.min()))
+    return runs, owners
+
+
 def rle_from_string(counts: bytes, height: int, width: int) -> Rle:
     """From pycocotools' compressed string, checked.
 

@@ -29,6 +29,20 @@ def test_mask_to_rle_and_back_is_the_identity(mask: np.ndarray) -> None:
     assert geometry.rle_from_string(rle.counts, *mask.shape) == rle
 
 
+@given(st.lists(masks, max_size=6), st.booleans())
+def test_runs_of_ones_of_many_masks_at_once(many: list[np.ndarray], empty: bool) -> None:
+    rles = [geometry.mask_to_rle(mask) for mask in many]
+    rles[1:1] = [Rle(b"", 3, 3)] * empty
+    found = geometry.rle_ones(rles)
+    assert len(found) == len(rles)
+    for rle, (starts, ends) in zip(rles, found):
+        columns = np.zeros(rle.height * rle.width, bool)
+        for start, end in zip(starts, ends):
+            columns[start:end] = True
+        expected = geometry.rle_to_mask(rle) if rle.counts else np.zeros((rle.height, rle.width), bool)
+        assert (expected == columns.reshape(rle.width, rle.height).T).all()
+
+
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=40))
 def test_runs_are_those_that_pycocotools_wrote(runs: list[int]) -> None:
     height = sum(runs)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from seg2knet.converters.base import Measured
-from seg2knet.dataset.geometry import check_size, rle_runs
+from seg2knet.dataset.geometry import check_size, rle_ones
 from seg2knet.errors import UsageError
 
 
@@ -31,11 +31,10 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarra
     check_size(image.height, image.width)
     columns: np.ndarray = np.zeros(image.width * image.height, np.uint8 if max(numbers, default=0) < 256 else np.uint16)
     taken = np.zeros(len(columns) if overlap == "error" else 0, bool)
+    ones = rle_ones(measured.rles)
     for index in _order(measured, overlap):
-        bounds = np.cumsum(rle_runs(measured.rles[index].counts))
-        starts, ends = bounds[0::2], bounds[1::2]
         number = numbers[index]
-        for start, end in zip(starts.tolist(), ends.tolist()):
+        for start, end in zip(*ones[index]):
             columns[start:end] = number
             if overlap == "error":
                 _claim(taken, start, end, measured, index)
@@ -53,6 +52,8 @@ def look_up(canvas: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 def count(canvas: np.ndarray, numbers: int) -> list[int]:
     """Pixels of each number from 0 to ``numbers``."""
+    if canvas.dtype == np.uint8 and canvas.size < 1 << 24:  # beyond, OpenCV's float32 could not count them
+        return cv2.calcHist([canvas], [0], None, [256], [0, 256])[: numbers + 1, 0].astype(int).tolist()
     return np.bincount(canvas.reshape(-1), minlength=numbers + 1).tolist()
 
 
