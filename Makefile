@@ -10,7 +10,7 @@ CLASSIC ?= .venv-classic
 OPS     ?= --ops
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-classic lint types docs clean
+.PHONY: help install demo test test-all test-classic lint types docs corpora clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

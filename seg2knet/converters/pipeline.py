@@ -227,7 +227,7 @@ class Conversion:
         return self._ordered(classes)
 
     def _ordered(self, classes: ClassList) -> ClassList:
-        """Things first; but for ADE alone, whose masks know neither, as they are: places in the list are its numbers."""
+        """Things first; but for ADE alone, which knows neither, as they are: places in the list are its numbers."""
         return classes if self.options.targets == ("ade",) else classes.things_first()
 
     def census(self, workers: Engine, recipe: Recipe) -> ClassList:

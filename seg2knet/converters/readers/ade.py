@@ -2,7 +2,8 @@
 ``annotations/training/*.png``, one number a class, 0 for what is unlabelled; names in ``objectInfo150.txt``.
 
 A class is one object an image, so that writing the same layout again gives the same masks; ``--instances components``
-takes it apart.
+takes it apart. The full releases of 2017 and 2020 are read too (``_ade_full``), where ``--instances objects`` tells
+objects apart as their authors did.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import msgspec
 from pydantic import Field
@@ -18,16 +19,16 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.files import natural, walk
-from seg2knet.converters.readers import _labelmap
+from seg2knet.converters.readers import _ade_full, _labelmap
 from seg2knet.converters.readers._labelmap import Labelmap
-from seg2knet.converters.readers._lists import ordered
+from seg2knet.converters.readers._lists import Splits, ordered
 from seg2knet.converters.readers._numbers import Decoder
 from seg2knet.converters.readers._sources import absent, labels_as_shown, picture, relative, upright_labels
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.sample import Note, Sample, Skip
-from seg2knet.errors import DataError, Seg2KNetError
+from seg2knet.errors import Seg2KNetError, UsageError
 
 _TABLES = ("objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv", "objectInfo.csv")
 _INNER = ("", "ADEChallengeData2016", "sampleData")
@@ -36,8 +37,12 @@ _INNER = ("", "ADEChallengeData2016", "sampleData")
 class AdeOptions(ReaderOptions):
     """ADE's own options."""
 
-    instances: Literal["per-class", "components"] = Field(
-        "per-class", description="Each class of an image is one object, or each connected piece of it."
+    instances: Literal["per-class", "components", "objects"] = Field(
+        "per-class",
+        description="Each class of an image is one object, or each connected piece; or (full ADE20K) each object.",
+    )
+    map_from_ade: Optional[Path] = Field(
+        None, description="For the full ADE20K: mapFromADE.txt, which makes the challenge's 150 classes of its 3,000."
     )
     labelmap: Optional[Path] = Field(
         None, description="The classes by number: objectInfo150.txt or the like; looked for when not given."
@@ -57,7 +62,12 @@ class AdeReader(Reader):
         except Seg2KNetError:
             return None
         if root is None:
-            return None
+            count = len(_ade_full.pictures(source))
+            return (
+                Evidence(0.9, (f"{count} masks *_seg.png beside their pictures, as the full ADE20K",))
+                if count
+                else None
+            )
         table = _table(source, root)
         splits = [split for split in AdeLayout.FOLDERS if AdeLayout(root).annotations(split).is_dir()]
         if table is None and not splits:
@@ -70,7 +80,7 @@ class AdeReader(Reader):
     def scan(self) -> Scan:
         root = _root(self.source)
         if root is None:
-            raise _not_here(self.source)
+            return self._scan_full()
         layout = AdeLayout(root)
         handles: list[Handle] = []
         skips: list[Skip] = []
@@ -81,7 +91,7 @@ class AdeReader(Reader):
         for split, pictures, masks in places:
             self._split(split or None, pictures, masks, handles, skips)
         if not handles:
-            raise _not_here(self.source)
+            raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
         if self._labelmap is None:
             detail = "there is no objectInfo150.txt; name one with --labelmap"
             notes.append(Note("classes-called-by-number", str(self.source), detail))
@@ -94,9 +104,35 @@ class AdeReader(Reader):
             return Sample(picture(handle.name, path, None)[0], (), handle.split)
         labels = labels_as_shown(mask)
         image, turn = picture(handle.name, path, (labels.shape[1], labels.shape[0]))
+        if mask.endswith(_ade_full.ENDINGS):
+            by_instance = self.options.instances == "objects"
+            names = self._labelmap.names if self._labelmap is not None else {}
+            upright = upright_labels(labels, turn)
+            objects, skips = _ade_full.objects(upright, mask, self._mapping, names, by_instance)
+            return Sample(image, tuple(objects), handle.split, tuple(skips))
         decoder = Decoder(mask, self._labelmap, frozenset({255}), self.options.instances == "components", "")
         decoder.one("classes", upright_labels(labels, turn))
         return Sample(image, tuple(decoder.objects), handle.split, tuple(decoder.skips), tuple(decoder.notes))
+
+    def _scan_full(self) -> Scan:
+        """The full release: masks beside their pictures, splits by folder."""
+        found = _ade_full.pictures(self.source)
+        if not found:
+            raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
+        if self.options.instances == "components":
+            raise UsageError(
+                "the full ADE20K knows its objects", found="--instances components", expected="per-class or objects"
+            )
+        if self._mapping is not None and self._labelmap is None:
+            raise UsageError("--map-from-ade needs the challenge's names", hint="--labelmap objectInfo150.txt")
+        skips = [Skip("mask-without-picture", mask) for path, mask in sorted(found) if not path]
+        pictures = sorted(((relative(path, str(self.source)), [path, mask]) for path, mask in found if path), key=_name)
+        classes = self._labelmap.classes() if self._labelmap is not None and self._mapping is not None else None
+        return Scan(Splits({}).handles(pictures)[0], classes, tuple(skips))
+
+    @cached_property
+    def _mapping(self) -> Optional[dict[int, int]]:
+        return _ade_full.read_mapping(self.options.map_from_ade) if self.options.map_from_ade is not None else None
 
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:
@@ -157,13 +193,5 @@ def _stem(path: str, folder: Path) -> str:
     return os.path.splitext(relative(path, str(folder)))[0]
 
 
-def _not_here(source: Path) -> DataError:
-    if source.is_dir() and any(path.endswith(("_seg.png", "_atr.txt")) for path in walk(source, (".png", ".txt"))):
-        return DataError(
-            "the full ADE20K release, whose masks number 3,000 classes in two channels",
-            file=source,
-            found="*_seg.png",
-            expected="the challenge's layout: images/training/*.jpg, annotations/training/*.png, 150 classes",
-            hint="seg2knet download ade20k brings it",
-        )
-    return absent("images/training/*.jpg and annotations/training/*.png", source)
+def _name(found: tuple[str, Any]) -> list[Any]:
+    return natural(found[0])
