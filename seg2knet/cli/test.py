@@ -82,7 +82,7 @@ def _print(found: Any, *files: Optional[Path]) -> None:
 
     click.echo(f"{found.checkpoint} on {found.data}, {found.split} split, {found.images} images")
     if found.classes:
-        Console(highlight=False).print(class_table(found.classes, ""))
+        Console(highlight=False).print(class_table(found.classes))
     if found.figures:
         click.echo("  ".join(f"{name} {value:.3f}" for name, value in found.figures.items()))
     else:

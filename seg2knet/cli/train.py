@@ -85,7 +85,7 @@ def train(cfg_options: tuple[str, ...], stack: Optional[str], knet: Optional[Pat
         # Before the first step, or on a second Ctrl-C: there is nothing new to save.
         click.echo("\nstopped", err=True)
         raise SystemExit(130) from None
-    if options.dry_run:
+    if options.dry_run or result.last is None:  # nothing was trained, or another process speaks for this one
         return
     _show(result, session.ask_again(options, result))
     if result.interrupted:
@@ -107,7 +107,8 @@ def _show(result: Any, again: Optional[list[str]]) -> None:
         return
     if result.classes:
         figures = ", ".join(f"{name} {value:.3f}" for name, value in result.figures.items())
-        Console(highlight=False).print(class_table(result.classes, f"\nbest epoch: {figures}"))
+        click.echo(f"\nbest epoch: {figures}")
+        Console(highlight=False).print(class_table(result.classes))
         click.echo()
     if result.test:
         click.echo("test split: " + ", ".join(f"{name} {value:.3f}" for name, value in result.test.items()))

@@ -114,16 +114,19 @@ def start(config: Path, work_dir: Path, options: TrainOptions, place: Place, res
     """
     from seg2knet.trainer import worker
 
-    if options.launcher != "torchrun":
-        _join(options.launcher)
-        worker.run(config, place.device, resume)
-    elif place.processes == 1:
+    if options.launcher != "torchrun" or place.processes == 1:
         worker.run(config, place.device, resume)
     else:
         _torchrun(config, work_dir, options, place, resume)
 
 
-def _join(launcher: str) -> None:
+def is_first(options: TrainOptions) -> bool:
+    """Whether this process speaks, checks the data and writes the config; the others follow it."""
+    started_apart = options.launcher != "torchrun"
+    return options.node_rank == 0 and (not started_apart or os.environ.get("RANK", "0") == "0")
+
+
+def join(launcher: str) -> None:
     """Set what torch.distributed wants to know where SLURM or the user started the processes.
 
     Raises:
@@ -164,10 +167,13 @@ def torchrun_command(config: Path, options: TrainOptions, place: Place, resume: 
     """What starts this machine's processes."""
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={place.local}"]
     if place.nodes > 1:
+        # Without restarts the machines' ranks are as asked, so that the first one shows the run. Restarts need a
+        # meeting place that gives ranks out anew.
+        backend = "c10d" if options.max_restarts else "static"
         command += [
             f"--nnodes={place.nodes}",
             f"--node-rank={options.node_rank}",
-            "--rdzv-backend=c10d",
+            f"--rdzv-backend={backend}",
             f"--rdzv-endpoint={options.rdzv}",
             "--rdzv-id=seg2knet",
         ]

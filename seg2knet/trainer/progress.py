@@ -120,9 +120,9 @@ class RunView:
         return (time.monotonic() - self._started) / fresh * (self.epochs * self.steps - done)
 
 
-def class_table(report: Sequence[Mapping[str, Any]], title: str) -> Table:
+def class_table(report: Sequence[Mapping[str, Any]]) -> Table:
     """Figures by class, as a table for a terminal; a class that does not occur has dashes."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     columns = [key for key in (report[0] if report else {}) if key != "name"]
     columns.sort(key=lambda key: key == "objects")
     table.add_column("class")

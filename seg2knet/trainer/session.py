@@ -59,6 +59,10 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
         Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
     """
     options = _with_local_checkpoint(with_model(replace(options.check())))  # a copy: the caller's stays as it is
+    if options.launcher != "torchrun":
+        launch.join(options.launcher)
+    if not launch.is_first(options):
+        options.validate, say = False, _nothing
     place = launch.find_place(options)
     if options.resume or options.config is not None:
         _check_machine(place, options, options.task, say)
@@ -75,7 +79,11 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
     if place.note:
         say(place.note)
     launch.start(config_file, work_dir, options, place, options.resume)
-    return _result(config_file, work_dir)
+    return _result(config_file, work_dir) if launch.is_first(options) else TrainResult(work_dir, config_file)
+
+
+def _nothing(line: str) -> None:
+    """Says nothing: the first process speaks for all."""
 
 
 def _with_local_checkpoint(options: TrainOptions) -> TrainOptions:
@@ -137,7 +145,7 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
         say(note)
     work_dir.mkdir(parents=True, exist_ok=True)
     config_file = work_dir / "config.py"
-    if options.node_rank == 0:
+    if launch.is_first(options):
         config_file.write_text(configs.text(made), encoding="utf-8")
     say(f"config: {config_file}")
     return config_file, work_dir
@@ -145,9 +153,13 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
 
 def _describe(data: DataFolder, say: Say) -> None:
     counts = ", ".join(f"{split.count} {name}" for name, split in data.splits.items())
-    say(f"{data.root}: {data.task} segmentation, {len(data.classes)} classes, images: {counts}")
+    say(f"{data.root}: {data.task} segmentation, {_count(len(data.classes), 'class', 'classes')}, images: {counts}")
     if data.also:
         say(f"  (--task {data.also} trains on the same folder's instances)")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def check_data(root: Path, say: Say) -> None:
@@ -272,7 +284,8 @@ def _given_config(options: TrainOptions) -> tuple[Path, Path]:
         lines.append(f"{target} = {value!r}")
     work_dir.mkdir(parents=True, exist_ok=True)
     config_file = work_dir / "config.py"
-    config_file.write_text(text.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    if launch.is_first(options):
+        config_file.write_text(text.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return config_file, work_dir
 
 

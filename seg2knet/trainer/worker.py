@@ -34,7 +34,6 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
         epoch, ``classes``: figures by class, ``test``: figures on the test split where there is one.
     """
     openmmlab.load()
-    import torch
     from mmengine.config import Config
     from mmengine.dist import is_main_process
 
@@ -45,13 +44,10 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     from seg2knet.trainer.loop import TrainRunner
 
     set_threads()
+    _meet(device)
     config = Config.fromfile(config_file)
     _fit_to_machine(config, device, resume)
     with StopRequest() as stop, _warnings_into_log(), explained():
-        if device == "cuda":
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
         runner = TrainRunner.prepare(device, stop).from_cfg(config)
         try:
             keeper = _keeper(runner, config)
@@ -81,6 +77,18 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
             return summary
         finally:
             _close(runner)
+
+
+def _meet(device: str) -> None:
+    """Join the other processes; behind it the config that the first one wrote is there for all."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        torch.distributed.barrier()
 
 
 def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
