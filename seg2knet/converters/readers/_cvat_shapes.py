@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Optional, Union
 
 import msgspec
@@ -154,15 +153,13 @@ def decode_runs(text: str) -> Optional[np.ndarray]:
 def _points(text: str) -> list[float]:
     """A flat polygon from ``x,y;x,y``."""
     try:
-        return [float(number) for pair in text.split(";") for number in _two(pair.split(","))]
+        flat = [*map(float, text.replace(";", ",").split(","))]
     except ValueError:
-        raise _NoObject("not-a-polygon", f"points {text[:60]!r}") from None
-
-
-def _two(pair: Sequence[str]) -> Sequence[str]:
-    if len(pair) != 2:
-        raise ValueError
-    return pair
+        flat = []
+    # As many commas as there are points, and a semicolon between each two: in pairs, then.
+    if not flat or 2 * text.count(",") != len(flat) or text.count(";") != text.count(",") - 1:
+        raise _NoObject("not-a-polygon", f"points {text[:60]!r}")
+    return flat
 
 
 def _checked(flat: list[float]) -> Polygons:

@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from seg2knet.converters.files import natural, walk
+from seg2knet.converters.readers import _png
 from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
 from seg2knet.dataset.images import SUFFIXES
@@ -187,13 +188,25 @@ def palette(path: str) -> Optional[list[int]]:
     return [red | green << 8 | blue << 16 for red, green, blue in zip(flat[0::3], flat[1::3], flat[2::3])]
 
 
+def _by_opencv(path: str) -> tuple[Optional[np.ndarray], int]:
+    try:
+        return _png.decode(path), _png.grey_scale(path)
+    except OSError as error:
+        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+
+
 def labels_as_shown(path: str) -> np.ndarray:
     """Decode a label image: ``(H, W)`` integers, or ``(H, W, 3)`` uint8 colours.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    labels = images.decode_labels(path)
+    labels, scale = None, 1
+    if path.lower().endswith(".png"):
+        labels, scale = _by_opencv(path)
+    if labels is None:
+        labels = images.decode_labels(path)
+        labels = labels // scale if scale > 1 else labels
     if labels.ndim == 3 and labels.shape[-1] == 2:
         labels = labels[..., 0]
     if labels.ndim not in (2, 3) or (labels.ndim == 3 and labels.shape[-1] != 3) or labels.dtype.kind not in "ui":

@@ -115,7 +115,7 @@ class _Rows:
         """One row."""
         words = line.split()
         try:
-            values = [float(word) for word in words]
+            values = [*map(float, words)]
         except ValueError:
             self._lose("not-a-row", number, f"not numbers: {line.strip()[:60]!r}")
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -499,3 +501,38 @@ def test_mapillarys_panoptic_png_says_the_same(shared: Path) -> None:
         drawn = np.asarray(pillow.open(root / split / "v2.0/panoptic" / f"{stem}.png"))[..., 0]
         regions = {(drawn == number).tobytes() for number in np.unique(drawn)}
         assert {each.tobytes() for each in masks(sample)} == regions
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_pngs_of_few_bits_keep_their_numbers(tmp_path: Path, bits: int) -> None:
+    """Decoders stretch such greys over 0 to 255; a class's number is not a grey."""
+    height, width = 4, 6
+    drawn = CLASSES % 4
+    bit = [[(int(value) >> (bits - 1 - i)) & 1 for value in row for i in range(bits)] for row in drawn]
+    lines = b"".join(b"\0" + np.packbits(np.array(row, np.uint8)).tobytes() for row in bit)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    picture(tmp_path / "images/a.jpg", width, height)
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + body)
+    (found,) = read(reader(tmp_path, instances="per-class", ignore="")).values()
+    assert {int(each.label): mask.sum() for each, mask in zip(found.objects, masks(found))} == {
+        number: (drawn == number).sum() for number in (1, 2, 3)
+    }
+
+
+def test_damaged_masks_are_refused_without_a_word_of_the_decoder(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source(tmp_path, CLASSES)
+    path = tmp_path / "masks/a.png"
+    data = path.read_bytes()
+    for broken in (data[:45], data[:45] + bytes([data[45] ^ 8]) + data[46:]):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match=r"a\.png"):
+            read(reader(tmp_path, encoding="classes"))
+    assert not capfd.readouterr().err
