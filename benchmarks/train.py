@@ -40,7 +40,7 @@ from mmengine.structures import InstanceData  # noqa: E402
 from seg2knet.knet.detector import KNet  # noqa: E402
 
 CLASSES, KERNELS = 80, 100
-VARIANTS = ("plain", "ours", "channels-last", "compile", "bf16")
+VARIANTS = ("plain", "ours", "channels-last", "bf16", "bf16-channels-last", "compile")
 
 
 def build(depth: int, channels_last: bool = False) -> KNet:
@@ -193,7 +193,7 @@ def stepper(variant: str, model: KNet) -> Callable[[Tensor, list], dict[str, Ten
         return Plain(model)
     if variant == "compile":
         model._forward = torch.compile(model._forward)  # type: ignore[method-assign]
-    if variant == "bf16":
+    if variant.startswith("bf16"):
 
         def mixed(x: Tensor, samples: list) -> dict[str, Tensor]:
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -207,7 +207,7 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     """In a process of its own: the times of the steps, the peak of memory, the losses of the first step."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    model = build(args.depth, variant == "channels-last")
+    model = build(args.depth, variant.endswith("channels-last"))
     step = stepper(variant, model)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -298,7 +298,9 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3, help="processes of each variant")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
-    parser.add_argument("--variants", default="plain,ours,channels-last", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument(
+        "--variants", default="plain,ours,channels-last,bf16-channels-last", help=f"of {', '.join(VARIANTS)}"
+    )
     parser.add_argument("--one", choices=VARIANTS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
