@@ -275,3 +275,12 @@ def test_a_logger_that_is_not_there_is_said(
     result, said = train_small(coco_root, tmp_path / "run", dry_run=True)
     assert any("TensorBoard is not installed" in line for line in said)
     assert "Tensorboard" not in result.config.read_text()
+
+
+def test_the_best_checkpoint_is_judged_on_the_test_split(train_small: Train, tmp_path: Path) -> None:
+    data = drawn_sets.coco(tmp_path / "data", train=8, val=3, objects=2)
+    annotations = data / "annotations"
+    shutil.copy(annotations / "instances_val2017.json", annotations / "instances_test2017.json")
+    shutil.copytree(data / "val2017", data / "test2017")
+    result, _ = train_small(data, tmp_path / "run", ema=True, validate=False)
+    assert result.test == pytest.approx(result.figures, abs=1e-5), "the test split is the val split here"
