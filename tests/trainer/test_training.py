@@ -284,3 +284,28 @@ def test_the_best_checkpoint_is_judged_on_the_test_split(train_small: Train, tmp
     shutil.copytree(data / "val2017", data / "test2017")
     result, _ = train_small(data, tmp_path / "run", ema=True, validate=False)
     assert result.test == pytest.approx(result.figures, abs=1e-5), "the test split is the val split here"
+
+
+def test_without_a_val_split_the_last_checkpoint_is_what_there_is(train_small: Train, tmp_path: Path) -> None:
+    data = drawn_sets.coco(tmp_path / "data", train=2, val=1)
+    (data / "annotations" / "instances_val2017.json").unlink()
+    result, said = train_small(data, tmp_path / "run", epochs=1)
+    assert result.best is None
+    assert result.last.is_file()
+    assert any("no val split" in line for line in said)
+    assert seg2knet.predict(result.last, data / "train2017" / "000.jpg")[0].width == 64
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_started_again_and_goes_on(tmp_path: Path) -> None:
+    data = drawn_sets.coco(tmp_path / "data", train=8, val=2, objects=2)
+    process = start(command(data, tmp_path / "run", "--device", "cpu", "--max-restarts", "2", epochs=6, gpus=2))
+    read_until(process, "epoch 2/6")
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    ours = [line for line in listed.splitlines() if "trainer.worker" in line and str(tmp_path) in line]
+    workers = [int(line.split()[0]) for line in ours if "torch.distributed.run" not in line]
+    assert len(workers) >= 2
+    os.kill(workers[-1], signal.SIGKILL)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "epoch 6/6" in output
