@@ -65,7 +65,8 @@ class RunView:
         """After a training step; ``epoch`` and ``step`` from 1, ``memory`` in MB."""
         done = (epoch - 1) * self.steps + step
         text = f"{step}/{self.steps}  loss {loss:.3f}{self._best_text()}  {_memory(memory)}  "
-        text += f"{duration(self._left(done))} left"
+        if done - self._done_before >= 10:  # the first steps wait for the loaders and say little of the rest
+            text += f"{duration(self._left(done))} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, total=self.steps, epoch=self._epoch(epoch), text=text)
         elif time.monotonic() - self._shown > PLAIN_SECONDS:

@@ -270,6 +270,12 @@ def _given_config(options: TrainOptions) -> tuple[Path, Path]:
         raise
     except Exception as error:  # whatever a user's Python file raises
         raise UsageError("the config cannot be read", file=options.config, found=str(error).splitlines()[0]) from None
+    missing = [name for name in ("task", "classes", "train_dataloader", "model") if name not in config]
+    if missing:
+        raise UsageError(
+            "not a config of seg2knet train", file=options.config, found=f"no {', '.join(missing)}",
+            hint="make one with: seg2knet train DATA --dry-run",
+        )  # fmt: skip
     named = Path(options.work_dir or config.get("work_dir", "work_dirs/run"))
     if options.work_dir is not None:
         _must_be_free(named)

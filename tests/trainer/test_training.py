@@ -309,3 +309,20 @@ def test_a_process_that_is_killed_is_started_again_and_goes_on(tmp_path: Path) -
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "epoch 6/6" in output
+
+
+def test_more_objects_than_kernels_are_reported_once(
+    train_small: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = drawn_sets.coco(tmp_path / "data", train=4, val=1, objects=4)
+    train_small(data, tmp_path / "run", epochs=1, cfg_options={**SMALL, "model.num_kernels": 3})
+    assert capsys.readouterr().out.count("has 4 objects, but the model has 3 kernels") == 1
+
+
+def test_a_config_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("model = dict(type='MaskRCNN')\n")
+    with pytest.raises(UsageError, match="no task"):
+        seg2knet.train(config=tmp_path / "other.py", gpus=0, say=lambda line: None)
+    (tmp_path / "broken.py").write_text("model = dict(\n")
+    with pytest.raises(UsageError, match="cannot be read"):
+        seg2knet.train(config=tmp_path / "broken.py", gpus=0, say=lambda line: None)
