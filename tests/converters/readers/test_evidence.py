@@ -1,0 +1,95 @@
+"""``convert auto``: the evidence of each reader, on what other tools wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folders import mask, picture
+
+from seg2knet.converters.detection import detect
+from seg2knet.converters.registry import readers
+from seg2knet.errors import DataError, UsageError
+
+FORMATS = {
+    "labelme+coco+voc__labelme__instance_segmentation/data_annotated": "labelme",
+    "labelme+coco+voc__labelme__instance_segmentation/data_dataset_voc": "voc",
+    "labelme+coco+voc__labelme__instance_segmentation/data_dataset_coco": "coco",
+    "labelme__labelme__primitives_all_shapes": "labelme",
+    "coco-panoptic__panopticapi__sample_data": "coco",
+    "coco-roboflow__datumaro__roboflow/coco": "coco",
+    "coco-roboflow__datumaro__roboflow/voc": "voc",
+    "coco-roboflow__datumaro__roboflow/yolo": "yolo",
+    "ade20k__sceneparsing__sampleData": "ade",
+    "ade20k-full__datumaro__ade20k2017/dataset": "ade",
+    "cvat-xml__datumaro__for_images": "cvat",
+    "cvat-xml__datumaro__for_video": "cvat",
+    "cvat-xml-rotatedbox__docling__fixtures": "cvat",
+    "voc__labelformat__semantic_pascalvoc": "voc",
+    "voc__datumaro__voc_dataset/voc_dataset2": "voc",
+    "maskpng-binary__bubbliiiing-unet__medical": "masks",
+    "maskpng-cityscapes__datumaro__cityscapes/dataset": "masks",
+    "maskpng-kitti16__datumaro__kitti_segmentation": "masks",
+    "maskpng-mots16__datumaro__mots": "masks",
+    "maskpng-palette__mmseg-fork__pseudo_dataset": "masks",
+    "maskpng__datumaro__common_semantic_segmentation/dataset": "masks",
+    "yoloseg__ultralytics-hub__coco8-seg": "yolo",
+    "yolo-det__datumaro__yolo_dataset/strict": "yolo",
+}
+
+
+@pytest.mark.parametrize("path", sorted(FORMATS))
+def test_real_sources_are_named(shared: Path, path: str) -> None:
+    name, evidence = detect([shared / "corpora" / path])
+    assert name == FORMATS[path]
+    assert evidence.reasons
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "labelme+coco+voc__labelme__instance_segmentation",
+        "labelme+maskpng__bubbliiiing-unet__datasets",
+        "maskpng+panoptic__datumaro__mapillary_vistas",
+    ],
+)
+def test_two_formats_in_one_folder_are_not_guessed_between(shared: Path, path: str) -> None:
+    with pytest.raises(UsageError, match="two formats fit"):
+        detect([shared / "corpora" / path])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "ade20k-odgt__CSAIL-semseg__lists",
+        "images-exif__opencv-cvat__exif_rotated",
+        "coco-results-rle__cocoapi__fakesegm100",
+    ],
+)
+def test_what_is_no_data_set_is_of_no_format(shared: Path, path: str) -> None:
+    with pytest.raises(DataError, match="of no format"):
+        detect([shared / "corpora" / path])
+
+
+def test_an_ade_folder_without_its_table(tmp_path: Path) -> None:
+    picture(tmp_path / "images/training/a.jpg", 4, 3)
+    mask(tmp_path / "annotations/training/a.png", np.ones((3, 4), np.uint8))
+    assert detect([tmp_path])[0] == "ade"
+
+
+def test_pictures_and_masks(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg", 4, 3)
+    mask(tmp_path / "masks/a.png", np.ones((3, 4), np.uint8))
+    name, evidence = detect([tmp_path])
+    assert name == "masks"
+    assert any("8-bit" in reason for reason in evidence.reasons)
+
+
+@pytest.mark.parametrize("name", sorted(readers()))
+def test_nothing_is_evidence_of_nothing(tmp_path: Path, name: str) -> None:
+    kind = readers()[name]
+    assert kind.sniff(tmp_path) is None
+    assert kind.sniff(tmp_path / "none") is None
+    (tmp_path / "a.txt").write_text("hello")
+    assert kind.sniff(tmp_path / "a.txt") is None
