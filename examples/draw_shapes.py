@@ -134,8 +134,8 @@ def places(rng: np.random.Generator, size: int, count: int) -> list[tuple[float,
     """Centres and radii of ``count`` shapes that hide one another in parts at most."""
     found: list[tuple[float, float, float]] = []
     for _ in range(count * 20):
-        radius = rng.uniform(0.09, 0.17) * size
-        cx, cy = rng.uniform(1.5 * radius, size - 1.5 * radius, 2)
+        radius = rng.uniform(0.11, 0.2) * size
+        cx, cy = rng.uniform(1.4 * radius, size - 1.4 * radius, 2)
         if all(math.hypot(cx - x, cy - y) > 0.75 * (radius + other) for x, y, other in found):
             found.append((cx, cy, radius))
         if len(found) == count:
@@ -147,7 +147,7 @@ def draw(rng: np.random.Generator, size: int, empty: bool) -> tuple[np.ndarray, 
     """One picture, RGB uint8, and its LabelMe shapes."""
     canvas = texture(rng, size)
     shapes: list[dict] = []
-    for group, (cx, cy, radius) in enumerate(places(rng, size, 0 if empty else int(rng.integers(2, 6)))):
+    for group, (cx, cy, radius) in enumerate(places(rng, size, 0 if empty else int(rng.integers(2, 5)))):
         shapes += DRAW[str(rng.choice(list(DRAW)))](rng, canvas, cx, cy, radius, group)
     noise = rng.normal(0, 5, canvas.shape)
     return np.clip(canvas + noise, 0, 255).astype(np.uint8), shapes
