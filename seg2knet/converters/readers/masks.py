@@ -110,26 +110,24 @@ class MaskReader(Reader):
         return _Scan(self, pairing, choice, labelmap).run()
 
     def read(self, handle: Handle) -> Sample:
-        where = handle.where
-        if not where["masks"]:
-            image, _ = picture(handle.name, where["picture"], None)
-            return Sample(image, (), handle.split)
-        path = where["masks"][0][1]
+        encoding, shown, classes, cityscapes, *masks = handle.where
+        if not masks:
+            return Sample(picture(handle.name, shown, None)[0], (), handle.split)
+        path = masks[1]
         first = labels_as_shown(path)
         size = (first.shape[1], first.shape[0])
-        image, turn = picture(handle.name, where["picture"], size)
+        image, turn = picture(handle.name, shown, size)
         decoder = Decoder(
             path,
-            _cityscapes.LABELMAP if where["cityscapes"] else self._labelmap,
+            _cityscapes.LABELMAP if cityscapes else self._labelmap,
             parse_ignore(self.options.ignore),
             self.options.instances == "components",
             self.options.class_name,
         )
-        encoding = where["encoding"]
         if encoding == "object-files":
-            decoder.object_files(where["masks"], first.shape[:2], turn)
+            decoder.object_files(list(zip(masks[0::2], masks[1::2])), first.shape[:2], turn)
         elif encoding == "instances+classes":
-            decoder.pair(upright_labels(first, turn), upright_labels(labels_as_shown(where["classes"]), turn))
+            decoder.pair(upright_labels(first, turn), upright_labels(labels_as_shown(classes), turn))
         else:
             if encoding == "colors" and first.ndim == 2:
                 first = images.decode(Path(path), upright=False)
@@ -214,7 +212,7 @@ class _Scan:
         splits = Splits.find(self.reader.source)
         pictures = [(pair.picture, self._where(pair)) for pair in self.pairing.pairs if splits.listed(pair.picture)]
         unlisted = len(self.pairing.pairs) - len(pictures)
-        bare: list[tuple[str, dict[str, Any]]] = [(path, {}) for path in self.pairing.bare if splits.listed(path)]
+        bare: list[tuple[str, list[Any]]] = [(path, []) for path in self.pairing.bare if splits.listed(path)]
         if unlisted:
             detail = f"in none of {splits.files}, so left out"
             self.notes.append(Note("picture-in-no-list", str(self.reader.source), detail, unlisted))
@@ -223,7 +221,7 @@ class _Scan:
             if where:
                 kept.append((path, where))
             elif splits.of(path) == "test":
-                kept.append((path, self._place(path, [])))
+                kept.append((path, self._place(path, None)))
                 self.notes.append(Note("test-picture-without-mask", self.reader.path(path), "kept, without truth"))
             else:
                 self.skips.append(Skip("picture-without-mask", self.reader.path(path), detail="is it without objects?"))
@@ -239,28 +237,25 @@ class _Scan:
             detail = "no file says their names; name one with --labelmap"
             self.notes.append(Note("classes-called-by-number", place, detail))
 
-    def _where(self, pair: _pairs.Pair) -> dict[str, Any]:
+    def _where(self, pair: _pairs.Pair) -> list[Any]:
         """What ``read`` needs of a picture; empty where it has no mask of the kind that is read."""
         masks = [mask for mask in pair.masks if self.choice.kind in (None, mask.kind)]
         if self.choice.kind is not None:
+            detail = "one mask of a kind is read; --encoding object-files reads all as objects"
+            self.skips += [Skip("second-mask", self.reader.path(mask.path), detail=detail) for mask in masks[1:]]
             masks = masks[:1]
-        if not masks:
-            return {}
-        named = [[_class_in(mask, pair.picture), self.reader.path(mask.path)] for mask in masks]
-        where = self._place(pair.picture, named)
-        if self.choice.classes is not None:
-            classes = [mask.path for mask in pair.masks if mask.kind == self.choice.classes]
-            where["classes"] = self.reader.path(classes[0]) if classes else None
-            return where if classes else {}
+        classes = [mask.path for mask in pair.masks if mask.kind == self.choice.classes]
+        if not masks or (self.choice.classes is not None and not classes):
+            return []
+        where = self._place(pair.picture, self.reader.path(classes[0]) if classes else None)
+        for mask in masks:
+            where += [_class_in(mask, pair.picture), self.reader.path(mask.path)]
         return where
 
-    def _place(self, path: str, masks: list[list[str]]) -> dict[str, Any]:
-        return {
-            "picture": self.reader.path(path),
-            "masks": masks,
-            "encoding": self.choice.encoding,
-            "cityscapes": self.labelmap is _cityscapes.LABELMAP,
-        }
+    def _place(self, path: str, classes: Optional[str]) -> list[Any]:
+        """A list, for there may be 100,000: the encoding, the picture, the class mask, whether Cityscapes' classes are
+        meant; after that come class and path of each mask."""
+        return [self.choice.encoding, self.reader.path(path), classes, self.labelmap is _cityscapes.LABELMAP]
 
 
 def _class_in(mask: _pairs.Mask, picture: str) -> str:

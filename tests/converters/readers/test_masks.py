@@ -536,3 +536,11 @@ def test_damaged_masks_are_refused_without_a_word_of_the_decoder(
         with pytest.raises(DataError, match=r"a\.png"):
             read(reader(tmp_path, encoding="classes"))
     assert not capfd.readouterr().err
+
+
+def test_a_second_mask_of_a_picture_is_told(tmp_path: Path) -> None:
+    source(tmp_path, CLASSES)
+    mask(tmp_path / "masks/a.tif", CLASSES)
+    found = reader(tmp_path, encoding="classes")
+    assert reasons(found.scan()) == ["second-mask"]
+    assert len(read(found)) == 1
