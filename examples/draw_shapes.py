@@ -135,7 +135,7 @@ def places(rng: np.random.Generator, size: int, count: int) -> list[tuple[float,
     found: list[tuple[float, float, float]] = []
     for _ in range(count * 20):
         radius = rng.uniform(0.11, 0.2) * size
-        cx, cy = rng.uniform(1.4 * radius, size - 1.4 * radius, 2)
+        cx, cy = rng.uniform(1.5 * radius, size - 1.5 * radius, 2)
         if all(math.hypot(cx - x, cy - y) > 0.75 * (radius + other) for x, y, other in found):
             found.append((cx, cy, radius))
         if len(found) == count:

@@ -46,6 +46,7 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):  # what inspect, pickle and copy probe for must stay absent
             raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
+
         def operator(*_args: object, **_kwargs: object) -> NoReturn:
             raise MissingOperatorError(
                 f"the model calls mmcv's compiled operator {name}, which this installation lacks",

@@ -36,7 +36,9 @@ class Video:
                 raise DataError("the video cannot be opened", file=self.path, expected="a format that OpenCV decodes")
         while self._next <= frame:
             if not self._capture.grab():
-                raise DataError("the video has no such frame", file=self.path, place=f"frame {frame}", found=f"{self._next} frames")
+                raise DataError(
+                    "the video has no such frame", file=self.path, place=f"frame {frame}", found=f"{self._next} frames"
+                )
             self._next += 1
         good, picture = self._capture.retrieve()
         if not good:
