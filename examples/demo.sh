@@ -11,7 +11,7 @@ cd "$DEMO"
 say python "$here/draw_shapes.py" raw --images 240 --size 160
 say seg2knet convert labelme ./raw --to coco --split 0.8/0.2
 say seg2knet validate data/coco
-say seg2knet train --gpus 0 --no-pretrained --backbone r18-half --img-size 160 --batch-size 4 --epochs 25 --work-dir work_dirs/shapes
+say seg2knet train --gpus 0 --no-pretrained --backbone r18-half --img-size 160 --batch-size 4 --epochs 20 --work-dir work_dirs/shapes
 say seg2knet test work_dirs/shapes/best.pth --show-dir pictures/test --json test.json
 say seg2knet predict work_dirs/shapes/best.pth data/coco/val2017 --out pictures/predict
 
