@@ -252,7 +252,7 @@ def test_options_do_what_they_say(coco_root: Path, train_small: Train, tmp_path:
     text = result.config.read_text()
     assert "accumulative_counts=2" in text
     assert "RandomChoiceResize" in text
-    assert any("0.0004 x 4/16" in line for line in said), "the learning rate goes by the images that make a step"
+    assert any("0.0016 x 4/16" in line for line in said), "the learning rate goes by the images that make a step"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
