@@ -49,7 +49,7 @@ test-all: lint types  ## and the slow ones
 test-classic: $(CLASSIC)/.ready  ## the authors' own stack, in an environment of its own (OPS=--no-ops compiles nothing)
 	$(CLASSIC)/bin/python -m pytest -q tests/classic
 
-$(CLASSIC)/.ready: seg2knet/trainer/constraints-classic.txt | $(READY)
+$(CLASSIC)/.ready: seg2knet/trainer/classic/constraints.txt | $(READY)
 	$(BIN)/seg2knet setup classic --venv $(CLASSIC) $(OPS)
 	$(CLASSIC)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $< pytest hypothesis
 	@touch $@

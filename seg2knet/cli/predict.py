@@ -44,7 +44,7 @@ def predict(
     from functools import partial
 
     from seg2knet.cli._bar import bar
-    from seg2knet.trainer import classic
+    from seg2knet.trainer.classic import run as classic
     from seg2knet.trainer.prediction import predict_files
     from seg2knet.trainer.predictions import find_pictures
 

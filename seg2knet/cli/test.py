@@ -47,7 +47,7 @@ def test(
 
     from seg2knet.cli._bar import bar
     from seg2knet.errors import UsageError
-    from seg2knet.trainer import classic
+    from seg2knet.trainer.classic import run as classic
     from seg2knet.trainer.evaluation import evaluate
 
     quiet = str(json_file) == "-"

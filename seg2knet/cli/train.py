@@ -72,7 +72,8 @@ def train(cfg_options: tuple[str, ...], stack: Optional[str], knet: Optional[Pat
     seg2knet train --resume --work-dir work_dirs/coco
     """
     from seg2knet.cli._values import key_values
-    from seg2knet.trainer import classic, session
+    from seg2knet.trainer import session
+    from seg2knet.trainer.classic import run as classic
     from seg2knet.trainer.options import TrainOptions
 
     options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
-from seg2knet.trainer import classic_environment, hardware
+from seg2knet.trainer import hardware
+from seg2knet.trainer.classic import environment as classic_environment
 from seg2knet.trainer.diagnosis import Line, Report, error, ok, warning
 from seg2knet.trainer.facts import Facts, Torch, dotted, gather, numbers
 

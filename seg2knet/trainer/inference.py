@@ -13,7 +13,8 @@ import numpy as np
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer import classic_convert, openmmlab
+from seg2knet.trainer import openmmlab
+from seg2knet.trainer.classic import convert as classic_convert
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from classic_drawn import SMALL, draw
 
-from seg2knet.trainer import classic_stack
+from seg2knet.trainer.classic import stack as classic_stack
 
 if not classic_stack.is_installed():
     collect_ignore_glob = ["test_*.py"]

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from seg2knet.errors import DataError
-from seg2knet.trainer import classic_stack
+from seg2knet.trainer.classic import stack as classic_stack
 
 classic_stack.enter()
 
 from classic_drawn import STUFF, THINGS  # noqa: E402
 
-from seg2knet.trainer.classic_datasets import Seg2KNetInstance, Seg2KNetPanoptic  # noqa: E402
-from seg2knet.trainer.classic_results import panoptic_map  # noqa: E402
+from seg2knet.trainer.classic.datasets import Seg2KNetInstance, Seg2KNetPanoptic  # noqa: E402
+from seg2knet.trainer.classic.results import panoptic_map  # noqa: E402
 
 
 def instance(folder: Path, classes: tuple[str, ...] = THINGS, **options: Any) -> Seg2KNetInstance:

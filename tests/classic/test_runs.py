@@ -14,8 +14,9 @@ import torch
 from classic_drawn import CHECKOUT, SMALL
 
 from seg2knet.errors import Seg2KNetError, UsageError
-from seg2knet.trainer import classic, classic_stack
-from seg2knet.trainer.classic_text import difference
+from seg2knet.trainer.classic import run as classic
+from seg2knet.trainer.classic import stack as classic_stack
+from seg2knet.trainer.classic.text import difference
 from seg2knet.trainer.options import TrainOptions
 
 OPERATORS = classic_stack.installed_version("mmcv-full") is not None

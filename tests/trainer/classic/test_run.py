@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer import classic, classic_stack
+from seg2knet.trainer.classic import run as classic
+from seg2knet.trainer.classic import stack as classic_stack
 from seg2knet.trainer.options import TrainOptions
 
 

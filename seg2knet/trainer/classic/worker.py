@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 from seg2knet.errors import Seg2KNetError
-from seg2knet.trainer import classic_stack
+from seg2knet.trainer.classic import stack
 
 
 def main(config: str, device: str, resume: str = "") -> None:
     """Train as the config says. What goes wrong is left for the process that started this one to say."""
     try:
-        classic_stack.enter()
-        classic_stack.enter_checkout_of(Path(config))
-        from seg2knet.trainer.classic_loop import train
+        stack.enter()
+        stack.enter_checkout_of(Path(config))
+        from seg2knet.trainer.classic.loop import train
 
         train(Path(config), device, Path(resume) if resume else None)
     except Seg2KNetError as error:

@@ -15,12 +15,12 @@ from pycocotools import mask as coco_mask
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer import classic_stack
-from seg2knet.trainer.classic_config import METRICS, RECORD
-from seg2knet.trainer.classic_device import OneProcess, Place
-from seg2knet.trainer.classic_loop import Package, answers
-from seg2knet.trainer.classic_pipelines import use_split
-from seg2knet.trainer.classic_results import INSTANCE_OFFSET, objects, packed, panoptic_map
+from seg2knet.trainer.classic import stack
+from seg2knet.trainer.classic.config import METRICS, RECORD
+from seg2knet.trainer.classic.device import OneProcess, Place
+from seg2knet.trainer.classic.loop import Package, answers
+from seg2knet.trainer.classic.pipelines import use_split
+from seg2knet.trainer.classic.results import INSTANCE_OFFSET, objects, packed, panoptic_map
 from seg2knet.trainer.evaluation import Evaluation
 from seg2knet.trainer.folder import read_folder
 from seg2knet.trainer.inference import Prediction, pick_device, read_picture
@@ -89,9 +89,9 @@ def load(path: Path, device: str, knet: Optional[Path] = None) -> Loaded:
                 file=checkout,
                 hint="name it: --knet ./K-Net",
             )
-        classic_stack.add_checkout(Path(checkout))
+        stack.add_checkout(Path(checkout))
     if record["task"] == "semantic":
-        classic_stack.import_mmseg()
+        stack.import_mmseg()
     config = Config.fromstring(meta["config"], ".py")
     package = Package(record["task"])
     place = Place(torch.device(device))
@@ -100,7 +100,7 @@ def load(path: Path, device: str, knet: Optional[Path] = None) -> Loaded:
     from mmcv.cnn.utils import revert_sync_batchnorm
 
     model = revert_sync_batchnorm(model)
-    with classic_stack.silent():
+    with stack.silent():
         load_checkpoint(model, str(path), map_location="cpu", strict=True)
     model.CLASSES = tuple(record["classes"])
     wrapped = OneProcess(model, place.device)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
-from seg2knet.trainer import classic_stack, environment
+from seg2knet.trainer import environment
+from seg2knet.trainer.classic import stack
 from seg2knet.trainer.options import TrainOptions
 
 if TYPE_CHECKING:
-    from seg2knet.trainer.classic_inference import ClassicSegmenter
+    from seg2knet.trainer.classic.inference import ClassicSegmenter
     from seg2knet.trainer.evaluation import Evaluation
 
 STACKS = ("mmengine", "classic")
@@ -69,7 +70,7 @@ def chosen(asked: Optional[str], knet: Optional[Path] = None) -> bool:
         raise UsageError("no such stack", found=asked, expected=" | ".join(STACKS))
     if asked == "mmengine" and knet is not None:
         raise UsageError("--knet is for the classic stack; the current one has its own K-Net", hint="--stack classic")
-    return asked == "classic" or (asked is None and (knet is not None or classic_stack.is_installed()))
+    return asked == "classic" or (asked is None and (knet is not None or stack.is_installed()))
 
 
 def train(
@@ -114,18 +115,18 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
     """Decide everything and write the config; see :func:`train`."""
     options.check()
     _refuse_unknown(options)
-    classic_stack.require()
+    stack.require()
     if knet is not None:
-        classic_stack.require_for_checkout()
-    classic_stack.enter(knet)
-    from seg2knet.trainer import classic_config
+        stack.require_for_checkout()
+    stack.enter(knet)
+    from seg2knet.trainer.classic import config as classic_config
     from seg2knet.trainer.folder import read_folder
 
     path = _which_config(options, knet, config)
     if knet is None:
         knet = _checkout_of(path)
-    classic_stack.enter_checkout_of(path)
-    merged = classic_stack.load_config(path)
+    stack.enter_checkout_of(path)
+    merged = stack.load_config(path)
     device, processes = _where(options)
     if classic_config.RECORD in merged:
         return _again(path, merged, options, device, processes)
@@ -137,9 +138,9 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
             found=f"--task {options.task}",
             hint="leave --task out",
         )
-    classic_stack.require(task)
+    stack.require(task)
     if task == "semantic":
-        classic_stack.import_mmseg()
+        stack.import_mmseg()
     folder = read_folder(options.data, task)
     work_dir = _work_dir(options, path.stem)
     fitted = classic_config.fit(
@@ -149,7 +150,7 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
         processes=processes,
         work_dir=work_dir,
         knet=knet,
-        signature=classic_stack.signature_of(task),
+        signature=stack.signature_of(task),
     )
     written = _write(path, merged, fitted, work_dir)
     resume = _resume_point(work_dir) if options.resume else None
@@ -173,20 +174,20 @@ def _refuse_unknown(options: TrainOptions) -> None:
 
 def _which_config(options: TrainOptions, knet: Optional[Path], config: Optional[str]) -> Path:
     if config is not None:
-        return classic_stack.find_config(config, knet)
+        return stack.find_config(config, knet)
     task = options.task
     if task is None:
         from seg2knet.trainer.folder import read_folder
 
         task = read_folder(options.data).task
-    return classic_stack.default_config(task, knet)
+    return stack.default_config(task, knet)
 
 
 def _checkout_of(config: Path) -> Optional[Path]:
     """The checkout that a config lies in, when it was named by its path."""
     for folder in config.parents:
         if (folder / "configs").is_dir() and (folder / "knet").is_dir():
-            classic_stack.add_checkout(folder)
+            stack.add_checkout(folder)
             return folder
     return None
 
@@ -254,8 +255,8 @@ def _work_dir(options: TrainOptions, name: str) -> Path:
 
 def _write(path: Path, merged: dict[str, Any], fitted: Any, work_dir: Path) -> Path:
     """Write the config into the work dir, and see that it reads back as it was meant."""
-    from seg2knet.trainer.classic_text import difference, render
-    from seg2knet.trainer.classic_text import merged as merge
+    from seg2knet.trainer.classic.text import difference, render
+    from seg2knet.trainer.classic.text import merged as merge
 
     said = difference(merged, fitted.config)
     heading = (
@@ -266,7 +267,7 @@ def _write(path: Path, merged: dict[str, Any], fitted: Any, work_dir: Path) -> P
     file = work_dir / "config.py"
     part = work_dir / ".config.part.py"
     part.write_text(render(str(path), said, fitted.comments, heading), encoding="utf-8")
-    read_back = classic_stack.load_config(part)
+    read_back = stack.load_config(part)
     if difference(merge(merged, said), read_back) or difference(read_back, merge(merged, said)):
         raise Seg2KNetError(
             "the written config does not read back as it was meant",
@@ -298,7 +299,7 @@ def _start(prepared: Prepared) -> None:
     command = [
         sys.executable, "-m", "torch.distributed.launch", "--use_env",
         f"--nproc_per_node={prepared.processes}", f"--master_port={_free_port()}",
-        "-m", "seg2knet.trainer.classic_worker", str(prepared.config), prepared.device,
+        "-m", "seg2knet.trainer.classic.worker", str(prepared.config), prepared.device,
         *([str(prepared.resume)] if prepared.resume else []),
     ]  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
@@ -324,7 +325,7 @@ def _run_here(prepared: Prepared) -> None:
     Raises:
         Seg2KNetError: training failed; the traceback is in ``error.log`` in the work dir.
     """
-    from seg2knet.trainer.classic_loop import train as run
+    from seg2knet.trainer.classic.loop import train as run
 
     try:
         run(prepared.config, prepared.device, prepared.resume)
@@ -380,18 +381,18 @@ def evaluate(
     device: Optional[str] = None,
     knet: Optional[Path] = None,
 ) -> Evaluation:
-    """Figures of a checkpoint that the classic stack wrote; see :func:`classic_inference.evaluate`."""
-    classic_stack.require()
-    classic_stack.enter(knet)
-    from seg2knet.trainer import classic_inference
+    """Figures of a checkpoint that the classic stack wrote; see :func:`seg2knet.trainer.classic.inference.evaluate`."""
+    stack.require()
+    stack.enter(knet)
+    from seg2knet.trainer.classic import inference
 
-    return classic_inference.evaluate(checkpoint, data, split, device=device, knet=knet)
+    return inference.evaluate(checkpoint, data, split, device=device, knet=knet)
 
 
 def segmenter(checkpoint: Path, device: Optional[str] = None, *, knet: Optional[Path] = None) -> ClassicSegmenter:
     """A model that the classic stack trained, ready to segment pictures."""
-    classic_stack.require()
-    classic_stack.enter(knet)
-    from seg2knet.trainer.classic_inference import ClassicSegmenter
+    stack.require()
+    stack.enter(knet)
+    from seg2knet.trainer.classic.inference import ClassicSegmenter
 
     return ClassicSegmenter(checkpoint, device, knet)

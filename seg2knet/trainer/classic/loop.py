@@ -23,10 +23,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError
-from seg2knet.trainer.classic_config import RECORD
-from seg2knet.trainer.classic_device import OneProcess, Place, gather, join, leave, same_statistics, wrap
-from seg2knet.trainer.classic_results import packed
-from seg2knet.trainer.classic_text import literal
+from seg2knet.trainer.classic.config import RECORD
+from seg2knet.trainer.classic.device import OneProcess, Place, gather, join, leave, same_statistics, wrap
+from seg2knet.trainer.classic.results import packed
+from seg2knet.trainer.classic.text import literal
 from seg2knet.trainer.interrupt import Interrupted, StopRequest
 
 INTERRUPTED = "interrupted.pth"
@@ -99,7 +99,7 @@ class Package:
 
 
 def train(config_file: Path, device: str, resume: Optional[Path] = None) -> None:
-    """Run a config that :func:`seg2knet.trainer.classic_config.fit` wrote; every process of a run calls this.
+    """Run a config that :func:`seg2knet.trainer.classic.config.fit` wrote; every process of a run calls this.
 
     Args:
         config_file: the config.

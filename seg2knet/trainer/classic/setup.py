@@ -17,7 +17,7 @@ from seg2knet._version import __version__
 from seg2knet.errors import EnvironmentProblem, UsageError
 
 PYTHON = (3, 9)
-CONSTRAINTS = Path(__file__).with_name("constraints-classic.txt")
+CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 TORCH_PAGE = "https://download.pytorch.org/whl/torch_stable.html"
 CUDA = {"10.2": "", "11.1": "+cu111", "11.3": "+cu113", "cpu": "+cpu"}
 """CUDA version of the build of torch -> the suffix of its version. 10.2 is what PyPI has; the others are PyTorch's."""
@@ -130,7 +130,7 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> Iterator[Step]:
 
 def _this_package() -> tuple[str, ...]:
     """What to install to have this very seg2knet: the source tree where it runs from one, else the release."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     if (root / "pyproject.toml").is_file():
         return "--editable", f"{root}[report]"
     return (f"seg2knet[report]=={__version__}",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seg2knet.trainer.classic_counts import REQUIRED, Counts, constructor_parameters, set_class_counts
+from seg2knet.trainer.classic.counts import REQUIRED, Counts, constructor_parameters, set_class_counts
 
 
 def heads(**counts: int) -> dict:

@@ -1,7 +1,7 @@
 """The config of a run on the classic stack: the authors' (or any of mmdet 2's, mmseg 0's) made to fit the data.
 
 Everything here is plain Python on dicts: :func:`fit` takes the merged config that the user named and answers with the
-one that is right for the data; :mod:`seg2knet.trainer.classic_text` writes down the difference.
+one that is right for the data; :mod:`seg2knet.trainer.classic.text` writes down the difference.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import UsageError
-from seg2knet.trainer.classic_counts import Counts, Signature, set_class_counts
-from seg2knet.trainer.classic_pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
+from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts
+from seg2knet.trainer.classic.pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
 from seg2knet.trainer.folder import DataFolder
 from seg2knet.trainer.options import SCHEDULES, TrainOptions, image_scale
 
@@ -24,9 +24,9 @@ REFERENCE_BATCH = 16
 RELEASE_LIMIT = 2
 """Images a GPU at most in instance training with the K-Net release: on three it fails (knet.md)."""
 OUR_MODULES = {
-    "instance": "seg2knet.trainer.classic_datasets",
-    "panoptic": "seg2knet.trainer.classic_datasets",
-    "semantic": "seg2knet.trainer.classic_semantic",
+    "instance": "seg2knet.trainer.classic.datasets",
+    "panoptic": "seg2knet.trainer.classic.datasets",
+    "semantic": "seg2knet.trainer.classic.semantic",
 }
 RECORD = "seg2knet"
 """The config's key under which a run says what it is: a config that has it is run as it stands."""
@@ -109,7 +109,7 @@ def fit(
         processes: how many processes train, one a GPU.
         work_dir: where the run writes.
         knet: the checkout of K-Net, if one was named.
-        signature: see :func:`seg2knet.trainer.classic_counts.set_class_counts`.
+        signature: see :func:`seg2knet.trainer.classic.counts.set_class_counts`.
 
     Raises:
         UsageError: the options do not fit this config.

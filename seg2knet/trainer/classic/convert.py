@@ -12,9 +12,9 @@ from typing import Any, Optional, Union
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError
-from seg2knet.trainer.classic_config import RECORD
-from seg2knet.trainer.classic_pipelines import innermost, steps
-from seg2knet.trainer.classic_text import literal
+from seg2knet.trainer.classic.config import RECORD
+from seg2knet.trainer.classic.pipelines import innermost, steps
+from seg2knet.trainer.classic.text import literal
 
 KERNELS = "rpn_head.init_kernels.weight"
 HIDDEN = "roi_head.mask_head.0.ffn.layers.0.0.weight"

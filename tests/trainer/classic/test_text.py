@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seg2knet.errors import UsageError
-from seg2knet.trainer.classic_text import difference, literal, merged, render
+from seg2knet.trainer.classic.text import difference, literal, merged, render
 
 names = st.text("abcdef_", min_size=1, max_size=6).filter(str.isidentifier)
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)

@@ -7,7 +7,8 @@ from typing import Any, Optional
 
 import pytest
 
-from seg2knet.trainer import classic_environment, environment
+from seg2knet.trainer import environment
+from seg2knet.trainer.classic import environment as classic_environment
 from seg2knet.trainer.diagnosis import Line
 from seg2knet.trainer.facts import Facts
 

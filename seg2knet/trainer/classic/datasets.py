@@ -21,8 +21,8 @@ from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
 from pycocotools.cocoeval import COCOeval
 
 from seg2knet.errors import DataError
-from seg2knet.trainer.classic_results import objects, panoptic_map, segments
-from seg2knet.trainer.classic_stack import silent
+from seg2knet.trainer.classic.results import objects, panoptic_map, segments
+from seg2knet.trainer.classic.stack import silent
 from seg2knet.trainer.panoptic_quality import PanopticQuality
 
 MIN_SIZE = 32

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer import classic_environment, classic_ops
-from seg2knet.trainer.classic_counts import Signature, constructor_parameters
+from seg2knet.trainer.classic import environment, ops
+from seg2knet.trainer.classic.counts import Signature, constructor_parameters
 
 DEFAULTS = {"instance": "knet_s3_r50_fpn_1x_coco", "panoptic": "knet_s3_r50_fpn_1x_coco-panoptic"}
 """The configs of the K-Net release that are taken when none is named."""
@@ -62,7 +62,7 @@ def require_for_checkout() -> None:
         EnvironmentProblem: this mmdet and the checkout of K-Net cannot be imported together.
     """
     version = installed_version("mmdet") or ""
-    if classic_environment.clash(version):
+    if environment.clash(version):
         raise EnvironmentProblem(
             "the K-Net checkout needs an older mmdet: both register the same names",
             found=f"mmdet {version}",
@@ -84,7 +84,7 @@ def enter(knet: Optional[Path] = None) -> None:
     sys.dont_write_bytecode = True  # importing from the checkout must not leave __pycache__ in it
     _quiet()
     with silent():  # torch 1.10 announces that it found CUDA's compiler and no GPU
-        classic_ops.install()
+        ops.install()
         importlib.import_module("mmdet.models")
         importlib.import_module("mmdet.datasets")
     if knet is not None:
@@ -223,7 +223,7 @@ def load_config(path: Path) -> dict[str, Any]:
 
 
 def signature_of(task: str) -> Signature:
-    """Looks up constructors in the registry of the task's package; see :data:`classic_counts.Signature`."""
+    """Looks up constructors in the registry of the task's package; see :data:`.counts.Signature`."""
     registry = importlib.import_module("mmseg.models" if task == "semantic" else "mmdet.models").builder.MODELS
     return _Signatures(registry)
 

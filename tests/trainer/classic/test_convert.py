@@ -14,7 +14,7 @@ pytest.importorskip("mmengine")
 
 from seg2knet.errors import DataError  # noqa: E402
 from seg2knet.trainer import classic_convert  # noqa: E402
-from seg2knet.trainer.classic_text import literal  # noqa: E402
+from seg2knet.trainer.classic.text import literal  # noqa: E402
 
 
 class Released:

@@ -9,8 +9,8 @@ import pytest
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import UsageError
-from seg2knet.trainer.classic_config import Fitted, fit, is_knet, task_of
-from seg2knet.trainer.classic_pipelines import use_split
+from seg2knet.trainer.classic.config import Fitted, fit, is_knet, task_of
+from seg2knet.trainer.classic.pipelines import use_split
 from seg2knet.trainer.folder import DataFolder, Split
 from seg2knet.trainer.options import TrainOptions
 
@@ -87,7 +87,7 @@ def test_the_data_are_ours() -> None:
         assert dataset["pipeline"] == pipeline()
     assert found["model"]["roi_head"]["mask_head"]["num_classes"] == 3
     assert found["data_root"] == "/data/parts/"
-    assert found["custom_imports"]["imports"] == ["seg2knet.trainer.classic_datasets"]
+    assert found["custom_imports"]["imports"] == ["seg2knet.trainer.classic.datasets"]
     assert found["evaluation"]["metric"] == ["segm"]
     assert found["work_dir"] == "/runs/a"
 
@@ -100,7 +100,7 @@ def test_theirs_is_left_alone() -> None:
 
 def test_their_imports_come_before_ours() -> None:
     found = fitted(knet(), knet=Path("/K-Net")).config
-    assert found["custom_imports"]["imports"] == ["knet.det.knet", "seg2knet.trainer.classic_datasets"]
+    assert found["custom_imports"]["imports"] == ["knet.det.knet", "seg2knet.trainer.classic.datasets"]
     assert found["seg2knet"]["knet"] == "/K-Net"
 
 

@@ -1,6 +1,6 @@
 """The datasets of a config of the classic stack, made ours: paths, classes, class of the dataset, sizes of the images.
 
-Plain Python on dicts, like :mod:`seg2knet.trainer.classic_config`, which calls it.
+Plain Python on dicts, like :mod:`seg2knet.trainer.classic.config`, which calls it.
 """
 
 from __future__ import annotations
