@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer import export as exporting
 from seg2knet.trainer import openmmlab
 from seg2knet.trainer.export import AnySizePool, Graph, build, compare, deviation, write_onnx, write_torchscript
+from seg2knet.trainer.export_swin import shifted_windows
 
 TASKS = ("instance", "panoptic", "semantic")
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -178,14 +180,25 @@ def test_onnx(task: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.parametrize("package", ["mmdet", "mmseg"])
+@pytest.mark.parametrize("shift", [0, 2])
+@pytest.mark.parametrize("size", [(8, 8), (9, 14), (3, 5)])
+def test_windows_are_those_of_the_package(package: str, shift: int, size: tuple[int, int]) -> None:
+    openmmlab.load(semantic=True)
+    kind = importlib.import_module(f"{package}.models.backbones.swin").ShiftWindowMSA
+    torch.manual_seed(0)
+    layer = kind(6, num_heads=2, window_size=4, shift_size=shift, dropout_layer={"type": "DropPath", "drop_prob": 0.0})
+    nn.init.normal_(layer.w_msa.relative_position_bias_table)
+    x = torch.rand(2, size[0] * size[1], 6)
+    torch.testing.assert_close(shifted_windows(layer.eval(), x, size), layer(x, size))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
-def test_swin(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / f"model{exporting.FORMATS[kind]}"
+def test_swin(tmp_path: Path) -> None:
     graph = build(detector(panoptic=False, backbone="swin-t"), "instance")
     with exporting._traceable():
-        write_onnx(graph, path, "instance", {}) if kind == "onnx" else write_torchscript(graph, path, {})
-    apart = compare(graph, path, "instance")
+        write_torchscript(graph, tmp_path / "model.pt", {})
+    apart = compare(graph, tmp_path / "model.pt", "instance")
     assert apart is not None
     assert apart <= exporting.AGREE
 
@@ -223,18 +236,30 @@ def test_deformable_convolution_is_refused() -> None:
         build(nn.Sequential(Seg2KNetDeformConv()), "instance")
 
 
-def test_the_command_takes_a_checkpoint_alone(tmp_path: Path) -> None:
+def checkpoint(path: Path, backbone: str = "r18") -> Path:
+    """A checkpoint as training leaves it."""
     config = {
         "task": "instance",
         "classes": ["disc", "box", "star"],
         "palette": [(1, 2, 3)] * 3,
         "default_scope": "mmdet",
         "custom_imports": {"imports": ["seg2knet.knet.detector"]},
-        "model": small_knet(panoptic=False),
+        "model": small_knet(panoptic=False, backbone=backbone),
     }
     text = "\n".join(f"{name} = {value!r}" for name, value in config.items())
-    checkpoint = {"state_dict": detector(panoptic=False).state_dict(), "meta": {"cfg": text, "seg2knet": "0.1"}}
-    torch.save(checkpoint, tmp_path / "best.pth")
+    state = detector(panoptic=False, backbone=backbone).state_dict()
+    torch.save({"state_dict": state, "meta": {"cfg": text, "seg2knet": "0.1"}}, path)
+    return path
+
+
+def test_swin_is_not_written_as_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "_require_onnx", lambda: None)
+    with pytest.raises(UsageError, match="--format torchscript"):
+        exporting.export(checkpoint(tmp_path / "best.pth", backbone="swin-t"), "onnx")
+
+
+def test_the_command_takes_a_checkpoint_alone(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "best.pth")
     result = CliRunner().invoke(cli, ["export", str(tmp_path / "best.pth"), "--format", "torchscript"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "best.pt").is_file()

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("mmengine")
 
 from seg2knet.errors import DataError  # noqa: E402
-from seg2knet.trainer import classic_convert  # noqa: E402
+from seg2knet.trainer.classic import convert as classic_convert  # noqa: E402
 from seg2knet.trainer.classic.text import literal  # noqa: E402
 
 
