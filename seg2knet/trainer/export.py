@@ -19,7 +19,6 @@ import contextlib
 import importlib.util
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer import openmmlab
+from seg2knet.trainer.export_swin import exportable_windows, has_windows
 from seg2knet.trainer.inference import Segmenter
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
@@ -80,6 +80,12 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
     segmenter = Segmenter(checkpoint, "cpu")
     path = out or segmenter.path.with_suffix(FORMATS[kind])
     path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "onnx" and has_windows(segmenter.model):
+        raise UsageError(
+            "a model with a Swin backbone is not written as ONNX: torch does not come to an end with its free sizes",
+            file=segmenter.path,
+            hint="--format torchscript, which takes any size too",
+        )
     graph = build(segmenter.model, segmenter.task)
     notes = {
         "task": segmenter.task,
@@ -375,28 +381,8 @@ def _traceable() -> Iterator[None]:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    restore = []
-    for package in ("mmdet", "mmseg"):
-        kind = _window_attention(package)
-        if kind is not None:
-            restore.append((kind, kind.window_reverse))
-            kind.window_reverse = _window_reverse
     try:
-        with torch.no_grad(), openmmlab.silence():
+        with torch.no_grad(), openmmlab.silence(), exportable_windows():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for kind, method in restore:
-            kind.window_reverse = method
-
-
-def _window_attention(package: str) -> Any:
-    """Swin's shifted-window attention of mmdet or mmseg, where it is loaded."""
-    return getattr(sys.modules.get(f"{package}.models.backbones.swin"), "ShiftWindowMSA", None)
-
-
-def _window_reverse(self: Any, windows: Tensor, height: Any, width: Any) -> Tensor:
-    """(B * windows, s, s, C) -> (B, H, W, C). The packages' own makes a Python number of B, which fixes it."""
-    side = self.window_size
-    x = windows.reshape(-1, height // side, width // side, side, side, windows.shape[-1])
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, windows.shape[-1])
