@@ -6,9 +6,8 @@ step draws its random numbers from seed, step and process alone.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,35 +15,15 @@ import torch
 from mmengine.dist import get_rank, is_distributed
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
-from mmengine.optim import OptimWrapper
-from mmengine.registry import LOOPS, OPTIM_WRAPPERS
+from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from seg2knet._version import __version__
 from seg2knet.errors import DataError
 from seg2knet.knet import checkpoints
+from seg2knet.trainer import optimizer as _optimizer  # noqa: F401  registers the wrappers of optimisers
 from seg2knet.trainer.interrupt import Interrupted, StopRequest
 from seg2knet.trainer.progress import RunView
-
-
-@OPTIM_WRAPPERS.register_module()
-class Bfloat16Wrapper(OptimWrapper):
-    """Mixed precision in bfloat16, which needs no scaling of the loss: on GPUs that have it, and on the CPU.
-
-    Args:
-        device_type: ``cuda`` or ``cpu``.
-        others: mmengine's ``OptimWrapper``.
-    """
-
-    def __init__(self, device_type: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.device_type = device_type
-
-    @contextlib.contextmanager
-    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
-        """The forward pass in bfloat16 where that is safe."""
-        with super().optim_context(model), torch.autocast(self.device_type, dtype=torch.bfloat16):
-            yield
 
 
 @LOOPS.register_module()
@@ -148,6 +127,11 @@ class TrainRunner(Runner):
     def dump_config(self) -> None:
         """Nothing: the config stands in the work dir, with its comments, before the runner is made."""
 
+    @cached_property
+    def _config_text(self) -> str:
+        """The config as checkpoints hold it. Writing it out takes a second, and it does not change."""
+        return str(self.cfg.pretty_text)
+
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
     def checkpoint(self, *, optimizer: bool, extra: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +147,7 @@ class TrainRunner(Runner):
                 "epoch": self.epoch,
                 "iter": self.iter,
                 "seed": self.seed,
-                "cfg": self.cfg.pretty_text,
+                "cfg": self._config_text,
                 "dataset_meta": dict(self.train_dataloader.dataset.metainfo),
                 "seg2knet_version": __version__,
                 "seg2knet": extra,
