@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -50,6 +50,7 @@ def check(dataset: DataSet, rules: Iterable[Rule]) -> list[Finding]:
     seen: set[tuple[str, Path, str, str]] = set()
     files = [file.path for file in dataset.json_files]
     order = {path: place for place, path in enumerate(files)}
+    show = lru_cache(maxsize=1024)(dataset.show)
     for rule in rules:
         for subject in _subjects(dataset, rule.on):
             for hit in rule.check(subject):
@@ -57,9 +58,7 @@ def check(dataset: DataSet, rules: Iterable[Rule]) -> list[Finding]:
                 if key in seen:
                     continue
                 seen.add(key)
-                found.append(
-                    (order.get(hit.file, len(files)), Finding(rule, hit, dataset.show(hit.file), _fix(rule, hit)))
-                )
+                found.append((order.get(hit.file, len(files)), Finding(rule, hit, show(hit.file), _fix(rule, hit))))
     # The sort is stable: within a file findings stay in the order of the rules, within a rule as it gave them.
     found.sort(key=lambda pair: pair[0])
     return [finding for _, finding in found]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional, Union
+from typing import TYPE_CHECKING, Any, List, Optional, TypeVar, Union
 
 import msgspec
 import numpy as np
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from seg2knet.validators.measure import Shapes
 
 KEYS = ("images", "annotations", "categories")
-Absent = Union[List[Raw], msgspec.UnsetType]
+T = TypeVar("T")
 
 
 class _Whole(Struct, gc=False):
@@ -255,6 +255,16 @@ class CocoFile(JsonFile):
         from seg2knet.validators.measure import measure
 
         return measure(self)
+
+    def once(self, function: Callable[[CocoFile], T]) -> T:
+        """What a function says of the file, worked out the first time it is asked."""
+        if function not in self._known:
+            self._known[function] = function(self)
+        return self._known[function]
+
+    @cached_property
+    def _known(self) -> dict[Any, Any]:
+        return {}
 
     @property
     def boxes(self) -> np.ndarray:

@@ -38,6 +38,7 @@ from seg2knet.validators.outlines import (
     examine,
     examine_rle,
     inside_pairs,
+    maybe_inside,
     measure_runs,
     runs_of,
     shape_of,
@@ -91,11 +92,12 @@ class Shapes:
 
 
 class _Task(NamedTuple):
-    """Annotations to measure: their text, where in it segmentations and boxes stand (``(N, 2)``, empty spans for what
-    is absent), and what the file says of them. Heights and widths are 0 where unknown."""
+    """Annotations to measure: the text of their segmentations and of their boxes, where in it they stand (``(N, 2)``,
+    empty spans for what is absent), and what the file says of them. Heights and widths are 0 where unknown."""
 
     text: Piece
     segmentations: np.ndarray
+    box_text: bytes
     boxes: np.ndarray
     areas: np.ndarray
     heights: np.ndarray
@@ -110,13 +112,15 @@ def measure(file: CocoFile, jobs: Optional[int] = None) -> Shapes:
     with no_gc(), engine("local", jobs if count >= _PARALLEL_FROM else 1) as workers:
         pieces = list(workers.map(_worker, _tasks(file)))
     file.document.release()
-    return _joined(pieces) if pieces else _measured([], *_boxes(b"[]"), *[np.zeros(0)] * 3)
+    return _joined(pieces) if pieces else _measured([], np.zeros(0, np.int64), *_boxes(b"[]"), *[np.zeros(0)] * 3)
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
     """One segmentation (as Python objects), with no box and area stated: columns of one row."""
     size = (np.array([height]), np.array([width]))
-    return _measured([shape_of(segmentation)], np.full((1, 4), np.nan), np.array([False]), np.array([np.nan]), *size)
+    shape, flag = shape_of(segmentation)
+    no_box = np.full((1, 4), np.nan), np.array([False])
+    return _measured([shape], np.array([flag], np.int64), *no_box, np.array([np.nan]), *size)
 
 
 def _tasks(file: CocoFile) -> Iterator[_Task]:
@@ -127,10 +131,11 @@ def _tasks(file: CocoFile) -> Iterator[_Task]:
     widths = np.where(known, file.images.widths[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
     for start in range(0, table.count, CHUNK):
         part = slice(start, start + CHUNK)
-        reaches = [each for each in (table.segmentations.reach(part), table.boxes.reach(part)) if each[1]]
-        begin, end = (min(each[0] for each in reaches), max(each[1] for each in reaches)) if reaches else (0, 0)
-        spans = table.segmentations.spans[part] - begin, table.boxes.spans[part] - begin
-        yield _Task(_piece(file.document, begin, end), *spans, table.areas[part], heights[part], widths[part])
+        begin, end = table.segmentations.reach(part)
+        first, last = table.boxes.reach(part)
+        segmentations = _piece(file.document, begin, end), table.segmentations.spans[part] - begin
+        boxes = bytes(table.boxes.text[first:last]), table.boxes.spans[part] - first
+        yield _Task(*segmentations, *boxes, table.areas[part], heights[part], widths[part])
 
 
 def _piece(document: Document, begin: int, end: int) -> Piece:
@@ -145,10 +150,9 @@ def _worker() -> Any:
 
 def measure_chunk(task: _Task) -> Shapes:
     with no_gc():
-        text = task.text.read()
-        boxes, has_box = _boxes(_array(text, task.boxes))
-        shapes = _shapes(_array(text, task.segmentations))
-        return _measured(shapes, boxes, has_box, task.areas, task.heights, task.widths)
+        boxes, has_box = _boxes(_array(task.box_text, task.boxes))
+        shapes, flags = _shapes(_array(task.text.read(), task.segmentations))
+        return _measured(shapes, flags, boxes, has_box, task.areas, task.heights, task.widths)
 
 
 def _array(text: bytes, spans: np.ndarray) -> bytes:
@@ -166,15 +170,19 @@ def _boxes(text: bytes) -> tuple[np.ndarray, np.ndarray]:
         return boxes_of(raws), np.array([bytes(raw) != b"null" for raw in raws], bool)
 
 
-def _shapes(text: bytes) -> Sequence[tuple[Shape, int]]:
+def _shapes(text: bytes) -> tuple[list[Shape], np.ndarray]:
+    """The segmentations, and what is wrong with their types (``(N,)`` int64)."""
     try:
-        return [(shape, 0) for shape in msgspec.json.decode(text, type=List[Shape])]
+        shapes = msgspec.json.decode(text, type=List[Shape])
+        return shapes, np.zeros(len(shapes), np.int64)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return [shape_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw])]
+        pairs = [shape_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw])]
+        return [shape for shape, _ in pairs], np.array([flag for _, flag in pairs], np.int64)
 
 
 def _measured(
-    shapes: Sequence[tuple[Shape, int]],
+    shapes: Sequence[Shape],
+    flags: np.ndarray,
     boxes: np.ndarray,
     has_box: np.ndarray,
     stated: np.ndarray,
@@ -185,7 +193,7 @@ def _measured(
     nan = np.nan
     columns = Shapes(
         kinds=np.full(count, ABSENT),
-        flags=np.fromiter((flag for _, flag in shapes), np.int64, count),
+        flags=flags,
         boxes=boxes,
         has_box=has_box,
         areas=np.full(count, nan),
@@ -197,8 +205,13 @@ def _measured(
         area_fits=np.ones(count, bool),
         box_fits=np.ones(count, bool),
     )
-    _fill_kinds(shapes, columns)
-    owners = _fill_polygons(shapes, columns)
+    lists: list[Any] = [shape if type(shape) is list else () for shape in shapes]
+    some = np.fromiter(map(any, lists), bool, count)  # a list of empty lists is an empty segmentation
+    columns.kinds[some] = POLYGONS
+    for row in np.flatnonzero(~some).tolist():
+        columns.kinds[row] = _kind(shapes[row], int(flags[row]))
+        lists[row] = ()
+    _fill_polygons(lists, columns)
     _fill_rles(shapes, columns, heights, widths)
     known = (heights > 0) & (widths > 0)
     edges = np.stack([-columns.extents[:, 0], -columns.extents[:, 1]], 1)
@@ -206,28 +219,22 @@ def _measured(
     with np.errstate(invalid="ignore"):
         over = np.nan_to_num(edges.max(1, initial=-np.inf), nan=0.0)
     columns.overshoot = np.where(known & (columns.kinds == POLYGONS), np.maximum(over, 0), 0)
-    _compare(shapes, owners, columns, stated, heights, widths, known)
+    _compare(shapes, columns, stated, heights, widths, known)
     return columns
 
 
-def _fill_kinds(shapes: Sequence[tuple[Shape, int]], columns: Shapes) -> None:
-    columns.kinds[:] = [_kind(shape, flag) for shape, flag in shapes]
-
-
 def _kind(shape: Shape, flag: int) -> int:
-    if type(shape) is list:
-        return POLYGONS if shape and (shape[0] or any(shape)) else EMPTY
+    """The kind of what is no list of polygons."""
     if shape is not None:
-        return RLE
+        return EMPTY if isinstance(shape, list) else RLE
     return ABSENT if not flag else RLE if flag & RLE_BAD else USELESS
 
 
-def _fill_polygons(shapes: Sequence[tuple[Shape, int]], columns: Shapes) -> np.ndarray:
-    """Areas, perimeters, extents and flags of the annotations made of polygons; how many parts each has, ``(N,)``."""
-    lists: list[Any] = [shape if kind == POLYGONS else () for (shape, _), kind in zip(shapes, columns.kinds.tolist())]
+def _fill_polygons(lists: Sequence[Sequence[list[float]]], columns: Shapes) -> None:
+    """Areas, perimeters, extents and flags of the annotations made of polygons; the others' lists are empty."""
     counts = np.fromiter(map(len, lists), np.int64, len(lists))
     if not counts.any():
-        return counts
+        return
     parts = list(chain.from_iterable(lists))
     found = examine(parts)
     rows = np.flatnonzero(counts)
@@ -239,17 +246,17 @@ def _fill_polygons(shapes: Sequence[tuple[Shape, int]], columns: Shapes) -> np.n
     columns.perimeters[rows] = np.add.reduceat(found.perimeters, starts)
     columns.extents[rows, :2] = np.fmin.reduceat(found.extents[:, :2], starts)
     columns.extents[rows, 2:] = np.fmax.reduceat(found.extents[:, 2:], starts)
-    for row, start in zip(rows[counts[rows] > 1], starts[counts[rows] > 1]):
+    several = counts[rows] > 1
+    nested = maybe_inside(found.extents, starts[several], counts[rows][several])
+    for row, start in zip(rows[several][nested], starts[several][nested]):
         part = slice(start, start + counts[row])
         if inside_pairs(parts[part], found.extents[part], usable[part] & (found.flags[part] & ZERO == 0)):
             columns.flags[row] |= INSIDE
-    # One part without area among others does not make the object flat, but the part must go.
-    return counts
 
 
-def _fill_rles(shapes: Sequence[tuple[Shape, int]], columns: Shapes, heights: np.ndarray, widths: np.ndarray) -> None:
+def _fill_rles(shapes: Sequence[Shape], columns: Shapes, heights: np.ndarray, widths: np.ndarray) -> None:
     for row in np.flatnonzero(columns.kinds == RLE).tolist():
-        shape = shapes[row][0]
+        shape = shapes[row]
         if not isinstance(shape, RleRecord):
             continue
         mask = examine_rle(shape, int(heights[row]), int(widths[row]))
@@ -264,8 +271,7 @@ def _fill_rles(shapes: Sequence[tuple[Shape, int]], columns: Shapes, heights: np
 
 
 def _compare(
-    shapes: Sequence[tuple[Shape, int]],
-    counts: np.ndarray,
+    shapes: Sequence[Shape],
     columns: Shapes,
     stated: np.ndarray,
     heights: np.ndarray,
@@ -286,7 +292,7 @@ def _compare(
     polygons = sound & (columns.kinds == POLYGONS)
     open_rows = polygons & known & ((has_area & ~area_fits) | (has_box & ~box_fits) | thin)
     for row in np.flatnonzero(open_rows & (columns.overshoot < max(1000, int(sizes.max(initial=0))))):
-        _rasterise(shapes[row][0], int(row), columns, int(heights[row]), int(widths[row]))
+        _rasterise(shapes[row], int(row), columns, int(heights[row]), int(widths[row]))
     drawn = ~np.isnan(columns.mask_areas) & polygons
     columns.flags[drawn & (columns.mask_areas == 0)] |= ZERO
     area_fits |= drawn & _area_fits(stated, columns.mask_areas, columns.perimeters)

@@ -98,7 +98,7 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     into.flags[rows] |= np.where(np.logical_or.reduceat(sides == 0, starts), REPEATED, 0)
     flat = np.abs(signed) <= 1e-6 * np.maximum(perimeters, 1.0)
     star = _star_shaped(xs, ys, next_xs, next_ys, starts, counts)
-    _mark_crossings(points, starts, counts, rows, np.flatnonzero(~star), into)
+    _mark_crossings(points, counts, rows, np.flatnonzero(~star), into)
     # What encloses nothing is flat, unless its loops cancel one another: then it crosses itself.
     into.flags[rows] |= np.where(flat & (into.flags[rows] & CROSSING == 0), ZERO, 0)
 
@@ -120,21 +120,41 @@ def _star_shaped(
 
 
 def _mark_crossings(
-    points: np.ndarray, starts: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspects: np.ndarray, into: Parts
+    points: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspects: np.ndarray, into: Parts
 ) -> None:
     """Mark those of the suspects whose outline crosses itself so that it matters."""
     import shapely
 
     if not len(suspects):
         return
-    chosen = np.concatenate([np.arange(starts[each], starts[each] + counts[each]) for each in suspects])
+    suspected = np.zeros(len(counts), bool)
+    suspected[suspects] = True
     owners = np.repeat(np.arange(len(suspects)), counts[suspects])
-    rings = shapely.linearrings(points[chosen], indices=owners)
+    rings = shapely.linearrings(points[np.repeat(suspected, counts)], indices=owners)
     for place in np.flatnonzero(~shapely.is_simple(rings)):
         row = rows[suspects[place]]
         mended = shapely.make_valid(shapely.polygons(rings[place]))
         if abs(shapely.area(mended) - into.areas[row]) >= CROSSING_PIXELS:
             into.flags[row] |= CROSSING
+
+
+def maybe_inside(extents: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Which objects may have a polygon within another, ``(N,)`` bool: the extents of one lie within another's.
+
+    ``extents``: ``(P, 4)`` of all objects' polygons, NaN where unusable; ``starts``, ``counts``: whose are whose.
+    """
+    found = np.zeros(len(counts), bool)
+    for one in range(int(counts.max(initial=1)) - 1):
+        # Each object's polygon number ``one`` against all of its later ones, all objects at a time.
+        rows = np.flatnonzero(counts > one + 1)
+        later = counts[rows] - one - 1
+        first = np.repeat(starts[rows] + one, later)
+        second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(later) - later, later)
+        a, b = extents[first], extents[second]
+        within = ((a[:, :2] <= b[:, :2]) & (a[:, 2:] >= b[:, 2:])).all(1)
+        within |= ((b[:, :2] <= a[:, :2]) & (b[:, 2:] >= a[:, 2:])).all(1)
+        found[np.repeat(rows, later)[within]] = True
+    return found
 
 
 def inside_pairs(parts: Sequence[Sequence[float]], extents: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Callable, List, Optional, TypeVar, Union
 
 import msgspec
@@ -20,6 +21,8 @@ from seg2knet.validators.document import RawDict, kind_of, shown, unmask
 WORD_IDS = 1 << 40
 """Where the numbers begin that stand for ids that are words."""
 _INT64 = 1 << 63
+
+_TEXTS = ("file_name", "name", "supercategory")
 
 Int = Union[int, UnsetType]
 
@@ -208,6 +211,13 @@ class Schema:
     fields: dict[str, Coerce]
     raw: Sequence[str] = ()
 
+    @cached_property
+    def loose(self) -> msgspec.json.Decoder[Any]:
+        """A decoder that takes anything in every field."""
+        fields: list[tuple[str, Any, Any]] = [(name, Any, UNSET) for name in self.fields]
+        fields += [(name, Raw, Raw(b"")) for name in self.raw]
+        return msgspec.json.Decoder(msgspec.defstruct("Loose", fields, gc=False))
+
 
 IMAGE = Schema(
     ImageRecord, {"id": as_image_ref, "file_name": as_text, "width": as_optional_int, "height": as_optional_int}
@@ -273,6 +283,21 @@ def _fits(record: Any) -> bool:
 
 
 def read_leniently(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> Any:
+    try:
+        loose = schema.loose.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _read_by_field(raw, schema, pointer, reading)
+    values = {name: getattr(loose, name) for name in loose.__struct_fields__}
+    for name, coerce in schema.fields.items():
+        value = values[name]
+        # Most fields of most records are right: an integer wants no second look.
+        if value is not UNSET and not (type(value) is int and name not in _TEXTS and -_INT64 <= value < _INT64):
+            values[name] = coerce(unmask(value), f"{pointer}/{name}", reading)
+    return schema.kind(**values)
+
+
+def _read_by_field(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> Any:
+    """The same, each field decoded by itself: for numbers that are too large, and for what is no object."""
     try:
         parts = msgspec.json.decode(raw, type=RawDict)
     except msgspec.ValidationError:

@@ -153,8 +153,8 @@ class Annotations:
         category_ids, has_category_id = int_column([row.category_id for row in rows])
         crowd, has_crowd = int_column([row.iscrowd for row in rows])
         areas = float_column([row.area for row in rows])
-        boxes = Texts(text, [row.bbox for row in rows])
-        segmentations = Texts(text, [row.segmentation for row in rows])
+        boxes = Texts.copied([row.bbox for row in rows])
+        segmentations = Texts.found_in(text, [row.segmentation for row in rows])
         references = (image_ids, has_image_id, category_ids, has_category_id)
         return cls(ids, has_id, *references, crowd, has_crowd, areas, usable, boxes, segmentations)
 

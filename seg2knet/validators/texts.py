@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Raw
 
 Text = Union[bytes, mmap.mmap]
+_HEAD = 48
 
 
 class Piece(NamedTuple):
@@ -49,9 +50,21 @@ class Texts:
         spans: ``(N, 2)`` int64.
     """
 
-    def __init__(self, text: Text, raws: Sequence[Raw]) -> None:
+    def __init__(self, text: Text, spans: np.ndarray) -> None:
         self.text = text
-        self.spans = _spans(text, raws)
+        self.spans = spans
+
+    @classmethod
+    def found_in(cls, text: Text, raws: Sequence[Raw]) -> Texts:
+        """Long values: where they stand in the file's text."""
+        return cls(text, _spans(text, raws))
+
+    @classmethod
+    def copied(cls, raws: Sequence[Raw]) -> Texts:
+        """Short values: copied side by side, which is quicker than to look for them."""
+        lengths = np.fromiter((memoryview(raw).nbytes for raw in raws), np.int64, len(raws))
+        ends = np.cumsum(lengths)
+        return cls(b"".join(raws), np.stack([ends - lengths, ends], 1))
 
     def __getitem__(self, row: int) -> bytes:
         """A value's text; empty where there is none."""
@@ -74,10 +87,14 @@ def _spans(text: Text, raws: Sequence[Raw]) -> np.ndarray:
     starts, ends = [], []
     at = 0
     for raw in raws:
-        length = memoryview(raw).nbytes
-        place = find(raw, at) if length else at
+        view = memoryview(raw)
+        length = view.nbytes
+        # A long needle costs more to get ready than to find: its head is looked for, and the whole compared.
+        place = find(view[:_HEAD], at) if length else at
+        if length > _HEAD and text[place : place + length] != view:
+            place = find(raw, at)
         if place < 0:
-            place = at = find(raw)  # records by goodwill may come from anywhere
+            place = find(raw)  # records by goodwill may come from anywhere
         at = place + length
         starts.append(place)
         ends.append(at)

@@ -25,11 +25,15 @@ def _malformed(file: CocoFile) -> np.ndarray:
 def _xyxy(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: as corners x0, y0, x1, y1 the box fits the object, as x, y, width, height it does not."""
     shapes = file.shapes
+    found = np.zeros(len(shapes.boxes), bool)
+    rows = np.flatnonzero(~shapes.box_fits)
+    boxes, masks = shapes.boxes[rows], shapes.mask_boxes[rows]
     with np.errstate(invalid="ignore"):
-        corners = (np.abs(shapes.boxes - shapes.extents) <= BOX_TOLERANCE).all(1)
-        in_mask = np.concatenate([shapes.mask_boxes[:, :2], shapes.mask_boxes[:, :2] + shapes.mask_boxes[:, 2:]], 1)
-        corners |= (np.abs(shapes.boxes - in_mask) <= BOX_TOLERANCE).all(1)
-    return corners & ~shapes.box_fits
+        corners = (np.abs(boxes - shapes.extents[rows]) <= BOX_TOLERANCE).all(1)
+        in_mask = np.concatenate([masks[:, :2], masks[:, :2] + masks[:, 2:]], 1)
+        corners |= (np.abs(boxes - in_mask) <= BOX_TOLERANCE).all(1)
+    found[rows] = corners
+    return found
 
 
 def _nothing_there(file: CocoFile) -> np.ndarray:
@@ -45,7 +49,7 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
 
     The fix writes the box of the object's mask.
     """
-    for row in np.flatnonzero(_malformed(file)).tolist():
+    for row in np.flatnonzero(file.once(_malformed)).tolist():
         value = file.bbox(row)
         there = bool(file.shapes.has_box[row]) and value is not None
         yield file.hit(
@@ -70,7 +74,7 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
     boxes, shapes = file.boxes, file.shapes
     with np.errstate(invalid="ignore"):
         small = ((boxes[:, 2:] >= 0) & (boxes[:, 2:] < 1)).any(1) & (boxes[:, 2:] >= 0).all(1)
-    for row in np.flatnonzero(small & ~_nothing_there(file)).tolist():
+    for row in np.flatnonzero(small & ~file.once(_nothing_there)).tolist():
         larger = bool(shapes.sound[row]) and not shapes.box_fits[row]
         value = repairs.box_value(file, row) if shapes.sound[row] else None
         mend = value is not None and min(value[2:]) >= 1
@@ -98,7 +102,7 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
 
     The fix writes the box of the mask.
     """
-    wrong = ~file.shapes.box_fits & ~_malformed(file) & ~_xyxy(file)
+    wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy)
     for row in np.flatnonzero(wrong).tolist():
         value = repairs.box_value(file, row)
         yield file.hit(
@@ -120,7 +124,7 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
 
     The fix writes the box of the mask.
     """
-    for row in np.flatnonzero(_xyxy(file)).tolist():
+    for row in np.flatnonzero(file.once(_xyxy)).tolist():
         yield file.hit(
             row,
             "the box is written as two corners",
@@ -190,7 +194,7 @@ def area_non_positive(file: CocoFile) -> Iterator[Hit]:
     areas = file.annotations.areas
     with np.errstate(invalid="ignore"):
         wrong = (areas <= 0) | np.isinf(areas)
-    for row in np.flatnonzero(wrong & ~_nothing_there(file)).tolist():
+    for row in np.flatnonzero(wrong & ~file.once(_nothing_there)).tolist():
         value = repairs.area_value(file, row) if file.shapes.sound[row] else None
         yield file.hit(
             row,

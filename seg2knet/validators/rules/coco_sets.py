@@ -103,9 +103,11 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
     # along a spike, which costs at least a pixel a row.
     width = shapes.extents[rows, 2] - shapes.extents[rows, 0]
     slack = np.maximum(0.1 * width, 3.0)
-    order = np.lexsort((shapes.extents[rows, 0], table.crowd[rows], table.category_ids[rows], file.image_rows[rows]))
-    rows, slack = rows[order], slack[order]
-    key = np.stack([file.image_rows[rows], table.category_ids[rows], table.crowd[rows]], 1)
+    # One number for picture, class and crowd: ids may be any size, so their rank is taken.
+    classes, ranks = np.unique(table.category_ids[rows], return_inverse=True)
+    key = (file.image_rows[rows] * max(len(classes), 1) + ranks) * 2 + (table.crowd[rows] != 0)
+    order = np.lexsort((shapes.extents[rows, 0], key))
+    rows, slack, key = rows[order], slack[order], key[order]
     lefts, areas = shapes.extents[rows, 0], shapes.areas[rows]
     found = []
     alive: np.ndarray = np.arange(max(len(rows) - 1, 0))
@@ -113,7 +115,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
     while len(alive):
         alive = alive[alive + step < len(rows)]
         after = alive + step
-        near = (key[alive] == key[after]).all(1) & (lefts[after] - lefts[alive] <= slack[alive])
+        near = (key[alive] == key[after]) & (lefts[after] - lefts[alive] <= slack[alive])
         alive, after = alive[near], after[near]
         alike = _alike(shapes.extents[rows[alive]], shapes.extents[rows[after]], areas[alive], areas[after])
         found.append(np.stack([rows[alive[alike]], rows[after[alike]]], 1))

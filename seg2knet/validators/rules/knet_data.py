@@ -59,7 +59,7 @@ def dropped(file: CocoFile) -> dict[str, np.ndarray]:
 def _trainable(file: CocoFile) -> np.ndarray:
     crowd = file.annotations.has_crowd & (file.annotations.crowd != 0)
     gone = np.zeros(file.annotations.count, bool)
-    for mask in dropped(file).values():
+    for mask in file.once(dropped).values():
         gone |= mask
     return file.annotations.usable & ~crowd & ~gone
 
@@ -72,11 +72,11 @@ def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
     them out and then stops with `ValueError: need at least one array to concatenate`, which names no reason.
     """
     for file in _training(dataset):
-        if not all(file.has.values()) or _trainable(file).any():
+        if not all(file.has.values()) or file.once(_trainable).any():
             continue
         table = file.annotations
         crowds = int(np.count_nonzero(table.has_crowd & (table.crowd != 0)))
-        reasons = [f"{int(mask.sum()):,} have {reason}" for reason, mask in dropped(file).items() if mask.any()]
+        reasons = [f"{int(mask.sum()):,} have {reason}" for reason, mask in file.once(dropped).items() if mask.any()]
         reasons = ([f"{crowds:,} are crowds"] if crowds else []) + reasons
         yield Hit(
             "no object of this file can be trained on",
@@ -95,9 +95,9 @@ def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
     other findings say where they are and mend them.
     """
     for file in _training(dataset):
-        if not all(file.has.values()) or not _trainable(file).any():
+        if not all(file.has.values()) or not file.once(_trainable).any():
             continue
-        for reason, mask in dropped(file).items():
+        for reason, mask in file.once(dropped).items():
             rows = np.flatnonzero(mask)
             if len(rows):
                 table = file.annotations
@@ -157,7 +157,7 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
     stated = next((each.value for each in config.having(*keys) if type(each.value) is int), None) if config else None
     limit = stated or PROPOSALS
     for file in _training(dataset):
-        rows = file.image_rows[(file.image_rows >= 0) & _trainable(file)]
+        rows = file.image_rows[(file.image_rows >= 0) & file.once(_trainable)]
         counts = np.bincount(rows, minlength=file.images.count)
         for row in np.flatnonzero(counts > limit).tolist():
             yield file.image_hit(
