@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from seg2knet.errors import DataError, EnvironmentProblem, Seg2KNetError, UsageError
+from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer import config as configs
-from seg2knet.trainer import launch
+from seg2knet.trainer import launch, reruns, work_dirs
 from seg2knet.trainer.folder import DataFolder, read_folder
 from seg2knet.trainer.inference import local_file
 from seg2knet.trainer.options import TrainOptions
@@ -67,10 +66,10 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
     if options.resume or options.config is not None:
         _check_machine(place, options, options.task, say)
     if options.resume:
-        config_file, work_dir = _resumed(options)
+        config_file, work_dir = reruns.resumed(options)
         say(f"going on with {work_dir / 'last.pth'}")
     elif options.config is not None:
-        config_file, work_dir = _given_config(options)
+        config_file, work_dir = reruns.given(options)
     else:
         config_file, work_dir = _new_config(options, place, say)
     if options.dry_run:
@@ -135,7 +134,7 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
         check_data(data.root, say)
     _check_machine(place, options, data.task, say)
     _check_logger(options, say)
-    work_dir = _new_work_dir(options, data)
+    work_dir = work_dirs.choose(options, data)
     if options.load_from is not None:
         options.load_from = str(local_file(options.load_from))
     weights = _weights(options, data.task)
@@ -188,45 +187,6 @@ def check_data(root: Path, say: Say) -> None:
     )
 
 
-def _new_work_dir(options: TrainOptions, data: DataFolder) -> Path:
-    """``--work-dir``, or a new folder in ``work_dirs`` named after the data.
-
-    Raises:
-        UsageError: the folder named holds the checkpoints of another run.
-    """
-    if options.work_dir is not None:
-        _must_be_free(options.work_dir)
-        return options.work_dir
-    name = data.root.resolve().name
-    if options.backbone:
-        name += f"-{options.backbone}"
-    return _next_free(Path("work_dirs") / name, options)
-
-
-def _next_free(first: Path, options: TrainOptions) -> Path:
-    if options.nodes > 1 or options.launcher != "torchrun":
-        return first  # processes that are started apart from one another must agree on a name
-    number = 1
-    folder = first
-    while _has_checkpoints(folder):
-        number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder
-
-
-def _has_checkpoints(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("last.pth", "best.pth"))
-
-
-def _must_be_free(folder: Path) -> None:
-    if _has_checkpoints(folder):
-        raise UsageError(
-            "the work dir holds another run's checkpoints",
-            file=folder,
-            hint=f"--resume goes on with it; another --work-dir starts anew; or: rm -r {shlex.quote(str(folder))}",
-        )
-
-
 def _weights(options: TrainOptions, task: str) -> Optional[str]:
     """The file with the backbone's weights, fetched where it must be; ``None`` where there shall be none."""
     if not options.pretrained or options.load_from is not None:
@@ -245,108 +205,6 @@ def _workers(options: TrainOptions, place: launch.Place) -> int:
     if place.device == "cpu":
         return 1 if share > 1 else 0  # the cores are the model's; one process keeps pictures coming
     return max(1, min(8, share))
-
-
-def _given_config(options: TrainOptions) -> tuple[Path, Path]:
-    """A config file as it stands; what it says of its work dir is taken where that is free.
-
-    Raises:
-        UsageError: no such file, or options that the config decides.
-    """
-    from mmengine.config import Config
-
-    assert options.config is not None
-    if not options.config.is_file():
-        raise UsageError("no such config", file=options.config)
-    shaping = [name for name in options.shaping() if name != "cfg_options"]
-    if shaping:
-        given = ", ".join("--" + name.replace("_", "-") for name in shaping)
-        raise UsageError(
-            f"the config decides what {given} would", file=options.config, hint="change it there, or by --cfg-options"
-        )
-    try:
-        config = Config.fromfile(options.config, import_custom_modules=False)
-    except Seg2KNetError:
-        raise
-    except Exception as error:  # whatever a user's Python file raises
-        raise UsageError("the config cannot be read", file=options.config, found=str(error).splitlines()[0]) from None
-    missing = [name for name in ("task", "classes", "train_dataloader", "model") if name not in config]
-    if missing:
-        raise UsageError(
-            "not a config of seg2knet train", file=options.config, found=f"no {', '.join(missing)}",
-            hint="make one with: seg2knet train DATA --dry-run",
-        )  # fmt: skip
-    named = Path(options.work_dir or config.get("work_dir", "work_dirs/run"))
-    if options.work_dir is not None:
-        _must_be_free(named)
-    work_dir = named if options.work_dir is not None else _next_free(named, options)
-    if options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options:
-        return options.config, work_dir
-    text = options.config.read_text(encoding="utf-8")
-    lines = [f"\n# --- This run, by --config {options.config} " + "-" * 40, f"work_dir = {str(work_dir)!r}"]
-    for path, value in options.cfg_options.items():
-        head, *rest = path.split(".")
-        target = head + "".join(f"[{part}]" if part.lstrip("-").isdigit() else f"[{part!r}]" for part in rest)
-        lines.append(f"{target} = {value!r}")
-    work_dir.mkdir(parents=True, exist_ok=True)
-    config_file = work_dir / "config.py"
-    if launch.is_first(options):
-        config_file.write_text(text.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    return config_file, work_dir
-
-
-def _resumed(options: TrainOptions) -> tuple[Path, Path]:
-    """The config and work dir of the run to go on with.
-
-    Raises:
-        UsageError: there is none, or the options differ from its config.
-    """
-    work_dir = options.work_dir or (options.config.parent if options.config else None) or _latest_run()
-    config_file = work_dir / "config.py"
-    for file in (config_file, work_dir / "last.pth"):
-        if not file.is_file():
-            raise UsageError(
-                "nothing to go on with", file=work_dir, found=f"no {file.name}",
-                hint="name the run's folder: --resume --work-dir work_dirs/NAME",
-            )  # fmt: skip
-    shaping = options.shaping()
-    if shaping:
-        _same_as_before(options, config_file)
-    return config_file, work_dir
-
-
-def _latest_run() -> Path:
-    runs = sorted(Path("work_dirs").glob("*/last.pth"), key=lambda file: file.stat().st_mtime)
-    if not runs:
-        raise UsageError("nothing to go on with", found="no work_dirs/*/last.pth", hint="--resume --work-dir FOLDER")
-    return runs[-1].parent
-
-
-def _same_as_before(options: TrainOptions, config_file: Path) -> None:
-    """Options given with ``--resume`` are those of the run: a run cannot change midway.
-
-    Raises:
-        UsageError: they differ.
-    """
-    from mmengine.config import Config
-
-    config = Config.fromfile(config_file, import_custom_modules=False)
-    stands: dict[str, Any] = {
-        "epochs": config.get("max_epochs"),
-        "batch_size": config.get("total_batch_size"),
-        "lr": config.optim_wrapper.optimizer.lr,
-        "task": config.get("task"),
-        "seed": config.randomness.seed,
-    }
-    for name in options.shaping():
-        if name in stands and getattr(options, name) != stands[name]:
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"{flag} {getattr(options, name)} is not what the run was started with",
-                file=config_file,
-                found=str(stands[name]),
-                hint=f"leave {flag} away to go on; or change the config file, if you know what you do",
-            )
 
 
 # -- machine and end -------------------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Runs that do not begin with data: of a config file as it stands, or of a run that was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from seg2knet.errors import Seg2KNetError, UsageError
+from seg2knet.trainer import launch, work_dirs
+from seg2knet.trainer.options import TrainOptions
+
+
+def given(options: TrainOptions) -> tuple[Path, Path]:
+    """A config file as it stands; what it says of its work dir is taken where that is free.
+
+    Raises:
+        UsageError: no such file, or options that the config decides.
+    """
+    from mmengine.config import Config
+
+    assert options.config is not None
+    if not options.config.is_file():
+        raise UsageError("no such config", file=options.config)
+    shaping = [name for name in options.shaping() if name != "cfg_options"]
+    if shaping:
+        given = ", ".join("--" + name.replace("_", "-") for name in shaping)
+        raise UsageError(
+            f"the config decides what {given} would", file=options.config, hint="change it there, or by --cfg-options"
+        )
+    try:
+        config = Config.fromfile(options.config, import_custom_modules=False)
+    except Seg2KNetError:
+        raise
+    except Exception as error:  # whatever a user's Python file raises
+        raise UsageError("the config cannot be read", file=options.config, found=str(error).splitlines()[0]) from None
+    missing = [name for name in ("task", "classes", "train_dataloader", "model") if name not in config]
+    if missing:
+        raise UsageError(
+            "not a config of seg2knet train", file=options.config, found=f"no {', '.join(missing)}",
+            hint="make one with: seg2knet train DATA --dry-run",
+        )  # fmt: skip
+    named = Path(options.work_dir or config.get("work_dir", "work_dirs/run"))
+    if options.work_dir is not None:
+        work_dirs.must_be_free(named)
+    work_dir = named if options.work_dir is not None else work_dirs.next_free(named, options)
+    if options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options:
+        return options.config, work_dir
+    text = options.config.read_text(encoding="utf-8")
+    lines = [f"\n# --- This run, by --config {options.config} " + "-" * 40, f"work_dir = {str(work_dir)!r}"]
+    for path, value in options.cfg_options.items():
+        head, *rest = path.split(".")
+        target = head + "".join(f"[{part}]" if part.lstrip("-").isdigit() else f"[{part!r}]" for part in rest)
+        lines.append(f"{target} = {value!r}")
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config_file = work_dir / "config.py"
+    if launch.is_first(options):
+        config_file.write_text(text.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return config_file, work_dir
+
+
+def resumed(options: TrainOptions) -> tuple[Path, Path]:
+    """The config and work dir of the run to go on with.
+
+    Raises:
+        UsageError: there is none, or the options differ from its config.
+    """
+    work_dir = options.work_dir or (options.config.parent if options.config else None) or work_dirs.latest()
+    config_file = work_dir / "config.py"
+    for file in (config_file, work_dir / "last.pth"):
+        if not file.is_file():
+            raise UsageError(
+                "nothing to go on with", file=work_dir, found=f"no {file.name}",
+                hint="name the run's folder: --resume --work-dir work_dirs/NAME",
+            )  # fmt: skip
+    shaping = options.shaping()
+    if shaping:
+        _same_as_before(options, config_file)
+    return config_file, work_dir
+
+
+def _same_as_before(options: TrainOptions, config_file: Path) -> None:
+    """Options given with ``--resume`` are those of the run: a run cannot change midway.
+
+    Raises:
+        UsageError: they differ.
+    """
+    from mmengine.config import Config
+
+    config = Config.fromfile(config_file, import_custom_modules=False)
+    stands: dict[str, Any] = {
+        "epochs": config.get("max_epochs"),
+        "batch_size": config.get("total_batch_size"),
+        "lr": config.optim_wrapper.optimizer.lr,
+        "task": config.get("task"),
+        "seed": config.randomness.seed,
+    }
+    for name in options.shaping():
+        if name in stands and getattr(options, name) != stands[name]:
+            flag = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{flag} {getattr(options, name)} is not what the run was started with",
+                file=config_file,
+                found=str(stands[name]),
+                hint=f"leave {flag} away to go on; or change the config file, if you know what you do",
+            )
