@@ -57,5 +57,9 @@ $(CLASSIC)/.ready: seg2knet/trainer/classic/constraints.txt | $(READY)
 corpora: $(READY)  ## convert ../shared/corpora to every target, compare, write docs/corpora.md
 	$(BIN)/python benchmarks/corpora.py
 
+docs: $(READY)  ## the documentation as a site, in site/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean:  ## remove what demo and the tools left
-	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
