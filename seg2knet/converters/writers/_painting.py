@@ -53,7 +53,7 @@ def look_up(canvas: np.ndarray, table: np.ndarray) -> np.ndarray:
 def count(canvas: np.ndarray, numbers: int) -> list[int]:
     """Pixels of each number from 0 to ``numbers``."""
     if canvas.dtype == np.uint8 and canvas.size < 1 << 24:  # beyond, OpenCV's float32 could not count them
-        return cv2.calcHist([canvas], [0], None, [256], [0, 256])[: numbers + 1, 0].astype(int).tolist()
+        return cv2.calcHist([canvas], [0], None, [256], [0, 256]).ravel()[: numbers + 1].astype(int).tolist()
     return np.bincount(canvas.reshape(-1), minlength=numbers + 1).tolist()
 
 
