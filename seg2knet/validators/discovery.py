@@ -36,7 +36,7 @@ def find(
         path: a folder of the COCO or ADE layout, a folder with COCO JSON files in it or one level below, or one file.
         images: the folder of pictures, where it is not beside the file.
         config: a training configuration to check the data against.
-        jobs: how many processes the rules may use.
+        jobs: how many processes reading and the rules may use.
         overlay: files to read in the place of others.
 
     Raises:
@@ -47,24 +47,24 @@ def find(
             "there is no such file or folder", file=path, hint="name a data set's folder or a COCO JSON file"
         )
     open_it = _single if path.is_file() else _folder
-    dataset = open_it(path, images, overlay or {})
-    dataset.config, dataset.jobs = config, jobs
+    dataset = open_it(path, images, overlay or {}, jobs)
+    dataset.config = config
     return dataset
 
 
-def _folder(root: Path, images: Optional[Path], overlay: Overlay) -> DataSet:
+def _folder(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
     for year in ("2017", ""):
         layout = CocoLayout(root, year)
         if any(layout.instances(split).is_file() or layout.panoptic(split).is_file() for split in SPLITS):
-            return _coco(layout, images, overlay)
+            return _coco(layout, images, overlay, jobs)
     ade = find_ade(root)
     if ade is not None:
-        return _ade(ade)
-    return _loose(root, images, overlay)
+        return _ade(ade, jobs)
+    return _loose(root, images, overlay, jobs)
 
 
-def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay) -> DataSet:
-    dataset = DataSet(layout.root, "coco")
+def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+    dataset = DataSet(layout.root, "coco", jobs=jobs)
     for split in SPLITS:
         instances, panoptic = layout.instances(split), layout.panoptic(split)
         if not instances.is_file() and not panoptic.is_file():
@@ -82,7 +82,7 @@ def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay) -> DataS
 
 
 def _open_instances(path: Path, part: Part, overlay: Overlay) -> CocoFile:
-    part.instances = CocoFile(path, overlay.get(path))
+    part.instances = CocoFile(path, overlay.get(path), part.dataset.jobs)
     part.instances.part = part
     return part.instances
 
@@ -93,8 +93,8 @@ def _open_panoptic(path: Path, part: Part, overlay: Overlay) -> PanopticFile:
     return part.panoptic
 
 
-def _ade(layout: AdeLayout) -> DataSet:
-    dataset = DataSet(layout.root, "ade", ade=layout)
+def _ade(layout: AdeLayout, jobs: int) -> DataSet:
+    dataset = DataSet(layout.root, "ade", ade=layout, jobs=jobs)
     for split in SPLITS:
         if layout.images(split).is_dir() or layout.annotations(split).is_dir():
             folder = layout.images(split)
@@ -102,7 +102,7 @@ def _ade(layout: AdeLayout) -> DataSet:
     return dataset
 
 
-def _loose(root: Path, images: Optional[Path], overlay: Overlay) -> DataSet:
+def _loose(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
     """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
 
     Lists of pictures without annotations (``image_info_test2017.json``) are no data to train on and left out.
@@ -116,7 +116,7 @@ def _loose(root: Path, images: Optional[Path], overlay: Overlay) -> DataSet:
             expected="a data set in the COCO, panoptic or ADE layout, or a COCO JSON file",
             hint="convert it first: seg2knet convert auto " + str(root),
         )
-    dataset = DataSet(root, "file")
+    dataset = DataSet(root, "file", jobs=jobs)
     for path in found:
         _add(dataset, path, images, overlay)
     return dataset
@@ -127,8 +127,8 @@ def _json_files(root: Path) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.json")) if path.is_file()]
 
 
-def _single(path: Path, images: Optional[Path], overlay: Overlay) -> DataSet:
-    dataset = DataSet(path.parent, "file")
+def _single(path: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+    dataset = DataSet(path.parent, "file", jobs=jobs)
     _add(dataset, path, images, overlay)
     return dataset
 

@@ -18,6 +18,8 @@ from typing import Any, Dict, NamedTuple, Optional, Union
 
 import msgspec
 
+from seg2knet.validators.texts import Piece
+
 _MAP_FROM = 64 << 20
 _NUMBER_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|-Infinity|Infinity|NaN')
 _MASKS = {b"NaN": b'"n"', b"Infinity": b'"+     "', b"-Infinity": b'"-      "'}
@@ -164,6 +166,12 @@ class Document:
         self.mapped = None
         self.masked = True
         return True
+
+    def piece(self, start: int, end: int) -> Piece:
+        """A stretch of the text, to be read by another process."""
+        if self.mapped is not None:
+            return Piece(b"", self.mapped, start, end - start)
+        return Piece(bytes(self.text[start:end]))
 
     def release(self) -> None:
         """Give the memory of a mapped file back; what is looked at again is read again."""

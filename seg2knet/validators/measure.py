@@ -25,7 +25,7 @@ from msgspec import Raw
 
 from seg2knet.dataset.geometry import MAX_PIXELS
 from seg2knet.engines.base import engine
-from seg2knet.validators.document import Document, no_gc
+from seg2knet.validators.document import no_gc
 from seg2knet.validators.files import CocoFile, boxes_of
 from seg2knet.validators.outlines import (
     BROKEN,
@@ -44,7 +44,7 @@ from seg2knet.validators.outlines import (
     shape_of,
 )
 from seg2knet.validators.records import loads
-from seg2knet.validators.texts import Piece
+from seg2knet.validators.texts import Piece, Texts
 
 ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
 """Kinds of segmentation."""
@@ -112,7 +112,7 @@ def measure(file: CocoFile, jobs: Optional[int] = None) -> Shapes:
     with no_gc(), engine("local", jobs if count >= _PARALLEL_FROM else 1) as workers:
         pieces = list(workers.map(_worker, _tasks(file)))
     file.document.release()
-    return _joined(pieces) if pieces else _measured([], np.zeros(0, np.int64), *_boxes(b"[]"), *[np.zeros(0)] * 3)
+    return joined(pieces) if pieces else measured([], np.zeros(0, np.int64), *boxes_in(b"[]"), *[np.zeros(0)] * 3)
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
@@ -120,28 +120,26 @@ def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
     size = (np.array([height]), np.array([width]))
     shape, flag = shape_of(segmentation)
     no_box = np.full((1, 4), np.nan), np.array([False])
-    return _measured([shape], np.array([flag], np.int64), *no_box, np.array([np.nan]), *size)
+    return measured([shape], np.array([flag], np.int64), *no_box, np.array([np.nan]), *size)
 
 
 def _tasks(file: CocoFile) -> Iterator[_Task]:
     table = file.annotations
+    texts, box_texts = table.segmentations, table.boxes
+    # A file that was read in pieces has been measured in reading.
+    assert isinstance(texts, Texts)
+    assert isinstance(box_texts, Texts)
     rows = file.image_rows
     known = rows >= 0
     heights = np.where(known, file.images.heights[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
     widths = np.where(known, file.images.widths[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
     for start in range(0, table.count, CHUNK):
         part = slice(start, start + CHUNK)
-        begin, end = table.segmentations.reach(part)
-        first, last = table.boxes.reach(part)
-        segmentations = _piece(file.document, begin, end), table.segmentations.spans[part] - begin
-        boxes = bytes(table.boxes.text[first:last]), table.boxes.spans[part] - first
+        begin, end = texts.reach(part)
+        first, last = box_texts.reach(part)
+        segmentations = file.document.piece(begin, end), texts.spans[part] - begin
+        boxes = bytes(box_texts.text[first:last]), box_texts.spans[part] - first
         yield _Task(*segmentations, *boxes, table.areas[part], heights[part], widths[part])
-
-
-def _piece(document: Document, begin: int, end: int) -> Piece:
-    if document.mapped is not None:
-        return Piece(b"", document.mapped, begin, end - begin)
-    return Piece(bytes(document.text[begin:end]))
 
 
 def _worker() -> Any:
@@ -150,9 +148,9 @@ def _worker() -> Any:
 
 def measure_chunk(task: _Task) -> Shapes:
     with no_gc():
-        boxes, has_box = _boxes(_array(task.box_text, task.boxes))
-        shapes, flags = _shapes(_array(task.text.read(), task.segmentations))
-        return _measured(shapes, flags, boxes, has_box, task.areas, task.heights, task.widths)
+        boxes, has_box = boxes_in(_array(task.box_text, task.boxes))
+        shapes, flags = shapes_in(_array(task.text.read(), task.segmentations))
+        return measured(shapes, flags, boxes, has_box, task.areas, task.heights, task.widths)
 
 
 def _array(text: bytes, spans: np.ndarray) -> bytes:
@@ -160,7 +158,8 @@ def _array(text: bytes, spans: np.ndarray) -> bytes:
     return b"[%b]" % b",".join([text[start:end] or b"null" for start, end in spans.tolist()])
 
 
-def _boxes(text: bytes) -> tuple[np.ndarray, np.ndarray]:
+def boxes_in(text: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes of a JSON array as ``Shapes`` has them, and whether something is there."""
     try:
         rows = msgspec.json.decode(text, type=List[List[float]])
         boxes = np.array(rows, np.float64).reshape(len(rows), 4)
@@ -170,7 +169,7 @@ def _boxes(text: bytes) -> tuple[np.ndarray, np.ndarray]:
         return boxes_of(raws), np.array([bytes(raw) != b"null" for raw in raws], bool)
 
 
-def _shapes(text: bytes) -> tuple[list[Shape], np.ndarray]:
+def shapes_in(text: bytes) -> tuple[list[Shape], np.ndarray]:
     """The segmentations, and what is wrong with their types (``(N,)`` int64)."""
     try:
         shapes = msgspec.json.decode(text, type=List[Shape])
@@ -180,7 +179,7 @@ def _shapes(text: bytes) -> tuple[list[Shape], np.ndarray]:
         return [shape for shape, _ in pairs], np.array([flag for _, flag in pairs], np.int64)
 
 
-def _measured(
+def measured(
     shapes: Sequence[Shape],
     flags: np.ndarray,
     boxes: np.ndarray,
@@ -189,6 +188,7 @@ def _measured(
     heights: np.ndarray,
     widths: np.ndarray,
 ) -> Shapes:
+    """Columns of these segmentations; the other arguments are as in ``Shapes`` and ``_Task``."""
     count = len(shapes)
     nan = np.nan
     columns = Shapes(
@@ -347,7 +347,7 @@ def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[
     return float(one.mask_areas[0]), tuple(one.mask_boxes[0].tolist())
 
 
-def _joined(pieces: Sequence[Shapes]) -> Shapes:
+def joined(pieces: Sequence[Shapes]) -> Shapes:
     return Shapes(*[np.concatenate([getattr(piece, each.name) for piece in pieces]) for each in fields(Shapes)])
 
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, List, NamedTuple, Optional, Union
 
 import msgspec
-import numpy as np
 from msgspec import Raw
 
 from seg2knet.validators.document import RawDict, no_gc
 from seg2knet.validators.model import Remove, SetValue
-from seg2knet.validators.texts import Text
+from seg2knet.validators.texts import Text, address
 
 JsonEdit = Union[SetValue, Remove]
 _REMOVE = object()
@@ -70,7 +69,7 @@ def plan(text: Text, edits: Sequence[JsonEdit]) -> tuple[list[Splice], list[Chan
 class _Planner:
     def __init__(self, text: Text) -> None:
         self.text = text
-        self.base = _address(text)
+        self.base = address(text)
         self.splices: list[Splice] = []
         self.changes: list[Change] = []
 
@@ -82,7 +81,7 @@ class _Planner:
             self._array(msgspec.json.decode(raw, type=List[Raw]), node, pointer)
 
     def _span(self, raw: Any) -> tuple[int, int]:
-        start = _address(raw) - self.base
+        start = address(raw) - self.base
         return start, start + len(memoryview(raw))
 
     def _array(self, elements: list[Raw], node: _Node, pointer: str) -> None:
@@ -167,10 +166,6 @@ class _Planner:
         encoded = _encode(value)
         self.splices.append(Splice(*self._span(raw), encoded))
         self.changes.append(Change(pointer, bytes(raw), encoded))
-
-
-def _address(raw: Any) -> int:
-    return int(np.frombuffer(raw, np.uint8).__array_interface__["data"][0])
 
 
 def _encode(value: Any) -> bytes:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 from msgspec import UNSET
 
 from seg2knet.validators.records import AnnotationRecord, CategoryRecord, EntryRecord, ImageRecord
-from seg2knet.validators.texts import Text, Texts
+from seg2knet.validators.texts import LateTexts, Text, Texts
 
 NOWHERE = -1
 """A row that does not exist."""
@@ -117,6 +117,36 @@ class Category:
         return cls(index, number, name, isthing, parent)  # type: ignore[arg-type]
 
 
+class Columns(NamedTuple):
+    """What a table of annotations has in columns; ``Annotations`` says what they are."""
+
+    ids: np.ndarray
+    has_id: np.ndarray
+    image_ids: np.ndarray
+    has_image_id: np.ndarray
+    category_ids: np.ndarray
+    has_category_id: np.ndarray
+    crowd: np.ndarray
+    has_crowd: np.ndarray
+    areas: np.ndarray
+    usable: np.ndarray
+
+
+def columns_of(rows: Sequence[Any]) -> Columns:
+    """Annotations' records, of whatever type, as columns.
+
+    Raises:
+        OverflowError: an integer that 64 bits do not hold.
+    """
+    ids, has_id = int_column([row.id for row in rows])
+    image_ids, has_image_id = int_column([row.image_id for row in rows])
+    category_ids, has_category_id = int_column([row.category_id for row in rows])
+    crowd, has_crowd = int_column([row.iscrowd for row in rows])
+    areas = float_column([row.area for row in rows])
+    references = (image_ids, has_image_id, category_ids, has_category_id)
+    return Columns(ids, has_id, *references, crowd, has_crowd, areas, np.ones(len(rows), bool))
+
+
 @dataclass
 class Annotations:
     """The table of annotations.
@@ -139,24 +169,17 @@ class Annotations:
     has_crowd: np.ndarray
     areas: np.ndarray
     usable: np.ndarray
-    boxes: Texts
-    segmentations: Texts
+    boxes: Union[Texts, LateTexts]
+    segmentations: Union[Texts, LateTexts]
 
     @classmethod
     def of(cls, records: Sequence[Optional[AnnotationRecord]], text: Text) -> Annotations:
+        rows = [record or AnnotationRecord() for record in records]
+        columns = columns_of(rows)
         usable = np.fromiter((record is not None for record in records), bool, len(records))
-        rows: Sequence[AnnotationRecord] = (
-            records if usable.all() else [record or AnnotationRecord() for record in records]  # type: ignore[assignment]
-        )
-        ids, has_id = int_column([row.id for row in rows])
-        image_ids, has_image_id = int_column([row.image_id for row in rows])
-        category_ids, has_category_id = int_column([row.category_id for row in rows])
-        crowd, has_crowd = int_column([row.iscrowd for row in rows])
-        areas = float_column([row.area for row in rows])
         boxes = Texts.copied([row.bbox for row in rows])
         segmentations = Texts.found_in(text, [row.segmentation for row in rows])
-        references = (image_ids, has_image_id, category_ids, has_category_id)
-        return cls(ids, has_id, *references, crowd, has_crowd, areas, usable, boxes, segmentations)
+        return cls(*columns._replace(usable=usable), boxes, segmentations)
 
     @property
     def count(self) -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import mmap
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Any, List, NamedTuple, Optional, Union
 
+import msgspec
 import numpy as np
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 Text = Union[bytes, mmap.mmap]
-_HEAD = 48
+_PIECES_KEPT = 4
 
 
 class Piece(NamedTuple):
@@ -78,24 +81,58 @@ class Texts:
         return (int(spans[:, 0].min()), int(spans[:, 1].max())) if len(spans) else (0, 0)
 
 
-def _spans(text: Text, raws: Sequence[Raw]) -> np.ndarray:
-    """Searched for from one to the next: records stand in the order of the file.
+class LateRecords:
+    """Records of a text that were read and not kept: they are read again, one by one.
 
-    A match may be an earlier stretch of the same bytes; it says the same, and it never hides the next one.
+    Args:
+        text: of the file.
+        bounds: start and end of each piece in it; between brackets it is an array of records.
+        counts: how many records each piece has.
+        kind: of the records.
     """
-    find = text.find
-    starts, ends = [], []
-    at = 0
-    for raw in raws:
-        view = memoryview(raw)
-        length = view.nbytes
-        # A long needle costs more to get ready than to find: its head is looked for, and the whole compared.
-        place = find(view[:_HEAD], at) if length else at
-        if length > _HEAD and text[place : place + length] != view:
-            place = find(raw, at)
-        if place < 0:
-            place = find(raw)  # records by goodwill may come from anywhere
-        at = place + length
-        starts.append(place)
-        ends.append(at)
-    return np.stack([np.array(starts, np.int64), np.array(ends, np.int64)], 1).reshape(-1, 2)
+
+    def __init__(
+        self, text: Text, bounds: Sequence[tuple[int, int]], counts: Sequence[int], kind: type[Struct]
+    ) -> None:
+        self._text = text
+        self._bounds = bounds
+        self._firsts = [0, *np.cumsum(counts).tolist()]
+        self._elements = msgspec.json.Decoder(List[Raw])
+        self._record = msgspec.json.Decoder(kind)
+        # Rules go through a file from its beginning: what follows stands in the same piece.
+        self._piece = lru_cache(maxsize=_PIECES_KEPT)(self._read)
+
+    def __getitem__(self, row: int) -> Any:
+        piece = bisect_right(self._firsts, row) - 1
+        return self._record.decode(self._piece(piece)[row - self._firsts[piece]])
+
+    def _read(self, piece: int) -> list[Raw]:
+        start, end = self._bounds[piece]
+        return self._elements.decode(b"[%b]" % self._text[start:end])
+
+
+class LateTexts:
+    """One unread value of each of such records."""
+
+    def __init__(self, records: LateRecords, name: str) -> None:
+        self._records = records
+        self._name = name
+
+    def __getitem__(self, row: int) -> bytes:
+        """A value's text; empty where there is none."""
+        return bytes(getattr(self._records[row], self._name))
+
+
+def address(value: Union[Text, Raw]) -> int:
+    """Where a value's bytes stand in memory: a ``Raw`` is a stretch of the text that it was read from."""
+    return int(np.frombuffer(value, np.uint8).__array_interface__["data"][0])
+
+
+def _spans(text: Text, raws: Sequence[Raw]) -> np.ndarray:
+    """Start and end of each in the text, ``(N, 2)`` int64; 0 and 0 for an empty one."""
+    lengths = np.fromiter((memoryview(raw).nbytes for raw in raws), np.int64, len(raws))
+    starts = np.fromiter(
+        (address(raw) if length else 0 for raw, length in zip(raws, lengths.tolist())), np.int64, len(raws)
+    )
+    starts = np.where(lengths > 0, starts - address(text), 0)
+    return np.stack([starts, starts + lengths], 1)
