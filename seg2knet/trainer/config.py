@@ -5,6 +5,7 @@ Each section is a list of entries (name, value, comment); :func:`build` makes th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -259,6 +260,15 @@ def evaluator_for(data: DataFolder, split: Split) -> dict[str, Any]:
     )
 
 
+def _mlflow(plan: Plan) -> dict[str, str]:
+    """The server that the environment names, else a database in the work dir: MLflow no longer starts file stores."""
+    server = os.environ.get("MLFLOW_TRACKING_URI")
+    if server:
+        return {"tracking_uri": server}
+    work_dir = plan.work_dir.resolve()
+    return {"tracking_uri": f"sqlite:///{work_dir / 'mlflow.db'}", "artifact_location": (work_dir / "mlflow").as_uri()}
+
+
 def _run(plan: Plan) -> list[Entry]:
     options, name = plan.options, plan.data.root.resolve().name
     backends: list[dict[str, Any]] = [{"type": "LocalVisBackend"}]
@@ -267,7 +277,7 @@ def _run(plan: Plan) -> list[Entry]:
     elif options.logger == "wandb":
         backends.append({"type": "WandbVisBackend", "init_kwargs": {"project": "seg2knet", "name": name}})
     elif options.logger == "mlflow":
-        backends.append({"type": "MLflowVisBackend", "exp_name": "seg2knet", "run_name": name})
+        backends.append({"type": "MLflowVisBackend", "exp_name": "seg2knet", "run_name": name, **_mlflow(plan)})
     ema = {"type": "EMAHook", "momentum": 0.0002, "ema_type": "ExpMomentumEMA"}
     return [
         Entry("randomness", {"seed": options.seed}),

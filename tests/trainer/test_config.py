@@ -105,6 +105,17 @@ def test_options_reach_the_config(coco: Path) -> None:
     assert built(coco, logger="none")["visualizer"]["vis_backends"] == [{"type": "LocalVisBackend"}]
 
 
+def test_mlflow_writes_a_database_or_to_the_server_named(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    backend = built(coco, logger="mlflow")["visualizer"]["vis_backends"][1]
+    assert backend["tracking_uri"] == f"sqlite:///{Path('work_dirs/x').resolve() / 'mlflow.db'}"
+    assert backend["artifact_location"].startswith("file:///")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    backend = built(coco, logger="mlflow")["visualizer"]["vis_backends"][1]
+    assert backend["tracking_uri"] == "http://127.0.0.1:5000"
+    assert "artifact_location" not in backend
+
+
 def test_cfg_options_set_what_they_name(coco: Path) -> None:
     options = key_values(
         ["model.num_kernels=7", "train_pipeline.3.prob=0", "max_epochs=3", "new='x y'"], "--cfg-options"
