@@ -161,19 +161,19 @@ def parse_json(root: Path) -> None:
 
 
 def parse_yolo(root: Path) -> None:
-    """Every label file read and its numbers parsed, by NumPy's fastest way."""
+    """Every label file read and its numbers parsed, row by row; Python's own floats are quicker here than NumPy's."""
     for path in sorted((root / "labels" / "train").iterdir()):
         for line in path.read_text().splitlines():
-            np.array(line.split(), np.float64)
+            list(map(float, line.split()))
 
 
 def parse_cvat(root: Path) -> None:
-    """The file read by lxml, its points parsed by NumPy, elements let go."""
+    """The file read by lxml, its points parsed, elements let go."""
     from lxml import etree
 
     for _, image in etree.iterparse(str(root / "annotations.xml"), tag="image"):
         for shape in image.iter("polygon"):
-            np.array(shape.get("points").replace(";", ",").split(","), np.float64)
+            list(map(float, shape.get("points").replace(";", ",").split(",")))
         image.clear()
 
 

@@ -10,10 +10,13 @@ from typing import Any, Union
 
 import orjson
 
+from seg2knet.dataset import images
 from seg2knet.errors import DataError
 
 _DIGITS = re.compile(r"(\d+)")
 MAX_JSON = 1 << 29
+_HEADER = 4096
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def natural(name: str) -> list[Any]:
@@ -65,22 +68,65 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def head(path: Union[str, Path], most: int) -> bytes:
+    """A file's first bytes, ``most`` at most; all of a shorter one.
+
+    Half the time that ``open`` takes, which counts where a data set has 100,000 small files.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    number = os.open(path, _READ)
+    try:
+        # One byte more than there is, so that one call sees the end. A pipe has no size, and a file may grow.
+        data = os.read(number, min(os.fstat(number).st_size + 1, most))
+        if not data or len(data) == most:
+            return data
+        parts = [data]
+        left = most - len(data)
+        while left and (data := os.read(number, min(left, 1 << 20))):
+            parts.append(data)
+            left -= len(data)
+        return b"".join(parts)
+    finally:
+        os.close(number)
+
+
+def picture_header(path: str) -> images.Header:
+    """A picture's header, from the file's first bytes where they have it.
+
+    Raises:
+        DataError: not there, not a picture, or of a size out of reason.
+    """
+    try:
+        found = images.parse(head(path, _HEADER))
+    except (OSError, DataError):
+        found = None
+    return found or images.probe(path)
+
+
 def load_json(path: Union[str, Path]) -> Any:
     """A JSON file as plain data; a byte-order mark is no matter.
 
     Raises:
         DataError: it cannot be read, or is no JSON.
     """
+    return parse_json(read_json(path), path)
+
+
+def read_json(path: Union[str, Path]) -> bytes:
+    """The bytes of a JSON file.
+
+    Raises:
+        DataError: it cannot be read, or is too large.
+    """
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= MAX_JSON:
-                return parse_json(file.read(), path)
+        data = head(path, MAX_JSON + 1)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
-    raise DataError(
-        "too large for one annotation file", file=path, found=f"{size:,} bytes", expected=f"at most {MAX_JSON:,}"
-    )
+    if len(data) <= MAX_JSON:
+        return data
+    raise DataError("too large for one annotation file", file=path, expected=f"at most {MAX_JSON:,} bytes")
 
 
 def parse_json(data: bytes, name: Union[str, Path]) -> Any:

@@ -14,6 +14,8 @@ Point = tuple[float, float]
 
 def bridged(flat: Sequence[float]) -> bool:
     """Whether a ring touches itself in a corner, as a bridged one does (and few others): a cheap first look."""
+    if 2 * len(set(flat[0::2])) == len(flat):
+        return False  # no two corners even have the same x
     points = list(zip(flat[0::2], flat[1::2]))
     return len(set(points)) < len(points) - (points[0] == points[-1])
 

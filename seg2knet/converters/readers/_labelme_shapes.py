@@ -6,9 +6,9 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Any, Optional
+from typing import Annotated, Any, Optional, Union
 
 import msgspec
 import numpy as np
@@ -24,6 +24,31 @@ _NO_AREA = frozenset({"point", "points", "line", "linestrip"})
 _SUFFIX = re.compile(r"^(.+?)[-_ ](\d+)$")
 
 
+_Coordinate = Union[Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)], float]
+_Said = dict[str, Union[bool, str, None]]
+
+
+class Entry(msgspec.Struct, gc=False):
+    """A shape as LabelMe and its relatives write it. JSON that is otherwise goes through ``entry`` instead."""
+
+    points: list[tuple[_Coordinate, _Coordinate]]
+    label: Any = None
+    shape_type: Any = None
+    group_id: Any = None
+    flags: Optional[_Said] = None
+    description: Optional[str] = None
+    attributes: Optional[_Said] = None
+    mask: Any = None
+
+
+def entry(found: Any) -> Any:
+    """A shape out of plain JSON, nothing of it checked; what is no object stays as it is."""
+    if type(found) is not dict:
+        return found
+    fields: dict[str, Any] = {key: found.get(key) for key in Entry.__struct_fields__}
+    return Entry(**fields)
+
+
 class Shapes:
     """The shapes of one file on their way to objects: in order, parts of one group joined.
 
@@ -31,10 +56,12 @@ class Shapes:
         path: the annotation, for places.
         width, height: of the picture.
         strip: whether labels number their instances.
+        checked: whether points are known to be pairs of numbers.
     """
 
-    def __init__(self, path: str, width: int, height: int, strip: bool) -> None:
+    def __init__(self, path: str, width: int, height: int, strip: bool, checked: bool = False) -> None:
         self.path = path
+        self.checked = checked
         self.width = width
         self.height = height
         self.strip = strip
@@ -42,8 +69,8 @@ class Shapes:
         self.skips: list[Skip] = []
         self.notes: list[Note] = []
 
-    def read(self, shapes: list[Any]) -> None:
-        """Read all shapes; one that makes no object becomes a skip."""
+    def read(self, shapes: Iterable[Any]) -> None:
+        """Read all entries; one that makes no object becomes a skip."""
         groups: dict[Any, list[Object]] = {}
         for index, entry in enumerate(shapes):
             try:
@@ -54,7 +81,7 @@ class Shapes:
                 self.skips.append(Skip(reason.kind, place, asked=reason.kind == "background", detail=str(reason)))
                 continue
             made = Object(label, shape, label == IGNORE, f"shape {index}", _attributes(entry))
-            group = entry.get("group_id")
+            group = entry.group_id
             key: Any = index
             if number is not None or (group is not None and type(group) in _GROUPS):
                 key = (label, group if type(group) in _GROUPS else None, number)
@@ -72,9 +99,9 @@ class Shapes:
         return msgspec.structs.replace(first, shape=shape)
 
     def _label(self, entry: Any) -> tuple[str, Optional[int]]:
-        if type(entry) is not dict:
+        if type(entry) is not Entry:
             raise _NoObject("not-a-shape", f"found {type(entry).__name__}, expected an object")
-        label = entry.get("label")
+        label = entry.label
         if type(label) in _NUMBERS:
             label = str(label)
         if type(label) is not str or not label.strip():
@@ -87,12 +114,12 @@ class Shapes:
             return numbered.group(1), int(numbered.group(2))
         return label, None
 
-    def _shape(self, entry: dict[str, Any]) -> Shape:
-        kind = entry.get("shape_type") or "polygon"
-        part = _points(entry.get("points"))
+    def _shape(self, entry: Entry) -> Shape:
+        kind = entry.shape_type or "polygon"
+        part = list(chain.from_iterable(entry.points)) if self.checked else _points(entry.points)
         if kind != "polygon":
             if kind == "mask":
-                return self._mask(entry.get("mask"), part)
+                return self._mask(entry.mask, part)
             if type(kind) is not str:
                 raise _NoObject("unknown-shape-type", repr(kind)[:80])
             if kind in _NO_AREA:
@@ -130,7 +157,7 @@ class _NoObject(Exception):
 
 
 def _points(points: Any) -> list[float]:
-    """``[[x, y], ...]`` as a flat list, checked: by C all the way, for this is done a hundred times a file."""
+    """``[[x, y], ...]`` as a flat list, checked."""
     if type(points) is not list or not set(map(type, points)) <= {list}:
         raise _NoObject("no-points", f"points {points!r:.60}")
     if set(map(len, points)) != {2}:
@@ -181,16 +208,16 @@ _OUTLINES: dict[Any, Callable[[list[float]], list[float]]] = {
 }
 
 
-def _attributes(entry: dict[str, Any]) -> Optional[dict[str, Any]]:
-    if not (entry.get("flags") or entry.get("description") or entry.get("attributes")):
+def _attributes(entry: Entry) -> Optional[dict[str, Any]]:
+    if not (entry.flags or entry.description or entry.attributes):
         return None
     kept: dict[str, Any] = {}
-    if any_flag(entry.get("flags")):
-        kept["flags"] = entry["flags"]
-    if isinstance(entry.get("description"), str) and entry["description"]:
-        kept["description"] = entry["description"]
-    if isinstance(entry.get("attributes"), dict) and entry["attributes"]:
-        kept.update(entry["attributes"])
+    if any_flag(entry.flags):
+        kept["flags"] = entry.flags
+    if isinstance(entry.description, str) and entry.description:
+        kept["description"] = entry.description
+    if isinstance(entry.attributes, dict) and entry.attributes:
+        kept.update(entry.attributes)
     return kept or None
 
 

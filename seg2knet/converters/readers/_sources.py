@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from seg2knet.converters.files import natural, walk
+from seg2knet.converters.files import head, natural, picture_header, walk
 from seg2knet.converters.readers import _png
 from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
@@ -29,8 +29,7 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
         DataError: it cannot be read, or is longer than ``limit`` bytes.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
+        data = head(path, limit + 1)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
     if len(data) > limit:
@@ -156,7 +155,7 @@ def picture(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[Imag
     Raises:
         DataError: it cannot be read, or its size is another.
     """
-    header = images.probe(path)
+    header = picture_header(path)
     fitted = fit(size, header)
     if fitted.problem is not None:
         raise DataError("annotation and picture are of different sizes", file=path, found=fitted.problem)

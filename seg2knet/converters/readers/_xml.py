@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -14,8 +15,9 @@ MAX_XML = 256 << 20
 _DOCTYPE = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
+@cache
 def parser() -> Any:
-    """lxml's parser with everything off that reaches out of the file or makes it larger."""
+    """lxml's parser with everything off that reaches out of the file or makes it larger. To be had again is cheap."""
     from lxml import etree
 
     return etree.XMLParser(

@@ -20,7 +20,7 @@ from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.files import natural, parse_json, walk
+from seg2knet.converters.files import natural, parse_json, picture_header, walk
 from seg2knet.converters.names import safe
 from seg2knet.converters.readers import _coco_index as coco_index
 from seg2knet.converters.readers._coco_shapes import Annotations, Segments, segments
@@ -123,7 +123,7 @@ class CocoReader(Reader):
         annotations = [self._json(path, begin, end) for *_, places in spans for begin, end in _pairs(places)]
         if picture is None and declared is None:
             raise self._sizeless(file, handle, annotations)
-        header = images.probe(picture) if picture is not None else images.Header(*(declared or (0, 0)))
+        header = picture_header(picture) if picture is not None else images.Header(*(declared or (0, 0)))
         size = fit(declared, header)
         width, height = declared or (size.width, size.height)
         if file.panoptic:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from seg2knet.converters import names
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.files import natural, walk
+from seg2knet.converters.files import natural, picture_header, walk
 from seg2knet.converters.readers import _cvat_meta, _cvat_tracks, _xml
 from seg2knet.converters.readers._cvat_index import Element, File
 from seg2knet.converters.readers._cvat_meta import Meta, Task
@@ -125,7 +125,7 @@ class CvatReader(Reader):
             raise DataError("an image of that size cannot be", file=where["file"], place=f"image {name!r}", found=found)
         picture, data = where["picture"], None
         if picture is not None:
-            header = images.probe(picture)
+            header = picture_header(picture)
         elif self.options.video is not None and "frame" in where:
             self._video = self._video or Video(self.options.video)
             data = self._video.png(where["frame"])

@@ -13,14 +13,14 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PureWindowsPath
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import msgspec
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.files import load_json, natural, walk
-from seg2knet.converters.readers._labelme_shapes import BACKGROUND, Shapes, any_flag
+from seg2knet.converters.files import load_json, natural, parse_json, picture_header, read_json, walk
+from seg2knet.converters.readers._labelme_shapes import BACKGROUND, Entry, Shapes, any_flag, entry
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splits import canonical
 from seg2knet.converters.upright import Fit, fit, settle
@@ -38,6 +38,20 @@ class LabelMeOptions(ReaderOptions):
     strip_instance_suffix: bool = Field(
         False, description="Labels number instances (person-1, person-2), as old files do: the class is person."
     )
+
+
+class _Document(msgspec.Struct, gc=False):
+    """An annotation file as LabelMe writes it."""
+
+    shapes: list[Entry]
+    imagePath: Any = None
+    imageData: Any = None
+    imageWidth: Union[int, float, None] = None
+    imageHeight: Union[int, float, None] = None
+    flags: Optional[dict[str, bool]] = None
+
+
+_DECODER = msgspec.json.Decoder(_Document)
 
 
 @register_reader
@@ -82,17 +96,10 @@ class LabelMeReader(Reader):
 
     def read(self, handle: Handle) -> Sample:
         path = handle.where
-        document = load_json(path)
-        if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
-            raise DataError(
-                "not a LabelMe annotation",
-                file=path,
-                found=_keys(document),
-                expected='an object with a list of "shapes"',
-            )
+        document, checked = _document(path)
         image, size, header = self._picture(path, document)
-        shapes = Shapes(path, size.width, size.height, self.options.strip_instance_suffix)
-        shapes.read(document["shapes"])
+        shapes = Shapes(path, size.width, size.height, self.options.strip_instance_suffix, checked)
+        shapes.read(document.shapes)
         objects, skips, notes = settle(size, header, shapes.objects, path)
         return Sample(image, objects, handle.split, (*shapes.skips, *skips), (*shapes.notes, *notes))
 
@@ -109,15 +116,15 @@ class LabelMeReader(Reader):
                 return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
         return None
 
-    def _picture(self, path: str, document: dict[str, Any]) -> tuple[Image, Fit, images.Header]:
+    def _picture(self, path: str, document: _Document) -> tuple[Image, Fit, images.Header]:
         declared = _size(document)
         stem = self._stem(path)
         folder = stem.rpartition("/")[0]
-        extra = {"flags": document["flags"]} if any_flag(document.get("flags")) else None
-        file = self._find_picture(stem, document.get("imagePath"))
-        data = _embedded(document.get("imageData"), path) if file is None else None
+        extra = {"flags": document.flags} if any_flag(document.flags) else None
+        file = self._find_picture(stem, document.imagePath)
+        data = _embedded(document.imageData, path) if file is None else None
         if file is not None:
-            header = images.probe(file)
+            header = picture_header(file)
             # Named by its place below the source; one from elsewhere as if it stood beside its annotation.
             inside = file.startswith(self._base + os.sep)
             name = file[len(self._base) + 1 :].replace(os.sep, "/") if inside else _in(folder, os.path.basename(file))
@@ -126,12 +133,12 @@ class LabelMeReader(Reader):
             name = stem + _ENDINGS.get(header.format, ".png")
         elif declared is not None:
             header = images.Header(*declared)
-            name = _in(folder, _tail(document.get("imagePath")) or stem.rpartition("/")[2])
+            name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
         else:
             raise DataError(
                 "neither the picture nor its size is to be found",
                 file=path,
-                found=f'"imagePath": {document.get("imagePath")!r}, no "imageData", no sizes',
+                found=f'"imagePath": {document.imagePath!r}, no "imageData", no sizes',
                 expected="the picture beside the JSON",
                 hint="name the pictures' folder with --images-dir",
             )
@@ -155,6 +162,26 @@ class LabelMeReader(Reader):
         return None
 
 
+def _document(path: str) -> tuple[_Document, bool]:
+    """A file's content, and whether its points are known to be pairs of numbers.
+
+    Raises:
+        DataError: it cannot be read, or is of another kind.
+    """
+    data = read_json(path)
+    try:
+        return _DECODER.decode(data), True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # something unusual, or wrong: looked at piece by piece
+    found = parse_json(data, path)
+    if not isinstance(found, dict) or not isinstance(found.get("shapes"), list):
+        raise DataError(
+            "not a LabelMe annotation", file=path, found=_keys(found), expected='an object with a list of "shapes"'
+        )
+    fields = {key: found[key] for key in _Document.__struct_fields__ if key in found}
+    return _Document(**{**fields, "shapes": list(map(entry, found["shapes"]))}), False
+
+
 def _tries(folders: list[str], said: str) -> Iterator[str]:
     """Where a picture may be that an annotation says is at ``said``."""
     absolute = said.startswith("/") or PureWindowsPath(said).is_absolute()
@@ -172,8 +199,8 @@ def _in(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _size(document: dict[str, Any]) -> Optional[tuple[int, int]]:
-    width, height = document.get("imageWidth"), document.get("imageHeight")
+def _size(document: _Document) -> Optional[tuple[int, int]]:
+    width, height = document.imageWidth, document.imageHeight
     if isinstance(width, (int, float)) and isinstance(height, (int, float)) and width > 0 and height > 0:
         return int(width), int(height)
     return None

@@ -13,6 +13,7 @@ from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.files import picture_header
 from seg2knet.converters.readers import _labelmap, _voc, _xml
 from seg2knet.converters.readers._labelmap import Labelmap
 from seg2knet.converters.readers._lists import Splits, ordered, short_name
@@ -20,7 +21,7 @@ from seg2knet.converters.readers._numbers import Decoder
 from seg2knet.converters.readers._sources import absent, labels_as_shown, palette, picture, upright_labels
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.upright import fit, settle
-from seg2knet.dataset import geometry, images
+from seg2knet.dataset import geometry
 from seg2knet.dataset.images import Header
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Sample, Skip
 from seg2knet.errors import DataError, Seg2KNetError
@@ -150,7 +151,7 @@ class VocReader(Reader):
         where = handle.where
         place = where["xml"]
         if where["picture"] is not None:
-            header = images.probe(where["picture"])
+            header = picture_header(where["picture"])
         elif document.size is not None:
             header = Header(*document.size)
         else:

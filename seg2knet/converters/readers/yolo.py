@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from itertools import cycle
 from pathlib import Path
 from typing import Optional, Union
 
@@ -124,7 +123,7 @@ class _Rows:
             self._lose("unknown-class", number, f"class {words[0][:20]} is not among the names")
             return
         del values[0]
-        if not all(map(math.isfinite, values)):
+        if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
             self._lose("not-finite", number, "a coordinate that is not a finite number")
         elif len(values) == 4:
             self._box(number, label, values)
@@ -146,7 +145,7 @@ class _Rows:
             else:
                 detail = "parts joined by lines of no width; --unbridge takes them apart"
                 self.notes.append(Note("bridged-parts", self._place(number), detail))
-        flat = [[value * side for value, side in zip(part, cycle(self.size))] for part in parts or [values]]
+        flat = [self._in_pixels(part) for part in parts or [values]]
         for part in flat:
             problem = geometry.polygon_problem(part)
             if problem is not None:
@@ -164,9 +163,16 @@ class _Rows:
             return
         corners = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
         if self._inside(number, corners):
-            left, top, right, bottom = (value * side for value, side in zip(corners, cycle(self.size)))
+            left, top, right, bottom = self._in_pixels(corners)
             polygon = geometry.box_polygon(left, top, right - left, bottom - top)
             self.objects.append(Object(label, Polygons([polygon]), False, self._place(number)))
+
+    def _in_pixels(self, fractions: list[float]) -> list[float]:
+        width, height = self.size
+        pixels = fractions[:]
+        pixels[0::2] = [value * width for value in fractions[0::2]]
+        pixels[1::2] = [value * height for value in fractions[1::2]]
+        return pixels
 
     def _inside(self, number: int, values: list[float]) -> bool:
         """Clip what lies outside by a hair, in place; what lies further out is lost, and so is the row."""

@@ -324,3 +324,34 @@ def test_embedded_picture_of_the_real_tool(shared: Path) -> None:
     (sample,) = read(shared / "corpora" / "labelme+maskpng__labelme__tutorial_embedded_imagedata" / "apc2016_obj3.json")
     assert (sample.image.width, sample.image.height) == (1210, 907)
     assert len(sample.objects) == 4
+
+
+UNUSUAL: list[dict[str, Any]] = [
+    {"points": [[5, 5, 0.9], [15, 5, 0.9], [15, 15.5, 0.9]]},
+    {"flags": {"far": 1}},
+    {"description": 7},
+    {"attributes": {"size": 2**70}},
+    {"points": [[10**30, 1], [2, 2], [3, 1]]},
+    {"points": [[10**300, 1], [2, 2], [3, 1]]},
+]
+
+
+@pytest.mark.parametrize("extra", UNUSUAL)
+def test_what_is_unusual_in_one_shape_changes_no_other(labelme: Make, extra: dict[str, Any]) -> None:
+    usual = [polygon("car", 1, 2.5, 20, 3, 7, 20), polygon("tree", description="tall", flags={"far": True})]
+    (alone,) = read(labelme(shapes=usual))
+    (beside,) = read(labelme(shapes=[*usual, {**polygon("odd"), **extra}]))
+    assert beside.objects[:2] == alone.objects
+    assert [type(number) for number in beside.objects[0].shape.parts[0]] == [int, float, int, int, int, int]
+    assert len(beside.objects) + len(beside.skips) == 3
+    json.dumps([found.attributes for found in beside.objects])
+
+
+@pytest.mark.parametrize("width", [40.0, 10**30, "40", None, True, -1])
+def test_declared_sizes_of_any_kind(labelme: Make, width: Any) -> None:
+    root = labelme()
+    document = json.loads((root / "a.json").read_text())
+    (root / "a.json").write_text(json.dumps({**document, "imageWidth": width}))
+    (sample,) = read(root)
+    assert (sample.image.width, sample.image.height) == (40, 30)
+    assert len(sample.objects) + len(sample.skips) == 1
