@@ -32,7 +32,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 _ESCAPED = re.compile("[\udc80-\udcff]")
 """What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
 _BYTE = re.compile(r"\(byte (\d+)\)")
@@ -96,6 +96,8 @@ class Document:
         decoder = codecs.getincrementaldecoder("utf-8")()
         for start in range(0, len(self.text), _BLOCK):
             block = self.text[start : start + _BLOCK]
+            if block.isascii() and not decoder.getstate()[0]:
+                continue
             try:
                 decoder.decode(block, start + _BLOCK >= len(self.text))
             except UnicodeDecodeError:

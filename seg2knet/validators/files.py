@@ -32,7 +32,6 @@ from seg2knet.validators.records import (
 from seg2knet.validators.tables import (
     Annotations,
     Entries,
-    Images,
     Segments,
     float_column,
     int_column,
@@ -58,14 +57,6 @@ class _WholePanoptic(Struct, gc=False):
     categories: List[Raw]
 
 
-class _Sections(Struct, gc=False):
-    """A sound instance file whose annotations are yet to be read."""
-
-    images: List[ImageRecord]
-    annotations: Raw
-    categories: List[Raw]
-
-
 class CocoFile(JsonFile):
     """An instance file.
 
@@ -86,17 +77,10 @@ class CocoFile(JsonFile):
         """Read the file if it is sound, but for boxes and segmentations; whether it is."""
         from seg2knet.validators.pieces import read
 
-        try:
-            found = self.document.decode(_Sections)
-            images = Images.of(found.images)
-        except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError, RecursionError):
+        found = read(self.document, self.jobs)
+        if found is None:
             return False
-        self.document.release()
-        table = read(self.document, found.annotations, images, self.jobs)
-        if table is None:
-            return False
-        self.images = images
-        self.annotations, self._measured = table
+        self.images, self.annotations, self._measured = found.images, found.annotations, found.shapes
         self._read_categories(found.categories)
         self.has = dict.fromkeys(KEYS, True)
         self.keys = list(KEYS)

@@ -19,7 +19,7 @@ from seg2knet.engines.base import engine
 from seg2knet.validators.document import Document, no_gc
 from seg2knet.validators.measure import Shapes, boxes_in, joined, measured, shapes_in
 from seg2knet.validators.outlines import Shape
-from seg2knet.validators.records import AnnotationRecord, Int
+from seg2knet.validators.records import AnnotationRecord, ImageRecord, Int
 from seg2knet.validators.tables import NOWHERE, Annotations, Columns, Images, Index, columns_of
 from seg2knet.validators.texts import LateRecords, LateTexts, Piece, Text, address
 
@@ -27,6 +27,8 @@ PIECE = 1 << 20
 """Bytes of a piece, or more until the next annotation begins."""
 PARALLEL_FROM = 8 << 20
 """Bytes of annotations that are worth starting processes for."""
+_OPENING = re.compile(rb'"annotations"\s*:\s*\[')
+_CLOSING = re.compile(rb"\}\s*(\])\s*[,}]")
 _FIRST_KEY = re.compile(rb'\[\s*\{\s*("[^"\\]{0,100}")')
 
 
@@ -68,33 +70,89 @@ class _Sizes(NamedTuple):
         return np.where(rows >= 0, self.heights[rows], 0), np.where(rows >= 0, self.widths[rows], 0)
 
 
-def read(document: Document, raw: Raw, images: Images, jobs: int) -> Optional[tuple[Annotations, Shapes]]:
-    """A file's annotations and what they measure; ``None`` where they want more goodwill.
+class _Sections(Struct, gc=False):
+    """A file whose annotations are yet to be read."""
 
-    Args:
-        document: the file.
-        raw: the value of ``annotations``, a stretch of its text.
-        images: the table of images.
-        jobs: processes.
+    images: List[ImageRecord]
+    annotations: Raw
+    categories: List[Raw]
+
+
+class Found(NamedTuple):
+    """A file that is sound but for boxes and segmentations."""
+
+    images: Images
+    categories: List[Raw]
+    annotations: Annotations
+    shapes: Shapes
+
+
+def read(document: Document, jobs: int) -> Optional[Found]:
+    """The file, in ``jobs`` processes; ``None`` where it wants more goodwill."""
+    try:
+        guess = _guessed(document)
+        found = _read_with(document, *guess, jobs) if guess else None
+        if found is None:
+            known = _looked_through(document)
+            if guess is None or known[1:] != guess[1:] or document.masked:
+                found = _read_with(document, *known, jobs)
+    except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError, RecursionError):
+        return None
+    return found
+
+
+def _guessed(document: Document) -> Optional[tuple[_Sections, int, int]]:
+    """The sections, and where the array of annotations begins and ends, without a look at the most of it.
+
+    It ends where its last object seems to end. That is so if what is around it is an object which has an array there.
     """
-    size = memoryview(raw).nbytes
-    begin = address(raw) - address(document.text)
-    bounds = cut(document.text, begin, begin + size)
+    text = document.text
+    opening = _OPENING.search(text)
+    if opening is None:
+        return None
+    begin = opening.end() - 1
+    start = cut(text, begin, len(text))[-1][0]
+    closing = _CLOSING.search(text, start)
+    if closing is None:
+        return None
+    rest = text[:begin] + b"[]" + text[closing.end(1) :]
+    try:
+        sections = msgspec.json.decode(rest, type=_Sections)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return (sections, begin, closing.end(1)) if address(sections.annotations) - address(rest) == begin else None
+
+
+def _looked_through(document: Document) -> tuple[_Sections, int, int]:
+    """The same, whatever the file looks like.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it is no JSON, or the types are wrong.
+    """
+    sections = document.decode(_Sections)
+    begin = address(sections.annotations) - address(document.text)
+    return sections, begin, begin + memoryview(sections.annotations).nbytes
+
+
+def _read_with(document: Document, sections: _Sections, begin: int, end: int, jobs: int) -> Optional[Found]:
+    images = Images.of(sections.images)
+    bounds = cut(document.text, begin, end)
+    document.release()
     setup = partial(_reader, _Sizes(images.index, images.heights, images.widths))
-    tasks = (document.piece(start, end) for start, end in bounds)
+    tasks = (document.piece(*each) for each in bounds)
     found: list[_Read] = []
-    with no_gc(), engine("local", jobs if size >= PARALLEL_FROM else 1) as workers:
+    with no_gc(), engine("local", jobs if end - begin >= PARALLEL_FROM else 1) as workers:
         for each in workers.map(setup, tasks):
             if each is None:
                 return None
             found.append(each)
     if not found:
         return None
-    counts = [len(each.shapes.kinds) for each in found]
     columns = Columns(*map(np.concatenate, zip(*[each.columns for each in found])))
-    records = LateRecords(document.text, bounds, counts, AnnotationRecord)
+    shapes = joined([each.shapes for each in found])
+    records = LateRecords(document.text, bounds, [len(each.shapes.kinds) for each in found], AnnotationRecord)
     table = Annotations(*columns, LateTexts(records, "bbox"), LateTexts(records, "segmentation"))
-    return table, joined([each.shapes for each in found])
+    return Found(images, sections.categories, table, shapes)
 
 
 def cut(text: Text, begin: int, end: int) -> list[tuple[int, int]]:
