@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -33,11 +34,13 @@ def test_mask_to_rle_and_back_is_the_identity(mask: np.ndarray) -> None:
 def test_runs_of_ones_of_many_masks_at_once(many: list[np.ndarray], empty: bool) -> None:
     rles = [geometry.mask_to_rle(mask) for mask in many]
     rles[1:1] = [Rle(b"", 3, 3)] * empty
-    found = geometry.rle_ones(rles)
-    assert len(found) == len(rles)
-    for rle, (starts, ends) in zip(rles, found):
+    starts, ends, counts = geometry.rle_ones(rles)
+    assert len(counts) == len(rles)
+    assert len(starts) == len(ends) == sum(counts)
+    pairs = iter(zip(starts.tolist(), ends.tolist()))
+    for rle, count in zip(rles, counts):
         columns = np.zeros(rle.height * rle.width, bool)
-        for start, end in zip(starts, ends):
+        for start, end in islice(pairs, count):
             columns[start:end] = True
         expected = geometry.rle_to_mask(rle) if rle.counts else np.zeros((rle.height, rle.width), bool)
         assert (expected == columns.reshape(rle.width, rle.height).T).all()

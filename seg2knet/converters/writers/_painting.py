@@ -1,73 +1,113 @@
-"""Objects painted on a canvas of numbers, pixel by pixel at most one: what panoptic and semantic masks show."""
+"""Objects painted one over another, pixel by pixel at most one: what panoptic and semantic masks show.
+
+A picture is painted not pixel by pixel but stretch by stretch: down the columns, from one object's border to the next.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import cv2
+import msgspec
 import numpy as np
 
 from seg2knet.converters.base import Measured
 from seg2knet.dataset.geometry import check_size, rle_ones
 from seg2knet.errors import UsageError
 
+_FEW = 64
+"""An object is painted run by run where its window has this many times as many stretches as it has runs."""
 
-def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> np.ndarray:
+
+class Painting(msgspec.Struct, gc=False):
+    """What is seen where.
+
+    Attributes:
+        numbers: ``(S,)`` int64, the number seen on each stretch; 0 where nothing is.
+        lengths: ``(S,)`` int64, the stretches' pixels, at least 1, down the columns.
+        height, width: of the picture.
+    """
+
+    numbers: np.ndarray
+    lengths: np.ndarray
+    height: int
+    width: int
+
+    def areas(self, most: int) -> list[int]:
+        """Pixels of each number from 0 to ``most``, the highest there is."""
+        # The sums are of whole numbers below 2^53: exact.
+        return np.bincount(self.numbers, self.lengths, most + 1).astype(np.int64).tolist()
+
+    def boxes(self, most: int) -> list[tuple[int, int, int, int]]:
+        """x, y, width and height of each number from 0 to ``most``; all zero where it is not seen."""
+        ends = np.cumsum(self.lengths)
+        left, top = np.divmod(ends - self.lengths, self.height)
+        right, bottom = np.divmod(ends - 1, self.height)
+        top[left < right], bottom[left < right] = 0, self.height - 1  # a stretch that goes on in the next column
+        order = np.argsort(self.numbers, kind="stable")
+        counts = np.bincount(self.numbers, minlength=most + 1)
+        there = counts > 0
+        first = (np.cumsum(counts) - counts)[there]
+        result = np.zeros((most + 1, 4), np.int64)
+        x, y = np.minimum.reduceat(left[order], first), np.minimum.reduceat(top[order], first)
+        result[there, 0], result[there, 1] = x, y
+        result[there, 2] = np.maximum.reduceat(right[order], first) - x + 1
+        result[there, 3] = np.maximum.reduceat(bottom[order], first) - y + 1
+        return [(x, y, width, height) for x, y, width, height in result.tolist()]
+
+    def picture(self, table: np.ndarray) -> np.ndarray:
+        """``(H, W)`` of ``table``'s type, uint8 or int32: for each pixel its number's entry."""
+        columns = np.repeat(table[self.numbers], self.lengths)
+        return cv2.transpose(columns.reshape(self.width, self.height))
+
+
+def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> Painting:
     """Paint each object's number.
 
     Args:
         measured: the objects and their masks.
-        numbers: one an object, 1..65535.
+        numbers: one an object, from 1.
         overlap: who has a pixel that several claim: ``z-order`` (the one on top), ``last`` (in the file),
             ``small-first`` (the smallest), or ``error``.
-
-    Returns:
-        ``(H, W)`` uint8, or uint16 where a number needs it; 0 where nothing is.
 
     Raises:
         UsageError: two objects overlap, with ``error``.
     """
     image = measured.sample.image
     check_size(image.height, image.width)
-    columns: np.ndarray = np.zeros(image.width * image.height, np.uint8 if max(numbers, default=0) < 256 else np.uint16)
-    taken = np.zeros(len(columns) if overlap == "error" else 0, bool)
-    ones = rle_ones(measured.rles)
+    starts, ends, counts = rle_ones(measured.rles)
+    bounds = np.unique(np.concatenate((starts, ends, (0, image.width * image.height))))
+    starts, ends = np.searchsorted(bounds, starts), np.searchsorted(bounds, ends)
+    last = list(accumulate(counts))
+    seen: np.ndarray = np.zeros(len(bounds) - 1, np.int64)
     for index in _order(measured, overlap):
-        number = numbers[index]
-        for start, end in zip(*ones[index]):
-            columns[start:end] = number
-            if overlap == "error":
-                _claim(taken, start, end, measured, index)
-    return cv2.transpose(columns.reshape(image.width, image.height))
+        mine = slice(last[index - 1] if index else 0, last[index])
+        for stretches in _stretches(starts[mine], ends[mine]):
+            if overlap == "error" and seen[stretches].any():
+                raise _overlap(measured, index)
+            seen[stretches] = numbers[index]
+    return Painting(seen, np.diff(bounds), image.height, image.width)
 
 
-def look_up(canvas: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """``table[canvas]`` for a canvas of ``paint`` and a table of uint8 or uint32, with OpenCV where that is quicker."""
-    if canvas.dtype == np.uint8 and table.dtype == np.uint8:
-        whole = np.zeros(256, np.uint8)
-        whole[: len(table)] = table
-        return cv2.LUT(canvas, whole)
-    return np.take(table, canvas)
+def _stretches(starts: np.ndarray, ends: np.ndarray) -> list[slice] | list[np.ndarray]:
+    """The stretches of one object's runs, for indexing."""
+    if len(starts) and int(ends[-1] - starts[0]) <= _FEW * len(starts):
+        low, size = starts[0], int(ends[-1] - starts[0]) + 1
+        depth = np.cumsum(np.bincount(starts - low, minlength=size) - np.bincount(ends - low, minlength=size))
+        return [low + np.flatnonzero(depth)]
+    return [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist())]
 
 
-def count(canvas: np.ndarray, numbers: int) -> list[int]:
-    """Pixels of each number from 0 to ``numbers``."""
-    if canvas.dtype == np.uint8 and canvas.size < 1 << 24:  # beyond, OpenCV's float32 could not count them
-        return cv2.calcHist([canvas], [0], None, [256], [0, 256]).ravel()[: numbers + 1].astype(int).tolist()
-    return np.bincount(canvas.reshape(-1), minlength=numbers + 1).tolist()
-
-
-def _claim(taken: np.ndarray, start: int, end: int, measured: Measured, index: int) -> None:
-    if taken[start:end].any():
-        raise UsageError(
-            "two objects overlap",
-            file=measured.sample.image.name,
-            place=measured.sample.objects[index].place,
-            found="a pixel of this object is another's too",
-            expected="no overlap, as --overlap error asks",
-            hint="--overlap z-order lets the upper one have it",
-        )
-    taken[start:end] = True
+def _overlap(measured: Measured, index: int) -> UsageError:
+    return UsageError(
+        "two objects overlap",
+        file=measured.sample.image.name,
+        place=measured.sample.objects[index].place,
+        found="a pixel of this object is another's too",
+        expected="no overlap, as --overlap error asks",
+        hint="--overlap z-order lets the upper one have it",
+    )
 
 
 def _order(measured: Measured, overlap: str) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
 from seg2knet.converters.names import without_suffix
 from seg2knet.converters.registry import register_writer
-from seg2knet.converters.writers._painting import count, look_up, paint
+from seg2knet.converters.writers._painting import paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.geometry import rle_to_mask
 from seg2knet.dataset.layout import AdeLayout
@@ -45,11 +45,11 @@ class AdeWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         objects = measured.sample.objects
-        order = paint(measured, range(1, len(objects) + 1), self.options.overlap)
+        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap)
         void = self._numbers[self.options.void_class] if self.options.void_class is not None else 0
         numbers = np.array([void, *(self._numbers[found.label] for found in objects)], np.uint8)
-        mask = look_up(order, numbers)
-        areas = np.array(count(order, len(objects)))
+        mask = painting.picture(numbers)
+        areas = np.array(painting.areas(len(objects)))
         pixels = np.bincount(numbers, areas).astype(np.int64).tolist()
         fragment = {number: count for number, count in enumerate(pixels) if count and number}
         hidden = [
@@ -57,7 +57,7 @@ class AdeWriter(Writer):
         ]
         name = measured.sample.image.name
         skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}") for index in hidden)
-        return Encoded(fragment, len(objects) - len(hidden), bytes(cv2.imencode(".png", mask)[1]), skips)
+        return Encoded(fragment, len(objects) - len(hidden), cv2.imencode(".png", mask)[1].tobytes(), skips)
 
     def picture(self, split: str, name: str) -> str:
         return f"images/{AdeLayout.FOLDERS[split]}/{name}"

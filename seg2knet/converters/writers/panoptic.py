@@ -19,7 +19,7 @@ import orjson
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.names import without_suffix
 from seg2knet.converters.registry import register_writer
-from seg2knet.converters.writers._painting import count, look_up, paint
+from seg2knet.converters.writers._painting import Painting, paint
 from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
@@ -49,18 +49,18 @@ class PanopticWriter(Writer):
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
         segments, numbers = self._segments(measured)
-        canvas = paint(measured, numbers, self.options.overlap)
-        if self.options.void_class is not None and not canvas.all():
+        painting = paint(measured, numbers, self.options.overlap)
+        seen = painting.numbers
+        if self.options.void_class is not None and not seen.all():
             segments.append(_Segment(self.options.void_class, False, []))
-            canvas = np.where(canvas == 0, len(segments), canvas).astype(np.uint16)
+            seen[seen == 0] = len(segments)
         if _IGNORED in numbers:
-            canvas[canvas == _IGNORED] = 0
-        areas = count(canvas, len(segments))
+            seen[seen == _IGNORED] = 0
+        areas, boxes = painting.areas(len(segments)), painting.boxes(len(segments))
         shown, hidden, written = [], [], 0
         for number, segment in enumerate(segments, 1):
             if areas[number]:
-                box = _box(canvas, number, [measured.boxes[index] for index in segment.objects])
-                shown.append((segment, _info(number, segment, areas[number], box)))
+                shown.append((segment, _info(number, segment, areas[number], boxes[number])))
                 written += len(segment.objects)
             else:
                 hidden += segment.objects
@@ -73,7 +73,7 @@ class PanopticWriter(Writer):
             [segment.label for segment, _ in shown],
             [info for _, info in shown],
         )
-        return Encoded(msgspec.msgpack.encode(fragment), written, _png(canvas, len(segments)), skips)
+        return Encoded(msgspec.msgpack.encode(fragment), written, _png(painting, len(segments)), skips)
 
     def _segments(self, measured: Measured) -> tuple[list[_Segment], list[int]]:
         """The segments of an image, and for each object the number of its own, from 1, or ``_IGNORED``."""
@@ -139,20 +139,9 @@ def _info(number: int, segment: _Segment, area: int, box: tuple[int, int, int, i
     return b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), orjson.dumps(rest)[1:])
 
 
-def _box(canvas: np.ndarray, number: int, boxes: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    """x, y, width, height of a number's pixels, looked for within the boxes of what was painted."""
-    left = min((x for x, *_ in boxes), default=0)
-    top = min((y for _, y, *_ in boxes), default=0)
-    right = max((x + width for x, _, width, _ in boxes), default=canvas.shape[1])
-    bottom = max((y + height for _, y, _, height in boxes), default=canvas.shape[0])
-    window = canvas[top:bottom, left:right] == number
-    columns, rows = np.flatnonzero(window.any(axis=0)), np.flatnonzero(window.any(axis=1))
-    x, y = int(columns[0]), int(rows[0])
-    return left + x, top + y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1
-
-
-def _png(canvas: np.ndarray, segments: int) -> bytes:
-    """The canvas as an RGB PNG of ids: R + 256 G + 256^2 B."""
-    ids = np.array([segment_id(number) for number in range(segments + 1)], "<u4")
-    pixels = look_up(canvas, ids).view(np.uint8).reshape(*canvas.shape, 4)  # R, G, B and nothing
-    return bytes(cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR))[1])
+def _png(painting: Painting, segments: int) -> bytes:
+    """The picture as an RGB PNG of ids: R + 256 G + 256^2 B."""
+    ids = np.array([segment_id(number) for number in range(segments + 1)], np.int32)
+    # Least byte first, as in every machine that PyTorch runs on: R, G, B and nothing.
+    pixels = painting.picture(ids).view(np.uint8).reshape(painting.height, painting.width, 4)
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR))[1].tobytes()
