@@ -1,52 +1,37 @@
 """From sources to targets: scan, read in workers, divide, join in order, check, swap in.
 
 The steps and what each leaves behind:
-    scan      the list of images, the classes where the source knows them
+    scan      the list of images, the classes where the source knows them (``class_list.py``)
     read      one file a part in the staging folder (``work.py``), by any number of workers
     plan      split and name of each image (``division.py``), numbers of the classes
-    join      the targets' files, part after part, by this process alone, and the pictures
+    join      the targets' files, part after part, by this process alone, and the pictures (``joining.py``)
     check     ``validate`` on the new folder
     swap      the new folder in the old one's place
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import msgspec
-import orjson
 
-from seg2knet._version import __version__
-from seg2knet.converters import names, pictures
-from seg2knet.converters.base import IGNORE, Reader, Scan, Writer, WriterOptions
-from seg2knet.converters.classfile import read_classes
+from seg2knet.converters import class_list, pictures
+from seg2knet.converters.base import Reader, Scan, Writer, WriterOptions
 from seg2knet.converters.division import Plan, folder_names, plan
-from seg2knet.converters.files import natural
+from seg2knet.converters.joining import Joining
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
+from seg2knet.converters.record import Record, usable
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
 from seg2knet.converters.splits import canonical
 from seg2knet.converters.staging import Staging, check_target
 from seg2knet.converters.transforms import Recipe
-from seg2knet.converters.work import (
-    Brief,
-    Census,
-    Entry,
-    Placements,
-    Placing,
-    Summary,
-    Task,
-    Work,
-    read_entries,
-    read_summary,
-)
-from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.converters.work import Brief, Census, Placing, Summary, Task, Work, read_summary
+from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.engines import Engine, engine
@@ -109,10 +94,11 @@ class Conversion:
         kind = reader_of(format)
         self.readers: list[Reader] = [kind(source.path, options.reader or kind.Options()) for source in sources]
         self.ledger = Ledger()
+        self.record = Record(format, sources, options, self.readers[0])
 
     def run(self) -> Result:
         scans = self.scan()
-        classes = self.class_list(scans)
+        classes = class_list.told(self.options, scans)
         recipe = Recipe(
             known=frozenset(classes.names) if classes is not None else None,
             mapping=dict(self.options.mapping),
@@ -141,7 +127,7 @@ class Conversion:
         scans: Sequence[Scan],
         stagings: Sequence[Staging],
     ) -> Result:
-        resumes = [staging.begin(self.record(classes), self.options.resume) for staging in stagings]
+        resumes = [staging.begin(self.record.plan(self.handles, classes), self.options.resume) for staging in stagings]
         images, sources, resumed = self.read(workers, self.writers(classes), recipe, stagings[0], resumes[0])
         if classes is None:
             classes = self.seen_classes(images)
@@ -158,7 +144,7 @@ class Conversion:
         result = Result(self.ledger, classes, {name: self.options.root(name) for name in self.options.targets})
         result.resumed = resumed
         for staging in stagings:
-            (staging.tree / LEDGER).write_bytes(self.ledger_json())
+            (staging.tree / LEDGER).write_bytes(self.record.ledger(self.ledger))
         if self.options.validate:
             self.check(result, stagings)
         for staging in stagings:
@@ -198,38 +184,6 @@ class Conversion:
             return named
         return said
 
-    def class_list(self, scans: Sequence[Scan]) -> Optional[ClassList]:
-        """The classes in order, or ``None`` where only reading tells."""
-        options = self.options
-        if options.classes is not None:
-            return self._shaped(read_classes(options.classes), of_file=True)
-        merged: Optional[ClassList] = ClassList()
-        for found in scans:
-            merged = merged.merged(found.classes) if merged is not None and found.classes is not None else None
-        return self._shaped(merged) if merged is not None else None
-
-    def _shaped(self, classes: ClassList, of_file: bool = False) -> ClassList:
-        """Renamed, without those dropped, stuff marked, things first."""
-        options = self.options
-        if not of_file:
-            gone = (options.drop | set(options.mapping)) - set(classes.names)
-            if gone:
-                raise UsageError(
-                    "no such class", found=", ".join(sorted(gone)), expected=", ".join(classes.names),
-                    hint="names in --map and --drop are those of the source",
-                )  # fmt: skip
-        classes = classes.renamed(options.mapping).without(options.drop)
-        if options.stuff is not None:
-            classes = classes.with_stuff(options.stuff)
-        if options.void_class is not None:
-            classes = classes.without([options.void_class])
-            classes = ClassList((*classes.classes, ClassInfo(options.void_class, isthing=False)))
-        return self._ordered(classes)
-
-    def _ordered(self, classes: ClassList) -> ClassList:
-        """Things first; but for ADE alone, which knows neither, as they are: places in the list are its numbers."""
-        return classes if self.options.targets == ("ade",) else classes.things_first()
-
     def census(self, workers: Engine, recipe: Recipe) -> ClassList:
         """Read everything once for the labels."""
         labels: set[str] = set()
@@ -239,22 +193,10 @@ class Conversion:
             labels |= found
             done += len(task.handles)
             self.progress("classes", done, self.total)
-        return self._named(labels)
+        return class_list.seen(self.options, labels)
 
     def seen_classes(self, images: Sequence[Brief]) -> ClassList:
-        return self._named({label for image in images for label in image.labels})
-
-    def _named(self, labels: set[str]) -> ClassList:
-        found = ClassList.of(sorted(labels - {IGNORE}, key=natural))
-        stuff = self.options.stuff
-        if stuff is not None and not stuff <= set(found.names):
-            found = found.merged(ClassList.of(sorted(stuff - set(found.names))))
-        if stuff is not None:
-            found = found.with_stuff(stuff)
-        if self.options.void_class is not None:
-            found = found.without([self.options.void_class])
-            found = ClassList((*found.classes, ClassInfo(self.options.void_class, isthing=False)))
-        return self._ordered(found)
+        return class_list.seen(self.options, {label for image in images for label in image.labels})
 
     def writers(self, classes: Optional[ClassList]) -> list[Writer]:
         names = self.options.targets
@@ -285,7 +227,7 @@ class Conversion:
         """Read, transform and encode everything; what is finished is in the staging folder."""
         work = Work(self.readers, recipe, writers, staging, self.options.images, self.options.exif == "upright")
         tasks = list(self.tasks())
-        there = {task.number for task in tasks if resume and staging is not None and _usable(task, staging)}
+        there = {task.number for task in tasks if resume and staging is not None and usable(task, staging)}
         results = workers.map(work, (task for task in tasks if task.number not in there))
         images: list[Brief] = []
         sources: list[int] = []
@@ -372,63 +314,18 @@ class Conversion:
         meta: Optional[dict[str, Any]],
     ) -> None:
         """Write the targets' files, part after part, and bring the pictures."""
+        joining = Joining(writers, division, staging, trees, self.options.images)
         try:
             for writer in writers:
                 writer.open(trees[writer.name], classes, meta, division.used)
             done = 0
-            for placed in workers.map(Placing(self.options.images), self._parts(writers, division, staging, trees)):
+            for placed in workers.map(Placing(self.options.images), joining.parts(self.images_of_part)):
                 done += placed
                 self.progress("write", done, self.total)
             for writer in writers:
                 writer.close()
         except OSError as error:
             raise pictures.unwritable(staging.tree, error) from None
-
-    def _parts(
-        self, writers: Sequence[Writer], division: Plan, staging: Staging, trees: dict[str, Path]
-    ) -> Iterator[Placements]:
-        """Join part after part; what is left to do is to bring the files."""
-        folders = _Folders()
-        for writer in writers:
-            for split in division.used:
-                folders.make(f"{trees[writer.name]}/{writer.picture(split, 'x')}", self.options.images != "none")
-        at = 0
-        for number, count in enumerate(self.images_of_part):
-            pairs: list[tuple[str, str, bool]] = []
-            for entry in read_entries(staging.part(number)):
-                split, name = division.splits[at], division.names[at]
-                at += 1
-                if name is not None:
-                    moves = self._add(writers, split, name, number, entry, staging, trees)
-                    pairs += [(source, folders.make(target), staged) for source, target, staged in moves]
-            yield Placements(count, pairs)
-
-    def _add(
-        self,
-        writers: Sequence[Writer],
-        split: str,
-        name: str,
-        number: int,
-        entry: Entry,
-        staging: Staging,
-        trees: dict[str, Path],
-    ) -> list[tuple[str, str, bool]]:
-        """Give one image to the writers; the files that are to be brought."""
-        moves: dict[str, tuple[str, bool]] = {}
-        for writer, fragment in zip(writers, entry.fragments):
-            final = f"{names.without_suffix(name)}.jpg" if writer.jpeg_only else name
-            writer.add(split, final, fragment)
-            root = f"{trees[writer.name]}/"
-            if writer.name in entry.staged:
-                blob = root + writer.blob(split, final)
-                moves[blob] = (str(staging.staged(number, entry.index, writer.name)), True)
-            form = _form(entry, final) if entry.staged else None
-            if form is not None:
-                staged = str(staging.staged(number, entry.index, form))
-                moves[root + writer.picture(split, final)] = (staged, True)
-            elif entry.path is not None and self.options.images != "none":
-                moves[root + writer.picture(split, final)] = (entry.path, False)
-        return [(source, target, staged) for target, (source, staged) in moves.items()]
 
     def check(self, result: Result, stagings: Sequence[Staging]) -> None:
         """Run the validator over what was written."""
@@ -440,84 +337,8 @@ class Conversion:
             result.reports[root] = validate(staging.tree, ignore=ignored, jobs=self.options.jobs)
             self.progress("check", 1, 1)
 
-    def record(self, classes: Optional[ClassList]) -> dict[str, Any]:
-        """What decides the bytes of this run's parts: a run with the same record can go on where this one stops."""
-        digest = hashlib.blake2b(digest_size=16)
-        for handles in self.handles:
-            digest.update(msgspec.msgpack.encode(list(handles)))
-        return {
-            "seg2knet": __version__,
-            "format": self.format,
-            "sources": [str(source.path.absolute()) for source in self.sources],
-            "images": digest.hexdigest(),
-            "classes": list(classes.names) if classes is not None else None,
-            "stuff": list(classes.stuff) if classes is not None else None,
-            **self._asked(),
-        }
-
-    def _asked(self) -> dict[str, Any]:
-        """The options, the reader's too, that decide the result."""
-        return {**self.options.recorded(), "reader": self.readers[0].options.model_dump(mode="json")}
-
-    def ledger_json(self) -> bytes:
-        root = str(self.sources[0].path) if len(self.sources) == 1 else ""
-        document = {
-            "seg2knet": __version__,
-            "format": self.format,
-            "sources": [source.path.name for source in self.sources],
-            "options": self._asked(),
-            **self.ledger.to_json(root),
-        }
-        return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-
     def _staging(self, target: str, stagings: Sequence[Staging]) -> Staging:
         return stagings[self.roots.index(self.options.root(target))]
-
-
-class _Folders:
-    """Makes folders, each once."""
-
-    def __init__(self) -> None:
-        self._made: set[str] = set()
-
-    def make(self, target: str, wanted: bool = True) -> str:
-        """Make the folder of a file; the file's path."""
-        folder = target[: target.rindex("/")]
-        if wanted and folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
-            self._made.add(folder)
-        return target
-
-
-def _form(entry: Entry, final: str) -> Optional[str]:
-    """Which staged form of the picture has the final name's format, if it is not the picture itself."""
-    ending = names.suffix(final)
-    if ending == ".jpg" and "jpg" in entry.staged:
-        return "jpg"
-    if ending == ".png" and "png" in entry.staged:
-        return "png"
-    return "picture" if "picture" in entry.staged else None
-
-
-def _usable(task: Task, staging: Staging) -> bool:
-    """Whether a part of an earlier run is there and no file it came from is newer."""
-    file = staging.part(task.number)
-    try:
-        made = file.stat().st_mtime_ns
-        paths = {entry.path for entry in read_entries(file) if entry.path}
-        for handle in task.handles:
-            where = handle.where if isinstance(handle.where, (tuple, list)) else (handle.where,)
-            paths |= {item for item in where if isinstance(item, str) and len(item) < 4096}
-        return all(_changed(path) <= made for path in paths)
-    except (OSError, ValueError, msgspec.MsgspecError):
-        return False
-
-
-def _changed(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return 0
 
 
 def _meta(scans: Sequence[Scan]) -> Optional[dict[str, Any]]:
