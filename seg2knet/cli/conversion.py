@@ -167,6 +167,19 @@ def _findings(console: Console, folder: Path, found: Any) -> None:
         if first.severity.value in ("error", "warning"):
             line = f"    {first.severity.value}: {code}: {len(group):,}, first {first.message}"
             console.print(line, markup=False, soft_wrap=True)
+        if code in _SOUND:
+            console.print(f"        {_SOUND[code]}", markup=False, soft_wrap=True)
+    if not errors:
+        codes = ", ".join(code for code, group in found.by_rule().items() if group[0].severity.value == "warning")
+        said = f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}"
+        console.print(said, markup=False, soft_wrap=True)
+
+
+_SOUND = {
+    "CP015": "an image of stuff alone is sound panoptic data: seg2knet trains on it, mmdet's own configs leave it out; "
+    "--ignore CP015 says that this is known",
+}
+"""Warnings that a source may well deserve, though nothing is wrong with it or with the conversion."""
 
 
 def _shortened(names: tuple[str, ...], most: int = 12) -> str:

@@ -136,3 +136,21 @@ def test_converting_never_imports_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'mmdet', 'mmcv'} & set(sys.modules), 'torch was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_it_says_what_strict_would_fail_on(tmp_path: Path) -> None:
+    root = labelme(tmp_path / "raw")
+    for index in (0, 1):
+        document = json.loads((root / f"{index}.json").read_text())
+        document["shapes"] = [{**shape, "label": "sky"} for shape in document["shapes"]]
+        (root / f"{index}.json").write_text(json.dumps(document))
+    options = ("--to", "panoptic", "--stuff", "sky", "--split", "train", "--out", tmp_path / "out")
+    done = run("labelme", root, *options)
+    assert done.exit_code == 0, done.output
+    assert "warning: CP015: 2" in done.output
+    assert "an image of stuff alone is sound panoptic data" in done.output
+    assert "seg2knet validate --strict would fail, on CP015" in done.output
+    strict = CliRunner().invoke(cli, ["validate", "--strict", str(tmp_path / "out")])
+    assert strict.exit_code == 1
+    known = CliRunner().invoke(cli, ["validate", "--strict", "--ignore", "CP015", str(tmp_path / "out")])
+    assert known.exit_code == 0, known.output
