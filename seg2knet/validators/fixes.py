@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Union
 
-from seg2knet.errors import DataError, Seg2KNetError
+from seg2knet.errors import DataError
 from seg2knet.validators.data import DataSet
 from seg2knet.validators.discovery import Overlay
 from seg2knet.validators.document import Document, RawDict
@@ -138,7 +138,7 @@ def mend(
             dataset = reopen(writer.overlay)
             findings = check(dataset, rules)
             first = first or (dataset, findings)
-            now = _chosen(findings, fix, writer)
+            now = _chosen(findings, fix, writer, report)
             if not now.edits:
                 break
             writer.write(now, dataset, report)
@@ -148,17 +148,41 @@ def mend(
     return first if diff and first else (dataset, findings)
 
 
-def _chosen(findings: Sequence[Finding], fix: str, writer: _Writer) -> _Round:
+def _chosen(findings: Sequence[Finding], fix: str, writer: _Writer, report: Report) -> _Round:
     wanted = {Fix.SAFE} if fix == "safe" else {Fix.SAFE, Fix.UNSAFE}
     now = _Round()
     # What holds between files comes last: it waits for what is mended within them.
     for finding in sorted(findings, key=lambda finding: finding.rule.family == "SP"):
         if finding.fix not in wanted:
             continue
-        edits = finding.hit.edits() if callable(finding.hit.edits) else finding.hit.edits
+        edits = _edits(finding, writer, report)
         if edits and writer.can(edits):
             now.take(finding, edits)
     return now
+
+
+def _edits(finding: Finding, writer: _Writer, report: Report) -> Sequence[Edit]:
+    """A finding's edits; none, and a line in the report, where they cannot be worked out."""
+    if not callable(finding.hit.edits):
+        return finding.hit.edits
+    key = (finding.code, finding.hit.file, finding.hit.pointer)
+    if key in writer.refused:
+        return ()
+    try:
+        return finding.hit.edits()
+    except Exception as error:  # whatever a library raises for odd shapes and broken pictures
+        writer.refused.add(key)
+        report.fixed.append(f"{_head(finding)}: could not be mended: {_said(error)}")
+        return ()
+
+
+def _head(finding: Finding) -> str:
+    where = ": ".join(part for part in (finding.file, finding.place) if part)
+    return f"{where}: {finding.code} {finding.name}"
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 class _Writer:
@@ -171,6 +195,7 @@ class _Writer:
         self.kept: set[Path] = set()
         self.told: set[Path] = set()
         self.failed: set[Path] = set()
+        self.refused: set[tuple[str, Path, str]] = set()
 
     def can(self, edits: Sequence[Edit]) -> bool:
         """Whether these edits can be made: no file is overwritten by a rename, none is tried again that failed."""
@@ -188,15 +213,25 @@ class _Writer:
             by_file.setdefault(edit.file, []).append(edit)
         # Files first, the JSON that names them last: a run that dies in between leaves the old JSON.
         order = sorted(by_file, key=lambda path: any(isinstance(edit, SetValue) for edit in by_file[path]))
+        written: set[Path] = set()
+        left: set[int] = set()  # edits, by identity
         for path in order:
+            edits = [edit for edit in by_file[path] if id(edit) not in left]
             try:
-                self._write_file(path, by_file[path], changes)
-            except (OSError, Seg2KNetError) as error:
+                if edits:
+                    self._write_file(path, edits, changes)
+            except Exception as error:  # whatever a library raises for a broken picture
                 self.failed.add(path)
-                report.fixed.append(f"{dataset.show(path)}: could not be mended: {error}")
+                report.fixed.append(f"{dataset.show(path)}: could not be mended: {_said(error)}")
+                # What belongs to it is left too: no JSON is to name a picture that could not be renamed.
+                together = [edits for _, edits in now.taken if any(edit.file == path for edit in edits)]
+                left.update(id(edit) for edits in together for edit in edits if edit.file not in written)
+            else:
+                written.add(path)
         for finding, edits in now.taken:
-            if not any(edit.file in self.failed for edit in edits):
-                _tell(report, finding, edits, changes, dataset)
+            done = [edit for edit in edits if id(edit) not in left]
+            if done:
+                _tell(report, finding, done, changes, dataset)
 
     def _write_file(self, path: Path, edits: Sequence[Edit], changes: dict[tuple[Path, str], Change]) -> None:
         whole = edits[0]
@@ -318,8 +353,7 @@ def _tell(
     dataset: DataSet,
 ) -> None:
     """Write what a fix did into the report: a line, the values before and after, and what it removed."""
-    where = ": ".join(part for part in (finding.file, finding.place) if part)
-    head = f"{where}: {finding.code} {finding.name}"
+    head = _head(finding)
     report.fixed.append(f"{head}: {finding.message}")
     report.diff.append(f"@@ {head}")
     for place, edit in enumerate(edits):
