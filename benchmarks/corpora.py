@@ -115,8 +115,8 @@ def _detected(case: Case, source: Path) -> tuple[str, Optional[str]]:
 
 
 def _short(error: Seg2KNetError) -> str:
-    found = re.sub(r"/\S+/", "", error.found or "")
-    return f"{error.message} ({found})" if found and len(found) < 160 else error.message
+    found = re.sub(r"(?<![\w.])/\S+/", "", error.found or "")  # absolute paths say nothing to others
+    return f"{error.message} ({found})" if found and len(found) < 300 else error.message
 
 
 def _counted(ledger: Any, target: str) -> str:
