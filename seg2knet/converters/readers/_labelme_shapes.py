@@ -24,7 +24,8 @@ _NO_AREA = frozenset({"point", "points", "line", "linestrip"})
 _SUFFIX = re.compile(r"^(.+?)[-_ ](\d+)$")
 
 
-_Coordinate = Union[Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)], float]
+_NEAR = msgspec.Meta(ge=-1_000_000, le=1_000_000)
+_Coordinate = Union[Annotated[int, _NEAR], Annotated[float, _NEAR]]
 _Said = dict[str, Union[bool, str, None]]
 
 
@@ -56,7 +57,7 @@ class Shapes:
         path: the annotation, for places.
         width, height: of the picture.
         strip: whether labels number their instances.
-        checked: whether points are known to be pairs of numbers.
+        checked: whether points are known to be pairs of numbers, finite and not far away.
     """
 
     def __init__(self, path: str, width: int, height: int, strip: bool, checked: bool = False) -> None:
@@ -129,6 +130,8 @@ class Shapes:
             part = _OUTLINES[kind](part)
         elif len(part) == 2:
             raise _NoObject("point-has-no-area", "a polygon of one point")
+        if self.checked and kind == "polygon" and len(part) >= 6:
+            return Polygons([part])  # all that could be wrong was looked at when the file was parsed
         problem = geometry.polygon_problem(part)
         if problem is not None:
             raise _NoObject("polygon-too-few-points" if len(part) < 6 else "polygon-unusable", problem)

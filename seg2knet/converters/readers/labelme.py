@@ -163,7 +163,7 @@ class LabelMeReader(Reader):
 
 
 def _document(path: str) -> tuple[_Document, bool]:
-    """A file's content, and whether its points are known to be pairs of numbers.
+    """A file's content, and whether its points are known to be pairs of numbers, finite and not far away.
 
     Raises:
         DataError: it cannot be read, or is of another kind.

@@ -21,6 +21,8 @@ from seg2knet.dataset.layout import CocoLayout
 from seg2knet.dataset.sample import Polygons, Rle, Skip
 from seg2knet.errors import DataError
 
+_BUFFER = 1 << 20
+
 
 class Fragment(msgspec.Struct, array_like=True, gc=False):
     """One image: the rest of its JSON after ``file_name``, and label and rest of each annotation."""
@@ -83,8 +85,8 @@ class JoinedJson:
         self.path = path
         self.images = 0
         self.annotations = 0
-        self._out: IO[bytes] = open(path, "wb")  # noqa: SIM115  # closed in close()
-        self._tail: IO[bytes] = open(path.with_suffix(".tail"), "w+b")  # noqa: SIM115
+        self._out: IO[bytes] = open(path, "wb", _BUFFER)  # noqa: SIM115  # closed in close()
+        self._tail: IO[bytes] = open(path.with_suffix(".tail"), "w+b", _BUFFER)  # noqa: SIM115
         self._out.write(orjson.dumps(head)[:-1] + b',\n"images":[')
 
     def add(self, name: str, fragment: Fragment, numbers: dict[str, int]) -> None:
@@ -116,7 +118,7 @@ class JoinedJson:
     def close(self) -> None:
         self._out.write(b'\n],\n"annotations":[')
         self._tail.seek(0)
-        shutil.copyfileobj(self._tail, self._out, 1 << 20)
+        shutil.copyfileobj(self._tail, self._out, _BUFFER)
         self._out.write(b"\n]}\n")
         self._tail.close()
         self._out.close()
