@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from itertools import chain
 from typing import Callable, List, NamedTuple, Optional, Union
 
 import msgspec
@@ -194,7 +195,9 @@ def _read_piece(sizes: _Sizes, piece: Piece) -> Optional[_Read]:
 
 def _read_typed(sizes: _Sizes, text: bytes) -> _Read:
     rows = _sound.decode(text)
-    boxes = np.array([row.bbox for row in rows], np.float64).reshape(len(rows), 4)
+    if any(len(row.bbox) != 4 for row in rows):
+        raise ValueError("a box that is not four numbers")
+    boxes = np.fromiter(chain.from_iterable([row.bbox for row in rows]), np.float64, 4 * len(rows)).reshape(-1, 4)
     columns = columns_of(rows)
     shapes = [row.segmentation for row in rows]
     flags, has_box = np.zeros(len(rows), np.int64), np.ones(len(rows), bool)
