@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from pathlib import Path
 
 import pytest
 from drawn import picture
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seg2knet.converters import files
 from seg2knet.dataset import images
@@ -62,3 +65,35 @@ def test_header_of_what_is_none_names_the_file(tmp_path: Path, data: bytes) -> N
     (tmp_path / "odd.jpg").write_bytes(data)
     with pytest.raises(DataError, match=r"odd\.jpg"):
         files.picture_header(str(tmp_path / "odd.jpg"))
+
+
+NAMES = [
+    "", "2", "02", "10", "a", "A", "a-", "a1", "a01", "a1b", "a2", "a10", "a10.jpg", "ab", "car", "car 2", "car1",
+    "img2.jpg", "img10.jpg", "img10a.jpg", "x" * 50 + "9" * 5000, "٣", "b/1", "b1/1", "b1/02",
+]  # fmt: skip
+
+
+def test_natural_order_takes_any_names() -> None:
+    assert sorted(["car10", "car", "car2", "Car", "car02"], key=files.natural) == [
+        "Car",
+        "car",
+        "car2",
+        "car02",
+        "car10",
+    ]
+    assert sorted(["img10.jpg", "img2.jpg"], key=files.natural) == ["img2.jpg", "img10.jpg"]
+    order = sorted(NAMES, key=files.natural)
+    assert sorted(set(NAMES), key=files.natural) == order
+    assert len({files.natural(name) for name in NAMES}) == len(NAMES)
+
+
+@given(st.lists(st.text("aB01.-/ ", max_size=8), max_size=8))
+def test_natural_order_is_that_of_text_and_numbers_in_turn(names: list[str]) -> None:
+    def slowly(name: str) -> list[tuple[int, str, int, int]]:
+        parts = re.split(r"(\d+)", name.lower())
+        said = [
+            (1, part, 0, 0) if index % 2 == 0 else (1, "", int(part), len(part)) for index, part in enumerate(parts)
+        ]
+        return [*said, (0, name, 0, 0)]
+
+    assert sorted(names, key=files.natural) == sorted(names, key=slowly)

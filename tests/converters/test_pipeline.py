@@ -74,6 +74,11 @@ def test_coco_as_pycocotools_reads_it(labelme: Make, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out" / "train2017").iterdir()) == ["a.jpg", "b.jpg"]
 
 
+def test_a_class_called_as_another_and_a_number(labelme: Make, tmp_path: Path) -> None:
+    root = labelme("a.jpg", [polygon("car10"), polygon("car"), polygon("car2"), polygon("Car")])
+    assert convert(root, tmp_path / "out").classes.names == ("Car", "car", "car2", "car10")
+
+
 def test_same_bytes_for_any_number_of_workers(labelme: Make, tmp_path: Path) -> None:
     root = many(labelme)
     outs = []

@@ -193,5 +193,5 @@ def _stem(path: str, folder: Path) -> str:
     return os.path.splitext(relative(path, str(folder)))[0]
 
 
-def _name(found: tuple[str, Any]) -> list[Any]:
+def _name(found: tuple[str, Any]) -> str:
     return natural(found[0])
