@@ -103,8 +103,10 @@ def stratify(
     members: dict[object, list[int]] = {}
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
-    division = _Division([sorted({label for i in images for label in labels[i]}) for images in members.values()],
-                         [len(images) for images in members.values()], shares, seed)  # fmt: skip
+    known: dict[frozenset[str], list[str]] = {}  # the same few lists for all groups
+    found = (frozenset(label for index in images for label in labels[index]) for images in members.values())
+    of_groups = [known.get(some) or known.setdefault(some, sorted(some)) for some in found]
+    division = _Division(of_groups, [len(images) for images in members.values()], shares, seed)
     chosen = division.run()
     result = [""] * len(labels)
     for images, split in zip(members.values(), chosen):
@@ -145,7 +147,7 @@ class _Division:
         random.Random(seed).shuffle(self.order)
         # Large groups first: a late one would find no part with room for it.
         self.order.sort(key=lambda index: -weights[index])
-        self.chosen: dict[int, str] = {}
+        self.chosen = [""] * len(labels)
 
     def run(self) -> list[str]:
         having: dict[str, list[int]] = {label: [] for label in sorted(self.left)}
@@ -158,12 +160,12 @@ class _Division:
                 break
             rarest = min(open_labels, key=lambda label: self.left[label])
             for index in having[rarest]:
-                if index not in self.chosen:
+                if not self.chosen[index]:
                     self._assign(index, self._part_for(rarest, self.weights[index]))
         for index in self.order:
-            if index not in self.chosen:
+            if not self.chosen[index]:
                 self._assign(index, max(self.parts, key=lambda part: self.room[part]))
-        return [self.chosen[index] for index in range(len(self.labels))]
+        return self.chosen
 
     def _part_for(self, label: str, weight: int) -> str:
         roomy = [part for part in self.parts if self.room[part] >= weight]
