@@ -12,6 +12,7 @@ import gc
 import multiprocessing
 import signal
 import sys
+import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import connection
@@ -79,7 +80,8 @@ class LocalEngine(Engine):
         index = worker.tasks.popleft()
         queue.feed(worker)
         if not ok:
-            raise result
+            error, where = result
+            raise error from _InWorker(f"\n{where}")
         queue.put(index, result)
 
     def close(self) -> None:
@@ -188,6 +190,10 @@ class _Worker:
         self.process.join(10)
 
 
+class _InWorker(Exception):
+    """The traceback of an error in its own process; what crosses a pipe has lost it."""
+
+
 def _work(setup: Setup, pipe: Connection, inherited: Sequence[Connection]) -> None:
     """A worker's life: build the function once, then task after task until the pipe closes."""
     for other in inherited:
@@ -207,7 +213,7 @@ def _work(setup: Setup, pipe: Connection, inherited: Sequence[Connection]) -> No
             with _uncollected():
                 answer: tuple[bool, Any] = (True, function(task))
         except BaseException as error:
-            answer = (False, _portable(error))
+            answer = (False, (_portable(error), traceback.format_exc()))
         try:
             pipe.send(answer)
         except OSError:

@@ -82,6 +82,12 @@ def fails_strangely(number: int) -> int:
     raise Foreign(number, 2)
 
 
+def test_error_says_where_it_arose() -> None:
+    with LocalEngine(2) as workers, pytest.raises(RuntimeError) as caught:
+        list(workers.map(Setup(fails_strangely), range(5)))
+    assert "in fails_strangely" in str(caught.value.__cause__)
+
+
 def test_error_that_cannot_travel_says_the_same() -> None:
     with LocalEngine(2) as workers, pytest.raises(RuntimeError, match="Foreign: 0 2"):
         list(workers.map(Setup(fails_strangely), range(5)))
