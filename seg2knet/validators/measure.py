@@ -48,6 +48,9 @@ from seg2knet.validators.texts import Piece, Texts
 
 ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
 """Kinds of segmentation."""
+FAR = 1000
+"""Pixels, or as many as the picture is large: a polygon that reaches farther out is not drawn, which would cost as much
+as it reaches."""
 CHUNK = 1000
 _PARALLEL_FROM = 20_000
 BOX_TOLERANCE = 1.5
@@ -291,14 +294,16 @@ def _compare(
     thin = columns.areas <= np.minimum(0.5 * columns.perimeters, 16.0)
     polygons = sound & (columns.kinds == POLYGONS)
     open_rows = polygons & known & ((has_area & ~area_fits) | (has_box & ~box_fits) | thin)
-    for row in np.flatnonzero(open_rows & (columns.overshoot < max(1000, int(sizes.max(initial=0))))):
+    near = columns.overshoot < np.maximum(FAR, sizes.max(1, initial=0))
+    for row in np.flatnonzero(open_rows & near):
         _rasterise(shapes[row], int(row), columns, int(heights[row]), int(widths[row]))
     drawn = ~np.isnan(columns.mask_areas) & polygons
     columns.flags[drawn & (columns.mask_areas == 0)] |= ZERO
     area_fits |= drawn & _area_fits(stated, columns.mask_areas, columns.perimeters)
     x, y, w, h = columns.mask_boxes.T
     box_fits |= drawn & _box_fits(columns.boxes, np.stack([x, y, x + w, y + h], 1))
-    comparable = (columns.kinds == RLE) | known
+    # What reaches far out of the picture is not drawn: that it does is its finding, and its mask is not known.
+    comparable = (columns.kinds == RLE) | (known & near)
     nothing = (columns.flags & ZERO != 0) & ((columns.areas < 1e-3) | (columns.mask_areas == 0))
     comparable &= ~nothing
     columns.area_fits = ~has_area | area_fits | ~comparable
@@ -340,7 +345,7 @@ def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[
     one = measure_one(shape, height, width)
     if one.flags[0] & BROKEN or one.kinds[0] != POLYGONS or height < 1 or width < 1:
         return None
-    if np.isnan(one.mask_areas[0]):
+    if np.isnan(one.mask_areas[0]) and one.overshoot[0] < max(FAR, height, width):
         _rasterise(shape, 0, one, height, width)
     if np.isnan(one.mask_areas[0]):
         return None

@@ -82,6 +82,16 @@ def test_anything_anywhere(values: list[Any], chance: random.Random) -> None:
     check(content)
 
 
+@pytest.mark.parametrize("far", [-900, -1000, 5000, 1e7, -1e12])
+@pytest.mark.parametrize("place", [0, 1])
+def test_point_far_out_of_the_picture(far: float, place: int) -> None:
+    content = data(1)
+    for annotation in content["annotations"]:
+        if isinstance(annotation["segmentation"], list):
+            annotation["segmentation"][0][place] = far
+    check(content)
+
+
 @SMALL
 @given(st.binary(max_size=20), st.floats(0, 1), st.floats(0, 1))
 def test_bytes_that_are_broken(garbage: bytes, start: float, end: float) -> None:
