@@ -122,7 +122,7 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         sample: after the transforms; every object has at least one pixel.
-        rles: the objects' masks, one each.
+        rles: the objects' masks, one each; none at all where no writer of the run ``needs_masks``.
         areas: their pixels.
         boxes: x, y, width, height of each mask.
     """
@@ -173,6 +173,7 @@ class Writer(ABC):
 
     Attributes:
         needs_classes: ``encode`` needs the final class list (it writes class numbers into pixels).
+        needs_masks: ``encode`` needs the objects' masks, not only what they measure.
         png_names: the loader derives a mask's name from the picture's, so pictures are named for it.
         jpeg_only: the loader takes ``.jpg`` alone; other pictures are re-encoded.
     """
@@ -180,6 +181,7 @@ class Writer(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     needs_classes: ClassVar[bool] = False
+    needs_masks: ClassVar[bool] = True
     png_names: ClassVar[bool] = False
     jpeg_only: ClassVar[bool] = False
 

@@ -60,7 +60,8 @@ class Namer:
     def name(self, split: str, name: str, source: Optional[str]) -> str:
         """The final name; ``source`` names the source's folder where several are merged."""
         taken = self._taken.setdefault(split, set())
-        stem, ending = without_suffix(name), name[len(without_suffix(name)) :]
+        stem = without_suffix(name)
+        ending = name[len(stem) :]
         for candidate in self._candidates(stem, ending, source):
             key = self._stem_key(candidate)
             if key not in taken:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 import msgspec
 
@@ -21,6 +21,9 @@ from seg2knet.converters.staging import Staging
 from seg2knet.converters.transforms import Recipe, prepare
 from seg2knet.dataset.sample import Image, Note, Sample, Skip
 from seg2knet.errors import DataError
+
+_TOGETHER = 48
+"""Images of a part that are measured together: enough to be quick, few enough for little memory."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -106,6 +109,7 @@ class Work:
         self.mode = mode
         self.upright = upright
         self.jpeg_only = any(writer.jpeg_only for writer in writers)
+        self.masks = any(writer.needs_masks for writer in writers)
         self.png_names = any(writer.png_names for writer in writers)
 
     def __call__(self) -> Callable[[Task], bytes]:
@@ -118,34 +122,50 @@ class Work:
             EnvironmentProblem: nothing can be written.
         """
         summary, entries = Summary(Ledger(), []), []
-        for index, handle in enumerate(task.handles):
-            sample = self._read(task.source, handle, summary.ledger)
-            if sample is None:
-                continue
-            found = self._encode(task, index, sample, summary.ledger)
-            if found is not None:
-                entries.append(found[0])
-                summary.images.append(found[1])
+        for group in self._groups(task):
+            read = [sample for _, _, sample in group if isinstance(sample, Sample)]
+            measured = iter(prepare(read, self.recipe, self.masks))
+            for index, handle, sample in group:
+                summary.ledger.images_read += 1
+                if isinstance(sample, DataError):
+                    place = f"{self.readers[task.source].source}: {handle.name}"
+                    summary.ledger.skip_image("unreadable", *_said(sample, place))
+                    continue
+                found = self._encode(task, index, sample, next(measured), summary.ledger)
+                if found is not None:
+                    entries.append(found[0])
+                    summary.images.append(found[1])
         head = msgspec.msgpack.encode(summary)
         if self.staging is not None:
             write_part(self.staging.part(task.number), head, entries)
         return head
 
-    def _read(self, source: int, handle: Handle, ledger: Ledger) -> Optional[Sample]:
-        reader = self.readers[source]
-        ledger.images_read += 1
+    def _groups(self, task: Task) -> Iterator[list[tuple[int, Handle, Union[Sample, DataError]]]]:
+        """The images of a part as they are read, some at a time, which are measured together."""
+        group: list[tuple[int, Handle, Union[Sample, DataError]]] = []
+        for index, handle in enumerate(task.handles):
+            sample = self._read(task.source, handle)
+            group.append((index, handle, sample))
+            # A picture in memory is not kept waiting for others.
+            if len(group) == _TOGETHER or (isinstance(sample, Sample) and sample.image.data is not None):
+                yield group
+                group = []
+        yield group
+
+    def _read(self, source: int, handle: Handle) -> Union[Sample, DataError]:
         try:
-            sample = reader.read(handle)
+            sample = self.readers[source].read(handle)
             name = names.safe(sample.image.name)
         except DataError as error:
-            ledger.skip_image("unreadable", *_said(error, f"{reader.source}: {handle.name}"))
-            return None
+            return error
         if name == sample.image.name and sample.split == handle.split:
             return sample
         image = msgspec.structs.replace(sample.image, name=name)
         return msgspec.structs.replace(sample, image=image, split=sample.split or handle.split)
 
-    def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[tuple[Entry, Brief]]:
+    def _encode(
+        self, task: Task, index: int, sample: Sample, measured: Union[Measured, DataError], ledger: Ledger
+    ) -> Optional[tuple[Entry, Brief]]:
         image = sample.image
         read = len(sample.objects) + sum(skip.count for skip in sample.skips)
         ledger.objects_read += read
@@ -155,7 +175,8 @@ class Work:
             if self.mode != "none" and image.path is None and image.data is None:
                 raise _Lost("picture-missing", "not found; say where with --images-dir, or --images none")
             forms, notes = self._forms(image)
-            measured = prepare(sample, self.recipe)
+            if isinstance(measured, DataError):
+                raise measured
             results = [writer.encode(measured) for writer in self.writers]
         except (DataError, _Lost) as error:
             reason = error.reason if isinstance(error, _Lost) else "unreadable"
@@ -253,10 +274,12 @@ class Census:
         labels: set[str] = set()
         for handle in task.handles:
             try:
-                sample = self.readers[task.source].read(handle)
-                labels.update(_counted(prepare(sample, self.recipe)))
+                samples = [self.readers[task.source].read(handle)]
             except DataError:
                 continue  # the run itself says so
+            for measured in prepare(samples, self.recipe, masks=False):
+                if isinstance(measured, Measured):
+                    labels.update(_counted(measured))
         return labels
 
 

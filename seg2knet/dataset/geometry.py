@@ -11,19 +11,25 @@ corner is its index. Masks are ``(H, W)`` bool or uint8 arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Optional
+from collections.abc import Iterator, Sequence
+from typing import Optional, Union
 
 import numpy as np
 
+from seg2knet.dataset.polygon_masks import Box, polygon_areas_and_boxes
 from seg2knet.dataset.sample import Polygons, Rle, Shape
 from seg2knet.errors import DataError
+
+Measures = tuple[list[int], list[Box]]
+"""Areas in pixels, and boxes (x, y, width, height)."""
 
 MAX_PIXELS = 1 << 30
 """Above this many pixels a mask or picture is refused: a forged size must not take the machine down."""
 
 ELLIPSE_POINTS = 72
-_SPLINE_FAR = 1e7
+MAX_COORDINATE = 1e7
+"""Pixels from the origin beyond which pycocotools must not see a polygon: it takes memory for every step there."""
+
 _AREAS = 255
 """As many areas as pycocotools counts in one call: with NumPy 2 it raises beyond that, for it counts in 8 bits."""
 
@@ -39,7 +45,7 @@ def polygon_problem(part: Sequence[float]) -> Optional[str]:
     total = sum(part)
     if not math.isfinite(total) and not all(map(math.isfinite, part)):
         return "a coordinate that is not a finite number"
-    if max(part) > _SPLINE_FAR or min(part) < -_SPLINE_FAR:
+    if max(part) > MAX_COORDINATE or min(part) < -MAX_COORDINATE:
         return "a coordinate ten million pixels away"
     return None
 
@@ -121,7 +127,7 @@ def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
     return rles
 
 
-def areas_and_boxes(rles: Sequence[Rle]) -> tuple[list[int], list[tuple[int, int, int, int]]]:
+def areas_and_boxes(rles: Sequence[Rle]) -> Measures:
     """Pixels, and x, y, width, height of each mask."""
     from pycocotools import mask as coco_mask
 
@@ -133,6 +139,60 @@ def areas_and_boxes(rles: Sequence[Rle]) -> tuple[list[int], list[tuple[int, int
     for start in range(0, len(plain), _AREAS):
         areas += coco_mask.area(plain[start : start + _AREAS]).astype(np.int64).tolist()
     return areas, [tuple(box) for box in boxes]
+
+
+def measure_all(pictures: Sequence[tuple[Sequence[Shape], int, int]]) -> list[Union[Measures, DataError]]:
+    """What the masks of many pictures' shapes measure; polygons must have been checked.
+
+    Args:
+        pictures: of each the shapes, its height and its width.
+
+    Returns:
+        For each picture the areas and the boxes, or why it has none: a mask of another size, a picture too large.
+    """
+    parts: list[Sequence[float]] = []
+    heights: list[int] = []
+    widths: list[int] = []
+    for shapes, height, width in pictures:
+        if height * width <= MAX_PIXELS:
+            for shape in shapes:
+                if isinstance(shape, Polygons):
+                    parts += shape.parts
+                    heights += [height] * len(shape.parts)
+                    widths += [width] * len(shape.parts)
+    measured = polygon_areas_and_boxes(parts, heights, widths)
+    found = iter(zip(*measured)) if measured is not None else None
+    result: list[Union[Measures, DataError]] = []
+    for shapes, height, width in pictures:
+        try:
+            check_size(height, width)
+            known = [_joined(found, shape) for shape in shapes] if found is not None else [None] * len(shapes)
+            drawn = [shape for shape, measure in zip(shapes, known) if measure is None]
+            rest = zip(*areas_and_boxes(rasterize(drawn, height, width))) if drawn else iter(())
+            whole = [measure if measure is not None else next(rest) for measure in known]
+            result.append(([area for area, _ in whole], [box for _, box in whole]))
+        except DataError as error:
+            result.append(error)
+    return result
+
+
+def _joined(found: Iterator[tuple[int, Box]], shape: Shape) -> Optional[tuple[int, Box]]:
+    """Area and box of a shape of which the next polygons' are known; ``None`` where it must be drawn."""
+    if not isinstance(shape, Polygons):
+        return None
+    parts = [next(found) for _ in shape.parts]
+    if len(parts) == 1:
+        return parts[0]
+    boxes = [box for area, box in parts if area]
+    for index, (x, y, width, height) in enumerate(boxes):
+        for left, top, wide, high in boxes[:index]:
+            if x < left + wide and left < x + width and y < top + high and top < y + height:
+                return None  # they may share pixels
+    if not boxes:
+        return 0, (0, 0, 0, 0)
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, below = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
+    return sum(area for area, _ in parts), (left, top, right - left, below - top)
 
 
 def measure(shape: Shape, height: int, width: int) -> tuple[int, tuple[int, int, int, int]]:

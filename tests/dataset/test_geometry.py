@@ -178,3 +178,33 @@ def test_an_ellipse_has_its_area(rx: float, ry: float, degrees: float) -> None:
 
 def test_an_empty_mask_has_no_box() -> None:
     assert geometry.rle_bbox(geometry.mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
+
+
+shapes_of_a_picture = st.lists(
+    st.one_of(
+        st.lists(
+            st.lists(st.integers(-4, 40).map(lambda n: n / 2), min_size=6, max_size=6), min_size=1, max_size=3
+        ).map(Polygons),
+        hnp.arrays(np.bool_, (14, 17)).map(geometry.mask_to_rle),
+    ),
+    max_size=5,
+)
+
+
+@given(st.lists(shapes_of_a_picture, max_size=4))
+def test_many_pictures_measured_at_once_are_as_if_drawn_one_by_one(pictures: list[list[Polygons | Rle]]) -> None:
+    found = geometry.measure_all([(shapes, 14, 17) for shapes in pictures])
+    drawn = [geometry.areas_and_boxes(geometry.rasterize(shapes, 14, 17)) for shapes in pictures]
+    assert found == drawn
+
+
+def test_a_picture_that_cannot_be_measured_takes_no_other_with_it() -> None:
+    other = geometry.mask_to_rle(np.ones((3, 3), bool))
+    far = Polygons([[0.0, 0.0, 9e6, 0.0, 0.0, 9.0]])  # pycocotools draws such a one, and those beside it then, too
+    drawn = geometry.shape_to_rle(far, 8, 8)
+    found = geometry.measure_all([([Polygons([SQUARE])], 8, 8), ([other], 8, 8), ([far], 8, 8), ([], 1 << 20, 1 << 20)])
+    assert found[0] == ([12], [(2, 1, 4, 3)])
+    assert isinstance(found[1], DataError)
+    assert "another size" in str(found[1])
+    assert found[2] == ([geometry.rle_area(drawn)], [geometry.rle_bbox(drawn)])
+    assert isinstance(found[3], DataError)

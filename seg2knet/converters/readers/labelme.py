@@ -150,6 +150,9 @@ class LabelMeReader(Reader):
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
+            beside = f"{folders[0]}/{clean}"
+            if "/" not in clean and os.path.isfile(beside):
+                return beside  # as nearly always
             for candidate in _tries(folders, clean):
                 if os.path.isfile(candidate):
                     return candidate if "/" not in clean else os.path.normpath(candidate)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from itertools import repeat
+from operator import mul
 from pathlib import Path
 from typing import Optional, Union
 
@@ -103,6 +105,7 @@ class _Rows:
     ) -> None:
         self.path = path
         self.size = (width, height)
+        self.huge = max(width, height) > geometry.MAX_COORDINATE
         self.hair = (min(1 / width, HAIR), min(1 / height, HAIR))
         self.names = names
         self.options = options
@@ -146,11 +149,11 @@ class _Rows:
                 detail = "parts joined by lines of no width; --unbridge takes them apart"
                 self.notes.append(Note("bridged-parts", self._place(number), detail))
         flat = [self._in_pixels(part) for part in parts or [values]]
-        for part in flat:
-            problem = geometry.polygon_problem(part)
-            if problem is not None:
-                self._lose("not-a-polygon", number, problem)
-                return
+        # Three points or more, all in the picture: what could still be wrong is a picture miles long.
+        problem = next(filter(None, map(geometry.polygon_problem, flat)), None) if self.huge else None
+        if problem is not None:
+            self._lose("not-a-polygon", number, problem)
+            return
         self.objects.append(Object(label, Polygons(flat), False, self._place(number)))
 
     def _box(self, number: int, label: str, values: list[float]) -> None:
@@ -170,8 +173,8 @@ class _Rows:
     def _in_pixels(self, fractions: list[float]) -> list[float]:
         width, height = self.size
         pixels = fractions[:]
-        pixels[0::2] = [value * width for value in fractions[0::2]]
-        pixels[1::2] = [value * height for value in fractions[1::2]]
+        pixels[0::2] = map(mul, fractions[0::2], repeat(width))
+        pixels[1::2] = map(mul, fractions[1::2], repeat(height))
         return pixels
 
     def _inside(self, number: int, values: list[float]) -> bool:

@@ -36,17 +36,18 @@ class Fragment(msgspec.Struct, array_like=True, gc=False):
 class CocoWriter(Writer):
     name = "coco"
     title = "COCO instances"
+    needs_masks = False
 
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
         labels: list[str] = []
         annotations: list[bytes] = []
         skips: list[Skip] = []
-        for found, rle, area, box in zip(sample.objects, measured.rles, measured.areas, measured.boxes):
+        for found, area, box in zip(sample.objects, measured.areas, measured.boxes):
             if self.options.things_only and found.label in self.options.stuff:
                 skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {found.place}"))
                 continue
-            outline: Any = found.shape.parts if isinstance(found.shape, Polygons) else _code(rle)
+            outline: Any = found.shape.parts if isinstance(found.shape, Polygons) else _code(found.shape)
             rest = {"segmentation": outline, "area": area, "bbox": box, "iscrowd": int(found.iscrowd)}
             if found.attributes:
                 rest["attributes"] = found.attributes
