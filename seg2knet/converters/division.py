@@ -144,14 +144,14 @@ def plan(
     """
     splits = divide(images, sources, options, ledger)
     namer = Namer(png_names)
-    taken: dict[tuple[str, str], Brief] = {}
+    taken: dict[str, dict[str, Brief]] = {split: {} for split in set(splits)}
     names: list[Optional[str]] = []
     for image, split, source in zip(images, splits, sources):
-        twin = taken.get((split, image.name))
+        twin = taken[split].get(image.name)
         if twin is not None and twin.path is not None and twin.path == image.path:
             names.append(None)
             continue
-        taken.setdefault((split, image.name), image)
+        taken[split].setdefault(image.name, image)
         name = namer.name(split, image.name, folders[source] if len(folders) > 1 else None)
         if name != image.name:
             ledger.note(Note("picture-renamed", image.name, f"to {name}"))

@@ -11,6 +11,7 @@ The steps and what each leaves behind:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,9 @@ class Conversion:
                 self.ledger.skip(skip)
             for note in found.notes:
                 self.ledger.note(note)
+        # Held here alone, so that ``read`` can let go of them as it goes.
         self.handles = [found.handles for found in scans]
+        scans = [msgspec.structs.replace(found, handles=[]) for found in scans]
         self.total = sum(map(len, self.handles))
         if not self.total:
             raise DataError("no image here", file=self.sources[0].path, hint="check the format and the path")
@@ -226,15 +229,17 @@ class Conversion:
     ) -> tuple[list[Brief], list[int], int]:
         """Read, transform and encode everything; what is finished is in the staging folder."""
         work = Work(self.readers, recipe, writers, staging, self.options.images, self.options.exif == "upright")
-        tasks = list(self.tasks())
+        tasks = deque(self.tasks())
+        self.handles = []
         there = {task.number for task in tasks if resume and staging is not None and usable(task, staging)}
-        results = workers.map(work, (task for task in tasks if task.number not in there))
+        results = workers.map(work, _poured(deque(task for task in tasks if task.number not in there)))
         images: list[Brief] = []
         sources: list[int] = []
         decoder, done = msgspec.msgpack.Decoder(Summary), 0
         shared: dict[Any, Any] = {}
         self.images_of_part = []
-        for task in tasks:
+        while tasks:
+            task = tasks.popleft()
             done += len(task.handles)
             head = read_summary(staging.part(task.number)) if staging and task.number in there else next(results)
             summary = decoder.decode(head)
@@ -339,6 +344,12 @@ class Conversion:
 
     def _staging(self, target: str, stagings: Sequence[Staging]) -> Staging:
         return stagings[self.roots.index(self.options.root(target))]
+
+
+def _poured(tasks: deque[Task]) -> Iterator[Task]:
+    """Each task, and then no longer held."""
+    while tasks:
+        yield tasks.popleft()
 
 
 def _meta(scans: Sequence[Scan]) -> Optional[dict[str, Any]]:

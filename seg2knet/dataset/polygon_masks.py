@@ -103,7 +103,7 @@ def _cuts(
         # From the end where the walk begins: the lower one on the longer side.
         back = b > d if way is _steep else a > c
         a, b, c, d = np.where(back, c, a), np.where(back, d, b), np.where(back, a, c), np.where(back, b, d)
-        index = np.arange(number.sum(), dtype=kind)
+        index = np.arange(int(number.sum()), dtype=kind)
         row = way(a, b, c, d, begin, number, index)
         row += 2
         row //= _FINE
@@ -111,8 +111,7 @@ def _cuts(
             np.maximum(row, 0, out=row)
             np.minimum(row, np.repeat(heights.astype(kind)[owner], number), out=row)
         row += np.repeat((owner * wide + begin) * stride, number)
-        index *= stride
-        row += index
+        row += index * stride
         cuts.append(row)
     return np.concatenate(cuts)
 
