@@ -50,9 +50,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
 def is_image(path: Union[str, Path]) -> bool:
     """Whether the name's suffix, in any case, is that of a picture."""
-    name = str(path)
-    dot = name.rfind(".")
-    return dot >= 0 and name[dot:].lower() in SUFFIXES
+    return str(path).lower().endswith(SUFFIXES)
 
 
 def probe(path: Union[str, Path]) -> Header:

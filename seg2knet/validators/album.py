@@ -67,7 +67,8 @@ class Album:
             folders.sort()
             head = os.path.join(folder, "")
             inner = head[start:].replace(os.sep, "/")
-            found.update((inner + name, head + name) for name in sorted(names) if is_image(name))
+            pictures = sorted(filter(is_image, names))
+            found.update(zip([inner + name for name in pictures], [head + name for name in pictures]))
         return found
 
     @cached_property

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple, TypeVar, Union
+from typing import Callable, Dict, List, Optional, Tuple, TypeVar, Union
 from zlib import crc32
 
 import msgspec
@@ -163,6 +163,12 @@ def _alike(table: np.ndarray) -> list[list[int]]:
 
 def by_folder(names: Sequence[str]) -> dict[str, list[int]]:
     """Folder -> indices of the names in it."""
+    if names:
+        # Nearly always all are in one, which is told without looking at each.
+        first = os.path.commonprefix([min(names), max(names)])
+        folder = first[: first.rfind(os.sep) + 1]
+        if os.sep.join(names).count(os.sep) == (folder.count(os.sep) + 1) * len(names) - 1:
+            return {folder: list(range(len(names)))}
     folders: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         folder = name[: name.rfind(os.sep) + 1]
@@ -175,17 +181,20 @@ def by_folder(names: Sequence[str]) -> dict[str, list[int]]:
 
 def _stat(names: Sequence[str], rows: np.ndarray, table: np.ndarray) -> None:
     """Sizes and times into the table; -1 for a file that is not there."""
-    sizes, times, status = [], [], os.stat
-    for row in rows.tolist():
-        try:
-            found = status(names[row])
-            sizes.append(found.st_size)
-            times.append(found.st_mtime_ns)
-        except (OSError, ValueError):
-            sizes.append(-1)
-            times.append(-1)
-    table["size"][rows] = sizes
-    table["mtime"][rows] = times
+    asked = [names[row] for row in rows.tolist()]
+    try:
+        found: list[Optional[os.stat_result]] = list(map(os.stat, asked))
+    except (OSError, ValueError):
+        found = list(map(_status, asked))
+    table["size"][rows] = [status.st_size if status else -1 for status in found]
+    table["mtime"][rows] = [status.st_mtime_ns if status else -1 for status in found]
+
+
+def _status(path: str) -> Optional[os.stat_result]:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
 
 
 def _recalled(
