@@ -189,8 +189,8 @@ def _torchrun(config: Path, work_dir: Path, options: TrainOptions, place: Place,
     with tempfile.TemporaryDirectory(prefix="seg2knet-") as scratch:
         stop_file = Path(scratch, "stop")
         environment = {**os.environ, interrupt.STOP_FILE: str(stop_file), worker.ERRORS: scratch}
-        # Each attempt meets in a store of its own. In one shared with the attempt before, processes that start again find
-        # the addresses of those that died and, where they are quicker than the new ones, connect to nobody.
+        # Each attempt meets in a store of its own. In one shared with the attempt before, processes that start again
+        # find the addresses of those that died and, where they are quicker than the new ones, connect to nobody.
         environment.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.local)))
         log = work_dir / "torchrun.log"

@@ -165,9 +165,9 @@ def by_folder(names: Sequence[str]) -> dict[str, list[int]]:
     """Folder -> indices of the names in it."""
     if names:
         # Nearly always all are in one, which is told without looking at each.
-        first = os.path.commonprefix([min(names), max(names)])
-        folder = first[: first.rfind(os.sep) + 1]
-        if os.sep.join(names).count(os.sep) == (folder.count(os.sep) + 1) * len(names) - 1:
+        folder = names[0][: names[0].rfind(os.sep) + 1]
+        below = min(names).startswith(folder) and max(names).startswith(folder)
+        if below and os.sep.join(names).count(os.sep) == (folder.count(os.sep) + 1) * len(names) - 1:
             return {folder: list(range(len(names)))}
     folders: dict[str, list[int]] = {}
     for index, name in enumerate(names):

@@ -162,6 +162,18 @@ def test_same_content_across_folders(tmp_path: Path) -> None:
     assert same_content([other, one, copy, near, tmp_path / "far.png"]) == [[1, 2]]
 
 
+names = st.lists(st.lists(st.sampled_from(["", "a", "ab", "b", "a.jpg", "\n"]), min_size=1, max_size=3).map("/".join))
+
+
+@given(names)
+def test_each_name_is_in_its_own_folder(paths: list[str]) -> None:
+    found = pictures.by_folder(paths)
+    assert sorted(index for places in found.values() for index in places) == list(range(len(paths)))
+    for folder, places in found.items():
+        assert places == sorted(places)
+        assert {paths[index][: paths[index].rfind("/") + 1] for index in places} == {folder}
+
+
 @given(hnp.arrays(np.int64, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4)))
 def test_regions_are_those_of_the_masks(ids: np.ndarray) -> None:
     table = regions(ids)
