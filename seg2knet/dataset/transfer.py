@@ -262,14 +262,14 @@ def _whence(response: http.client.HTTPResponse, part: _Part, start: int) -> tupl
     if response.status != 206:
         if start:  # it cannot do ranges, or the file has changed: from the beginning
             part.discard()
-        return 0, int(length) if length.isdigit() else None
+        return 0, int(length) if length.isdecimal() else None
     told = response.headers.get("Content-Range", "")
     unit, _, span = told.partition(" ")
     first, _, _ = span.partition("-")
     total = span.rpartition("/")[2]
-    if unit != "bytes" or not first.isdigit() or int(first) != start:
+    if unit != "bytes" or not first.isdecimal() or int(first) != start:
         raise _Changed(f"a range that was not asked for: {told!r}")
-    return start, int(total) if total.isdigit() else None
+    return start, int(total) if total.isdecimal() else None
 
 
 def _validator(response: http.client.HTTPResponse) -> Optional[str]:
@@ -360,7 +360,7 @@ def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             length = response.headers.get("Content-Length", "")
-            return int(length) if length.isdigit() else None
+            return int(length) if length.isdecimal() else None
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (405, 501):  # it does not do HEAD

@@ -6,6 +6,7 @@ Each section is a list of entries (name, value, comment); :func:`build` makes th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -318,6 +319,6 @@ def _enter(content: Any, key: str, path: str) -> Any:
 
 
 def _index(content: list, key: str, path: str) -> int:
-    if not key.lstrip("-").isdigit() or not -len(content) <= int(key) < len(content):
+    if not re.fullmatch(r"-?\d+", key) or not -len(content) <= int(key) < len(content):
         raise UsageError("--cfg-options leads nowhere", place=path, expected=f"a number below {len(content)}")
     return int(key)

@@ -264,7 +264,7 @@ def numbers(version: str) -> tuple[int, ...]:
     """``2.13.0+cpu`` -> (2, 13, 0). Release numbers only; what is not a number ends them."""
     found = []
     for part in version.split("+")[0].split("."):
-        digits = part[: next((at for at, letter in enumerate(part) if not letter.isdigit()), len(part))]
+        digits = part[: next((at for at, letter in enumerate(part) if not letter.isdecimal()), len(part))]
         if not digits:
             break
         found.append(int(digits))

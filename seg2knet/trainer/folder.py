@@ -269,7 +269,7 @@ def _object_info(file: Path) -> ClassList:
     rows = [row for row in file.read_text("utf-8-sig").splitlines() if row.strip()]
     for number, row in enumerate(rows, 1):
         cells = row.split("\t")
-        if not cells[0].strip().isdigit():
+        if not cells[0].strip().isdecimal():
             if number == 1:
                 continue  # the heading
             expected = "number, tab, ..., name"

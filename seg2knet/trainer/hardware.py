@@ -73,7 +73,7 @@ def runs_on(arches: tuple[str, ...], capability: tuple[int, int]) -> bool:
     """Whether code compiled for ``arches`` runs on a GPU: binaries within a major version, PTX on anything later."""
     for arch in arches:
         kind, _, digits = arch.partition("_")
-        plain = "".join(letter for letter in digits if letter.isdigit())
+        plain = "".join(letter for letter in digits if letter.isdecimal())
         if not plain:
             continue
         major, minor = int(plain[:-1] or 0), int(plain[-1])

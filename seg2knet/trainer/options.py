@@ -157,7 +157,7 @@ def image_scale(text: Optional[str]) -> tuple[int, int]:
     if text is None:
         return (1333, 800)
     parts = text.lower().replace(",", "x").split("x")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) > 2:
+    if not all(part.strip().isdecimal() for part in parts) or len(parts) > 2:
         raise UsageError("--img-size is a number or two", found=text, expected="640 or 1333x800")
     sides = [int(part) for part in parts]
     if min(sides) < 32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
     lines = [f"\n# --- This run, by --config {options.config} " + "-" * 40, f"work_dir = {str(work_dir)!r}"]
     for path, value in options.cfg_options.items():
         head, *rest = path.split(".")
-        target = head + "".join(f"[{part}]" if part.lstrip("-").isdigit() else f"[{part!r}]" for part in rest)
+        target = head + "".join(f"[{part}]" if re.fullmatch(r"-?\d+", part) else f"[{part!r}]" for part in rest)
         lines.append(f"{target} = {value!r}")
     work_dir.mkdir(parents=True, exist_ok=True)
     config_file = work_dir / "config.py"

@@ -161,11 +161,11 @@ class AdeSet:
     @cached_property
     def strange(self) -> dict[int, int]:
         """Ids that are neither 0, nor a class, nor 255 -> how many masks have them; none where classes are unknown."""
-        top = self.top
         total: dict[int, int] = {}
-        for folder in self.folders if top is not None else ():
+        known = {0, IGNORE, *(number for number, _ in self.classes or ())}
+        for folder in self.folders if self.classes is not None else ():
             for number, count in folder.counts.items():
-                if number > (top or 0) and number != IGNORE:
+                if number not in known:
                     total[number] = total.get(number, 0) + count
         return total
 
@@ -221,7 +221,7 @@ def _object_info(file: Path) -> list[tuple[int, str]]:
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
     rows = list(csv.reader(lines, delimiter="\t")) if "\t" in text else [[line] for line in lines]
-    numbered = [(int(row[0]), row[-1].strip()) for row in rows if len(row) > 1 and row[0].strip().isdigit()]
+    numbered = [(int(row[0]), row[-1].strip()) for row in rows if len(row) > 1 and row[0].strip().isdecimal()]
     if numbered:
         return numbered
     return [(place, row[-1].strip()) for place, row in enumerate(rows, 1)]

@@ -87,7 +87,7 @@ class _Planner:
     def _array(self, elements: list[Raw], node: _Node, pointer: str) -> None:
         gone: list[int] = []
         for step, below in node.below.items():
-            if not step.isdigit() or int(step) >= len(elements):
+            if not step.isdecimal() or int(step) >= len(elements):
                 continue
             row = int(step)
             if below.is_leaf and below.leaf is _REMOVE:

@@ -127,7 +127,16 @@ def test_cfg_options_set_what_they_name(coco: Path) -> None:
     assert found["new"] == "x y"
 
 
-@pytest.mark.parametrize("path", ["modle.num_kernels", "model.backbone.depth.x", "train_pipeline.9.prob"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "modle.num_kernels",
+        "model.backbone.depth.x",
+        "train_pipeline.9.prob",
+        "train_pipeline.--1.prob",
+        "train_pipeline.².prob",
+    ],
+)
 def test_cfg_options_that_lead_nowhere_are_refused(coco: Path, path: str) -> None:
     with pytest.raises(UsageError, match="leads nowhere"):
         built(coco, cfg_options={path: 1})
@@ -207,6 +216,8 @@ def test_image_sizes(text: Any, scale: tuple[int, int]) -> None:
     assert image_scale(text) == scale
     with pytest.raises(UsageError):
         image_scale("12x")
+    with pytest.raises(UsageError):
+        image_scale("64²")
 
 
 plain = st.recursive(

@@ -91,6 +91,11 @@ def index_from_zero(root: Path) -> None:
     info.write_text("Idx\tRatio\tTrain\tVal\tName\n0\t0.3\t1\t1\twall\n1\t0.3\t1\t1\tsky\n2\t0.3\t1\t1\ttree\n")
 
 
+def number_that_is_none(root: Path) -> None:
+    info = root / "objectInfo.txt"
+    info.write_text(info.read_text().replace("2\t", "²\t", 1))
+
+
 def other_ignore(root: Path) -> None:
     Image.fromarray(with_patch(254)).save(mask(root))
 
@@ -219,3 +224,11 @@ def test_challenge_masks_are_sound(shared: Path, tmp_path: Path) -> None:
     shutil.copy(corpus / "objectInfo150.txt", tmp_path / "objectInfo.txt")
     found = {finding.code for finding in validate(tmp_path, select=["AD", "IM"]).findings}
     assert found == {"AD010"}  # three images do not show 150 classes
+
+
+def test_a_number_that_only_looks_like_one_is_no_class(tmp_path: Path) -> None:
+    root = ade(tmp_path / "set")
+    number_that_is_none(root)
+    found = [finding for finding in validate(root).findings if finding.code == "AD006"]
+    assert found
+    assert all("2" in finding.found for finding in found)

@@ -95,7 +95,7 @@ def _keys(file: File, track: Element) -> Iterator[Key]:
     for _, element in file.shapes(track):
         said = element.attributes
         frame = said.get("frame", "")
-        if frame.isdigit() and len(frame) < 10:
+        if frame.isdecimal() and len(frame) < 10:
             yield Key(int(frame), said.get("outside") == "1", said.get("keyframe", "1") != "0", element)
 
 

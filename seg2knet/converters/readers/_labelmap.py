@@ -230,7 +230,7 @@ def _object_info(text: str, path: Path, delimiter: Optional[str]) -> list[Entry]
     for place, line in enumerate(lines[1:], 2):
         cells = [cell.strip() for cell in line.split(delimiter, max(len(head) - 1, 0))]
         number = cells[0]
-        if len(cells) < 2 or not number.isdigit() or len(number) > 9:
+        if len(cells) < 2 or not number.isdecimal() or len(number) > 9:
             raise DataError(
                 "not a line of objectInfo", file=path, place=f"line {place}", found=line[:100], expected="Idx ... Name"
             )
@@ -306,7 +306,7 @@ def _datumaro(document: Mapping[str, Any], path: Path) -> list[Entry]:
         if isinstance(colors, list) and place < len(colors):
             color = _color(colors[place])
         background = str(document.get("background_label")) == str(number)
-        if not str(number).lstrip("-").isdigit() or len(str(number)) > 9:
+        if not re.fullmatch(r"-?\d{1,9}", str(number)):
             raise DataError("a class's number is none", file=path, place="label_map", found=repr(number)[:100])
         entries.append(Entry(int(number), "background" if background else str(name), color))
     return entries

@@ -365,13 +365,13 @@ def _put(config: dict[str, Any], dotted: str, value: Any) -> None:
     *way, last = dotted.split(".")
     node: Any = config
     for part in way:
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         elif isinstance(node, dict):
             node = node.setdefault(part, {})
         else:
             raise UsageError(f"--cfg-options {dotted}: there is no {part} in this config")
-    if isinstance(node, list) and last.isdigit() and int(last) < len(node):
+    if isinstance(node, list) and last.isdecimal() and int(last) < len(node):
         node[int(last)] = value
     elif isinstance(node, dict):
         node[last] = value

@@ -109,7 +109,7 @@ def _counted(path: Path) -> bytes:
     out = []
     for line in lines:
         number, tab, rest = line.partition("\t")
-        out.append(f"{int(number) + 1}{tab}{rest}" if tab and number.strip().isdigit() else line)
+        out.append(f"{int(number) + 1}{tab}{rest}" if tab and number.strip().isdecimal() else line)
     return "".join(out).encode()
 
 

@@ -88,9 +88,9 @@ def _type_hit(file: JsonFile, fault: TypeFault) -> Hit:
     if value is UNSET and fault.pointer.endswith("/id") and steps[1] == "annotations" and isinstance(file, CocoFile):
         value = file.fresh_ids.get(int(steps[2]), UNSET)
     edits: list[Edit] = [] if value is UNSET else [SetValue(file.path, fault.pointer, value)]
-    message = f"{steps[-1] if not steps[-1].isdigit() else 'element'} has the wrong type"
+    message = f"{steps[-1] if not steps[-1].isdecimal() else 'element'} has the wrong type"
     base = Hit(message, file.path, fault.pointer)
-    row = int(steps[2]) if len(steps) > 2 and steps[2].isdigit() else -1
+    row = int(steps[2]) if len(steps) > 2 and steps[2].isdecimal() else -1
     if isinstance(file, CocoFile) and steps[1] == "annotations" and row >= 0:
         base = file.hit(row, message)
     elif isinstance(file, PanopticFile) and steps[1] == "annotations" and row >= 0:

@@ -53,6 +53,12 @@ def test_inside_its_own_folder(ade: Path, tmp_path_factory: pytest.TempPathFacto
     assert len(read(AdeReader(outer))) == 2
 
 
+def test_a_number_that_only_looks_like_one_is_refused(ade: Path) -> None:
+    (ade / "objectInfo150.txt").write_text(TABLE.replace("2\t", "²\t", 1))
+    with pytest.raises(DataError, match="not a line of objectInfo"):
+        AdeReader(ade).scan()
+
+
 def test_what_the_csv_says_is_stuff(ade: Path) -> None:
     rows = "1,0.1,5,1,1,wall\n2,0.1,5,1,0,building;edifice\n3,0.1,5,1,1,sky\n"
     (ade / "objectInfo150.csv").write_text("Idx,Ratio,Train,Val,Stuff,Name\n" + rows)

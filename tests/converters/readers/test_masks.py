@@ -159,6 +159,14 @@ def test_colours_by_file(tmp_path: Path, file: str, text: str) -> None:
     assert labels(one(MaskReader(source(tmp_path, COLOURS)))) == ["car", "car", "road"]
 
 
+@pytest.mark.parametrize("number", ["--1", "²", "1" * 10])
+def test_a_class_s_number_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
+    meta = {"label_map": {number: "car"}, "segmentation_colors": [[255, 0, 0]]}
+    (tmp_path / "dataset_meta.json").write_text(json.dumps(meta))
+    with pytest.raises(DataError, match="a class's number is none"):
+        MaskReader(source(tmp_path, COLOURS)).scan()
+
+
 def test_colours_of_no_class_are_told_and_black_is_background(tmp_path: Path) -> None:
     odd = COLOURS.copy()
     odd[3, 0] = (9, 9, 8)
