@@ -154,7 +154,7 @@ def measure_all(pictures: Sequence[tuple[Sequence[Shape], int, int]]) -> list[Un
     heights: list[int] = []
     widths: list[int] = []
     for shapes, height, width in pictures:
-        if height * width <= MAX_PIXELS:
+        if _can_be(height, width):
             for shape in shapes:
                 if isinstance(shape, Polygons):
                     parts += shape.parts
@@ -367,12 +367,16 @@ def check_size(height: int, width: int) -> None:
     Raises:
         DataError: a side below 1 pixel, or more than ``MAX_PIXELS`` in all.
     """
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+    if not _can_be(height, width):
         raise DataError(
             "a picture of that size cannot be",
             found=f"{width}x{height}",
             expected=f"sides of at least 1 pixel and at most {MAX_PIXELS:,} pixels in all",
         )
+
+
+def _can_be(height: int, width: int) -> bool:
+    return height >= 1 and width >= 1 and height * width <= MAX_PIXELS
 
 
 def box_polygon(x: float, y: float, width: float, height: float, degrees: float = 0.0) -> list[float]:

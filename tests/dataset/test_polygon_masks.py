@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from seg2knet.dataset import polygon_masks
 from seg2knet.dataset.polygon_masks import FAR, polygon_areas_and_boxes
 
 Picture = tuple[int, int, list[list[float]]]
@@ -79,6 +80,15 @@ def test_none_at_all() -> None:
 @pytest.mark.parametrize("far", [FAR * 2.0, FAR * -2.0])
 def test_what_reaches_out_too_far_is_left_to_pycocotools(far: float) -> None:
     assert polygon_areas_and_boxes([[0.0, 0.0, far, 0.0, 5.0, 5.0]], [9], [9]) is None
+
+
+def test_many_long_outlines_are_done_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polygon_masks, "_MANY", 900)
+    rng = np.random.default_rng(2)
+    many = [(70, 90, [rng.uniform(-9, 99, (6, 2)).ravel().tolist() for _ in range(5)]) for _ in range(3)]
+    assert computed(many) == drawn(many)
+    monkeypatch.setattr(polygon_masks, "_MANY", 20)
+    assert computed(many) is None
 
 
 def test_pictures_too_large_for_the_arithmetic_are_left_to_pycocotools() -> None:
