@@ -14,7 +14,8 @@ from typing import Any, List, NamedTuple, Optional, Tuple, Union
 import msgspec
 import numpy as np
 
-from seg2knet.dataset.geometry import MAX_PIXELS, rle_runs
+from seg2knet.dataset.geometry import MAX_PIXELS
+from seg2knet.dataset.runs import rle_runs
 from seg2knet.errors import DataError
 
 WRONG_TYPE, FLAT, ODD, FEW, FOUR, NONFINITE, ZERO, REPEATED, CROSSING, INSIDE, RLE_SIZE, RLE_SUM, RLE_BAD = (

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pycocotools import mask as coco_mask
 
 from seg2knet.dataset import geometry
+from seg2knet.dataset.runs import rle_runs
 from seg2knet.dataset.sample import Polygons, Rle
 from seg2knet.errors import DataError
 
@@ -25,43 +24,9 @@ def test_mask_to_rle_and_back_is_the_identity(mask: np.ndarray) -> None:
     rle = geometry.mask_to_rle(mask)
     assert (geometry.rle_to_mask(rle) == mask).all()
     assert geometry.rle_area(rle) == mask.sum()
-    runs = geometry.rle_runs(rle.counts)
+    runs = rle_runs(rle.counts)
     assert geometry.rle_from_counts(runs.tolist(), *mask.shape) == rle
     assert geometry.rle_from_string(rle.counts, *mask.shape) == rle
-
-
-@given(st.lists(masks, max_size=6), st.booleans())
-def test_runs_of_ones_of_many_masks_at_once(many: list[np.ndarray], empty: bool) -> None:
-    rles = [geometry.mask_to_rle(mask) for mask in many]
-    rles[1:1] = [Rle(b"", 3, 3)] * empty
-    starts, ends, counts = geometry.rle_ones(rles)
-    assert len(counts) == len(rles)
-    assert len(starts) == len(ends) == sum(counts)
-    pairs = iter(zip(starts.tolist(), ends.tolist()))
-    for rle, count in zip(rles, counts):
-        columns = np.zeros(rle.height * rle.width, bool)
-        for start, end in islice(pairs, count):
-            columns[start:end] = True
-        expected = geometry.rle_to_mask(rle) if rle.counts else np.zeros((rle.height, rle.width), bool)
-        assert (expected == columns.reshape(rle.width, rle.height).T).all()
-
-
-@given(st.lists(st.integers(0, 5000), min_size=1, max_size=40))
-def test_runs_are_those_that_pycocotools_wrote(runs: list[int]) -> None:
-    height = sum(runs)
-    if not height:
-        return
-    encoded = coco_mask.frPyObjects({"size": [height, 1], "counts": runs}, height, 1)
-    assert geometry.rle_runs(encoded["counts"]).tolist() == runs
-
-
-@given(st.binary(max_size=40))
-def test_any_bytes_are_runs_or_a_data_error(counts: bytes) -> None:
-    try:
-        runs = geometry.rle_runs(counts)
-    except DataError:
-        return
-    assert (runs >= 0).all()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from seg2knet.converters.base import Measured
-from seg2knet.dataset.geometry import check_size, rle_ones
+from seg2knet.dataset.geometry import check_size
+from seg2knet.dataset.runs import rle_ones
 from seg2knet.errors import UsageError
 
 _FEW = 64

@@ -15,6 +15,7 @@ from drawn import picture
 from seg2knet.converters.base import Scan
 from seg2knet.converters.readers.coco import CocoOptions, CocoReader
 from seg2knet.dataset import geometry
+from seg2knet.dataset.runs import rle_runs
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
 
@@ -57,7 +58,7 @@ def test_run_length_codes_bit_for_bit(coco: Make, form: str) -> None:
     if form == "bytes":
         counts = str(RLE.counts)
     elif form == "list":
-        counts = geometry.rle_runs(RLE.counts).tolist()
+        counts = rle_runs(RLE.counts).tolist()
     sample = one(coco([IMAGE], [annotation({"size": [30, 40], "counts": counts}, iscrowd=1)]))
     assert sample.objects[0].shape == RLE
     assert sample.objects[0].iscrowd
