@@ -54,12 +54,11 @@ def polygon_areas_and_boxes(
             return None
         if np.abs(np.diff(numbers[0::2])).sum() > _MANY:
             half = count // 2
-            pieces = [slice(half), slice(half, count)] if half else []
-            found = [polygon_areas_and_boxes(polygons[each], heights[each], widths[each]) for each in pieces]
-            some = [each for each in found if each is not None]
-            if not some or len(some) < len(found):
+            if not half:
                 return None
-            return [area for each in some for area in each[0]], [box for each in some for box in each[1]]
+            one = polygon_areas_and_boxes(polygons[:half], heights[:half], widths[:half])
+            other = polygon_areas_and_boxes(polygons[half:], heights[half:], widths[half:])
+            return (one[0] + other[0], one[1] + other[1]) if one is not None and other is not None else None
         cuts = _cuts(numbers, sizes // 2, np.asarray(heights, np.int64), np.asarray(widths, np.int64), stride, wide)
         # Every column is cut an even number of times, for outlines are closed. So with all cuts in order, by polygon,
         # column and row, every second one begins a run of pixels and the next one ends it.
@@ -123,7 +122,7 @@ def _cuts(
             np.maximum(row, 0, out=row)
             np.minimum(row, np.repeat(heights.astype(kind)[owner], number), out=row)
         row += np.repeat((owner * wide + begin) * stride, number)
-        row += index * stride
+        row += index * stride  # beyond 32 bits this wraps, and so does what was taken off: the sum is right
         cuts.append(row)
     return np.concatenate(cuts)
 

@@ -24,7 +24,11 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from seg2knet._version import __version__
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import EnvironmentProblem, UsageError
+
+_DIGITS = 18
+"""Of a file's length in bytes, at most."""
 
 CHUNK = 1 << 20
 Progress = Callable[[int, Optional[int]], None]
@@ -262,14 +266,14 @@ def _whence(response: http.client.HTTPResponse, part: _Part, start: int) -> tupl
     if response.status != 206:
         if start:  # it cannot do ranges, or the file has changed: from the beginning
             part.discard()
-        return 0, int(length) if length.isdecimal() else None
+        return 0, whole_number(length, _DIGITS)
     told = response.headers.get("Content-Range", "")
     unit, _, span = told.partition(" ")
     first, _, _ = span.partition("-")
     total = span.rpartition("/")[2]
-    if unit != "bytes" or not first.isdecimal() or int(first) != start:
+    if unit != "bytes" or whole_number(first, _DIGITS) != start:
         raise _Changed(f"a range that was not asked for: {told!r}")
-    return start, int(total) if total.isdecimal() else None
+    return start, whole_number(total, _DIGITS)
 
 
 def _validator(response: http.client.HTTPResponse) -> Optional[str]:
@@ -360,7 +364,7 @@ def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             length = response.headers.get("Content-Length", "")
-            return int(length) if length.isdecimal() else None
+            return whole_number(length, _DIGITS)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (405, 501):  # it does not do HEAD

@@ -319,6 +319,6 @@ def _enter(content: Any, key: str, path: str) -> Any:
 
 
 def _index(content: list, key: str, path: str) -> int:
-    if not re.fullmatch(r"-?\d+", key) or not -len(content) <= int(key) < len(content):
+    if not re.fullmatch(r"-?\d{1,9}", key) or not -len(content) <= int(key) < len(content):
         raise UsageError("--cfg-options leads nowhere", place=path, expected=f"a number below {len(content)}")
     return int(key)

@@ -12,6 +12,7 @@ import msgspec
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade, find_coco, find_dataset
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import DataError, UsageError
 
 
@@ -269,12 +270,13 @@ def _object_info(file: Path) -> ClassList:
     rows = [row for row in file.read_text("utf-8-sig").splitlines() if row.strip()]
     for number, row in enumerate(rows, 1):
         cells = row.split("\t")
-        if not cells[0].strip().isdecimal():
+        index = whole_number(cells[0])
+        if index is None:
             if number == 1:
                 continue  # the heading
             expected = "number, tab, ..., name"
             raise DataError("not a class", file=file, place=f"row {number}", found=row, expected=expected)
-        if int(cells[0]) != len(names) + 1:
+        if index != len(names) + 1:
             raise DataError(
                 "classes must be numbered from 1 on", file=file, place=f"row {number}", found=cells[0],
                 expected=str(len(names) + 1),

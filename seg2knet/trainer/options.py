@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import UsageError
 
 TASKS = ("instance", "panoptic", "semantic")
@@ -157,9 +158,9 @@ def image_scale(text: Optional[str]) -> tuple[int, int]:
     if text is None:
         return (1333, 800)
     parts = text.lower().replace(",", "x").split("x")
-    if not all(part.strip().isdecimal() for part in parts) or len(parts) > 2:
+    sides = [side for side in map(whole_number, parts) if side is not None]
+    if len(sides) < len(parts) or len(parts) > 2:
         raise UsageError("--img-size is a number or two", found=text, expected="640 or 1333x800")
-    sides = [int(part) for part in parts]
     if min(sides) < 32:
         raise UsageError("--img-size must be at least 32 pixels", found=text)
     return max(sides), min(sides)

@@ -13,6 +13,7 @@ import numpy as np
 
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.validators.pictures import Gallery, survey
 from seg2knet.validators.regions import scan
 
@@ -158,6 +159,14 @@ class AdeSet:
         """The largest class number, where the classes are known."""
         return max((number for number, _ in self.classes), default=0) if self.classes is not None else None
 
+    @property
+    def allowed(self) -> str:
+        """What a mask's pixels may be, for a person."""
+        numbers = sorted({number for number, _ in self.classes or ()})
+        if numbers == list(range(1, len(numbers) + 1)):
+            return f"0 to {self.top}, and {IGNORE}"
+        return f"0, {', '.join(map(str, numbers))}, as the list of classes has them, and {IGNORE}"
+
     @cached_property
     def strange(self) -> dict[int, int]:
         """Ids that are neither 0, nor a class, nor 255 -> how many masks have them; none where classes are unknown."""
@@ -174,7 +183,7 @@ class AdeSet:
         """The value that stands for "ignore" in place of 255: the only strange one, if it is one that tools use."""
         if len(self.strange) == 1:
             number = next(iter(self.strange))
-            if 250 <= number < IGNORE or number == 65535:
+            if number > (self.top or 0) and (250 <= number < IGNORE or number == 65535):
                 return number
         return None
 
@@ -221,7 +230,8 @@ def _object_info(file: Path) -> list[tuple[int, str]]:
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
     rows = list(csv.reader(lines, delimiter="\t")) if "\t" in text else [[line] for line in lines]
-    numbered = [(int(row[0]), row[-1].strip()) for row in rows if len(row) > 1 and row[0].strip().isdecimal()]
+    found = [(whole_number(row[0]), row[-1].strip()) for row in rows if len(row) > 1]
+    numbered = [(number, name) for number, name in found if number is not None]
     if numbered:
         return numbered
     return [(place, row[-1].strip()) for place, row in enumerate(rows, 1)]

@@ -73,6 +73,13 @@ def test_the_same_on_pictures_too_large_for_32_bits() -> None:
     assert computed(many) == drawn(many)
 
 
+def test_the_same_where_the_arithmetic_wraps_around() -> None:
+    rng = np.random.default_rng(3)
+    zigzag = [[0.0, 0.0], *([100.0 * (turn % 2), float(y)] for turn, y in enumerate(rng.uniform(0, 20_000, 2500)))]
+    many = [(20_000, 100, [[number for point in zigzag for number in point]])]
+    assert computed(many) == drawn(many)
+
+
 def test_none_at_all() -> None:
     assert polygon_areas_and_boxes([], [], []) == ([], [])
 

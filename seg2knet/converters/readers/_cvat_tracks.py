@@ -10,6 +10,7 @@ import msgspec
 
 from seg2knet.converters.readers import _xml
 from seg2knet.converters.readers._cvat_index import Element, File
+from seg2knet.dataset.numbers import whole_number
 
 LONGEST_GAP = 100_000
 """Frames between two key frames, an hour of video; more is a forged number."""
@@ -94,9 +95,9 @@ def unpack(data: bytes) -> Iterator[Standing]:
 def _keys(file: File, track: Element) -> Iterator[Key]:
     for _, element in file.shapes(track):
         said = element.attributes
-        frame = said.get("frame", "")
-        if frame.isdecimal() and len(frame) < 10:
-            yield Key(int(frame), said.get("outside") == "1", said.get("keyframe", "1") != "0", element)
+        frame = whole_number(said.get("frame", ""))
+        if frame is not None:
+            yield Key(frame, said.get("outside") == "1", said.get("keyframe", "1") != "0", element)
 
 
 def _span(key: Key) -> tuple[int, int]:

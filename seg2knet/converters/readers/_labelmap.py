@@ -24,6 +24,7 @@ import msgspec
 from seg2knet.converters.files import load_json
 from seg2knet.converters.readers._sources import load_yaml, read_list, read_text
 from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import DataError, UsageError
 
 _VOID = (
@@ -229,13 +230,13 @@ def _object_info(text: str, path: Path, delimiter: Optional[str]) -> list[Entry]
     entries = []
     for place, line in enumerate(lines[1:], 2):
         cells = [cell.strip() for cell in line.split(delimiter, max(len(head) - 1, 0))]
-        number = cells[0]
-        if len(cells) < 2 or not number.isdecimal() or len(number) > 9:
+        number = whole_number(cells[0])
+        if len(cells) < 2 or number is None:
             raise DataError(
                 "not a line of objectInfo", file=path, place=f"line {place}", found=line[:100], expected="Idx ... Name"
             )
         stuff = cells[head.index("stuff")] if "stuff" in head[:-1] else None
-        entries.append(Entry(int(number), cells[-1], None, None if stuff is None else stuff not in ("1", "true")))
+        entries.append(Entry(number, cells[-1], None, None if stuff is None else stuff not in ("1", "true")))
     return entries
 
 

@@ -12,7 +12,7 @@ import binascii
 import os
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, Optional, Union
 
 import msgspec
@@ -150,9 +150,6 @@ class LabelMeReader(Reader):
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
-            beside = f"{folders[0]}/{clean}"
-            if "/" not in clean and os.path.isfile(beside):
-                return beside  # as nearly always
             for candidate in _tries(folders, clean):
                 if os.path.isfile(candidate):
                     return candidate if "/" not in clean else os.path.normpath(candidate)
@@ -187,7 +184,7 @@ def _document(path: str) -> tuple[_Document, bool]:
 
 def _tries(folders: list[str], said: str) -> Iterator[str]:
     """Where a picture may be that an annotation says is at ``said``."""
-    absolute = said.startswith("/") or PureWindowsPath(said).is_absolute()
+    absolute = said.startswith("/") or said[1:3] == ":/"  # of Windows, its back-slashes turned
     if not absolute:
         for folder in folders:
             yield f"{folder}/{said}"

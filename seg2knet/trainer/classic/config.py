@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts
 from seg2knet.trainer.classic.pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
@@ -365,14 +366,16 @@ def _put(config: dict[str, Any], dotted: str, value: Any) -> None:
     *way, last = dotted.split(".")
     node: Any = config
     for part in way:
-        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
-            node = node[int(part)]
+        index = whole_number(part)
+        if isinstance(node, list) and index is not None and index < len(node):
+            node = node[index]
         elif isinstance(node, dict):
             node = node.setdefault(part, {})
         else:
             raise UsageError(f"--cfg-options {dotted}: there is no {part} in this config")
-    if isinstance(node, list) and last.isdecimal() and int(last) < len(node):
-        node[int(last)] = value
+    index = whole_number(last)
+    if isinstance(node, list) and index is not None and index < len(node):
+        node[index] = value
     elif isinstance(node, dict):
         node[last] = value
     else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.numbers import whole_number
 from seg2knet.validators.masks import IGNORE, AdeSet, ade_set, sixteen_bit
 from seg2knet.validators.model import Fix, Hit, Severity, WriteFile, rule
 from seg2knet.validators.regions import encoded
@@ -37,7 +38,7 @@ def id_out_of_range(layout: AdeLayout) -> Iterator[Hit]:
                 yield Hit(
                     "the mask has numbers that are no class",
                     Path(folder.masks[name]),
-                    expected=f"0 to {whole.top}, and 255",
+                    expected=whole.allowed,
                     found=f"{shown} ({pixels:,} pixels)",
                 )
 
@@ -109,7 +110,8 @@ def _counted(path: Path) -> bytes:
     out = []
     for line in lines:
         number, tab, rest = line.partition("\t")
-        out.append(f"{int(number) + 1}{tab}{rest}" if tab and number.strip().isdecimal() else line)
+        index = whole_number(number) if tab else None
+        out.append(f"{index + 1}{tab}{rest}" if index is not None else line)
     return "".join(out).encode()
 
 

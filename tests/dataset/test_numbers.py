@@ -1,0 +1,30 @@
+"""Text as a number, or not."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seg2knet.dataset.numbers import whole_number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), (" 07 ", 7), ("9" * 9, 999_999_999), ("1" * 10, None), ("9" * 5000, None), ("²", None), ("-1", None),
+     ("+1", None), ("1_0", None), ("1.0", None), ("", None), ("٣", 3)],
+)  # fmt: skip
+def test_whole_numbers(text: str, number: Optional[int]) -> None:
+    assert whole_number(text) == number
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_a_number_or_none(text: str) -> None:
+    number = whole_number(text)
+    assert number is None or 0 <= number < 10**9
+
+
+def test_as_many_digits_as_asked_for() -> None:
+    assert whole_number("1" * 12, 18) == 111_111_111_111
