@@ -73,4 +73,5 @@ def _flat(value: Any) -> str:
 def _is_named(value: Mapping) -> bool:
     from keyword import iskeyword
 
-    return all(isinstance(key, str) and key.isidentifier() and not iskeyword(key) for key in value)
+    # ASCII alone: Python reads other letters of a name in their normal form, another text than the key.
+    return all(isinstance(key, str) and key.isascii() and key.isidentifier() and not iskeyword(key) for key in value)

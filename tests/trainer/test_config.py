@@ -7,7 +7,7 @@ from typing import Any
 
 import drawn_sets
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seg2knet.cli._values import key_values
@@ -232,6 +232,7 @@ plain = st.recursive(
 
 
 @given(plain)
+@example({"º": None})
 def test_what_is_rendered_is_the_value(value: Any) -> None:
     found = eval(render(value))
     assert _close(found, value)
