@@ -38,12 +38,13 @@ class ReaderOptions(BaseModel):
     )
 
 
-class Handle(msgspec.Struct, frozen=True, gc=False):
-    """One image to be read: small, for a data set has 100,000 of them, and sent to another process.
+class Handle(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One image to be read: small, for a data set has 100,000 of them, kept packed and sent to another process.
 
     Attributes:
         name: the image's name in the data set, relative, with forward slashes; unique within its split.
-        where: what ``read`` needs to find its annotation: a path, a (start, end) in a file. Plain data.
+        where: what ``read`` needs to find its annotation: a path, a (start, end) in a file. Plain data; ``read`` may
+            get a tuple as a list.
         split: ``train``, ``val``, ``test`` where the source says so.
     """
 
@@ -56,7 +57,8 @@ class Scan(msgspec.Struct, frozen=True):
     """What is in a source, without reading it all.
 
     Attributes:
-        handles: the images in natural order of their names, split by split.
+        handles: the images in natural order of their names, split by split; a ``Packed`` of them where there may be
+            very many.
         classes: the source's class list, or ``None`` where classes are known only by reading; then they are
             the labels that occur, in natural order.
         skips, notes: what can be told already (an annotation file whose image is missing, tags that are ignored).

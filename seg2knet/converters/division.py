@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Optional
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO, Callable, Optional, Union
 
+import numpy as np
+
+from seg2knet.converters.catalogue import Catalogue
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.names import Namer
 from seg2knet.converters.options import DEFAULT_SHARES, ConvertOptions
-from seg2knet.converters.splits import group_key, part_sizes, stratify
+from seg2knet.converters.splits import group_key, part_sizes
+from seg2knet.converters.stratification import stratify
 from seg2knet.converters.work import Brief
 from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Note
 
+_CHUNK = 1 << 20
+_END = 1 << 12
 
-def divide(images: Sequence[Brief], sources: Sequence[int], options: ConvertOptions, ledger: Ledger) -> list[str]:
-    """The split of each image: the source's own where it has one, else by share.
 
-    Args:
-        images: all that are to be written, in the scan's order.
-        sources: the number of each one's source.
-    """
-    said = [image.split for image in images]
+def divide(images: Catalogue, options: ConvertOptions, ledger: Ledger) -> list[str]:
+    """The split of each image: the source's own where it has one, else by share."""
+    said = images.splits
     own = {split for split in said if split}
     # One split for everything is no division: then --split divides it.
     ignored = options.split is not None and (options.resplit or (len(own) == 1 and None not in said))
@@ -33,130 +34,186 @@ def divide(images: Sequence[Brief], sources: Sequence[int], options: ConvertOpti
     elif options.split is not None and own and None not in said:
         detail = f"{', '.join(sorted(own))}; --resplit divides anew"
         ledger.note(Note("splits-of-the-source-kept", "--split", detail))
-    open_ones = [index for index, split in enumerate(said) if split is None]
-    if not open_ones:
-        return [split or "train" for split in said]
+    is_open = np.fromiter((split is None for split in said), bool, len(said))
+    result = [split or "train" for split in said]
+    if not is_open.any():
+        return result
     shares: Optional[Mapping[str, float]] = options.split
     if shares is None:
         # Images without a split beside others that have one: train, as the source's val is what it is.
         shares = {"train": 1.0} if own else DEFAULT_SHARES
-    chosen = _divided([images[i] for i in open_ones], [sources[i] for i in open_ones], shares, options, ledger)
-    result = [split or "" for split in said]
-    for index, split in zip(open_ones, chosen):
+    for index, split in zip(np.flatnonzero(is_open), _divided(images, is_open, shares, options, ledger)):
         result[index] = split
     return result
 
 
 def _divided(
-    images: Sequence[Brief],
-    sources: Sequence[int],
-    shares: Mapping[str, float],
-    options: ConvertOptions,
-    ledger: Ledger,
-) -> list[str]:
+    images: Catalogue, is_open: np.ndarray, shares: Mapping[str, float], options: ConvertOptions, ledger: Ledger
+) -> Sequence[str]:
+    """The splits of those images that are open."""
+    rows = np.flatnonzero(is_open)
     if len(shares) == 1:
-        return list(shares) * len(images)
-    labels = [image.labels for image in images]
-    copies = _copies(images)
-    groups: list[object] = list(range(len(images)))
-    if options.group_by is not None:
-        key = group_key(options.group_by)
-        found = [key(image.name) for image in images]
-        groups = [index if name is None else (source, name) for index, (source, name) in enumerate(zip(sources, found))]
-    joined = _joined(groups, copies)
-    distinct = len(set(joined))
-    if copies and options.split is not None and distinct < len(shares) <= len(set(groups)):
-        joined = groups  # so few different pictures that copies must be parted, as the user asked for parts
-    elif copies:
-        count = sum(1 for number in copies.values() if number >= 0)
-        ledger.note(Note("copies-kept-together", "--split", "pictures that are byte for byte the same", count))
+        return list(shares) * len(rows)
+    originals = _originals(images, is_open)
+    groups = _groups(images, options.group_by) if options.group_by is not None else None
+    joined = _joined(groups if groups is not None else np.arange(len(images)), originals)
+    copied = originals != np.arange(len(images))
+    if copied.any():
+        parted = len(rows) if groups is None else len(np.unique(groups[rows]))
+        if options.split is not None and len(np.unique(joined[rows])) < len(shares) <= parted:
+            # So few different pictures that copies must be parted, as the user asked for parts.
+            joined = groups if groups is not None else np.arange(len(images))
+        else:
+            count = int(copied.sum()) + len(np.unique(originals[copied]))
+            ledger.note(Note("copies-kept-together", "--split", "pictures that are byte for byte the same", count))
     if options.split is None:
-        sizes = ", ".join(f"{split} {size}" for split, size in part_sizes(len(images), shares).items() if size)
+        sizes = ", ".join(f"{split} {size}" for split, size in part_sizes(len(rows), shares).items() if size)
         ledger.note(Note("split-by-default", "--split", f"the source has no splits; about {sizes} images"))
-    return stratify(labels, joined, shares, options.seed)
+    labels = images.labels if len(rows) == len(images) else images.labels.chosen(rows)
+    return stratify(labels, joined[rows], shares, options.seed)
 
 
-def _copies(images: Sequence[Brief]) -> dict[int, int]:
-    """Image to the first image with the same bytes, for those that have a double. Only equal sizes are looked into."""
-    sizes = Counter(image.size for image in images if image.size)
-    first: dict[object, int] = {}
-    known: dict[tuple[int, int], object] = {}
-    result: dict[int, int] = {}
-    for index, image in enumerate(images):
-        if sizes[image.size] < 2 or image.path is None:
-            continue
-        place = (image.device, image.inode)
-        if place not in known:
-            known[place] = _digest(image.path)
-        original = first.setdefault(known[place], index)
-        if original != index:
-            result[index] = original
-            result[original] = original
+def _groups(images: Catalogue, rule: str) -> np.ndarray:
+    """The group of each image after ``--group-by``, ``(N,)`` int64: the number of the group's first image."""
+    key = group_key(rule)
+    firsts: dict[tuple[int, str], int] = {}
+    result = np.arange(len(images))
+    for index, (source, image) in enumerate(images):
+        name = key(image.name)
+        if name is not None:
+            result[index] = firsts.setdefault((source, name), index)
     return result
 
 
-def _digest(path: str) -> object:
+def _originals(images: Catalogue, asked: np.ndarray) -> np.ndarray:
+    """For each image the first one asked for with the same bytes, itself where there is none before it; ``(N,)`` int64.
+
+    Of files of equal sizes the ends are looked at, and only those that are still alike are read whole.
+    """
+    result = np.arange(len(images))
+    marks = np.where(asked, images.sizes, 0).astype(np.uint64)
+    alike = (marks > 0) & _repeated(marks)
+    for look in (_ends, _whole):
+        if not alike.any():
+            return result
+        known: dict[tuple[int, int], int] = {}
+        for index, (_, image) in enumerate(images):
+            if not alike[index] or image.path is None:
+                continue
+            if image.link is None:
+                marks[index] = _digest(image.path, look)
+            else:
+                marks[index] = known[image.link] = known.get(image.link) or _digest(image.path, look)
+        alike &= _repeated(np.where(alike, marks, 0))
+    rows = np.flatnonzero(alike)
+    _, firsts, inverse = np.unique(marks[rows], return_index=True, return_inverse=True)
+    result[rows] = rows[firsts[inverse.reshape(-1)]]
+    return result
+
+
+def _repeated(values: np.ndarray) -> np.ndarray:
+    """Where a value occurs more than once."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return counts[inverse.reshape(-1)] > 1
+
+
+def _digest(path: str, look: Callable[[BinaryIO], Iterator[bytes]]) -> int:
+    """64 bits of what is looked at in a file; of its path where it cannot be read."""
+    total = hashlib.blake2b(digest_size=8)
     try:
-        with open(path, "rb") as file:
-            return hashlib.blake2b(file.read(), digest_size=16).digest()
+        with open(path, "rb", buffering=0) as file:
+            for piece in look(file):
+                total.update(piece)
     except OSError:
-        return path
+        total.update(os.fsencode(path))
+    return int.from_bytes(total.digest(), "little")
 
 
-def _joined(groups: Sequence[object], copies: dict[int, int]) -> list[object]:
+def _ends(file: BinaryIO) -> Iterator[bytes]:
+    yield file.read(_END)
+    file.seek(max(file.seek(0, os.SEEK_END) - _END, 0))
+    yield file.read(_END)
+
+
+def _whole(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_CHUNK):
+        yield piece
+
+
+def _joined(groups: np.ndarray, originals: np.ndarray) -> np.ndarray:
     """Groups with those that share a copied picture made one."""
-    parent: dict[object, object] = {}
+    copies = np.flatnonzero(originals != np.arange(len(originals)))
+    parent: dict[int, int] = {}
 
-    def root(group: object) -> object:
+    def root(group: int) -> int:
         while parent.get(group, group) != group:
             group = parent[group]
         return group
 
-    for index, original in copies.items():
-        one, other = root(groups[original]), root(groups[index])
-        if one != other:
-            parent[other] = one
-    return [root(group) for group in groups]
+    for one, other in zip(groups[originals[copies]].tolist(), groups[copies].tolist()):
+        if root(one) != root(other):
+            parent[root(other)] = root(one)
+    if not parent:
+        return groups
+    result = groups.copy()
+    moved = np.array(sorted(parent), np.int64)
+    roots = np.array([root(group) for group in moved.tolist()], np.int64)
+    there = np.isin(groups, moved)
+    result[there] = roots[np.searchsorted(moved, groups[there])]
+    return result
 
 
 class Plan:
-    """For each image its split and name, or ``None`` where it is left out; in the scan's order."""
+    """For each image its split and name.
 
-    def __init__(self, splits: Sequence[str], names: Sequence[Optional[str]]) -> None:
+    Args:
+        images: all of them.
+        splits: of each.
+        namer: for the names.
+        other: index -> the name of an image that is not called as usual, ``None`` where it is left out.
+    """
+
+    def __init__(
+        self, images: Catalogue, splits: Sequence[str], namer: Namer, other: Mapping[int, Optional[str]]
+    ) -> None:
+        self.images = images
         self.splits = splits
-        self.names = names
-        self.used = [split for split in SPLITS if split in set(splits)]
+        self.namer = namer
+        self.other = other
+        there = set(splits)
+        self.used = [split for split in SPLITS if split in there]
+        self.parts = len(images.sources)
+
+    def __iter__(self) -> Iterator[tuple[Brief, str, Optional[str]]]:
+        """Each image, its split and its name, ``None`` where it is left out; in the scan's order."""
+        for index, (split, (_, image)) in enumerate(zip(self.splits, self.images)):
+            yield image, split, self.other[index] if index in self.other else self.namer.usual(image.name)
 
 
-def plan(
-    images: Sequence[Brief],
-    sources: Sequence[int],
-    folders: Sequence[str],
-    png_names: bool,
-    options: ConvertOptions,
-    ledger: Ledger,
-) -> Plan:
+def plan(images: Catalogue, folders: Sequence[str], options: ConvertOptions, ledger: Ledger) -> Plan:
     """Decide splits and names.
 
     Args:
         folders: the name of each source, for pictures of the same name in several.
-        png_names: see ``Writer.png_names``.
     """
-    splits = divide(images, sources, options, ledger)
-    namer = Namer(png_names)
-    taken: dict[str, dict[str, Brief]] = {split: {} for split in set(splits)}
-    names: list[Optional[str]] = []
-    for image, split, source in zip(images, splits, sources):
-        twin = taken[split].get(image.name)
-        if twin is not None and twin.path is not None and twin.path == image.path:
-            names.append(None)
-            continue
-        taken[split].setdefault(image.name, image)
-        name = namer.name(split, image.name, folders[source] if len(folders) > 1 else None)
+    splits = divide(images, options, ledger)
+    namer = Namer(images.png_names)
+    clash = images.may_clash(splits)
+    taken: dict[tuple[str, str], Union[str, None]] = {}
+    other: dict[int, Optional[str]] = {}
+    for index, (split, (source, image)) in enumerate(zip(splits, images) if clash or images.png_names else ()):
+        name = usual = namer.usual(image.name)
+        if clash:
+            if image.path is not None and taken.get((split, image.name)) == image.path:
+                other[index] = None
+                continue
+            taken.setdefault((split, image.name), image.path)
+            name = namer.name(split, image.name, folders[source] if len(folders) > 1 else None)
+        if name != usual:
+            other[index] = name
         if name != image.name:
             ledger.note(Note("picture-renamed", image.name, f"to {name}"))
-        names.append(name)
-    return Plan(splits, names)
+    return Plan(images, splits, namer, other)
 
 
 def folder_names(paths: Sequence[os.PathLike[str]]) -> list[str]:

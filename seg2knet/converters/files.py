@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -33,6 +33,15 @@ def _number(digits: re.Match[str]) -> str:
     return f"\0{chr(len(value))}{value}{chr(min(len(said), sys.maxunicode))}"
 
 
+def naturally(paths: Iterable[str]) -> list[str]:
+    """Paths in natural order; while they are sorted there is one text for each, not two."""
+    keys = [natural(path) for path in paths]
+    keys.sort()
+    for place, key in enumerate(keys):
+        keys[place] = key.rpartition("\0\0")[2]
+    return keys
+
+
 def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
     """Files below a folder whose names end in one of ``suffixes`` (lower case), in no order.
 
@@ -48,16 +57,16 @@ def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
             if (stat.st_dev, stat.st_ino) in seen:
                 continue
             seen.add((stat.st_dev, stat.st_ino))
-            entries = list(os.scandir(current))
+            with os.scandir(current) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.name.lower().endswith(ends) and _is_file(entry):
+                        yield entry.path
+                    elif _is_dir(entry):
+                        stack.append(entry.path)
         except OSError as error:
             raise DataError("the folder cannot be read", file=current, found=error.strerror or str(error)) from None
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.name.lower().endswith(ends) and _is_file(entry):
-                yield entry.path
-            elif _is_dir(entry):
-                stack.append(entry.path)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -35,8 +35,8 @@ class Joining:
         self.roots = {name: f"{tree}/" for name, tree in trees.items()}
         self.mode = mode
 
-    def parts(self, counts: Sequence[int]) -> Iterator[Placements]:
-        """Join part after part, of so many images each; what is left to do is to bring the files.
+    def parts(self) -> Iterator[Placements]:
+        """Join part after part; what is left to do is to bring the files.
 
         Raises:
             OSError: something cannot be written.
@@ -45,16 +45,15 @@ class Joining:
         for writer in self.writers:
             for split in self.division.used:
                 folders.make(self.roots[writer.name] + writer.picture(split, "x"), self.mode != "none")
-        at = 0
-        for number, count in enumerate(counts):
+        plan = iter(self.division)
+        for number in range(self.division.parts):
+            entries = read_entries(self.staging.part(number))
             pairs: list[tuple[str, str, bool]] = []
-            for entry in read_entries(self.staging.part(number)):
-                split, name = self.division.splits[at], self.division.names[at]
-                at += 1
+            for entry, (_, split, name) in zip(entries, plan):
                 if name is not None:
                     moves = self._add(split, name, number, entry)
                     pairs += [(source, folders.make(target), staged) for source, target, staged in moves]
-            yield Placements(count, pairs)
+            yield Placements(len(entries), pairs)
 
     def _add(self, split: str, name: str, number: int, entry: Entry) -> list[tuple[str, str, bool]]:
         """Give one image to the writers; the files that are to be brought."""

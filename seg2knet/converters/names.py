@@ -46,6 +46,16 @@ def without_suffix(name: str) -> str:
     return name[: len(name) - len(suffix(name))]
 
 
+def stem_key(name: str, png_names: bool) -> str:
+    """What no two pictures of a split may have in common; ``png_names`` as ``Namer`` has it."""
+    return _key(without_suffix(name), png_names)
+
+
+def _key(stem: str, png_names: bool) -> str:
+    # mmdet replaces every ".jpg" in a name, not only the last.
+    return stem.replace(".jpg", ".png") if png_names else stem
+
+
 class Namer:
     """Gives each picture of a split a name whose stem is its own, for loaders derive a mask's name from the stem.
 
@@ -57,13 +67,18 @@ class Namer:
         self.png_names = png_names
         self._taken: dict[str, set[str]] = {}
 
+    def usual(self, name: str) -> str:
+        """What a picture is called where no other is in its way."""
+        stem = without_suffix(name)
+        return stem + self._ending(name[len(stem) :])
+
     def name(self, split: str, name: str, source: Optional[str]) -> str:
         """The final name; ``source`` names the source's folder where several are merged."""
         taken = self._taken.setdefault(split, set())
         stem = without_suffix(name)
         ending = name[len(stem) :]
         for candidate in self._candidates(stem, ending, source):
-            key = self._stem_key(candidate)
+            key = _key(candidate, self.png_names)
             if key not in taken:
                 taken.add(key)
                 return candidate + self._ending(ending)
@@ -79,10 +94,6 @@ class Namer:
         while True:
             yield f"{stem}_{number}"
             number += 1
-
-    def _stem_key(self, stem: str) -> str:
-        # mmdet replaces every ".jpg" in a name, not only the last.
-        return stem.replace(".jpg", ".png") if self.png_names else stem
 
     def _ending(self, ending: str) -> str:
         if not self.png_names or ending in (".jpg", ".png"):

@@ -19,12 +19,14 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
-from seg2knet.converters import class_list, pictures
-from seg2knet.converters.base import Reader, Scan, Writer, WriterOptions
+from seg2knet.converters import checking, class_list, pictures
+from seg2knet.converters.base import Handle, Reader, Scan, Writer, WriterOptions
+from seg2knet.converters.catalogue import Catalogue
 from seg2knet.converters.division import Plan, folder_names, plan
 from seg2knet.converters.joining import Joining
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
+from seg2knet.converters.packed import BLOCK, Packed, cut, pack
 from seg2knet.converters.record import Record, usable
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
@@ -50,7 +52,7 @@ class Result:
         ledger: the count.
         classes: of the result, in order.
         folders: by target; empty after ``--dry-run``.
-        reports: what ``validate`` found, by folder.
+        reports: what ``validate`` found, by folder; without the data sets and the fixes.
         resumed: parts that were taken from a run that died.
     """
 
@@ -129,15 +131,12 @@ class Conversion:
         stagings: Sequence[Staging],
     ) -> Result:
         resumes = [staging.begin(self.record.plan(self.handles, classes), self.options.resume) for staging in stagings]
-        images, sources, resumed = self.read(workers, self.writers(classes), recipe, stagings[0], resumes[0])
+        images, resumed = self.read(workers, self.writers(classes), recipe, stagings[0], resumes[0])
         if classes is None:
-            classes = self.seen_classes(images)
+            classes = class_list.seen(self.options, set(images.labels.numbers))
         writers = self.writers(classes)
-        png_names = any(writer.png_names for writer in writers)
-        folders = folder_names([source.path for source in self.sources])
-        division = plan(images, sources, folders, png_names, self.options, self.ledger)
+        division = self.divide(images)
         trees = {name: self._staging(name, stagings).tree for name in self.options.targets}
-        self.count(images, division)
         self.join(workers, writers, classes, division, stagings[0], trees, _meta(scans))
         balance = self.ledger.imbalance()
         if balance is not None:
@@ -157,21 +156,21 @@ class Conversion:
     def scan(self) -> list[Scan]:
         """List what there is."""
         scans = []
+        self.handles: list[Packed[Handle]] = []
         said = self._splits_of_sources()
         for split, reader in zip(said, self.readers):
             found = reader.scan()
+            handles = found.handles
             if split is not None:
-                handles = [msgspec.structs.replace(handle, split=split) for handle in found.handles]
-                found = msgspec.structs.replace(found, handles=handles)
-            scans.append(found)
+                handles = Packed(Handle, (msgspec.structs.replace(handle, split=split) for handle in handles))
+            # Held here alone, so that ``read`` can let go of them as it goes.
+            self.handles.append(handles if isinstance(handles, Packed) else Packed(Handle, handles))
+            scans.append(msgspec.structs.replace(found, handles=()))
             for skip in found.skips:
                 self.ledger.objects_read += skip.count
                 self.ledger.skip(skip)
             for note in found.notes:
                 self.ledger.note(note)
-        # Held here alone, so that ``read`` can let go of them as it goes.
-        self.handles = [found.handles for found in scans]
-        scans = [msgspec.structs.replace(found, handles=[]) for found in scans]
         self.total = sum(map(len, self.handles))
         if not self.total:
             raise DataError("no image here", file=self.sources[0].path, hint="check the format and the path")
@@ -194,12 +193,9 @@ class Conversion:
         tasks = list(self.tasks())
         for task, found in zip(tasks, workers.map(Census(self.readers, recipe), tasks)):
             labels |= found
-            done += len(task.handles)
+            done += task.count
             self.progress("classes", done, self.total)
         return class_list.seen(self.options, labels)
-
-    def seen_classes(self, images: Sequence[Brief]) -> ClassList:
-        return class_list.seen(self.options, {label for image in images for label in image.labels})
 
     def writers(self, classes: Optional[ClassList]) -> list[Writer]:
         names = self.options.targets
@@ -217,52 +213,45 @@ class Conversion:
 
     def tasks(self) -> Iterator[Task]:
         """The parts: of a size that depends on the data alone, so that a run can be resumed with other workers."""
-        size = max(1, min(128, self.total // 128))
+        size = max(1, min(BLOCK, self.total // 128))
         number = 0
         for source, handles in enumerate(self.handles):
-            for start in range(0, len(handles), size):
-                yield Task(number, source, list(handles[start : start + size]))
+            anew = ((len(some), pack(some)) for some in cut(handles, size))
+            for count, packed in handles.blocks if size == BLOCK else anew:
+                yield Task(number, source, count, packed)
                 number += 1
 
     def read(
         self, workers: Engine, writers: Sequence[Writer], recipe: Recipe, staging: Optional[Staging], resume: bool
-    ) -> tuple[list[Brief], list[int], int]:
-        """Read, transform and encode everything; what is finished is in the staging folder."""
+    ) -> tuple[Catalogue, int]:
+        """Read, transform and encode everything; what is finished is in the staging folder.
+
+        Returns:
+            The images, and how many parts were there from a run that died.
+        """
         work = Work(self.readers, recipe, writers, staging, self.options.images, self.options.exif == "upright")
         tasks = deque(self.tasks())
         self.handles = []
         there = {task.number for task in tasks if resume and staging is not None and usable(task, staging)}
         results = workers.map(work, _poured(deque(task for task in tasks if task.number not in there)))
-        images: list[Brief] = []
-        sources: list[int] = []
+        images = Catalogue(any(writer.png_names for writer in writers))
         decoder, done = msgspec.msgpack.Decoder(Summary), 0
-        shared: dict[Any, Any] = {}
-        self.images_of_part = []
         while tasks:
             task = tasks.popleft()
-            done += len(task.handles)
+            done += task.count
             head = read_summary(staging.part(task.number)) if staging and task.number in there else next(results)
             summary = decoder.decode(head)
             self.ledger.add(summary.ledger)
-            for image in summary.images:  # the same few tuples for all images
-                image.labels = shared.setdefault(image.labels, image.labels)
-                image.counts = shared.setdefault(image.counts, image.counts)
-                image.written = shared.setdefault(image.written, image.written)
-            images += summary.images
-            sources += [task.source] * len(summary.images)
-            self.images_of_part.append(len(summary.images))
+            images.add(task.source, summary.images)
             self.progress("read", done, self.total)
-        return images, sources, len(there)
+        return images, len(there)
 
     def rehearse(self, workers: Engine, recipe: Recipe, classes: Optional[ClassList], scans: Sequence[Scan]) -> Result:
         """``--dry-run``: everything but writing."""
-        images, sources, _ = self.read(workers, self.writers(classes), recipe, None, False)
+        images, _ = self.read(workers, self.writers(classes), recipe, None, False)
         if classes is None:
-            classes = self.seen_classes(images)
-        png_names = any(writer.png_names for writer in self.writers(classes))
-        folders = folder_names([source.path for source in self.sources])
-        division = plan(images, sources, folders, png_names, self.options, self.ledger)
-        self.count(images, division)
+            classes = class_list.seen(self.options, set(images.labels.numbers))
+        self.divide(images)
         return Result(self.ledger, classes)
 
     def require_something(self) -> None:
@@ -283,11 +272,12 @@ class Conversion:
             hint="--boxes as-polygons takes the corners of boxes" if "box-only" in tallies else None,
         )
 
-    def count(self, images: Sequence[Brief], division: Plan) -> None:
-        """Enter what is written into the ledger."""
+    def divide(self, images: Catalogue) -> Plan:
+        """Give each image its split and name, and enter what is written into the ledger."""
+        division = plan(images, folder_names([source.path for source in self.sources]), self.options, self.ledger)
         for split in division.used:
             self.ledger.splits[split] = (0, 0)
-        for image, split, name in zip(images, division.splits, division.names):
+        for image, split, name in division:
             objects = sum(image.counts)
             if name is None:
                 self._lose(image, objects)
@@ -300,6 +290,7 @@ class Conversion:
             for label, number in zip(image.labels, image.counts):
                 self.ledger.classes[label] = self.ledger.classes.get(label, 0) + number
         self.require_something()
+        return division
 
     def _lose(self, image: Brief, objects: int) -> None:
         """Leave out a picture that another annotation file of this run describes already."""
@@ -324,7 +315,7 @@ class Conversion:
             for writer in writers:
                 writer.open(trees[writer.name], classes, meta, division.used)
             done = 0
-            for placed in workers.map(Placing(self.options.images), joining.parts(self.images_of_part)):
+            for placed in workers.map(Placing(self.options.images), joining.parts()):
                 done += placed
                 self.progress("write", done, self.total)
             for writer in writers:
@@ -334,12 +325,10 @@ class Conversion:
 
     def check(self, result: Result, stagings: Sequence[Staging]) -> None:
         """Run the validator over what was written."""
-        from seg2knet.validators import validate
-
         ignored = ("IM",) if self.options.images == "none" else ()
         for root, staging in zip(self.roots, stagings):
             self.progress("check", 0, 1)
-            result.reports[root] = validate(staging.tree, ignore=ignored, jobs=self.options.jobs)
+            result.reports[root] = checking.check(staging.tree, root, ignored, self.options.jobs)
             self.progress("check", 1, 1)
 
     def _staging(self, target: str, stagings: Sequence[Staging]) -> Staging:

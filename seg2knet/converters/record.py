@@ -44,7 +44,8 @@ class Record:
         """
         digest = hashlib.blake2b(digest_size=16)
         for some in handles:
-            digest.update(msgspec.msgpack.encode(list(some)))
+            for handle in some:
+                digest.update(msgspec.msgpack.encode(handle))
         return {
             "seg2knet": __version__,
             "format": self.format,

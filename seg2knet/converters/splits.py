@@ -1,15 +1,9 @@
-"""Which image goes to train, val, test: the mix of classes kept, rare ones in every part, groups together.
-
-After Sechidis, Tsoumakas and Vlahavas, *On the Stratification of Multi-Label Data* (ECML PKDD 2011), with two changes:
-the parts' sizes come out as asked, and a class with as few images as there are parts gets one in each.
-"""
+"""What splits are called, how large they shall be, and what of a name makes a group (``--split``, ``--group-by``)."""
 
 from __future__ import annotations
 
-import random
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Callable, Optional
 
 from seg2knet.dataset.layout import SPLITS
@@ -86,35 +80,6 @@ def group_key(rule: str) -> Callable[[str], Optional[str]]:
     return key
 
 
-def stratify(
-    labels: Sequence[Iterable[str]], groups: Sequence[object], shares: Mapping[str, float], seed: int = 0
-) -> list[str]:
-    """Divide images.
-
-    Args:
-        labels: for each image, the classes on it.
-        groups: for each image, the group it may not be parted from.
-        shares: of each split, summing to 1.
-        seed: for the choice among equals.
-
-    Returns:
-        The split of each image; the same for the same arguments.
-    """
-    members: dict[object, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    known: dict[frozenset[str], list[str]] = {}  # the same few lists for all groups
-    found = (frozenset(label for index in images for label in labels[index]) for images in members.values())
-    of_groups = [known.get(some) or known.setdefault(some, sorted(some)) for some in found]
-    division = _Division(of_groups, [len(images) for images in members.values()], shares, seed)
-    chosen = division.run()
-    result = [""] * len(labels)
-    for images, split in zip(members.values(), chosen):
-        for index in images:
-            result[index] = split
-    return result
-
-
 def part_sizes(count: int, shares: Mapping[str, float]) -> dict[str, int]:
     """How many of ``count`` each part gets: rounded by largest remainder, none empty while there are enough."""
     sizes = {name: int(count * share) for name, share in shares.items()}
@@ -127,58 +92,3 @@ def part_sizes(count: int, shares: Mapping[str, float]) -> dict[str, int]:
             sizes[name] += 1
             sizes[largest] -= 1
     return sizes
-
-
-class _Division:
-    """The state of one division: what each part still wants, of images and of each class."""
-
-    def __init__(
-        self, labels: Sequence[Sequence[str]], weights: Sequence[int], shares: Mapping[str, float], seed: int
-    ) -> None:
-        self.labels = labels
-        self.weights = weights
-        self.parts = list(shares)
-        self.room = {name: float(size) for name, size in part_sizes(sum(weights), shares).items()}
-        totals = Counter(label for some in labels for label in some)
-        self.wanted = {part: {label: n * shares[part] for label, n in totals.items()} for part in self.parts}
-        self.have: dict[str, Counter[str]] = {part: Counter() for part in self.parts}
-        self.left = totals
-        self.order = list(range(len(labels)))
-        random.Random(seed).shuffle(self.order)
-        # Large groups first: a late one would find no part with room for it.
-        self.order.sort(key=lambda index: -weights[index])
-        self.chosen = [""] * len(labels)
-
-    def run(self) -> list[str]:
-        having: dict[str, list[int]] = {label: [] for label in sorted(self.left)}
-        for index in self.order:
-            for label in self.labels[index]:
-                having[label].append(index)
-        while True:
-            open_labels = [label for label in having if self.left[label] > 0]
-            if not open_labels:
-                break
-            rarest = min(open_labels, key=lambda label: self.left[label])
-            for index in having[rarest]:
-                if not self.chosen[index]:
-                    self._assign(index, self._part_for(rarest, self.weights[index]))
-        for index in self.order:
-            if not self.chosen[index]:
-                self._assign(index, max(self.parts, key=lambda part: self.room[part]))
-        return self.chosen
-
-    def _part_for(self, label: str, weight: int) -> str:
-        roomy = [part for part in self.parts if self.room[part] >= weight]
-        roomy = roomy or [part for part in self.parts if self.room[part] > 0] or self.parts
-        lacking = [part for part in roomy if not self.have[part][label]]
-        if lacking and self.left[label] <= len(lacking):
-            return max(lacking, key=lambda part: (self.wanted[part][label], self.room[part]))
-        return max(roomy, key=lambda part: (self.wanted[part][label], self.room[part]))
-
-    def _assign(self, index: int, part: str) -> None:
-        self.chosen[index] = part
-        self.room[part] -= self.weights[index]
-        for label in self.labels[index]:
-            self.wanted[part][label] -= 1
-            self.left[label] -= 1
-            self.have[part][label] += 1

@@ -17,6 +17,7 @@ import msgspec
 from seg2knet.converters import names, pictures
 from seg2knet.converters.base import Handle, Measured, Reader, Writer
 from seg2knet.converters.ledger import Ledger
+from seg2knet.converters.packed import unpack
 from seg2knet.converters.staging import Staging
 from seg2knet.converters.transforms import Recipe, prepare
 from seg2knet.dataset.sample import Image, Note, Sample, Skip
@@ -27,14 +28,20 @@ _TOGETHER = 48
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One part: its number, the number of its source, the images."""
+    """One part: its number, the number of its source, how many images, and those, packed."""
 
     number: int
     source: int
-    handles: list[Handle]
+    count: int
+    packed: bytes
+
+    @property
+    def handles(self) -> list[Handle]:
+        return unpack(self.packed, Handle)
 
     def describe(self) -> str:
-        return f"images {self.handles[0].name} to {self.handles[-1].name}"
+        handles = self.handles
+        return f"images {handles[0].name} to {handles[-1].name}"
 
 
 class Brief(msgspec.Struct, array_like=True, gc=False):
@@ -44,7 +51,8 @@ class Brief(msgspec.Struct, array_like=True, gc=False):
         labels, counts: the classes on it and how many objects of each.
         written: by writer, how many objects it encoded.
         path: the picture, where it is a file.
-        size, device, inode: of that file, by which copies of one picture are found; 0 where there is none.
+        size: of that file in bytes, 0 where there is none.
+        link: device and inode of a file that has several names.
     """
 
     name: str
@@ -54,8 +62,7 @@ class Brief(msgspec.Struct, array_like=True, gc=False):
     written: tuple[int, ...]
     path: Optional[str] = None
     size: int = 0
-    device: int = 0
-    inode: int = 0
+    link: Optional[tuple[int, int]] = None
 
 
 class Summary(msgspec.Struct, array_like=True):
@@ -199,10 +206,10 @@ class Work:
         self._stage(task, index, forms)
         entry = Entry(index, [encoded.fragment for encoded in results], image.path, sorted(forms))
         labels = _counted(measured)
-        size, device, inode = _identity(image.path) if self.mode != "none" else (0, 0, 0)
+        size, link = _identity(image.path) if self.mode != "none" else (0, None)
         written = tuple(encoded.written for encoded in results)
         return entry, Brief(
-            image.name, sample.split, tuple(labels), tuple(labels.values()), written, image.path, size, device, inode
+            image.name, sample.split, tuple(labels), tuple(labels.values()), written, image.path, size, link
         )
 
     def _forms(self, image: Image) -> tuple[dict[str, bytes], list[Note]]:
@@ -324,10 +331,10 @@ def _counted(measured: Measured) -> dict[str, int]:
     return labels
 
 
-def _identity(path: Optional[str]) -> tuple[int, int, int]:
-    """Size, device and inode of a file; zeros where there is none."""
+def _identity(path: Optional[str]) -> tuple[int, Optional[tuple[int, int]]]:
+    """Size of a file, 0 where there is none; device and inode if it has several names."""
     try:
         stat = os.stat(path or "")
     except OSError:
-        return 0, 0, 0
-    return stat.st_size, stat.st_dev, stat.st_ino
+        return 0, None
+    return stat.st_size, (stat.st_dev, stat.st_ino) if stat.st_nlink > 1 else None

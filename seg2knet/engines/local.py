@@ -31,10 +31,16 @@ _SMALL = 32 * 1024
 
 
 class LocalEngine(Engine):
-    """``jobs`` processes; with one, or with a single task, this very process."""
+    """``jobs`` processes; with one, or with a single task, this very process.
 
-    def __init__(self, jobs: int) -> None:
+    Args:
+        jobs: how many.
+        parents: they may have processes of their own.
+    """
+
+    def __init__(self, jobs: int, parents: bool = False) -> None:
         self.jobs = jobs
+        self.parents = parents
         self._workers: list[_Worker] = []
 
     def map(self, setup: Setup, tasks: Iterable[Any]) -> Iterator[Any]:
@@ -47,11 +53,12 @@ class LocalEngine(Engine):
                     result = function(task)
                 yield result
             return
-        yield from self._map(setup, _chain(first, waiting))
+        yield from self.started(setup, _chain(first, waiting))
 
-    def _map(self, setup: Setup, tasks: Iterator[Any]) -> Iterator[Any]:
+    def started(self, setup: Setup, tasks: Iterator[Any]) -> Iterator[Any]:
+        """As ``map``, in processes however few there is to do."""
         for _ in range(self.jobs):
-            self._workers.append(_Worker(setup, self._workers))
+            self._workers.append(_Worker(setup, self._workers, self.parents))
         try:
             yield from self._results(setup, _Queue(tasks, _AHEAD * self.jobs))
         finally:
@@ -75,7 +82,7 @@ class LocalEngine(Engine):
             queue.again(worker)
             worker.end()
             self._workers.remove(worker)
-            self._workers.append(_Worker(setup, self._workers))
+            self._workers.append(_Worker(setup, self._workers, self.parents))
             return
         index = worker.tasks.popleft()
         queue.feed(worker)
@@ -88,6 +95,19 @@ class LocalEngine(Engine):
         for worker in self._workers:
             worker.end()
         self._workers = []
+
+
+def apart(setup: Setup, task: Any) -> Any:
+    """The result of one task that a process of its own worked out: its memory is given back when that ends.
+
+    Raises:
+        Seg2KNetError: whatever the function raised; that the process died, time and again.
+    """
+    workers = LocalEngine(1, parents=True)
+    try:
+        return next(workers.started(setup, iter([task])))
+    finally:
+        workers.close()
 
 
 class _Queue:
@@ -165,7 +185,7 @@ class _Queue:
 class _Worker:
     """A process and the pipe to it, with the numbers of the tasks it was given, in order."""
 
-    def __init__(self, setup: Setup, others: Sequence[_Worker]) -> None:
+    def __init__(self, setup: Setup, others: Sequence[_Worker], parent: bool) -> None:
         # Forking is safe here, for nothing of ours starts threads before; elsewhere the platform's own way is taken.
         forks = sys.platform == "linux"
         context = multiprocessing.get_context("fork" if forks else None)
@@ -173,7 +193,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         # A forked child has the parent's ends of all pipes; while it keeps them open nobody sees that the parent died.
         inherited = [self.pipe, *(other.pipe for other in others)] if forks else []
-        self.process = context.Process(target=_work, args=(setup, theirs, inherited), daemon=True)
+        self.process = context.Process(target=_work, args=(setup, theirs, inherited), daemon=not parent)
         self.process.start()
         theirs.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from inspect import cleandoc
 from pathlib import Path
@@ -274,6 +274,16 @@ class Report:
     removed: list[str] = field(default_factory=list)
     diff: list[str] = field(default_factory=list)
     checked: dict[str, Any] = field(default_factory=dict)
+
+    def moved(self, old: Path, new: Path) -> Report:
+        """The report of a folder ``old`` that is now ``new``, without the data sets and without the fixes: small, and
+        fit to be sent to another process."""
+        findings = []
+        for finding in self.findings:
+            file = finding.hit.file
+            below = new / file.relative_to(old) if old in file.parents else file
+            findings.append(replace(finding, hit=replace(finding.hit, file=below, edits=())))
+        return replace(self, findings=findings, datasets=[])
 
     def of(self, severity: Severity) -> list[Finding]:
         """The findings of one severity that are not in the baseline."""

@@ -97,3 +97,11 @@ def test_natural_order_is_that_of_text_and_numbers_in_turn(names: list[str]) -> 
         return [*said, (0, name, 0, 0)]
 
     assert sorted(names, key=files.natural) == sorted(names, key=slowly)
+
+
+paths = st.lists(st.text("aB01289/. é", min_size=1, max_size=12), max_size=12)
+
+
+@given(paths)
+def test_natural_order_of_paths(some: list[str]) -> None:
+    assert files.naturally(some) == sorted(some, key=files.natural)

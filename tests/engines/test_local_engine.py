@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from seg2knet.engines import engine
-from seg2knet.engines.local import LocalEngine
+from seg2knet.engines.local import LocalEngine, apart
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 
 
@@ -37,6 +37,22 @@ def test_results_come_in_order(jobs: int) -> None:
         assert list(workers.map(Setup(square), range(50))) == [number**2 for number in range(50)]
         assert list(workers.map(Setup(square), [7])) == [49]
         assert list(workers.map(Setup(square), [])) == []
+
+
+def test_one_task_in_a_process_of_its_own() -> None:
+    assert apart(Setup(getpid), None) != os.getpid()
+    with pytest.raises(DataError, match="no good"):
+        apart(Setup(refuses), None)
+    with pytest.raises(EnvironmentProblem, match="SIGKILL"):
+        apart(Setup(kills), Task(5))
+
+
+def getpid(_: None) -> int:
+    return os.getpid()
+
+
+def refuses(_: None) -> None:
+    raise DataError("no good")
 
 
 def test_tasks_larger_than_a_pipe() -> None:

@@ -19,13 +19,15 @@ import msgspec
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.files import load_json, natural, parse_json, picture_header, read_json, walk
+from seg2knet.converters.files import load_json, naturally, parse_json, picture_header, read_json, walk
+from seg2knet.converters.packed import Packed
 from seg2knet.converters.readers._labelme_shapes import BACKGROUND, Entry, Shapes, any_flag, entry
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splits import canonical
 from seg2knet.converters.upright import Fit, fit, settle
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Image, Sample
 from seg2knet.errors import DataError
 
@@ -74,25 +76,27 @@ class LabelMeReader(Reader):
     def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
         super().__init__(source, options)
         root = str(self.source if self.source.is_dir() else self.source.parent)
-        self._start = len(os.path.join(root, ""))  # of a path's part below the root
+        self._root = os.path.join(root, "")  # before a path's part below it
         self._base = os.path.abspath(root)
         self._folders = [os.path.abspath(self.options.images)] if self.options.images is not None else []
 
     def scan(self) -> Scan:
-        paths = sorted(_annotations(self.source), key=natural)
-        if not paths:
+        names = naturally(path[len(self._root) :] for path in _annotations(self.source))
+        if not names:
             raise DataError(
                 "no LabelMe annotation here",
                 file=self.source,
                 found="no .json file" if self.source.exists() else "no such folder",
                 expected="a folder with LabelMe's JSON files, at any depth, or one such file",
             )
-        handles = [Handle(self._stem(path), path, _split_of(path[self._start :])) for path in paths]
-        if len({handle.split for handle in handles}) > 1 and any(handle.split is None for handle in handles):
-            handles = [msgspec.structs.replace(handle, split=None) for handle in handles]
-        order = {"train": 0, "val": 1, "test": 2, None: 3}
-        handles.sort(key=lambda handle: order[handle.split])
-        return Scan(handles, self._labels_file())
+        parted = all(map(_split_of, names))
+        handles = (
+            Handle(_stem(name), self._root + name, split)
+            for split in (SPLITS if parted else (None,))
+            for name in names
+            if not parted or _split_of(name) == split
+        )
+        return Scan(Packed(Handle, handles), self._labels_file())
 
     def read(self, handle: Handle) -> Sample:
         path = handle.where
@@ -102,10 +106,6 @@ class LabelMeReader(Reader):
         shapes.read(document.shapes)
         objects, skips, notes = settle(size, header, shapes.objects, path)
         return Sample(image, objects, handle.split, (*shapes.skips, *skips), (*shapes.notes, *notes))
-
-    def _stem(self, path: str) -> str:
-        """An annotation's place below the source, without its suffix, with forward slashes."""
-        return os.path.splitext(path[self._start :])[0].replace(os.sep, "/")
 
     def _labels_file(self) -> Optional[ClassList]:
         for folder in (Path(self._base), Path(self._base).parent):
@@ -118,7 +118,7 @@ class LabelMeReader(Reader):
 
     def _picture(self, path: str, document: _Document) -> tuple[Image, Fit, images.Header]:
         declared = _size(document)
-        stem = self._stem(path)
+        stem = _stem(path[len(self._root) :])
         folder = stem.rpartition("/")[0]
         extra = {"flags": document.flags} if any_flag(document.flags) else None
         file = self._find_picture(stem, document.imagePath)
@@ -231,6 +231,11 @@ def _looks_right(path: str) -> bool:
     except DataError:
         return False
     return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
+
+
+def _stem(below: str) -> str:
+    """An annotation's place below the source, without its suffix, with forward slashes."""
+    return os.path.splitext(below)[0].replace(os.sep, "/")
 
 
 def _split_of(below: str) -> Optional[str]:
