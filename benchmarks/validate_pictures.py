@@ -4,8 +4,9 @@
 
 Prints, as JSON, seconds and ratios: reading every header with Pillow (``Image.open(path).size``, what a script would
 do) and with ``seg2knet.dataset.images.probe``; all IM rules the first time and the second time, with the annotation
-file already read. The page cache is warm throughout, which is the hardest case for what is remembered: nothing waits
-for a disk.
+file already read. The page cache is warm for these, which is the hardest case for what is remembered: nothing waits
+for a disk. ``cold_first`` and ``cold_second`` are the same two runs, each begun with an empty page cache, as on another
+day; they are left out where the page cache cannot be emptied (that takes root on Linux).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Callable
 import numpy as np
 
 REPEATS = 5
+DROP = Path("/proc/sys/vm/drop_caches")
 
 
 def draw(folder: Path, count: int) -> Path:
@@ -57,24 +59,49 @@ def measure(folder: Path, cache: Path) -> dict[str, float]:
     from PIL import Image
 
     from seg2knet.dataset.images import probe
+
+    paths = sorted(str(path) for path in (folder / "val2017").iterdir())
+    return {
+        "headers_pillow": seconds(lambda: [Image.open(path).size for path in paths]),
+        "headers_probe": seconds(lambda: [probe(path) for path in paths]),
+        **rules_twice(folder, cache),
+    }
+
+
+def rules_twice(folder: Path, cache: Path, cold: bool = False) -> dict[str, float]:
+    """Seconds of the rules with nothing remembered, and again."""
     from seg2knet.validators.discovery import find
     from seg2knet.validators.engine import check, choose
 
-    paths = sorted(str(path) for path in (folder / "val2017").iterdir())
     rules = choose(["IM"])
     shutil.rmtree(cache, ignore_errors=True)
-    found: dict[str, float] = {
-        "headers_pillow": seconds(lambda: [Image.open(path).size for path in paths]),
-        "headers_probe": seconds(lambda: [probe(path) for path in paths]),
-    }
+    found = {}
     for name in ("first", "second"):
         dataset = find(folder, jobs=2)
+        if cold:
+            empty_page_cache()
         start = time.perf_counter()
         findings = check(dataset, rules)
-        found[name] = time.perf_counter() - start
+        found[f"cold_{name}" if cold else name] = time.perf_counter() - start
         if findings:
             raise SystemExit(f"the set should be clean: {findings[0]}")
     return found
+
+
+def empty_page_cache() -> bool:
+    """Let the system forget what it read of its disks; whether it did."""
+    if not os.access(DROP, os.W_OK):
+        return False
+    os.sync()
+    try:
+        DROP.write_text("3")
+    except OSError:
+        return False
+    return True
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
 
 
 def main() -> None:
@@ -89,14 +116,17 @@ def main() -> None:
         if not folder.is_dir():
             draw(folder, options.images)
         measure(folder, cache)  # the page cache, and Python's imports
-        rounds = [measure(folder, cache) for _ in range(REPEATS)]
-    middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        middle = medians([measure(folder, cache) for _ in range(REPEATS)])
+        if empty_page_cache():
+            middle.update(medians([rules_twice(folder, cache, cold=True) for _ in range(REPEATS)]))
     ratios = {
         "first / headers_pillow": middle["first"] / middle["headers_pillow"],
         "first / headers_probe": middle["first"] / middle["headers_probe"],
         "second / first": middle["second"] / middle["first"],
         "second / headers_pillow": middle["second"] / middle["headers_pillow"],
     }
+    if "cold_first" in middle:
+        ratios["cold_second / cold_first"] = middle["cold_second"] / middle["cold_first"]
     print(json.dumps({"images": options.images, "seconds": middle, "ratios": ratios}, indent=2))
 
 
