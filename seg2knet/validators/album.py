@@ -7,12 +7,13 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Optional, Union
 
 import numpy as np
 
-from seg2knet.dataset.images import is_image
+from seg2knet.dataset.images import SUFFIXES, is_image
 from seg2knet.validators.data import Part
 from seg2knet.validators.files import CocoFile, PanopticFile
 from seg2knet.validators.pictures import Gallery, survey
@@ -67,7 +68,7 @@ class Album:
             folders.sort()
             head = os.path.join(folder, "")
             inner = head[start:].replace(os.sep, "/")
-            pictures = sorted(filter(is_image, names))
+            pictures = sorted([name for name in names if name.endswith(SUFFIXES) or is_image(name)])
             found.update(zip([inner + name for name in pictures], [head + name for name in pictures]))
         return found
 
@@ -158,11 +159,11 @@ class Album:
         """The path of each image of a file, ``None`` for none; and the unusual ones."""
         found = self._files_read.get(id(file))
         if found is None:
-            paths = [self.listing.get(name or "") for name in file.images.names]
+            names = file.images.names
+            paths = list(map(self.listing.get, names))  # type: ignore[arg-type]  # None is no picture's name
             unusual = []
-            for row, path in enumerate(paths):
-                name = file.images.names[row]
-                if path is None and name:
+            for row, name in enumerate(names) if not all(paths) else ():
+                if name and paths[row] is None:
                     meaning = self.meaning(name)
                     unusual.append((row, name, meaning))
                     paths[row] = meaning.path
@@ -174,9 +175,7 @@ class Album:
         """The pictures that are meant, each once, in the order of the files; in an ADE folder all there are."""
         if not self.files:
             return list(self.listing.values())
-        found = dict.fromkeys(path for file in self.files for path in self._read(file)[0])
-        found.pop(None, None)
-        return [path for path in found if path is not None]
+        return list(filter(None, dict.fromkeys(chain.from_iterable(self._read(file)[0] for file in self.files))))
 
     @cached_property
     def gallery(self) -> Gallery:
@@ -190,6 +189,8 @@ class Album:
     def places(self, file: AnyFile) -> np.ndarray:
         """For each image of a file its index in ``paths``, ``(N,)`` int64, -1 for none."""
         paths = self._read(file)[0]
+        if paths == self.paths:
+            return np.arange(len(paths))
         return np.fromiter(map(self._index.__getitem__, paths), np.int64, len(paths))
 
     def rows_of(self, file: AnyFile, path: str) -> list[int]:

@@ -207,6 +207,8 @@ def orphan_image(dataset: DataSet) -> Iterator[Hit]:
     for book in folders.values():
         if any(isinstance(file, CocoFile) and file.faults for file in book.files):
             continue  # what an unreadable file names is not known
+        if taken.issuperset(book.listing.values()):
+            continue
         for name, path in book.listing.items():
             if path not in taken and not any(path.startswith(each) for each in shadowed):
                 yield Hit(
