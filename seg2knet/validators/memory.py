@@ -73,7 +73,7 @@ class Memory(Generic[T]):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_bytes(self._stamp + msgspec.msgpack.encode(value))
             os.replace(fresh, self._file)
-        except OSError:
+        except (OSError, UnicodeError, OverflowError):  # also a name or a time that cannot be written
             with contextlib.suppress(OSError):
                 fresh.unlink()
             return

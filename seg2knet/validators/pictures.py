@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple, TypeVar, Union
+from typing import Callable, Dict, List, Tuple, TypeVar, Union
 from zlib import crc32
 
 import msgspec
@@ -30,10 +31,12 @@ _TAIL = 256
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a named pipe must not hold us up
 _CHUNK = 64
 
+_STATE = np.dtype([("size", "i8"), ("mtime", "i8")])
+_LATEST = 2**63 - 1
+"""Stands for a time that 64 bits do not hold; such a file is not remembered, for it may change again."""
 _ROW = np.dtype(
     [
-        ("size", "i8"),
-        ("mtime", "i8"),
+        *_STATE.descr,
         ("sketch", "u8"),
         ("width", "i4"),
         ("height", "i4"),
@@ -49,11 +52,25 @@ _Out = TypeVar("_Out")
 
 
 class _Known(msgspec.Struct):
-    """What is remembered of one folder: rows of ``_ROW`` in bytes, the texts they point at."""
+    """What is remembered of one folder.
 
-    names: List[str]
+    Attributes:
+        packed: the files' names as the system has them, each after a NUL: read and compared in one go.
+        table: rows of ``_ROW``.
+        texts: what ``kind`` and ``problem`` point at.
+    """
+
+    packed: bytes
     table: bytes
     texts: List[str]
+
+    @property
+    def names(self) -> list[str]:
+        return os.fsdecode(self.packed).split("\0")[1:]
+
+
+def _pack(names: Iterable[str]) -> bytes:
+    return os.fsencode("".join(["\0" + name for name in names]))
 
 
 _Facts = Tuple[int, int, int, int, int, int, int, str, str]
@@ -116,18 +133,23 @@ def survey(paths: Iterable[Union[str, Path]], jobs: int = 2) -> Gallery:
     table = np.zeros(len(names), _ROW)
     texts: dict[str, int] = {"": 0}
     for folder, places in by_folder(names).items():
-        memory = Memory("pictures", Path(folder), _Known)
-        known = memory.recall()
-        rows = np.fromiter(places, np.int64, len(places))
-        own = [names[row][len(folder) :] for row in places]
-        if known is not None:
-            _stat(names, rows, table)
-        fresh = _recalled(known, own, rows, table, texts)
-        if len(fresh):
-            now = time.time_ns()
-            _inspect_all([names[row] for row in rows[fresh]], rows[fresh], table, texts, jobs)
-            _keep(memory, known, folder, own, table[rows], list(texts), now)
+        table[places] = _survey_folder(folder, [names[place] for place in places], texts, jobs)
     return Gallery(names, table, list(texts))
+
+
+def _survey_folder(folder: str, paths: list[str], texts: dict[str, int], jobs: int) -> np.ndarray:
+    """The rows of files in one folder; their texts are added to ``texts``."""
+    memory = Memory("pictures", Path(folder), _Known)
+    known = memory.recall()
+    if known is not None and len(known.table) != _ROW.itemsize * known.packed.count(b"\0"):
+        known = None
+    table = np.zeros(len(paths), _ROW)
+    fresh = _recalled(known, folder, paths, table, texts) if known is not None else np.arange(len(paths))
+    if len(fresh):
+        now = time.time_ns()
+        _inspect_all([paths[row] for row in fresh.tolist()], fresh, table, texts, jobs)
+        _keep(memory, known, folder, paths, table, list(texts), now)
+    return table
 
 
 def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[int]]:
@@ -179,46 +201,51 @@ def by_folder(names: Sequence[str]) -> dict[str, list[int]]:
     return folders
 
 
-def _stat(names: Sequence[str], rows: np.ndarray, table: np.ndarray) -> None:
-    """Sizes and times into the table; -1 for a file that is not there."""
-    asked = [names[row] for row in rows.tolist()]
+_state = attrgetter("st_size", "st_mtime_ns")
+
+
+def _states(paths: Sequence[str]) -> np.ndarray:
+    """Sizes and times of change, ``(N,)`` of ``_STATE``; size -1 for a file that is not there."""
     try:
-        found: list[Optional[os.stat_result]] = list(map(os.stat, asked))
-    except (OSError, ValueError):
-        found = list(map(_status, asked))
-    table["size"][rows] = [status.st_size if status else -1 for status in found]
-    table["mtime"][rows] = [status.st_mtime_ns if status else -1 for status in found]
+        return np.fromiter(map(_state, map(os.stat, paths)), _STATE, len(paths))
+    except (OSError, ValueError, OverflowError):
+        return np.fromiter(map(_state_of_any, paths), _STATE, len(paths))
 
 
-def _status(path: str) -> Optional[os.stat_result]:
+def _state_of_any(path: str) -> tuple[int, int]:
     try:
-        return os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
-        return None
+        return -1, -1
+    return status.st_size, _mtime(status)
 
 
-def _recalled(
-    known: Union[_Known, None], own: list[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int]
-) -> np.ndarray:
-    """Fill what is remembered into the table; the indices into ``rows`` of what is not."""
-    if known is None or len(known.table) != _ROW.itemsize * len(known.names):
-        return np.arange(len(rows))
-    old = np.frombuffer(known.table, _ROW)
-    if known.names == own:
-        source: np.ndarray = np.arange(len(own))
+def _mtime(status: os.stat_result) -> int:
+    return status.st_mtime_ns if abs(status.st_mtime_ns) < _LATEST else _LATEST
+
+
+def _recalled(known: _Known, folder: str, paths: Sequence[str], table: np.ndarray, texts: dict[str, int]) -> np.ndarray:
+    """Fill what is remembered into the table; the indices of what is not, or has changed."""
+    old, states = np.frombuffer(known.table, _ROW), _states(paths)
+    if len(old) == len(paths) and _same_names(known, folder, paths):
+        source: np.ndarray = np.arange(len(old))
     else:
-        places = {name: place for place, name in enumerate(known.names)}
-        source = np.array([places.get(name, -1) for name in own], np.int64)
+        places = {folder + name: place for place, name in enumerate(known.names)}
+        source = np.array([places.get(path, -1) for path in paths], np.int64)
     there = source >= 0
     same = there.copy()
-    for column in ("size", "mtime"):
-        same[there] &= old[column][source[there]] == table[column][rows[there]]
+    for column in _STATE.fields or ():
+        same[there] &= old[column][source[there]] == states[column][there]
     new_place = np.array([texts.setdefault(text, len(texts)) for text in known.texts], np.int64)
-    taken = old[source[same]].copy()
+    taken = old[source[same]]
     for column in ("kind", "problem"):
         taken[column] = new_place[taken[column]]
-    table[rows[same]] = taken
+    table[same] = taken
     return np.flatnonzero(~same)
+
+
+def _same_names(known: _Known, folder: str, paths: Sequence[str]) -> bool:
+    return os.fsdecode(known.packed).replace("\0", "\0" + folder) == "\0" + "\0".join(paths)
 
 
 def _inspect_all(paths: Sequence[str], rows: np.ndarray, table: np.ndarray, texts: dict[str, int], jobs: int) -> None:
@@ -255,7 +282,7 @@ def _inspect(path: str) -> _Facts:
     except (OSError, ValueError) as error:
         return *_NOTHING, f"it cannot be read: {getattr(error, 'strerror', None) or error}"
     size = status.st_size
-    known = (size, status.st_mtime_ns, crc32(head) << 32 | crc32(tail))
+    known = (size, _mtime(status), crc32(head) << 32 | crc32(tail))
     if not size:
         return *known, *_NOTHING[3:], "the file is empty"
     try:
@@ -275,33 +302,31 @@ def _keep(
     memory: Memory[_Known],
     known: Union[_Known, None],
     folder: str,
-    own: list[str],
+    paths: Sequence[str],
     table: np.ndarray,
     texts: list[str],
     now: int,
 ) -> None:
     """Remember a folder's rows, and older ones of files that were not asked for and are still there."""
     stable = settled(table["mtime"], now) & (table["size"] > 0)
-    names = [name for name, good in zip(own, stable.tolist()) if good]
-    merged = _Known(names, table[stable].tobytes(), texts)
-    memory.keep(merged if known is None else _with_older(merged, known, folder, set(own)))
+    names = [paths[row][len(folder) :] for row in np.flatnonzero(stable).tolist()]
+    merged = _Known(_pack(names), table[stable].tobytes(), texts)
+    memory.keep(merged if known is None else _with_older(merged, known, folder, set(paths)))
 
 
 def _with_older(merged: _Known, known: _Known, folder: str, asked: set[str]) -> _Known:
-    if len(known.table) != _ROW.itemsize * len(known.names):
-        return merged
     older = [
-        place
+        (place, name)
         for place, name in enumerate(known.names)
-        if name not in asked and os.path.exists(os.path.join(folder, name))
+        if folder + name not in asked and os.path.exists(folder + name)
     ]
     texts = {text: place for place, text in enumerate(merged.texts)}
     new_place = np.array([texts.setdefault(text, len(texts)) for text in known.texts], np.int64)
-    rows = np.frombuffer(known.table, _ROW)[older].copy()
+    rows = np.frombuffer(known.table, _ROW)[[place for place, _ in older]]
     for column in ("kind", "problem"):
         rows[column] = new_place[rows[column]]
-    names = merged.names + [known.names[place] for place in older]
-    return _Known(names, merged.table + rows.tobytes(), list(texts))
+    packed = merged.packed + _pack(name for _, name in older)
+    return _Known(packed, merged.table + rows.tobytes(), list(texts))
 
 
 class _Digest(msgspec.Struct):

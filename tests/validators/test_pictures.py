@@ -131,6 +131,60 @@ def test_file_that_may_still_change_within_a_tick_is_not_remembered(tmp_path: Pa
     assert known.names == []
 
 
+def test_other_order_and_a_part_of_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [saved(tmp_path / f"{name}.jpg", seed) for seed, name in enumerate(["a", "b", "ab", "c"])]
+    aged(*paths)
+    rows = dict(zip(paths, survey(paths).table.tolist()))
+    monkeypatch.setattr(pictures, "_inspect", lambda path: pytest.fail(f"{path} was opened"))
+    for asked in (paths, paths[::-1], paths[1:], paths[:3], [paths[2], paths[2], *paths]):
+        assert survey(asked).table.tolist() == [rows[path] for path in asked]
+
+
+def test_new_name_of_an_old_file_is_looked_at(tmp_path: Path) -> None:
+    paths = [saved(tmp_path / f"{seed}.jpg", seed) for seed in range(3)]
+    aged(*paths)
+    survey(paths)
+    paths[2] = paths[2].rename(tmp_path / "new.jpg")
+    assert survey(paths).stored()[0].tolist() == [64] * 3
+    gone = survey([*paths, tmp_path / "2.jpg", "a\0b"])
+    assert gone.broken().tolist() == [False] * 3 + [True] * 2
+
+
+own_names = st.lists(st.text("a\n\\", max_size=3), min_size=1, max_size=3)
+with_nul = own_names.map(lambda names: [name.replace("\n", "\0") for name in names])
+
+
+@given(own_names, with_nul, st.sampled_from(["", "a/"]))
+def test_names_are_the_same_only_one_by_one(kept: list[str], asked: list[str], folder: str) -> None:
+    known = pictures._Known(pictures._pack(kept), b"", [])
+    assert known.names == kept
+    for other in (asked, kept, kept[::-1]):
+        if len(other) == len(kept):
+            assert pictures._same_names(known, folder, [folder + name for name in other]) == (other == kept)
+
+
+def test_name_that_is_no_unicode_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = os.fsencode(saved(tmp_path / "a.jpg"))
+    odd = os.fsdecode(path.replace(b"a.jpg", b"\xff\\\n.jpg"))
+    try:
+        os.rename(path, odd)
+    except OSError:
+        pytest.skip("the file system wants Unicode")
+    aged(Path(odd))
+    assert len(same_content([odd, odd])) == 1
+    monkeypatch.setattr(pictures, "_inspect", lambda path: pytest.fail(f"{path} was opened"))
+    assert not survey([odd]).broken()[0]
+
+
+def test_file_of_the_far_future_is_no_error(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg")
+    other = saved(tmp_path / "b.jpg", 1)
+    aged(other)
+    os.utime(path, ns=(2**63, 2**63))
+    for _ in range(2):
+        assert not survey([path, other]).broken().any()
+
+
 @pytest.mark.parametrize("rubbish", [b"", b"seg2knet 1 pictures\n\xff\xff", b"\0" * 100])
 def test_broken_cache_is_only_slow(tmp_path: Path, own_cache: Path, rubbish: bytes) -> None:
     path = saved(tmp_path / "a.jpg")
