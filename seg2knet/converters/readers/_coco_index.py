@@ -6,6 +6,7 @@ Read as a stream into arrays of numbers, so that a file of any size costs some t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -37,25 +38,15 @@ class AnnotationHead(msgspec.Struct, gc=False):
     segments_info: Union[msgspec.Raw, msgspec.UnsetType] = msgspec.UNSET
 
 
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """One image: its name, its bytes in the file, and those of its annotations.
-
-    Attributes:
-        places: ``(N, 2)`` int64 as bytes: begin and end of each annotation, in the file's order.
-    """
-
-    name: str
-    start: int
-    end: int
-    places: bytes
-
-
 class Index(msgspec.Struct):
-    """A COCO file.
+    """A COCO file. Images are in the file's order, their annotations too.
 
     Attributes:
         categories: id to class, in the file's order.
-        spans: the images, in the file's order.
+        names: of the images.
+        images: ``(N, 2)`` int64, begin and end of each image in the file.
+        annotations: ``(M, 2)`` int64, begin and end of each annotation, image by image.
+        bounds: ``(N, 2)`` int64, of each image where its annotations begin and end among them.
         panoptic: annotations are panoptic ones, one an image.
         used: category ids that an instance annotation has.
         meta: ``info`` and ``licenses``.
@@ -63,11 +54,19 @@ class Index(msgspec.Struct):
     """
 
     categories: dict[Id, ClassInfo]
-    spans: list[Span]
+    names: list[str]
+    images: np.ndarray
+    annotations: np.ndarray
+    bounds: np.ndarray
     panoptic: bool
     used: set[Id]
     meta: dict[str, Any]
     orphans: tuple[int, int] = (0, 0)
+
+    def span(self, row: int) -> tuple[int, int, bytes]:
+        """Begin and end of an image, and those of its annotations, ``(n, 2)`` int64 as bytes."""
+        (start, end), (first, last) = self.images[row].tolist(), self.bounds[row].tolist()
+        return start, end, self.annotations[first:last].tobytes()
 
 
 def index(path: Path) -> Index:
@@ -88,10 +87,11 @@ class _Builder:
         self.meta: dict[str, Any] = {}
         self.categories: list[dict[str, Any]] = []
         self.used: set[Id] = set()
-        self.images: list[tuple[int, str, int, int]] = []
-        self.owners: list[np.ndarray] = []
-        self.begins: list[np.ndarray] = []
-        self.ends: list[np.ndarray] = []
+        self.names: list[str] = []
+        self.numbers: list[np.ndarray] = []  # of the images, block by block, their ids' codes
+        self.images: list[np.ndarray] = []
+        self.owners: list[np.ndarray] = []  # of the annotations likewise
+        self.annotations: list[np.ndarray] = []
         self.before: dict[str, int] = {}
         self.panoptic = 0
         self.instances = 0
@@ -104,8 +104,10 @@ class _Builder:
             else:
                 self._value(item)
         self._complete()
-        spans, orphans = self._spans()
-        return Index(self._classes(), spans, self.panoptic > 0, self.used, self.meta, orphans)
+        places, bounds, orphans = self._placed()
+        images = _joined(self.images).reshape(-1, 2)
+        panoptic = self.panoptic > 0
+        return Index(self._classes(), self.names, images, places, bounds, panoptic, self.used, self.meta, orphans)
 
     def _elements(self, found: Elements) -> None:
         if found.key == "images":
@@ -144,24 +146,25 @@ class _Builder:
         if self.panoptic and self.instances:
             raise DataError("both instance and panoptic annotations in one file", file=self.path, place="/annotations")
 
-    def _code(self, number: Id) -> int:
-        return self.codes.setdefault(number, len(self.codes))
+    def _codes(self, ids: Iterable[Id]) -> np.ndarray:
+        return np.array([self.codes.setdefault(number, len(self.codes)) for number in ids], np.int32)
 
     def _add_images(self, found: Elements) -> None:
         heads = self._decode(found, ImageHead)
-        for head, start, end in zip(heads, found.starts.tolist(), found.ends.tolist()):
-            place = f"/images/{len(self.images)}"
+        for head in heads:
+            place = f"/images/{len(self.names)}"
             if head.id is None:
                 raise DataError("an image without an id", file=self.path, place=place, expected='"id"')
             if not head.file_name:
                 raise DataError("an image without a file name", file=self.path, place=place, expected='"file_name"')
-            self.images.append((self._code(head.id), head.file_name, start, end))
+            self.names.append(head.file_name)
+        self.numbers.append(self._codes(head.id for head in heads))
+        self.images.append(np.stack([found.starts, found.ends], axis=1))
 
     def _add_annotations(self, found: Elements) -> None:
         heads = self._decode(found, AnnotationHead)
-        self.owners.append(np.fromiter((self._code(head.image_id) for head in heads), np.int64, len(heads)))
-        self.begins.append(found.starts)
-        self.ends.append(found.ends)
+        self.owners.append(self._codes(head.image_id for head in heads))
+        self.annotations.append(np.stack([found.starts, found.ends], axis=1))
         self.used.update({head.category_id for head in heads})
         panoptic = sum(head.segments_info is not msgspec.UNSET for head in heads)
         self.panoptic += panoptic
@@ -179,27 +182,28 @@ class _Builder:
                 pointer += f"/{int(number[1]) + self.before.get(found.key, 0)}{field}"
             raise DataError("not as COCO has it", file=self.path, place=pointer, found=said) from None
 
-    def _spans(self) -> tuple[list[Span], tuple[int, int]]:
-        if self.owners:
-            owners, begins, ends = (np.concatenate(each) for each in (self.owners, self.begins, self.ends))
-        else:
-            owners = begins = ends = np.zeros(0, np.int64)
-        order = np.argsort(owners, kind="stable")
-        places = np.stack([begins[order], ends[order]], axis=1)
-        bounds = np.searchsorted(owners[order], np.arange(len(self.codes) + 1))
-        known = np.zeros(len(self.codes) + 1, bool)
-        known[[code for code, *_ in self.images]] = True
+    def _placed(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """The annotations image by image, the bounds of each image's, and what belongs to no image.
+
+        Raises:
+            DataError: two images have one id.
+        """
+        numbers, owners = _joined(self.numbers), _joined(self.owners)
+        _, firsts = np.unique(numbers, return_index=True)
+        if len(firsts) < len(numbers):
+            again = int(np.setdiff1d(np.arange(len(numbers)), firsts)[0])
+            raise DataError(
+                "two images with one id", file=self.path, place=f"image {self.names[again]!r}",
+                hint="seg2knet validate names them all",
+            )  # fmt: skip
+        known = np.zeros(len(self.codes), bool)
+        known[numbers] = True
         lost = np.flatnonzero(~known[owners])
-        spans, seen = [], set()
-        for code, name, start, end in self.images:
-            if code in seen:
-                raise DataError(
-                    "two images with one id", file=self.path, place=f"image {name!r}",
-                    hint="seg2knet validate names them all",
-                )  # fmt: skip
-            seen.add(code)
-            spans.append(Span(name, start, end, places[bounds[code] : bounds[code + 1]].tobytes()))
-        return spans, (len(lost), int(lost[0]) if len(lost) else 0)
+        order = np.argsort(owners, kind="stable")
+        owners = owners[order]
+        bounds = np.stack([np.searchsorted(owners, numbers, side) for side in ("left", "right")], axis=1)
+        places = _joined(self.annotations).reshape(-1, 2)[order]
+        return places, bounds, (len(lost), int(lost[0]) if len(lost) else 0)
 
     def _classes(self) -> dict[Id, ClassInfo]:
         classes: dict[Id, ClassInfo] = {}
@@ -217,6 +221,13 @@ class _Builder:
             shade = _color(entry.get("color"), self.path)
             classes[entry["id"]] = ClassInfo(str(name), thing, shade, parent if isinstance(parent, str) else "")
         return classes
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    """The blocks as one array; they are let go."""
+    found = np.concatenate(blocks) if blocks else np.zeros(0, np.int64)
+    blocks.clear()
+    return found
 
 
 def _color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:

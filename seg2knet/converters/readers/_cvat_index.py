@@ -32,6 +32,8 @@ _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([\w.-]+)["']""")
 _REFERENCE = re.compile(r"&(#x[0-9a-fA-F]{1,6}|#[0-9]{1,7}|lt|gt|amp|quot|apos);")
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"', "apos": "'"}
 MAX_TAG = 1 << 20
+_HELD = 1 << 24
+"""Bytes of a file that are kept in memory while it is looked through."""
 
 
 class Element(msgspec.Struct, frozen=True, gc=False):
@@ -95,8 +97,11 @@ class File:
         Raises:
             DataError: a document type is declared, or an element does not end.
         """
-        position = 0
+        position = let_go = 0
         while True:
+            if position - let_go > _HELD:
+                let_go = position
+                self._let_go(position)
             match = _TOKEN.search(self.data, position)
             if match is None:
                 # What was cut off would be lost in silence.
@@ -113,6 +118,11 @@ class File:
                     raise self._endless(match[0][:40], match.start())
                 position = close.end()
             yield match[1].decode(), Element(self._attributes(match[2]), match.start(), position)
+
+    def _let_go(self, position: int) -> None:
+        """Take what is before ``position`` out of this process's memory; it is read again if it is needed."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.data.madvise(mmap.MADV_DONTNEED, 0, position // mmap.PAGESIZE * mmap.PAGESIZE)
 
     def _after(self, begin: bytes, position: int) -> int:
         """Where a comment or a literal text ends."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -22,6 +23,7 @@ from typing_extensions import Literal
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.files import natural, parse_json, picture_header, walk
 from seg2knet.converters.names import safe
+from seg2knet.converters.packed import Packed
 from seg2knet.converters.readers import _coco_index as coco_index
 from seg2knet.converters.readers._coco_shapes import Annotations, Segments, segments
 from seg2knet.converters.registry import register_reader
@@ -35,6 +37,7 @@ from seg2knet.errors import DataError
 
 _SPLIT = re.compile(r"(?:^|[_\-. ])(train|val|valid|validation|test)(?:\d{4})?(?=[_\-. ]|$)", re.IGNORECASE)
 _OTHER = re.compile(r"^(person_keypoints|captions|labels|image_info|stuff)_")
+_PIECE = 1 << 20
 _BACKGROUND = frozenset({"background", "bg"})
 
 
@@ -92,24 +95,21 @@ class CocoReader(Reader):
         classes = ClassList()
         skips: list[Skip] = []
         notes: list[Note] = []
-        handles: list[Handle] = []
+        listing = _Listing()
         meta: Optional[dict[str, Any]] = None
         for path in paths:
             found = coco_index.index(path)
             kept = _without_background(found, path, notes)
             classes = classes.merged(ClassList(tuple({info.name: info for info in kept.values()}.values())))
             split = _split(path, self.source)
-            names = [span.name for span in found.spans[:3]]
-            file = _File(path, split, found.categories, found.panoptic, self._roots(path, split, names))
+            file = _File(path, split, found.categories, found.panoptic, self._roots(path, split, found.names[:3]))
             self._files[str(path)] = file
             meta = found.meta if len(paths) == 1 or meta is None or meta == found.meta else {}
-            handles += _handles(found, file, notes)
+            listing.add(found, file, notes)
             count, first = found.orphans
             if count:
                 skips.append(Skip("unknown-image", f"{path}: annotation {first}", count, detail="no such image id"))
-        order = {"train": 0, "val": 1, "test": 2, None: 3}
-        handles.sort(key=lambda handle: (order[handle.split], natural(handle.name)))
-        return Scan(handles, classes, tuple(skips), tuple(notes), meta)
+        return Scan(Packed(Handle, listing.handles()), classes, tuple(skips), tuple(notes), meta)
 
     def read(self, handle: Handle) -> Sample:
         if not self._files:
@@ -218,18 +218,40 @@ class CocoReader(Reader):
         return parse_json(self._maps[path][start:end], path)
 
 
-def _handles(found: coco_index.Index, file: _File, notes: list[Note]) -> list[Handle]:
-    """The images of a file; entries of one name are one image."""
-    spans: dict[str, list[tuple[int, int, bytes]]] = {}
-    for span in found.spans:
-        name = _safe_name(span.name, file.path, notes)
-        spans.setdefault(name, []).append((span.start, span.end, span.places))
-    for name, entries in spans.items():
-        if len(entries) > 1:
-            detail = f"{len(entries)} entries of one picture, taken as one image"
-            notes.append(Note("image-listed-twice", f"{file.path}: image {name!r}", detail))
-    path = str(file.path)
-    return [Handle(name, (path, tuple(entries)), file.split) for name, entries in spans.items()]
+class _Listing:
+    """The images of all files; entries of one name in a file are one image."""
+
+    def __init__(self) -> None:
+        self._keys: list[str] = []  # of each image, what it is sorted by
+        self._rows: list[int] = []  # its first entry in its file
+        self._files: list[tuple[int, _File, coco_index.Index, dict[int, list[int]]]] = []
+
+    def add(self, found: coco_index.Index, file: _File, notes: list[Note]) -> None:
+        """Take in a file."""
+        order = {"train": 0, "val": 1, "test": 2, None: 3}[file.split]
+        firsts: dict[str, int] = {}
+        others: dict[int, list[int]] = {}  # first entry -> the others of its name
+        for row, name in enumerate(found.names):
+            name = found.names[row] = _safe_name(name, file.path, notes)
+            first = firsts.setdefault(name, row)
+            if first == row:
+                self._keys.append(f"{order}{natural(name)}")
+                self._rows.append(row)
+            else:
+                others.setdefault(first, []).append(row)
+        for first, rows in others.items():
+            detail = f"{len(rows) + 1} entries of one picture, taken as one image"
+            notes.append(Note("image-listed-twice", f"{file.path}: image {found.names[first]!r}", detail))
+        self._files.append((len(self._keys), file, found, others))
+
+    def handles(self) -> Iterator[Handle]:
+        """All images, split by split, each in natural order."""
+        ends = [end for end, *_ in self._files]
+        for place in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+            _, file, found, others = self._files[bisect_right(ends, place)]
+            row = self._rows[place]
+            spans = [found.span(each) for each in (row, *others.get(row, ()))]
+            yield Handle(found.names[row], (str(file.path), spans), file.split)
 
 
 def _safe_name(name: str, path: Path, notes: list[Note]) -> str:
@@ -280,13 +302,18 @@ def _json_files(source: Path) -> list[Path]:
 
 
 def _contains(path: Path, *words: bytes) -> bool:
+    """Whether each word stands in the file as a text of its own; a piece of the file is held at a time."""
+    missing = {b'"%b"' % word for word in words}
+    longest = max(map(len, missing))
+    text = b""
     try:
-        if path.stat().st_size == 0:
-            return False
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            return all(text.find(b'"%b"' % word) >= 0 for word in words)
+        with open(path, "rb", buffering=0) as file:
+            while missing and (piece := file.read(_PIECE)):
+                text = text[-longest:] + piece
+                missing = {word for word in missing if word not in text}
     except OSError:
         return False
+    return not missing
 
 
 def _looks_right(path: Path) -> bool:

@@ -194,7 +194,8 @@ class _Index:
                 self.notes.append(Note("image-named-twice", place, "the second one is called otherwise"))
                 stem, ending = os.path.splitext(name)
                 name = f"{stem}_{again[split, name]}{ending}"
-            result.append(Handle(name, {**where, "outlines": self.outlines}, split))
+            where["outlines"] = self.outlines
+            result.append(Handle(name, where, split))
         return result
 
     def _image(self, file: File, element: Element, pictures: Pictures, prefix: str) -> None:

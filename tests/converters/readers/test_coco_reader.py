@@ -13,6 +13,7 @@ import pytest
 from drawn import picture
 
 from seg2knet.converters.base import Scan
+from seg2knet.converters.readers import coco as coco_reader
 from seg2knet.converters.readers.coco import CocoOptions, CocoReader
 from seg2knet.dataset import geometry
 from seg2knet.dataset.runs import rle_runs
@@ -147,6 +148,34 @@ def test_parent_category_of_roboflow_is_left_out(coco: Make) -> None:
     scan, _ = read(coco([IMAGE], [annotation()], categories))
     assert scan.classes is not None
     assert scan.classes.names == ("car",)
+
+
+def test_images_of_several_files_in_natural_order(tmp_path: Path) -> None:
+    """Entries of one name, in a file, are one image with the annotations of both, wherever the file stands."""
+    for number, names in enumerate([["b10.jpg", "a.jpg", "b10.jpg"], ["b9.jpg", "c.jpg"]]):
+        images = [{**IMAGE, "id": f"n{place}", "file_name": name} for place, name in enumerate(names)]
+        annotations = [annotation([[5, 5, 9, 5, 9, 9 + i]], image_id=f"n{i % len(names)}") for i in range(5)]
+        data = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "car"}]}
+        (tmp_path / f"part{number}_train.json").write_text(json.dumps(data))
+    scan, samples = read(tmp_path)
+    assert [handle.name for handle in scan.handles] == ["a.jpg", "b9.jpg", "b10.jpg", "c.jpg"]
+    heights = [[shape.shape.parts[0][5] for shape in sample.objects] for sample in samples]
+    assert heights == [[10, 13], [9, 11, 13], [9, 12, 11], [10, 12]]
+    assert [note.kind for note in scan.notes] == ["image-listed-twice"]
+
+
+def test_two_images_with_one_id(coco: Make) -> None:
+    other = {**IMAGE, "id": 8, "file_name": "b.jpg"}
+    with pytest.raises(DataError, match=r"c\.jpg.*two images with one id"):
+        read(coco([IMAGE, other, {**IMAGE, "file_name": "c.jpg"}], []))
+
+
+def test_words_are_found_where_pieces_of_a_file_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_bytes(b'{"images": [], "annotations": [], "categories": []}')
+    for size in range(1, 60):
+        monkeypatch.setattr(coco_reader, "_PIECE", size)
+        assert coco_reader._looks_right(tmp_path / "a.json")
+        assert not coco_reader._is_panoptic(tmp_path / "a.json")
 
 
 def test_entries_of_one_picture_are_one_image(coco: Make) -> None:
