@@ -88,11 +88,13 @@ def _groups(images: Catalogue, rule: str) -> np.ndarray:
 def _originals(images: Catalogue, asked: np.ndarray) -> np.ndarray:
     """For each image the first one asked for with the same bytes, itself where there is none before it; ``(N,)`` int64.
 
-    Of files of equal sizes the ends are looked at, and only those that are still alike are read whole.
+    Of files of equal sizes the ends are looked at, and only those that are still alike are read whole, one that
+    is named twice once.
     """
     result = np.arange(len(images))
     marks = np.where(asked, images.sizes, 0).astype(np.uint64)
     alike = (marks > 0) & _repeated(marks)
+    twice = _repeated(np.array([image.link[1] if image.link else 0 for _, image in images], np.uint64))
     for look in (_ends, _whole):
         if not alike.any():
             return result
@@ -100,7 +102,7 @@ def _originals(images: Catalogue, asked: np.ndarray) -> np.ndarray:
         for index, (_, image) in enumerate(images):
             if not alike[index] or image.path is None:
                 continue
-            if image.link is None:
+            if image.link is None or not twice[index]:
                 marks[index] = _digest(image.path, look)
             else:
                 marks[index] = known[image.link] = known.get(image.link) or _digest(image.path, look)
