@@ -45,6 +45,18 @@ OUTPUTS = {
 }
 
 
+AXES = {
+    "scores": ("batch", "kernels"),
+    "labels": ("batch", "kernels"),
+    "ids": ("batch", "kernels"),
+    "masks": ("batch", "kernels", "rows", "columns"),
+    "logits": ("batch", "classes", "rows", "columns"),
+    "segments": ("batch", "height", "width"),
+    "classes": ("batch", "height", "width"),
+}
+"""What the outputs' axes are called."""
+
+
 @dataclass(frozen=True)
 class Exported:
     """What was written.
@@ -80,12 +92,6 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
     segmenter = Segmenter(checkpoint, "cpu")
     path = out or segmenter.path.with_suffix(FORMATS[kind])
     path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "onnx" and has_windows(segmenter.model):
-        raise UsageError(
-            "a model with a Swin backbone is not written as ONNX: torch does not come to an end with its free sizes",
-            file=segmenter.path,
-            hint="--format torchscript, which takes any size too",
-        )
     graph = build(segmenter.model, segmenter.task)
     notes = {
         "task": segmenter.task,
@@ -145,7 +151,7 @@ class InstanceGraph(Graph):
         scores, order = last.classes.sigmoid().flatten(1).topk(best)
         kernels = torch.div(order, classes, rounding_mode="floor")
         masks = F.interpolate(last.masks, scale_factor=2, mode="bilinear", align_corners=False).sigmoid()
-        return scores, order % classes, _pick(masks, kernels)
+        return scores, order % classes, _pick(masks, kernels, images, 4)
 
 
 class PanopticGraph(Graph):
@@ -160,14 +166,14 @@ class PanopticGraph(Graph):
         stuff = torch.arange(shape.num_things, shape.num_classes).expand_as(of_stuff)
         scores, order = torch.cat((scores, of_stuff), 1).topk(shape.num_kernels + shape.num_stuff)
         labels = torch.cat((labels, stuff), 1).gather(1, order)
-        winner, own = self.contest(_pick(last.masks, order), scores)
+        winner, own = self.contest(_pick(last.masks, order, images, 8), scores)
         flat = winner.flatten(1)
         won = torch.zeros_like(scores).scatter_add(1, flat, torch.ones_like(flat, dtype=scores.dtype))
         kept = (scores >= rules.instance_score_thr) | (labels >= shape.num_things)
         kept = kept & (won > 0) & (own > 0) & (won >= rules.overlap_thr * own)
         number = kept.long().cumsum(1) - 1
         ids = torch.where(kept, labels + 1000 * number, torch.full_like(labels, shape.num_classes))
-        return ids.gather(1, flat).reshape(winner.shape), ids, scores
+        return ids.gather(1, flat).reshape(-1, images.shape[2], images.shape[3]), ids, scores
 
     def contest(self, masks: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Who wins each pixel, (B, H, W), and how many pixels each kernel has of its own, (B, M)."""
@@ -259,11 +265,15 @@ class AnySizePool(nn.Module):
         return inside / inside.sum(1, keepdim=True)
 
 
-def _pick(masks: Tensor, order: Tensor) -> Tensor:
-    """Masks (B, M, h, w) in the order (B, n) -> (B, n, h, w)."""
-    images, kernels = masks.shape[:2]
-    flat = order + torch.arange(images)[:, None] * kernels
-    return masks.reshape(-1, *masks.shape[2:]).index_select(0, flat.flatten()).reshape(images, -1, *masks.shape[2:])
+def _pick(masks: Tensor, order: Tensor, images: Tensor, stride: int) -> Tensor:
+    """Masks (B, M, H / stride, W / stride) of images (B, 3, H, W) in the order (B, n) -> (B, n, H / stride, ...).
+
+    Sizes are taken from the images, for those of later tensors are fixed by the tracer that exports Swin.
+    """
+    height, width = images.shape[2] // stride, images.shape[3] // stride
+    flat = order + torch.arange(images.shape[0])[:, None] * masks.shape[1]
+    chosen = masks.reshape(-1, height, width).index_select(0, flat.flatten())
+    return chosen.reshape(-1, order.shape[1], height, width)
 
 
 def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -> None:
@@ -272,19 +282,13 @@ def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -
     Raises:
         EnvironmentProblem: this torch cannot.
     """
-    batch, height, width = (torch.export.Dim(name, min=1, max=1024) for name in ("batch", "height", "width"))
-    free = {0: batch, 2: MULTIPLE * height, 3: MULTIPLE * width}
     part = path.with_name(path.name + ".part")
+    # With Swin's windows the newer exporter does not come to an end over its free sizes.
+    write = _write_traced if has_windows(graph) else _write_exported
     try:
-        program = torch.export.export(graph, (_example(),), dynamic_shapes=(free,))
-        written = torch.onnx.export(
-            program, dynamo=True, input_names=["images"], output_names=list(OUTPUTS[task]), verbose=False
-        )
-        assert written is not None
-        written.model.metadata_props["seg2knet"] = json.dumps(notes)
-        written.save(str(part), external_data=False)
+        write(graph, part, list(OUTPUTS[task]), json.dumps(notes))
         part.replace(path)
-    except Exception as error:  # the exporter has a dozen of its own
+    except Exception as error:  # the exporters have a dozen of their own
         raise EnvironmentProblem(
             "this model cannot be written as ONNX by this torch",
             found=f"torch {torch.__version__}: {next(iter(str(error).splitlines()), type(error).__name__)}",
@@ -292,6 +296,29 @@ def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _write_exported(graph: nn.Module, path: Path, outputs: list[str], notes: str) -> None:
+    batch, height, width = (torch.export.Dim(name, min=1, max=1024) for name in ("batch", "height", "width"))
+    free = {0: batch, 2: MULTIPLE * height, 3: MULTIPLE * width}
+    program = torch.export.export(graph, (_example(),), dynamic_shapes=(free,))
+    written = torch.onnx.export(program, dynamo=True, input_names=["images"], output_names=outputs, verbose=False)
+    assert written is not None
+    written.model.metadata_props["seg2knet"] = notes
+    written.save(str(path), external_data=False)
+
+
+def _write_traced(graph: nn.Module, path: Path, outputs: list[str], notes: str) -> None:
+    import onnx
+
+    free = {name: dict(enumerate(AXES[name])) for name in outputs} | {"images": {0: "batch", 2: "height", 3: "width"}}
+    torch.onnx.export(
+        graph, (_example(),), str(path), dynamo=False, opset_version=17, do_constant_folding=False,
+        input_names=["images"], output_names=outputs, dynamic_axes=free,
+    )  # fmt: skip
+    written = onnx.load(path)
+    onnx.helper.set_model_props(written, {"seg2knet": notes})
+    onnx.save(written, path)
 
 
 def write_torchscript(graph: nn.Module, path: Path, notes: dict[str, Any]) -> None:
