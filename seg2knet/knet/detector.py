@@ -42,6 +42,7 @@ from torch import Tensor
 from seg2knet.errors import UsageError
 from seg2knet.knet.criterion import Criterion
 from seg2knet.knet.folding import fold_batch_norms
+from seg2knet.knet.neck import slim
 from seg2knet.knet.network import KNetwork, Predictions, Shape
 from seg2knet.knet.packing import Truth
 from seg2knet.knet.results import INSTANCE_OFFSET, ImageSize, ResultRules, instances, panoptic
@@ -94,6 +95,7 @@ class KNet(BaseDetector):
         self.backbone = MODELS.build(backbone)
         fold_batch_norms(self.backbone)
         self.neck = MODELS.build(neck)
+        slim(self.neck)
         self.network = KNetwork(shape)
         self.criterion = Criterion(shape)
         try:

@@ -66,10 +66,20 @@ class KernelHead(nn.Module):
 
     def forward(self, localization: Tensor, semantic: Tensor) -> FirstKernels:
         """From the two features of the localization FPN, each (B, C, h, w)."""
+        return self.join(*self.locate(localization), *self.classify(semantic))
+
+    def locate(self, localization: Tensor) -> tuple[Tensor, Tensor]:
+        """The localization branch: its feature (B, C, h, w) and the instance kernels' mask logits (B, N, h, w)."""
         place = self.localization(localization)
+        return place, self.kernels(place)
+
+    def classify(self, semantic: Tensor) -> tuple[Tensor, Tensor]:
+        """The semantic branch: its feature (B, C, h, w) and the semantic logits (B, K, h, w)."""
         meaning = self.semantic(semantic)
-        masks = self.kernels(place)
-        classes = self.semantic_out(meaning)
+        return meaning, self.semantic_out(meaning)
+
+    def join(self, place: Tensor, masks: Tensor, meaning: Tensor, classes: Tensor) -> FirstKernels:
+        """Both branches' results together."""
         features = meaning + place
         sums, _ = gather_features(masks, features)
         kernels = self.kernels.weight.flatten(1) + sums

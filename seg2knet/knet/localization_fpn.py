@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from seg2knet.knet.recompute import recomputed
+
 GROUPS = 32
 
 
@@ -31,7 +33,10 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h / stride, w / stride)."""
-        return relu(self.norm(self.conv(x)))
+        return recomputed(self._activate, self.conv(x))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return relu(self.norm(x))
 
 
 def relu(x: Tensor) -> Tensor:
@@ -68,14 +73,18 @@ class LocalizationFPN(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """From P2..P5 (B, C, H/4, W/4) .. (B, C, H/32, W/32) to the two features, each (B, C, H/8, W/8)."""
+        total = self.total(pyramid)
+        return self.localization(total), self.semantic(total)
+
+    def total(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """The sum at stride 8 that both features are drawn from."""
         p2, p3, p4, p5 = pyramid
         levels: list[list[ConvNorm]] = [list(level) for level in self.levels]  # type: ignore[call-overload]
         size3, size4 = p3.shape[-2:], p4.shape[-2:]
         total = levels[0][0](p2) + levels[1][0](p3)
         total = total + levels[2][1](_resize(levels[2][0](p4), size3))
         x = levels[3][1](_resize(levels[3][0](p5 + sine_encoding(p5)), size4))
-        total = total + levels[3][2](_resize(x, size3))
-        return self.localization(total), self.semantic(total)
+        return total + levels[3][2](_resize(x, size3))
 
 
 def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

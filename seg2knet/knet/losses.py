@@ -56,9 +56,12 @@ class _Focal(torch.autograd.Function):
         x = logits.float()
         p = x.sigmoid()
         entropy = F.softplus(x)
-        value = (p.square() * entropy).sum() * (1 - ALPHA)
+        scratch = p.square().mul_(entropy)
+        value = scratch.sum() * (1 - ALPHA)
         # d/dx p^2 softplus(x) = p^2 (2 (1 - p) softplus(x) + p)
-        slope = entropy.mul_(2 * (1 - p)).add_(p).mul_(p.square()).mul_(1 - ALPHA)
+        slope = entropy.mul_(torch.neg(p, out=scratch).add_(1).mul_(2)).add_(p)
+        slope.mul_(torch.square(p, out=scratch)).mul_(1 - ALPHA)
+        del scratch
 
         known = (labels >= 0) & (labels < logits.shape[1])
         index = labels.clamp(0, logits.shape[1] - 1).unsqueeze(1)

@@ -12,6 +12,7 @@ from seg2knet.errors import UsageError
 from seg2knet.knet.kernel_head import FirstKernels, KernelHead
 from seg2knet.knet.kernel_update import Update, UpdateStage
 from seg2knet.knet.localization_fpn import GROUPS, LocalizationFPN
+from seg2knet.knet.recompute import recomputed
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class KNetwork(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> Predictions:
         """From the four FPN levels P2..P5, each (B, C, H/stride, W/stride) with strides 4, 8, 16, 32."""
-        first = self.kernel_head(*self.localization_fpn(pyramid))
+        total = self.localization_fpn.total(pyramid)
+        # 1x1 convolutions: little work, and half a dozen feature maps of stride 8 that need not be kept.
+        first = self.kernel_head.join(*recomputed(self._locate, total), *recomputed(self._classify, total))
         kernels, masks = first.kernels, first.masks
         updates: list[Update] = []
         for stage in self.stages:
@@ -77,3 +80,9 @@ class KNetwork(nn.Module):
             kernels, masks = update.kernels, update.masks
             updates.append(update)
         return Predictions(first, updates)
+
+    def _locate(self, total: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kernel_head.locate(self.localization_fpn.localization(total))
+
+    def _classify(self, total: Tensor) -> tuple[Tensor, Tensor]:
+        return self.kernel_head.classify(self.localization_fpn.semantic(total))
