@@ -55,14 +55,13 @@ def _divided(
     if len(shares) == 1:
         return list(shares) * len(rows)
     originals = _originals(images, is_open)
-    groups = _groups(images, options.group_by) if options.group_by is not None else None
-    joined = _joined(groups if groups is not None else np.arange(len(images)), originals)
+    groups = _groups(images, options.group_by)
+    joined = _joined(groups, originals)
     copied = originals != np.arange(len(images))
     if copied.any():
-        parted = len(rows) if groups is None else len(np.unique(groups[rows]))
-        if options.split is not None and len(np.unique(joined[rows])) < len(shares) <= parted:
-            # So few different pictures that copies must be parted, as the user asked for parts.
-            joined = groups if groups is not None else np.arange(len(images))
+        distinct = len(np.unique(joined[rows]))
+        if options.split is not None and distinct < len(shares) <= len(np.unique(groups[rows])):
+            joined = groups  # so few different pictures that copies must be parted, as the user asked for parts
         else:
             count = int(copied.sum()) + len(np.unique(originals[copied]))
             ledger.note(Note("copies-kept-together", "--split", "pictures that are byte for byte the same", count))
@@ -73,11 +72,13 @@ def _divided(
     return stratify(labels, joined[rows], shares, options.seed)
 
 
-def _groups(images: Catalogue, rule: str) -> np.ndarray:
+def _groups(images: Catalogue, rule: Optional[str]) -> np.ndarray:
     """The group of each image after ``--group-by``, ``(N,)`` int64: the number of the group's first image."""
+    result = np.arange(len(images))
+    if rule is None:
+        return result
     key = group_key(rule)
     firsts: dict[tuple[int, str], int] = {}
-    result = np.arange(len(images))
     for index, (source, image) in enumerate(images):
         name = key(image.name)
         if name is not None:
@@ -94,10 +95,10 @@ def _originals(images: Catalogue, asked: np.ndarray) -> np.ndarray:
     result = np.arange(len(images))
     marks = np.where(asked, images.sizes, 0).astype(np.uint64)
     alike = (marks > 0) & _repeated(marks)
+    if not alike.any():
+        return result
     twice = _repeated(np.array([image.link[1] if image.link else 0 for _, image in images], np.uint64))
     for look in (_ends, _whole):
-        if not alike.any():
-            return result
         known: dict[tuple[int, int], int] = {}
         for index, (_, image) in enumerate(images):
             if not alike[index] or image.path is None:

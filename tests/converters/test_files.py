@@ -105,3 +105,17 @@ paths = st.lists(st.text("aB01289/. é", min_size=1, max_size=12), max_size=12)
 @given(paths)
 def test_natural_order_of_paths(some: list[str]) -> None:
     assert files.naturally(some) == sorted(some, key=files.natural)
+
+
+@pytest.mark.parametrize("name", [b"\xff.json", b"\xfe/a.json"])
+def test_a_path_that_is_no_unicode_is_an_error(tmp_path: Path, name: bytes) -> None:
+    path = os.path.join(os.fsencode(tmp_path), name)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb"):
+            pass
+    except OSError:
+        pytest.skip("the file system wants Unicode")
+    assert list(files.walk(tmp_path, (".txt",))) == []
+    with pytest.raises(DataError, match=r"\\udcf.*no Unicode"):
+        list(files.walk(tmp_path, (".json",)))
