@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer import openmmlab
+from seg2knet.trainer.export_graphs import build
 from seg2knet.trainer.export_swin import exportable_windows, has_windows
 from seg2knet.trainer.inference import Segmenter
 
@@ -37,7 +37,6 @@ FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 MULTIPLE = 32
 AGREE = 1e-3
 """Largest deviation of the written file's results from PyTorch's, for probabilities and relative for logits."""
-KERNELS_AT_ONCE = 16
 OUTPUTS = {
     "instance": ("scores", "labels", "masks"),
     "panoptic": ("segments", "ids", "scores"),
@@ -106,174 +105,6 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
         else:
             write_torchscript(graph, path, notes)
     return Exported(path, segmenter.task, compare(graph, path, segmenter.task))
-
-
-def build(model: Any, task: str) -> nn.Module:
-    """The part of a detector or segmentor that is exported, with normalisation before and results behind it."""
-    if any(type(module).__name__ == "Seg2KNetDeformConv" for module in model.modules()):
-        raise UsageError(
-            "a model with deformable convolution cannot be exported: its operator is not PyTorch's own",
-            hint="train one without: the same --model name without -dcn",
-        )
-    kinds: dict[str, type[Graph]] = {"instance": InstanceGraph, "panoptic": PanopticGraph, "semantic": SemanticGraph}
-    return kinds[task](model).eval().requires_grad_(False)
-
-
-class Graph(nn.Module):
-    """Normalisation before the model; subclasses add the results.
-
-    Args:
-        model: a detector of mmdet or a segmentor of mmseg, with its data preprocessor.
-    """
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        before = model.data_preprocessor
-        one = torch.ones(1, 3, 1, 1)
-        self.mean = nn.Buffer(before.mean.reshape(1, 3, 1, 1).clone() if hasattr(before, "mean") else 0 * one)
-        self.std = nn.Buffer(before.std.reshape(1, 3, 1, 1).clone() if hasattr(before, "std") else one)
-        # Pictures are read as BGR. Where the preprocessor turns them round, its mean and std are RGB's.
-        self.takes_rgb = bool(before._channel_conversion)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB 0..255 -> what the backbone was trained on."""
-        return ((images if self.takes_rgb else images.flip(1)) - self.mean) / self.std
-
-
-class InstanceGraph(Graph):
-    """See the module: ``scores``, ``labels``, ``masks``."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        last = self.model._forward(self.normalised(images)).stages[-1]
-        classes = last.classes.shape[-1]
-        best = min(self.model.rules.max_per_img, last.classes.shape[1] * classes)
-        scores, order = last.classes.sigmoid().flatten(1).topk(best)
-        kernels = torch.div(order, classes, rounding_mode="floor")
-        masks = F.interpolate(last.masks, scale_factor=2, mode="bilinear", align_corners=False).sigmoid()
-        return scores, order % classes, _pick(masks, kernels, images, 4)
-
-
-class PanopticGraph(Graph):
-    """See the module: ``segments``, ``ids``, ``scores``. The rule: :func:`seg2knet.knet.results.panoptic`."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        last = self.model._forward(self.normalised(images)).stages[-1]
-        shape, rules = self.model.shape, self.model.rules
-        probabilities = last.classes.sigmoid()
-        scores, labels = probabilities[:, : shape.num_kernels, : shape.num_things].max(2)
-        of_stuff = probabilities[:, shape.num_kernels :, shape.num_things :].diagonal(dim1=1, dim2=2)
-        stuff = torch.arange(shape.num_things, shape.num_classes).expand_as(of_stuff)
-        scores, order = torch.cat((scores, of_stuff), 1).topk(shape.num_kernels + shape.num_stuff)
-        labels = torch.cat((labels, stuff), 1).gather(1, order)
-        winner, own = self.contest(_pick(last.masks, order, images, 8), scores)
-        flat = winner.flatten(1)
-        won = torch.zeros_like(scores).scatter_add(1, flat, torch.ones_like(flat, dtype=scores.dtype))
-        kept = (scores >= rules.instance_score_thr) | (labels >= shape.num_things)
-        kept = kept & (won > 0) & (own > 0) & (won >= rules.overlap_thr * own)
-        number = kept.long().cumsum(1) - 1
-        ids = torch.where(kept, labels + 1000 * number, torch.full_like(labels, shape.num_classes))
-        return ids.gather(1, flat).reshape(-1, images.shape[2], images.shape[3]), ids, scores
-
-    def contest(self, masks: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Who wins each pixel, (B, H, W), and how many pixels each kernel has of its own, (B, M)."""
-        best: Optional[Tensor] = None
-        winner = torch.zeros(())
-        own = []
-        for begin in range(0, self.model.shape.num_kernels + self.model.shape.num_stuff, KERNELS_AT_ONCE):
-            some = masks[:, begin : begin + KERNELS_AT_ONCE]
-            x = F.interpolate(some, scale_factor=2, mode="bilinear", align_corners=False).sigmoid()
-            x = F.interpolate(x, scale_factor=4, mode="bilinear", align_corners=False)
-            own.append((x >= 0.5).to(x.dtype).flatten(2).sum(2))
-            value, index = (x * scores[:, begin : begin + KERNELS_AT_ONCE, None, None]).max(1)
-            if best is None:
-                best, winner = value, index
-            else:
-                winner = torch.where(value > best, index + begin, winner)
-                best = torch.maximum(value, best)
-        return winner, torch.cat(own, 1)
-
-
-class SemanticGraph(Graph):
-    """See the module: ``classes``, ``logits``. The model is mmsegmentation's K-Net."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        for module in list(model.modules()):
-            for name, child in module.named_children():
-                if isinstance(child, nn.AdaptiveAvgPool2d):
-                    setattr(module, name, AnySizePool(child.output_size))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        levels = self.model.extract_feat(self.normalised(images))
-        head = self.model.decode_head
-        features = head.kernel_generate_head._forward_feature(levels)
-        logits = head.kernel_generate_head.cls_seg(features)
-        kernels = head.kernel_generate_head.conv_seg.weight.flatten(1).expand(features.shape[0], -1, -1)
-        for stage in head.kernel_update_head:
-            logits, kernels = _semantic_update(stage, features, kernels, logits)
-        whole = F.interpolate(logits, size=images.shape[2:], mode="bilinear", align_corners=False)
-        return whole.argmax(1), logits
-
-
-def _semantic_update(stage: Any, features: Tensor, kernels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """One round of mmseg's ``KernelUpdateHead`` with 1x1 kernels, for any batch: its own runs image by image.
-
-    Args:
-        stage: the head.
-        features: (B, C, h, w). kernels: (B, K, C). logits: (B, K, h, w).
-
-    Returns:
-        the next logits and kernels.
-    """
-    x = stage.feat_transform(features) if stage.feat_transform is not None else features
-    under = torch.einsum("bkhw,bchw->bkc", logits.softmax(1), x)
-    new = stage.kernel_update_conv(under, kernels.unsqueeze(2)).reshape(kernels.shape)
-    new = stage.attention_norm(stage.attention(new.permute(1, 0, 2))).permute(1, 0, 2)
-    if stage.with_ffn:
-        new = stage.ffn_norm(stage.ffn(new))
-    masks = new
-    for layer in stage.mask_fcs:
-        masks = layer(masks)
-    return torch.einsum("bkc,bchw->bkhw", stage.fc_mask(masks), x), new
-
-
-class AnySizePool(nn.Module):
-    """Adaptive average pooling, written so that it can be exported without fixing the size.
-
-    Row i of n averages pixels floor(i H / n) .. ceil((i + 1) H / n), as ``nn.AdaptiveAvgPool2d`` does: two matrices.
-    """
-
-    def __init__(self, size: Any) -> None:
-        super().__init__()
-        sides: tuple[int, int] = (size, size) if isinstance(size, int) else size
-        self.rows, self.columns = sides
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = self.shares(self.rows, x.shape[2]).to(x.dtype)
-        columns = self.shares(self.columns, x.shape[3]).to(x.dtype)
-        return rows @ x @ columns.transpose(0, 1)
-
-    @staticmethod
-    def shares(parts: int, length: Any) -> Tensor:
-        """(parts, length): what share each pixel has in each average."""
-        pixel = torch.arange(length)[None, :]
-        part = torch.arange(parts)[:, None]
-        begin = torch.div(part * length, parts, rounding_mode="floor")
-        end = torch.div((part + 1) * length + parts - 1, parts, rounding_mode="floor")
-        inside = ((pixel >= begin) & (pixel < end)).float()
-        return inside / inside.sum(1, keepdim=True)
-
-
-def _pick(masks: Tensor, order: Tensor, images: Tensor, stride: int) -> Tensor:
-    """Masks (B, M, H / stride, W / stride) of images (B, 3, H, W) in the order (B, n) -> (B, n, H / stride, ...).
-
-    Sizes are taken from the images, for those of later tensors are fixed by the tracer that exports Swin.
-    """
-    height, width = images.shape[2] // stride, images.shape[3] // stride
-    flat = order + torch.arange(images.shape[0])[:, None] * masks.shape[1]
-    chosen = masks.reshape(-1, height, width).index_select(0, flat.flatten())
-    return chosen.reshape(-1, order.shape[1], height, width)
 
 
 def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ from seg2knet.cli import cli
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer import export as exporting
 from seg2knet.trainer import openmmlab
-from seg2knet.trainer.export import AnySizePool, Graph, build, compare, deviation, write_onnx, write_torchscript
+from seg2knet.trainer.export import compare, deviation, write_onnx, write_torchscript
+from seg2knet.trainer.export_graphs import AnySizePool, Graph, build
 from seg2knet.trainer.export_swin import shifted_windows
 
 TASKS = ("instance", "panoptic", "semantic")
