@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from seg2knet._version import __version__
 from seg2knet.errors import UsageError
@@ -18,7 +18,10 @@ from seg2knet.trainer import config_coco, config_semantic
 from seg2knet.trainer.folder import DataFolder, Split
 from seg2knet.trainer.options import TrainOptions
 from seg2knet.trainer.plan import Plan, decide
-from seg2knet.trainer.pytext import Ref, render
+from seg2knet.trainer.pytext import Ref, is_name, render
+
+RESERVED = ("filename", "text", "pretty_text", "env_variables")
+"""Names that mmengine refuses in a config file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class RunConfig:
         """
         content = self.as_dict()
         for path, value in options.items():
-            _set(content, path, value)
+            put(content, path, value)
         for title, entries in self.sections.items():
             self.sections[title] = [Entry(each.name, content.pop(each.name), each.comment) for each in entries]
         if content:
@@ -296,26 +299,33 @@ def _run(plan: Plan) -> list[Entry]:
 # -- --cfg-options -----------------------------------------------------------------------------------------------------
 
 
-def _set(content: Any, path: str, value: Any) -> None:
+def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
+    """Set what a path of ``--cfg-options`` names in a config of dicts and lists.
+
+    Returns:
+        the steps of the path: keys of dicts, indices of lists.
+
+    Raises:
+        UsageError: it leads nowhere, or begins with what no variable of a config file can be called.
+    """
     keys = path.split(".")
-    for depth, key in enumerate(keys[:-1]):
-        content = _enter(content, key, ".".join(keys[: depth + 1]))
-    if isinstance(content, list):
-        content[_index(content, keys[-1], path)] = value
-    elif isinstance(content, dict):
-        content[keys[-1]] = value
-    else:
-        found = f"{type(content).__name__}, which has no parts"
-        raise UsageError("--cfg-options leads nowhere", place=path, found=found)
-
-
-def _enter(content: Any, key: str, path: str) -> Any:
-    if isinstance(content, list):
-        return content[_index(content, key, path)]
-    if isinstance(content, dict) and key in content:
-        return content[key]
-    expected = ", ".join(map(str, content)) if isinstance(content, dict) else "a value without parts"
-    raise UsageError("--cfg-options leads nowhere", place=path, expected=expected)
+    if not is_name(keys[0]) or keys[0] in RESERVED:
+        raise UsageError("--cfg-options names no variable of the config", place=path, found=keys[0] or "nothing")
+    steps: list[Union[str, int]] = []
+    for depth, key in enumerate(keys, 1):
+        if not isinstance(content, (list, dict)):
+            found = f"{type(content).__name__}, which has no parts"
+            raise UsageError("--cfg-options leads nowhere", place=path, found=found)
+        step: Any = _index(content, key, path) if isinstance(content, list) else key
+        steps.append(step)
+        if depth == len(keys):
+            content[step] = value
+        elif isinstance(content, dict) and key not in content:
+            here, expected = ".".join(keys[:depth]), ", ".join(map(str, content))
+            raise UsageError("--cfg-options leads nowhere", place=here, expected=expected)
+        else:
+            content = content[step]
+    return steps
 
 
 def _index(content: list, key: str, path: str) -> int:

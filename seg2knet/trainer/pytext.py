@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import Any
 
 WIDTH = 110
@@ -65,13 +67,20 @@ def _flat(value: Any) -> str:
         return "(" + ", ".join(map(_flat, value)) + (",)" if len(value) == 1 else ")")
     if isinstance(value, list):
         return "[" + ", ".join(map(_flat, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float({str(value)!r})"
     if isinstance(value, float):
         return f"{value:.12g}" if "." in f"{value:.12g}" or "e" in f"{value:.12g}" else f"{value:.1f}"
     return repr(value)
 
 
 def _is_named(value: Mapping) -> bool:
-    from keyword import iskeyword
+    return all(isinstance(key, str) and is_name(key) for key in value)
 
-    # ASCII alone: Python reads other letters of a name in their normal form, another text than the key.
-    return all(isinstance(key, str) and key.isascii() and key.isidentifier() and not iskeyword(key) for key in value)
+
+def is_name(text: str) -> bool:
+    """Whether a text can stand in Python source as a name that means this very text.
+
+    ASCII alone: Python reads other letters of a name in their normal form, another text than was written.
+    """
+    return text.isascii() and text.isidentifier() and not iskeyword(text)

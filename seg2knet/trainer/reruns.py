@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
+import ast
 from pathlib import Path
 from typing import Any
 
 from seg2knet.errors import Seg2KNetError, UsageError
+from seg2knet.trainer import config as configs
 from seg2knet.trainer import launch, work_dirs
 from seg2knet.trainer.options import TrainOptions
+from seg2knet.trainer.pytext import render
 
 
 def given(options: TrainOptions) -> tuple[Path, Path]:
@@ -47,16 +49,34 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
     if options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options:
         return options.config, work_dir
     text = options.config.read_text(encoding="utf-8")
-    lines = [f"\n# --- This run, by --config {options.config} " + "-" * 40, f"work_dir = {str(work_dir)!r}"]
-    for path, value in options.cfg_options.items():
-        head, *rest = path.split(".")
-        target = head + "".join(f"[{part}]" if re.fullmatch(r"-?\d+", part) else f"[{part!r}]" for part in rest)
-        lines.append(f"{target} = {value!r}")
+    content = config.to_dict()
+    for path, value in {**options.cfg_options, "work_dir": str(work_dir)}.items():
+        head, *rest = configs.put(content, path, value)
+        text = _assign(text, str(head), "".join(f"[{step!r}]" for step in rest), value)
     work_dir.mkdir(parents=True, exist_ok=True)
     config_file = work_dir / "config.py"
     if launch.is_first(options):
-        config_file.write_text(text.rstrip("\n") + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+        config_file.write_text(text, encoding="utf-8")
     return config_file, work_dir
+
+
+def _assign(text: str, name: str, steps: str, value: Any) -> str:
+    """A config's text with one more assignment: behind the variable's own, so that what is made of it follows."""
+    lines = text.rstrip("\n").split("\n")
+    own = [node.end_lineno for node in ast.parse(text).body if isinstance(node, ast.Assign) and name in _set_by(node)]
+    place = (own[-1] if own else None) or len(lines)
+    lines[place:place] = ["# changed by --config and --cfg-options", f"{name}{steps} = {render(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _set_by(assignment: ast.Assign) -> list[str]:
+    """Names of the variables that an assignment sets, wholly or in part."""
+    names = []
+    for target in assignment.targets:
+        while isinstance(target, ast.Subscript):
+            target = target.value
+        names += [target.id] if isinstance(target, ast.Name) else []
+    return names
 
 
 def resumed(options: TrainOptions) -> tuple[Path, Path]:
