@@ -75,8 +75,9 @@ class Criterion:
         }
         labels = self._semantic_labels(owners, matches, truth)
         (foreground,) = mean_over_ranks((labels < self.shape.num_classes).sum(), device=labels.device)
-        semantic = focal_loss(enlarge(first.semantic.flatten(0, 1)).unflatten(0, first.semantic.shape[:2]), labels)
-        losses["loss_rpn_seg"] = SEMANTIC * semantic / foreground.clamp(min=1)
+        # Image by image: of what is worked out for all classes at stride 4 a single tensor is kept for each.
+        semantic = [focal_loss(enlarge(x)[None], label[None]) for x, label in zip(first.semantic, labels)]
+        losses["loss_rpn_seg"] = SEMANTIC * torch.stack(semantic).sum() / foreground.clamp(min=1)
         return losses
 
     def _stage(self, stage: Update, truth: BatchTruth, matches: Matches, count: Tensor) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ from torch import Tensor
 from seg2knet.errors import UsageError
 from seg2knet.knet.criterion import Criterion
 from seg2knet.knet.folding import fold_batch_norms
-from seg2knet.knet.neck import slim
+from seg2knet.knet.neck import slim, unfinished
 from seg2knet.knet.network import KNetwork, Predictions, Shape
 from seg2knet.knet.packing import Truth
 from seg2knet.knet.results import INSTANCE_OFFSET, ImageSize, ResultRules, instances, panoptic
@@ -95,7 +95,7 @@ class KNet(BaseDetector):
         self.backbone = MODELS.build(backbone)
         fold_batch_norms(self.backbone)
         self.neck = MODELS.build(neck)
-        slim(self.neck)
+        self._slim = slim(self.neck)
         self.network = KNetwork(shape)
         self.criterion = Criterion(shape)
         try:
@@ -118,12 +118,18 @@ class KNet(BaseDetector):
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> the four FPN levels, (B, C, H/4, W/4) .. (B, C, H/32, W/32)."""
+        return self.neck(self._stages(batch_inputs))
+
+    def _stages(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """The backbone's C2..C5."""
         if self.channels_last:
             batch_inputs = batch_inputs.contiguous(memory_format=torch.channels_last)
-        return self.neck(self.backbone(batch_inputs))
+        return self.backbone(batch_inputs)
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> Predictions:
         """Logits of the kernel head and of every stage, without losses or results."""
+        if self.training and self._slim and batch_inputs.device.type == "cpu":  # measured there alone
+            return self.network(unfinished(self.neck, self._stages(batch_inputs)))
         return self.network(self.extract_feat(batch_inputs))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:

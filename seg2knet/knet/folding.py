@@ -64,7 +64,7 @@ def _conv_forward(conv: nn.Conv2d, norm: _BatchNorm, x: Tensor) -> Tensor:
         bias = bias + norm.bias
     if torch.is_grad_enabled() and conv.weight.requires_grad and conv.padding_mode == "zeros":
         geometry = (conv.stride, conv.padding, conv.dilation, conv.groups)
-        return _ScaledConv.apply(_as_computed(x), conv.weight, factor, bias, geometry)
+        return _ScaledConv.apply(as_computed(x), conv.weight, factor, bias, geometry)
     return conv._conv_forward(x, conv.weight * _column(factor), bias)
 
 
@@ -76,7 +76,7 @@ def _column(factor: Tensor) -> Tensor:
     return factor[:, None, None, None]
 
 
-def _as_computed(x: Tensor) -> Tensor:
+def as_computed(x: Tensor) -> Tensor:
     """The input in the type that autocast would compute in, so that it is kept once and in that type."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x

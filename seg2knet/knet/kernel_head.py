@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seg2knet.knet.localization_fpn import ConvNorm
+from seg2knet.knet.recompute import made_anew
 
 # So that every class starts at probability 0.01 (Lin et al., Focal Loss, section 4.1).
 RARE = -math.log((1 - 0.01) / 0.01)
@@ -39,8 +40,13 @@ def gather_features(masks: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         the sums, (B, M, C), and how many pixels each mask has, (B, M, 1).
     """
     with torch.autocast(masks.device.type, enabled=False):
-        inside = (masks.detach().flatten(2) > 0).float()
-        return inside @ features.float().flatten(2).transpose(1, 2), inside.sum(-1, keepdim=True)
+        masks = masks.detach().flatten(2)
+        sums = made_anew(_inside, lambda inside: inside @ features.float().flatten(2).transpose(1, 2), masks)
+        return sums, (masks > 0).sum(-1, keepdim=True).float()
+
+
+def _inside(masks: Tensor) -> Tensor:
+    return (masks > 0).float()
 
 
 class KernelHead(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seg2knet.knet.recompute import recomputed
+from seg2knet.knet.merging import Pending
+from seg2knet.knet.recompute import made_anew, recomputed
 
 GROUPS = 32
 
@@ -31,9 +33,13 @@ class ConvNorm(nn.Module):
         self.norm = nn.GroupNorm(GROUPS, channels)
         nn.init.normal_(self.conv.weight, std=0.01)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Pending) -> Tensor:
         """(B, C, h, w) -> (B, C, h / stride, w / stride)."""
-        return recomputed(self._activate, self.conv(x))
+        return recomputed(self._activate, x.then(self.conv) if isinstance(x, Pending) else self.conv(x))
+
+    def enlarged(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
+        """The block on `x` resized bilinearly; the resized map is not kept for backward."""
+        return recomputed(self._activate, made_anew(partial(_resize, size=size), self.conv, x))
 
     def _activate(self, x: Tensor) -> Tensor:
         return relu(self.norm(x))
@@ -71,20 +77,20 @@ class LocalizationFPN(nn.Module):
         self.localization = ConvNorm(channels, 1)
         self.semantic = ConvNorm(channels, 1)
 
-    def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, pyramid: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """From P2..P5 (B, C, H/4, W/4) .. (B, C, H/32, W/32) to the two features, each (B, C, H/8, W/8)."""
         total = self.total(pyramid)
         return self.localization(total), self.semantic(total)
 
-    def total(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """The sum at stride 8 that both features are drawn from."""
+    def total(self, pyramid: Sequence[Any]) -> Tensor:
+        """The sum at stride 8 that both features are drawn from. P2 may be :class:`~seg2knet.knet.merging.Pending`."""
         p2, p3, p4, p5 = pyramid
         levels: list[list[ConvNorm]] = [list(level) for level in self.levels]  # type: ignore[call-overload]
         size3, size4 = p3.shape[-2:], p4.shape[-2:]
         total = levels[0][0](p2) + levels[1][0](p3)
-        total = total + levels[2][1](_resize(levels[2][0](p4), size3))
-        x = levels[3][1](_resize(levels[3][0](p5 + sine_encoding(p5)), size4))
-        return total + levels[3][2](_resize(x, size3))
+        total = total + levels[2][1].enlarged(levels[2][0](p4), size3)
+        x = levels[3][1].enlarged(levels[3][0](p5 + sine_encoding(p5)), size4)
+        return total + levels[3][2].enlarged(x, size3)
 
 
 def _resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -68,8 +68,11 @@ class KNetwork(nn.Module):
             for _ in range(shape.num_stages)
         )
 
-    def forward(self, pyramid: Sequence[Tensor]) -> Predictions:
-        """From the four FPN levels P2..P5, each (B, C, H/stride, W/stride) with strides 4, 8, 16, 32."""
+    def forward(self, pyramid: Sequence[Any]) -> Predictions:
+        """From the four FPN levels P2..P5, each (B, C, H/stride, W/stride) with strides 4, 8, 16, 32.
+
+        P2 may be :class:`~seg2knet.knet.merging.Pending`.
+        """
         total = self.localization_fpn.total(pyramid)
         # 1x1 convolutions: little work, and half a dozen feature maps of stride 8 that need not be kept.
         first = self.kernel_head.join(*recomputed(self._locate, total), *recomputed(self._classify, total))

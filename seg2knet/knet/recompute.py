@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 
@@ -20,3 +21,26 @@ def recomputed(function: Callable[[Tensor], Any], x: Tensor) -> Any:
     if not torch.is_grad_enabled():
         return function(x)
     return checkpoint(function, x, use_reentrant=False, preserve_rng_state=False)
+
+
+def made_anew(make: Callable[[Tensor], Tensor], use: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``use(make(x))``; where backward needs ``make(x)``, which is larger than `x`, it is made once more.
+
+    Args:
+        make: cheap, and draws no random numbers.
+        use: keeps what it is given, as a convolution does.
+        x: what is kept instead.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return use(make(x))
+    made = make(x)
+    marks = (made.data_ptr(), made.shape, made.dtype)
+
+    def pack(kept: Tensor) -> Tensor | None:
+        return None if (kept.data_ptr(), kept.shape, kept.dtype) == marks else kept
+
+    def unpack(kept: Tensor | None) -> Tensor:
+        return make(x.detach()) if kept is None else kept
+
+    with saved_tensors_hooks(pack, unpack):
+        return use(made)

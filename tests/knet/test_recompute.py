@@ -8,7 +8,7 @@ from torch import nn
 
 from seg2knet.knet.localization_fpn import ConvNorm
 from seg2knet.knet.neck import slim
-from seg2knet.knet.recompute import recomputed
+from seg2knet.knet.recompute import made_anew, recomputed
 
 
 def test_gradients_of_recomputed_parts_are_the_same_bits() -> None:
@@ -44,3 +44,21 @@ def test_slim_fpn_is_mmdets() -> None:
 def test_other_necks_are_left_alone() -> None:
     assert not slim(nn.Identity())
     assert not slim(FPN(in_channels=[8, 16], out_channels=8, num_outs=3))
+
+
+def test_what_is_made_anew_is_not_kept() -> None:
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    x = torch.randn(1, 4, 4, 4, requires_grad=True)
+
+    def double(y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(y, scale_factor=2, mode="bilinear")
+
+    wanted = torch.autograd.grad(conv(double(x)).square().sum(), [x, *conv.parameters()])
+    made: list[torch.Size] = []
+    y = made_anew(lambda z: made.append(z.shape) or double(z), conv, x)
+    assert len(made) == 1
+    found = torch.autograd.grad(y.square().sum(), [x, *conv.parameters()])
+    assert len(made) == 2
+    assert all(torch.equal(a, b) for a, b in zip(wanted, found))
+    with torch.no_grad():
+        assert torch.equal(made_anew(double, conv, x), y)
