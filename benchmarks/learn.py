@@ -2,6 +2,7 @@
 
     python benchmarks/learn.py                                # all three tasks
     python benchmarks/learn.py --tasks instance --steps 600
+    python benchmarks/learn.py --amp                          # mixed precision, bfloat16
 
 Prints, as a line of JSON each, mask AP50 (instance), PQ (panoptic) or mIoU (semantic) on the images it learned from,
 before and after, the steps it took, and whether the losses of the first steps are bit for bit the same when they are
@@ -145,7 +146,7 @@ def semantic_samples(drawn: list[Picture]) -> list[Any]:
     return samples
 
 
-def steps(model: nn.Module, inputs: Tensor, samples: list, count: int, lr: float) -> Iterator[float]:
+def steps(model: nn.Module, inputs: Tensor, samples: list, count: int, lr: float, amp: bool) -> Iterator[float]:
     """Train on batches of 4 in a fixed order, yielding the total loss of each step."""
     groups = [
         {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.05},
@@ -158,7 +159,8 @@ def steps(model: nn.Module, inputs: Tensor, samples: list, count: int, lr: float
         for group in optimizer.param_groups:
             group["lr"] = lr * rate
         chosen = torch.randperm(len(samples), generator=order)[:4].tolist()
-        losses = model.loss(inputs[chosen], [samples[i] for i in chosen])  # type: ignore[operator]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=amp):
+            losses = model.loss(inputs[chosen], [samples[i] for i in chosen])  # type: ignore[operator]
         total = torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
         optimizer.zero_grad()
         total.backward()
@@ -220,7 +222,7 @@ def mean_iou(model: nn.Module, inputs: Tensor, drawn: list[Picture]) -> float:
     return float(np.mean(both))
 
 
-def learn(task: str, count: int) -> dict[str, Any]:
+def learn(task: str, count: int, amp: bool) -> dict[str, Any]:
     """One task: the first steps twice, then the whole run, then the judgement."""
     drawn = pictures()
     inputs = torch.stack([p.image for p in drawn])
@@ -240,10 +242,10 @@ def learn(task: str, count: int) -> dict[str, Any]:
     }
     untrained = judge[task](fresh().eval(), inputs, drawn)
     # The schedule depends on the number of steps, so the run that is compared begins as the whole one does.
-    begun = steps(fresh(), inputs, samples, count, lr)
+    begun = steps(fresh(), inputs, samples, count, lr, amp)
     first = [next(begun) for _ in range(min(SAME_STEPS, count))]
     model, begin = fresh(), time.perf_counter()
-    losses = list(steps(model, inputs, samples, count, lr))
+    losses = list(steps(model, inputs, samples, count, lr, amp))
     seconds = time.perf_counter() - begin
     name, limit = LIMITS[task]
     figure = judge[task](model.eval(), inputs, drawn)
@@ -265,11 +267,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default="instance,panoptic,semantic")
     parser.add_argument("--steps", type=int, default=600, help="at most 1000")
+    parser.add_argument("--amp", action="store_true", help="as seg2knet train --amp on a CPU")
     args = parser.parse_args()
     MMLogger.get_current_instance().setLevel(logging.ERROR)
     ok = True
     for task in args.tasks.split(","):
-        result = learn(task, min(args.steps, 1000))
+        result = learn(task, min(args.steps, 1000), args.amp)
         print(json.dumps({"task": task, **result}), flush=True)
         ok &= result["ok"]
     return 0 if ok else 1

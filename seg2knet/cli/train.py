@@ -32,7 +32,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--resume", is_flag=True, help="Go on with the run in the work dir, where it was.")
 @click.option("--gpus", type=int, metavar="N", help="By default all there are; 0 trains on the CPU.")
 @click.option("--device", metavar="cuda|cpu", help="cpu with --gpus 2 trains in two processes.")
-@click.option("--amp", is_flag=True, help="Mixed precision: bfloat16 where there is, else float16.")
+@click.option(
+    "--amp/--no-amp", default=None, help="Mixed precision; by default on processors that compute in bfloat16."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--workers", type=int, metavar="N", help="Processes that load images, for each GPU.")
 @click.option(

@@ -85,13 +85,14 @@ def build(
     work_dir: Path,
     workers: int,
     cpu: bool = False,
+    bfloat16: bool = False,
 ) -> RunConfig:
     """Make a run's config; see :class:`~seg2knet.trainer.plan.Plan` for the arguments.
 
     Raises:
         UsageError: the options do not fit the data, or ``--cfg-options`` leads nowhere.
     """
-    plan = decide(options, data, processes, weights, work_dir, workers, cpu)
+    plan = decide(options, data, processes, weights, work_dir, workers, cpu, bfloat16)
     config = RunConfig(_heading(plan), notes=plan.notes)
     config.sections = {
         "What is trained": _what(plan),
@@ -213,7 +214,7 @@ def _schedule(plan: Plan) -> list[Entry]:
     optimizer = _parts(plan).optimizer(plan)
     if options.accumulate > 1:
         optimizer["accumulative_counts"] = options.accumulate
-    if options.amp:
+    if plan.amp:
         optimizer.update(type="AmpOptimWrapper", dtype="auto")
     gamma = 0.3 if plan.scratch else 0.1
     interval = max(1, round(epochs / 12))

@@ -24,7 +24,7 @@ LASTING = 256 << 10
 LARGE = 4 << 20
 """Afterwards: blocks from this size on that find no room."""
 SHARE = 1.0
-"""The reserve, by what the first step took at most. More is quicker, since fewer blocks come from the system anew in each
+"""The reserve, by what the first step took at most. More is quicker, since fewer blocks come from the system anew in a
 step: R-50 at 512 pixels took 3.4 s a step with 0.8, 3.3 with 1.0, 3.1 with 1.1, and 1.64, 1.66 and 1.72 GB."""
 HUGE = 2 << 20
 

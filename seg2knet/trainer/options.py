@@ -38,7 +38,8 @@ class TrainOptions:
         config: a config file, instead of all that would be decided here.
         resume: go on with the run in the work dir.
         channels_last: images as (H, W, C) in memory; by default on the CPU, where it is faster.
-        amp: bfloat16 where the device has it, else float16.
+        amp: mixed precision: bfloat16 where the device has it, else float16; by default on processors that compute
+            in bfloat16, where it is faster.
         gpus: processes, one a GPU; 0 trains on the CPU.
         device: ``cuda`` or ``cpu``; ``cpu`` with ``gpus=2`` trains in two processes.
         cfg_options: ``key.in.config=value``, applied last.
@@ -64,7 +65,7 @@ class TrainOptions:
     work_dir: Optional[Path] = None
     resume: bool = False
     seed: int = 0
-    amp: bool = False
+    amp: Optional[bool] = None
     compile: bool = False
     channels_last: Optional[bool] = None
     workers: Optional[int] = None

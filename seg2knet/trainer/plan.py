@@ -34,6 +34,7 @@ class Plan:
         work_dir: where the run leaves what it makes.
         workers: processes that load pictures, for each one that trains.
         cpu: there is no GPU.
+        amp: mixed precision.
         weights: file with the backbone's pretrained weights.
         scratch: the run starts from nothing: neither a backbone's weights nor a checkpoint.
         narrow: the small model.
@@ -54,6 +55,7 @@ class Plan:
     work_dir: Path
     workers: int
     cpu: bool
+    amp: bool
     weights: Optional[str]
     scratch: bool
     narrow: bool
@@ -82,8 +84,9 @@ def decide(
     work_dir: Path,
     workers: int,
     cpu: bool,
+    bfloat16: bool,
 ) -> Plan:
-    """Decide everything that the options leave open.
+    """Decide everything that the options leave open; `bfloat16` says whether the processor computes in it.
 
     Raises:
         UsageError: the options do not fit the data.
@@ -101,13 +104,14 @@ def decide(
     long, short = image_scale(options.img_size) if data.task != "semantic" or options.img_size else (CROP, CROP)
     # The last step of an epoch is left out where mmseg's pooling heads would see a single picture.
     steps = train.count // batch if data.task == "semantic" and train.count >= batch else math.ceil(train.count / batch)
-    notes = [f"{feature.title}, {_origin(options, weights)}", why_epochs, why_lr]
+    amp, why_amp = _precision(options, name, cpu, bfloat16)
+    notes = [f"{feature.title}, {_origin(options, weights)}", why_epochs, why_lr, *why_amp]
     if judged is None:
         notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
     return Plan(
-        options=options, data=data, processes=processes, work_dir=work_dir, workers=workers, cpu=cpu, weights=weights,
-        scratch=scratch, narrow=name == NARROW, feature=feature, batch=batch, epochs=epochs, steps=steps, lr=lr,
-        scale=(long, short), sizes=_sizes(options, long, short), judged=judged,
+        options=options, data=data, processes=processes, work_dir=work_dir, workers=workers, cpu=cpu, amp=amp,
+        weights=weights, scratch=scratch, narrow=name == NARROW, feature=feature, batch=batch, epochs=epochs,
+        steps=steps, lr=lr, scale=(long, short), sizes=_sizes(options, long, short), judged=judged,
         tested=tested if tested is not judged else None, notes=notes,
     )  # fmt: skip
 
@@ -184,6 +188,16 @@ def _learning_rate(options: TrainOptions, task: str, name: str, batch: int, scra
     if lr > most:
         return most, f"learning rate {most:g}: the most from scratch ({base:g} x {batch}/{BASE_BATCH} would be {lr:g})"
     return lr, f"learning rate {lr:g} = {base:g} x {batch}/{BASE_BATCH} images a step"
+
+
+def _precision(options: TrainOptions, name: str, cpu: bool, bfloat16: bool) -> tuple[bool, list[str]]:
+    """Whether precision is mixed: as asked, else on processors that compute in bfloat16, where it was measured to win
+    (docs/speed.md): not with the narrow model, and on a GPU nothing was measured."""
+    if options.amp is not None:
+        return options.amp, []
+    if not cpu or not bfloat16 or name == NARROW:
+        return False, []
+    return True, ["mixed precision: this processor computes in bfloat16, half the time or so (--no-amp: float32)"]
 
 
 def _sizes(options: TrainOptions, long: int, short: int) -> list[tuple[int, int]]:

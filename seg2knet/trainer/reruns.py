@@ -114,12 +114,14 @@ def _same_as_before(options: TrainOptions, config_file: Path) -> None:
         "lr": config.optim_wrapper.optimizer.lr,
         "task": config.get("task"),
         "seed": config.randomness.seed,
+        "amp": config.optim_wrapper.get("type") == "AmpOptimWrapper",
     }
     for name in options.shaping():
-        if name in stands and getattr(options, name) != stands[name]:
-            flag = "--" + name.replace("_", "-")
+        given = getattr(options, name)
+        if name in stands and given != stands[name]:
+            flag = "--" + ("no-" if given is False else "") + name.replace("_", "-")
             raise UsageError(
-                f"{flag} {getattr(options, name)} is not what the run was started with",
+                f"{flag if isinstance(given, bool) else f'{flag} {given}'} is not what the run was started with",
                 file=config_file,
                 found=str(stands[name]),
                 hint=f"leave {flag} away to go on; or change the config file, if you know what you do",

@@ -139,7 +139,8 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
         options.load_from = str(local_file(options.load_from))
     weights = _weights(options, data.task)
     workers = _workers(options, place)
-    made = configs.build(options, data, place.processes, weights, work_dir, workers, place.device == "cpu")
+    cpu = place.device == "cpu"
+    made = configs.build(options, data, place.processes, weights, work_dir, workers, cpu, computes_in_bfloat16())
     for note in made.notes:
         say(note)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -205,6 +206,13 @@ def _workers(options: TrainOptions, place: launch.Place) -> int:
     if place.device == "cpu":
         return 1 if share > 1 else 0  # the cores are the model's; one process keeps pictures coming
     return max(1, min(8, share))
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16 (AVX512-BF16; with others nothing was measured)."""
+    import torch
+
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
 # -- machine and end -------------------------------------------------------------------------------------------------

@@ -9,17 +9,9 @@ from typing import Any
 
 import drawn_sets
 import pytest
+from drawn_sets import SMALL
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SMALL = {
-    "model.num_kernels": 8,
-    "model.channels": 32,
-    "model.neck.out_channels": 32,
-    "model.feedforward_channels": 64,
-    "model.num_stages": 2,
-}
-"""A K-Net that trains in seconds."""
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +32,7 @@ def train_small() -> Callable[..., Any]:
 
         asked: dict[str, Any] = {
             "epochs": 2, "batch_size": 2, "img_size": 64, "backbone": "r18", "pretrained": False, "gpus": 0,
-            "workers": 0, "cfg_options": SMALL,
+            "workers": 0, "cfg_options": SMALL, "amp": False,
         }  # fmt: skip
         asked.update(options)
         said: list[str] = []

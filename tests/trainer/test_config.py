@@ -18,10 +18,18 @@ from seg2knet.trainer.options import TrainOptions, image_scale
 from seg2knet.trainer.pytext import Ref, render
 
 
-def built(data: Path, processes: int = 1, weights: Any = "r50.pth", cpu: bool = True, **options: Any) -> dict[str, Any]:
+def built(
+    data: Path,
+    processes: int = 1,
+    weights: Any = "r50.pth",
+    cpu: bool = True,
+    bfloat16: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
     """The config as it is run: its text, executed."""
     asked = TrainOptions(**options).check()
-    made = configs.build(asked, read_folder(data, asked.task), processes, weights, Path("work_dirs/x"), 1, cpu)
+    folder = read_folder(data, asked.task)
+    made = configs.build(asked, folder, processes, weights, Path("work_dirs/x"), 1, cpu, bfloat16)
     content: dict[str, Any] = {}
     exec(configs.text(made), content)
     content["notes"] = made.notes
@@ -103,6 +111,19 @@ def test_options_reach_the_config(coco: Path) -> None:
     assert found["early_stop"] == 4
     assert found["train_dataloader"]["sampler"]["balance"] == 0.5
     assert built(coco, logger="none")["visualizer"]["vis_backends"] == [{"type": "LocalVisBackend"}]
+
+
+def test_precision_is_mixed_by_default_where_that_was_measured_to_win(coco: Path) -> None:
+    def mixed(**given: Any) -> bool:
+        return built(coco, **given)["optim_wrapper"]["type"] == "AmpOptimWrapper"
+
+    assert mixed(bfloat16=True)
+    assert any("--no-amp" in note for note in built(coco, bfloat16=True)["notes"])
+    assert not mixed(bfloat16=True, amp=False)
+    assert not mixed(bfloat16=True, backbone="r18-half")
+    assert not mixed(bfloat16=True, cpu=False)
+    assert not mixed(bfloat16=False)
+    assert mixed(bfloat16=False, amp=True)
 
 
 def test_mlflow_writes_a_database_or_to_the_server_named(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:

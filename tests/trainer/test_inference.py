@@ -12,7 +12,7 @@ from typing import Any
 import drawn_sets
 import pytest
 from click.testing import CliRunner
-from conftest import SMALL
+from drawn_sets import SMALL
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmdet")

@@ -18,7 +18,7 @@ from typing import Any
 
 import drawn_sets
 import pytest
-from conftest import SMALL
+from drawn_sets import SMALL
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmdet")
@@ -42,11 +42,14 @@ def assert_same_weights(first: Path, second: Path) -> None:
 
 
 def command(data: Path, work_dir: Path, *more: str, **changed: Any) -> list[str]:
-    options = {"epochs": 2, "batch-size": 2, "img-size": 64, "backbone": "r18", "gpus": 0, "workers": 0, **changed}
+    options = {
+        "work-dir": work_dir, "epochs": 2, "batch-size": 2, "img-size": 64, "backbone": "r18", "gpus": 0, "workers": 0,
+        **changed,
+    }  # fmt: skip
     given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     for key, value in SMALL.items():
         given += ["--cfg-options", f"{key}={value}"]
-    program = [sys.executable, "-m", "seg2knet", "train", str(data), "--no-pretrained", "--work-dir", str(work_dir)]
+    program = [sys.executable, "-m", "seg2knet", "train", str(data), "--no-pretrained", "--no-amp"]
     return [*program, *given, *more]
 
 
@@ -239,6 +242,8 @@ def test_another_runs_checkpoints_are_not_written_over(trained: Any, coco_root: 
 def test_resuming_with_other_options_is_refused(trained: Any, coco_root: Path, train_small: Train) -> None:
     with pytest.raises(UsageError, match="--epochs 9"):
         train_small(coco_root, trained.work_dir, epochs=9, resume=True)
+    with pytest.raises(UsageError, match="--amp is not what"):
+        train_small(coco_root, trained.work_dir, amp=True, resume=True)
 
 
 def test_options_do_what_they_say(coco_root: Path, train_small: Train, tmp_path: Path) -> None:
