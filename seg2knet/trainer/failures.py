@@ -29,6 +29,13 @@ def explained() -> Iterator[None]:
             found=str(error).splitlines()[0],
             hint="a smaller --batch-size or --img-size; --amp takes about half; --accumulate N keeps the step's size",
         ) from None
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        raise EnvironmentProblem(
+            "torch.compile cannot compile the model here",
+            found=str(error).strip().splitlines()[0],
+            expected="a C++ compiler (g++), on a GPU a C compiler and triton",
+            hint="apt-get install g++, or leave --compile away",
+        ) from None
     except RuntimeError as error:
         text = str(error)
         if "DataLoader worker" not in text:

@@ -85,6 +85,7 @@ class TrainRunner(Runner):
     device: str = "cpu"
     stop: StopRequest
     view: Optional[RunView] = None
+    _compiled: bool = False
 
     @property
     def reduce_device(self) -> str:
@@ -113,6 +114,14 @@ class TrainRunner(Runner):
             broadcast_buffers=False,
             find_unused_parameters=bool(self.cfg.get("find_unused_parameters", False)),
         )
+
+    def _maybe_compile(self, target: str) -> None:
+        """torch.compile the network, once. mmengine would take whole steps: optimiser, matching and evaluation too."""
+        if self.cfg.get("compile") and not self._compiled:
+            self._compiled = True
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            part = "_forward" if hasattr(model, "network") else "extract_feat"  # mmseg's losses are within its heads
+            setattr(model, part, torch.compile(getattr(model, part)))
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """mmengine's logger, into the work dir alone."""

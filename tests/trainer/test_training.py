@@ -260,6 +260,34 @@ def test_options_do_what_they_say(coco_root: Path, train_small: Train, tmp_path:
     assert any("0.0016 x 4/16" in line for line in said), "the learning rate goes by the images that make a step"
 
 
+def test_compiling_takes_the_network_alone(
+    coco_root: Path, train_small: Train, trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch, "compile", lambda part: compiled.append(part.__qualname__) or part)
+    result, _ = train_small(coco_root, tmp_path / "run", compile=True)
+    assert compiled == ["KNet._forward"]
+    assert_same_weights(trained.last, result.last)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_learns_the_same(coco_root: Path, train_small: Train, trained: Any, tmp_path: Path) -> None:
+    result, _ = train_small(coco_root, tmp_path / "run", compile=True, ema=True)
+    losses = [[float(row[2]) for row in _figures(folder)] for folder in (trained.work_dir, result.work_dir)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
+@pytest.mark.slow
+def test_without_a_compiler_compiling_is_refused_with_the_reason(coco_root: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "CXX": "/nowhere/g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        command(coco_root, tmp_path / "run", "--compile"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "leave --compile away" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_picture_is_an_error_not_a_trace(train_small: Train, tmp_path: Path, workers: int) -> None:
     data = drawn_sets.coco(tmp_path / "data", train=2, val=1)
