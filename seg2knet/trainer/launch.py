@@ -151,7 +151,32 @@ def join(launcher: str) -> None:
         if missing:
             found = f"no {', '.join(missing)} in the environment"
             raise UsageError("--launcher none with WORLD_SIZE above 1", found=found)
-        os.environ.setdefault("LOCAL_RANK", os.environ["RANK"])
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+        os.environ.setdefault("LOCAL_RANK", str(int(os.environ["RANK"]) % local))
+    beside = sharing(launcher, 1)
+    if beside > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(beside)))
+
+
+def threads_each(local: int) -> int:
+    """Threads for each of several processes on this machine, so that together they have one for each core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // local)
+
+
+def sharing(launcher: str, started: int) -> int:
+    """Processes that share this one's cores: those on its machine, unless srun bound each to cores of its own.
+
+    Args:
+        launcher: who starts the processes.
+        started: how many there are on this machine, as far as this tool started them.
+    """
+    if launcher != "slurm":
+        return int(os.environ.get("LOCAL_WORLD_SIZE", started)) if launcher == "none" else started
+    if os.environ.get("SLURM_CPU_BIND_TYPE", "").startswith(("mask", "map", "rank")):
+        return 1
+    # "2(x3),1": so many tasks on each node; the most of any
+    return max(int(part.split("(")[0]) for part in os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1").split(","))
 
 
 def _first_host(nodes: str) -> str:
@@ -192,7 +217,7 @@ def _torchrun(config: Path, work_dir: Path, options: TrainOptions, place: Place,
         # Each attempt meets in a store of its own. In one shared with the attempt before, processes that start again
         # find the addresses of those that died and, where they are quicker than the new ones, connect to nobody.
         environment.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // place.local)))
+        environment.setdefault("OMP_NUM_THREADS", str(threads_each(place.local)))
         log = work_dir / "torchrun.log"
         with open(log, "ab") as stream:
             # A session of its own: the terminal's Ctrl-C comes to this process alone, which passes it on as a file.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -201,8 +200,7 @@ def _weights(options: TrainOptions, task: str) -> Optional[str]:
 def _workers(options: TrainOptions, place: launch.Place) -> int:
     if options.workers is not None:
         return options.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = cores // place.local
+    share = launch.threads_each(launch.sharing(options.launcher, place.local))
     if place.device == "cpu":
         return 1 if share > 1 else 0  # the cores are the model's; one process keeps pictures coming
     return max(1, min(8, share))
