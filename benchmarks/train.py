@@ -5,7 +5,8 @@
 
 Each variant runs in processes of its own, in turn (plain, ours, plain, ours, ...), so that time and peak memory
 (``ru_maxrss``) are comparable on a machine that others use too. Printed as JSON: seconds a step (median of all steps),
-images a second, peak memory, the share of time that loading data takes, and the ratios to plain.
+images a second, peak memory, the share of time that loading data takes, the ratios to plain, and which of the variants
+`seg2knet train` takes on this machine.
 
 ``plain`` is the model as one would write it down from the paper, on the same mmdet backbone and FPN: it moves full-size
 masks, enlarges every kernel's mask, applies each stage's convolution to the image, matches again for the kernel head.
@@ -39,6 +40,7 @@ from mmengine.structures import InstanceData  # noqa: E402
 
 from seg2knet.knet.detector import KNet  # noqa: E402
 from seg2knet.trainer.heap import Heap  # noqa: E402
+from seg2knet.trainer.session import computes_in_bfloat16  # noqa: E402
 
 CLASSES, KERNELS = 80, 100
 VARIANTS = ("plain", "ours", "channels-last", "bf16", "bf16-channels-last", "compile")
@@ -268,6 +270,7 @@ def summary(runs: dict[str, list[dict[str, Any]]], args: argparse.Namespace) -> 
     """Figures and ratios of all variants."""
     out: dict[str, Any] = {"setting": {k: getattr(args, k) for k in ("depth", "size", "batch", "objects")}}
     out["setting"]["threads"] = args.threads or torch.get_num_threads()
+    out["what_seg2knet_train_does_here"] = "bf16-channels-last" if computes_in_bfloat16() else "channels-last"
     for variant, results in runs.items():
         seconds = statistics.median(t for r in results for t in r["times"])
         cpu = statistics.median(t for r in results for t in r["cpu"])
@@ -302,7 +305,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--objects", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each process")
-    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--warm-up", type=int, default=2, help="the first steps touch their memory for the first time")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each variant")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes")
     parser.add_argument(
