@@ -29,13 +29,15 @@ def cases() -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("spec", cases())
-def test_a_step(spec: ModelSpec, torchvision: None) -> None:  # noqa: F811
+def test_a_step(spec: ModelSpec, mixed: bool, torchvision: None) -> None:  # noqa: F811
     torch.manual_seed(0)
     model, sample = detector(spec)
     model.train()
     data = model.data_preprocessor(sample, training=True)
-    losses = model(**data, mode="loss")
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        losses = model(**data, mode="loss")
     total, _ = model.parse_losses(losses)
     total.backward()
     assert torch.isfinite(total)

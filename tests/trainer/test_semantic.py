@@ -69,6 +69,7 @@ def build(**options: Any) -> Any:
         return MODELS.build(ConfigDict(semantic_model(**options)))
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(
     ("head", "backbone"),
     [
@@ -80,7 +81,7 @@ def build(**options: Any) -> Any:
         pytest.param("upernet", "swin-l", marks=pytest.mark.slow),
     ],
 )
-def test_forward_and_backward(head: str, backbone: str) -> None:
+def test_forward_and_backward(head: str, backbone: str, mixed: bool) -> None:
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
@@ -95,7 +96,8 @@ def test_forward_and_backward(head: str, backbone: str) -> None:
         "inputs": [torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8) for _ in samples],
         "data_samples": samples,
     }
-    losses = model.forward(**model.data_preprocessor(batch, training=True), mode="loss")
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        losses = model.forward(**model.data_preprocessor(batch, training=True), mode="loss")
     total = sum(value for name, value in losses.items() if "loss" in name)
     total.backward()
     assert torch.isfinite(total)
