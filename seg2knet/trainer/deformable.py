@@ -117,6 +117,9 @@ class Seg2KNetDeformConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         offset = self.conv_offset(x)
-        return operator()(
-            x, offset, self.weight, self.stride, self.padding, self.dilation, self.groups, self.deform_groups
-        )
+        if torch.is_autocast_enabled(x.device.type):  # the operators do not all take bfloat16, nor two types at once
+            x, offset = x.float(), offset.float()
+        with torch.autocast(x.device.type, enabled=False):
+            return operator()(
+                x, offset, self.weight, self.stride, self.padding, self.dilation, self.groups, self.deform_groups
+            )

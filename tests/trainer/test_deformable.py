@@ -28,7 +28,9 @@ def plain_deform_conv2d(
     padding: tuple[int, int] = (0, 0),
     dilation: tuple[int, int] = (1, 1),
 ) -> Tensor:
-    """Equation 2 of arXiv 1703.06211, one tap after another; the signature is torchvision's."""
+    """Equation 2 of arXiv 1703.06211, one tap after another; signature and refusals are torchvision's."""
+    if not x.dtype == offset.dtype == weight.dtype:
+        raise RuntimeError(f"expected one type, got {x.dtype}, {offset.dtype}, {weight.dtype}")
     height, width = offset.shape[-2:]
     rows, columns = weight.shape[-2:]
     ys = torch.arange(height)[:, None] * stride[0] - padding[0]
@@ -64,6 +66,15 @@ def test_it_begins_as_a_plain_convolution(torchvision: None, stride: int, dilati
     x = torch.rand(2, 3, 9, 8)
     expected = F.conv2d(x, layer.weight, stride=stride, padding=dilation, dilation=dilation)
     torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_mixed_precision_leaves_the_operator_in_float32(torchvision: None) -> None:
+    torch.manual_seed(0)
+    layer = Seg2KNetDeformConv(3, 5, 3, padding=1)
+    x = torch.rand(2, 3, 9, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(x.bfloat16())
+    torch.testing.assert_close(found, layer(x), atol=2e-2, rtol=2e-2)
 
 
 def test_offsets_move_the_taps_y_before_x(torchvision: None) -> None:
