@@ -79,8 +79,8 @@ def _set_by(assignment: ast.Assign) -> list[str]:
     return names
 
 
-def resumed(options: TrainOptions) -> tuple[Path, Path]:
-    """The config and work dir of the run to go on with.
+def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
+    """The config and work dir of the run to go on with, and the options that were given but not compared with it.
 
     Raises:
         UsageError: there is none, or the options differ from its config.
@@ -93,14 +93,14 @@ def resumed(options: TrainOptions) -> tuple[Path, Path]:
                 "nothing to go on with", file=work_dir, found=f"no {file.name}",
                 hint="name the run's folder: --resume --work-dir work_dirs/NAME",
             )  # fmt: skip
-    shaping = options.shaping()
-    if shaping:
-        _same_as_before(options, config_file)
-    return config_file, work_dir
+    return config_file, work_dir, _same_as_before(options, config_file) if options.shaping() else []
 
 
-def _same_as_before(options: TrainOptions, config_file: Path) -> None:
+def _same_as_before(options: TrainOptions, config_file: Path) -> list[str]:
     """Options given with ``--resume`` are those of the run: a run cannot change midway.
+
+    Returns:
+        those that cannot be read off the config.
 
     Raises:
         UsageError: they differ.
@@ -115,14 +115,23 @@ def _same_as_before(options: TrainOptions, config_file: Path) -> None:
         "task": config.get("task"),
         "seed": config.randomness.seed,
         "amp": config.optim_wrapper.get("type") == "AmpOptimWrapper",
+        "accumulate": config.optim_wrapper.get("accumulative_counts", 1),
+        "balance": config.train_dataloader.sampler.get("balance", 0.0),
+        "early_stop": config.get("early_stop", 0),
+        "compile": config.get("compile", False),
+        "ema": any(hook.get("type") == "EMAHook" for hook in config.get("custom_hooks", [])),
     }
+    unread = []
     for name in options.shaping():
         given = getattr(options, name)
-        if name in stands and given != stands[name]:
-            flag = "--" + ("no-" if given is False else "") + name.replace("_", "-")
+        flag = "--" + ("no-" if given is False else "") + name.replace("_", "-")
+        if name not in stands:
+            unread.append(flag)
+        elif given != stands[name]:
             raise UsageError(
                 f"{flag if isinstance(given, bool) else f'{flag} {given}'} is not what the run was started with",
                 file=config_file,
                 found=str(stands[name]),
                 hint=f"leave {flag} away to go on; or change the config file, if you know what you do",
             )
+    return unread

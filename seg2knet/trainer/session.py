@@ -65,8 +65,10 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
     if options.resume or options.config is not None:
         _check_machine(place, options, options.task, say)
     if options.resume:
-        config_file, work_dir = reruns.resumed(options)
-        say(f"going on with {work_dir / 'last.pth'}")
+        config_file, work_dir, unread = reruns.resumed(options)
+        say(f"going on with {work_dir / 'last.pth'}, by {config_file}")
+        if unread:
+            say(f"not compared with that config: {', '.join(unread)}")
     elif options.config is not None:
         config_file, work_dir = reruns.given(options)
     else:

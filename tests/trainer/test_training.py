@@ -244,6 +244,13 @@ def test_resuming_with_other_options_is_refused(trained: Any, coco_root: Path, t
         train_small(coco_root, trained.work_dir, epochs=9, resume=True)
     with pytest.raises(UsageError, match="--amp is not what"):
         train_small(coco_root, trained.work_dir, amp=True, resume=True)
+    with pytest.raises(UsageError, match="--ema is not what"):
+        train_small(coco_root, trained.work_dir, ema=True, resume=True)
+
+
+def test_resuming_says_which_options_it_does_not_compare(trained: Any, coco_root: Path, train_small: Train) -> None:
+    _, said = train_small(coco_root, trained.work_dir, resume=True, dry_run=True)
+    assert any(line.startswith("not compared with that config: --img-size, --backbone") for line in said), said
 
 
 def test_options_do_what_they_say(coco_root: Path, train_small: Train, tmp_path: Path) -> None:
