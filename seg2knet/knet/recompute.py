@@ -34,13 +34,18 @@ def made_anew(make: Callable[[Tensor], Tensor], use: Callable[[Tensor], Tensor],
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return use(make(x))
     made = make(x)
-    marks = (made.data_ptr(), made.shape, made.dtype)
+    marks = _marks(made)
 
     def pack(kept: Tensor) -> Tensor | None:
-        return None if (kept.data_ptr(), kept.shape, kept.dtype) == marks else kept
+        return None if _marks(kept) == marks else kept
 
     def unpack(kept: Tensor | None) -> Tensor:
         return make(x.detach()) if kept is None else kept
 
     with saved_tensors_hooks(pack, unpack):
         return use(made)
+
+
+def _marks(tensor: Tensor) -> tuple:
+    """What two tensors have in common that are the same view of the same memory."""
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype

@@ -62,3 +62,9 @@ def test_what_is_made_anew_is_not_kept() -> None:
     assert all(torch.equal(a, b) for a, b in zip(wanted, found))
     with torch.no_grad():
         assert torch.equal(made_anew(double, conv, x), y)
+
+
+def test_another_view_of_what_is_made_is_kept_as_it_is() -> None:
+    x, other = torch.randn(3, 3), torch.randn(3, 3, requires_grad=True)
+    y = made_anew(torch.tanh, lambda made: other @ made.t(), x)
+    torch.testing.assert_close(torch.autograd.grad(y.sum(), other)[0], torch.ones(3, 3) @ torch.tanh(x))
