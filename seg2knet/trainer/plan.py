@@ -197,7 +197,7 @@ def _precision(options: TrainOptions, name: str, cpu: bool, bfloat16: bool) -> t
         return options.amp, []
     if not cpu or not bfloat16 or name == NARROW:
         return False, []
-    return True, ["mixed precision: this processor computes in bfloat16, half the time or so (--no-amp: float32)"]
+    return True, ["mixed precision: this processor computes in bfloat16, which is faster (--no-amp: float32)"]
 
 
 def _sizes(options: TrainOptions, long: int, short: int) -> list[tuple[int, int]]:
