@@ -154,8 +154,11 @@ def join(launcher: str) -> None:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
         os.environ.setdefault("LOCAL_RANK", str(int(os.environ["RANK"]) % local))
     beside = sharing(launcher, 1)
-    if beside > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads_each(beside)))
+    if beside > 1 and "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        os.environ["OMP_NUM_THREADS"] = str(threads_each(beside))  # for what is not loaded yet
+        torch.set_num_threads(threads_each(beside))
 
 
 def threads_each(local: int) -> int:

@@ -238,17 +238,10 @@ class _Shown(logging.Handler):
 
 
 def set_threads() -> None:
-    """OpenCV in one thread: the loader's processes are the parallelism, and a fork after OpenCV's threads hangs.
-
-    torch in as many as the environment says, which may have been set after torch was loaded.
-    """
+    """OpenCV in one thread: the loader's processes are the parallelism, and a fork after OpenCV's threads hangs."""
     import cv2
-    import torch
 
     cv2.setNumThreads(0)
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdecimal() and int(given) > 0:
-        torch.set_num_threads(int(given))
 
 
 # -- a process of its own --------------------------------------------------------------------------------------------
