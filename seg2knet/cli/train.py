@@ -52,7 +52,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--logger", default="tensorboard", show_default=True, metavar="NAME", help="tensorboard, wandb, mlflow or none."
 )
-@click.option("--compile", is_flag=True, help="torch.compile the training step.")
+@click.option("--compile", is_flag=True, help="torch.compile the network.")
 @click.option("--channels-last/--no-channels-last", default=None, help="Images as (H, W, C); by default on the CPU.")
 @click.option("--nodes", type=int, default=1, metavar="N", help="Machines.")
 @click.option("--node-rank", type=int, default=0, metavar="N", help="Which of them this is, from 0.")

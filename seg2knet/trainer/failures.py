@@ -11,11 +11,11 @@ from seg2knet.errors import EnvironmentProblem, Seg2KNetError
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turns errors of loader processes, of the GPU's memory and of shared memory into errors of this package.
+    """Turns errors of loader processes, the compiler, the GPU's memory and shared memory into errors of this package.
 
     Raises:
         Seg2KNetError: the same error as it was raised in a loader process, without that process's trace.
-        EnvironmentProblem: memory ran out.
+        EnvironmentProblem: memory ran out, or there is no compiler.
     """
     import torch
 
@@ -29,15 +29,15 @@ def explained() -> Iterator[None]:
             found=str(error).splitlines()[0],
             hint="a smaller --batch-size or --img-size; --amp takes about half; --accumulate N keeps the step's size",
         ) from None
-    except torch._dynamo.exc.BackendCompilerFailed as error:
-        raise EnvironmentProblem(
-            "torch.compile cannot compile the model here",
-            found=str(error).strip().splitlines()[0],
-            expected="a C++ compiler (g++), on a GPU a C compiler and triton",
-            hint="apt-get install g++, or leave --compile away",
-        ) from None
     except RuntimeError as error:
         text = str(error)
+        if _is_of_compiler(error):
+            raise EnvironmentProblem(
+                "torch.compile cannot compile the model here",
+                found=text.strip().splitlines()[0],
+                expected="a C++ compiler (g++), on a GPU a C compiler and triton",
+                hint="apt-get install g++, or leave --compile away",
+            ) from None
         if "DataLoader worker" not in text:
             raise
         raise EnvironmentProblem(
@@ -45,6 +45,11 @@ def explained() -> Iterator[None]:
             found=text.splitlines()[0],
             hint="most often shared memory or memory ran out: --workers 0; docker run --shm-size=8g; seg2knet doctor",
         ) from None
+
+
+def _is_of_compiler(error: RuntimeError) -> bool:
+    """By name: importing the compiler to ask takes seconds, and where it raised the error it is imported already."""
+    return any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__)
 
 
 def _from_loader(error: Seg2KNetError) -> Seg2KNetError:

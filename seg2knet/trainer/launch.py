@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,9 +185,11 @@ def sharing(launcher: str, started: int) -> int:
 
 def _first_host(nodes: str) -> str:
     """The first of SLURM's list of hosts: ``gpu[03-05,9]`` -> ``gpu03``."""
-    found = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=False)
-    if found.returncode == 0 and found.stdout.split():
-        return found.stdout.split()[0]
+    scontrol = shutil.which("scontrol")  # in a container there often is none
+    if scontrol is not None:
+        found = subprocess.run([scontrol, "show", "hostnames", nodes], capture_output=True, text=True, check=False)
+        if found.returncode == 0 and found.stdout.split():
+            return found.stdout.split()[0]
     head, _, rest = nodes.partition("[")
     return head.split(",")[0] + rest.split(",")[0].split("-")[0].rstrip("]")
 

@@ -24,6 +24,9 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
     assert options.config is not None
     if not options.config.is_file():
         raise UsageError("no such config", file=options.config)
+    if options.config.suffix != ".py":
+        found = options.config.suffix or "a name without ending"
+        raise UsageError("a config is a Python file", file=options.config, found=found, expected=".py")
     shaping = [name for name in options.shaping() if name != "cfg_options"]
     if shaping:
         given = ", ".join("--" + name.replace("_", "-") for name in shaping)
@@ -61,22 +64,22 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
 
 
 def _assign(text: str, name: str, steps: str, value: Any) -> str:
-    """A config's text with one more assignment: behind the variable's own, so that what is made of it follows."""
+    """A config's text with an assignment more, behind all that set the variable, so that what is made of it follows."""
     lines = text.rstrip("\n").split("\n")
-    own = [node.end_lineno for node in ast.parse(text).body if isinstance(node, ast.Assign) and name in _set_by(node)]
+    own = [node.end_lineno for node in ast.parse(text).body if _may_set(node, name)]
     place = (own[-1] if own else None) or len(lines)
     lines[place:place] = ["# changed by --config and --cfg-options", f"{name}{steps} = {render(value)}"]
     return "\n".join(lines) + "\n"
 
 
-def _set_by(assignment: ast.Assign) -> list[str]:
-    """Names of the variables that an assignment sets, wholly or in part."""
-    names = []
-    for target in assignment.targets:
-        while isinstance(target, ast.Subscript):
-            target = target.value
-        names += [target.id] if isinstance(target, ast.Name) else []
-    return names
+def _may_set(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement may change a variable: an assignment to it or a part, or anything else that mentions it."""
+    parts: list[Any] = [statement]
+    if isinstance(statement, ast.Assign):
+        parts = statement.targets
+    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+        parts = [statement.target]
+    return any(isinstance(each, ast.Name) and each.id == name for part in parts for each in ast.walk(part))
 
 
 def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:

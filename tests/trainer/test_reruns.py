@@ -49,6 +49,29 @@ def test_what_is_made_of_a_changed_variable_follows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "later",
+    ["if True:\n    max_epochs = 24", "max_epochs += 1", "max_epochs, other = 5, 6", "max_epochs: int = 9"],
+)
+def test_nothing_later_in_the_file_takes_an_option_back(tmp_path: Path, later: str) -> None:
+    asked = options(tmp_path, max_epochs=3)
+    (tmp_path / "config.py").write_text(f"{TEXT}{later}\nrounds = dict(number=max_epochs)\n")
+    found = Config.fromfile(given(asked)[0])
+    assert (found.max_epochs, found.rounds.number) == (3, 3)
+
+
+def test_a_method_called_later_does_not_take_an_option_back(tmp_path: Path) -> None:
+    asked = options(tmp_path, **{"model.num_kernels": 7})
+    (tmp_path / "config.py").write_text(f"{TEXT}model.update(num_kernels=50)\n")
+    assert Config.fromfile(given(asked)[0]).model.num_kernels == 7
+
+
+def test_a_config_that_is_no_python_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: instance\nclasses: [car]\ntrain_dataloader: {}\nmodel: {}\n")
+    with pytest.raises(UsageError, match="Python"):
+        given(TrainOptions(config=tmp_path / "config.yaml", work_dir=tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
     "path", ["modle.x", "model.type.x", "train_pipeline.9.prob", "train_pipeline.x", "a b", "º", "class", "text", ""]
 )
 def test_options_that_lead_nowhere_are_refused(tmp_path: Path, path: str) -> None:
