@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seg2knet.trainer import mmcv_ops
+from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
 mmcv_ops.install()
 

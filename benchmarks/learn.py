@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seg2knet.trainer import mmcv_ops
+from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
 mmcv_ops.install()
 
@@ -39,7 +39,7 @@ from pycocotools.coco import COCO  # noqa: E402
 from pycocotools.cocoeval import COCOeval  # noqa: E402
 
 from seg2knet.knet.detector import KNet  # noqa: E402
-from seg2knet.trainer.panoptic_quality import PanopticQuality  # noqa: E402
+from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality  # noqa: E402
 
 SIZE, IMAGES, THINGS, STUFF, NOTHING = 128, 8, 3, 2, 255
 LIMITS = {"instance": ("AP50", 0.9), "panoptic": ("PQ", 0.8), "semantic": ("mIoU", 0.9)}
@@ -126,7 +126,7 @@ def segmentor() -> nn.Module:
     from mmengine.registry import init_default_scope
     from mmseg.registry import MODELS
 
-    from seg2knet.trainer.semantic import semantic_model
+    from seg2knet.trainer.openmmlab.semantic import semantic_model
 
     config = ConfigDict(semantic_model(num_classes=THINGS + STUFF, head="fcn", backbone="r18", crop_size=(SIZE, SIZE)))
     config["data_preprocessor"] = None

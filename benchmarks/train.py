@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from seg2knet.trainer import mmcv_ops
+from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
 mmcv_ops.install()
 
@@ -39,8 +39,8 @@ from mmdet.structures.mask import BitmapMasks  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 from seg2knet.knet.detector import KNet  # noqa: E402
-from seg2knet.trainer.heap import Heap  # noqa: E402
-from seg2knet.trainer.session import computes_in_bfloat16  # noqa: E402
+from seg2knet.trainer.run.heap import Heap  # noqa: E402
+from seg2knet.trainer.run.session import computes_in_bfloat16  # noqa: E402
 
 CLASSES, KERNELS = 80, 100
 VARIANTS = ("plain", "ours", "channels-last", "bf16", "bf16-channels-last", "compile")

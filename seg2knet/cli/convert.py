@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Layout, Overlap, Source
 from seg2knet.converters.registry import reader, readers
-from seg2knet.converters.splits import parse_ratios
+from seg2knet.converters.splitting.splits import parse_ratios
 from seg2knet.errors import UsageError
 
 RENAMED = {"images": "images-dir"}

@@ -29,7 +29,7 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: 
     Every line is ok, or says what is wrong and the command that mends it. Exits 1 if something keeps training from
     starting, else 0.
     """
-    from seg2knet.trainer.environment import check
+    from seg2knet.doctor.environment import check
 
     report = check(task, device, work_dir)
     if as_json:

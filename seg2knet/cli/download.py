@@ -34,7 +34,7 @@ def download(
 
     Goes on where it was broken off. Asks for disk space first; checks every file.
     """
-    from seg2knet.converters import public_sets
+    from seg2knet.download import public_sets
 
     chosen, archives = public_sets.choose(
         name, [part.strip() for part in splits.split(",") if part.strip()], panoptic, test

@@ -16,7 +16,7 @@ def models(task: Optional[str], as_json: bool) -> None:
 
     Figures are the published ones, on COCO and ADE20K; "-" means that none is known here.
     """
-    from seg2knet.trainer.models import MODELS
+    from seg2knet.trainer.config.models import MODELS
 
     chosen = [spec for spec in MODELS.values() if task is None or spec.task == task]
     if as_json:

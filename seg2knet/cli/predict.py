@@ -45,8 +45,8 @@ def predict(
 
     from seg2knet.cli._bar import bar
     from seg2knet.trainer.classic import run as classic
-    from seg2knet.trainer.prediction import predict_files
-    from seg2knet.trainer.predictions import find_pictures
+    from seg2knet.trainer.predict.prediction import predict_files
+    from seg2knet.trainer.predict.predictions import find_pictures
 
     pictures = find_pictures(images)
     wanted = [each.strip() for each in formats.split(",") if each.strip()]

@@ -24,9 +24,9 @@ def stats(path: Optional[Path], output_format: str, output_file: Optional[Path])
     PATH is a folder in the COCO, panoptic or ADE layout, or a COCO JSON file; data/coco or data/ade by default.
     """
     from seg2knet.dataset.layout import find_dataset
-    from seg2knet.validators.discovery import find
     from seg2knet.validators.reports import stats as reports
     from seg2knet.validators.statistics import statistics
+    from seg2knet.validators.subjects.discovery import find
 
     where = path if path is not None else find_dataset().root
     splits = statistics(find(where))

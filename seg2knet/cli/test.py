@@ -48,7 +48,7 @@ def test(
     from seg2knet.cli._bar import bar
     from seg2knet.errors import UsageError
     from seg2knet.trainer.classic import run as classic
-    from seg2knet.trainer.evaluation import evaluate
+    from seg2knet.trainer.evaluate.evaluation import evaluate
 
     quiet = str(json_file) == "-"
     if classic.chosen(stack, knet):
@@ -78,7 +78,7 @@ def test(
 def _print(found: Any, *files: Optional[Path]) -> None:
     from rich.console import Console
 
-    from seg2knet.trainer.progress import class_table
+    from seg2knet.trainer.run.progress import class_table
 
     click.echo(f"{found.checkpoint} on {found.data}, {found.split} split, {found.images} images")
     if found.classes:

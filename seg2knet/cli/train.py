@@ -74,9 +74,9 @@ def train(cfg_options: tuple[str, ...], stack: Optional[str], knet: Optional[Pat
     seg2knet train --resume --work-dir work_dirs/coco
     """
     from seg2knet.cli._values import key_values
-    from seg2knet.trainer import session
     from seg2knet.trainer.classic import run as classic
     from seg2knet.trainer.options import TrainOptions
+    from seg2knet.trainer.run import session
 
     options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)
     if classic.chosen(stack, knet):
@@ -102,7 +102,7 @@ def _say(line: str) -> None:
 def _show(result: Any, again: Optional[list[str]]) -> None:
     from rich.console import Console
 
-    from seg2knet.trainer.progress import class_table
+    from seg2knet.trainer.run.progress import class_table
 
     if result.interrupted:
         click.echo(f"stopped after {result.epochs} whole epochs; saved {result.last}")

@@ -11,7 +11,7 @@ from seg2knet.converters import pipeline
 from seg2knet.converters.detection import detect
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.registry import reader
-from seg2knet.converters.splits import parse_ratios
+from seg2knet.converters.splitting.splits import parse_ratios
 
 PathLike = Union[str, "os.PathLike[str]"]
 

@@ -19,19 +19,21 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
-from seg2knet.converters import checking, class_list, pictures
 from seg2knet.converters.base import Handle, Reader, Scan, Writer, WriterOptions
-from seg2knet.converters.catalogue import Catalogue
-from seg2knet.converters.division import Plan, folder_names, plan
-from seg2knet.converters.joining import Joining
+from seg2knet.converters.classes import class_list
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
-from seg2knet.converters.packed import BLOCK, Packed, cut, pack
-from seg2knet.converters.record import Record, usable
+from seg2knet.converters.output import checking
+from seg2knet.converters.output import images as pictures
+from seg2knet.converters.output.joining import Joining
+from seg2knet.converters.output.record import Record, usable
+from seg2knet.converters.output.staging import Staging, check_target
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
-from seg2knet.converters.splits import canonical
-from seg2knet.converters.staging import Staging, check_target
+from seg2knet.converters.splitting.catalogue import Catalogue
+from seg2knet.converters.splitting.division import Plan, folder_names, plan
+from seg2knet.converters.splitting.packed import BLOCK, Packed, cut, pack
+from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.transforms import Recipe
 from seg2knet.converters.work import Brief, Census, Placing, Summary, Task, Work, read_summary
 from seg2knet.dataset.classes import ClassList

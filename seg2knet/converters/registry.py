@@ -73,13 +73,25 @@ K = TypeVar("K")
 def _named(name: str, known: dict[str, type[K]], package: str) -> Optional[type[K]]:
     """One of the package's own, without importing the others: its module has its name."""
     if name not in known and name.isidentifier() and find_spec(f"{package}.{name}") is not None:
-        importlib.import_module(f"{package}.{name}")
+        _import(f"{package}.{name}")
     return known.get(name)
 
 
 def _import_all(package: str) -> None:
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        importlib.import_module(f"{package}.{module.name}")
+        _import(f"{package}.{module.name}")
+
+
+def _import(module: str) -> None:
+    """A format is a module, or a folder whose ``reader.py`` registers it."""
+    importlib.import_module(f"{module}.reader" if _is_folder(module) else module)
+
+
+def _is_folder(module: str) -> bool:
+    spec = find_spec(module)
+    return (
+        spec is not None and spec.submodule_search_locations is not None and find_spec(f"{module}.reader") is not None
+    )
 
 
 def _entry_points(group: str) -> list[Callable[[], Any]]:

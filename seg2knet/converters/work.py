@@ -14,11 +14,12 @@ from typing import Any, Callable, Optional, Union
 
 import msgspec
 
-from seg2knet.converters import names, pictures
 from seg2knet.converters.base import Handle, Measured, Reader, Writer
 from seg2knet.converters.ledger import Ledger
-from seg2knet.converters.packed import unpack
-from seg2knet.converters.staging import Staging
+from seg2knet.converters.output import images as pictures
+from seg2knet.converters.output.staging import Staging
+from seg2knet.converters.splitting import names
+from seg2knet.converters.splitting.packed import unpack
 from seg2knet.converters.transforms import Recipe, prepare
 from seg2knet.dataset.sample import Image, Note, Sample, Skip
 from seg2knet.errors import DataError

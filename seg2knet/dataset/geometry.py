@@ -17,7 +17,7 @@ from typing import Optional, Union
 import numpy as np
 
 from seg2knet.dataset.polygon_masks import Box, polygon_areas_and_boxes
-from seg2knet.dataset.runs import rle_runs
+from seg2knet.dataset.rle import rle_runs
 from seg2knet.dataset.sample import Polygons, Rle, Shape
 from seg2knet.errors import DataError
 

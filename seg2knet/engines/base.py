@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Callable, Optional
 
-from seg2knet.errors import UsageError
-
 Setup = Callable[[], Callable[[Any], Any]]
 """Called once in each worker; what it returns is then called with each task. Both and the results are picklable."""
 
@@ -39,31 +37,6 @@ class Engine(ABC):
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.close()
-
-
-def engine(name: str = "local", jobs: Optional[int] = None, address: Optional[str] = None) -> Engine:
-    """An engine by name.
-
-    Args:
-        name: ``local`` or ``ray``.
-        jobs: workers; by default as many as this process may use cores.
-        address: of the Ray cluster.
-
-    Raises:
-        UsageError: no engine of that name, or fewer than one worker.
-        EnvironmentProblem: Ray is not installed or not to be reached.
-    """
-    if jobs is not None and jobs < 1:
-        raise UsageError("there must be a worker", found=f"--jobs {jobs}", expected="--jobs 1 or more")
-    if name == "local":
-        from seg2knet.engines.local import LocalEngine
-
-        return LocalEngine(jobs or cores())
-    if name == "ray":
-        from seg2knet.engines.ray import RayEngine
-
-        return RayEngine(jobs, address)
-    raise UsageError(f"no engine is called {name!r}", expected="local, ray")
 
 
 def cores() -> int:

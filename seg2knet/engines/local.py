@@ -73,11 +73,15 @@ class LocalEngine(Engine):
             for worker in [worker for worker in self._workers if worker.pipe in ready]:
                 self._receive(worker, setup, queue)
             while queue.has_next:
-                yield queue.pop()
+                ok, result = queue.pop()
+                if not ok:  # raised in the tasks' order, whichever worker was first
+                    error, where = result
+                    raise error from _InWorker(f"\n{where}")
+                yield result
 
     def _receive(self, worker: _Worker, setup: Setup, queue: _Queue) -> None:
         try:
-            ok, result = worker.pipe.recv()
+            outcome = worker.pipe.recv()
         except (EOFError, OSError):
             queue.again(worker)
             worker.end()
@@ -86,10 +90,7 @@ class LocalEngine(Engine):
             return
         index = worker.tasks.popleft()
         queue.feed(worker)
-        if not ok:
-            error, where = result
-            raise error from _InWorker(f"\n{where}")
-        queue.put(index, result)
+        queue.put(index, outcome)
 
     def close(self) -> None:
         for worker in self._workers:

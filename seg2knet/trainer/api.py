@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from seg2knet.trainer.evaluation import Evaluation
-from seg2knet.trainer.inference import Prediction
-from seg2knet.trainer.session import TrainResult
+from seg2knet.trainer.evaluate.evaluation import Evaluation
+from seg2knet.trainer.predict.inference import Prediction
+from seg2knet.trainer.run.session import TrainResult
 
 PathLike = Union[str, Path]
 _PATHS = ("backbone_weights", "config", "work_dir")
@@ -29,8 +29,8 @@ def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print
         Seg2KNetError: the options, the data or the machine do not allow it.
         TypeError: an option that there is not.
     """
-    from seg2knet.trainer import session
     from seg2knet.trainer.options import TrainOptions
+    from seg2knet.trainer.run import session
 
     for name in _PATHS:
         if options.get(name) is not None:
@@ -61,7 +61,7 @@ def evaluate(
         DataError: the checkpoint or the data cannot be used, or do not share their classes.
         UsageError: there is no such split.
     """
-    from seg2knet.trainer import evaluation
+    from seg2knet.trainer.evaluate import evaluation
 
     return evaluation.evaluate(
         checkpoint,
@@ -98,8 +98,8 @@ def predict(
         DataError: the checkpoint or a picture cannot be read.
         UsageError: no pictures there.
     """
-    from seg2knet.trainer.inference import Segmenter
-    from seg2knet.trainer.predictions import Writer, find_pictures
+    from seg2knet.trainer.predict.inference import Segmenter
+    from seg2knet.trainer.predict.predictions import Writer, find_pictures
 
     pictures = find_pictures([images] if isinstance(images, (str, Path)) else images)
     model = Segmenter(checkpoint, device)

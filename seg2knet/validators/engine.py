@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from seg2knet.errors import UsageError
-from seg2knet.validators.data import DataSet
-from seg2knet.validators.discovery import Overlay, find
 from seg2knet.validators.model import Finding, Fix, Hit, Report, Rule, all_rules
+from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.discovery import Overlay, find
 
 PathLike = Union[str, Path]
 
@@ -121,7 +121,7 @@ def validate(
         UsageError: nothing at the path, a rule or baseline that does not exist.
     """
     from seg2knet.validators.baseline import mark_known
-    from seg2knet.validators.fixes import mend
+    from seg2knet.validators.fixing.fixes import mend
 
     started = time.monotonic()
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 if TYPE_CHECKING:
-    from seg2knet.validators.data import DataSet
+    from seg2knet.validators.subjects.data import DataSet
 
 
 class Severity(str, enum.Enum):

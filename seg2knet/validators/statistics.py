@@ -9,9 +9,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-from seg2knet.validators.data import DataSet, Part
-from seg2knet.validators.files import CocoFile, PanopticFile
-from seg2knet.validators.masks import IGNORE, ade_set
+from seg2knet.validators.subjects.data import DataSet, Part
+from seg2knet.validators.subjects.files import CocoFile, PanopticFile
+from seg2knet.validators.subjects.masks import IGNORE, ade_set
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's borders of small, medium and large areas, in pixels (https://cocodataset.org/#detection-eval)."""

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from seg2knet.cli import cli
-from seg2knet.trainer import environment
-from seg2knet.trainer.diagnosis import Line, Report, error, ok, warning
+from seg2knet.doctor import environment
+from seg2knet.doctor.diagnosis import Line, Report, error, ok, warning
 
 BAD = error("torch", "not installed", "training needs it", "pip install 'seg2knet[train]'")
 

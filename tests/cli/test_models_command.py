@@ -7,7 +7,7 @@ import json
 from click.testing import CliRunner
 
 from seg2knet.cli import cli
-from seg2knet.trainer.models import MODELS
+from seg2knet.trainer.config.models import MODELS
 
 
 def test_every_model_is_listed_with_its_figures() -> None:

@@ -100,7 +100,7 @@ def test_names_that_are_nearly_right_are_answered(here: Path) -> None:
 
 
 def test_gpus_that_are_not_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seg2knet.trainer import launch
+    from seg2knet.trainer.run import launch
 
     monkeypatch.setattr(launch, "count_gpus", lambda: 0)
     result = run("--gpus", "2")

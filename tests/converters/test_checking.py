@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import seg2knet.validators
-from seg2knet.converters.checking import check
+from seg2knet.converters.output.checking import check
 from seg2knet.errors import EnvironmentProblem, UsageError
 
 

@@ -8,10 +8,10 @@ from typing import Optional
 
 import pytest
 
-from seg2knet.converters.catalogue import Catalogue
-from seg2knet.converters.division import Plan, plan
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions
+from seg2knet.converters.splitting.catalogue import Catalogue
+from seg2knet.converters.splitting.division import Plan, plan
 from seg2knet.converters.work import Brief
 
 

@@ -13,8 +13,7 @@ from drawn import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2knet.converters import files
-from seg2knet.dataset import images
+from seg2knet.dataset import files, images
 from seg2knet.errors import DataError
 
 

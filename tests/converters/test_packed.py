@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seg2knet.converters.base import Handle
-from seg2knet.converters.packed import BLOCK, Packed, cut, pack, unpack
+from seg2knet.converters.splitting.packed import BLOCK, Packed, cut, pack, unpack
 
 handles = st.builds(
     Handle, st.text(), st.none() | st.text() | st.lists(st.integers(0, 9)), st.sampled_from([None, "val"])

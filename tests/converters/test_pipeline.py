@@ -17,7 +17,7 @@ from PIL import Image as pillow
 from pycocotools.coco import COCO
 
 import seg2knet
-from seg2knet.converters import staging
+from seg2knet.converters.output import staging
 from seg2knet.dataset import geometry
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError

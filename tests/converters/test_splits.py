@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seg2knet.converters.splits import canonical, group_key, parse_ratios
+from seg2knet.converters.splitting.splits import canonical, group_key, parse_ratios
 from seg2knet.errors import UsageError
 
 

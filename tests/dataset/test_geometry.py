@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seg2knet.dataset import geometry
-from seg2knet.dataset.runs import rle_runs
+from seg2knet.dataset.rle import rle_runs
 from seg2knet.dataset.sample import Polygons, Rle
 from seg2knet.errors import DataError
 

@@ -11,7 +11,7 @@ collect_ignore_glob: list[str] = []
 if find_spec("torch") is None or find_spec("mmdet") is None:
     collect_ignore_glob.append("test_*.py")
 else:
-    from seg2knet.trainer import mmcv_ops
+    from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
     mmcv_ops.install()
 

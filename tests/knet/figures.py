@@ -49,7 +49,7 @@ def figures(task: str) -> dict[str, float]:
 
 def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))
-    from seg2knet.trainer import mmcv_ops
+    from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
     mmcv_ops.install()
     FOLDER.mkdir(parents=True, exist_ok=True)

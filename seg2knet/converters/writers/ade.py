@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
-from seg2knet.converters.names import without_suffix
+from seg2knet.converters.painting import paint
 from seg2knet.converters.registry import register_writer
-from seg2knet.converters.writers._painting import paint
+from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.geometry import rle_to_mask
 from seg2knet.dataset.layout import AdeLayout

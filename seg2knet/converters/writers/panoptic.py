@@ -17,9 +17,9 @@ import numpy as np
 import orjson
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.names import without_suffix
+from seg2knet.converters.painting import Painting, paint
 from seg2knet.converters.registry import register_writer
-from seg2knet.converters.writers._painting import Painting, paint
+from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from seg2knet.dataset.folder import DataFolder
 from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts
 from seg2knet.trainer.classic.pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
-from seg2knet.trainer.folder import DataFolder
 from seg2knet.trainer.options import SCHEDULES, TrainOptions, image_scale
 
 REFERENCE_BATCH = 16

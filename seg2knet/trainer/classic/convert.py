@@ -75,7 +75,7 @@ def _config(theirs: Mapping[str, Any], record: Mapping[str, Any], state: Mapping
         "metainfo": {"classes": names, "palette": palette, **kinds},
         "data_root": record.get("data", "."),
         "default_scope": "mmdet",
-        "custom_imports": {"imports": ["seg2knet.trainer.datasets", "seg2knet.knet.detector"]},
+        "custom_imports": {"imports": ["seg2knet.trainer.openmmlab.datasets", "seg2knet.knet.detector"]},
         "model": _model(theirs["model"], state, things, len(names) - things if panoptic else 0, pipeline),
         "test_pipeline": [
             {"type": "LoadImageFromFile"},

@@ -23,7 +23,7 @@ from pycocotools.cocoeval import COCOeval
 from seg2knet.errors import DataError
 from seg2knet.trainer.classic.results import objects, panoptic_map, segments
 from seg2knet.trainer.classic.stack import silent
-from seg2knet.trainer.panoptic_quality import PanopticQuality
+from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
 MIN_SIZE = 32
 """Images with a shorter side are not trained on; mmdet's own limit."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
-from seg2knet.trainer.diagnosis import Line, error, ok, warning
-from seg2knet.trainer.facts import Facts, dotted, numbers
+from seg2knet.doctor.diagnosis import Line, error, ok, warning
+from seg2knet.doctor.facts import Facts, dotted, numbers
 
 SETUP = "seg2knet setup classic"
 NEWEST_MMDET = (2, 18)

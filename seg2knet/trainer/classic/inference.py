@@ -14,6 +14,7 @@ from mmcv.runner import load_checkpoint
 from pycocotools import mask as coco_mask
 
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.folder import read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.classic.config import METRICS, RECORD
@@ -21,9 +22,8 @@ from seg2knet.trainer.classic.device import OneProcess, Place
 from seg2knet.trainer.classic.loop import Package, answers
 from seg2knet.trainer.classic.pipelines import use_split
 from seg2knet.trainer.classic.results import INSTANCE_OFFSET, objects, packed, panoptic_map
-from seg2knet.trainer.evaluation import Evaluation
-from seg2knet.trainer.folder import read_folder
-from seg2knet.trainer.inference import Prediction, pick_device, read_picture
+from seg2knet.trainer.evaluate.evaluation import Evaluation
+from seg2knet.trainer.predict.inference import Prediction, pick_device, read_picture
 
 
 @dataclass(frozen=True)

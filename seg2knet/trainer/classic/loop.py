@@ -27,7 +27,7 @@ from seg2knet.trainer.classic.config import RECORD
 from seg2knet.trainer.classic.device import OneProcess, Place, gather, join, leave, same_statistics, wrap
 from seg2knet.trainer.classic.results import packed
 from seg2knet.trainer.classic.text import literal
-from seg2knet.trainer.interrupt import Interrupted, StopRequest
+from seg2knet.trainer.run.interrupt import Interrupted, StopRequest
 
 INTERRUPTED = "interrupted.pth"
 LATEST = "latest.pth"

@@ -2,7 +2,7 @@
 
 On a GPU, mmdet 2's focal loss calls ``mmcv._ext.sigmoid_focal_loss_forward`` and ``_backward``; these are the only two
 that K-Net ever calls. Here they are in PyTorch. Every other operator raises when it is called
-(:mod:`seg2knet.trainer.mmcv_ops`).
+(:mod:`seg2knet.trainer.openmmlab.operators`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from seg2knet.trainer import mmcv_ops
+from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
 HINT = (
     "build the operators: pip uninstall -y mmcv && pip install --no-build-isolation mmcv-full==1.3.14; "

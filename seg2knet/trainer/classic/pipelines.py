@@ -9,8 +9,8 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.errors import UsageError
-from seg2knet.trainer.folder import DataFolder, Split
 
 DATASET_TYPES = {"instance": "Seg2KNetInstance", "panoptic": "Seg2KNetPanoptic", "semantic": "Seg2KNetSemantic"}
 WRAPPERS = ("dataset", "datasets")

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from seg2knet.doctor import environment
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
-from seg2knet.trainer import environment
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.options import TrainOptions
 
 if TYPE_CHECKING:
     from seg2knet.trainer.classic.inference import ClassicSegmenter
-    from seg2knet.trainer.evaluation import Evaluation
+    from seg2knet.trainer.evaluate.evaluation import Evaluation
 
 STACKS = ("mmengine", "classic")
 UNKNOWN_HERE = (
@@ -99,7 +99,7 @@ def train(
     """
     prepared = prepare(options, knet=knet, config=config)
     if options.validate and prepared.data is not None:
-        from seg2knet.trainer.session import check_data
+        from seg2knet.trainer.run.session import check_data
 
         check_data(prepared.data, say)
     for line in prepared.notes:
@@ -119,8 +119,8 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
     if knet is not None:
         stack.require_for_checkout()
     stack.enter(knet)
+    from seg2knet.dataset.folder import read_folder
     from seg2knet.trainer.classic import config as classic_config
-    from seg2knet.trainer.folder import read_folder
 
     path = _which_config(options, knet, config)
     if knet is None:
@@ -177,7 +177,7 @@ def _which_config(options: TrainOptions, knet: Optional[Path], config: Optional[
         return stack.find_config(config, knet)
     task = options.task
     if task is None:
-        from seg2knet.trainer.folder import read_folder
+        from seg2knet.dataset.folder import read_folder
 
         task = read_folder(options.data).task
     return stack.default_config(task, knet)

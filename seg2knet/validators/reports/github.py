@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seg2knet.validators.model import Finding, Report, Severity
-from seg2knet.validators.reports._paths import relative
+from seg2knet.validators.reports.paths import relative
 from seg2knet.validators.reports.sarif import sentence
 
 FIRST = 3

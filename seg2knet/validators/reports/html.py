@@ -6,9 +6,9 @@ import json
 from typing import Any, Optional
 
 from seg2knet.validators.model import Finding, Report
-from seg2knet.validators.reports._pages import page, plots, source
+from seg2knet.validators.reports.pages import page, plots, source
+from seg2knet.validators.reports.thumbnails import thumbnails
 from seg2knet.validators.statistics import statistics
-from seg2knet.validators.thumbnails import thumbnails
 
 MOST, MOST_OF_RULE = 5_000, 200
 """Findings in the page, and of one rule, unless all are asked for."""

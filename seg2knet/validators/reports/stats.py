@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from seg2knet.validators.reports._plots import title
+from seg2knet.validators.reports.plots import title
 from seg2knet.validators.statistics import Split, as_json
 
 Rows = list[list[str]]
@@ -38,7 +38,7 @@ def as_json_text(splits: Sequence[Split]) -> str:
 
 def html(splits: Sequence[Split], path: str) -> str:
     """One page, without network."""
-    from seg2knet.validators.reports._pages import page, plots, source
+    from seg2knet.validators.reports.pages import page, plots, source
 
     head, rows = _split_table(splits)
     return page(

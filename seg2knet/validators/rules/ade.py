@@ -10,9 +10,9 @@ import numpy as np
 
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.layout import AdeLayout
-from seg2knet.validators.masks import MaskFolder, ade_set, single_channel, sixteen_bit
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, RenameFile, Severity, WriteFile, rule
-from seg2knet.validators.regions import encoded
+from seg2knet.validators.subjects.masks import MaskFolder, ade_set, single_channel, sixteen_bit
+from seg2knet.validators.subjects.regions import encoded
 
 MOST_CLASSES = 254
 

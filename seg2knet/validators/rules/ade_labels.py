@@ -11,9 +11,9 @@ import numpy as np
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.numbers import whole_number
-from seg2knet.validators.masks import IGNORE, AdeSet, ade_set, sixteen_bit
 from seg2knet.validators.model import Fix, Hit, Severity, WriteFile, rule
-from seg2knet.validators.regions import encoded
+from seg2knet.validators.subjects.masks import IGNORE, AdeSet, ade_set, sixteen_bit
+from seg2knet.validators.subjects.regions import encoded
 
 _NOTHING = ("background", "_background_", "unlabeled", "unlabelled", "void", "other", "none")
 

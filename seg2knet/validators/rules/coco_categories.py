@@ -7,10 +7,10 @@ from functools import partial
 
 import numpy as np
 
-from seg2knet.validators.data import DataSet
-from seg2knet.validators.files import CocoFile, JsonFile
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
-from seg2knet.validators.tables import Category
+from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.files import CocoFile, JsonFile
+from seg2knet.validators.subjects.tables import Category
 
 TABLES = ("instances", "panoptic")
 OFFICIAL_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}

@@ -8,8 +8,8 @@ from typing import Union
 
 import numpy as np
 
-from seg2knet.validators.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 
 TABLES = ("instances", "panoptic")
 

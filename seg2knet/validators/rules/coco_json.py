@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 from msgspec import UNSET
 
-from seg2knet.validators.document import kind_of, shown
-from seg2knet.validators.files import KEYS, CocoFile, JsonFile, PanopticFile
-from seg2knet.validators.measure import USELESS
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.outlines import FLAT, WRONG_TYPE
-from seg2knet.validators.records import TypeFault, Words
+from seg2knet.validators.subjects.document import kind_of, shown
+from seg2knet.validators.subjects.files import KEYS, CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.measure import USELESS
+from seg2knet.validators.subjects.outlines import FLAT, WRONG_TYPE
+from seg2knet.validators.subjects.records import TypeFault, Words
 
 TABLES = ("instances", "panoptic")
 

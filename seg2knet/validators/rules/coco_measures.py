@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from seg2knet.validators import repairs
-from seg2knet.validators.document import shown
-from seg2knet.validators.files import CocoFile
-from seg2knet.validators.measure import BOX_TOLERANCE, EMPTY
+from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, Severity, rule
-from seg2knet.validators.outlines import ZERO
+from seg2knet.validators.subjects.document import shown
+from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY
+from seg2knet.validators.subjects.outlines import ZERO
 
 
 def _malformed(file: CocoFile) -> np.ndarray:

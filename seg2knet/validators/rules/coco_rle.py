@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seg2knet.errors import DataError
-from seg2knet.validators import repairs
-from seg2knet.validators.document import shown
-from seg2knet.validators.files import CocoFile
+from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Hit, Severity, rule
-from seg2knet.validators.outlines import RLE_BAD, RLE_SIZE, RLE_SUM, runs_of
+from seg2knet.validators.subjects.document import shown
+from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM, runs_of
 
 
 @rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")

@@ -7,10 +7,10 @@ from typing import Optional
 
 import numpy as np
 
-from seg2knet.validators import repairs
-from seg2knet.validators.files import CocoFile
+from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
-from seg2knet.validators.outlines import RleRecord, shape_of
+from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.outlines import RleRecord, shape_of
 
 SAME_IOU = 0.98
 FEW = 10

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from seg2knet.validators import repairs
-from seg2knet.validators.document import shown
-from seg2knet.validators.files import CocoFile
-from seg2knet.validators.measure import ABSENT, EMPTY, POLYGONS, USELESS
+from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
-from seg2knet.validators.outlines import (
+from seg2knet.validators.subjects.document import shown
+from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.measure import ABSENT, EMPTY, POLYGONS, USELESS
+from seg2knet.validators.subjects.outlines import (
     CROSSING,
     FEW,
     FLAT,

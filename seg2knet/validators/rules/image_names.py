@@ -8,10 +8,10 @@ from typing import Optional
 
 import numpy as np
 
-from seg2knet.validators.album import ODD, Album, AnyFile, album, stem
-from seg2knet.validators.data import DataSet, Part
-from seg2knet.validators.files import CocoFile
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, RenameFile, SetValue, Severity, rule
+from seg2knet.validators.subjects.album import ODD, Album, AnyFile, album, stem
+from seg2knet.validators.subjects.data import DataSet, Part
+from seg2knet.validators.subjects.files import CocoFile
 
 
 @rule("IM001", "image-file-missing", Severity.ERROR, Fix.UNSAFE, on="part")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from seg2knet.dataset.images import upright
-from seg2knet.validators.album import Album, AnyFile, album
-from seg2knet.validators.data import Part
+from seg2knet.validators.fixing.remakes import plain_rgb, untagged
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.pictures import same_in, survey
-from seg2knet.validators.remakes import plain_rgb, untagged
+from seg2knet.validators.subjects.album import Album, AnyFile, album
+from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.pictures import same_in, survey
 
 MIN_SIDE = 32
 
@@ -45,7 +45,7 @@ def image_corrupt(part: Part) -> Iterator[Hit]:
 
 
 def _masks(part: Part) -> list[str]:
-    from seg2knet.validators.masks import mask_folder
+    from seg2knet.validators.subjects.masks import mask_folder
 
     return [] if part.dataset.ade is None else mask_folder(part.dataset.ade, part.split).paths
 

@@ -13,12 +13,12 @@ from typing import Any, Optional
 
 import numpy as np
 
-from seg2knet.validators.config_file import UNKNOWN, ConfigFile, Entry
-from seg2knet.validators.data import DataSet
-from seg2knet.validators.files import JsonFile
-from seg2knet.validators.measure import RLE
 from seg2knet.validators.model import Edit, Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
+from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, Entry
+from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.files import JsonFile
+from seg2knet.validators.subjects.measure import RLE
 
 CLASS_KEYS = ("classes", "CLASSES", "class_names")
 BASE_LR, SCRATCH_LR, BASE_BATCH = 1e-4, 4e-4, 16

@@ -9,10 +9,10 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from seg2knet.validators.data import DataSet
-from seg2knet.validators.files import CocoFile
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.knet_config import config_of
+from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.files import CocoFile
 
 MIN_SIZE = 32
 """mmdet leaves out images whose shorter side is below this (``filter_cfg.min_size``)."""

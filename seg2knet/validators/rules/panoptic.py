@@ -10,14 +10,14 @@ from typing import Optional
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
-from seg2knet.validators.album import album
-from seg2knet.validators.data import Part
-from seg2knet.validators.document import RawDict
-from seg2knet.validators.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.model import Edit, Fix, Hit, RenameFile, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.panoptic import Pngs, pngs
-from seg2knet.validators.records import loads
-from seg2knet.validators.regions import AREA, ID, as_ids, as_png
+from seg2knet.validators.subjects.album import album
+from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.document import RawDict
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.panoptic import Pngs, pngs
+from seg2knet.validators.subjects.records import loads
+from seg2knet.validators.subjects.regions import AREA, ID, as_ids, as_png
 
 VOID_SHARE = 0.5
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
-from seg2knet.validators.data import Part
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.panoptic import TOP, Pngs, pngs
-from seg2knet.validators.regions import AREA, HEIGHT, ID, WIDTH, X, Y, as_ids, as_png
+from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.panoptic import TOP, Pngs, pngs
+from seg2knet.validators.subjects.regions import AREA, HEIGHT, ID, WIDTH, X, Y, as_ids, as_png
 
 _SLACK = 0.5
 

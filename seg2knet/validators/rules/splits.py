@@ -8,11 +8,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from seg2knet.validators.data import DataSet, Part
-from seg2knet.validators.document import shown
-from seg2knet.validators.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
+from seg2knet.validators.subjects.data import DataSet, Part
+from seg2knet.validators.subjects.document import shown
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 
 ORDER = {"train": 0, "val": 1, "test": 2}
 
@@ -27,7 +27,7 @@ def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     The unsafe fix takes the picture and its objects out of the split that trains, so that what was measured before
     stays comparable; between val and test, out of val.
     """
-    from seg2knet.validators.pictures import same_content
+    from seg2knet.validators.subjects.pictures import same_content
 
     parts = sorted((part for part in dataset.parts if part.split in ORDER), key=lambda part: ORDER[part.split])
     if len({part.split for part in parts}) < 2:

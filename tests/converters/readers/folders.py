@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as pillow
 
 from seg2knet.converters.base import Reader, Scan
-from seg2knet.converters.readers._voc import palette
+from seg2knet.converters.readers.voc.folders import palette
 from seg2knet.dataset import geometry
 from seg2knet.dataset.sample import Sample
 

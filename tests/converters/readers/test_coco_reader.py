@@ -13,10 +13,10 @@ import pytest
 from drawn import picture
 
 from seg2knet.converters.base import Scan
-from seg2knet.converters.readers import coco as coco_reader
-from seg2knet.converters.readers.coco import CocoOptions, CocoReader
+from seg2knet.converters.readers.coco import reader as coco_reader
+from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
 from seg2knet.dataset import geometry
-from seg2knet.dataset.runs import rle_runs
+from seg2knet.dataset.rle import rle_runs
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from folders import kinds, labels, masks, one, picture, read, reasons
 
-from seg2knet.converters.readers.cvat import CvatOptions, CvatReader
+from seg2knet.converters.readers.cvat.reader import CvatOptions, CvatReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError, UsageError
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seg2knet.converters.readers._json_stream import Value, stream
+from seg2knet.converters.readers.common.json_stream import Value, stream
 from seg2knet.errors import DataError
 
 texts = st.text(alphabet=st.sampled_from('ab"\\{}[],:é日\n'), max_size=6)

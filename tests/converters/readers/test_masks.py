@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as pillow
 
-from seg2knet.converters.readers._numbers import Decoder
-from seg2knet.converters.readers.masks import MaskOptions, MaskReader
+from seg2knet.converters.readers.common.encodings import Decoder
+from seg2knet.converters.readers.masks.reader import MaskOptions, MaskReader
 from seg2knet.dataset import geometry
 from seg2knet.errors import DataError, Seg2KNetError, UsageError
 

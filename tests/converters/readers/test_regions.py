@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from seg2knet.converters.readers import _regions as regions
+from seg2knet.converters.readers.common import regions
 from seg2knet.dataset import geometry
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 12))

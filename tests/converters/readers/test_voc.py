@@ -9,7 +9,7 @@ import pytest
 from folders import VOC_PALETTE, kinds, labels, mask, masks, one, picture, read, reasons
 from PIL import Image as pillow
 
-from seg2knet.converters.readers.voc import VocOptions, VocReader
+from seg2knet.converters.readers.voc.reader import VocOptions, VocReader
 from seg2knet.errors import DataError
 
 CLASSES = np.zeros((6, 8), np.uint8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from folders import kinds, labels, masks, one, picture, read, reasons
 
-from seg2knet.converters.readers.yolo import YoloOptions, YoloReader
+from seg2knet.converters.readers.yolo.reader import YoloOptions, YoloReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError
 

@@ -1,0 +1,175 @@
+"""Where a conversion works before it is done: a folder beside the target, swapped in whole.
+
+    .NAME.seg2knet/      lock, plan.json, parts/*.part, staged/*, tree/  (tree becomes NAME)
+
+Whatever happens before the swap leaves the target as it was, and what stands in ``parts`` lets ``--resume`` go on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Optional
+
+import orjson
+
+from seg2knet.converters.output.images import unwritable
+from seg2knet.dataset.layout import LEDGER
+from seg2knet.errors import EnvironmentProblem, UsageError
+
+
+class Staging:
+    """The working folder of one conversion to one target folder.
+
+    Args:
+        target: the folder that is to be made or replaced.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = Path(os.path.abspath(target))
+        self.root = self.target.parent / f".{self.target.name}.seg2knet"
+        self.tree = self.root / "tree"
+        self._lock: Optional[Any] = None
+
+    def __reduce__(self) -> tuple[type[Staging], tuple[Path]]:
+        return Staging, (self.target,)  # a worker has the places, not the lock
+
+    def part(self, number: int) -> Path:
+        return self.root / "parts" / f"{number:06d}.part"
+
+    def staged(self, number: int, index: int, kind: str) -> Path:
+        return self.root / "staged" / f"{number:06d}-{index:04d}-{kind}"
+
+    def begin(self, plan: dict[str, Any], resume: bool) -> bool:
+        """Make the folder and take it for this process; whether parts of a like run are there to go on from.
+
+        Raises:
+            UsageError: another conversion is at work on the same target.
+            EnvironmentProblem: the folder cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._take()
+            text = orjson.dumps(plan, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+            file = self.root / "plan.json"
+            same = resume and file.is_file() and file.read_bytes() == text
+            for name in ("tree",) if same else ("tree", "parts", "staged", "plan.json"):
+                remove(self.root / name)
+            for name in ("tree", "parts", "staged"):
+                (self.root / name).mkdir(exist_ok=True)
+            file.write_bytes(text)
+        except OSError as error:
+            raise unwritable(self.root, error) from None
+        return same
+
+    def swap(self) -> None:
+        """Put the tree where the target is, in one step, and remove what was there.
+
+        Raises:
+            EnvironmentProblem: the system refuses.
+        """
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.lexists(self.target):
+                os.rename(self.tree, self.target)
+            elif not exchange(self.tree, self.target):
+                old = self.root / "old"
+                remove(old)
+                os.rename(self.target, old)
+                try:
+                    os.rename(self.tree, self.target)
+                except OSError:
+                    os.rename(old, self.target)
+                    raise
+        except OSError as error:
+            raise unwritable(self.target, error) from None
+
+    def remove(self) -> None:
+        """Remove the working folder."""
+        self._release()
+        remove(self.root)
+
+    def release(self) -> None:
+        """Leave the working folder for ``--resume``."""
+        self._release()
+
+    def _take(self) -> None:
+        file = open(self.root / "lock", "w")  # noqa: SIM115  # held until the end of the run
+        try:
+            import fcntl
+
+            # A record lock, for a worker that outlives a killed parent would keep the other kind.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # not on this platform
+            pass
+        except OSError:
+            file.close()
+            raise UsageError(
+                "another conversion is at work on the same target",
+                found=str(self.target),
+                hint="wait for it, or name another folder with --out",
+            ) from None
+        self._lock = file
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: the target would swallow a source, or holds something that no conversion made.
+    """
+    place = Path(os.path.realpath(target))
+    for source in sources:
+        inside = Path(os.path.realpath(source))
+        if inside == place or place in inside.parents:
+            raise UsageError(
+                "the source lies in the folder that is to be replaced",
+                found=f"source {source}, target {target}",
+                hint="name another folder with --out",
+            )
+    if not target.exists() or overwrite:
+        return
+    if not target.is_dir():
+        raise UsageError("the target is a file", found=str(target), hint="name a folder with --out")
+    if (target / LEDGER).is_file() or not any(target.iterdir()):
+        return
+    raise UsageError(
+        "the target folder holds something that was not made by seg2knet convert, and would be replaced",
+        found=f"{target}: {', '.join(sorted(entry.name for entry in target.iterdir())[:5])}",
+        hint="name another folder with --out, or give --overwrite to replace it",
+    )
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step (Linux ``renameat2``); False where the system cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, exchange_flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange_flag) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.EPERM):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            raise EnvironmentProblem("cannot be removed", file=path, hint="remove it by hand")
+    elif os.path.lexists(path):
+        path.unlink()

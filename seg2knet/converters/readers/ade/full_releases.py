@@ -1,0 +1,134 @@
+"""The full ADE20K releases of 2017 and 2020 (https://groups.csail.mit.edu/vision/datasets/ADE20K/): ``X.jpg`` beside
+``X_seg.png``, where red and green hold the class (``red // 10 * 256 + green``, 0 for none) and blue the instance.
+
+Names stand beside each picture: ``X_atr.txt`` (2017; by instance) or ``X.json`` (2020; by class). Parts of objects,
+``X_parts_1.png`` and so on, are not read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Callable, Optional
+
+import numpy as np
+
+from seg2knet.converters.readers.common import regions as _regions
+from seg2knet.converters.readers.common.sources import read_list
+from seg2knet.dataset.files import load_json, walk
+from seg2knet.dataset.sample import Object, Skip
+from seg2knet.errors import DataError
+
+ENDINGS = ("_seg.png",)
+
+
+def pictures(source: Path) -> list[tuple[str, str]]:
+    """Pictures and their masks, in no order; a mask without its picture has an empty path."""
+    if not source.is_dir():
+        return []
+    found = []
+    for mask in walk(source, ENDINGS):
+        stem = mask[: -len(ENDINGS[0])]
+        picture = next((stem + suffix for suffix in (".jpg", ".JPG", ".jpeg") if os.path.isfile(stem + suffix)), "")
+        found.append((picture, mask))
+    return found
+
+
+def class_numbers(colors: np.ndarray) -> np.ndarray:
+    """``(H, W)`` int32, the release's number of each pixel's class, from ``(H, W, 3)`` RGB."""
+    return colors[..., 0].astype(np.int32) // 10 * 256 + colors[..., 1]
+
+
+def read_mapping(path: Path) -> dict[int, int]:
+    """``mapFromADE.txt``: the challenge's number and the release's, a line each; several of these may be one of those.
+
+    Raises:
+        DataError: it is another file.
+    """
+    pairs = [line.split() for line in read_list(path)]
+    if not pairs or not all(len(pair) == 2 and all(re.fullmatch(r"\d{1,6}", word) for word in pair) for pair in pairs):
+        raise DataError(
+            "not a map of class numbers", file=path, expected="the challenge's and the release's, two a line"
+        )
+    return {int(release): int(challenge) for challenge, release in pairs}
+
+
+def objects(
+    colors: np.ndarray, mask: str, mapping: Optional[Mapping[int, int]], names: Mapping[int, str], by_instance: bool
+) -> tuple[list[Object], list[Skip]]:
+    """Objects of an image.
+
+    Args:
+        colors: ``(H, W, 3)``, the mask.
+        mask: its path; what names the classes stands beside it.
+        mapping: the release's numbers to the challenge's, whose names are ``names``; other classes are left out, as the
+            challenge leaves them unlabelled. ``None``: all classes, by their own names.
+        by_instance: every instance is an object; else every class.
+    """
+    if colors.ndim != 3:
+        raise DataError("not a mask of the full ADE20K", file=mask, found="one channel", expected="RGB")
+    runs = _regions.cut(class_numbers(colors) * 256 + colors[..., 2])
+    name_of = _own_names(mask) if mapping is None else _challenge_names(mapping, names)
+    places: list[tuple[str, int, int]] = []
+    skips = []
+    group = np.full(len(runs.values), -1, np.int64)
+    for value in np.unique(runs.values).tolist():
+        number, instance = divmod(value, 256)
+        label = name_of(number, instance)
+        if label is None:
+            skips.append(Skip("number-without-a-class", f"{mask}: class {number} instance {instance}"))
+        if not label:
+            continue
+        key = (label, number, instance) if by_instance else (label, number, 0)
+        if not by_instance:
+            key = next((place for place in places if place[0] == label), key)
+        if key not in places:
+            places.append(key)
+        group[runs.values == value] = places.index(key)
+    found = _regions.regions(_regions.recoded(runs, group), without=[-1])
+    result = []
+    for index, rle in zip(found.values, found.rles):
+        label, number, instance = places[index]
+        result.append(Object(label, rle, place=f"{mask}: class {number}" + f" instance {instance}" * by_instance))
+    return result, skips
+
+
+NameOf = Callable[[int, int], Optional[str]]
+"""From the release's class number and the instance: the name, empty for nothing, ``None`` where none is said."""
+
+
+def _challenge_names(mapping: Mapping[int, int], names: Mapping[int, str]) -> NameOf:
+    return lambda number, instance: names.get(mapping[number]) if number in mapping else ""
+
+
+def _own_names(mask: str) -> NameOf:
+    """Names that stand beside an image: by class in 2020, by instance in 2017."""
+    stem = mask[: -len(ENDINGS[0])]
+    if os.path.isfile(stem + ".json"):
+        by_class = _from_json(Path(stem + ".json"))
+        return lambda number, instance: by_class.get(number) if number or instance else ""
+    by_instance = _from_attributes(Path(stem + "_atr.txt")) if os.path.isfile(stem + "_atr.txt") else {}
+    return lambda number, instance: by_instance.get(instance) if number or instance else ""
+
+
+def _from_json(path: Path) -> dict[int, str]:
+    document = load_json(path)
+    annotation = document.get("annotation") if isinstance(document, dict) else None
+    entries = annotation.get("object") if isinstance(annotation, dict) else None
+    names = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and type(entry.get("name_ndx")) is int and isinstance(entry.get("name"), str):
+            names[entry["name_ndx"]] = entry["name"]
+    return names
+
+
+def _from_attributes(path: Path) -> dict[int, str]:
+    """``instance # part level # occluded # class # name as typed # "attributes"``; whole objects are of level 0."""
+    names = {}
+    for line in read_list(path):
+        cells = [cell.strip() for cell in line.split("#")]
+        if len(cells) >= 4 and re.fullmatch(r"\d{1,6}", cells[0]) and cells[1] == "0" and cells[3]:
+            names[int(cells[0])] = cells[3]
+    return names

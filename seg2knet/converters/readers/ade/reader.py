@@ -1,0 +1,198 @@
+"""The layout of ADE20K's scene parsing challenge (http://sceneparsing.csail.mit.edu): ``images/training/*.jpg`` and
+``annotations/training/*.png``, one number a class, 0 for what is unlabelled; names in ``objectInfo150.txt``.
+
+A class is one object an image, so that writing the same layout again gives the same masks; ``--instances components``
+takes it apart. The full releases of 2017 and 2020 are read too (``_ade_full``), where ``--instances objects`` tells
+objects apart as their authors did.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import msgspec
+from pydantic import Field
+from typing_extensions import Literal
+
+from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.readers.ade import full_releases as _ade_full
+from seg2knet.converters.readers.common import labelmap as _labelmap
+from seg2knet.converters.readers.common.encodings import Decoder
+from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.lists import Splits, ordered
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, picture, relative, upright_labels
+from seg2knet.converters.registry import register_reader
+from seg2knet.dataset.files import natural, walk
+from seg2knet.dataset.images import SUFFIXES
+from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.errors import Seg2KNetError, UsageError
+
+_TABLES = ("objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv", "objectInfo.csv")
+_INNER = ("", "ADEChallengeData2016", "sampleData")
+
+
+class AdeOptions(ReaderOptions):
+    """ADE's own options."""
+
+    instances: Literal["per-class", "components", "objects"] = Field(
+        "per-class",
+        description="Each class of an image is one object, or each connected piece; or (full ADE20K) each object.",
+    )
+    map_from_ade: Optional[Path] = Field(
+        None, description="For the full ADE20K: mapFromADE.txt, which makes the challenge's 150 classes of its 3,000."
+    )
+    labelmap: Optional[Path] = Field(
+        None, description="The classes by number: objectInfo150.txt or the like; looked for when not given."
+    )
+
+
+@register_reader
+class AdeReader(Reader):
+    name = "ade"
+    title = "ADE20K layout"
+    Options = AdeOptions
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        try:
+            root = _root(source)
+        except Seg2KNetError:
+            return None
+        if root is None:
+            count = len(_ade_full.pictures(source))
+            return (
+                Evidence(0.9, (f"{count} masks *_seg.png beside their pictures, as the full ADE20K",))
+                if count
+                else None
+            )
+        table = _table(source, root)
+        splits = [split for split in AdeLayout.FOLDERS if AdeLayout(root).annotations(split).is_dir()]
+        if table is None and not splits:
+            return None
+        reasons = [f"images/ and annotations/ with {', '.join(AdeLayout.FOLDERS[each] for each in splits) or 'masks'}"]
+        if table is not None:
+            reasons.append(f"{table.name} names the classes")
+        return Evidence(0.95 if table is not None else 0.7, tuple(reasons))
+
+    def scan(self) -> Scan:
+        root = _root(self.source)
+        if root is None:
+            return self._scan_full()
+        layout = AdeLayout(root)
+        handles: list[Handle] = []
+        skips: list[Skip] = []
+        notes: list[Note] = []
+        places = [(split, layout.images(split), layout.annotations(split)) for split in AdeLayout.FOLDERS]
+        if not any(masks.is_dir() for _, _, masks in places):
+            places = [("", root / "images", root / "annotations")]
+        for split, pictures, masks in places:
+            self._split(split or None, pictures, masks, handles, skips)
+        if not handles:
+            raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
+        if self._labelmap is None:
+            detail = "there is no objectInfo150.txt; name one with --labelmap"
+            notes.append(Note("classes-called-by-number", str(self.source), detail))
+        classes = self._labelmap.classes() if self._labelmap is not None else None
+        return Scan(ordered(handles), classes, tuple(skips), tuple(notes))
+
+    def read(self, handle: Handle) -> Sample:
+        path, mask = handle.where
+        if mask is None:
+            return Sample(picture(handle.name, path, None)[0], (), handle.split)
+        labels = labels_as_shown(mask)
+        image, turn = picture(handle.name, path, (labels.shape[1], labels.shape[0]))
+        if mask.endswith(_ade_full.ENDINGS):
+            by_instance = self.options.instances == "objects"
+            names = self._labelmap.names if self._labelmap is not None else {}
+            upright = upright_labels(labels, turn)
+            objects, skips = _ade_full.objects(upright, mask, self._mapping, names, by_instance)
+            return Sample(image, tuple(objects), handle.split, tuple(skips))
+        decoder = Decoder(mask, self._labelmap, frozenset({255}), self.options.instances == "components", "")
+        decoder.one("classes", upright_labels(labels, turn))
+        return Sample(image, tuple(decoder.objects), handle.split, tuple(decoder.skips), tuple(decoder.notes))
+
+    def _scan_full(self) -> Scan:
+        """The full release: masks beside their pictures, splits by folder."""
+        found = _ade_full.pictures(self.source)
+        if not found:
+            raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
+        if self.options.instances == "components":
+            raise UsageError(
+                "the full ADE20K knows its objects", found="--instances components", expected="per-class or objects"
+            )
+        if self._mapping is not None and self._labelmap is None:
+            raise UsageError("--map-from-ade needs the challenge's names", hint="--labelmap objectInfo150.txt")
+        skips = [Skip("mask-without-picture", mask) for path, mask in sorted(found) if not path]
+        pictures = sorted(((relative(path, str(self.source)), [path, mask]) for path, mask in found if path), key=_name)
+        classes = self._labelmap.classes() if self._labelmap is not None and self._mapping is not None else None
+        return Scan(Splits({}).handles(pictures)[0], classes, tuple(skips))
+
+    @cached_property
+    def _mapping(self) -> Optional[dict[int, int]]:
+        return _ade_full.read_mapping(self.options.map_from_ade) if self.options.map_from_ade is not None else None
+
+    @cached_property
+    def _labelmap(self) -> Optional[Labelmap]:
+        """The classes, numbered as the masks are; what is stuff is said by the CSV alone."""
+        if self.options.labelmap is not None:
+            return _numbered(_labelmap.read(self.options.labelmap))
+        root = _root(self.source)
+        table = _table(self.source, root) if root is not None else None
+        if table is None:
+            return None
+        labelmap = _numbered(_labelmap.read(table))
+        beside = table.with_suffix(".csv")
+        if table.suffix == ".txt" and beside.is_file():
+            things = _labelmap.read(beside).things
+            if things.keys() == labelmap.names.keys():
+                return msgspec.structs.replace(labelmap, things=things)
+        return labelmap
+
+    def _split(
+        self, split: Optional[str], pictures: Path, masks: Path, handles: list[Handle], skips: list[Skip]
+    ) -> None:
+        """The images of a split: pictures and masks of one stem."""
+        found = {_stem(path, masks): path for path in walk(masks, (".png",))} if masks.is_dir() else {}
+        shown = sorted(walk(pictures, SUFFIXES), key=natural) if pictures.is_dir() else []
+        for path in shown:
+            mask = found.pop(_stem(path, pictures), None)
+            if mask is None and split != "test":
+                skips.append(Skip("picture-without-mask", path, detail=f"expected in {masks}"))
+                continue
+            handles.append(Handle(relative(path, str(pictures)), [path, mask], split))
+        skips += [Skip("mask-without-picture", path) for path in sorted(found.values(), key=natural)]
+
+
+def _root(source: Path) -> Optional[Path]:
+    """The folder with ``images`` and ``annotations``, where the latter holds PNGs."""
+    for inner in _INNER:
+        root = source / inner
+        if (root / "images").is_dir() and (root / "annotations").is_dir():
+            masks = next(iter(walk(root / "annotations", (".png",))), None)
+            panoptic = any(path.name.startswith("panoptic_") for path in (root / "annotations").iterdir())
+            if masks is not None and not panoptic:
+                return root
+    return None
+
+
+def _table(source: Path, root: Path) -> Optional[Path]:
+    folders = (root, source, root.absolute().parent)
+    return next((folder / name for folder in folders for name in _TABLES if (folder / name).is_file()), None)
+
+
+def _numbered(labelmap: Labelmap) -> Labelmap:
+    """The table's names are all classes but for number 0, whatever they are called."""
+    named = {number: name for number, name in labelmap.names.items() if number > 0}
+    return msgspec.structs.replace(labelmap, names=named, void=frozenset({0}))
+
+
+def _stem(path: str, folder: Path) -> str:
+    return os.path.splitext(relative(path, str(folder)))[0]
+
+
+def _name(found: tuple[str, Any]) -> str:
+    return natural(found[0])

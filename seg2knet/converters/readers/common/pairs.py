@@ -1,0 +1,281 @@
+"""Which mask belongs to which picture, from nothing but their paths.
+
+A path is read as words: a folder such as ``images`` or ``masks``, a prefix or suffix such as ``_img`` or ``gt_`` says
+what a file is; what is left (``train/berlin``, ``000019``) is its key. A picture and a mask of one key are a pair.
+Masks of several kinds (``instances`` and ``labels``, ``v1.2`` and ``v2.0``) are told apart by the folders and suffixes
+that made them masks.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Optional
+
+import msgspec
+
+from seg2knet.dataset.files import natural
+
+_PICTURE_FOLDERS = (
+    "images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "rgb", "photos", "pictures", "inputs", "input",
+    "image_2",
+)  # fmt: skip
+_MASK_FOLDERS = (
+    "segmentationclassraw", "segmentationclassaug", "segmentationclass", "segmentationobject", "ground_truth",
+    "groundtruth", "segmentations", "segmentation", "semantic_rgb", "semantic_maps", "semantics", "semantic",
+    "annotations", "annotation", "annots", "annot", "instances", "instance", "instance_maps", "labels", "label",
+    "masks", "mask", "classes", "gtfine", "gtcoarse", "gts", "gt", "panoptic", "seg",
+)  # fmt: skip
+_SPLITS = ("train", "val", "valid", "validation", "test", "training", "testing")
+_PICTURE_ENDS = ("_leftimg8bit", "_image", "_img", "-image", "-img", "_rgb")
+_PICTURE_STARTS = ("image_", "image-", "img_", "img-")
+_MASK_ENDS = (
+    "_gtfine_instanceids", "_gtfine_labeltrainids", "_gtfine_labelids", "_gtfine_color", "_gtcoarse_instanceids",
+    "_gtcoarse_labelids", "_gtcoarse_color", "_instanceids", "_labelids", "_labeltrainids", "_color_mask",
+    "_segmentation", "_annotation", "_instances", "_instance", "_labels", "_label", "_masks", "_mask", "-mask", "_gt",
+    "-gt", "_seg", "_l",
+)  # fmt: skip
+_MASK_STARTS = ("gt_", "gt-", "mask_", "mask-", "masks_", "label_", "seg_")
+
+
+class Mask(msgspec.Struct, frozen=True, gc=False):
+    """A mask file: what kind of mask it is (``gtfine/_gtfine_instanceids``) and where."""
+
+    kind: str
+    path: str
+
+
+class Pair(msgspec.Struct, gc=False):
+    """A picture with its masks; paths relative to the source."""
+
+    picture: str
+    masks: list[Mask]
+
+
+class Pairing(msgspec.Struct):
+    """What was found.
+
+    Attributes:
+        pairs: pictures that have a mask, in natural order.
+        bare: pictures that have none.
+        loose: masks that have no picture.
+    """
+
+    pairs: list[Pair]
+    bare: list[str]
+    loose: list[str]
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many pictures have a mask of each kind."""
+        return Counter(kind for pair in self.pairs for kind in {mask.kind for mask in pair.masks})
+
+
+class _Parsed(msgspec.Struct, gc=False):
+    """A path as words: its folders without those that say what it is, its stem, its stem without affixes."""
+
+    path: str
+    role: Optional[str]
+    folders: tuple[str, ...]
+    stem: str
+    bare: str
+    kind: str
+
+
+def pair(paths: Iterable[str], pictures: Optional[str] = None, masks: Sequence[str] = ()) -> Pairing:
+    """Pair files by their paths, all relative to one folder.
+
+    Args:
+        pictures: the folder of the pictures; by the words in the paths when not given.
+        masks: folders of masks, each a kind of its own, likewise.
+    """
+    parsed = [_parse(path, pictures, masks) for path in sorted(paths, key=natural)]
+    if pictures is None and not any(one.role == "picture" for one in parsed):
+        parsed = [_become(one, "picture") if one.role is None else one for one in parsed]
+    if not any(one.role == "mask" for one in parsed) or not any(one.role == "picture" for one in parsed):
+        parsed = _by_affix(parsed)
+    shown = [one for one in parsed if one.role == "picture"]
+    hidden = [one for one in parsed if one.role == "mask"]
+    return _matched(shown, hidden)
+
+
+def below(path: str, folder: str) -> Optional[str]:
+    """A path relative to a folder, ``None`` where it is not below it."""
+    if folder == ".":
+        return path
+    return path[len(folder) + 1 :] if path.startswith(folder + "/") else None
+
+
+def _parse(path: str, pictures: Optional[str], masks: Sequence[str]) -> _Parsed:
+    said = [(folder, "mask") for folder in masks]
+    if pictures is not None:
+        said.append((pictures, "picture"))
+    for folder, role in said:
+        rest = below(path, folder)
+        if rest is not None:
+            *inner, file = rest.split("/")
+            stem = posixpath.splitext(file)[0]
+            return _Parsed(path, role, tuple(inner), stem, _bare(stem, role)[0], folder)
+    parsed = _by_words(path)
+    if (masks and parsed.role == "mask") or (pictures is not None and parsed.role != "mask"):
+        return msgspec.structs.replace(parsed, role="other")
+    return parsed
+
+
+def _by_words(path: str) -> _Parsed:
+    *folders, file = path.split("/")
+    neutral: list[str] = []
+    role, kinds = None, []
+    for folder in folders:
+        said, word, rest = _folder_role(folder)
+        if said is not None and (role is None or said == role or said == "mask"):
+            role = said
+            kinds.append(word)
+            if rest:
+                neutral.append(rest)
+        else:
+            neutral.append(folder)
+    stem = posixpath.splitext(file)[0]
+    bare, affix = _bare(stem, role)
+    return _Parsed(path, role, tuple(neutral), stem, bare, "/".join([*kinds, *([affix] if affix else [])]))
+
+
+@lru_cache(maxsize=65536)
+def _folder_role(folder: str) -> tuple[Optional[str], str, str]:
+    """What a folder's name says, by which word, and what is left of it: ``trainannot`` is masks of ``train``."""
+    low = folder.lower()
+    for role, words in (("picture", _PICTURE_FOLDERS), ("mask", _MASK_FOLDERS)):
+        if low in words:
+            return role, folder, ""
+        for word in words:
+            for rest in (
+                low[: -len(word)] if low.endswith(word) else "",
+                low[len(word) :] if low.startswith(word) else "",
+            ):
+                if rest.strip("-_ ") in _SPLITS:
+                    return role, word, rest.strip("-_ ")
+    return None, "", ""
+
+
+def left_of(folder: str) -> Optional[str]:
+    """What a folder's name says beside what its files are: ``None`` for ``images``, ``train`` for ``trainannot``."""
+    role, _, rest = _folder_role(folder)
+    return folder if role is None else rest or None
+
+
+def stems(stem: str) -> tuple[str, ...]:
+    """A picture's stem, and what is left of it without prefix or suffix."""
+    return stem, _bare(stem, "picture")[0]
+
+
+def _bare(stem: str, role: Optional[str]) -> tuple[str, str]:
+    """A stem without the affix that says what its file is, and the affix."""
+    low = stem.lower()
+    for kind, ends, starts in (("mask", _MASK_ENDS, _MASK_STARTS), ("picture", _PICTURE_ENDS, _PICTURE_STARTS)):
+        if role in (kind, None):
+            for end in ends:
+                if low.endswith(end) and len(low) > len(end):
+                    return stem[: -len(end)], end
+            for start in starts:
+                if low.startswith(start) and len(low) > len(start):
+                    return stem[len(start) :], start
+    return stem, ""
+
+
+def _become(one: _Parsed, role: str) -> _Parsed:
+    return msgspec.structs.replace(one, role=role, bare=_bare(one.stem, role)[0])
+
+
+def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
+    """Roles of files in one folder: a mask's affix makes a mask where a picture of the bare name stands beside it."""
+    stems = {(one.folders, one.stem) for one in parsed} | {
+        (one.folders, _bare(one.stem, "picture")[0]) for one in parsed
+    }
+    result = []
+    for one in parsed:
+        bare, affix = _bare(one.stem, "mask")
+        if affix and bare != one.stem and (one.folders, bare) in stems:
+            result.append(msgspec.structs.replace(one, role="mask", bare=bare, kind=affix))
+        else:
+            result.append(_become(one, "picture"))
+    return result
+
+
+def _matched(pictures: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:
+    found = {one.path: Pair(one.path, []) for one in pictures}
+    keys = _Keys(pictures)
+    loose = []
+    for mask in masks:
+        match = keys.of(mask)
+        if match is None:
+            loose.append(mask.path)
+        else:
+            picture, extra = match
+            kind = "/".join(filter(None, [*extra, mask.kind]))
+            found[picture].masks.append(Mask(kind, mask.path))
+    return Pairing(
+        [each for each in found.values() if each.masks], [path for path, each in found.items() if not each.masks], loose
+    )
+
+
+class _Keys:
+    """Pictures by key."""
+
+    def __init__(self, pictures: Sequence[_Parsed]) -> None:
+        self.folders = {folder for one in pictures for folder in one.folders}
+        self.whole: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        self.bare: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for one in pictures:
+            self.whole.setdefault((one.folders, one.stem), []).append(one.path)
+            self.bare.setdefault((one.folders, one.bare), []).append(one.path)
+
+    def of(self, mask: _Parsed) -> Optional[tuple[str, tuple[str, ...]]]:
+        """The picture of a mask, and those of its folders that no picture has; ``None`` where there is not one."""
+        extra = tuple(folder for folder in mask.folders if folder not in self.folders)
+        common = tuple(folder for folder in mask.folders if folder in self.folders)
+        for folders, left in ((mask.folders, ()), (common, extra)):
+            picture = self._named(folders, mask)
+            if picture is not None:
+                return picture, left
+        # One mask an object, in a folder of the picture's name.
+        for index in range(len(mask.folders) - 1, -1, -1):
+            inner = mask.folders[index]
+            outer = tuple(folder for folder in mask.folders[:index] if folder in self.folders)
+            for at, left in ((outer, mask.folders[index + 1 :]), ((*outer, inner), mask.folders[index + 1 :])):
+                candidates = self.whole.get((at, inner), [])
+                if len(candidates) == 1:
+                    return candidates[0], left
+        return self._beginning(common, mask, extra)
+
+    def _named(self, folders: tuple[str, ...], mask: _Parsed) -> Optional[str]:
+        for table, stem in ((self.whole, mask.stem), (self.whole, mask.bare), (self.bare, mask.bare)):
+            candidates = table.get((folders, stem), [])
+            if len(candidates) == 1:
+                return candidates[0]
+            # a.jpg and a.png: a mask called a.png is that of a.png only if nothing else tells them apart.
+            exact = [path for path in candidates if posixpath.basename(path) == posixpath.basename(mask.path)]
+            if len(exact) == 1:
+                return exact[0]
+        # a.jpg.png is the mask of a.jpg.
+        stem, ending = posixpath.splitext(mask.stem)
+        exact = [path for path in self.whole.get((folders, stem), []) if path.endswith(ending)] if ending else []
+        if len(exact) == 1:
+            return exact[0]
+        stripped = _bare(mask.bare, "picture")[0]
+        candidates = self.bare.get((folders, stripped), []) if stripped != mask.bare else []
+        return candidates[0] if len(candidates) == 1 else None
+
+    def _beginning(
+        self, folders: tuple[str, ...], mask: _Parsed, extra: tuple[str, ...]
+    ) -> Optional[tuple[str, tuple[str, ...]]]:
+        """The picture with whose stem the mask's begins, before a separator: ``street_car_1`` is of ``street``."""
+        stem = mask.stem
+        ends = [match.start() for match in re.finditer(r"[-_. ]", stem)]
+        for end in reversed(ends):
+            candidates = self.whole.get((folders, stem[:end]), [])
+            if len(candidates) == 1:
+                return candidates[0], (*extra, stem[end:])
+        return None

@@ -1,0 +1,218 @@
+"""What the readers of folders share: small text files, lists of names, pictures by name, label images as shown."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from seg2knet.converters.readers.common import png as _png
+from seg2knet.converters.upright import fit
+from seg2knet.dataset import images
+from seg2knet.dataset.files import head, natural, picture_header, walk
+from seg2knet.dataset.images import SUFFIXES
+from seg2knet.dataset.sample import Image
+from seg2knet.errors import DataError
+
+MAX_TEXT = 64 << 20
+"""A list, label file or YAML of more bytes is none."""
+
+
+def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
+    """A text file in UTF-8 or UTF-16, with a byte-order mark or without; what is neither is taken as Latin-1.
+
+    Raises:
+        DataError: it cannot be read, or is longer than ``limit`` bytes.
+    """
+    try:
+        data = head(path, limit + 1)
+    except OSError as error:
+        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+    if len(data) > limit:
+        raise DataError("too long to be a text file of this kind", file=path, expected=f"at most {limit:,} bytes")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def read_list(path: Union[str, Path]) -> list[str]:
+    """The lines of a list: without blank ones, comments (``#``) and surrounding space.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    lines = (line.strip() for line in read_text(path).splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def load_yaml(path: Union[str, Path]) -> Any:
+    """A YAML file as plain data; tags that make Python objects are refused.
+
+    Raises:
+        DataError: it cannot be read, or is no YAML of plain data.
+    """
+    import yaml
+
+    text = read_text(path, 4 << 20)
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            # An alias is what makes a small file large ("billion laughs"); no data set needs one.
+            depth, aliases = 0, 0
+            for event in yaml.parse(text, yaml.SafeLoader):
+                aliases += isinstance(event, yaml.AliasEvent)
+                depth += isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent))
+                depth -= isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent))
+                if depth > 50 or aliases > 1000:
+                    raise DataError("a YAML file nested or repeated beyond reason", file=path)
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except DataError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            "not a YAML file of plain data",
+            file=path,
+            found=" ".join(str(error).split())[:200],
+            expected="names and paths, without tags such as !!python/...",
+        ) from None
+
+
+class Pictures:
+    """Pictures below a folder, by relative path, file name and stem, in any case of letters.
+
+    Args:
+        root: the folder.
+        paths: the pictures, absolute or as ``root`` is; found by a walk when not given.
+    """
+
+    def __init__(self, root: Union[str, Path], paths: Optional[Iterable[str]] = None) -> None:
+        self.root = os.fspath(root)
+        found = walk(self.root, SUFFIXES) if paths is None else paths
+        self.paths = {relative(path, self.root): path for path in found}
+        self._tails: Optional[dict[str, list[str]]] = None
+
+    def find(self, name: str) -> Optional[str]:
+        """The picture whose relative path ends in ``name`` (with or without suffix), if there is exactly one.
+
+        An exact path comes before one that only ends so.
+        """
+        if name in self.paths:
+            return self.paths[name]
+        matches = self._by_tail().get(posixpath.basename(name).lower(), [])
+        for match in (name, "/" + name):
+            exact = [path for path in matches if _ends(path, match)]
+            if exact:
+                matches = exact
+                break
+        else:
+            matches = [] if "/" in name else matches
+        shortest = min((path.count("/") for path in matches), default=0)
+        nearest = [path for path in matches if path.count("/") == shortest]
+        return self.paths[nearest[0]] if len(nearest) == 1 else None
+
+    def _by_tail(self) -> dict[str, list[str]]:
+        if self._tails is None:
+            tails: dict[str, list[str]] = {}
+            for path in sorted(self.paths, key=natural):
+                base = posixpath.basename(path).lower()
+                for key in {base, posixpath.splitext(base)[0]}:
+                    tails.setdefault(key, []).append(path)
+            self._tails = tails
+        return self._tails
+
+
+def _ends(path: str, name: str) -> bool:
+    """Whether a path, with or without suffix, is ``name``, or ends in it where it begins with a slash."""
+    path, name = path.lower(), name.lower()
+    ways = (path, posixpath.splitext(path)[0])
+    return any(way.endswith(name) if name.startswith("/") else way == name for way in ways)
+
+
+def relative(path: str, root: str) -> str:
+    """``path`` below ``root``, with forward slashes."""
+    rest = path[len(root) :] if path.startswith(root) else os.path.relpath(path, root)
+    return rest.replace(os.sep, "/").lstrip("/")
+
+
+def absent(expected: str, source: Path, hint: Optional[str] = None) -> DataError:
+    """The error for a source that holds nothing of a format."""
+    found = "nothing of the kind" if source.exists() else "no such file or folder"
+    return DataError("not a data set of this format", file=source, found=found, expected=expected, hint=hint)
+
+
+def picture(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[Image, int]:
+    """A picture, and the EXIF orientation by which annotations made for ``size`` (width, height) must be turned.
+
+    Raises:
+        DataError: it cannot be read, or its size is another.
+    """
+    header = picture_header(path)
+    fitted = fit(size, header)
+    if fitted.problem is not None:
+        raise DataError("annotation and picture are of different sizes", file=path, found=fitted.problem)
+    return Image(name, fitted.width, fitted.height, os.path.abspath(path), header.orientation), fitted.turn
+
+
+def upright_labels(labels: np.ndarray, turn: int) -> np.ndarray:
+    """A label image turned as EXIF orientation ``turn`` (1..8) says its picture is."""
+    if turn >= 5:
+        labels = labels.swapaxes(0, 1)
+    if turn in (2, 3, 6, 7):
+        labels = labels[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        labels = labels[::-1]
+    return labels
+
+
+def palette(path: str) -> Optional[list[int]]:
+    """The colours of a palette image, packed as ``red | green << 8 | blue << 16``; ``None`` for other images."""
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(path) as opened:
+            flat = opened.getpalette("RGB") if opened.mode == "P" else None
+    except Exception:  # whatever a decoder raises; decoding the pixels will say what is wrong
+        return None
+    if flat is None:
+        return None
+    return [red | green << 8 | blue << 16 for red, green, blue in zip(flat[0::3], flat[1::3], flat[2::3])]
+
+
+def _by_opencv(path: str) -> tuple[Optional[np.ndarray], int]:
+    try:
+        return _png.decode(path), _png.grey_scale(path)
+    except OSError as error:
+        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+
+
+def labels_as_shown(path: str) -> np.ndarray:
+    """Decode a label image: ``(H, W)`` integers, or ``(H, W, 3)`` uint8 colours.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    labels, scale = None, 1
+    if path.lower().endswith(".png"):
+        labels, scale = _by_opencv(path)
+    if labels is None:
+        labels = images.decode_labels(path)
+        labels = labels // scale if scale > 1 else labels
+    if labels.ndim == 3 and labels.shape[-1] == 2:
+        labels = labels[..., 0]
+    if labels.ndim not in (2, 3) or (labels.ndim == 3 and labels.shape[-1] != 3) or labels.dtype.kind not in "ui":
+        raise DataError(
+            "not a label image",
+            file=path,
+            found=f"{labels.dtype} of shape {labels.shape}",
+            expected="whole numbers, one channel, or 8-bit RGB",
+        )
+    return labels

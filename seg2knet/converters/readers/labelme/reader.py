@@ -1,0 +1,253 @@
+"""LabelMe JSON (https://github.com/wkentaro/labelme), versions 1 to 7, and what other tools write in its form.
+
+One JSON a picture: ``shapes`` with ``label``, ``points`` ``[[x, y], ...]``, ``shape_type`` (the oldest have none:
+a polygon) and ``group_id``; ``imagePath``; ``imageData``, the picture in base64. Coordinates are pixels of the picture
+as shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import msgspec
+from pydantic import Field
+
+from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.readers.labelme.shapes import BACKGROUND, Entry, Shapes, any_flag, entry
+from seg2knet.converters.registry import register_reader
+from seg2knet.converters.splitting.packed import Packed
+from seg2knet.converters.splitting.splits import canonical
+from seg2knet.converters.upright import Fit, fit, settle
+from seg2knet.dataset import images
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.files import load_json, naturally, parse_json, picture_header, read_json, walk
+from seg2knet.dataset.layout import SPLITS
+from seg2knet.dataset.sample import Image, Sample
+from seg2knet.errors import DataError
+
+_ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
+
+
+class LabelMeOptions(ReaderOptions):
+    """LabelMe's own options."""
+
+    strip_instance_suffix: bool = Field(
+        False, description="Labels number instances (person-1, person-2), as old files do: the class is person."
+    )
+
+
+class _Document(msgspec.Struct, gc=False):
+    """An annotation file as LabelMe writes it."""
+
+    shapes: list[Entry]
+    imagePath: Any = None
+    imageData: Any = None
+    imageWidth: Union[int, float, None] = None
+    imageHeight: Union[int, float, None] = None
+    flags: Optional[dict[str, bool]] = None
+
+
+_DECODER = msgspec.json.Decoder(_Document)
+
+
+@register_reader
+class LabelMeReader(Reader):
+    name = "labelme"
+    title = "LabelMe JSON"
+    Options = LabelMeOptions
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        looked = list(islice(_annotations(source), 12))
+        fits = [path for path in looked if _looks_right(path)]
+        if not fits:
+            return None
+        return Evidence(
+            len(fits) / len(looked),
+            (f'{len(fits)} of the first {len(looked)} JSON files have "shapes" and "imagePath"',),
+        )
+
+    def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
+        super().__init__(source, options)
+        root = str(self.source if self.source.is_dir() else self.source.parent)
+        self._root = os.path.join(root, "")  # before a path's part below it
+        self._base = os.path.abspath(root)
+        self._folders = [os.path.abspath(self.options.images)] if self.options.images is not None else []
+
+    def scan(self) -> Scan:
+        names = naturally(path[len(self._root) :] for path in _annotations(self.source))
+        if not names:
+            raise DataError(
+                "no LabelMe annotation here",
+                file=self.source,
+                found="no .json file" if self.source.exists() else "no such folder",
+                expected="a folder with LabelMe's JSON files, at any depth, or one such file",
+            )
+        parted = all(map(_split_of, names))
+        handles = (
+            Handle(_stem(name), self._root + name, split)
+            for split in (SPLITS if parted else (None,))
+            for name in names
+            if not parted or _split_of(name) == split
+        )
+        return Scan(Packed(Handle, handles), self._labels_file())
+
+    def read(self, handle: Handle) -> Sample:
+        path = handle.where
+        document, checked = _document(path)
+        image, size, header = self._picture(path, document)
+        shapes = Shapes(path, size.width, size.height, self.options.strip_instance_suffix, checked)
+        shapes.read(document.shapes)
+        objects, skips, notes = settle(size, header, shapes.objects, path)
+        return Sample(image, objects, handle.split, (*shapes.skips, *skips), (*shapes.notes, *notes))
+
+    def _labels_file(self) -> Optional[ClassList]:
+        for folder in (Path(self._base), Path(self._base).parent):
+            file = folder / "labels.txt"
+            if file.is_file():
+                lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+                names = dict.fromkeys(line.strip() for line in lines if line.strip())
+                return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
+        return None
+
+    def _picture(self, path: str, document: _Document) -> tuple[Image, Fit, images.Header]:
+        declared = _size(document)
+        stem = _stem(path[len(self._root) :])
+        folder = stem.rpartition("/")[0]
+        extra = {"flags": document.flags} if any_flag(document.flags) else None
+        file = self._find_picture(stem, document.imagePath)
+        data = _embedded(document.imageData, path) if file is None else None
+        if file is not None:
+            header = picture_header(file)
+            # Named by its place below the source; one from elsewhere as if it stood beside its annotation.
+            inside = file.startswith(self._base + os.sep)
+            name = file[len(self._base) + 1 :].replace(os.sep, "/") if inside else _in(folder, os.path.basename(file))
+        elif data is not None:
+            header = images.probe_bytes(data, f"{path}: imageData")
+            name = stem + _ENDINGS.get(header.format, ".png")
+        elif declared is not None:
+            header = images.Header(*declared)
+            name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
+        else:
+            raise DataError(
+                "neither the picture nor its size is to be found",
+                file=path,
+                found=f'"imagePath": {document.imagePath!r}, no "imageData", no sizes',
+                expected="the picture beside the JSON",
+                hint="name the pictures' folder with --images-dir",
+            )
+        size = fit(declared, header)
+        return Image(name, size.width, size.height, file, header.orientation, data, extra), size, header
+
+    def _find_picture(self, stem: str, said: Any) -> Optional[str]:
+        """The picture: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
+        folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
+        if isinstance(said, str) and images.is_image(said):
+            clean = said.replace("\\", "/")
+            for candidate in _tries(folders, clean):
+                if os.path.isfile(candidate):
+                    return candidate if "/" not in clean else os.path.normpath(candidate)
+        own = os.path.basename(stem)
+        for folder in folders:
+            for suffix in images.SUFFIXES:
+                for ending in (suffix, suffix.upper()):
+                    if os.path.isfile(f"{folder}/{own}{ending}"):
+                        return f"{folder}/{own}{ending}"
+        return None
+
+
+def _document(path: str) -> tuple[_Document, bool]:
+    """A file's content, and whether its points are known to be pairs of numbers, finite and not far away.
+
+    Raises:
+        DataError: it cannot be read, or is of another kind.
+    """
+    data = read_json(path)
+    try:
+        return _DECODER.decode(data), True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # something unusual, or wrong: looked at piece by piece
+    found = parse_json(data, path)
+    if not isinstance(found, dict) or not isinstance(found.get("shapes"), list):
+        raise DataError(
+            "not a LabelMe annotation", file=path, found=_keys(found), expected='an object with a list of "shapes"'
+        )
+    fields = {key: found[key] for key in _Document.__struct_fields__ if key in found}
+    return _Document(**{**fields, "shapes": list(map(entry, found["shapes"]))}), False
+
+
+def _tries(folders: list[str], said: str) -> Iterator[str]:
+    """Where a picture may be that an annotation says is at ``said``."""
+    absolute = said.startswith("/") or said[1:3] == ":/"  # of Windows, its back-slashes turned
+    if not absolute:
+        for folder in folders:
+            yield f"{folder}/{said}"
+    if "/" in said:
+        for folder in folders:
+            yield f"{folder}/{_tail(said)}"
+    if os.path.isabs(said):
+        yield said
+
+
+def _in(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _size(document: _Document) -> Optional[tuple[int, int]]:
+    width, height = document.imageWidth, document.imageHeight
+    if isinstance(width, (int, float)) and isinstance(height, (int, float)) and width > 0 and height > 0:
+        return int(width), int(height)
+    return None
+
+
+def _embedded(text: Any, path: str) -> Optional[bytes]:
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
+    except (binascii.Error, ValueError) as error:
+        raise DataError("the embedded picture is damaged", file=path, place="imageData", found=str(error)) from None
+
+
+def _annotations(source: Path) -> Iterator[str]:
+    if source.is_dir():
+        yield from walk(source, (".json",))
+    elif source.is_file():
+        yield str(source)
+
+
+def _looks_right(path: str) -> bool:
+    with open(path, "rb") as file:
+        if b'"shapes"' not in file.read():
+            return False
+    try:
+        document = load_json(path)
+    except DataError:
+        return False
+    return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
+
+
+def _stem(below: str) -> str:
+    """An annotation's place below the source, without its suffix, with forward slashes."""
+    return os.path.splitext(below)[0].replace(os.sep, "/")
+
+
+def _split_of(below: str) -> Optional[str]:
+    """The split that the first folder's name says."""
+    folder, slash, _ = below.partition(os.sep)
+    return canonical(folder) if slash else None
+
+
+def _tail(path: Any) -> str:
+    """The last part of a path of any system."""
+    return path.replace("\\", "/").rpartition("/")[2] if isinstance(path, str) else ""
+
+
+def _keys(document: Any) -> str:
+    return f"keys {', '.join(map(str, list(document)[:8]))}" if isinstance(document, dict) else type(document).__name__

@@ -1,0 +1,324 @@
+"""Which encoding mask images are in, and which of several kinds of masks to read, with the evidence for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Optional
+
+import msgspec
+import numpy as np
+
+from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.pairs import Pairing
+from seg2knet.converters.readers.common.sources import labels_as_shown
+from seg2knet.errors import DataError, UsageError
+
+LOOK = 24
+"""Masks of a kind that are looked at."""
+_INSTANCES = ("instance", "segmentationobject")
+_CLASSES = ("label", "class", "semantic", "segmentation", "annot", "mask", "gt", "seg")
+_DRAWN = ("panoptic", "color", "rgb")
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """How to read the masks.
+
+    Attributes:
+        encoding: its name.
+        kind: the kind of mask that holds it (instances, for ``instances+classes``); ``None`` for all kinds.
+        classes: the kind that holds the classes, for ``instances+classes``.
+        reasons: what was seen.
+    """
+
+    encoding: str
+    kind: Optional[str]
+    classes: Optional[str]
+    reasons: tuple[str, ...]
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a few masks of a kind have in common.
+
+    Attributes:
+        count: how many were looked at.
+        values: numbers that occur, sorted; colours packed.
+        colored: some are in colour.
+        deep: some have 16 bits or more.
+        lossy: some are JPEG.
+    """
+
+    count: int
+    values: np.ndarray
+    colored: bool
+    deep: bool
+    lossy: bool
+
+    def describe(self) -> str:
+        if self.colored:
+            return f"{self.count} looked at are in colour, {len(self.values)} colours"
+        depth = "16-bit" if self.deep else "8-bit"
+        shown = ", ".join(map(str, self.values[:6].tolist())) + (
+            f" ... {self.values[-1]}" if len(self.values) > 6 else ""
+        )
+        return f"{self.count} looked at are {depth} with the numbers {shown}"
+
+
+def look(paths: Sequence[str]) -> Look:
+    """Look at some of these masks, evenly over all of them.
+
+    Raises:
+        DataError: one cannot be decoded.
+    """
+    chosen = [paths[index * len(paths) // min(LOOK, len(paths))] for index in range(min(LOOK, len(paths)))]
+    values: list[np.ndarray] = []
+    colored = deep = lossy = False
+    for path in chosen:
+        labels = grey(labels_as_shown(path))
+        lossy |= path.lower().endswith((".jpg", ".jpeg"))
+        deep |= labels.dtype.itemsize > 1
+        if labels.ndim == 3:
+            colored = True
+            labels = labels.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+        values.append(np.unique(labels))
+    return Look(len(chosen), np.unique(np.concatenate(values)), colored, deep, lossy)
+
+
+def grey(labels: np.ndarray) -> np.ndarray:
+    """One channel of an image whose three are equal; any other as it is."""
+    if labels.ndim == 3 and (labels[..., 0] == labels[..., 1]).all() and (labels[..., 0] == labels[..., 2]).all():
+        return labels[..., 0]
+    return labels
+
+
+def choose(
+    pairing: Pairing,
+    absolute: Callable[[str], str],
+    labelmap: Optional[Labelmap],
+    encoding: Optional[str],
+    masks: Optional[str],
+    class_masks: Optional[str],
+) -> Choice:
+    """Choose kind and encoding.
+
+    Args:
+        pairing: what was found.
+        absolute: the path of a mask.
+        labelmap: the classes, where they are known.
+        encoding, masks, class_masks: what the user said, each of which limits the choice.
+
+    Raises:
+        DataError: a mask cannot be decoded.
+        UsageError: it cannot be told, or what was said does not fit.
+    """
+    kinds = _Kinds(pairing, absolute)
+    if encoding == "object-files" or (encoding is None and masks is None and kinds.one_an_object()):
+        return Choice("object-files", None, None, (f"{kinds.several} pictures have several masks each",))
+    return _Chooser(kinds, labelmap).choose(encoding, masks, class_masks)
+
+
+class _Kinds:
+    """Kinds of masks with the paths of each; looked at when asked for."""
+
+    def __init__(self, pairing: Pairing, absolute: Callable[[str], str]) -> None:
+        self.paths: dict[str, list[str]] = {}
+        self.several = 0
+        self.repeated = 0
+        for pair in pairing.pairs:
+            kinds = [mask.kind for mask in pair.masks]
+            self.several += len(kinds) > 1
+            self.repeated += len(set(kinds)) < len(kinds)
+            for mask in pair.masks:
+                self.paths.setdefault(mask.kind, []).append(absolute(mask.path))
+        self._looks: dict[str, Look] = {}
+
+    def look(self, kind: str) -> Look:
+        if kind not in self._looks:
+            self._looks[kind] = look(self.paths[kind])
+        return self._looks[kind]
+
+    def one_an_object(self) -> bool:
+        """Whether masks come one an object: several of a kind, or kinds by class, and all of two numbers at most."""
+        if not self.several:
+            return False
+        if not self.repeated and not _by_class(list(self.paths)):
+            return False
+        some = [path for paths in list(self.paths.values())[:LOOK] for path in paths[:2]]
+        seen = look(some)
+        return not seen.colored and all(len(np.unique(grey(labels_as_shown(path)))) <= 2 for path in some[:LOOK])
+
+    def matching(self, text: str) -> list[str]:
+        exact = [kind for kind in self.paths if kind.lower() == text.lower()]
+        return exact or [kind for kind in self.paths if text.lower().strip("/") in kind.lower()]
+
+
+def _by_class(kinds: Sequence[str]) -> bool:
+    """``car/masks`` and ``road/masks``: one word in common, and names before it that say no kind of mask."""
+    heads = [kind.rpartition("/") for kind in kinds]
+    words = _INSTANCES + _CLASSES + _DRAWN
+    return (
+        len(kinds) > 1
+        and len({tail for _, _, tail in heads}) == 1
+        and all(
+            head and not any(word in head.lower() for word in words) and not re.match(r"v\d", head)
+            for head, _, _ in heads
+        )
+    )
+
+
+class _Chooser:
+    def __init__(self, kinds: _Kinds, labelmap: Optional[Labelmap]) -> None:
+        self.kinds = kinds
+        self.labelmap = labelmap
+
+    def choose(self, encoding: Optional[str], masks: Optional[str], class_masks: Optional[str]) -> Choice:
+        chosen = self._named(masks, "--masks") if masks else None
+        classes = self._named(class_masks, "--class-masks") if class_masks else None
+        if encoding == "instances+classes" or classes is not None:
+            if encoding not in (None, "instances+classes"):
+                raise UsageError(
+                    "--class-masks belongs to --encoding instances+classes", found=f"--encoding {encoding}"
+                )
+            return self._two(chosen, classes)
+        kind = chosen or self._kind(encoding)
+        if encoding is not None:
+            return Choice(encoding, kind, None, ())
+        seen = self.kinds.look(kind)
+        guessed, reason = self._guess(kind, seen)
+        if guessed is None:
+            partner = self._partner(kind)
+            if partner is None:
+                raise self._unclear(kind, seen, reason)
+            return Choice("instances+classes", kind, partner, (f"masks in {kind} and {partner}", seen.describe()))
+        return Choice(guessed, kind, None, (f"masks in {kind}: {seen.describe()}" if kind else seen.describe(), reason))
+
+    def _named(self, text: str, option: str) -> str:
+        found = self.kinds.matching(text)
+        if len(found) != 1:
+            raise UsageError(
+                f"{option} must name one kind of masks",
+                found=f"{option} {text} fits {', '.join(found) or 'none'}",
+                expected=f"one of {', '.join(sorted(self.kinds.paths))}",
+            )
+        return found[0]
+
+    def _kind(self, encoding: Optional[str]) -> str:
+        """The kind to read: instances before classes, drawings last."""
+        kinds = sorted(self.kinds.paths)
+        if len(kinds) == 1:
+            return kinds[0]
+        plain = [kind for kind in kinds if not _says(kind, _DRAWN)] or kinds
+        if encoding == "colors":
+            plain = [kind for kind in kinds if _says(kind, ("color", "rgb"))] or plain
+        instances = [kind for kind in plain if _says(kind, _INSTANCES)]
+        if encoding in ("classes", "binary", "colors"):
+            instances = []
+            plain = [kind for kind in plain if not _says(kind, _INSTANCES)] or plain
+        wanted = instances or [kind for kind in plain if "trainids" not in kind] or plain
+        if len(wanted) != 1:
+            raise UsageError(
+                "several kinds of masks: which is to be read?",
+                found=", ".join(wanted),
+                hint=f"say so: --masks {wanted[0]}",
+            )
+        return wanted[0]
+
+    def _partner(self, kind: str) -> Optional[str]:
+        """The kind that says the classes of the instances in ``kind``."""
+        if not _says(kind, _INSTANCES):
+            return None
+        beside = [other for other in self.kinds.paths if other != kind and not _says(other, _DRAWN + _INSTANCES)]
+        same = [other for other in beside if other.rpartition("/")[0] == kind.rpartition("/")[0]]
+        beside = same or beside
+        return beside[0] if len(beside) == 1 else None
+
+    def _two(self, chosen: Optional[str], classes: Optional[str]) -> Choice:
+        if chosen is None:
+            instances = [kind for kind in sorted(self.kinds.paths) if _says(kind, _INSTANCES) and kind != classes]
+            if len(instances) != 1:
+                raise UsageError(
+                    "which masks number the instances?",
+                    found=", ".join(sorted(self.kinds.paths)),
+                    hint="say so: --masks INSTANCES --class-masks CLASSES",
+                )
+            chosen = instances[0]
+        classes = classes or self._partner(chosen)
+        if classes is None:
+            raise UsageError(
+                "which masks say the instances' classes?",
+                found=", ".join(sorted(self.kinds.paths)),
+                hint=f"say so: --masks {chosen} --class-masks CLASSES",
+            )
+        return Choice("instances+classes", chosen, classes, ())
+
+    def _guess(self, kind: str, seen: Look) -> tuple[Optional[str], str]:
+        """The encoding, or ``None``, and why."""
+        values = seen.values
+        if seen.colored:
+            return self._guess_colors(seen)
+        if "instanceids" in kind.lower():
+            return "class*1000+instance", "the files are called instanceIds, as Cityscapes calls them"
+        if seen.lossy:
+            if ((values < 64) | (values > 191)).all():
+                return "binary", "JPEG files whose numbers stand near 0 and 255"
+            return None, "JPEG blurs numbers: a class's number cannot be told from the next one's"
+        if len(values) <= 2 and values[-1] == 255 and not self._known(255):
+            return "binary", "0 and 255 only"
+        if values[-1] < 256 and _says(kind, _INSTANCES):
+            return None, "instances are numbered, which says nothing of their classes"
+        if values[-1] < 256 or (self.labelmap and set(values.tolist()) <= set(self.labelmap.names) | {0}):
+            return "classes", "no number over 255"
+        return _guess_instances(values)
+
+    def _guess_colors(self, seen: Look) -> tuple[Optional[str], str]:
+        if self.labelmap is None or not self.labelmap.colors:
+            return None, "colours, and no file that says which colour is which class"
+        known = np.isin(seen.values, np.array([*self.labelmap.colors, 0], np.int64))
+        if known.all():
+            return "colors", f"all {len(seen.values)} colours are classes' colours"
+        if known.mean() < 0.5:
+            return None, f"only {int(known.sum())} of {len(seen.values)} colours are classes' colours"
+        return "colors", f"{int(known.sum())} of {len(seen.values)} colours are classes' colours"
+
+    def _known(self, number: int) -> bool:
+        return self.labelmap is not None and number in self.labelmap.names
+
+    def _unclear(self, kind: str, seen: Look, reason: str) -> Exception:
+        hint = "say which it is: --encoding ..."
+        if seen.colored:
+            hint = 'name the colours: --labelmap FILE or --colors "car=255,0,0; road=128,64,128"'
+        elif seen.lossy:
+            hint = "export the masks as PNG; if they are black and white, --encoding binary"
+        elif _says(kind, _INSTANCES):
+            hint = "name the masks with the classes: --encoding instances+classes --class-masks FOLDER"
+        kind_error = DataError if seen.lossy else UsageError
+        return kind_error(
+            f"it cannot be told how the masks {f'in {kind} ' if kind else ''}are encoded",
+            found=f"{seen.describe()}: {reason}",
+            hint=hint,
+        )
+
+
+def _says(kind: str, words: Sequence[str]) -> bool:
+    return any(word in kind.lower() for word in words)
+
+
+def _guess_instances(values: np.ndarray) -> tuple[Optional[str], str]:
+    """Over 255: by which base do the numbers fall into small classes and small instance numbers?"""
+    scores = {base: _fit(values, base) for base in (1000, 256)}
+    fits = sorted((score, base) for base, score in scores.items() if score is not None)
+    if not fits or (len(fits) == 2 and fits[1][0] - fits[0][0] < 5):
+        return None, f"the numbers up to {values[-1]} fit class*1000+instance as well or as badly as class*256+instance"
+    base = fits[0][1]
+    classes = len(np.unique(values // base))
+    return f"class*{base}+instance", f"by {base} they fall into {classes} classes with small instance numbers"
+
+
+def _fit(values: np.ndarray, base: int) -> Optional[float]:
+    """The mean instance number under a base, lower is likelier; ``None`` where it cannot be."""
+    large = values[values >= base]
+    if base == 1000 and len(large) < len(values) and values[values < base].max() > 255:
+        return None
+    if not len(large) or (large // base).max() > 255:
+        return None
+    return float((large % base).mean())

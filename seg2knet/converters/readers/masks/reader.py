@@ -1,0 +1,290 @@
+"""Mask images (PNG, TIFF, BMP; 1, 8 or 16 bits, palette or RGB) beside pictures, in seven encodings.
+
+classes              a pixel is a class's number
+colors               a pixel is a class's colour
+instances+classes    two images: an instance's number, a class's number
+class*1000+instance  Cityscapes (https://github.com/mcordts/cityscapesScripts, helpers/labels.py), MOTS
+class*256+instance   KITTI, Mapillary Vistas
+binary               one class, 0 and 255 or 0 and 1
+object-files         a mask an object; its class is its folder, or stands in its name
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+from pydantic import Field
+from typing_extensions import Literal
+
+from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.readers.common import cityscapes as _cityscapes
+from seg2knet.converters.readers.common import labelmap as _labelmap
+from seg2knet.converters.readers.common import pairs as _pairs
+from seg2knet.converters.readers.common.encodings import Decoder, parse_ignore
+from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.lists import Splits
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, picture, relative, upright_labels
+from seg2knet.converters.readers.masks import guess as _guess
+from seg2knet.converters.registry import register_reader
+from seg2knet.dataset import images
+from seg2knet.dataset.files import walk
+from seg2knet.dataset.images import SUFFIXES
+from seg2knet.dataset.layout import find_ade
+from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.errors import DataError, UsageError
+
+Encoding = Literal[
+    "classes", "colors", "instances+classes", "class*1000+instance", "class*256+instance", "binary", "object-files"
+]
+
+
+class MaskOptions(ReaderOptions):
+    """Mask images' own options."""
+
+    encoding: Optional[Encoding] = Field(
+        None, description="What a pixel's number means; guessed from some of the masks, and said, when not given."
+    )
+    masks: Optional[str] = Field(
+        None, description="Folder of the masks, or the kind of them to read where there are several (v1.2/instances)."
+    )
+    class_masks: Optional[str] = Field(
+        None, description="For instances+classes: folder or kind of the masks that say the classes."
+    )
+    labelmap: Optional[Path] = Field(
+        None,
+        description="Classes by number or colour: labelmap.txt, dataset_meta.json, a CSV, names one a line. "
+        "Looked for beside the masks when not given; without any, a class is called by its number.",
+    )
+    colors: Optional[str] = Field(None, description='Classes by colour: "car=255,0,0; road=#804080".')
+    instances: Literal["components", "per-class"] = Field(
+        "components",
+        description="Masks that know no instances: each connected piece is an object, or each class is one.",
+    )
+    ignore: str = Field(
+        "255", description="Numbers that are no class, divided by commas; what a class file names counts."
+    )
+    class_name: str = Field("object", description="The class of binary masks, and of object-files that name none.")
+
+
+@register_reader
+class MaskReader(Reader):
+    name = "masks"
+    title = "Mask images"
+    Options = MaskOptions
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        if not source.is_dir():
+            return None
+        reader = cls(source)
+        try:
+            pairing = reader._pairing()
+        except DataError:
+            return None
+        if not pairing.pairs or all(kind.endswith("_seg") for kind in pairing.kinds):  # that is the full ADE20K
+            return None
+        reasons = [f"{len(pairing.pairs)} pictures have a mask image"]
+        score = 0.7
+        try:
+            reasons += reader._choice(pairing).reasons
+        except UsageError as error:
+            reasons.append(f"{error.message} {error.found}")
+            score = 0.5
+        except DataError:
+            return None
+        # VOC's, ADE's and COCO's folders hold mask images too, of which their readers know more.
+        return Evidence(0.3 if _has_a_format(source, pairing) else score, tuple(reasons))
+
+    def scan(self) -> Scan:
+        pairing = self._pairing()
+        if not pairing.pairs:
+            raise absent(
+                "pictures and masks of the same names, in folders such as images/ and masks/",
+                self.source,
+                "name the folders: --images-dir DIR --masks DIR",
+            )
+        choice = self._choice(pairing)
+        labelmap = self._labelmap_for(choice, pairing)
+        return _Scan(self, pairing, choice, labelmap).run()
+
+    def read(self, handle: Handle) -> Sample:
+        encoding, shown, classes, cityscapes, *masks = handle.where
+        if not masks:
+            return Sample(picture(handle.name, shown, None)[0], (), handle.split)
+        path = masks[1]
+        first = labels_as_shown(path)
+        size = (first.shape[1], first.shape[0])
+        image, turn = picture(handle.name, shown, size)
+        decoder = Decoder(
+            path,
+            _cityscapes.LABELMAP if cityscapes else self._labelmap,
+            parse_ignore(self.options.ignore),
+            self.options.instances == "components",
+            self.options.class_name,
+        )
+        if encoding == "object-files":
+            decoder.object_files(list(zip(masks[0::2], masks[1::2])), first.shape[:2], turn)
+        elif encoding == "instances+classes":
+            decoder.pair(upright_labels(first, turn), upright_labels(labels_as_shown(classes), turn))
+        else:
+            if encoding == "colors" and first.ndim == 2:
+                first = images.decode(Path(path), upright=False)
+            decoder.one(encoding, upright_labels(first, turn))
+        return Sample(image, tuple(decoder.objects), handle.split, tuple(decoder.skips), tuple(decoder.notes))
+
+    @cached_property
+    def _labelmap(self) -> Optional[Labelmap]:
+        """The classes, from an option or from a file beside the masks."""
+        if self.options.colors:
+            return _labelmap.from_option(self.options.colors)
+        if self.options.labelmap is not None:
+            return _labelmap.read(self.options.labelmap)
+        inner = sorted(path for path in self.source.iterdir() if path.is_dir())
+        deeper = [path for folder in inner for path in sorted(folder.iterdir()) if path.is_dir()]
+        path = _labelmap.find([self.source, *inner, *deeper, self.source.absolute().parent])
+        return _labelmap.read(path) if path is not None else None
+
+    def _labelmap_for(self, choice: _guess.Choice, pairing: _pairs.Pairing) -> Optional[Labelmap]:
+        if choice.encoding in ("binary", "object-files"):
+            return None
+        if self._labelmap is None and _is_cityscapes(choice, pairing):
+            return _cityscapes.LABELMAP
+        return self._labelmap
+
+    @cached_property
+    def _folders(self) -> dict[str, tuple[str, Path]]:
+        """Folders that options name: by option, what paths below it begin with, and the folder."""
+        folders = {}
+        for option in ("images", "masks", "class_masks"):
+            said = getattr(self.options, option)
+            found = [folder for folder in (self.source / said, Path(said)) if folder.is_dir()] if said else []
+            if found:
+                inside = os.path.relpath(found[0], self.source).replace(os.sep, "/")
+                folders[option] = (f"//{option}" if inside.startswith("..") else inside, found[0])
+            elif said and option == "images":
+                raise UsageError("no such folder of pictures", found=str(said))
+        return folders
+
+    def _pairing(self) -> _pairs.Pairing:
+        if not self.source.is_dir():
+            return _pairs.Pairing([], [], [])
+        paths = {relative(path, str(self.source)) for path in walk(self.source, SUFFIXES)}
+        for prefix, folder in self._folders.values():
+            if prefix.startswith("//"):
+                paths |= {f"{prefix}/{relative(path, str(folder))}" for path in walk(folder, SUFFIXES)}
+        prefixes = {option: prefix for option, (prefix, _) in self._folders.items()}
+        masks = [prefixes[option] for option in ("masks", "class_masks") if option in prefixes]
+        return _pairs.pair(paths, prefixes.get("images"), masks)
+
+    def path(self, path: str) -> str:
+        """A path as ``_pairing`` has it, as the system has it."""
+        for prefix, folder in self._folders.values():
+            if prefix.startswith("//") and path.startswith(prefix + "/"):
+                return str(folder) + path[len(prefix) :]
+        return os.path.join(str(self.source), path)
+
+    def _choice(self, pairing: _pairs.Pairing) -> _guess.Choice:
+        options = self.options
+        masks, classes = (
+            self._folders[option][0] if option in self._folders else getattr(options, option)
+            for option in ("masks", "class_masks")
+        )
+        return _guess.choose(pairing, self.path, self._labelmap, options.encoding, masks, classes)
+
+
+class _Scan:
+    """One scan, from pairs to handles."""
+
+    def __init__(
+        self, reader: MaskReader, pairing: _pairs.Pairing, choice: _guess.Choice, labelmap: Optional[Labelmap]
+    ) -> None:
+        self.reader = reader
+        self.pairing = pairing
+        self.choice = choice
+        self.labelmap = labelmap
+        self.notes: list[Note] = []
+        self.skips: list[Skip] = []
+
+    def run(self) -> Scan:
+        self._say_choice()
+        splits = Splits.find(self.reader.source)
+        pictures = [(pair.picture, self._where(pair)) for pair in self.pairing.pairs if splits.listed(pair.picture)]
+        unlisted = len(self.pairing.pairs) - len(pictures)
+        bare: list[tuple[str, list[Any]]] = [(path, []) for path in self.pairing.bare if splits.listed(path)]
+        if unlisted:
+            detail = f"in none of {splits.files}, so left out"
+            self.notes.append(Note("picture-in-no-list", str(self.reader.source), detail, unlisted))
+        kept = []
+        for path, where in pictures + bare:
+            if where:
+                kept.append((path, where))
+            elif splits.of(path) == "test":
+                kept.append((path, self._place(path, None)))
+                self.notes.append(Note("test-picture-without-mask", self.reader.path(path), "kept, without truth"))
+            else:
+                self.skips.append(Skip("picture-without-mask", self.reader.path(path), detail="is it without objects?"))
+        self.skips += [Skip("mask-without-picture", self.reader.path(path)) for path in self.pairing.loose]
+        classes = self.labelmap.classes() if self.labelmap is not None else None
+        return Scan(splits.handles(kept)[0], classes, tuple(self.skips), tuple(self.notes))
+
+    def _say_choice(self) -> None:
+        place, encoding = str(self.reader.source), self.choice.encoding
+        if self.choice.reasons:
+            self.notes.append(Note("encoding-guessed", place, f"{encoding}: {'; '.join(self.choice.reasons)}"))
+        if self.labelmap is None and encoding not in ("binary", "object-files"):
+            detail = "no file says their names; name one with --labelmap"
+            self.notes.append(Note("classes-called-by-number", place, detail))
+
+    def _where(self, pair: _pairs.Pair) -> list[Any]:
+        """What ``read`` needs of a picture; empty where it has no mask of the kind that is read."""
+        masks = [mask for mask in pair.masks if self.choice.kind in (None, mask.kind)]
+        if self.choice.kind is not None:
+            detail = "one mask of a kind is read; --encoding object-files reads all as objects"
+            self.skips += [Skip("second-mask", self.reader.path(mask.path), detail=detail) for mask in masks[1:]]
+            masks = masks[:1]
+        classes = [mask.path for mask in pair.masks if mask.kind == self.choice.classes]
+        if not masks or (self.choice.classes is not None and not classes):
+            return []
+        where = self._place(pair.picture, self.reader.path(classes[0]) if classes else None)
+        for mask in masks:
+            where += [_class_in(mask, pair.picture), self.reader.path(mask.path)]
+        return where
+
+    def _place(self, path: str, classes: Optional[str]) -> list[Any]:
+        """A list, for there may be 100,000: the encoding, the picture, the class mask, whether Cityscapes' classes are
+        meant; after that come class and path of each mask."""
+        return [self.choice.encoding, self.reader.path(path), classes, self.labelmap is _cityscapes.LABELMAP]
+
+
+def _class_in(mask: _pairs.Mask, picture: str) -> str:
+    """The class of a mask of one object: a folder's name, or what its own says beside the picture's and a number."""
+    folders = [part for part in mask.kind.split("/") if not part.startswith(("_", "-", ".", " "))]
+    named = [part for part in map(_pairs.left_of, folders) if part]
+    stem = posixpath.splitext(posixpath.basename(mask.path))[0]
+    shown = posixpath.splitext(posixpath.basename(picture))[0]
+    said = named[0] if named else stem.removeprefix(shown)
+    said = re.sub(r"([-_. ]*\d+)+$", "", said).strip("-_. ")
+    words = [word for word in re.split(r"[-_ ]", said) if _pairs.left_of(word)]
+    return "" if not words or re.fullmatch(r"[0-9a-f]{8,}", said) else said
+
+
+def _is_cityscapes(choice: _guess.Choice, pairing: _pairs.Pairing) -> bool:
+    """Whether files are called as Cityscapes calls them, or stand where KITTI, which has its numbers, puts them."""
+    kind = (choice.kind or "").lower()
+    if "instanceids" in kind or ("labelids" in kind and "train" not in kind):
+        return True
+    return choice.encoding == "class*256+instance" and "image_2/" in pairing.pairs[0].picture
+
+
+def _has_a_format(source: Path, pairing: _pairs.Pairing) -> bool:
+    return (
+        find_ade(source) is not None
+        or any((folder / "SegmentationClass").is_dir() for folder in (source, *source.glob("*")))
+        or any(source.glob("objectInfo*"))
+        or all("panoptic" in kind.lower() for kind in pairing.kinds)
+    )

@@ -1,0 +1,218 @@
+"""Pascal VOC's folders, and what its XML says of objects.
+
+Format: Everingham et al., *The PASCAL Visual Object Classes Challenge 2012 Development Kit*, sections 4 and 10.2. Boxes
+are counted from 1 and hold their last pixel: ``xmin`` 1, ``xmax`` 3 are the first three columns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import msgspec
+
+from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.sources import Pictures, relative
+from seg2knet.dataset.files import walk
+from seg2knet.dataset.images import SUFFIXES
+from seg2knet.errors import DataError
+
+NAMES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""The challenge's classes; their numbers begin with 1."""
+
+_CLASS_FOLDERS = ("SegmentationClass", "SegmentationClassPNG", "SegmentationClassRaw", "SegmentationClassAug")
+_OBJECT_FOLDERS = ("SegmentationObject", "SegmentationObjectPNG")
+_XML_FOLDERS = ("Annotations",)
+_PICTURE_FOLDERS = ("JPEGImages", "Images", "img")
+
+
+class Root(msgspec.Struct):
+    """A folder laid out as VOC's.
+
+    Attributes:
+        path: the folder.
+        prefix: what the names of its pictures begin with, where a source has several such folders.
+        classes, objects, xmls: files by relative path without suffix.
+        pictures: of this folder.
+        flat: laid out in no way: XML files anywhere.
+    """
+
+    path: Path
+    prefix: str
+    classes: dict[str, str]
+    objects: dict[str, str]
+    xmls: dict[str, str]
+    pictures: Pictures
+    flat: bool = False
+
+
+class Boxed(msgspec.Struct, frozen=True):
+    """An object of an XML file.
+
+    Attributes:
+        name: its class.
+        box: x, y, width, height in pixels from 0, or ``None`` where it has none that can be.
+        polygon: flat, where a tool wrote one.
+        attributes: ``difficult`` and the like.
+    """
+
+    name: str
+    box: Optional[tuple[float, float, float, float]]
+    polygon: Optional[list[float]]
+    attributes: dict[str, Any]
+
+
+class Document(msgspec.Struct, frozen=True):
+    """An XML file: the picture's name and size, where they are said, and the objects."""
+
+    filename: str
+    size: Optional[tuple[int, int]]
+    objects: list[Boxed]
+
+
+def roots(source: Path, pictures: Optional[Path]) -> list[Root]:
+    """All VOC folders in a source: itself, or those up to two levels down (``VOCdevkit/VOC2012``).
+
+    Args:
+        pictures: where the pictures are, if not in ``JPEGImages``.
+    """
+    if not source.is_dir():
+        return []
+    for depth in ("", "*", "*/*"):
+        folders = [source] if not depth else sorted(path for path in source.glob(depth) if path.is_dir())
+        found = [folder for folder in folders if _is_root(folder)]
+        if found:
+            several = len(found) > 1
+            return [
+                _root(path, path.relative_to(source).as_posix() + "/" if several else "", pictures) for path in found
+            ]
+    if any(_xml.root_tag(path) == "annotation" for path in walk(source, (".xml",))):
+        return [_flat(source, pictures)]
+    return []
+
+
+def child(folder: Path, names: Sequence[str]) -> Optional[Path]:
+    """The first of these folders that is there, in any case of letters."""
+    try:
+        inside = {entry.name.lower(): entry.path for entry in os.scandir(folder) if entry.is_dir()}
+    except OSError:
+        return None
+    return next((Path(inside[name.lower()]) for name in names if name.lower() in inside), None)
+
+
+def _is_root(folder: Path) -> bool:
+    if child(folder, _CLASS_FOLDERS) is not None:
+        return True
+    xmls = child(folder, _XML_FOLDERS)
+    return xmls is not None and next(iter(walk(xmls, (".xml",))), None) is not None
+
+
+def _root(path: Path, prefix: str, pictures: Optional[Path]) -> Root:
+    folder = pictures or child(path, _PICTURE_FOLDERS) or path
+    xmls = child(path, _XML_FOLDERS)
+    return Root(
+        path,
+        prefix,
+        _stems(child(path, _CLASS_FOLDERS), SUFFIXES),
+        _stems(child(path, _OBJECT_FOLDERS), SUFFIXES),
+        _stems(xmls, (".xml",)),
+        Pictures(folder),
+    )
+
+
+def _flat(source: Path, pictures: Optional[Path]) -> Root:
+    """XML files anywhere, pictures beside them."""
+    return Root(source, "", {}, {}, _stems(source, (".xml",)), Pictures(pictures or source), True)
+
+
+def _stems(folder: Optional[Path], suffixes: Sequence[str]) -> dict[str, str]:
+    if folder is None:
+        return {}
+    return {os.path.splitext(relative(path, str(folder)))[0]: path for path in walk(folder, suffixes)}
+
+
+def palette(count: int = 256) -> list[int]:
+    """VOC's colour of each number (the kit's ``VOClabelcolormap``), packed as ``red | green << 8 | blue << 16``."""
+    colors = []
+    for number in range(count):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
+        colors.append(channels[0] | channels[1] << 8 | channels[2] << 16)
+    return colors
+
+
+def with_palette(labelmap: Labelmap) -> Labelmap:
+    """A label map that says no colours, with VOC's."""
+    if labelmap.colors:
+        return labelmap
+    colors = palette()
+    numbers = {*labelmap.names, *labelmap.void}
+    return msgspec.structs.replace(labelmap, colors={colors[number]: number for number in numbers if 0 <= number < 256})
+
+
+def default_labelmap() -> Labelmap:
+    """The challenge's own classes."""
+    return Labelmap(dict(enumerate(NAMES, 1)), frozenset({0}))
+
+
+def document(path: str) -> Document:
+    """Read an XML file.
+
+    Raises:
+        DataError: it is no XML, or of another kind.
+    """
+    root = _xml.read(path)
+    if root.tag != "annotation":
+        raise DataError("not a VOC annotation", file=path, found=f"<{root.tag}>", expected="<annotation>")
+    if root.find("object/polygon/pt") is not None or root.find("object/segm") is not None:
+        raise DataError(
+            "an annotation of LabelMe's old web tool, which is another format with the same first tag",
+            file=path,
+            found="<polygon><pt>",
+            expected="<bndbox>",
+            hint="open and save it with LabelMe (https://github.com/wkentaro/labelme) and convert its JSON",
+        )
+    width, height = (_xml.number(root.findtext(f"size/{side}")) for side in ("width", "height"))
+    size = (int(width), int(height)) if width and height and 1 <= width < 1e9 and 1 <= height < 1e9 else None
+    return Document(_xml.text(root, "filename"), size, [_boxed(element) for element in root.findall("object")])
+
+
+def _boxed(element: Any) -> Boxed:
+    sides = [_xml.number(element.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
+    box = None
+    left, top, right, bottom = sides
+    if left is not None and top is not None and right is not None and bottom is not None:
+        # A tool that counts from 0 writes 0, which VOC never does.
+        x, y = max(left - 1, 0.0), max(top - 1, 0.0)
+        if right > x and bottom > y and max(map(abs, (x, y, right, bottom))) < 1e7:
+            box = (x, y, right - x, bottom - y)
+    attributes: dict[str, Any] = {}
+    for key in ("difficult", "truncated", "occluded"):
+        if _xml.text(element, key) == "1":
+            attributes[key] = True
+    pose = _xml.text(element, "pose")
+    if pose and pose.lower() != "unspecified":
+        attributes["pose"] = pose
+    return Boxed(_xml.text(element, "name"), box, _polygon(element), attributes)
+
+
+def _polygon(element: Any) -> Optional[list[float]]:
+    """Roboflow's ``<polygon><x1>..</x1><y1>..</y1>...``; its numbers are from 0."""
+    polygon = element.find("polygon")
+    if polygon is None:
+        return None
+    flat: list[float] = []
+    for index in range(1, len(polygon) + 1):
+        x, y = _xml.number(polygon.findtext(f"x{index}")), _xml.number(polygon.findtext(f"y{index}"))
+        if x is None or y is None:
+            break
+        flat += [x, y]
+    return flat or None

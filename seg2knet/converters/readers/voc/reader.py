@@ -1,0 +1,299 @@
+"""Pascal VOC: mask images of classes and objects, and XML with boxes (see ``_voc``)."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import msgspec
+import numpy as np
+from pydantic import Field
+from typing_extensions import Literal
+
+from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.readers.common import labelmap as _labelmap
+from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common.encodings import Decoder
+from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.lists import Splits, ordered, short_name
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette, picture, upright_labels
+from seg2knet.converters.readers.voc import folders as _voc
+from seg2knet.converters.registry import register_reader
+from seg2knet.converters.upright import fit, settle
+from seg2knet.dataset import geometry
+from seg2knet.dataset.files import picture_header
+from seg2knet.dataset.images import Header
+from seg2knet.dataset.sample import Image, Note, Object, Polygons, Sample, Skip
+from seg2knet.errors import DataError, Seg2KNetError
+
+_LISTS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets", "")
+_MATCH = 0.5
+"""A mask and an XML box are of one object from this intersection over union of their boxes on."""
+
+
+class VocOptions(ReaderOptions):
+    """VOC's own options."""
+
+    instances: Literal["components", "per-class"] = Field(
+        "components",
+        description="Where there are class masks alone: each connected piece is an object, or each class is one.",
+    )
+    labelmap: Optional[Path] = Field(
+        None, description="Classes by number or colour (labelmap.txt, class_names.txt); looked for when not given."
+    )
+
+
+@register_reader
+class VocReader(Reader):
+    name = "voc"
+    title = "Pascal VOC"
+    Options = VocOptions
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        try:
+            found = _voc.roots(source, None)
+        except Seg2KNetError:
+            return None
+        masks = sum(len(root.classes) for root in found)
+        xmls = [path for root in found for path in root.xmls.values()]
+        looked = xmls[:20]
+        fits = [path for path in looked if _xml.root_tag(path) == "annotation"]
+        if masks:
+            return Evidence(0.95, (f"{masks} masks in SegmentationClass",))
+        if not fits or len(fits) < len(looked) or not _has_boxes(fits):
+            return None
+        return Evidence(
+            0.9, (f"{len(fits)} of {len(looked)} XML files looked at begin with <annotation> and have boxes",)
+        )
+
+    def scan(self) -> Scan:
+        found = _voc.roots(self.source, self.options.images)
+        if not found:
+            raise absent("SegmentationClass/*.png, or Annotations/*.xml, as in VOCdevkit/VOC2012", self.source)
+        listed = _Listing(bool(sum(len(root.classes) for root in found)))
+        for root in found:
+            listed.add(root)
+        if not listed.handles:
+            raise absent("an image that is listed and has a mask or an XML file", self.source)
+        classes = self._labelmap.classes() if self._labelmap is not None and listed.masks else None
+        return Scan(ordered(listed.handles), classes, tuple(listed.skips), tuple(listed.notes))
+
+    def read(self, handle: Handle) -> Sample:
+        where = handle.where
+        document = _voc.document(where["xml"]) if where.get("xml") else None
+        if where.get("classes"):
+            return self._masks(handle, document)
+        if document is not None and not where.get("bare"):
+            return self._boxes(handle, document)
+        if where["picture"] is None:
+            raise DataError("neither the picture nor an annotation is there", file=self.source, found=handle.name)
+        return Sample(picture(handle.name, where["picture"], None)[0], (), handle.split)
+
+    @cached_property
+    def _labelmap(self) -> Optional[Labelmap]:
+        """The classes by number: as a file says, else the challenge's, unless the XML files have other names."""
+        if self.options.labelmap is not None:
+            return _voc.with_palette(_labelmap.read(self.options.labelmap))
+        found = _voc.roots(self.source, self.options.images)
+        places = [root.path for root in found]
+        path = _labelmap.find([self.source, *places, *(place / "ImageSets" for place in places)])
+        if path is not None:
+            return _voc.with_palette(_labelmap.read(path))
+        for xml in [path for root in found for path in sorted(root.xmls.values())][:50]:
+            try:
+                names = {boxed.name for boxed in _voc.document(xml).objects}
+            except Seg2KNetError:
+                continue
+            if not names <= set(_voc.NAMES):
+                return None
+        return _voc.with_palette(_voc.default_labelmap())
+
+    def _masks(self, handle: Handle, document: Optional[_voc.Document]) -> Sample:
+        where = handle.where
+        classes = labels_as_shown(where["classes"])
+        size = (classes.shape[1], classes.shape[0])
+        turn = 1
+        if where["picture"] is not None:
+            image, turn = picture(handle.name, where["picture"], size)
+        else:
+            image = Image(handle.name, *size)
+        split = self.options.instances == "components"
+        decoder = Decoder(where["classes"], self._labelmap or _numbered(classes), frozenset({255}), split, "object")
+        classes = upright_labels(self._by_palette(where["classes"], classes), turn)
+        if where.get("objects"):
+            decoder.pair(upright_labels(labels_as_shown(where["objects"]), turn), classes)
+        else:
+            decoder.one("colors" if classes.ndim == 3 else "classes", classes)
+        objects, notes = decoder.objects, decoder.notes
+        if document is not None and turn == 1:
+            objects, more = _named(objects, document, self._labelmap is None, where["xml"])
+            notes += more
+        return Sample(image, tuple(objects), handle.split, tuple(decoder.skips), tuple(notes))
+
+    def _by_palette(self, path: str, labels: np.ndarray) -> np.ndarray:
+        """Numbers by a palette image's own colours, where a label map says colours and knows those of this palette."""
+        if labels.ndim == 3 or self._labelmap is None:
+            return labels
+        colors = palette(path)
+        if colors is None:
+            return labels
+        table = np.arange(256)
+        for number in np.unique(labels).tolist():
+            packed = colors[number] if number < len(colors) else None
+            if packed in self._labelmap.colors and packed is not None:
+                table[number] = self._labelmap.colors[packed]
+            elif number in self._labelmap.names:
+                return labels
+        return table[labels].astype(np.uint8)
+
+    def _boxes(self, handle: Handle, document: _voc.Document) -> Sample:
+        where = handle.where
+        place = where["xml"]
+        if where["picture"] is not None:
+            header = picture_header(where["picture"])
+        elif document.size is not None:
+            header = Header(*document.size)
+        else:
+            raise DataError("neither the picture nor its size is to be found", file=place, hint="--images-dir DIR")
+        size = fit(document.size, header)
+        objects: list[Object] = []
+        skips: list[Skip] = []
+        for number, boxed in enumerate(document.objects, 1):
+            made = self._object(boxed, f"{place}: object {number}")
+            (objects if isinstance(made, Object) else skips).append(made)  # type: ignore[arg-type]
+        settled, lost, notes = settle(size, header, objects, place)
+        image = Image(handle.name, size.width, size.height, where["picture"], header.orientation)
+        return Sample(image, settled, handle.split, (*skips, *lost), tuple(notes))
+
+    def _object(self, boxed: _voc.Boxed, place: str) -> Object | Skip:
+        if not boxed.name:
+            return Skip("no-label", place)
+        if boxed.polygon is not None:
+            problem = geometry.polygon_problem(boxed.polygon)
+            if problem is None:
+                return Object(boxed.name, Polygons([boxed.polygon]), False, place, boxed.attributes or None)
+            return Skip("not-a-polygon", place, detail=problem)
+        if boxed.box is None:
+            return Skip("not-a-box", place, detail="no <bndbox> with xmin < xmax and ymin < ymax")
+        if self.options.boxes == "refuse":
+            return Skip("box-only", place, detail="a box has no outline; --boxes as-polygons takes its corners")
+        return Object(boxed.name, Polygons([geometry.box_polygon(*boxed.box)]), False, place, boxed.attributes or None)
+
+
+class _Listing:
+    """Handles of all folders, as they are found.
+
+    Args:
+        masks: the source has class masks: images without one are no part of it.
+    """
+
+    def __init__(self, masks: bool) -> None:
+        self.masks = masks
+        self.handles: list[Handle] = []
+        self.taken: set[tuple[Optional[str], str]] = set()
+        self.skips: list[Skip] = []
+        self.notes: list[Note] = []
+
+    def add(self, root: _voc.Root) -> None:
+        splits = Splits.find(root.path, _LISTS)
+        annotated = root.classes if self.masks else root.xmls
+        stems = [stem for stem in annotated if splits.listed(stem)]
+        for stem in stems:
+            self._take(root, stem, splits)
+        if len(stems) < len(annotated):
+            detail = f"in none of {splits.files}, so left out"
+            self.notes.append(Note("in-no-list", str(root.path), detail, len(annotated) - len(stems)))
+        unused = len(root.pictures.paths) - len(stems) - len(set(splits.names) - set(annotated))
+        if not splits and unused > 0:
+            detail = "pictures with neither mask nor XML file are no part of the set"
+            self.notes.append(Note("picture-without-annotation", root.pictures.root, detail, unused))
+        for name in splits.names:
+            if name not in annotated:
+                self._without(root, name, splits)
+
+    def _take(self, root: _voc.Root, stem: str, splits: Splits) -> None:
+        xml = root.xmls.get(stem)
+        path = root.pictures.find(stem) or (root.pictures.find(_file_name(xml)) if xml else None)
+        where = {"picture": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
+        self._append(root, path, stem, where, splits.of(stem))
+
+    def _without(self, root: _voc.Root, name: str, splits: Splits) -> None:
+        """An image that is listed, and has no annotation of the kind that is read."""
+        path = root.pictures.find(name)
+        if splits.of(name) == "test" and path is not None:
+            self.notes.append(Note("test-picture-without-truth", path, "kept, without objects"))
+            self._append(root, path, name, {"picture": path, "bare": True}, "test")
+        elif self.masks or path is not None:
+            reason = "listed-without-mask" if self.masks else "listed-without-annotation"
+            self.skips.append(Skip(reason, str(root.path / name), detail=f"it stands in {splits.files}"))
+        else:
+            self.skips.append(
+                Skip("listed-and-not-there", str(root.path / name), detail=f"it stands in {splits.files}")
+            )
+
+    def _append(
+        self, root: _voc.Root, path: Optional[str], stem: str, where: dict[str, Any], split: Optional[str]
+    ) -> None:
+        name = os.path.relpath(path, root.pictures.root).replace(os.sep, "/") if path is not None else f"{stem}.jpg"
+        if root.flat and (split, short_name(name)) not in self.taken:
+            name = short_name(name)
+        self.taken.add((split, name))
+        self.handles.append(Handle(root.prefix + name, where, split))
+
+
+def _file_name(xml: str) -> str:
+    try:
+        return os.path.basename(_voc.document(xml).filename.replace("\\", "/"))
+    except Seg2KNetError:
+        return ""
+
+
+def _has_boxes(paths: list[str]) -> bool:
+    for path in paths:
+        try:
+            if _voc.document(path).objects:
+                return True
+        except Seg2KNetError:
+            continue
+    return False
+
+
+def _numbered(classes: np.ndarray) -> Labelmap:
+    """Numbers as names, until the XML says better."""
+    if classes.ndim == 3:
+        colors = {color: number for number, color in enumerate(_voc.palette())}
+        return Labelmap({number: str(number) for number in range(1, 255)}, frozenset({0}), colors)
+    return Labelmap({number: str(number) for number in range(1, 255)}, frozenset({0}))
+
+
+def _named(objects: list[Object], document: _voc.Document, rename: bool, xml: str) -> tuple[list[Object], list[Note]]:
+    """Objects with what the XML says of the box that fits each best."""
+    free = [boxed for boxed in document.objects if boxed.box is not None]
+    named, notes = [], []
+    for found in objects:
+        box = geometry.measure(found.shape, found.shape.height, found.shape.width)[1]  # type: ignore[union-attr]
+        best = max(free, key=lambda boxed: _overlap(box, boxed.box), default=None)
+        if best is not None and _overlap(box, best.box) >= _MATCH:
+            free.remove(best)
+            if rename and best.name:
+                found = msgspec.structs.replace(found, label=best.name)
+            elif best.name and best.name != found.label:
+                detail = f"the mask says {found.label!r}, the XML {best.name!r}; the mask's is kept"
+                notes.append(Note("mask-and-xml-differ", f"{xml}: {found.place.rpartition(': ')[2]}", detail))
+            found = msgspec.structs.replace(found, attributes=best.attributes or None)
+        named.append(found)
+    return named, notes
+
+
+def _overlap(one: tuple[float, ...], two: Optional[tuple[float, ...]]) -> float:
+    """Intersection over union of two boxes (x, y, width, height)."""
+    if two is None:
+        return 0.0
+    width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
+    height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
+    inner = max(width, 0.0) * max(height, 0.0)
+    outer = one[2] * one[3] + two[2] * two[3] - inner
+    return inner / outer if outer > 0 else 0.0

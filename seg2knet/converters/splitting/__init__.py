@@ -1,0 +1,1 @@
+"""Which split an image belongs to, and its name there."""

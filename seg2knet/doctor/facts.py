@@ -1,0 +1,278 @@
+"""What is on this machine, looked up without judging it: versions, imports, GPUs, driver, disk, shared memory.
+
+Nothing here raises: a package that is broken in any way is a fact with the text of what broke. torch is imported only
+where it is installed; mmdet and mmseg, which take seconds, never are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Optional
+
+MMCVS = ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full")
+DISTRIBUTIONS = (
+    "torch", "torchvision", "numpy", "setuptools", "pycocotools", "panopticapi", "panopticapi-lite",
+    "onedl-mmengine", "mmengine", "mmengine-lite",
+    *MMCVS,
+    "onedl-mmdetection", "mmdet", "onedl-mmsegmentation", "mmsegmentation", "ftfy", "regex", "yapf",
+    "opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless",
+)  # fmt: skip
+SMI = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+SMI_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that torch sees: ``memory`` in bytes, ``capability`` as (major, minor)."""
+
+    name: str
+    memory: int
+    capability: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Torch:
+    """What the installed torch says of itself.
+
+    Attributes:
+        cuda: the CUDA it was built with, ``None`` for a CPU (or ROCm) build; ``hip`` likewise.
+        available: whether it can use a GPU now; ``why_not``: what it warned of when it was asked.
+        arches: what it was compiled for: ``sm_80``, ``compute_90``.
+        bridge: what broke when a NumPy array was handed to it, ``None`` where nothing did.
+    """
+
+    cuda: Optional[str] = None
+    hip: Optional[str] = None
+    available: bool = False
+    why_not: Optional[str] = None
+    arches: tuple[str, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    mps: bool = False
+    bridge: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """NVIDIA's driver, as nvidia-smi tells."""
+
+    version: str
+    gpus: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the judgement in :mod:`seg2knet.doctor.environment` rests on.
+
+    Attributes:
+        versions: installed distribution -> version, of those in ``DISTRIBUTIONS``.
+        broken: module -> what its import said, for those that are installed and do not import.
+        missing: distribution -> names that it requires and that are not installed.
+        operators: whether mmcv's compiled operators are there.
+        writable: whether ``work_dir`` can be made and written to.
+        shm: (free, total) bytes of /dev/shm, ``None`` where there is none.
+        libgl: whether libGL.so.1 loads; ``None`` where that is no question (not Linux).
+    """
+
+    python: tuple[int, int, int]
+    versions: Mapping[str, str]
+    work_dir: Path
+    disk_free: int
+    writable: bool = True
+    broken: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    torch: Optional[Torch] = None
+    operators: bool = False
+    driver: Optional[Driver] = None
+    shm: Optional[tuple[int, int]] = None
+    libgl: Optional[bool] = None
+
+    def first(self, *names: str) -> Optional[str]:
+        """The first of these distributions that is installed."""
+        return next((name for name in names if name in self.versions), None)
+
+
+def gather(work_dir: Path) -> Facts:
+    """Look at this machine; ``work_dir`` (which need not exist yet) is where training will write."""
+    smi = _start_smi()  # it takes a second on some machines: let it run while torch is imported
+    versions = {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None}
+    broken: dict[str, str] = {}
+
+    def load(module: str) -> Optional[ModuleType]:
+        loaded = _load(module)
+        if isinstance(loaded, str):
+            broken[module] = loaded
+            return None
+        return loaded
+
+    for module, prefix in (("numpy", "numpy"), ("cv2", "opencv"), ("pycocotools.mask", "pycocotools")):
+        if any(name.startswith(prefix) for name in versions):
+            load(module)
+    torch = load("torch") if "torch" in versions else None
+    mmcv = load("mmcv") if torch is not None and any(name in versions for name in MMCVS) else None
+    return Facts(
+        python=sys.version_info[:3],
+        versions=versions,
+        broken=broken,
+        missing={name: names for name in versions if "mm" in name and (names := _missing(name))},
+        torch=_torch(torch) if torch is not None else None,
+        operators=mmcv is not None and _operators(load),
+        driver=_driver(smi),
+        work_dir=work_dir,
+        disk_free=shutil.disk_usage(_existing(work_dir)).free,
+        writable=os.access(_existing(work_dir), os.W_OK),
+        shm=_shm(),
+        libgl=_libgl(),
+    )
+
+
+def _version(name: str) -> Optional[str]:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _load(module: str) -> ModuleType | str:
+    """The module, or what went wrong, in one line. What it prints or warns of while it is imported is swallowed."""
+    try:
+        quiet = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
+        with warnings.catch_warnings(), quiet[0], quiet[1]:  # torch 1.10 prints, others warn
+            warnings.simplefilter("ignore")
+            return importlib.import_module(module)
+    except Exception as problem:  # a broken package may raise anything; that it broke is the fact
+        return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
+
+
+def _missing(name: str) -> tuple[str, ...]:
+    """Distributions that ``name`` requires without condition and that are not installed."""
+    absent = []
+    for requirement in requires(name) or ():
+        required, _, condition = requirement.partition(";")
+        bare = required.strip()
+        for stop in "<>=!~ ([":
+            bare = bare.split(stop)[0]
+        if condition.strip() or bare.startswith("opencv"):  # any of the four OpenCV packages will do
+            continue
+        if _version(bare) is None:
+            absent.append(bare)
+    return tuple(absent)
+
+
+def _operators(load: Any) -> bool:
+    """Whether mmcv's compiled module is there (our stand-in is not) and loads."""
+    present = sys.modules.get("mmcv._ext")
+    if present is not None:
+        return getattr(present, "__file__", None) is not None
+    return importlib.util.find_spec("mmcv._ext") is not None and load("mmcv._ext") is not None
+
+
+def _torch(torch: Any) -> Torch:
+    with warnings.catch_warnings(record=True) as said, contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("always")
+        available = bool(torch.cuda.is_available())
+    gpus = []
+    if available:
+        for index in range(torch.cuda.device_count()):
+            seen = torch.cuda.get_device_properties(index)
+            gpus.append(Gpu(seen.name, int(seen.total_memory), (int(seen.major), int(seen.minor))))
+    mps = getattr(torch.backends, "mps", None)
+    return Torch(
+        cuda=torch.version.cuda,
+        hip=getattr(torch.version, "hip", None),
+        available=available,
+        why_not=str(said[-1].message).splitlines()[0] if said and not available else None,
+        arches=tuple(torch.cuda.get_arch_list()) if available else (),
+        gpus=tuple(gpus),
+        mps=bool(mps is not None and mps.is_available()),
+        bridge=_bridge(torch),
+    )
+
+
+def _bridge(torch: Any) -> Optional[str]:
+    """What goes wrong when torch is handed a NumPy array: they may be built for different NumPy ABIs."""
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            torch.from_numpy(importlib.import_module("numpy").zeros(1)).numpy()
+    except Exception as problem:  # RuntimeError("Numpy is not available"), ImportError of a broken NumPy
+        return str(problem).splitlines()[0]
+    return None
+
+
+def _start_smi() -> Optional[subprocess.Popen[str]]:
+    try:
+        return subprocess.Popen(SMI, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError:
+        return None
+
+
+def _driver(smi: Optional[subprocess.Popen[str]]) -> Optional[Driver]:
+    if smi is None:
+        return None
+    try:
+        text, _ = smi.communicate(timeout=SMI_SECONDS)
+    except subprocess.TimeoutExpired:
+        smi.kill()
+        smi.communicate()
+        return None
+    rows = [line.rpartition(",") for line in text.splitlines() if "," in line]
+    if smi.returncode != 0 or not rows:
+        return None
+    return Driver(version=rows[0][2].strip(), gpus=tuple(name.strip() for name, _, _ in rows))
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder that is there already: the one whose disk the new one will be on."""
+    folder = folder.absolute()
+    while not folder.is_dir() and folder.parent != folder:
+        folder = folder.parent
+    return folder
+
+
+def _shm() -> Optional[tuple[int, int]]:
+    if not os.path.isdir("/dev/shm"):
+        return None
+    usage = shutil.disk_usage("/dev/shm")
+    return usage.free, usage.total
+
+
+def _libgl() -> Optional[bool]:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        ctypes.CDLL("libGL.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """``2.13.0+cpu`` -> (2, 13, 0). Release numbers only; what is not a number ends them."""
+    found = []
+    for part in version.split("+")[0].split("."):
+        digits = part[: next((at for at, letter in enumerate(part) if not letter.isdecimal()), len(part))]
+        if not digits:
+            break
+        found.append(int(digits))
+        if digits != part:
+            break
+    return tuple(found)
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """(2, 13, 0) -> ``2.13.0``."""
+    return ".".join(map(str, version))

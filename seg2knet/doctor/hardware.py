@@ -1,0 +1,115 @@
+"""Judgement on GPUs, disk and shared memory, from the facts alone.
+
+Driver limits: NVIDIA's CUDA release notes, table of minimum driver versions for minor-version compatibility.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Optional
+
+from seg2knet.doctor.diagnosis import Line, error, ok, warning
+from seg2knet.doctor.facts import Driver, Facts, Torch, dotted, numbers
+
+GIB = 1024**3
+CHECKPOINT = "a checkpoint of K-Net R-50 with its optimiser takes 0.4 GiB"
+WHEELS = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/"
+DRIVERS = (((580, 65, 6), "13", "cu130"), ((525, 60, 13), "12", "cu126"), ((450, 80, 2), "11", "cu118"))
+"""Lowest Linux driver for a CUDA major version, and the wheel index of PyTorch for it."""
+
+
+def gpus(facts: Facts, device: Optional[str]) -> Iterator[Line]:
+    """The GPUs that torch sees; or why it sees none though a driver is there."""
+    torch = facts.torch
+    if device == "cpu" or torch is None:
+        return
+    needed = device is not None and device.startswith("cuda")
+    if torch.available and torch.gpus:
+        yield from _each_gpu(torch)
+    elif torch.mps and not needed:
+        yield ok("gpu", "Apple MPS")
+    elif facts.driver is not None:
+        yield _unused_gpu(torch, facts.driver, needed)
+    elif needed:
+        yield error("gpu", "none", "nvidia-smi finds no GPU", "seg2knet train --gpus 0   (trains on the CPU)")
+    else:
+        yield ok("gpu", "none; training runs on the CPU")
+
+
+def _unused_gpu(torch: Torch, driver: Driver, needed: bool) -> Line:
+    """There is a GPU with a driver, and torch does not use it."""
+    complain = error if needed else warning
+    found = f"{', '.join(driver.gpus)}; driver {driver.version}"
+    have = numbers(driver.version)
+    wheel = next((wheel for lowest, _, wheel in DRIVERS if have >= lowest), None)
+    install = WHEELS + wheel if wheel else None
+    if torch.cuda is None:
+        return complain("gpu", found, "this torch is a CPU build and cannot use it", install)
+    lowest = next((low for low, major, _ in DRIVERS if torch.cuda.split(".")[0] == major), None)
+    if lowest is not None and have < lowest:
+        problem = f"the driver is too old for CUDA {torch.cuda}, which needs {dotted(lowest)}"
+        return complain("gpu", found, problem, install)
+    why = torch.why_not or "is it hidden by CUDA_VISIBLE_DEVICES?"
+    test = f'{sys.executable} -c "import torch; torch.zeros(1).cuda()"   (says why)'
+    return complain("gpu", found, f"torch cannot use it: {why}", test)
+
+
+def _each_gpu(torch: Torch) -> Iterator[Line]:
+    for index, gpu in enumerate(torch.gpus):
+        found = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, compute capability {dotted(gpu.capability)}"
+        if torch.hip or runs_on(torch.arches, gpu.capability):
+            yield ok(f"gpu {index}", found)
+        else:
+            yield error(
+                f"gpu {index}",
+                found,
+                f"this torch holds no code for it (only for {', '.join(torch.arches)})",
+                WHEELS + ("cu130" if gpu.capability >= (9, 0) else "cu126"),
+            )
+
+
+def runs_on(arches: tuple[str, ...], capability: tuple[int, int]) -> bool:
+    """Whether code compiled for ``arches`` runs on a GPU: binaries within a major version, PTX on anything later."""
+    for arch in arches:
+        kind, _, digits = arch.partition("_")
+        plain = "".join(letter for letter in digits if letter.isdecimal())
+        if not plain:
+            continue
+        major, minor = int(plain[:-1] or 0), int(plain[-1])
+        exact = digits != plain  # sm_90a: for that very GPU
+        if exact and (major, minor) == capability:
+            return True
+        if not exact and kind == "sm" and major == capability[0] and minor <= capability[1]:
+            return True
+        if not exact and kind == "compute" and (major, minor) <= capability:
+            return True
+    return not arches
+
+
+def disk(facts: Facts) -> Iterator[Line]:
+    found = f"{facts.disk_free / GIB:.1f} GiB free for {facts.work_dir}"
+    if not facts.writable:
+        yield error("disk", found, "the folder cannot be written to", "seg2knet train --work-dir ANOTHER_FOLDER")
+    elif facts.disk_free < GIB:
+        yield error("disk", found, CHECKPOINT, "seg2knet train --work-dir ANOTHER_DISK")
+    elif facts.disk_free < 5 * GIB:
+        yield warning("disk", found, CHECKPOINT, "seg2knet train --work-dir ANOTHER_DISK")
+    else:
+        yield ok("disk", found)
+
+
+def shared_memory(facts: Facts) -> Iterator[Line]:
+    if facts.shm is None:
+        return
+    free, total = facts.shm
+    found = f"{free / GIB:.2f} of {total / GIB:.2f} GiB free in /dev/shm"
+    if free < GIB:
+        yield warning(
+            "shared memory",
+            found,
+            "workers hand pictures to training through it and die when it is full",
+            "docker run --shm-size=8g ...   (or seg2knet train --workers 0)",
+        )
+    else:
+        yield ok("shared memory", found)

@@ -1,0 +1,1 @@
+"""The decisions of a run and the config file that records them."""

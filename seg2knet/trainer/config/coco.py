@@ -1,0 +1,99 @@
+"""What a run for instance or panoptic segmentation has of its own in its config: mmdet's pipelines, our K-Net."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seg2knet.trainer.config.plan import Plan
+
+SCOPE = "mmdet"
+MEAN = [123.675, 116.28, 103.53]
+STD = [58.395, 57.12, 57.375]
+"""ImageNet's, RGB, 0..255: what pretrained backbones were trained with."""
+
+
+def imports(plan: Plan) -> list[str]:
+    """Modules that register what the config names."""
+    ours = [
+        "seg2knet.trainer.openmmlab.datasets",
+        "seg2knet.trainer.openmmlab.sampling",
+        "seg2knet.trainer.openmmlab.metrics",
+    ]
+    return [*ours, "seg2knet.knet.detector", *plan.feature.imports]
+
+
+def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
+    """What is done to a picture before it is learned from."""
+    load: dict[str, Any] = {"type": "LoadPanoptic"}
+    if plan.data.task == "instance":
+        load = {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True, "poly2mask": True}
+    resize: dict[str, Any] = {"type": "Resize", "scale": plan.scale, "keep_ratio": True}
+    if len(plan.sizes) > 1:
+        resize = {"type": "RandomChoiceResize", "scales": plan.sizes, "keep_ratio": True}
+    return [
+        {"type": "LoadImageFromFile"},
+        load,
+        resize,
+        {"type": "RandomFlip", "prob": 0.5},
+        {"type": "PackKNetInputs"},
+    ]
+
+
+def test_pipeline(plan: Plan) -> list[dict[str, Any]]:
+    """What is done to a picture before it is judged."""
+    keys: tuple[str, ...] = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    if plan.data.task == "panoptic":
+        keys += ("seg_map_path", "segments_info")
+    return [
+        {"type": "LoadImageFromFile"},
+        {"type": "Resize", "scale": plan.scale, "keep_ratio": True},
+        {"type": "PackDetInputs", "meta_keys": keys},
+    ]
+
+
+def model(plan: Plan) -> dict[str, Any]:
+    """K-Net; the class counts stand here and nowhere else."""
+    panoptic = plan.data.task == "panoptic"
+    width = 64 if plan.narrow else 256
+    options = plan.options
+    return {
+        "type": "KNet",
+        "data_preprocessor": {
+            "type": "DetDataPreprocessor",
+            "mean": MEAN,
+            "std": STD,
+            "bgr_to_rgb": True,
+            "pad_size_divisor": 32,
+            "pad_mask": False,
+            "pad_seg": panoptic,
+        },
+        "backbone": plan.feature.config,
+        "neck": {"type": "FPN", "in_channels": list(plan.feature.channels), "out_channels": width, "num_outs": 4},
+        "num_things": len(plan.data.classes.things),
+        "num_stuff": len(plan.data.classes.stuff) if panoptic else 0,
+        "num_kernels": _kernels(plan),
+        "num_stages": 3,
+        "channels": width,
+        "feedforward_channels": 256 if plan.narrow else 2048,
+        "num_heads": 8,
+        "channels_last": plan.cpu if options.channels_last is None else options.channels_last,
+        "test_cfg": {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6},
+    }
+
+
+def _kernels(plan: Plan) -> int:
+    """The paper's 100; in the small model some two to three times as many as one picture has objects, at least 12."""
+    return max(12, min(100, round(2.5 * plan.train.most))) if plan.narrow else 100
+
+
+def optimizer(plan: Plan) -> dict[str, Any]:
+    """AdamW as knet.md has it; from scratch the backbone learns as fast as the rest, and norms do not decay."""
+    parts: dict[str, Any] = {"custom_keys": {"backbone": {"lr_mult": 0.25}}}
+    if plan.scratch:
+        parts = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0}
+    return {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "AdamW", "lr": plan.lr, "weight_decay": 0.05},
+        "clip_grad": {"max_norm": 1.0, "norm_type": 2},
+        "paramwise_cfg": parts,
+    }

@@ -1,0 +1,176 @@
+"""The models of the authors' table, by name: ``seg2knet models`` lists them, ``seg2knet train --model NAME`` takes one.
+
+Figures are those that were published, never ours: Zhang, Pang, Chen, Loy, *K-Net: Towards Unified Image Segmentation*,
+NeurIPS 2021, arXiv 2106.14855, with the results table of its release; and, for semantic segmentation, the model zoo of
+mmsegmentation (``configs/knet/metafile.yaml``), which trained the same models again. Where no figure is given, none is
+known here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Optional
+
+from seg2knet.errors import EnvironmentProblem, UsageError
+
+PAPER = "arXiv 2106.14855 and its release"
+ABSTRACT = "arXiv 2106.14855, abstract"
+TABLE = "arXiv 2106.14855, table 3"
+ZOO = "mmsegmentation, configs/knet"
+ZOO_FILES = "https://mmassets.onedl.ai/mmsegmentation/v0.5/knet/"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published result: ``mask AP``, ``PQ`` or ``mIoU``, in percent."""
+
+    metric: str
+    value: float
+    data: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value} ({self.data})"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that can be asked for by name.
+
+    Attributes:
+        task: ``instance``, ``panoptic`` or ``semantic``.
+        backbone: a name that :func:`.backbones.backbone` knows (``semantic_model`` for semantic).
+        schedule: ``1x`` or ``3x`` (with multi-scale) epochs on COCO; ``80k``: iterations of 16 crops.
+        head: for semantic: the head whose prediction the kernels refine.
+        crop: for semantic: height and width of a training crop.
+        figures: what was published, the authors' first.
+        checkpoint: where a trained one is to be had, ``None`` where that is not known here.
+    """
+
+    name: str
+    task: str
+    backbone: str
+    schedule: str
+    head: Optional[str] = None
+    crop: Optional[tuple[int, int]] = None
+    figures: tuple[Figure, ...] = ()
+    checkpoint: Optional[str] = None
+
+    @property
+    def deformable(self) -> bool:
+        """Whether it convolves with learned offsets, for which PyTorch alone has no operator."""
+        return "dcn" in self.backbone
+
+    @property
+    def lr(self) -> float:
+        """Learning rate for 16 images a step: 1e-4; with a Swin backbone in semantic segmentation 6e-5."""
+        return 6e-5 if self.task == "semantic" and self.backbone.startswith("swin") else 1e-4
+
+    def require(self) -> None:
+        """
+        Raises:
+            EnvironmentProblem: the model needs deformable convolution and nothing here provides it.
+        """
+        if not self.deformable:
+            return
+        from seg2knet.trainer.openmmlab import deformable
+
+        try:
+            deformable.operator()
+        except EnvironmentProblem as problem:
+            plain = self.name.replace("-dcn", "")
+            raise EnvironmentProblem(
+                problem.message,
+                found=problem.found,
+                expected=problem.expected,
+                hint=f"{problem.hint}; or take --model {plain}, which needs none",
+            ) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for ``seg2knet models --json``."""
+        return asdict(self)
+
+
+def _coco(name: str, task: str, backbone: str, schedule: str, *figures: tuple[float, str, str]) -> ModelSpec:
+    metric = "PQ" if task == "panoptic" else "mask AP"
+    return ModelSpec(name, task, backbone, schedule, figures=tuple(Figure(metric, *rest) for rest in figures))
+
+
+def _ade(
+    name: str, head: str, backbone: str, zoo: float, file: str, *figures: tuple[float, str, str], crop: int = 512
+) -> ModelSpec:
+    published = tuple(Figure("mIoU", *rest) for rest in (*figures, (zoo, ADE, ZOO)))
+    return ModelSpec(name, "semantic", backbone, "80k", head, (crop, crop), published, ZOO_FILES + file)
+
+
+def _zoo(folder: str, stamp: str) -> str:
+    return f"{folder}_adamw_80k_ade20k/{folder}_adamw_80k_ade20k_{stamp}.pth"
+
+
+COCO = "COCO val2017"
+ADE = "ADE20K val"
+
+_ALL = (
+    _coco("knet-s3-r50-fpn-1x", "instance", "r50", "1x", (34.0, COCO, PAPER)),
+    _coco("knet-s3-r50-fpn-ms-3x", "instance", "r50", "3x", (37.8, COCO, PAPER)),
+    _coco("knet-s3-r101-fpn-ms-3x", "instance", "r101", "3x", (39.2, COCO, PAPER)),
+    _coco("knet-s3-r101-dcn-fpn-ms-3x", "instance", "r101-dcn", "3x", (40.5, COCO, PAPER)),
+    _coco("knet-s3-swin-l-fpn-ms-3x", "instance", "swin-l", "3x"),
+    _coco("knet-s3-r50-fpn-1x-panoptic", "panoptic", "r50", "1x", (44.3, COCO, PAPER)),
+    _coco("knet-s3-r50-fpn-ms-3x-panoptic", "panoptic", "r50", "3x", (47.1, COCO, PAPER)),
+    _coco("knet-s3-r101-fpn-ms-3x-panoptic", "panoptic", "r101", "3x"),
+    _coco("knet-s3-r101-dcn-fpn-ms-3x-panoptic", "panoptic", "r101-dcn", "3x", (49.6, COCO, PAPER)),
+    _coco("knet-s3-swin-l-fpn-ms-3x-panoptic", "panoptic", "swin-l", "3x", (55.2, "COCO test-dev", ABSTRACT)),
+    _ade(
+        "knet-s3-fcn-r50-ade", "fcn", "r50", 43.6,
+        _zoo("knet_s3_fcn_r50-d8_8x2_512x512", "20220228_043751-abcab920"), (43.3, ADE, TABLE),
+    ),
+    _ade(
+        "knet-s3-pspnet-r50-ade", "pspnet", "r50", 44.18,
+        _zoo("knet_s3_pspnet_r50-d8_8x2_512x512", "20220228_054634-d2c72240"), (43.9, ADE, TABLE),
+    ),
+    _ade(
+        "knet-s3-deeplabv3-r50-ade", "deeplabv3", "r50", 45.06,
+        _zoo("knet_s3_deeplabv3_r50-d8_8x2_512x512", "20220228_041642-00c8fbeb"), (44.6, ADE, TABLE),
+    ),
+    _ade(
+        "knet-s3-upernet-r50-ade", "upernet", "r50", 43.45,
+        _zoo("knet_s3_upernet_r50-d8_8x2_512x512", "20220304_125657-215753b0"), (43.6, ADE, TABLE),
+    ),
+    _ade(
+        "knet-s3-upernet-swin-t-ade", "upernet", "swin-t", 45.84,
+        _zoo("knet_s3_upernet_swin-t_8x2_512x512", "20220303_133059-7545e1dc"), (45.4, ADE, PAPER),
+    ),
+    _ade(
+        "knet-s3-upernet-swin-l-ade", "upernet", "swin-l", 52.05,
+        _zoo("knet_s3_upernet_swin-l_8x2_512x512", "20220303_154559-d8da9a90"), (52.0, ADE, TABLE),
+    ),
+    _ade(
+        "knet-s3-upernet-swin-l-640-ade", "upernet", "swin-l", 52.21,
+        _zoo("knet_s3_upernet_swin-l_8x2_640x640", "20220301_220747-8787fc71"),
+        (54.3, "ADE20K val, the paper's best", ABSTRACT), crop=640,
+    ),
+)  # fmt: skip
+
+MODELS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _ALL})
+"""Name -> model, in the order of the authors' table."""
+
+
+def get(name: str) -> ModelSpec:
+    """The model of that name; the release's spelling (``knet_s3_r50_fpn_1x_coco-panoptic``) is understood too.
+
+    Raises:
+        UsageError: there is none; it names the nearest.
+    """
+    plain = name.lower().removesuffix(".py").replace("_", "-").replace("-coco", "").replace("-ade20k", "-ade")
+    if plain in MODELS:
+        return MODELS[plain]
+    near = difflib.get_close_matches(plain, MODELS, 1, 0.5)
+    raise UsageError(
+        f"no model is called {name!r}",
+        expected="a name that seg2knet models lists",
+        hint=f"did you mean {near[0]}?" if near else "seg2knet models",
+    )

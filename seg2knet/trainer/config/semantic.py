@@ -1,0 +1,74 @@
+"""What a run for semantic segmentation has of its own in its config: mmsegmentation's pipelines and K-Net."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from seg2knet.trainer.config.plan import Plan
+
+SCOPE = "mmseg"
+META_KEYS = (
+    "img_id", "img_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape", "scale_factor", "reduce_zero_label",
+)  # fmt: skip
+
+
+def imports(plan: Plan) -> list[str]:
+    """Modules that register what the config names."""
+    return [
+        "seg2knet.trainer.openmmlab.semantic_data",
+        "seg2knet.trainer.openmmlab.sampling",
+        "seg2knet.trainer.openmmlab.metrics",
+    ]
+
+
+def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
+    """mmsegmentation's for ADE20K: half to twice the size, a crop of it, flips, colours changed a little."""
+    long, short = plan.scale
+    return [
+        {"type": "LoadImageFromFile"},
+        {"type": "LoadAnnotations", "reduce_zero_label": True},
+        {"type": "RandomResize", "scale": (4 * long, short), "ratio_range": (0.5, 2.0), "keep_ratio": True},
+        {"type": "RandomCrop", "crop_size": (short, long), "cat_max_ratio": 0.75},
+        {"type": "RandomFlip", "prob": 0.5},
+        {"type": "PhotoMetricDistortion"},
+        {"type": "PackSegInputs"},
+    ]
+
+
+def test_pipeline(plan: Plan) -> list[dict[str, Any]]:
+    """Whole pictures, the shortest side as in training; the truth stays at its own size."""
+    long, short = plan.scale
+    return [
+        {"type": "LoadImageFromFile"},
+        {"type": "Resize", "scale": (4 * long, short), "keep_ratio": True},
+        {"type": "LoadAnnotations", "reduce_zero_label": True},
+        {"type": "PackSegInputs", "meta_keys": META_KEYS},
+    ]
+
+
+def model(plan: Plan) -> dict[str, Any]:
+    """mmsegmentation's K-Net, with the data's class count and plain BatchNorm where there is one process."""
+    from seg2knet.trainer.openmmlab import packages as openmmlab
+    from seg2knet.trainer.openmmlab import semantic
+
+    with openmmlab.silence():
+        openmmlab.load(semantic=True)
+        long, short = plan.scale
+        return semantic.semantic_model(
+            num_classes=len(plan.data.classes),
+            head=plan.options.head or "upernet",
+            backbone=plan.options.backbone or "r50",
+            crop_size=(short, long),
+            weights=Path(plan.weights) if plan.weights else None,
+            processes=plan.processes,
+        )
+
+
+def optimizer(plan: Plan) -> dict[str, Any]:
+    """mmsegmentation's for K-Net, at the learning rate decided."""
+    from seg2knet.trainer.openmmlab import semantic
+
+    found = semantic.semantic_optimizer(plan.options.backbone or "r50")
+    found["optimizer"]["lr"] = plan.lr
+    return found

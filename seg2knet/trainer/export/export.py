@@ -1,0 +1,246 @@
+"""A trained model as ONNX or TorchScript: one file that needs neither this package nor mmdet.
+
+In: ``images``, (B, 3, H, W) float32, RGB, 0..255, H and W multiples of 32 (pad with zeros after normalising: with the
+mean colour before). Normalisation is part of the model. Any B, H and W.
+
+Out, instance: ``scores`` (B, n), ``labels`` (B, n) and ``masks`` (B, n, H/4, W/4), n = 100: probabilities, best score
+first; resized bilinearly to the picture and cut at 0.5 they are what ``seg2knet predict`` draws.
+
+Out, panoptic: ``segments`` (B, H, W), each pixel the id of its segment (class + 1000 * number; the number of classes
+where there is nothing), ``ids`` (B, m) and ``scores`` (B, m) of the kernels, best first; a kernel without segment has
+the number of classes for its id.
+
+Out, semantic: ``classes`` (B, H, W) and ``logits`` (B, K, h, w) at the head's own size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional, Union
+
+import torch
+from torch import Tensor, nn
+
+from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.trainer.export.graphs import build
+from seg2knet.trainer.export.swin import exportable_windows, has_windows
+from seg2knet.trainer.openmmlab import packages as openmmlab
+from seg2knet.trainer.predict.inference import Segmenter
+
+FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
+MULTIPLE = 32
+AGREE = 1e-3
+"""Largest deviation of the written file's results from PyTorch's, for probabilities and relative for logits."""
+OUTPUTS = {
+    "instance": ("scores", "labels", "masks"),
+    "panoptic": ("segments", "ids", "scores"),
+    "semantic": ("classes", "logits"),
+}
+
+
+AXES = {
+    "scores": ("batch", "kernels"),
+    "labels": ("batch", "kernels"),
+    "ids": ("batch", "kernels"),
+    "masks": ("batch", "kernels", "rows", "columns"),
+    "logits": ("batch", "classes", "rows", "columns"),
+    "segments": ("batch", "height", "width"),
+    "classes": ("batch", "height", "width"),
+}
+"""What the outputs' axes are called."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        task: of the model.
+        deviation: largest deviation from PyTorch's results on sizes other than the one traced; ``None`` where it could
+            not be compared, onnxruntime being absent.
+    """
+
+    path: Path
+    task: str
+    deviation: Optional[float]
+
+
+def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path] = None) -> Exported:
+    """Write a checkpoint's model as one file and compare what it computes with PyTorch.
+
+    Args:
+        checkpoint: of a run, by path or URL.
+        kind: a key of ``FORMATS``.
+        out: the file; by default beside the checkpoint.
+
+    Raises:
+        UsageError: no such format, or the model cannot be written in it.
+        EnvironmentProblem: the ``export`` extra is absent, or what was written computes something else.
+    """
+    if kind not in FORMATS:
+        raise UsageError(f"no format is called {kind!r}", expected=", ".join(FORMATS))
+    if kind == "onnx":
+        _require_onnx()
+    segmenter = Segmenter(checkpoint, "cpu")
+    path = out or segmenter.path.with_suffix(FORMATS[kind])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    graph = build(segmenter.model, segmenter.task)
+    notes = {
+        "task": segmenter.task,
+        "classes": list(segmenter.config.classes),
+        "stuff": list(segmenter.config.get("stuff_classes", ())),
+        "multiple": MULTIPLE,
+        "colours": "RGB, 0..255",
+    }
+    with _traceable():
+        if kind == "onnx":
+            write_onnx(graph, path, segmenter.task, notes)
+        else:
+            write_torchscript(graph, path, notes)
+    return Exported(path, segmenter.task, compare(graph, path, segmenter.task))
+
+
+def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -> None:
+    """Write the graph as an ONNX file with free batch and size, and ``notes`` as its metadata ``seg2knet``.
+
+    Raises:
+        EnvironmentProblem: this torch cannot.
+    """
+    part = path.with_name(path.name + ".part")
+    # With Swin's windows the newer exporter does not come to an end over its free sizes.
+    write = _write_traced if has_windows(graph) else _write_exported
+    try:
+        write(graph, part, list(OUTPUTS[task]), json.dumps(notes))
+        part.replace(path)
+    except Exception as error:  # the exporters have a dozen of their own
+        raise EnvironmentProblem(
+            "this model cannot be written as ONNX by this torch",
+            found=f"torch {torch.__version__}: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            hint="pip install --upgrade torch onnxscript; or: --format torchscript",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_exported(graph: nn.Module, path: Path, outputs: list[str], notes: str) -> None:
+    batch, height, width = (torch.export.Dim(name, min=1, max=1024) for name in ("batch", "height", "width"))
+    free = {0: batch, 2: MULTIPLE * height, 3: MULTIPLE * width}
+    program = torch.export.export(graph, (_example(),), dynamic_shapes=(free,))
+    written = torch.onnx.export(program, dynamo=True, input_names=["images"], output_names=outputs, verbose=False)
+    assert written is not None
+    written.model.metadata_props["seg2knet"] = notes
+    written.save(str(path), external_data=False)
+
+
+def _write_traced(graph: nn.Module, path: Path, outputs: list[str], notes: str) -> None:
+    import onnx
+
+    free = {name: dict(enumerate(AXES[name])) for name in outputs} | {"images": {0: "batch", 2: "height", 3: "width"}}
+    torch.onnx.export(
+        graph, (_example(),), str(path), dynamo=False, opset_version=17, do_constant_folding=False,
+        input_names=["images"], output_names=outputs, dynamic_axes=free,
+    )  # fmt: skip
+    written = onnx.load(path)
+    onnx.helper.set_model_props(written, {"seg2knet": notes})
+    onnx.save(written, path)
+
+
+def write_torchscript(graph: nn.Module, path: Path, notes: dict[str, Any]) -> None:
+    """Trace the graph into a TorchScript file, with ``notes`` as its extra file ``seg2knet.json``."""
+    traced = torch.jit.trace(graph, _example(), check_trace=False)
+    torch.jit.save(traced, str(path), _extra_files={"seg2knet.json": json.dumps(notes)})
+
+
+def compare(graph: nn.Module, path: Path, task: str) -> Optional[float]:
+    """The largest deviation of the file's results from the graph's, over sizes and batches that were not traced.
+
+    Raises:
+        EnvironmentProblem: it is above ``AGREE``.
+    """
+    run = _runner(path, task)
+    if run is None:
+        return None
+    worst = 0.0
+    for seed, size in enumerate(((1, 3, 64, 96), (3, 3, 160, 128))):
+        images = _example(size, seed)
+        with _traceable():
+            expected = dict(zip(OUTPUTS[task], graph(images)))
+        worst = max(worst, deviation(task, dict(zip(OUTPUTS[task], run(images))), expected))
+    if worst > AGREE:
+        raise EnvironmentProblem(
+            "what was written computes something else than PyTorch",
+            file=path,
+            found=f"results that deviate by {worst:.2g}",
+            expected=f"at most {AGREE}",
+            hint="the versions of torch and onnxruntime may not fit one another: seg2knet doctor",
+        )
+    return worst
+
+
+def deviation(task: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """How far apart two results are: probabilities as they are, logits relative to the largest, label maps by the share
+    of pixels that differ. Instances of equal score may change places.
+    """
+    if task == "semantic":
+        logits = (found["logits"] - expected["logits"]).abs().max() / expected["logits"].abs().max()
+        return max(float(logits), _differing(found["classes"], expected["classes"]))
+    worst = float((found["scores"] - expected["scores"]).abs().max())
+    if task == "panoptic":
+        return max(worst, _differing(found["segments"], expected["segments"]))
+    for image in range(len(found["scores"])):
+        for place, label in enumerate(found["labels"][image]):
+            same = (expected["labels"][image] == label) & (
+                (expected["scores"][image] - found["scores"][image, place]).abs() < AGREE
+            )
+            if not same.any():
+                return float("inf")
+            apart = (expected["masks"][image][same] - found["masks"][image, place]).abs().flatten(1).amax(1)
+            worst = max(worst, float(apart.min()))
+    return worst
+
+
+def _differing(found: Tensor, expected: Tensor) -> float:
+    return float((found != expected).float().mean())
+
+
+def _runner(path: Path, task: str) -> Optional[Callable[[Tensor], list[Tensor]]]:
+    if path.suffix != FORMATS["onnx"]:
+        loaded = torch.jit.load(str(path))
+        return lambda images: list(loaded(images))
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = list(OUTPUTS[task])
+    return lambda images: [torch.from_numpy(each) for each in session.run(names, {"images": images.numpy()})]
+
+
+def _example(size: tuple[int, ...] = (2, 3, 96, 128), seed: int = 0) -> Tensor:
+    return torch.rand(size, generator=torch.Generator().manual_seed(seed)) * 255
+
+
+def _require_onnx() -> None:
+    absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if absent:
+        raise EnvironmentProblem(f"not installed: {', '.join(absent)}", hint="pip install 'seg2knet[export]'")
+
+
+@contextlib.contextmanager
+def _traceable() -> Iterator[None]:
+    """Switch off what cannot be traced, and what the tracers have to say about other packages."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), openmmlab.silence(), exportable_windows():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)

@@ -1,0 +1,1 @@
+"""Everything that mmdet and mmseg import or find in their registries."""

@@ -1,0 +1,298 @@
+"""The data sets that mmdet trains on, with the data's own class names; registered, so that nothing is edited anywhere.
+
+A config asks for them with ``custom_imports = dict(imports=["seg2knet.trainer.openmmlab.datasets"])``,
+``dataset=dict(type="InstanceData", ann_file=..., metainfo=dict(classes=..., palette=...), ...)``. Labels go by the
+classes' names, so two files may number one class differently. Pictures without objects are kept: K-Net learns from
+them. What is drawn at random for a picture depends on seed, epoch and picture alone, not on which worker loads it or
+on whether the run was interrupted in between.
+"""
+
+from __future__ import annotations
+
+import os.path as osp
+import random
+from pathlib import Path
+from typing import Any, List, Optional, Union
+
+import cv2
+import msgspec
+import numpy as np
+import orjson
+
+from seg2knet.errors import DataError, Seg2KNetError
+from seg2knet.trainer.openmmlab import packages as openmmlab
+
+openmmlab.load()
+
+from mmcv.transforms import BaseTransform  # noqa: E402  (mmdet may have to be made importable first)
+from mmdet.datasets.base_det_dataset import BaseDetDataset  # noqa: E402
+from mmdet.registry import DATASETS, TRANSFORMS  # noqa: E402
+from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
+from mmdet.structures.mask import BitmapMasks  # noqa: E402
+
+NOTHING = 255
+"""The label of pixels that nothing is known of, in semantic maps."""
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    isthing: int = 1
+
+
+class _Image(msgspec.Struct):
+    id: int
+    file_name: str
+    height: int
+    width: int
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    image_id: int
+    category_id: int
+    bbox: Optional[List[float]] = None
+    iscrowd: int = 0
+    ignore: int = 0
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Instances(msgspec.Struct):
+    images: List[_Image]
+    categories: List[_Category] = []
+    annotations: List[_Annotation] = []
+
+
+class _Segment(msgspec.Struct, gc=False):
+    id: int
+    category_id: int
+    iscrowd: int = 0
+
+
+class _Segments(msgspec.Struct, gc=False):
+    image_id: int
+    file_name: Optional[str] = None
+    segments_info: List[_Segment] = []
+
+
+class _Panoptic(msgspec.Struct):
+    images: List[_Image]
+    categories: List[_Category] = []
+    annotations: List[_Segments] = []
+
+
+class Reproducible:
+    """Mixed into a data set: its index carries the epoch, and the random numbers depend on both.
+
+    ``EpochSampler`` gives ``epoch * len(dataset) + index``.
+    """
+
+    random_seed: int = 0
+
+    def __getitem__(self, key: int) -> Any:
+        epoch, index = divmod(key, len(self))  # type: ignore[arg-type]
+        state = np.random.SeedSequence((self.random_seed, epoch, index)).generate_state(2)
+        np.random.seed(state[0])  # noqa: NPY002  (mmcv's transforms draw from the global generator)
+        random.seed(int(state[1]))
+        try:
+            return super().__getitem__(index)  # type: ignore[misc]
+        except Seg2KNetError:
+            raise
+        except Exception as error:  # whatever OpenCV, pycocotools and the transforms raise at data that are broken
+            raise DataError(
+                "the picture or its annotation cannot be loaded",
+                file=self.get_data_info(index)["img_path"],  # type: ignore[attr-defined]
+                found=f"{type(error).__name__}: {error}".splitlines()[0],
+                hint="seg2knet validate says what is wrong with it",
+            ) from error
+
+
+@DATASETS.register_module()
+class InstanceData(Reproducible, BaseDetDataset):
+    """A COCO instance file (https://cocodataset.org/#format-data): polygons, RLE, crowds, any file names.
+
+    Args:
+        seed: what the random numbers of the pipeline depend on, with epoch and picture.
+        others: mmdet's ``BaseDetDataset``.
+
+    Raises:
+        DataError: the file is none, or a category is not among ``metainfo["classes"]``.
+    """
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        self.random_seed = seed
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        content = _decode(self.ann_file, _Instances)
+        labels = _labels(content.categories, self.metainfo["classes"], self.ann_file)
+        by_image: dict[int, list[dict]] = {}
+        for annotation in content.annotations:
+            outline = bytes(annotation.segmentation)
+            if annotation.ignore or outline in (b"null", b"[]"):
+                continue
+            x, y, width, height = annotation.bbox or (0.0, 0.0, 0.0, 0.0)
+            by_image.setdefault(annotation.image_id, []).append(
+                {
+                    "bbox": [x, y, x + width, y + height],
+                    "bbox_label": _label(labels, annotation.category_id, self.ann_file),
+                    "ignore_flag": int(annotation.iscrowd),
+                    "mask": outline,  # decoded when the picture is loaded: a fraction of the memory
+                }
+            )
+        return [_picture(image, self.data_prefix["img"], by_image.get(image.id, [])) for image in content.images]
+
+    def get_data_info(self, idx: int) -> dict:
+        info = super().get_data_info(idx)
+        for instance in info["instances"]:
+            instance["mask"] = orjson.loads(instance["mask"])
+        return info
+
+    def filter_data(self) -> list[dict]:
+        """All pictures, with and without objects."""
+        return self.data_list
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels on a picture, without decoding its outlines."""
+        return [instance["bbox_label"] for instance in super().get_data_info(idx)["instances"]]
+
+
+@DATASETS.register_module()
+class PanopticData(Reproducible, BaseDetDataset):
+    """A COCO panoptic file and its PNGs (https://cocodataset.org/#format-data, section 4).
+
+    ``metainfo`` has ``classes`` (things first), ``thing_classes`` and ``stuff_classes``. A PNG's name is the one that
+    the file gives, whatever the picture's suffix. ``data_prefix`` has ``img`` and ``seg``.
+
+    Raises:
+        DataError: the file is none, or a category is not among the classes.
+    """
+
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        self.random_seed = seed
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        content = _decode(self.ann_file, _Panoptic)
+        labels = _labels(content.categories, self.metainfo["classes"], self.ann_file)
+        things = len(self.metainfo["thing_classes"])
+        of = {each.image_id: each for each in content.annotations}
+        found = []
+        for image in content.images:
+            info = _picture(image, self.data_prefix["img"], [])
+            truth = of.get(image.id)
+            if truth is not None:
+                name = truth.file_name or str(Path(image.file_name).with_suffix(".png"))
+                info["seg_map_path"] = osp.join(self.data_prefix["seg"], name)
+                info["segments_info"] = [self._segment(segment, labels, things) for segment in truth.segments_info]
+            found.append(info)
+        return found
+
+    def _segment(self, segment: _Segment, labels: dict[int, int], things: int) -> dict:
+        label = _label(labels, segment.category_id, self.ann_file)
+        return {
+            "id": segment.id, "category": label, "is_thing": label < things, "iscrowd": segment.iscrowd,
+            "category_id": segment.category_id,
+        }  # fmt: skip
+
+    def filter_data(self) -> list[dict]:
+        """All pictures, with and without things."""
+        return self.data_list
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of the segments on a picture."""
+        return [segment["category"] for segment in self.get_data_info(idx).get("segments_info", [])]
+
+
+@TRANSFORMS.register_module()
+class LoadPanoptic(BaseTransform):
+    """Things as masks and all segments as a semantic map, from a panoptic PNG (id = R + 256 G + 65536 B).
+
+    Adds ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags`` (crowds) and ``gt_seg_map``
+    (``(H, W)`` uint8: thing classes, then stuff, 255 = nothing).
+
+    Raises:
+        DataError: the PNG cannot be read or is not of the picture's size.
+    """
+
+    def transform(self, results: dict) -> dict:
+        height, width = results["ori_shape"]
+        ids = read_panoptic_png(results["seg_map_path"])
+        if ids.shape != (height, width):
+            raise DataError(
+                "a panoptic PNG of another size than its picture",
+                file=results["seg_map_path"],
+                found=f"{ids.shape[1]}x{ids.shape[0]}",
+                expected=f"{width}x{height}",
+            )
+        present, places = np.unique(ids, return_inverse=True)
+        category = {segment["id"]: segment["category"] for segment in results["segments_info"]}
+        table = np.array([category.get(int(each), NOTHING) for each in present], dtype=np.uint8)
+        things = [segment for segment in results["segments_info"] if segment["is_thing"]]
+        masks = [(ids == segment["id"]).astype(np.uint8) for segment in things]
+        results["gt_seg_map"] = table[places.reshape(ids.shape)]
+        results["ignore_index"] = NOTHING
+        results["gt_masks"] = BitmapMasks(masks, height, width)
+        results["gt_bboxes"] = HorizontalBoxes(results["gt_masks"].get_bboxes("hbox").tensor)
+        results["gt_bboxes_labels"] = np.array([segment["category"] for segment in things], dtype=np.int64)
+        results["gt_ignore_flags"] = np.array([bool(segment["iscrowd"]) for segment in things], dtype=bool)
+        return results
+
+
+def read_panoptic_png(path: Union[str, Path]) -> np.ndarray:
+    """Segment ids, ``(H, W)`` int32.
+
+    Raises:
+        DataError: it cannot be read, or is not an RGB picture.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError("the panoptic PNG cannot be read", file=path, found=error.strerror) from None
+    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if picture is None or picture.ndim != 3:
+        raise DataError("not a panoptic PNG", file=path, expected="an RGB PNG with id = R + 256 G + 65536 B")
+    blue, green, red = (picture[..., channel].astype(np.int32) for channel in range(3))
+    return red + 256 * green + 65536 * blue
+
+
+def _decode(file: str, kind: type) -> Any:
+    try:
+        with open(file, "rb") as stream:
+            return msgspec.json.decode(stream.read(), type=kind, strict=False)
+    except OSError as error:
+        raise DataError("the annotation file cannot be read", file=file, found=error.strerror) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DataError(
+            "not a COCO annotation file", file=file, found=str(error),
+            hint=f"seg2knet validate {Path(file).parent.parent}",
+        ) from None  # fmt: skip
+
+
+def _labels(categories: list[_Category], classes: tuple[str, ...], file: str) -> dict[int, int]:
+    """Category id -> label, by name."""
+    place = {name: label for label, name in enumerate(classes)}
+    unknown = [each.name for each in categories if each.name not in place]
+    if unknown:
+        raise DataError(
+            "categories that the config's classes do not have", file=file, found=", ".join(unknown[:10]),
+            expected=", ".join(classes[:10]), hint="name the data set again, so that the config is made anew",
+        )  # fmt: skip
+    return {each.id: place[each.name] for each in categories}
+
+
+def _label(labels: dict[int, int], category: int, file: str) -> int:
+    try:
+        return labels[category]
+    except KeyError:
+        raise DataError("an annotation of a category that is not listed", file=file, found=str(category)) from None
+
+
+def _picture(image: _Image, folder: str, instances: list[dict]) -> dict:
+    return {
+        "img_path": osp.join(folder, image.file_name),
+        "img_id": image.id,
+        "seg_map_path": None,
+        "height": image.height,
+        "width": image.width,
+        "instances": instances,
+    }

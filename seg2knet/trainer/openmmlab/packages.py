@@ -1,0 +1,41 @@
+"""The OpenMMLab packages, imported without what they have to say about themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+
+from seg2knet.trainer.openmmlab import operators as mmcv_ops
+
+_CHATTY = ("matplotlib", "PIL", "tensorboard", "torch.distributed", "torch.nn.parallel.distributed")
+
+
+def load(semantic: bool = False) -> None:
+    """Import mmdet (and mmseg), with or without mmcv's compiled operators; call it before anything that imports them.
+
+    Raises:
+        EnvironmentProblem: mmcv is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with silence():
+        mmcv_ops.install()
+        importlib.import_module("mmdet.datasets.transforms")
+        importlib.import_module("mmdet.models")
+        if semantic:
+            importlib.import_module("mmseg.models")
+            importlib.import_module("mmseg.datasets.transforms")
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Drop what other packages print, and their warnings, which are theirs to mend."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,1 @@
+"""Prediction with a checkpoint, and its output files."""

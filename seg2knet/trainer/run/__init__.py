@@ -1,0 +1,1 @@
+"""A training run: session, processes, loop, hooks, records."""

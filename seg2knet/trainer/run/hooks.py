@@ -1,0 +1,199 @@
+"""What happens beside the training steps: checkpoints, results, the view, stopping. One mmengine hook."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import Hook
+
+from seg2knet.trainer.openmmlab.metrics import HEADLINE
+from seg2knet.trainer.run.interrupt import Interrupted
+from seg2knet.trainer.run.loop import save
+from seg2knet.trainer.run.progress import RunView
+from seg2knet.trainer.run.records import Row, best_row, draw_curves, read_rows, rounded, write_rows
+
+LAST, BEST, RESULTS, CURVES = "last.pth", "best.pth", "results.csv", "curves.png"
+SAVE_SECONDS = 900.0
+"""Within a long epoch a checkpoint is written this often."""
+
+
+class Keeper(Hook):
+    """Keeps what a run must not lose.
+
+    ``last.pth`` after every epoch, every quarter of an hour and when asked to stop; ``best.pth`` when the figure that
+    counts is the best so far; ``results.csv`` a row an epoch.
+
+    Args:
+        work_dir: where to.
+        task: decides which figure counts.
+        view: shows the run; ``None`` in all processes but the first.
+        batch: images a step over all processes.
+        early_stop: epochs without a better figure after which the run ends; 0: never.
+        about: what a checkpoint tells of itself beside its weights: task, classes, image size.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(
+        self, work_dir: Path, task: str, view: Optional[RunView], batch: int, early_stop: int, about: Mapping[str, Any]
+    ) -> None:
+        self.work_dir = work_dir
+        self.figure = HEADLINE[task]
+        self.view = view
+        self.batch = batch
+        self.early_stop = early_stop
+        self.about = dict(about)
+        self.rows: list[Row] = []
+        self._lr = 0.0
+        self._loss: Any = 0.0
+        self._steps = 0
+        self._seconds = 0.0
+        self._began = time.monotonic()
+        self._saved = time.monotonic()
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def before_train(self, runner: Any) -> None:
+        """Take up the rows of the run that this one goes on from."""
+        best = best_row(self.rows, self.figure)
+        if self.view is not None:
+            self.view.start(runner.iter, best[self.figure] if best else None)
+        self._saved = time.monotonic()
+
+    def after_resume(self, runner: Any, state: Mapping[str, Any]) -> None:
+        """Called with what :meth:`_state` put into the checkpoint."""
+        epoch = runner.epoch
+        self.rows = [row for row in read_rows(self.work_dir / RESULTS) if row["epoch"] <= epoch]
+        self._loss, self._steps, self._seconds = state["loss"], state["steps"], state["seconds"]
+        at_end = epoch > 0 and runner.iter == epoch * len(runner.train_dataloader)
+        judged = any(row["epoch"] == epoch and self.figure in row for row in self.rows)
+        runner.train_loop.pending_validation = at_end and not judged and runner.train_loop.judged_after(epoch)
+        if runner.train_loop.pending_validation:
+            self.rows = [row for row in self.rows if row["epoch"] < epoch] + [state["row"]]
+
+    def before_train_epoch(self, runner: Any) -> None:
+        self._began = time.monotonic()
+        if runner.iter == runner.epoch * len(runner.train_dataloader):
+            self._loss, self._steps, self._seconds = 0.0, 0, 0.0
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        self._lr = max(group["lr"] for group in runner.optim_wrapper.param_groups)
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
+    ) -> None:
+        assert outputs is not None
+        self._loss = self._loss + outputs["loss"].detach().double()
+        self._steps += 1
+        if not torch.isfinite(outputs["loss"]):
+            raise _diverged(runner.epoch + 1, batch_idx + 1, outputs, self._lr)
+        if self.view is not None and self.view.wants_step():
+            self.view.step(runner.epoch + 1, batch_idx + 1, float(outputs["loss"]), memory())
+
+    def after_step(self, runner: Any) -> None:
+        """After a step is over and counted: save, and stop where that was asked for."""
+        if runner.stop.agreed():
+            self._save_last(runner)
+            raise Interrupted
+        if is_main_process() and time.monotonic() - self._saved > SAVE_SECONDS:
+            self._save_last(runner)
+
+    def after_epoch(self, runner: Any) -> None:
+        """After an epoch is over and counted."""
+        self._seconds += time.monotonic() - self._began
+        loss = torch.as_tensor(self._loss / max(self._steps, 1), dtype=torch.float64).to(runner.reduce_device)
+        all_reduce(loss, op="mean")
+        self.rows.append(
+            {
+                "epoch": runner.epoch,
+                "iteration": runner.iter,
+                "loss": rounded(float(loss)),
+                "lr": rounded(self._lr),
+                "seconds": rounded(self._seconds),
+                "images_per_second": rounded(self._steps * self.batch / max(self._seconds, 1e-9)),
+                "memory_mb": rounded(memory()),
+            }
+        )
+        self._save_last(runner)
+        if not runner.train_loop.judged_after(runner.epoch):
+            self._close_epoch(runner, False)
+
+    # -- evaluation ----------------------------------------------------------------------------------------------
+
+    def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if self.view is not None:
+            self.view.judging(runner.epoch, batch_idx + 1, len(runner.val_dataloader))
+        if runner.stop.agreed():
+            raise Interrupted  # last.pth was written before the evaluation began; going on, it is done first
+
+    def after_val_epoch(self, runner: Any, metrics: Optional[dict[str, float]] = None) -> None:
+        figures = {name: rounded(value) for name, value in (metrics or {}).items()}
+        before = best_row(self.rows[:-1], self.figure)
+        self.rows[-1].update(figures)
+        found = figures.get(self.figure, 0.0)
+        is_best = before is None or found > before[self.figure]
+        if is_best and is_main_process():
+            extra = {**self._state(), "figures": figures, "report": runner.val_evaluator.metrics[0].report}
+            save(runner.checkpoint(optimizer=False, extra=extra), self.work_dir / BEST)
+        self._close_epoch(runner, is_best)
+        best = best_row(self.rows, self.figure)
+        if self.early_stop and best is not None and runner.epoch - best["epoch"] >= self.early_stop:
+            runner.train_loop.stop_training = True
+            if self.view is not None:
+                self.view.say(f"no better {self.figure} for {self.early_stop} epochs: stopping early")
+
+    def after_train(self, runner: Any) -> None:
+        if self.view is not None:
+            self.view.stop()
+
+    # -- what is kept --------------------------------------------------------------------------------------------
+
+    def _close_epoch(self, runner: Any, is_best: bool) -> None:
+        if not is_main_process():
+            return
+        write_rows(self.work_dir / RESULTS, self.rows)
+        draw_curves(self.rows, self.work_dir / CURVES, self.figure)
+        if self.view is not None:
+            names = {"AP": ("AP", "AP50"), "PQ": ("PQ", "PQ_things", "PQ_stuff"), "mIoU": ("mIoU", "aAcc")}
+            self.view.epoch(self.rows[-1], names[self.figure], is_best)
+
+    def _save_last(self, runner: Any) -> None:
+        if is_main_process():
+            save(runner.checkpoint(optimizer=True, extra=self._state()), self.work_dir / LAST)
+        self._saved = time.monotonic()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            **self.about,
+            "loss": float(self._loss),
+            "steps": self._steps,
+            "seconds": self._seconds + (time.monotonic() - self._began if self._steps else 0.0),
+            "row": self.rows[-1] if self.rows else None,
+        }
+
+
+def memory() -> float:
+    """The most memory that this process had so far, in MB: the GPU's where there is one, else the machine's."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _diverged(epoch: int, step: int, losses: Mapping[str, Any], lr: float) -> Exception:
+    from seg2knet.errors import Seg2KNetError
+
+    wrong = [name for name, value in losses.items() if not torch.isfinite(torch.as_tensor(value)).all()]
+    return Seg2KNetError(
+        f"the loss is no longer a number, at epoch {epoch}, step {step}",
+        found=f"{', '.join(wrong)} not finite, learning rate {lr:g}",
+        expected="finite losses",
+        hint=f"go on from the last checkpoint with a lower learning rate: --lr {lr / 4:.2g}; or without --amp",
+    )

@@ -1,0 +1,226 @@
+"""mmengine's runner and epoch loop, with what a run needs that is stopped and goes on: the same run, bit for bit.
+
+A checkpoint may stand in the middle of an epoch; going on from it, the pictures already seen are left out, and every
+step draws its random numbers from seed, step and process alone.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+from mmengine.dist import get_rank, is_distributed
+from mmengine.logging import MMLogger
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from seg2knet._version import __version__
+from seg2knet.errors import DataError
+from seg2knet.knet import checkpoints
+from seg2knet.trainer.openmmlab import optimizer as _optimizer  # noqa: F401  registers the wrappers of optimisers
+from seg2knet.trainer.run.interrupt import Interrupted, StopRequest
+from seg2knet.trainer.run.progress import RunView
+
+
+@LOOPS.register_module()
+class ResumableLoop(EpochBasedTrainLoop):
+    """Epochs that can be left and entered at any step.
+
+    After :meth:`run`, ``interrupted`` says whether it was asked to stop.
+    """
+
+    interrupted: bool = False
+    pending_validation: bool = False
+    """Set on resuming from the end of an epoch whose evaluation the earlier run did not finish."""
+
+    def run(self) -> torch.nn.Module:
+        """Train until the last epoch or until asked to stop."""
+        self.runner.call_hook("before_train")
+        try:
+            if self.pending_validation and self.runner.val_loop is not None:
+                self.runner.val_loop.run()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                if self.judged_after(self._epoch):
+                    self.runner.val_loop.run()
+        except Interrupted:
+            self.interrupted = True
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def judged_after(self, epoch: int) -> bool:
+        """Whether there is an evaluation after this epoch."""
+        return self.runner.val_loop is not None and (epoch % self.val_interval == 0 or epoch == self._max_epochs)
+
+    def run_epoch(self) -> None:
+        """The rest of the current epoch."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        done = self._iter - self._epoch * len(self.dataloader)
+        self.dataloader.sampler.start = done * self.dataloader.batch_size
+        if done < len(self.dataloader):
+            for idx, data_batch in enumerate(self.dataloader, start=done):
+                self.run_iter(idx, data_batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        self.runner.call_hook("after_epoch")
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """One step, with random numbers of its own."""
+        torch.manual_seed((self.runner.seed * 1_000_003 + self._iter) * 4_099 + get_rank())
+        super().run_iter(idx, data_batch)
+        self.runner.call_hook("after_step")
+
+
+class TrainRunner(Runner):
+    """mmengine's runner with quiet logging, a device that is said rather than guessed, and plain checkpoints.
+
+    Set ``device`` and ``stop`` by :meth:`prepare` before making one.
+    """
+
+    device: str = "cpu"
+    stop: StopRequest
+    view: Optional[RunView] = None
+    _compiled: bool = False
+
+    @property
+    def reduce_device(self) -> str:
+        """Where a tensor must be to be reduced over the processes."""
+        return "cuda" if self.device == "cuda" else "cpu"
+
+    @classmethod
+    def prepare(cls, device: str, stop: StopRequest) -> type[TrainRunner]:
+        """A runner class for a device (``cpu``, ``cuda``)."""
+        return type("TrainRunner", (cls,), {"device": device, "stop": stop})
+
+    def wrap_model(self, model_wrapper_cfg: Optional[dict], model: torch.nn.Module) -> torch.nn.Module:
+        """Move the model to the device; DDP where there are several processes."""
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        model = model.to(f"cuda:{local}" if self.device == "cuda" else "cpu")
+        if not is_distributed():
+            return revert_sync_batchnorm(model)
+        if self.device == "cpu":
+            model = revert_sync_batchnorm(model)  # SyncBN has no CPU version
+        elif self.cfg.get("sync_bn"):
+            model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        # Heads whose loss is off for a batch (no picture has an object) still give a zero that keeps the graph.
+        return MMDistributedDataParallel(
+            module=model,
+            device_ids=[local] if self.device == "cuda" else None,
+            broadcast_buffers=False,
+            find_unused_parameters=bool(self.cfg.get("find_unused_parameters", False)),
+        )
+
+    def _maybe_compile(self, target: str) -> None:
+        """torch.compile the network, once. mmengine would take whole steps: optimiser, matching and evaluation too."""
+        if self.cfg.get("compile") and not self._compiled:
+            self._compiled = True
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            part = "_forward" if hasattr(model, "network") else "extract_feat"  # mmseg's losses are within its heads
+            setattr(model, part, torch.compile(getattr(model, part)))
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """mmengine's logger, into the work dir alone."""
+        import logging
+
+        logger = super().build_logger(*args, **kwargs)
+        for handler in list(logger.handlers):
+            if not isinstance(handler, logging.FileHandler):
+                logger.removeHandler(handler)
+        return logger
+
+    def dump_config(self) -> None:
+        """Nothing: the config stands in the work dir, with its comments, before the runner is made."""
+
+    @cached_property
+    def _config_text(self) -> str:
+        """The config as checkpoints hold it. Writing it out takes a second, and it does not change."""
+        return str(self.cfg.pretty_text)
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------
+
+    def checkpoint(self, *, optimizer: bool, extra: dict[str, Any]) -> dict[str, Any]:
+        """All that a run is at this moment, in plain types that load with ``weights_only=True``.
+
+        Args:
+            optimizer: with the optimiser's and the schedulers' state, so that training can go on.
+            extra: goes into ``meta["seg2knet"]``.
+        """
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        found: dict[str, Any] = {
+            "meta": {
+                "epoch": self.epoch,
+                "iter": self.iter,
+                "seed": self.seed,
+                "cfg": self._config_text,
+                "dataset_meta": dict(self.train_dataloader.dataset.metainfo),
+                "seg2knet_version": __version__,
+                "seg2knet": extra,
+            },
+            "state_dict": {key: value.cpu() for key, value in model.state_dict().items()},
+            "message_hub": {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}},
+        }
+        if optimizer:
+            found["optimizer"] = _on_cpu(self.optim_wrapper.state_dict())
+            found["param_schedulers"] = [scheduler.state_dict() for scheduler in self.param_schedulers or []]
+        self.call_hook("before_save_checkpoint", checkpoint=found)
+        return found
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Start from the weights of a checkpoint, ours or the authors'; class layers that do not fit start anew."""
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        report = checkpoints.load(model, checkpoints.read(filename)["state_dict"])
+        self._has_loaded = True
+        if self.view is not None:
+            for line in report.text().splitlines():
+                self.view.say(f"{filename}: {line}")
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint of :meth:`checkpoint`."""
+        found = checkpoints.read(filename)
+        if "optimizer" not in found:
+            raise DataError(
+                "this checkpoint has no optimiser state, so training cannot go on from it",
+                file=filename,
+                hint=f"use last.pth, or start a new run with --load-from {filename}",
+            )
+        self.call_hook("after_load_checkpoint", checkpoint=found)
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        model.load_state_dict(found["state_dict"])
+        loop = self.train_loop
+        loop._epoch, loop._iter = found["meta"]["epoch"], found["meta"]["iter"]
+        self.optim_wrapper.load_state_dict(found["optimizer"])
+        for scheduler, state in zip(self.param_schedulers or [], found["param_schedulers"]):
+            scheduler.load_state_dict(state)
+        self.call_hook("after_resume", state=found["meta"]["seg2knet"])
+        self._has_loaded = True
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """mmengine's, without its catching of TypeErrors, which hides where they come from."""
+        for hook in self._hooks:
+            if hasattr(hook, fn_name):
+                getattr(hook, fn_name)(self, **kwargs)
+
+
+def save(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint so that there is never half of one under its name."""
+    part = path.with_name(f".{path.name}.part")
+    with open(part, "wb") as stream:
+        torch.save(checkpoint, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(part, path)
+
+
+def _on_cpu(state: Any) -> Any:
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_on_cpu(value) for value in state)
+    return state

@@ -1,0 +1,295 @@
+"""One training process: loads the config, makes the runner, trains, and (the first process) sums up.
+
+``python -m seg2knet.trainer.run.worker CONFIG`` is what the launcher starts; :func:`run` is the same in this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+from seg2knet.errors import EnvironmentProblem, Seg2KNetError
+from seg2knet.trainer.openmmlab import packages as openmmlab
+
+ERRORS = "SEG2KNET_ERRORS"
+"""Environment variable: the folder where a process that fails leaves why."""
+SUMMARY, SAMPLES = "summary.json", "samples.png"
+PACKAGE = str(Path(__file__).resolve().parents[2])
+
+
+def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
+    """Train by a config, in this process, as one of ``WORLD_SIZE`` that the environment names.
+
+    Returns:
+        ``work_dir``, ``epochs`` done, ``interrupted``, ``best`` (path or ``None``), ``last``, ``figures`` of the best
+        epoch, ``classes``: figures by class, ``test``: figures on the test split where there is one.
+    """
+    openmmlab.load()
+    from mmengine.config import Config
+    from mmengine.dist import is_main_process
+
+    from seg2knet.knet import checkpoints
+    from seg2knet.trainer.run.failures import explained
+    from seg2knet.trainer.run.heap import Heap, HeapHook
+    from seg2knet.trainer.run.hooks import BEST, LAST
+    from seg2knet.trainer.run.interrupt import StopRequest
+    from seg2knet.trainer.run.loop import TrainRunner
+
+    set_threads()
+    _meet(device)
+    config = Config.fromfile(config_file)
+    _fit_to_machine(config, device, resume)
+    heap = Heap() if device == "cpu" else None
+    with StopRequest() as stop, _warnings_into_log(), explained():
+        runner = TrainRunner.prepare(device, stop).from_cfg(config)
+        try:
+            keeper = _keeper(runner, config)
+            if heap is not None:
+                runner.register_hook(HeapHook(heap))
+            runner.view = keeper.view
+            with _forwarded_warnings(runner, keeper.view):
+                runner.train()
+                interrupted = runner.train_loop.interrupted
+                test = {} if interrupted else _judge_test_split(runner, config)
+            work_dir = Path(config.work_dir)
+            summary: dict[str, Any] = {
+                "work_dir": str(work_dir),
+                "epochs": runner.epoch,
+                "iterations": runner.iter,
+                "interrupted": interrupted,
+                "last": str(work_dir / LAST),
+                "best": None,
+                "test": test,
+            }
+            if is_main_process():
+                if (work_dir / BEST).is_file():
+                    about = checkpoints.read(work_dir / BEST)["meta"]
+                    summary.update(best=str(work_dir / BEST), best_epoch=about["epoch"])
+                    summary.update(figures=about["seg2knet"]["figures"], classes=about["seg2knet"]["report"])
+                    if not interrupted:
+                        summary["samples"] = _draw_samples(runner, work_dir / BEST, work_dir / SAMPLES, device)
+                (work_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
+            return summary
+        finally:
+            _close(runner)
+
+
+def _meet(device: str) -> None:
+    """Join the other processes; behind it the config that the first one wrote is there for all."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        torch.distributed.barrier()
+
+
+def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
+    """What a config cannot know: how many processes share a batch, the device, the precision that it has."""
+    import torch
+
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    total = config.get("total_batch_size", config.train_dataloader.batch_size)
+    if total % processes:
+        raise Seg2KNetError(
+            f"total_batch_size {total} cannot be shared out among {processes} processes",
+            hint=f"--batch-size {-(-total // processes) * processes}",
+        )
+    config.train_dataloader.batch_size = total // processes
+    config.launcher = "pytorch" if processes > 1 else "none"
+    config.env_cfg = {
+        "cudnn_benchmark": False,
+        "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0},
+    }
+    config.resume = False
+    if resume:
+        config.load_from = str(Path(config.work_dir) / "last.pth")
+        config.resume = True
+    wrapper = config.optim_wrapper
+    if wrapper.type == "AmpOptimWrapper" and wrapper.get("dtype") == "auto":
+        bf16 = device == "cpu" or torch.cuda.is_bf16_supported()
+        wrapper.dtype = "bfloat16" if bf16 else "float16"
+        if bf16:
+            wrapper.type, wrapper.device_type = "Bfloat16Wrapper", device
+            wrapper.pop("dtype")
+    wrapper.setdefault("constructor", "FewGroups")
+    if device == "cpu" and wrapper.optimizer.type in ("AdamW", "Adam", "SGD"):
+        wrapper.optimizer.setdefault("fused", True)  # one pass over the memory instead of a dozen
+    config.default_hooks = {"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 20}}
+
+
+def _keeper(runner: Any, config: Any) -> Any:
+    """The hook that keeps checkpoints and results; its view in the first process alone."""
+    from mmengine.dist import is_main_process
+
+    from seg2knet.trainer.openmmlab.metrics import HEADLINE
+    from seg2knet.trainer.run.hooks import Keeper
+    from seg2knet.trainer.run.progress import RunView
+
+    loop = runner.train_loop
+    view = None
+    if is_main_process():
+        view = RunView(HEADLINE[config.task], loop.max_epochs, len(loop.dataloader))
+    about = {"task": config.task, "classes": list(config.classes), "format": 1}
+    keeper = Keeper(
+        Path(config.work_dir), config.task, view, config.get("total_batch_size", 1), config.get("early_stop", 0), about
+    )
+    runner.register_hook(keeper, priority="VERY_LOW")
+    return keeper
+
+
+def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
+    """Figures of the best checkpoint on the test split, where there is one beside val."""
+    from mmengine.dist import barrier
+    from mmengine.model import is_model_wrapper
+
+    from seg2knet.knet import checkpoints
+    from seg2knet.trainer.run.hooks import BEST
+
+    if config.get("test_dataloader") is None or config.test_dataloader == config.val_dataloader:
+        return {}
+    barrier()
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model.load_state_dict(checkpoints.read(Path(config.work_dir) / BEST)["state_dict"])
+    from mmengine.hooks import EMAHook
+
+    runner._hooks = [hook for hook in runner._hooks if not isinstance(hook, EMAHook)]  # the best weights are in already
+    runner.load_or_resume = lambda: None
+    return {name: float(value) for name, value in runner.test().items()}
+
+
+def _draw_samples(runner: Any, checkpoint: Path, target: Path, device: str) -> str:
+    """The sheet of predictions beside truth, by the best checkpoint."""
+    from seg2knet.trainer.evaluate.evaluation import sample_sheet
+    from seg2knet.trainer.predict.inference import Segmenter
+
+    sample_sheet(Segmenter(checkpoint, device), runner.val_dataloader.dataset, target)
+    return str(target)
+
+
+def _close(runner: Any) -> None:
+    """Let go of loader processes and log files, so that another run can follow in this process."""
+    import torch.distributed as dist
+
+    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+        loader: Any = getattr(loop, "dataloader", None)
+        iterator = getattr(loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+            loader._iterator = None
+    runner.visualizer.close()
+    for handler in list(runner.logger.handlers):
+        handler.close()
+        runner.logger.removeHandler(handler)
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+# -- what is heard of other packages ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _warnings_into_log() -> Iterator[None]:
+    """Python warnings of other packages are theirs to mend: they are dropped while the run lasts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _forwarded_warnings(runner: Any, view: Any) -> Iterator[None]:
+    """Warnings that this package gives through mmengine's logger are shown, once each."""
+    if view is None:
+        yield
+        return
+    handler = _Shown(view)
+    runner.logger.addHandler(handler)
+    logging.getLogger("seg2knet").addHandler(handler)
+    try:
+        yield
+    finally:
+        runner.logger.removeHandler(handler)
+        logging.getLogger("seg2knet").removeHandler(handler)
+
+
+class _Shown(logging.Handler):
+    def __init__(self, view: Any) -> None:
+        super().__init__(logging.WARNING)
+        self.view = view
+        self.seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        ours = record.name.startswith("seg2knet") or record.pathname.startswith(PACKAGE)
+        if ours and text not in self.seen:
+            self.seen.add(text)
+            self.view.say(f"warning: {text}")
+
+
+def set_threads() -> None:
+    """OpenCV in one thread: the loader's processes are the parallelism, and a fork after OpenCV's threads hangs."""
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
+# -- a process of its own --------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """What the launcher starts. A failure is left where the launcher looks for it."""
+    parser = argparse.ArgumentParser(prog="seg2knet.trainer.run.worker")
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--resume", action="store_true")
+    given = parser.parse_args()
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    try:
+        resume = given.resume or (restarted and _has_checkpoint(given.config))
+        run(given.config, given.device, resume)
+    except BaseException as error:
+        leave_error(error)
+        sys.exit(1)
+
+
+def _has_checkpoint(config_file: Path) -> bool:
+    from mmengine.config import Config
+
+    return (Path(Config.fromfile(config_file, import_custom_modules=False).work_dir) / "last.pth").is_file()
+
+
+def leave_error(error: BaseException) -> None:
+    """Write why this process failed, for the launcher."""
+    folder = os.environ.get(ERRORS)
+    if folder is None:
+        traceback.print_exception(error)
+        return
+    rank = os.environ.get("RANK", "0")
+    known = isinstance(error, Seg2KNetError)
+    text = str(error) if known else "".join(traceback.format_exception(error))
+    short = str(error) if known else f"{type(error).__name__}: {error}"
+    if isinstance(error, EnvironmentProblem):
+        short = str(error)
+    content = {"rank": int(rank), "short": short, "text": text, "known": known}
+    Path(folder, f"error-{rank}.json").write_text(json.dumps(content))
+
+
+def read_summary(work_dir: Path) -> Optional[dict[str, Any]]:
+    """What the first process wrote at the end; ``None`` where it did not get there."""
+    file = work_dir / SUMMARY
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Repairs: edits of annotation files and image files."""

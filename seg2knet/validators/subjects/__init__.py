@@ -1,0 +1,1 @@
+"""What a rule is shown: files as columns, image files, masks, panoptic PNGs."""

@@ -1,0 +1,247 @@
+"""The pictures of a split as its files name them: which file each name means, and what that file is."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Optional, Union
+
+import numpy as np
+
+from seg2knet.dataset.images import SUFFIXES, is_image
+from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.files import CocoFile, PanopticFile
+from seg2knet.validators.subjects.pictures import Gallery, survey
+
+AnyFile = Union[CocoFile, PanopticFile]
+
+ODD = re.compile(r"\\|^/|^[A-Za-z]:|^file:|(^|/)\.\.(/|$)")
+"""Names that mean another file elsewhere: back-slashes, absolute, with a drive, going up."""
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a file name means.
+
+    Attributes:
+        path: the file, where there is one.
+        proper: the name it should have been, relative to the folder of pictures; ``None`` where nobody can say.
+        odd: it has back-slashes, is absolute or leaves the folder.
+        how: ``named`` (the file is where the name says), ``case``, ``suffix`` or ``elsewhere`` (what differs from the
+            only file it can mean), ``missing``.
+    """
+
+    path: Optional[str]
+    proper: Optional[str]
+    odd: bool
+    how: str
+
+
+class Album:
+    """The pictures of a split.
+
+    Attributes:
+        part: the split.
+        folder: where the pictures are, ending in a separator; empty where there is no such folder.
+        files: annotation files that name pictures; none in an ADE folder.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        there = part.images_dir is not None and part.images_dir.is_dir()
+        self.folder = os.path.join(str(part.images_dir), "") if there else ""
+        self.files: list[AnyFile] = part.json_files
+        self._meanings: dict[str, Meaning] = {}
+        self._files_read: dict[int, tuple[list[Optional[str]], list[tuple[int, str, Meaning]]]] = {}
+
+    @cached_property
+    def listing(self) -> dict[str, str]:
+        """Every picture in the folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
+        start = len(self.folder)
+        found: dict[str, str] = {}
+        for folder, folders, names in os.walk(self.folder) if self.folder else ():
+            folders.sort()
+            head = os.path.join(folder, "")
+            inner = head[start:].replace(os.sep, "/")
+            pictures = sorted([name for name in names if name.endswith(SUFFIXES) or is_image(name)])
+            found.update(zip([inner + name for name in pictures], [head + name for name in pictures]))
+        return found
+
+    @cached_property
+    def _by_case(self) -> dict[str, str]:
+        return {_folded(name): name for name in reversed(self.listing)}
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for name in self.listing:
+            stems.setdefault(stem(name), []).append(name)
+        return stems
+
+    @cached_property
+    def _by_base(self) -> dict[str, list[str]]:
+        bases: dict[str, list[str]] = {}
+        for name in self.listing:
+            bases.setdefault(name.rpartition("/")[2], []).append(name)
+        return bases
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Every file name that an annotation file has."""
+        return {name for file in self.files for name in file.images.names if name is not None}
+
+    def meaning(self, name: str) -> Meaning:
+        """Which file a name means."""
+        found = self._meanings.get(name)
+        if found is None:
+            path = self.listing.get(name)
+            found = Meaning(path, name, False, "named") if path is not None else self._search(name)
+            self._meanings[name] = found
+        return found
+
+    def _search(self, name: str) -> Meaning:
+        odd = bool(ODD.search(name))
+        if "\0" in name or not self.folder:
+            return Meaning(None, None, odd, "missing")
+        proper = self._normal(name)
+        if proper in self.listing:
+            return Meaning(self.listing[proper], proper, odd, "named")
+        place = self.part.picture(proper)
+        if proper and place is not None and place.is_file():
+            return Meaning(str(place), proper, odd, "named")
+        if odd:
+            return self._outside(name, proper)
+        return self._resembling(proper, odd=False)
+
+    def _normal(self, name: str) -> str:
+        """The name relative to the folder, with forward slashes, without ``.`` and ``..`` where they lead back."""
+        plain = re.sub(r"^file:/*(?=/|[A-Za-z]:)", "", name).replace("\\", "/")
+        joined = os.path.normpath(os.path.join(self.folder, plain))
+        if joined.startswith(self.folder):
+            return joined[len(self.folder) :].replace(os.sep, "/")
+        return os.path.normpath(plain).replace(os.sep, "/")
+
+    def _outside(self, name: str, proper: str) -> Meaning:
+        """A name from another machine: the longest end of it that is a picture here."""
+        steps = [step for step in proper.split("/") if step not in ("", "..", ".")]
+        for start in range(len(steps)):
+            ending = "/".join(steps[start:])
+            found = ending if ending in self.listing else self._by_case.get(_folded(ending))
+            if found is not None:
+                return Meaning(self.listing[found], found, True, "named")
+        # A file outside the folder works on this machine; it is not opened, for the name may be hostile.
+        if os.path.isfile(os.path.join(self.folder, name)):
+            return Meaning(None, None, True, "named")
+        return Meaning(None, None, True, "missing")
+
+    def _resembling(self, name: str, *, odd: bool) -> Meaning:
+        found = self._by_case.get(_folded(name))
+        if found is not None and found not in self.names:
+            return Meaning(self.listing[found], found, odd, "case")
+        same_stem = [each for each in self._by_stem.get(stem(name), ()) if each not in self.names]
+        if len(same_stem) == 1:
+            return Meaning(self.listing[same_stem[0]], same_stem[0], odd, "suffix")
+        same_base = [each for each in self._by_base.get(name.rpartition("/")[2], ()) if each not in self.names]
+        if len(same_base) == 1:
+            return Meaning(self.listing[same_base[0]], same_base[0], odd, "elsewhere")
+        return Meaning(None, None, odd, "missing")
+
+    def unusual(self, file: AnyFile) -> list[tuple[int, str, Meaning]]:
+        """Row, name and meaning of each image whose name is not simply that of a file in the folder."""
+        return self._read(file)[1]
+
+    def _read(self, file: AnyFile) -> tuple[list[Optional[str]], list[tuple[int, str, Meaning]]]:
+        """The path of each image of a file, ``None`` for none; and the unusual ones."""
+        found = self._files_read.get(id(file))
+        if found is None:
+            names = file.images.names
+            paths = list(map(self.listing.get, names))  # type: ignore[arg-type]  # None is no picture's name
+            unusual = []
+            for row, name in enumerate(names) if not all(paths) else ():
+                if name and paths[row] is None:
+                    meaning = self.meaning(name)
+                    unusual.append((row, name, meaning))
+                    paths[row] = meaning.path
+            found = self._files_read[id(file)] = (paths, unusual)
+        return found
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The pictures that are meant, each once, in the order of the files; in an ADE folder all there are."""
+        if not self.files:
+            return list(self.listing.values())
+        return list(filter(None, dict.fromkeys(chain.from_iterable(self._read(file)[0] for file in self.files))))
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """What the files in ``paths`` are."""
+        return survey(self.paths, self.part.dataset.jobs)
+
+    @cached_property
+    def _index(self) -> dict[Optional[str], int]:
+        return {None: -1, **{path: place for place, path in enumerate(self.paths)}}
+
+    def places(self, file: AnyFile) -> np.ndarray:
+        """For each image of a file its index in ``paths``, ``(N,)`` int64, -1 for none."""
+        paths = self._read(file)[0]
+        if paths == self.paths:
+            return np.arange(len(paths))
+        return np.fromiter(map(self._index.__getitem__, paths), np.int64, len(paths))
+
+    def rows_of(self, file: AnyFile, path: str) -> list[int]:
+        """The rows of a file's images that mean a picture."""
+        return np.flatnonzero(self.places(file) == self._index[path]).tolist()
+
+    @cached_property
+    def owners(self) -> dict[str, tuple[AnyFile, int]]:
+        """Path -> the first annotation file and row that mean it."""
+        found: dict[str, tuple[AnyFile, int]] = {}
+        for file in self.files:
+            for row, path in enumerate(self._read(file)[0]):
+                if path is not None:
+                    found.setdefault(path, (file, row))
+        return found
+
+    def of(self, path: str) -> dict[str, object]:
+        """``image_id`` and ``image_name`` of a picture, as a ``Hit`` takes them."""
+        if path not in self.owners:
+            return {"image_name": self.name_of(path)}
+        file, row = self.owners[path]
+        return {
+            "image_id": file.shown_id(file.images.ids, file.images.has_id, row),
+            "image_name": file.images.names[row],
+        }
+
+    def name_of(self, path: str) -> str:
+        """A path relative to the folder."""
+        return path[len(self.folder) :].replace(os.sep, "/") if path.startswith(self.folder) else Path(path).name
+
+    def pngs(self) -> list[str]:
+        """Panoptic PNGs, or masks, that belong to the pictures and are there."""
+        if self.part.panoptic is not None and self.part.pngs_dir is not None:
+            folder = self.part.pngs_dir
+            names = dict.fromkeys(name for name in self.part.panoptic.entries.names if name and not ODD.search(name))
+            return [str(folder / name) for name in names if (folder / name).is_file()]
+        return []
+
+
+def album(part: Part) -> Album:
+    """The split's album, made once."""
+    kept = vars(part)
+    if "_album" not in kept:
+        kept["_album"] = Album(part)
+    return kept["_album"]
+
+
+def stem(name: str) -> str:
+    """A name without its suffix, folders kept."""
+    return str(PurePosixPath(name).with_suffix("")) if name.strip("./") else name
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,261 @@
+"""A JSON file as it stands: read whatever its faults, with every part's place in the file at hand.
+
+Readers here never raise for bad data; what is wrong is kept as a ``Fault`` for the rules to report. Python's own JSON
+writer puts ``NaN`` and ``Infinity`` into files, which no standard knows (RFC 8259) and no fast parser takes; they are
+masked by strings of the same length, so that places in the text stay right.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gc
+import mmap
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, NamedTuple, Optional, Union
+
+import msgspec
+
+from seg2knet.validators.subjects.texts import Piece
+
+_MAP_FROM = 64 << 20
+_NUMBER_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|-Infinity|Infinity|NaN')
+_MASKS = {b"NaN": b'"n"', b"Infinity": b'"+     "', b"-Infinity": b'"-      "'}
+MASKED = {"n": float("nan"), "+     ": float("inf"), "-      ": float("-inf")}
+"""What the masking strings stand for."""
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BLOCK = 1 << 16
+_ESCAPED = re.compile("[\udc80-\udcff]")
+"""What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
+_BYTE = re.compile(r"\(byte (\d+)\)")
+
+
+class Fault(NamedTuple):
+    """Why a file cannot be read as JSON, or only by goodwill.
+
+    Attributes:
+        message: what is wrong.
+        place: ``line 3, column 14``, or empty.
+        repair: the file's content as it should be, where that can be said.
+        what: what the repair does.
+    """
+
+    message: str
+    place: str = ""
+    repair: Optional[bytes] = None
+    what: str = ""
+
+
+class Document:
+    """One JSON file's text.
+
+    Attributes:
+        path: the file.
+        text: its bytes in UTF-8, without byte order mark, ``NaN`` and ``Infinity`` masked; empty when unreadable.
+        start: where ``text`` begins in the file; -1 where the file is not in UTF-8 and places do not carry over.
+        faults: what is wrong with the file as JSON.
+        masked: whether numbers that JSON does not know stood in it.
+        mapped: the file whose bytes, one for one, are the text, where it is mapped and not copied.
+    """
+
+    def __init__(self, path: Path, content: Optional[Path] = None) -> None:
+        """
+        Args:
+            path: the file.
+            content: a file to read in its place.
+        """
+        self.path = path
+        self.faults: list[Fault] = []
+        self.masked = False
+        self.start = 0
+        self.text: Union[bytes, mmap.mmap] = b""
+        self.mapped: Optional[Path] = None
+        try:
+            self.text = _content(content or path)
+            if not isinstance(self.text, bytes):
+                self.mapped = content or path
+        except OSError as error:
+            self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
+            return
+        self._undo_marks()
+        self._check_encoding()
+        if not bytes(self.text[:4096]).strip() and not self.faults:
+            self.faults.append(Fault("the file is empty"))
+            self.text = b""
+
+    def _check_encoding(self) -> None:
+        """Say where the text is not UTF-8; the bytes at fault are masked, so that the rest can be read."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for start in range(0, len(self.text), _BLOCK):
+            block = self.text[start : start + _BLOCK]
+            if block.isascii() and not decoder.getstate()[0]:
+                continue
+            try:
+                decoder.decode(block, start + _BLOCK >= len(self.text))
+            except UnicodeDecodeError:
+                break
+        else:
+            return
+        words = bytes(self.text).decode("utf-8", "surrogateescape")
+        wrong = _ESCAPED.search(words)
+        place = self.place_of(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
+        self.faults.append(Fault("the text is not UTF-8; it was saved in the encoding of some country", place))
+        self.text, self.mapped = _ESCAPED.sub("?", words).encode(), None
+
+    @staticmethod
+    def original(path: Path, content: Optional[Path] = None) -> Union[bytes, mmap.mmap]:
+        """The file's bytes as they are."""
+        return _content(content or path)
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is text to look at; ``decode`` may still find it broken."""
+        return len(self.text) > 0
+
+    def _undo_marks(self) -> None:
+        head = bytes(self.text[:4])
+        for mark, encoding in _BOMS:
+            if not head.startswith(mark):
+                continue
+            if encoding == "utf-8-sig":
+                self.start = len(mark)
+                self.text, self.mapped = bytes(self.text[len(mark) :]), None
+            else:
+                try:
+                    self.text, self.mapped = bytes(self.text).decode(encoding).encode(), None
+                except UnicodeError:
+                    self.text = b""
+                    self.faults.append(Fault(f"the file says it is {encoding.upper()} and is not"))
+                    return
+                self.start = -1
+            name = "UTF-8 with a byte order mark" if encoding == "utf-8-sig" else encoding.upper()
+            what = f"saved {self.path.name} as plain UTF-8"
+            self.faults.append(Fault(f"{name}: most JSON readers refuse it", "", bytes(self.text), what))
+            return
+
+    def decode(self, kind: Any) -> Any:
+        """The text as a msgspec type.
+
+        Raises:
+            msgspec.ValidationError: it is JSON, of another type.
+            msgspec.DecodeError: it is no JSON; ``refuse`` makes a fault of it.
+            RecursionError: it is nested too deep.
+        """
+        with no_gc():
+            try:
+                return msgspec.json.decode(self.text, type=kind)
+            except msgspec.ValidationError:
+                raise
+            except msgspec.DecodeError:
+                if not self._mask():
+                    raise
+            return msgspec.json.decode(self.text, type=kind)
+
+    def _mask(self) -> bool:
+        """Mask what JSON does not know as a number; whether there was any."""
+        text = bytes(self.text)
+        if self.masked or (b"NaN" not in text and b"Infinity" not in text):
+            return False
+        self.text = _NUMBER_WORDS.sub(lambda match: _MASKS.get(match[0], match[0]), text)
+        self.mapped = None
+        self.masked = True
+        return True
+
+    def piece(self, start: int, end: int) -> Piece:
+        """A stretch of the text, to be read by another process."""
+        if self.mapped is not None:
+            return Piece(b"", self.mapped, start, end - start)
+        return Piece(bytes(self.text[start:end]))
+
+    def release(self) -> None:
+        """Give the memory of a mapped file back; what is looked at again is read again."""
+        if isinstance(self.text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.text.madvise(mmap.MADV_DONTNEED)
+
+    def refuse(self, error: Exception) -> None:
+        """Keep an error of ``decode`` as a fault."""
+        if isinstance(error, RecursionError):
+            self.faults.append(Fault("the JSON is nested too deep"))
+            return
+        message = str(error)
+        found = _BYTE.search(message)
+        place = self.place_of(int(found[1])) if found else ""
+        if "truncated" in message:
+            message, place = "the file ends in the middle of the JSON", self.place_of(len(self.text))
+        self.faults.append(Fault(_BYTE.sub("", message).strip(), place))
+
+    def place_of(self, offset: int) -> str:
+        """An offset in ``text`` as line and column, both from 1."""
+        before = bytes(self.text[:offset])
+        return f"line {before.count(10) + 1}, column {offset - (before.rfind(10) + 1) + 1}"
+
+
+def _content(path: Path) -> Union[bytes, mmap.mmap]:
+    """A file's bytes; large files are mapped, not copied."""
+    if path.stat().st_size < _MAP_FROM:
+        return path.read_bytes()
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+@contextmanager
+def no_gc() -> Iterator[None]:
+    """Without Python's cyclic collector, which would go through millions of new objects again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def unmask(value: Any) -> Any:
+    """A decoded value with the masking strings turned back into the numbers that they stand for."""
+    if isinstance(value, str):
+        return MASKED.get(value, value)
+    if isinstance(value, list):
+        return [unmask(each) for each in value]
+    if isinstance(value, dict):
+        return {key: unmask(each) for key, each in value.items()}
+    return value
+
+
+RawDict = Dict[str, msgspec.Raw]
+
+
+def kind_of(value: Any) -> str:
+    """A JSON value's type in words, for messages."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int):
+        return "an integer"
+    if isinstance(value, float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """A value as short JSON-like text."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def pointer_part(key: str) -> str:
+    """A key as one step of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")

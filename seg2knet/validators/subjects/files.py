@@ -1,0 +1,320 @@
+"""Annotation files as rules see them: columns, whatever the state of the file. Nothing here raises for bad data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, List, Optional, TypeVar, Union
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Raw, Struct
+
+from seg2knet.validators.model import Edit, Hit
+from seg2knet.validators.subjects.document import RawDict
+from seg2knet.validators.subjects.json_file import KEYS, JsonFile
+from seg2knet.validators.subjects.records import (
+    ANNOTATION,
+    SEGMENT,
+    AnnotationRecord,
+    EntryRecord,
+    ImageRecord,
+    Schema,
+    SegmentRecord,
+    as_image_ref,
+    as_text,
+    loads,
+    read_array,
+    read_leniently,
+    read_records,
+)
+from seg2knet.validators.subjects.tables import (
+    Annotations,
+    Entries,
+    Segments,
+    float_column,
+    int_column,
+)
+
+if TYPE_CHECKING:
+    from seg2knet.validators.subjects.measure import Shapes
+
+T = TypeVar("T")
+
+
+class _Whole(Struct, gc=False):
+    """A sound instance file, read in one go."""
+
+    images: List[ImageRecord]
+    annotations: List[AnnotationRecord]
+    categories: List[Raw]
+
+
+class _WholePanoptic(Struct, gc=False):
+    images: List[ImageRecord]
+    annotations: List[EntryRecord]
+    categories: List[Raw]
+
+
+class CocoFile(JsonFile):
+    """An instance file.
+
+    Attributes:
+        annotations: the table; its ``image_rows`` are worked out when asked for, and the shapes' measures where they
+            were not found in reading.
+    """
+
+    _whole = _Whole
+    annotations: Annotations
+    _measured: Optional[Shapes] = None
+
+    def _read(self) -> None:
+        if not self._read_in_pieces():
+            super()._read()
+
+    def _read_in_pieces(self) -> bool:
+        """Read the file if it is sound, but for boxes and segmentations; whether it is."""
+        from seg2knet.validators.subjects.pieces import read
+
+        found = read(self.document, self.jobs)
+        if found is None:
+            return False
+        self.images, self.annotations, self._measured = found.images, found.annotations, found.shapes
+        self._read_categories(found.categories)
+        self.has = dict.fromkeys(KEYS, True)
+        self.keys = list(KEYS)
+        return True
+
+    def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
+        return list(read_records(elements, ANNOTATION, "/annotations", self.reading))
+
+    def _read_rows(self, rows: Sequence[Any]) -> None:
+        self.annotations = Annotations.of(rows, self.document.text)
+
+    @cached_property
+    def image_rows(self) -> np.ndarray:
+        """For each annotation the row of its image, ``(N,)`` int64, -1 for none."""
+        table = self.annotations
+        return np.where(table.has_image_id, self.images.index.rows(table.image_ids), -1)
+
+    @cached_property
+    def category_indices(self) -> np.ndarray:
+        """For each annotation the index of its category, ``(N,)`` int64, -1 for none."""
+        table = self.annotations
+        known, inverse = np.unique(table.category_ids, return_inverse=True)
+        places = np.array([self.category_index(int(each)) for each in known] or [-1], np.int64)
+        return np.where(table.has_category_id, places[inverse] if len(known) else -1, -1)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """What the segmentations and boxes measure."""
+        from seg2knet.validators.subjects.measure import measure
+
+        return self._measured if self._measured is not None else measure(self)
+
+    def once(self, function: Callable[[CocoFile], T]) -> T:
+        """What a function says of the file, worked out the first time it is asked."""
+        if function not in self._known:
+            self._known[function] = function(self)
+        return self._known[function]
+
+    @cached_property
+    def _known(self) -> dict[Any, Any]:
+        return {}
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """``(N, 4)`` float64 as they stand, NaN where absent or malformed."""
+        return self.shapes.boxes
+
+    def segmentation(self, row: int) -> Any:
+        """An annotation's segmentation as Python objects, ``None`` where absent."""
+        text = self.annotations.segmentations[row]
+        return loads(text) if text else None
+
+    def bbox(self, row: int) -> Any:
+        text = self.annotations.boxes[row]
+        return loads(text) if text else None
+
+    def annotation(self, row: int) -> dict[str, Any]:
+        """An annotation as a dictionary; what is absent is ``None``."""
+        table = self.annotations
+        area = float(table.areas[row])
+        return {
+            "id": self.shown_id(table.ids, table.has_id, row),
+            "image_id": self.shown_id(table.image_ids, table.has_image_id, row),
+            "category_id": self.shown_id(table.category_ids, table.has_category_id, row),
+            "iscrowd": int(table.crowd[row]),
+            "area": None if math.isnan(area) else area,
+            "bbox": self.bbox(row),
+            "segmentation": self.segmentation(row),
+        }
+
+    def hit(
+        self,
+        row: int,
+        message: str,
+        at: str = "",
+        *,
+        edits: Union[Sequence[Edit], Callable[[], Sequence[Edit]]] = (),
+        **more: Any,
+    ) -> Hit:
+        """A hit at an annotation, or at its key ``at``."""
+        table = self.annotations
+        return Hit(
+            message,
+            self.path,
+            f"/annotations/{row}" + (f"/{at}" if at else ""),
+            image_id=self.shown_id(table.image_ids, table.has_image_id, row),
+            image_name=self.image_name(int(self.image_rows[row])),
+            annotation_id=self.shown_id(table.ids, table.has_id, row),
+            edits=edits,
+            **more,
+        )
+
+    @cached_property
+    def needs_id(self) -> np.ndarray:
+        """Whether an annotation needs another id: none, one that is no number, 0, or one an earlier one has."""
+        table = self.annotations
+        first = table.has_id & (table.ids != 0)
+        rows = np.flatnonzero(first)
+        _, places = np.unique(table.ids[rows], return_index=True)
+        good = np.zeros(table.count, bool)
+        good[rows[places]] = True
+        return ~good & table.usable
+
+    @cached_property
+    def fresh_ids(self) -> dict[int, int]:
+        """Row -> a new id, for the annotations that need one: counted on from the largest."""
+        table = self.annotations
+        largest = int(table.ids[table.has_id].max(initial=0))
+        return {int(row): largest + 1 + place for place, row in enumerate(np.flatnonzero(self.needs_id))}
+
+    def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+        """Where objects refer to these categories: pointer and id."""
+        table = self.annotations
+        for row in np.flatnonzero(table.has_category_id & np.isin(table.category_ids, list(category_ids))).tolist():
+            yield f"/annotations/{row}/category_id", int(table.category_ids[row])
+
+
+class PanopticFile(JsonFile):
+    """A panoptic file: ``entries``, one a picture, and their ``segments``."""
+
+    _whole = _WholePanoptic
+    entries: Entries
+    segments: Segments
+
+    def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
+        decoder = msgspec.json.Decoder(EntryRecord)
+        records: list[Optional[EntryRecord]] = []
+        for row, raw in enumerate(elements):
+            record: Optional[EntryRecord] = None
+            try:
+                record = decoder.decode(raw)
+                segments_of([record])
+                Entries.of([record])
+            except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
+                record = self._entry(raw, f"/annotations/{row}")
+            records.append(record)
+        return records
+
+    def _entry(self, raw: Raw, pointer: str) -> Optional[EntryRecord]:
+        schema = Schema(EntryRecord, {"image_id": as_image_ref, "file_name": as_text})
+        record = read_leniently(raw, schema, pointer, self.reading)
+        if record is None:
+            return None
+        parts = msgspec.json.decode(raw, type=RawDict)
+        if "segments_info" in parts:
+            elements = read_array(parts["segments_info"], f"{pointer}/segments_info", self.reading)
+            if elements is not None:
+                rows = read_records(elements, SEGMENT, f"{pointer}/segments_info", self.reading)
+                record.segments_info = [row or SegmentRecord() for row in rows]
+        return record
+
+    def _read_rows(self, rows: Sequence[Any]) -> None:
+        self.entries = Entries.of(rows)
+        self.segments = segments_of(rows)
+
+    @cached_property
+    def image_rows(self) -> np.ndarray:
+        """For each entry the row of its image, -1 for none."""
+        return np.where(self.entries.has_image_id, self.images.index.rows(self.entries.image_ids), -1)
+
+    def segment_pointer(self, segment: int) -> str:
+        return f"/annotations/{self.segments.entry[segment]}/segments_info/{self.segments.place[segment]}"
+
+    def entry_hit(self, entry: int, message: str, at: str = "", **more: Any) -> Hit:
+        """A hit at a picture's entry, or at its key ``at``."""
+        return Hit(
+            message,
+            self.path,
+            f"/annotations/{entry}" + (f"/{at}" if at else ""),
+            image_id=self.shown_id(self.entries.image_ids, self.entries.has_image_id, entry),
+            image_name=self.image_name(int(self.image_rows[entry])) or self.entries.names[entry],
+            **more,
+        )
+
+    def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+        """Where segments refer to these categories: pointer and id."""
+        table = self.segments
+        for row in np.flatnonzero(table.has_category_id & np.isin(table.category_ids, list(category_ids))).tolist():
+            yield f"{self.segment_pointer(row)}/category_id", int(table.category_ids[row])
+
+    def segment_hit(self, segment: int, message: str, at: str = "", **more: Any) -> Hit:
+        """A hit at a segment, or at its key ``at``; ``annotation_id`` is the segment's id."""
+        place = f"segments_info/{self.segments.place[segment]}" + (f"/{at}" if at else "")
+        own = self.shown_id(self.segments.ids, self.segments.has_id, segment)
+        return self.entry_hit(int(self.segments.entry[segment]), message, place, annotation_id=own, **more)
+
+
+def segments_of(records: Sequence[Optional[EntryRecord]]) -> Segments:
+    """All entries' segments as columns."""
+    lists = [
+        record.segments_info if record is not None and isinstance(record.segments_info, list) else []
+        for record in records
+    ]
+    counts = np.fromiter(map(len, lists), np.int64, len(lists))
+    rows = [segment for segments in lists for segment in segments]
+    ids, has_id = int_column([row.id for row in rows])
+    category_ids, has_category_id = int_column([row.category_id for row in rows])
+    crowd, has_crowd = int_column([row.iscrowd for row in rows])
+    entry = np.repeat(np.arange(len(lists)), counts)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Segments(
+        entry,
+        place,
+        ids,
+        has_id,
+        category_ids,
+        has_category_id,
+        crowd,
+        has_crowd,
+        float_column([row.area for row in rows]),
+        boxes_of([row.bbox for row in rows]),
+    )
+
+
+def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
+    """Boxes, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite numbers."""
+    text = b"[" + b",".join([bytes(raw) or b"null" for raw in raws]) + b"]"
+    try:
+        rows = msgspec.json.decode(text, type=List[Optional[List[float]]])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        rows = [_numbers(loads(raw)) if len(memoryview(raw)) else None for raw in raws]
+    absent = [math.nan] * 4
+    boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
+    boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
+    return boxes
+
+
+def _numbers(value: Any) -> Optional[list[float]]:
+    if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
+        return None
+    try:
+        return [float(each) for each in value]
+    except OverflowError:
+        return None
+
+
+__all__ = ["KEYS", "UNSET", "CocoFile", "JsonFile", "PanopticFile"]

@@ -1,0 +1,194 @@
+"""What instance and panoptic files have in common. Nothing here raises for bad data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import msgspec
+import numpy as np
+from msgspec import Raw, Struct
+
+from seg2knet.validators.model import Hit
+from seg2knet.validators.subjects.document import Document, Fault, RawDict
+from seg2knet.validators.subjects.records import (
+    CATEGORY,
+    IMAGE,
+    WORD_IDS,
+    ImageRecord,
+    Reading,
+    loads,
+    read_array,
+    read_records,
+)
+from seg2knet.validators.subjects.tables import Category, Images
+
+if TYPE_CHECKING:
+    from seg2knet.validators.subjects.data import Part
+
+KEYS = ("images", "annotations", "categories")
+
+
+class JsonFile:
+    """What instance and panoptic files have in common: images, categories, and what is wrong with the JSON.
+
+    Attributes:
+        path: the file. document: its text. part: the split it belongs to.
+        images, categories: the tables.
+        has: which of the three top-level keys are there with an array under them.
+        keys: all top-level keys; ``None`` where the file's top is no object (or no JSON), with ``top`` saying what.
+        reading: values of the wrong type.
+    """
+
+    def __init__(self, path: Path, content: Optional[Path] = None, jobs: int = 1) -> None:
+        """
+        Args:
+            path: the file.
+            content: a file to read in its place.
+            jobs: how many processes may read it.
+        """
+        self.path = path
+        self.jobs = jobs
+        self.part: Optional[Part] = None
+        self.document = Document(path, content)
+        self.reading = Reading()
+        self.has = dict.fromkeys(KEYS, False)
+        self.keys: Optional[list[str]] = None
+        self.top = ""
+        self.images = Images.of([])
+        self.categories: list[Category] = []
+        self._read_rows([])
+        if self.document.readable:
+            self._read()
+            self.document.release()
+
+    @property
+    def faults(self) -> list[Fault]:
+        return self.document.faults
+
+    _whole: type[Struct]
+    """A sound file, read in one go."""
+
+    def _read(self) -> None:
+        try:
+            whole = self.document.decode(self._whole)
+            self._take(whole.images, whole.annotations)
+            self._read_categories(whole.categories)
+            self.has = dict.fromkeys(KEYS, True)
+            self.keys = list(KEYS)
+        except (msgspec.ValidationError, OverflowError, UnicodeDecodeError):
+            self._read_by_goodwill()
+        except (msgspec.DecodeError, RecursionError) as error:
+            self.document.refuse(error)
+
+    def _take(self, images: Sequence[Optional[ImageRecord]], rows: Sequence[Any]) -> None:
+        self.images = Images.of(images)
+        self._read_rows(rows)
+
+    def _read_by_goodwill(self) -> None:
+        self.reading = Reading()
+        try:
+            top = self.document.decode(RawDict)
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._refuse_top(error)
+            return
+        self.keys = list(top)
+        arrays = {}
+        for key in KEYS:
+            elements = read_array(top[key], f"/{key}", self.reading) if key in top else None
+            self.has[key] = elements is not None
+            arrays[key] = elements or []
+        self._read_categories(arrays["categories"])
+        images = list(read_records(arrays["images"], IMAGE, "/images", self.reading))
+        self._take(images, self._records_by_goodwill(arrays["annotations"]))
+
+    def _refuse_top(self, error: Exception) -> None:
+        if isinstance(error, msgspec.ValidationError):
+            first = bytes(self.document.text[:4096]).lstrip()[:1]
+            self.top = {b"[": "an array", b'"': "a string"}.get(first, "no object")
+        else:
+            self.document.refuse(error)
+
+    def _read_categories(self, elements: Sequence[Raw]) -> None:
+        self._category_texts = list(elements)
+        records = list(read_records(elements, CATEGORY, "/categories", self.reading))
+        self.categories = [Category.of(index, record) for index, record in enumerate(records)]
+
+    def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
+        raise NotImplementedError
+
+    def _read_rows(self, rows: Sequence[Any]) -> None:
+        raise NotImplementedError
+
+    # Questions that rules ask.
+
+    def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
+        raise NotImplementedError
+
+    def image_row(self, image_id: int) -> int:
+        """The first row with that id, or -1."""
+        return self.images.index.row(image_id)
+
+    @cached_property
+    def category_places(self) -> dict[int, int]:
+        """Category id -> the first index with it."""
+        places: dict[int, int] = {}
+        for category in self.categories:
+            if category.id is not None:
+                places.setdefault(category.id, category.index)
+        return places
+
+    def raw_category(self, index: int) -> dict[str, Any]:
+        """A category with all its keys, as it stands in the file."""
+        value = loads(self._category_texts[index])
+        return value if isinstance(value, dict) else {}
+
+    def category_index(self, category_id: int) -> int:
+        """The first category with that id, or -1."""
+        return self.category_places.get(category_id, -1)
+
+    def image_name(self, row: int) -> Optional[str]:
+        return self.images.names[row] if row >= 0 else None
+
+    def image_hit(self, row: int, message: str, at: str = "", **more: Any) -> Hit:
+        """A hit at an image, or at its key ``at``."""
+        return Hit(
+            message,
+            self.path,
+            f"/images/{row}" + (f"/{at}" if at else ""),
+            image_id=self.shown_id(self.images.ids, self.images.has_id, row),
+            image_name=self.images.names[row],
+            **more,
+        )
+
+    def category_hit(self, category: Category, message: str, at: str = "", **more: Any) -> Hit:
+        return Hit(message, self.path, f"/categories/{category.index}" + (f"/{at}" if at else ""), **more)
+
+    def shown_id(self, ids: np.ndarray, there: np.ndarray, row: int) -> Any:
+        """An id as it stands in the file: the word where it is one."""
+        if row < 0 or not there[row]:
+            return None
+        return self.as_written(int(ids[row]))
+
+    def as_written(self, number: int) -> Any:
+        if number < WORD_IDS:
+            return number
+        for words in (self.reading.image_words, self.reading.category_words):
+            for word, value in words.numbers.items():
+                if value == number:
+                    return word
+        return number
+
+    def number_of(self, word: str, pointer: str) -> int:
+        """The number that is to replace an id that is a word: after the largest that is there."""
+        of_category = "category" in pointer or pointer.startswith("/categories/")
+        words = self.reading.category_words if of_category else self.reading.image_words
+        if of_category:
+            real = [category.id for category in self.categories if category.id is not None and category.id < WORD_IDS]
+            largest = max(real, default=0)
+        else:
+            ids = self.images.ids[self.images.has_id & (self.images.ids < WORD_IDS)]
+            largest = int(ids.max(initial=0))
+        return max(largest, 0) + 1 + words.numbers[word] - WORD_IDS

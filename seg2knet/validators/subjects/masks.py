@@ -1,0 +1,237 @@
+"""An ADE folder as rules see it: classes, pictures and masks of each split, which is whose, what ids there are."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Optional
+
+import numpy as np
+
+from seg2knet.dataset.images import is_image
+from seg2knet.dataset.layout import SPLITS, AdeLayout
+from seg2knet.dataset.numbers import whole_number
+from seg2knet.validators.subjects.pictures import Gallery, survey
+from seg2knet.validators.subjects.regions import scan
+
+IGNORE = 255
+_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_gt", "_labelIds", "_labelTrainIds")
+
+
+class MaskFolder:
+    """One split's pictures and masks.
+
+    Attributes:
+        split: ``train``, ``val`` or ``test``.
+        images_dir, masks_dir: the folders, which may be missing.
+    """
+
+    def __init__(self, layout: AdeLayout, split: str) -> None:
+        self.split = split
+        self.images_dir = layout.images(split)
+        self.masks_dir = layout.annotations(split)
+
+    @cached_property
+    def images(self) -> dict[str, str]:
+        """Pictures: name relative to the folder, forward slashes -> path; sorted."""
+        return _listed(self.images_dir)
+
+    @cached_property
+    def masks(self) -> dict[str, str]:
+        """Masks, likewise."""
+        return _listed(self.masks_dir)
+
+    @property
+    def paths(self) -> list[str]:
+        """The masks' paths."""
+        return list(self.masks.values())
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """What the masks are as picture files, in the order of ``paths``."""
+        return survey(self.paths)
+
+    @cached_property
+    def picture_gallery(self) -> Gallery:
+        """What the pictures are, in the order of ``images``."""
+        return survey(self.images.values())
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names of pictures and masks with the same stem, in the order of the pictures."""
+        stems: dict[str, str] = {}
+        for name in self.masks:
+            stems.setdefault(_stem(name), name)
+        taken: set[str] = set()
+        found = []
+        for name in sorted(self.images, key=lambda each: not each.endswith(".jpg")):
+            stem = _stem(name)
+            if stem in stems and stem not in taken:
+                taken.add(stem)
+                found.append((name, stems[stem]))
+        return sorted(found)
+
+    @cached_property
+    def lonely(self) -> tuple[list[str], list[str]]:
+        """Pictures without a mask and masks without a picture; those that share their stem with a pair are not."""
+        stems = {_stem(image) for image, _ in self.pairs}
+        return (
+            [name for name in self.images if _stem(name) not in stems],
+            [name for name in self.masks if _stem(name) not in stems],
+        )
+
+    def likely_pairs(self) -> dict[str, str]:
+        """Lonely masks that must belong to a lonely picture: ``a_mask.png``, ``a.jpg.png``, ``A.png`` for ``a.jpg``."""
+        images, masks = self.lonely
+        by_core: dict[str, list[str]] = {}
+        for image in images:
+            by_core.setdefault(_stem(image).casefold(), []).append(image)
+        wanted: dict[str, list[str]] = {}
+        for mask in masks:
+            core = _stem(mask)
+            core = _stem(core) if is_image(core) else core
+            ending = next((each for each in _ENDINGS if core.lower().endswith(each.lower())), "")
+            core = core[: len(core) - len(ending)]
+            for image in by_core.get(core.casefold(), ()):
+                wanted.setdefault(image, []).append(mask)
+        return {image: found[0] for image, found in wanted.items() if len(found) == 1}
+
+    @cached_property
+    def readable(self) -> np.ndarray:
+        """Masks that are whole, of one channel, 8 or 16 bits, and no JPEG, ``(M,)`` bool: their ids can be trusted."""
+        gallery = self.gallery
+        kinds = [gallery.kind(index) for index in range(len(gallery.paths))]
+        good = [kind != "JPEG" and single_channel(mode) for kind, mode in kinds]
+        return np.array(good, bool) & ~gallery.broken()
+
+    @cached_property
+    def regions(self) -> dict[str, np.ndarray]:
+        """Mask's name -> its ids, pixels and boxes (``regions.regions``), of readable masks."""
+        names = [name for name, good in zip(self.masks, self.readable.tolist()) if good]
+        tables = scan([self.masks[name] for name in names], os.cpu_count() or 1)
+        return {name: table for name, table in zip(names, tables) if table is not None}
+
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """Id -> how many masks of the split have it."""
+        total: dict[int, int] = {}
+        for table in self.regions.values():
+            for number in table[:, 0].tolist():
+                total[number] = total.get(number, 0) + 1
+        return total
+
+
+class AdeSet:
+    """A whole ADE folder.
+
+    Attributes:
+        layout: where things stand.
+    """
+
+    def __init__(self, layout: AdeLayout) -> None:
+        self.layout = layout
+        self._folders: dict[str, MaskFolder] = {}
+
+    def folder(self, split: str) -> MaskFolder:
+        if split not in self._folders:
+            self._folders[split] = MaskFolder(self.layout, split)
+        return self._folders[split]
+
+    @property
+    def folders(self) -> Iterator[MaskFolder]:
+        """The splits that have masks."""
+        return (self.folder(split) for split in SPLITS if self.layout.annotations(split).is_dir())
+
+    @cached_property
+    def classes(self) -> Optional[list[tuple[int, str]]]:
+        """Number and name of each class as ``objectInfo.txt`` has them; ``None`` where there is no such list."""
+        for name in (self.layout.object_info.name, "objectInfo150.txt"):
+            file = self.layout.root / name
+            if file.is_file():
+                return _object_info(file)
+        return None
+
+    @property
+    def top(self) -> Optional[int]:
+        """The largest class number, where the classes are known."""
+        return max((number for number, _ in self.classes), default=0) if self.classes is not None else None
+
+    @property
+    def allowed(self) -> str:
+        """What a mask's pixels may be, for a person."""
+        numbers = sorted({number for number, _ in self.classes or ()})
+        if numbers == list(range(1, len(numbers) + 1)):
+            return f"0 to {self.top}, and {IGNORE}"
+        return f"0, {', '.join(map(str, numbers))}, as the list of classes has them, and {IGNORE}"
+
+    @cached_property
+    def strange(self) -> dict[int, int]:
+        """Ids that are neither 0, nor a class, nor 255 -> how many masks have them; none where classes are unknown."""
+        total: dict[int, int] = {}
+        known = {0, IGNORE, *(number for number, _ in self.classes or ())}
+        for folder in self.folders if self.classes is not None else ():
+            for number, count in folder.counts.items():
+                if number not in known:
+                    total[number] = total.get(number, 0) + count
+        return total
+
+    @property
+    def other_ignore(self) -> Optional[int]:
+        """The value that stands for "ignore" in place of 255: the only strange one, if it is one that tools use."""
+        if len(self.strange) == 1:
+            number = next(iter(self.strange))
+            if number > (self.top or 0) and (250 <= number < IGNORE or number == 65535):
+                return number
+        return None
+
+
+def ade_set(layout: AdeLayout) -> AdeSet:
+    """What there is to see in an ADE folder, looked at once as long as the layout lives."""
+    kept = vars(layout)
+    if "_set" not in kept:
+        kept["_set"] = AdeSet(layout)
+    return kept["_set"]
+
+
+def mask_folder(layout: AdeLayout, split: str) -> MaskFolder:
+    """One split of it."""
+    return ade_set(layout).folder(split)
+
+
+def single_channel(mode: str) -> bool:
+    """Whether a picture of that mode has one number a pixel."""
+    return mode in ("1", "L", "P", "I", "F") or mode.startswith("I;16")
+
+
+def sixteen_bit(mode: str) -> bool:
+    return mode in ("I", "F") or mode.startswith("I;16")
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    start = len(str(folder)) + 1
+    found = {}
+    for here, _, names in os.walk(folder):
+        for name in names:
+            if is_image(name):
+                path = os.path.join(here, name)
+                found[path[start:].replace(os.sep, "/")] = path
+    return dict(sorted(found.items()))
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _object_info(file: Path) -> list[tuple[int, str]]:
+    """``Idx ... Name`` rows, split by tabs, or commas in a ``.csv``; a file without numbers is a name a line."""
+    text = file.read_text(encoding="utf-8-sig", errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
+    rows = list(csv.reader(lines, delimiter="\t")) if "\t" in text else [[line] for line in lines]
+    found = [(whole_number(row[0]), row[-1].strip()) for row in rows if len(row) > 1]
+    numbered = [(number, name) for number, name in found if number is not None]
+    if numbered:
+        return numbered
+    return [(place, row[-1].strip()) for place, row in enumerate(rows, 1)]

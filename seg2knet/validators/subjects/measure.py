@@ -1,0 +1,359 @@
+"""What the objects of an instance file measure, and whether the file says the same.
+
+A polygon's enclosed area and extents bound what any rasteriser can make of it, so that most stated areas and boxes are
+cleared without drawing a pixel; only the rest are rasterised by pycocotools, after every check that keeps it from
+crashing.
+
+What counts as right (the explanations of CI034 and CI037 repeat it):
+
+- an area within half the outline's length, and 1 pixel and 1 %, of the enclosed area or of the mask's pixels: from
+  counting the border's pixels to leaving them out, that is how far rasterisers differ;
+- a box each of whose sides is within 1.5 pixels of the polygon's extents (as they are, or cut at the picture's edge) or
+  of the mask's box: floats, rounded, or one pixel more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any, List, NamedTuple, Optional, Union
+
+import msgspec
+import numpy as np
+from msgspec import Raw
+
+from seg2knet.dataset.geometry import MAX_PIXELS
+from seg2knet.engines import engine
+from seg2knet.validators.subjects.document import no_gc
+from seg2knet.validators.subjects.files import CocoFile, boxes_of
+from seg2knet.validators.subjects.outlines import (
+    BROKEN,
+    CROSSING,
+    INSIDE,
+    RLE_BAD,
+    ZERO,
+    RleRecord,
+    Shape,
+    examine,
+    examine_rle,
+    inside_pairs,
+    maybe_inside,
+    measure_runs,
+    runs_of,
+    shape_of,
+)
+from seg2knet.validators.subjects.records import loads
+from seg2knet.validators.subjects.texts import Piece, Texts
+
+ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
+"""Kinds of segmentation."""
+FAR = 1000
+"""Pixels, or as many as the picture is large: a polygon that reaches farther out is not drawn, which would cost as much
+as it reaches."""
+CHUNK = 1000
+_PARALLEL_FROM = 20_000
+BOX_TOLERANCE = 1.5
+AREA_TOLERANCE = 0.01
+
+
+@dataclass
+class Shapes:
+    """Columns over annotations.
+
+    Attributes:
+        kinds: ``(N,)`` int64. flags: ``(N,)`` int64, bits of ``outlines``.
+        boxes: ``(N, 4)`` float64, as stated, NaN where absent or malformed; has_box: something is there.
+        areas: ``(N,)`` enclosed by the polygons, or the mask's pixels. perimeters: ``(N,)``.
+        extents: ``(N, 4)`` x0, y0, x1, y1. overshoot: ``(N,)`` pixels outside the picture, 0 for none.
+        mask_areas: ``(N,)``, mask_boxes: ``(N, 4)`` x, y, w, h: NaN where nothing had to be rasterised.
+        area_fits, box_fits: ``(N,)`` bool; True also where nothing can be compared.
+    """
+
+    kinds: np.ndarray
+    flags: np.ndarray
+    boxes: np.ndarray
+    has_box: np.ndarray
+    areas: np.ndarray
+    perimeters: np.ndarray
+    extents: np.ndarray
+    overshoot: np.ndarray
+    mask_areas: np.ndarray
+    mask_boxes: np.ndarray
+    area_fits: np.ndarray
+    box_fits: np.ndarray
+
+    def having(self, bits: int) -> np.ndarray:
+        """Rows with any of these bits."""
+        return np.flatnonzero(self.flags & bits)
+
+    @property
+    def sound(self) -> np.ndarray:
+        """``(N,)`` bool: there is an object whose area and box can be told."""
+        there = (self.kinds == POLYGONS) | (self.kinds == RLE)
+        return there & (self.flags & BROKEN == 0) & ~np.isnan(self.areas)
+
+
+class _Task(NamedTuple):
+    """Annotations to measure: the text of their segmentations and of their boxes, where in it they stand (``(N, 2)``,
+    empty spans for what is absent), and what the file says of them. Heights and widths are 0 where unknown."""
+
+    text: Piece
+    segmentations: np.ndarray
+    box_text: bytes
+    boxes: np.ndarray
+    areas: np.ndarray
+    heights: np.ndarray
+    widths: np.ndarray
+
+
+def measure(file: CocoFile, jobs: Optional[int] = None) -> Shapes:
+    """Measure all annotations of a file, in several processes where there are many."""
+    count = file.annotations.count
+    if jobs is None:
+        jobs = file.part.dataset.jobs if file.part is not None else 1
+    with no_gc(), engine("local", jobs if count >= _PARALLEL_FROM else 1) as workers:
+        pieces = list(workers.map(_worker, _tasks(file)))
+    file.document.release()
+    return joined(pieces) if pieces else measured([], np.zeros(0, np.int64), *boxes_in(b"[]"), *[np.zeros(0)] * 3)
+
+
+def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
+    """One segmentation (as Python objects), with no box and area stated: columns of one row."""
+    size = (np.array([height]), np.array([width]))
+    shape, flag = shape_of(segmentation)
+    no_box = np.full((1, 4), np.nan), np.array([False])
+    return measured([shape], np.array([flag], np.int64), *no_box, np.array([np.nan]), *size)
+
+
+def _tasks(file: CocoFile) -> Iterator[_Task]:
+    table = file.annotations
+    texts, box_texts = table.segmentations, table.boxes
+    # A file that was read in pieces has been measured in reading.
+    assert isinstance(texts, Texts)
+    assert isinstance(box_texts, Texts)
+    rows = file.image_rows
+    known = rows >= 0
+    heights = np.where(known, file.images.heights[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
+    widths = np.where(known, file.images.widths[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
+    for start in range(0, table.count, CHUNK):
+        part = slice(start, start + CHUNK)
+        begin, end = texts.reach(part)
+        first, last = box_texts.reach(part)
+        segmentations = file.document.piece(begin, end), texts.spans[part] - begin
+        boxes = bytes(box_texts.text[first:last]), box_texts.spans[part] - first
+        yield _Task(*segmentations, *boxes, table.areas[part], heights[part], widths[part])
+
+
+def _worker() -> Any:
+    return measure_chunk
+
+
+def measure_chunk(task: _Task) -> Shapes:
+    with no_gc():
+        boxes, has_box = boxes_in(_array(task.box_text, task.boxes))
+        shapes, flags = shapes_in(_array(task.text.read(), task.segmentations))
+        return measured(shapes, flags, boxes, has_box, task.areas, task.heights, task.widths)
+
+
+def _array(text: bytes, spans: np.ndarray) -> bytes:
+    """The values at these places as one JSON array, ``null`` for what is absent."""
+    return b"[%b]" % b",".join([text[start:end] or b"null" for start, end in spans.tolist()])
+
+
+def boxes_in(text: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes of a JSON array as ``Shapes`` has them, and whether something is there."""
+    try:
+        rows = msgspec.json.decode(text, type=List[List[float]])
+        boxes = np.array(rows, np.float64).reshape(len(rows), 4)
+        return boxes, np.ones(len(rows), bool)
+    except (msgspec.MsgspecError, ValueError):
+        raws = msgspec.json.decode(text, type=List[Raw])
+        return boxes_of(raws), np.array([bytes(raw) != b"null" for raw in raws], bool)
+
+
+def shapes_in(text: bytes) -> tuple[list[Shape], np.ndarray]:
+    """The segmentations, and what is wrong with their types (``(N,)`` int64)."""
+    try:
+        shapes = msgspec.json.decode(text, type=List[Shape])
+        return shapes, np.zeros(len(shapes), np.int64)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pairs = [shape_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw])]
+        return [shape for shape, _ in pairs], np.array([flag for _, flag in pairs], np.int64)
+
+
+def measured(
+    shapes: Sequence[Shape],
+    flags: np.ndarray,
+    boxes: np.ndarray,
+    has_box: np.ndarray,
+    stated: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
+) -> Shapes:
+    """Columns of these segmentations; the other arguments are as in ``Shapes`` and ``_Task``."""
+    count = len(shapes)
+    nan = np.nan
+    columns = Shapes(
+        kinds=np.full(count, ABSENT),
+        flags=flags,
+        boxes=boxes,
+        has_box=has_box,
+        areas=np.full(count, nan),
+        perimeters=np.zeros(count),
+        extents=np.full((count, 4), nan),
+        overshoot=np.zeros(count),
+        mask_areas=np.full(count, nan),
+        mask_boxes=np.full((count, 4), nan),
+        area_fits=np.ones(count, bool),
+        box_fits=np.ones(count, bool),
+    )
+    lists: list[Any] = [shape if type(shape) is list else () for shape in shapes]
+    some = np.fromiter(map(any, lists), bool, count)  # a list of empty lists is an empty segmentation
+    columns.kinds[some] = POLYGONS
+    for row in np.flatnonzero(~some).tolist():
+        columns.kinds[row] = _kind(shapes[row], int(flags[row]))
+        lists[row] = ()
+    _fill_polygons(lists, columns)
+    _fill_rles(shapes, columns, heights, widths)
+    known = (heights > 0) & (widths > 0)
+    edges = np.stack([-columns.extents[:, 0], -columns.extents[:, 1]], 1)
+    edges = np.concatenate([edges, columns.extents[:, 2:] - np.stack([widths, heights], 1)], 1)
+    with np.errstate(invalid="ignore"):
+        over = np.nan_to_num(edges.max(1, initial=-np.inf), nan=0.0)
+    columns.overshoot = np.where(known & (columns.kinds == POLYGONS), np.maximum(over, 0), 0)
+    _compare(shapes, columns, stated, heights, widths, known)
+    return columns
+
+
+def _kind(shape: Shape, flag: int) -> int:
+    """The kind of what is no list of polygons."""
+    if shape is not None:
+        return EMPTY if isinstance(shape, list) else RLE
+    return ABSENT if not flag else RLE if flag & RLE_BAD else USELESS
+
+
+def _fill_polygons(lists: Sequence[Sequence[list[float]]], columns: Shapes) -> None:
+    """Areas, perimeters, extents and flags of the annotations made of polygons; the others' lists are empty."""
+    counts = np.fromiter(map(len, lists), np.int64, len(lists))
+    if not counts.any():
+        return
+    parts = list(chain.from_iterable(lists))
+    found = examine(parts)
+    rows = np.flatnonzero(counts)
+    starts = (np.cumsum(counts) - counts)[rows]
+    columns.flags[rows] |= np.bitwise_or.reduceat(found.flags, starts)
+    usable = ~np.isnan(found.extents[:, 0])
+    some = np.logical_or.reduceat(usable, starts)
+    columns.areas[rows] = np.where(some, np.add.reduceat(found.areas, starts), np.nan)
+    columns.perimeters[rows] = np.add.reduceat(found.perimeters, starts)
+    columns.extents[rows, :2] = np.fmin.reduceat(found.extents[:, :2], starts)
+    columns.extents[rows, 2:] = np.fmax.reduceat(found.extents[:, 2:], starts)
+    several = counts[rows] > 1
+    nested = maybe_inside(found.extents, starts[several], counts[rows][several])
+    for row, start in zip(rows[several][nested], starts[several][nested]):
+        part = slice(start, start + counts[row])
+        if inside_pairs(parts[part], found.extents[part], usable[part] & (found.flags[part] & ZERO == 0)):
+            columns.flags[row] |= INSIDE
+
+
+def _fill_rles(shapes: Sequence[Shape], columns: Shapes, heights: np.ndarray, widths: np.ndarray) -> None:
+    for row in np.flatnonzero(columns.kinds == RLE).tolist():
+        shape = shapes[row]
+        if not isinstance(shape, RleRecord):
+            continue
+        mask = examine_rle(shape, int(heights[row]), int(widths[row]))
+        columns.flags[row] |= mask.flags
+        columns.areas[row] = columns.mask_areas[row] = mask.area
+        columns.mask_boxes[row] = mask.box
+        columns.perimeters[row] = mask.perimeter
+        x, y, width, height = mask.box
+        columns.extents[row] = (x, y, x + width, y + height)
+        if mask.area == 0:
+            columns.kinds[row] = EMPTY
+
+
+def _compare(
+    shapes: Sequence[Shape],
+    columns: Shapes,
+    stated: np.ndarray,
+    heights: np.ndarray,
+    widths: np.ndarray,
+    known: np.ndarray,
+) -> None:
+    """Say whether stated areas and boxes fit; rasterise where the bounds leave it open."""
+    sound = columns.sound
+    has_area = sound & np.isfinite(stated) & (stated > 0)
+    has_box = sound & ~np.isnan(columns.boxes[:, 0])
+    area_fits = _area_fits(stated, columns.areas, columns.perimeters)
+    box_fits = _box_fits(columns.boxes, columns.extents)
+    sizes = np.stack([widths, heights], 1)
+    cut = np.concatenate([np.clip(columns.extents[:, :2], 0, sizes), np.clip(columns.extents[:, 2:], 0, sizes)], 1)
+    box_fits |= known & (columns.overshoot > 0) & _box_fits(columns.boxes, cut)
+    # A sliver may cover no pixel at all; only drawing it tells.
+    thin = columns.areas <= np.minimum(0.5 * columns.perimeters, 16.0)
+    polygons = sound & (columns.kinds == POLYGONS)
+    open_rows = polygons & known & ((has_area & ~area_fits) | (has_box & ~box_fits) | thin)
+    near = columns.overshoot < np.maximum(FAR, sizes.max(1, initial=0))
+    for row in np.flatnonzero(open_rows & near):
+        _rasterise(shapes[row], int(row), columns, int(heights[row]), int(widths[row]))
+    drawn = ~np.isnan(columns.mask_areas) & polygons
+    columns.flags[drawn & (columns.mask_areas == 0)] |= ZERO
+    area_fits |= drawn & _area_fits(stated, columns.mask_areas, columns.perimeters)
+    x, y, w, h = columns.mask_boxes.T
+    box_fits |= drawn & _box_fits(columns.boxes, np.stack([x, y, x + w, y + h], 1))
+    # What reaches far out of the picture is not drawn: that it does is its finding, and its mask is not known.
+    comparable = (columns.kinds == RLE) | (known & near)
+    nothing = (columns.flags & ZERO != 0) & ((columns.areas < 1e-3) | (columns.mask_areas == 0))
+    comparable &= ~nothing
+    columns.area_fits = ~has_area | area_fits | ~comparable
+    columns.box_fits = ~has_box | box_fits | ~comparable
+
+
+def _area_fits(stated: np.ndarray, areas: np.ndarray, perimeters: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.abs(stated - areas) <= 0.5 * perimeters + 1 + AREA_TOLERANCE * areas
+
+
+def _box_fits(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
+    """``boxes``: x, y, w, h; ``extents``: x0, y0, x1, y1; both ``(N, 4)``."""
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    with np.errstate(invalid="ignore"):
+        return (np.abs(corners - extents) <= BOX_TOLERANCE).all(1)
+
+
+def _rasterise(shape: Shape, row: int, columns: Shapes, height: int, width: int) -> None:
+    if not isinstance(shape, list) or height * width > MAX_PIXELS:
+        return
+    from pycocotools import mask as coco_mask
+
+    usable = [part for part in shape if len(part) >= 6]
+    merged = coco_mask.merge(coco_mask.frPyObjects(usable, height, width))
+    columns.mask_areas[row] = float(coco_mask.area(merged))
+    columns.mask_boxes[row] = coco_mask.toBbox(merged)
+
+
+def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[float, tuple[float, ...]]]:
+    """Pixels and box (x, y, w, h) of any sound segmentation on a picture of that size, ``None`` where it has none."""
+    shape, flag = shape_of(segmentation)
+    if flag & ~1 or shape is None:
+        return None
+    if isinstance(shape, RleRecord):
+        if examine_rle(shape, height, width).flags:
+            return None
+        return measure_runs(runs_of(shape.counts), shape.size[0])[:2]
+    one = measure_one(shape, height, width)
+    if one.flags[0] & BROKEN or one.kinds[0] != POLYGONS or height < 1 or width < 1:
+        return None
+    if np.isnan(one.mask_areas[0]) and one.overshoot[0] < max(FAR, height, width):
+        _rasterise(shape, 0, one, height, width)
+    if np.isnan(one.mask_areas[0]):
+        return None
+    return float(one.mask_areas[0]), tuple(one.mask_boxes[0].tolist())
+
+
+def joined(pieces: Sequence[Shapes]) -> Shapes:
+    return Shapes(*[np.concatenate([getattr(piece, each.name) for piece in pieces]) for each in fields(Shapes)])
+
+
+__all__ = ["CROSSING", "Shapes", "Union", "mask_measures", "measure", "measure_chunk", "measure_one"]

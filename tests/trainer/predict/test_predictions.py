@@ -1,0 +1,174 @@
+"""Predictions as files: LabelMe JSON that gives the masks back, COCO results, and which pictures are meant."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from seg2knet.dataset import geometry
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.sample import Rle
+from seg2knet.errors import UsageError
+from seg2knet.trainer.predict import drawing
+from seg2knet.trainer.predict.inference import Prediction
+from seg2knet.trainer.predict.predictions import Writer, coco_results, find_pictures, labelme
+
+CLASSES = ClassList.of(["bolt", "nut größe"])
+H, W = 60, 80
+
+
+def mask(*boxes: tuple[int, int, int, int], without: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    found = np.zeros((H, W), bool)
+    for x, y, right, bottom in boxes:
+        found[y:bottom, x:right] = True
+    if without is not None:
+        x, y, right, bottom = without
+        found[y:bottom, x:right] = False
+    return found
+
+
+def prediction(path: Path, *masks: np.ndarray, labels: list[int] | None = None) -> Prediction:
+    count = len(masks)
+    stacked = np.stack(masks) if masks else np.zeros((0, H, W), bool)
+    return Prediction(
+        path, W, H, np.array(labels or [0] * count), np.linspace(0.9, 0.4, count, dtype=np.float32), stacked
+    )  # fmt: skip
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "in" / "a b.jpg"
+    path.parent.mkdir()
+    cv2.imwrite(str(path), np.full((H, W, 3), 90, np.uint8))
+    return path
+
+
+def iou(one: np.ndarray, two: np.ndarray) -> float:
+    return (one & two).sum() / (one | two).sum()
+
+
+def test_one_piece_is_a_polygon_that_gives_the_mask_back(picture: Path, tmp_path: Path) -> None:
+    disc = np.zeros((H, W), np.uint8)
+    cv2.circle(disc, (40, 30), 20, 1, -1)
+    found = labelme(prediction(picture, disc.astype(bool)), CLASSES, tmp_path / "out")
+    (shape,) = found["shapes"]
+    assert (shape["shape_type"], shape["label"]) == ("polygon", "bolt")
+    assert 6 <= len(shape["points"]) <= 40, "few enough corners to be moved by hand"
+    flat = [number for point in shape["points"] for number in point]
+    again = geometry.rle_to_mask(geometry.polygons_to_rle([flat], H, W))
+    assert iou(again, disc > 0) > 0.95
+    assert (found["imageHeight"], found["imageWidth"], found["imageData"]) == (H, W, None)
+    assert found["imagePath"] == "../in/a b.jpg"
+
+
+def test_pieces_share_a_group_and_holes_stay(picture: Path, tmp_path: Path) -> None:
+    pieces = mask((2, 2, 20, 20), (40, 30, 60, 50))
+    ring = mask((10, 10, 50, 50), without=(20, 20, 40, 40))
+    shapes = labelme(prediction(picture, pieces, ring, labels=[0, 1]), CLASSES, tmp_path)["shapes"]
+    assert [shape["shape_type"] for shape in shapes] == ["polygon", "polygon", "mask"]
+    assert shapes[0]["group_id"] == shapes[1]["group_id"] is not None
+    (left, top), (right, bottom) = shapes[2]["points"]
+    png = cv2.imdecode(np.frombuffer(base64.b64decode(shapes[2]["mask"]), np.uint8), cv2.IMREAD_UNCHANGED)
+    again = np.zeros((H, W), bool)
+    again[top : bottom + 1, left : right + 1] = png > 0
+    assert (again == ring).all()
+
+
+def test_labelme_reads_back_through_our_own_reader(picture: Path) -> None:
+    from seg2knet.converters.registry import reader
+
+    ring, box = mask((10, 10, 50, 50), without=(20, 20, 40, 40)), mask((60, 5, 75, 30))
+    writer = Writer(picture.parent, CLASSES, "instance", ["labelme"])
+    writer.write(prediction(picture, ring, box, labels=[1, 0]), Path(picture.name))
+    writer.close()
+    labelme_reader = reader("labelme")(picture.parent)
+    (handle,) = labelme_reader.scan().handles
+    sample = labelme_reader.read(handle)
+    assert [each.label for each in sample.objects] == ["nut größe", "bolt"]
+    assert (sample.image.width, sample.image.height) == (W, H)
+    for each, true in zip(sample.objects, (ring, box)):
+        assert (geometry.rle_to_mask(geometry.shape_to_rle(each.shape, H, W)) == true).all()
+
+
+def test_coco_results_have_the_masks_bit_for_bit(picture: Path) -> None:
+    ring = mask((10, 10, 50, 50), without=(20, 20, 40, 40))
+    (result,) = coco_results(prediction(picture, ring, labels=[1]), 7)
+    assert (result["image_id"], result["category_id"], result["bbox"]) == (7, 2, [10, 10, 40, 40])
+    code = result["segmentation"]
+    assert (geometry.rle_to_mask(Rle(code["counts"].encode(), *code["size"])) == ring).all()
+
+
+def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    writer = Writer(out, CLASSES, "instance", ["overlay", "coco", "labelme"])
+    writer.write(prediction(picture, mask((1, 1, 30, 30))), Path("sub/a.jpg"))
+    writer.write(prediction(picture), Path("sub/a.png"))
+    writer.close()
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert names == [
+        "images.json", "predictions.json", "sub/a.jpg.png", "sub/a.json", "sub/a.png.json", "sub/a.png.png"
+    ]  # fmt: skip
+    listed = json.loads((out / "images.json").read_text())
+    assert [image["file_name"] for image in listed["images"]] == ["sub/a.jpg", "sub/a.png"]
+    assert [category["id"] for category in listed["categories"]] == [1, 2]
+    with pytest.raises(UsageError, match="overlay"):
+        Writer(out, CLASSES, "instance", ["pdf"])
+
+
+def test_pictures_by_folder_file_and_pattern(picture: Path, tmp_path: Path) -> None:
+    folder = picture.parent
+    (folder / "sub").mkdir()
+    (folder / "sub" / "B.JPG").write_bytes(picture.read_bytes())
+    (folder / "notes.txt").write_text("no picture")
+    found = find_pictures([folder, picture, str(folder / "*.jpg")])
+    assert [name.as_posix() for _, name in found] == ["a b.jpg", "sub/B.JPG"]
+    with pytest.raises(UsageError, match="no pictures"):
+        find_pictures([str(tmp_path / "*.bmp")])
+
+
+def test_overlays_change_what_is_inside_and_label_it(picture: Path) -> None:
+    gray = np.full((400, 500, 3), 90, np.uint8)
+    masks = np.zeros((1, 400, 500), bool)
+    masks[0, 100:300, 100:300] = True
+    found = Prediction(picture, 500, 400, np.array([0]), np.array([0.87]), masks)
+    drawn = drawing.overlay(gray, found, CLASSES)
+    assert (drawn[:90] == 90).all()
+    assert (drawn[120:150, 120:150] != 90).any(axis=-1).all()
+    assert (gray == 90).all(), "the picture itself is left alone"
+    blue, _, red = drawn[205, 120]
+    assert red > blue, "tinted with the class's colour"
+
+
+def test_labels_do_not_lie_over_one_another(picture: Path) -> None:
+    white = np.full((200, 200, 3), 255, np.uint8)
+    colors = [(255, 0, 0), (0, 160, 0), (0, 0, 255)]
+    drawn = drawing.write_labels(white, [(f"text {n}", (100, 100), color) for n, color in enumerate(colors)])
+    boxes = []
+    for color in colors:
+        ys, _ = np.nonzero((drawn == color).all(axis=-1))
+        boxes.append((ys.min(), ys.max()))
+    boxes.sort()
+    assert all(above[1] < below[0] for above, below in zip(boxes, boxes[1:]))
+
+
+def test_a_turned_photo_is_segmented_as_shown(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from seg2knet.trainer.predict.inference import read_picture
+
+    upright = np.zeros((30, 50, 3), np.uint8)
+    upright[:, :10] = (250, 0, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(upright).save(path, exif=exif, quality=100)
+    found = read_picture(path)
+    assert found.shape == (50, 30, 3)
+    assert found[:8, :, 2].mean() > 200, "what was at the left is at the top"
+    assert os.path.getsize(path) > 0

@@ -1,0 +1,80 @@
+"""``--config``: a config as it stands, with what ``--cfg-options`` change in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("mmengine")
+
+from mmengine.config import Config
+
+from seg2knet.errors import UsageError
+from seg2knet.trainer.options import TrainOptions
+from seg2knet.trainer.run.reruns import given
+
+TEXT = """
+max_epochs = 12
+train_cfg = dict(max_epochs=max_epochs)
+task = 'instance'
+classes = ['car']
+train_dataloader = dict(batch_size=2)
+train_pipeline = [dict(type='A'), dict(type='B', prob=0.5)]
+model = dict(type='KNet', num_kernels=100)
+"""
+
+
+def options(tmp_path: Path, **changes: Any) -> TrainOptions:
+    (tmp_path / "config.py").write_text(TEXT)
+    return TrainOptions(config=tmp_path / "config.py", work_dir=tmp_path / "run", cfg_options=changes)
+
+
+def test_options_change_what_they_name(tmp_path: Path) -> None:
+    changes = {"model.num_kernels": 7, "train_pipeline.01.prob": 0, "train_pipeline.-2": {"type": "C"}, "new": "x"}
+    file, _ = given(options(tmp_path, **changes))
+    found = Config.fromfile(file)
+    assert found.model.num_kernels == 7
+    assert found.train_pipeline == [{"type": "C"}, {"type": "B", "prob": 0}]
+    assert found.new == "x"
+    assert found.work_dir == str(tmp_path / "run")
+
+
+def test_what_is_made_of_a_changed_variable_follows(tmp_path: Path) -> None:
+    file, _ = given(options(tmp_path, **{"max_epochs": 3, "model.drop": [0], "model.drop.0": float("inf")}))
+    found = Config.fromfile(file)
+    assert found.train_cfg.max_epochs == 3
+    assert found.model.drop == [float("inf")]
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["if True:\n    max_epochs = 24", "max_epochs += 1", "max_epochs, other = 5, 6", "max_epochs: int = 9"],
+)
+def test_nothing_later_in_the_file_takes_an_option_back(tmp_path: Path, later: str) -> None:
+    asked = options(tmp_path, max_epochs=3)
+    (tmp_path / "config.py").write_text(f"{TEXT}{later}\nrounds = dict(number=max_epochs)\n")
+    found = Config.fromfile(given(asked)[0])
+    assert (found.max_epochs, found.rounds.number) == (3, 3)
+
+
+def test_a_method_called_later_does_not_take_an_option_back(tmp_path: Path) -> None:
+    asked = options(tmp_path, **{"model.num_kernels": 7})
+    (tmp_path / "config.py").write_text(f"{TEXT}model.update(num_kernels=50)\n")
+    assert Config.fromfile(given(asked)[0]).model.num_kernels == 7
+
+
+def test_a_config_that_is_no_python_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: instance\nclasses: [car]\ntrain_dataloader: {}\nmodel: {}\n")
+    with pytest.raises(UsageError, match="Python"):
+        given(TrainOptions(config=tmp_path / "config.yaml", work_dir=tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    "path", ["modle.x", "model.type.x", "train_pipeline.9.prob", "train_pipeline.x", "a b", "º", "class", "text", ""]
+)
+def test_options_that_lead_nowhere_are_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError, match="--cfg-options"):
+        given(options(tmp_path, **{path: 1}))
+    assert not (tmp_path / "run").exists()

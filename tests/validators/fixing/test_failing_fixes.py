@@ -1,0 +1,129 @@
+"""A fix that cannot be made is told, and keeps no other from being made."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from shapes_set import folder_set
+from small_sets import change, coco, noise
+
+from seg2knet.validators.engine import validate
+from seg2knet.validators.fixing import fixes, repairs
+from seg2knet.validators.rules import images
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def cmyk(path: Path) -> None:
+    Image.fromarray(noise(1)).convert("CMYK").save(path)
+
+
+@pytest.mark.parametrize("error", [SyntaxError("broken PNG file"), ValueError("bad tag"), OSError("disk full")])
+def test_a_picture_that_cannot_be_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    root = coco(tmp_path / "set", panoptic=False)
+    bad, good = (root / "train2017" / f"train_{index}.jpg" for index in (0, 2))
+    cmyk(bad)
+    cmyk(good)
+    real = images.plain_rgb
+
+    def plain_rgb(path: Path) -> bytes:
+        if path == bad:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(images, "plain_rgb", plain_rgb)
+    report = validate(root, fix="unsafe")
+    assert Image.open(good).mode == "RGB"
+    assert Image.open(bad).mode == "CMYK"
+    assert [line for line in report.fixed if "train_0.jpg: could not be mended" in line and str(error) in line]
+    assert {finding.hit.file for finding in report} == {bad}
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = folder_set(tmp_path / "set")
+    val = train.with_name("instances_val2017.json")
+    for path in (train, val):
+        change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
+    before = train.read_bytes()
+    real = fixes._write_all
+
+    def write_all(path: Path, pieces: Any) -> None:
+        if "train" in path.name:
+            raise OSError("disk full")
+        real(path, pieces)
+
+    monkeypatch.setattr(fixes, "_write_all", write_all)
+    report = validate(tmp_path / "set", fix="safe")
+    assert train.read_bytes() == before
+    ids = [row["id"] for row in json.loads(val.read_text())["annotations"]]
+    assert len(set(ids)) == len(ids)
+    assert [finding.file for finding in report] == ["annotations/instances_train2017.json"]
+
+
+def test_the_json_keeps_the_name_of_a_picture_that_cannot_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = coco(tmp_path / "set", panoptic=False)
+    path = root / "annotations" / "instances_train2017.json"
+    Image.fromarray(noise(50)).save(root / "train2017" / "train_0.png")
+    (root / "train2017" / "train_1.jpg").unlink()
+    change(path, lambda data: data["images"][1].update(file_name="train_0.png"))
+    change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
+
+    def rename(source: object, target: object) -> None:
+        raise PermissionError("read-only folder")
+
+    monkeypatch.setattr(os, "rename", rename)
+    report = validate(root, fix="unsafe")
+    content = json.loads(path.read_text())
+    assert content["images"][1]["file_name"] == "train_0.png"
+    assert content["annotations"][1]["id"] != content["annotations"][0]["id"]
+    assert [line for line in report.fixed if "train_0.png: could not be mended" in line]
+    assert not [line for line in report.fixed if "IM008" in line]
+
+
+def test_a_fix_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = folder_set(tmp_path / "set")
+    val = train.with_name("instances_val2017.json")
+    for path in (train, val):
+        change(path, lambda data: data["annotations"][0].update(bbox=[1, 2, 3, 4]))
+        change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
+    real = repairs.set_box
+
+    def set_box(file: Any, row: int) -> Any:
+        if file.path == train:
+            raise np.linalg.LinAlgError("no mask")
+        return real(file, row)
+
+    monkeypatch.setattr(repairs, "set_box", set_box)
+    report = validate(tmp_path / "set", fix="safe")
+    assert [finding.code for finding in report] == ["CI034"]
+    assert [line for line in report.fixed if "CI034" in line and "could not be mended: no mask" in line]
+    assert json.loads(val.read_text())["annotations"][0]["bbox"] != [1, 2, 3, 4]
+
+
+def test_what_was_taken_out_of_other_files_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = folder_set(tmp_path / "set")
+    val = train.with_name("instances_val2017.json")
+    for path in (train, val):
+        change(path, lambda data: data["categories"].append({"id": 4, "name": "nothing", "supercategory": ""}))
+    real = fixes._write_all
+
+    def write_all(path: Path, pieces: Any) -> None:
+        if "val" in path.name:
+            raise OSError("disk full")
+        real(path, pieces)
+
+    monkeypatch.setattr(fixes, "_write_all", write_all)
+    report = validate(tmp_path / "set", fix="unsafe", select=["CI017"])
+    gone = "nothing" not in train.read_text()
+    assert gone == bool([line for line in report.removed if "instances_train2017.json" in line])

@@ -1,0 +1,67 @@
+"""What a quick test of an outline clears is simple for Shapely too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+
+from seg2knet.validators.subjects.outlines import CROSSING, REPEATED, _of_two_chains, examine
+
+
+def band(random: np.random.Generator) -> np.ndarray:
+    """A winding band: not seen from its middle, and simple."""
+    xs = np.linspace(0, 300, int(random.integers(4, 20)))
+    ys = 100 + 80 * np.sin(np.linspace(0, random.uniform(3, 9), len(xs)))
+    return np.concatenate([np.stack([xs, ys], 1), np.stack([xs, ys + random.uniform(5, 30, len(xs))], 1)[::-1]])
+
+
+def drawn(random: np.random.Generator) -> np.ndarray:
+    """Any of: a band, corners on a small grid, anywhere, a band on a grid that may touch or cross itself."""
+    kind, count = random.integers(4), int(random.integers(3, 9))
+    if kind == 0:
+        points = band(random)
+    elif kind == 1:
+        points = random.integers(0, 6, (count, 2)).astype(float)
+    elif kind == 2:
+        points = 100 * random.random((count, 2))
+    else:
+        xs, ys = np.sort(random.integers(0, 30, count)), random.integers(0, 5, count)
+        other = ys[::-1] + random.integers(-1, 4, count)
+        points = np.concatenate([np.stack([xs, ys], 1), np.stack([xs[::-1], other], 1)]).astype(float)
+    points = np.roll(points, int(random.integers(len(points))), 0)
+    points = points[:, ::-1] if random.random() < 0.5 else points
+    return points + 1e4 * random.integers(0, 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_chains_that_keep_apart_are_simple(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    parts = [drawn(random) for _ in range(1000)]
+    counts = np.array([len(part) for part in parts])
+    points = np.concatenate(parts)
+    rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(parts)), counts))
+    for xs, ys in (points.T, points.T[::-1]):
+        cleared = _of_two_chains(xs, ys, counts)
+        assert cleared.sum() > 100
+        assert shapely.is_simple(rings[cleared]).all()
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_bands_need_no_closer_look(turn: bool) -> None:
+    random = np.random.default_rng(0)
+    parts = [np.round(band(random), 2) for _ in range(50)]
+    points = np.concatenate(parts)[:, ::-1] if turn else np.concatenate(parts)
+    counts = np.array([len(part) for part in parts])
+    xs, ys = points.T[::-1] if turn else points.T
+    assert _of_two_chains(xs, ys, counts).all()
+    assert _of_two_chains(np.zeros(0), np.zeros(0), np.zeros(0, np.int64)).shape == (0,)
+
+
+def test_chains_that_cross_are_marked() -> None:
+    crossing = [0.0, 0, 10, 20, 20, 0, 30, 20, 40, 0, 30, 5, 20, 20, 10, 5]
+    apart = [0.0, 0, 10, 20, 20, 10, 30, 20, 40, 0, 30, 5, 20, 2, 10, 5]
+    again = [0.0, 0, 0, 0, 10, 20, 20, 10, 30, 20, 40, 0, 30, 5, 20, 2, 10, 5]
+    flags = examine([crossing, apart, again]).flags
+    assert [bool(flag & CROSSING) for flag in flags] == [True, False, False]
+    assert [bool(flag & REPEATED) for flag in flags] == [False, False, True]
