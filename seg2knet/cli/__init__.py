@@ -9,28 +9,29 @@ from typing import Optional
 import click
 
 from seg2knet._version import __version__
+from seg2knet.cli.groups import SuggestingGroup
 from seg2knet.errors import Seg2KNetError
 
 COMMANDS = {
     "convert": ("seg2knet.cli.convert", "Turn annotations of any format into COCO, panoptic or ADE."),
-    "validate": ("seg2knet.cli.validate", "Find what is wrong with a data set, and mend it."),
+    "validate": ("seg2knet.cli.validate", "Find what is wrong with a data set, and repair it."),
     "train": ("seg2knet.cli.train", "Train a K-Net on a data set."),
     "test": ("seg2knet.cli.test", "Evaluate a checkpoint."),
     "predict": ("seg2knet.cli.predict", "Segment images with a checkpoint."),
-    "doctor": ("seg2knet.cli.doctor", "Check this machine and what is installed."),
-    "models": ("seg2knet.cli.models", "List the models that can be trained by name."),
-    "stats": ("seg2knet.cli.stats", "Say what a data set holds."),
+    "doctor": ("seg2knet.cli.doctor", "Check this machine and the installed packages."),
+    "models": ("seg2knet.cli.models", "List the models that train by name."),
+    "stats": ("seg2knet.cli.stats", "Show what a data set contains."),
     "rule": ("seg2knet.cli.rule", "Explain one of the validator's rules."),
     "rules": ("seg2knet.cli.rules", "List the validator's rules."),
-    "download": ("seg2knet.cli.download", "Fetch COCO 2017 or ADE20K into the layout that train expects."),
+    "download": ("seg2knet.cli.download", "Download COCO 2017 or ADE20K into the layout that train expects."),
     "export": ("seg2knet.cli.export", "Write a checkpoint as ONNX or TorchScript."),
-    "setup": ("seg2knet.cli.setup", "Make the environment of the authors' own stack."),
+    "setup": ("seg2knet.cli.setup", "Create the environment of the authors' own stack."),
 }
 """Name -> (module, one line of help). The module has a click command under the name of the command."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called; their one-line helps stand in ``COMMANDS``."""
+class LazyGroup(SuggestingGroup):
+    """A group whose commands are imported when they are called; ``COMMANDS`` has a line of help for each."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Optional, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from seg2knet.cli.groups import SuggestingGroup
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Layout, Overlap, Source
 from seg2knet.converters.registry import reader, readers
@@ -20,8 +22,15 @@ RENAMED = {"images": "images-dir"}
 """Reader options whose plain name another option of the command has."""
 
 
-class Formats(click.Group):
+class Formats(SuggestingGroup):
     """The formats as sub-commands, made from the readers."""
+
+    kind = "format"
+
+    def suggestion(self, ctx: click.Context, args: list[str]) -> str:
+        if Path(args[0]).exists():
+            return f"To detect the format of {args[0]}: {ctx.command_path} auto {shlex.join(args)}"
+        return super().suggestion(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return ["auto", *sorted(readers())]
