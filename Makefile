@@ -10,7 +10,7 @@ CLASSIC ?= .venv-classic
 OPS     ?= --ops
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-classic lint types docs corpora clean
+.PHONY: help install demo test test-all test-classic lint types docs corpora dist clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,5 +61,11 @@ docs: $(READY)  ## the documentation as a site, in site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+dist: $(READY)  ## sdist and wheel in dist/, checked as PyPI checks them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dist]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
 clean:  ## remove what demo and the tools left
-	rm -rf $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
