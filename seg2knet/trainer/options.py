@@ -9,11 +9,10 @@ from typing import Any, Optional
 
 from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import SCHEDULES
 
 TASKS = ("instance", "panoptic", "semantic")
 BACKBONES = ("r18", "r18-half", "r50", "r101", "r101-dcn", "swin-t", "swin-l")
-SCHEDULES = {"1x": 12, "3x": 36}
-"""Name of a schedule -> epochs. 3x also draws the pictures' size anew each time (knet.md, "ms-3x")."""
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 LAUNCHERS = ("torchrun", "slurm", "none")
 

@@ -1,10 +1,9 @@
-"""Pretrained backbones and released checkpoints: fetched, checked, renamed, cached."""
+"""Checkpoints by path and URL, and the sources of pretrained backbones."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import torch
 
 from seg2knet.download import weights
 from seg2knet.download.transfer import TransferError
-from seg2knet.download.weights import SOURCES, Source
-from seg2knet.errors import DataError, UsageError
+from seg2knet.download.weights import SOURCES
+from seg2knet.errors import DataError
 
 
 @pytest.fixture(autouse=True)
@@ -29,123 +28,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def resnet18(deep_stem: bool = False) -> dict[str, Any]:
-    """As torchvision names it, each tensor small."""
-    state = {"stem.0.weight" if deep_stem else "conv1.weight": torch.ones(2, 3, 1, 1), "bn1.weight": torch.ones(2)}
-    for stage in (1, 2, 3, 4):
-        for block in (0, 1):
-            state[f"layer{stage}.{block}.conv1.weight"] = torch.full((2, 2, 1, 1), stage + block / 2)
-    return {**state, "fc.weight": torch.zeros(3, 2), "fc.bias": torch.zeros(3)}
-
-
 def saved(content: Any) -> bytes:
     out = io.BytesIO()
     torch.save(content, out)
     return out.getvalue()
-
-
-def publish(server: LocalServer, monkeypatch: pytest.MonkeyPatch, name: str, content: Any, **page: Any) -> str:
-    """Put a file on the server, named by its digest, as the source of backbone ``name``."""
-    body = saved(content)
-    file = f"{name}-{hashlib.sha256(body).hexdigest()[:8]}.pth"
-    server.pages[file] = Page(body, **page)
-    monkeypatch.setitem(SOURCES, name, Source(file, (server.url + "/",), SOURCES[name].kind))
-    return file
-
-
-def test_it_is_fetched_once_and_prepared(server: LocalServer, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    file = publish(server, monkeypatch, "r18", resnet18(), break_after=[100, 1000])
-    found = weights.backbone("r18")
-    assert found is not None
-    assert own_cache in found.parents
-    assert (own_cache / file).is_file()
-    state = torch.load(found, weights_only=True)["state_dict"]
-    assert "fc.weight" not in state
-    assert state["layer4.1.conv1.weight"][0, 0, 0, 0] == 4.5
-    asked = len(server.requests)
-    assert weights.backbone("r18") == found
-    assert len(server.requests) == asked
-
-
-def test_none_is_wanted(server: LocalServer) -> None:
-    assert weights.backbone("r50", pretrained=False) is None
-
-
-def test_a_wrong_digest(server: LocalServer, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    file = publish(server, monkeypatch, "r18", resnet18())
-    server.pages[file] = Page(b"a page that says: please log in to the network")
-    with pytest.raises(TransferError, match="wrong file"):
-        weights.backbone("r18")
-    assert not (own_cache / file).exists()
-
-
-def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(weights.MIRROR, "http://127.0.0.1:9/")
-    with pytest.raises(TransferError) as caught:
-        weights.backbone("r50")
-    for way_out in ("--backbone-weights PATH", "--no-pretrained", weights.MIRROR, "resnet50-0676ba61.pth"):
-        assert way_out in str(caught.value)
-
-
-def test_a_mirror(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = publish(server, monkeypatch, "r18", resnet18())
-    monkeypatch.setitem(SOURCES, "r18", Source(file, ("http://127.0.0.1:9/",), "ResNet-18"))
-    monkeypatch.setenv(weights.MIRROR, server.url)
-    assert weights.backbone("r18") is not None
-
-
-def test_the_second_folder_is_tried(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = publish(server, monkeypatch, "r18-deep-stem", resnet18(deep_stem=True))
-    source = Source(file, (server.url + "/gone/", server.url + "/"), SOURCES["r18-deep-stem"].kind)
-    monkeypatch.setitem(SOURCES, "r18-deep-stem", source)
-    assert weights.backbone("r18", deep_stem=True) is not None
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda state: state,
-        lambda state: {"state_dict": state, "meta": {"epoch": 3}},
-        lambda state: {"state_dict": {f"module.{key}": value for key, value in state.items()}},
-        lambda state: {"state_dict": {f"backbone.{k}": v for k, v in state.items()} | {"neck.x": torch.ones(1)}},
-        lambda state: {"model": state},
-    ],
-)
-def test_a_file_of_ones_own(tmp_path: Path, wrap: Any) -> None:
-    file = tmp_path / "mine.pth"
-    file.write_bytes(saved(wrap(resnet18())))
-    found = weights.backbone("r18", path=file)
-    assert found is not None
-    state = torch.load(found, weights_only=True)["state_dict"]
-    assert set(state) == {key for key in resnet18() if not key.startswith("fc.")}
-
-
-@pytest.mark.parametrize(
-    ("name", "deep_stem", "found"),
-    [("r50", False, "ResNet-18"), ("swin-t", False, "ResNet-18"), ("r18", True, "ResNet")],
-)
-def test_another_backbone_is_refused(tmp_path: Path, name: str, deep_stem: bool, found: str) -> None:
-    file = tmp_path / "mine.pth"
-    file.write_bytes(saved(resnet18()))
-    with pytest.raises(DataError, match="another backbone") as caught:
-        weights.backbone(name, path=file, deep_stem=deep_stem)
-    assert caught.value.found is not None
-    assert found in caught.value.found
-
-
-@pytest.mark.parametrize("content", [b"", b"not weights", saved({"epoch": 3}), saved({"x": torch.ones(1)})])
-def test_no_weights_in_it(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "mine.pth"
-    file.write_bytes(content)
-    with pytest.raises(DataError, match=r"mine\.pth"):
-        weights.backbone("r18", path=file)
-
-
-def test_no_such_file_and_no_such_backbone(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
-        weights.backbone("r18", path=tmp_path / "none.pth")
-    with pytest.raises(UsageError, match="vgg"):
-        weights.backbone("vgg")
 
 
 def test_every_backbone_has_a_source_with_a_digest() -> None:
@@ -153,87 +39,6 @@ def test_every_backbone_has_a_source_with_a_digest() -> None:
         source = SOURCES[name.removesuffix("-dcn")]
         assert weights._digest_in(source.file) is not None
         assert all(folder.startswith("https://") and folder.endswith("/") for folder in source.folders)
-
-
-class TestSwin:
-    """The Swin authors' weights in mmdet's model, against the authors' formula of patch merging."""
-
-    def test_patch_merging(self) -> None:
-        """What OpenMMLab's layer computes with converted weights is what the paper's (section 3.1) would."""
-        from seg2knet.trainer.openmmlab import operators as mmcv_ops
-
-        mmcv_ops.install()
-        from mmdet.models.layers import PatchMerging
-
-        torch.manual_seed(0)
-        channels = 3
-        x = torch.rand(2, 4, 6, channels)
-        official = {
-            "layers.0.downsample.reduction.weight": torch.rand(2 * channels, 4 * channels),
-            "layers.0.downsample.norm.weight": torch.rand(4 * channels),
-            "layers.0.downsample.norm.bias": torch.rand(4 * channels),
-        }
-        corners = (x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2])
-        merged = torch.nn.functional.layer_norm(
-            torch.cat(corners, -1),
-            (4 * channels,),
-            official["layers.0.downsample.norm.weight"],
-            official["layers.0.downsample.norm.bias"],
-        )
-        expected = (merged @ official["layers.0.downsample.reduction.weight"].T).flatten(1, 2)
-
-        converted = weights.convert_swin(official)
-        layer = PatchMerging(channels, 2 * channels)
-        layer.load_state_dict({key.removeprefix("stages.0.downsample."): value for key, value in converted.items()})
-        found, _ = layer(x.flatten(1, 2), (4, 6))
-        torch.testing.assert_close(found, expected)
-
-    def test_every_name_is_one_that_mmdet_has(self, tmp_path: Path) -> None:
-        from seg2knet.trainer.openmmlab import operators as mmcv_ops
-
-        mmcv_ops.install()
-        from mmdet.models.backbones import SwinTransformer
-
-        small = {"embed_dims": 4, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "window_size": 2}
-        model = SwinTransformer(**small)
-        theirs = {_officially(key): torch.rand_like(value.float()) for key, value in model.state_dict().items()
-                  if not key.startswith("norm")}  # fmt: skip
-        theirs |= {
-            "norm.weight": torch.ones(4),
-            "head.weight": torch.ones(2, 4),
-            "layers.0.blocks.1.attn_mask": torch.ones(1),
-        }
-        converted = weights.convert_swin(theirs)
-        assert set(converted) == {key for key in model.state_dict() if not key.startswith("norm")}
-
-    def test_mmdet_loads_what_was_prepared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from seg2knet.trainer.openmmlab import operators as mmcv_ops
-
-        mmcv_ops.install()
-        from mmdet.models.backbones import SwinTransformer
-        from mmengine.config import ConfigDict
-
-        small = {"embed_dims": 4, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 1, 1), "window_size": 2}
-        theirs = {_officially(key): value + 1 for key, value in SwinTransformer(**small).state_dict().items()
-                  if not key.startswith("norm")}  # fmt: skip
-        file = tmp_path / "swin.pth"
-        file.write_bytes(saved({"model": theirs}))
-        monkeypatch.setitem(SOURCES, "swin-t", Source("x", (), "Swin 4 wide, depth 1"))
-        prepared = weights.backbone("swin-t", path=file)
-        model = SwinTransformer(**small, init_cfg=ConfigDict(type="Pretrained", checkpoint=str(prepared)))
-        model.init_weights()
-        assert torch.equal(model.patch_embed.projection.weight, theirs["patch_embed.proj.weight"])
-        last = model.stages[3].blocks[0].ffn.layers[1].weight
-        assert torch.equal(last, theirs["layers.3.blocks.0.mlp.fc2.weight"])
-
-
-def _officially(key: str) -> str:
-    for ours, theirs in (
-        ("stages.", "layers."), (".projection.", ".proj."), (".attn.w_msa.", ".attn."),
-        (".ffn.layers.0.0.", ".mlp.fc1."), (".ffn.layers.1.", ".mlp.fc2."),
-    ):  # fmt: skip
-        key = key.replace(ours, theirs)
-    return key
 
 
 class TestCheckpoint:
@@ -287,15 +92,3 @@ class TestCheckpoint:
 
         server.pages["knet.pth"] = Page(b"weights")
         assert local_file(f"{server.url}/knet.pth").read_bytes() == b"weights"
-
-
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    class Harm:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "harm"),)
-
-    file = tmp_path / "evil.pth"
-    torch.save({"state_dict": resnet18(), "meta": Harm()}, file)
-    with pytest.raises(DataError, match="safely"):
-        weights.backbone("r18", path=file)
-    assert not (tmp_path / "harm").exists()

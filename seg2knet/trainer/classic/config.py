@@ -16,9 +16,10 @@ from typing import Any, Optional
 from seg2knet.dataset.folder import DataFolder
 from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import SCHEDULES
 from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts
 from seg2knet.trainer.classic.pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
-from seg2knet.trainer.options import SCHEDULES, TrainOptions, image_scale
+from seg2knet.trainer.options import TrainOptions, image_scale
 
 REFERENCE_BATCH = 16
 """Images a step that the learning rates of K-Net's, mmdet's and mmseg's configs are meant for (8 x 2 and 4 x 4)."""

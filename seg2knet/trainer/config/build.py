@@ -15,6 +15,7 @@ from typing import Any, Optional, Union
 from seg2knet._version import __version__
 from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import WARMUP_FACTOR, WARMUP_STEPS, milestones
 from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
 from seg2knet.trainer.config.plan import Plan, decide
@@ -211,7 +212,7 @@ def loader_for(data: DataFolder, split: Split, workers: int) -> dict[str, Any]:
 def _schedule(plan: Plan) -> list[Entry]:
     epochs, options = plan.epochs, plan.options
     total = epochs * plan.steps
-    warmup = max(2, min(1000, total // 10))
+    warmup = max(2, min(WARMUP_STEPS, total // 10))
     optimizer = _parts(plan).optimizer(plan)
     if options.accumulate > 1:
         optimizer["accumulative_counts"] = options.accumulate
@@ -219,6 +220,7 @@ def _schedule(plan: Plan) -> list[Entry]:
         optimizer.update(type="AmpOptimWrapper", dtype="auto")
     gamma = 0.3 if plan.scratch else 0.1
     interval = max(1, round(epochs / 12))
+    drops = milestones(epochs, options.schedule or "1x")
     return [
         Entry("max_epochs", epochs),
         Entry(
@@ -230,19 +232,12 @@ def _schedule(plan: Plan) -> list[Entry]:
         Entry(
             "param_scheduler",
             [
-                {"type": "LinearLR", "start_factor": 0.001, "by_epoch": False, "begin": 0, "end": warmup},
-                {"type": "MultiStepLR", "by_epoch": True, "milestones": _milestones(plan), "gamma": gamma},
+                {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": warmup},
+                {"type": "MultiStepLR", "by_epoch": True, "milestones": drops, "gamma": gamma},
             ],
             f"warm-up over {warmup} of {total} steps; after the epochs named, {gamma:g} of the rate before",
         ),
     ]
-
-
-def _milestones(plan: Plan) -> list[int]:
-    """knet.md: after 8 and 11 of 12 epochs; ms-3x: after 9 and 11 of 12 parts."""
-    first = 9 if plan.options.schedule == "3x" else 8
-    found = {max(1, round(plan.epochs * part / 12)) for part in (first, 11)}
-    return sorted(found - {plan.epochs})
 
 
 def _evaluation(plan: Plan) -> list[Entry]:

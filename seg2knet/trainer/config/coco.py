@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seg2knet.knet.recipe import BACKBONE_LR_FACTOR, MAX_GRADIENT_NORM, WEIGHT_DECAY
 from seg2knet.trainer.config.plan import Plan
 
 SCOPE = "mmdet"
@@ -88,12 +89,12 @@ def _kernels(plan: Plan) -> int:
 
 def optimizer(plan: Plan) -> dict[str, Any]:
     """AdamW as knet.md has it; from scratch the backbone learns as fast as the rest, and norms do not decay."""
-    parts: dict[str, Any] = {"custom_keys": {"backbone": {"lr_mult": 0.25}}}
+    parts: dict[str, Any] = {"custom_keys": {"backbone": {"lr_mult": BACKBONE_LR_FACTOR}}}
     if plan.scratch:
         parts = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0}
     return {
         "type": "OptimWrapper",
-        "optimizer": {"type": "AdamW", "lr": plan.lr, "weight_decay": 0.05},
-        "clip_grad": {"max_norm": 1.0, "norm_type": 2},
+        "optimizer": {"type": "AdamW", "lr": plan.lr, "weight_decay": WEIGHT_DECAY},
+        "clip_grad": {"max_norm": MAX_GRADIENT_NORM, "norm_type": 2},
         "paramwise_cfg": parts,
     }

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.knet.recipe import learning_rate
 
 PAPER = "arXiv 2106.14855 and its release"
 ABSTRACT = "arXiv 2106.14855, abstract"
@@ -67,7 +68,7 @@ class ModelSpec:
     @property
     def lr(self) -> float:
         """Learning rate for 16 images a step: 1e-4; with a Swin backbone in semantic segmentation 6e-5."""
-        return 6e-5 if self.task == "semantic" and self.backbone.startswith("swin") else 1e-4
+        return learning_rate(semantic_swin=self.task == "semantic" and self.backbone.startswith("swin")).base
 
     def require(self) -> None:
         """

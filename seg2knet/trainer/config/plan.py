@@ -9,15 +9,10 @@ from typing import Optional
 
 from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, learning_rate
 from seg2knet.trainer.config.backbones import Backbone, backbone
-from seg2knet.trainer.options import SCHEDULES, TrainOptions, image_scale
+from seg2knet.trainer.options import TrainOptions, image_scale
 
-BASE_BATCH = 16
-BASE_LR = 1e-4
-SWIN_SEMANTIC_LR = 6e-5
-SCRATCH_LR, SCRATCH_MOST = 1.6e-3, 8e-4
-"""From scratch: for 16 images a step, and the most at all. Found by trial on small sets: 4e-4 for 4 images, twice that
-for the narrow model."""
 ENOUGH_IMAGES = 48_000
 """Pictures that a run shows at least, by default, up to 100 epochs: 12 epochs of 400 pictures are too few steps."""
 NARROW = "r18-half"
@@ -179,15 +174,12 @@ def _epochs(options: TrainOptions, images: int) -> tuple[int, str]:
 def _learning_rate(options: TrainOptions, task: str, name: str, batch: int, scratch: bool) -> tuple[float, str]:
     if options.lr:
         return options.lr, f"learning rate {options.lr:g} (given)"
-    base = SWIN_SEMANTIC_LR if task == "semantic" and name.startswith("swin") else BASE_LR
-    most = math.inf
-    if scratch:
-        wide = 2 if name == NARROW else 1
-        base, most = SCRATCH_LR * wide, SCRATCH_MOST * wide
-    lr = base * batch / BASE_BATCH
-    if lr > most:
-        return most, f"learning rate {most:g}: the most from scratch ({base:g} x {batch}/{BASE_BATCH} would be {lr:g})"
-    return lr, f"learning rate {lr:g} = {base:g} x {batch}/{BASE_BATCH} images a step"
+    semantic_swin = task == "semantic" and name.startswith("swin")
+    rate = learning_rate(scratch=scratch, narrow=name == NARROW, semantic_swin=semantic_swin)
+    lr, formula = rate.at(batch), f"{rate.base:g} x {batch}/{BASE_BATCH}"
+    if lr == rate.limit:
+        return lr, f"learning rate {lr:g}: the limit from scratch ({formula} images a step, at most {rate.limit:g})"
+    return lr, f"learning rate {lr:g} = {formula} images a step"
 
 
 def _precision(options: TrainOptions, name: str, cpu: bool, bfloat16: bool) -> tuple[bool, list[str]]:

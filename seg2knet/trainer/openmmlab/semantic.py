@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.knet.recipe import learning_rate
 
 HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 """Heads whose prediction the kernels refine."""
@@ -74,7 +75,7 @@ def semantic_model(
 def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
     """The optimiser of mmseg's K-Net for 16 pictures a step: AdamW, gradient norm clipped at 1."""
     swin = backbone in _SWINS
-    optimizer: dict[str, Any] = {"type": "AdamW", "lr": 6e-5 if swin else 1e-4, "weight_decay": 0.0005}
+    optimizer: dict[str, Any] = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
     wrapper: dict[str, Any] = {
         "type": "OptimWrapper",
         "optimizer": optimizer,

@@ -193,9 +193,9 @@ def _weights(options: TrainOptions, task: str) -> Optional[str]:
     """The file with the backbone's weights, fetched where it must be; ``None`` where there shall be none."""
     if not options.pretrained or options.load_from is not None:
         return None
-    from seg2knet.download import weights
+    from seg2knet.trainer.openmmlab import pretrained
 
-    found = weights.backbone(options.backbone or "r50", options.backbone_weights, deep_stem=task == "semantic")
+    found = pretrained.backbone(options.backbone or "r50", options.backbone_weights, deep_stem=task == "semantic")
     return str(found) if found is not None else None
 
 

@@ -1,0 +1,128 @@
+"""Pretrained backbones under the names that mmdet's and mmseg's backbones load."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from seg2knet.download import weights
+from seg2knet.download.transfer import digest
+from seg2knet.errors import DataError, UsageError
+from seg2knet.knet import checkpoints
+
+
+def backbone(
+    name: str, path: Optional[Path] = None, pretrained: bool = True, deep_stem: bool = False
+) -> Optional[Path]:
+    """A file with the backbone's pretrained weights, under the names that mmdet's and mmseg's backbones load.
+
+    Args:
+        name: ``r18``, ``r50``, ``r101``, ``r101-dcn``, ``swin-t`` or ``swin-l``.
+        path: the user's own file: torchvision's, the Swin authors', OpenMMLab's, or a checkpoint with such a backbone.
+        pretrained: ``False``: none is wanted.
+        deep_stem: for mmseg's ResNetV1c.
+
+    Returns:
+        the file, or ``None`` where none is wanted.
+
+    Raises:
+        TransferError: it cannot be downloaded; the message lists the alternatives.
+        DataError: the file cannot be read or holds another backbone.
+        UsageError: no backbone of that name.
+    """
+    if not pretrained and path is None:
+        return None
+    plain = name.removesuffix("-dcn")
+    key = f"{plain}-deep-stem" if deep_stem and plain.startswith("r") else plain
+    if key not in weights.SOURCES:
+        raise UsageError(f"no backbone is called {name!r}", expected=", ".join(weights.SOURCES))
+    file = path if path is not None else weights.backbone_file(key)
+    return _prepared(file, weights.SOURCES[key].kind)
+
+
+def _prepared(file: Path, kind: str) -> Path:
+    """`file` under the names that are loaded, with the backbone's tensors alone; converted once, in the cache.
+
+    mmengine skips tensors of the wrong name with a line in a log, so the architecture is checked here.
+    """
+    if not file.is_file():
+        raise DataError("no such file of weights", file=file, hint="--backbone-weights PATH, or --no-pretrained")
+    target = weights.cache() / "seg2knet" / f"{file.stem}-{digest(file)[:8]}.backbone.pth"
+    if target.is_file():
+        return target
+    state = _plain_names(checkpoints.read(file)["state_dict"])
+    found = describe(state)
+    if found != kind:
+        raise DataError(
+            "the file holds another backbone", file=file, found=found, expected=kind, hint="choose --backbone to fit it"
+        )
+    # mmdet's Swin takes names with the prefix alone, ResNets those without.
+    prefix = "backbone." if kind.startswith("Swin") else ""
+    kept = OrderedDict((prefix + key, value) for key, value in state.items() if _of_backbone(key))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}")
+    torch.save({"state_dict": kept}, part)
+    os.replace(part, target)
+    return target
+
+
+def _of_backbone(key: str) -> bool:
+    return re.match(r"(conv1|bn1|stem|layer\d|patch_embed|stages|norm\d)\.", key) is not None
+
+
+def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefix of a checkpoint's backbone; Swin as OpenMMLab names it."""
+    if any(key.startswith("backbone.") for key in state):
+        state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
+    return convert_swin(state) if any(key.startswith("layers.") for key in state) else dict(state)
+
+
+_SWIN_NAMES = (
+    (r"^layers\.", "stages."),
+    (r"^patch_embed\.proj\.", "patch_embed.projection."),
+    (r"\.attn\.", ".attn.w_msa."),
+    (r"\.mlp\.fc1\.", ".ffn.layers.0.0."),
+    (r"\.mlp\.fc2\.", ".ffn.layers.1."),
+)
+
+
+def convert_swin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The Swin authors' names (github.com/microsoft/Swin-Transformer) -> OpenMMLab's.
+
+    Where four neighbours are merged the authors put pixel (0,0), (1,0), (0,1), (1,1) one after another, each with all
+    its channels; OpenMMLab puts the pixels row by row within each channel: columns are moved accordingly.
+    """
+    converted = {}
+    for key, value in state.items():
+        if key.startswith(("head.", "norm.")) or key.endswith("attn_mask"):
+            continue
+        if ".downsample." in key:  # (out, 4 C), (4 C)
+            by_pixel = value.reshape(*value.shape[:-1], 4, -1)[..., [0, 2, 1, 3], :]
+            value = by_pixel.transpose(-1, -2).reshape(value.shape)
+        for pattern, name in _SWIN_NAMES:
+            key = re.sub(pattern, name, key)
+        converted[key] = value
+    return converted
+
+
+def describe(state: Mapping[str, Tensor]) -> str:
+    """The architecture these tensors belong to, worded as ``Source.kind``."""
+    patches = state.get("patch_embed.projection.weight")
+    if patches is not None:
+        return f"Swin {patches.shape[0]} wide, depth {_count(state, 'stages.2.blocks.')}"
+    depths = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
+    depth = depths.get((_count(state, "layer3."), "layer3.0.conv3.weight" in state))
+    if depth is None:
+        return f"no backbone known here, tensors such as {', '.join(list(state)[:3]) or 'none'}"
+    return f"ResNet-{depth}" + (" with a deep stem" if "stem.0.weight" in state else "")
+
+
+def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+    return len({key[len(prefix) :].partition(".")[0] for key in state if key.startswith(prefix)})
