@@ -19,7 +19,7 @@ from seg2knet.knet.recipe import WARMUP_FACTOR, WARMUP_STEPS, milestones
 from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
 from seg2knet.trainer.config.plan import Plan, decide
-from seg2knet.trainer.config.source import Ref, is_name, render
+from seg2knet.trainer.config.source import Ref, assignment, is_name
 from seg2knet.trainer.options import TrainOptions
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
@@ -73,9 +73,7 @@ def text(config: RunConfig) -> str:
     lines = [f"# {line}".rstrip() for line in config.heading]
     for title, entries in config.sections.items():
         lines += ["", f"# --- {title} " + "-" * max(0, 90 - len(title))]
-        for entry in entries:
-            lines += [f"# {line}" for line in entry.comment.splitlines()]
-            lines.append(f"{entry.name} = {render(entry.value, taken=len(entry.name) + 3)}")
+        lines += [assignment(entry.name, entry.value, entry.comment) for entry in entries]
     return "\n".join(lines) + "\n"
 
 

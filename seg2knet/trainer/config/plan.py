@@ -176,7 +176,7 @@ def _learning_rate(options: TrainOptions, task: str, name: str, batch: int, scra
         return options.lr, f"learning rate {options.lr:g} (given)"
     semantic_swin = task == "semantic" and name.startswith("swin")
     rate = learning_rate(scratch=scratch, narrow=name == NARROW, semantic_swin=semantic_swin)
-    lr, formula = rate.at(batch), f"{rate.base:g} x {batch}/{BASE_BATCH}"
+    lr, formula = float(f"{rate.at(batch):.6g}"), f"{rate.base:g} x {batch}/{BASE_BATCH}"
     if lr == rate.limit:
         return lr, f"learning rate {lr:g}: the limit from scratch ({formula} images a step, at most {rate.limit:g})"
     return lr, f"learning rate {lr:g} = {formula} images a step"

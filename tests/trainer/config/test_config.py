@@ -7,14 +7,11 @@ from typing import Any
 
 import drawn_sets
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from seg2knet.cli._values import key_values
 from seg2knet.dataset.folder import read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.config import build as configs
-from seg2knet.trainer.config.source import Ref, render
 from seg2knet.trainer.options import TrainOptions, image_scale
 
 
@@ -239,35 +236,3 @@ def test_image_sizes(text: Any, scale: tuple[int, int]) -> None:
         image_scale("12x")
     with pytest.raises(UsageError):
         image_scale("64²")
-
-
-plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=30),
-    lambda inner: (
-        st.lists(inner, max_size=6)
-        | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(st.text(max_size=12), inner, max_size=5)
-    ),
-    max_leaves=25,
-)
-
-
-@given(plain)
-@example({"º": None})
-def test_what_is_rendered_is_the_value(value: Any) -> None:
-    found = eval(render(value))
-    assert _close(found, value)
-
-
-def _close(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return one == pytest.approx(other, rel=1e-9)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
-    if isinstance(one, (list, tuple)):
-        return type(one) is type(other) and len(one) == len(other) and all(map(_close, one, other))
-    return one == other
-
-
-def test_references_stay_references() -> None:
-    assert render({"a": Ref("classes"), "b": [Ref("x")]}) == "dict(a=classes, b=[x])"
