@@ -25,12 +25,12 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
     Takes any number of pictures of any size whose sides are multiples of 32, as RGB from 0 to 255; what was written is
     run and compared with PyTorch.
     """
-    from seg2knet.trainer.classic import convert as classic_convert
     from seg2knet.trainer.export import export as exporting
+    from seg2knet.trainer.export import released
 
     if kind == "released":
         target = out or Path(checkpoint).with_suffix(".released.pth")
-        count = classic_convert.to_classic(checkpoint, target)
+        count = released.export(checkpoint, target)
         click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
         return
     done = exporting.export(checkpoint, kind, out)

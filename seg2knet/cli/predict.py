@@ -44,13 +44,14 @@ def predict(
     from functools import partial
 
     from seg2knet.cli._bar import bar
-    from seg2knet.trainer.classic import run as classic
+    from seg2knet.trainer import stacks
     from seg2knet.trainer.predict.prediction import predict_files
     from seg2knet.trainer.predict.predictions import find_pictures
 
     pictures = find_pictures(images)
     wanted = [each.strip() for each in formats.split(",") if each.strip()]
-    load = partial(classic.segmenter, knet=knet) if classic.chosen(stack, knet) else None
+    other = stacks.choose(stack, knet)
+    load = partial(other.segmenter, knet=knet) if other is not None else None
     with bar("predicting") as ticked:
         found = predict_files(
             checkpoint, pictures, out, wanted, score_thr=score_thr, device=device, ticked=ticked, load=load

@@ -35,6 +35,6 @@ def classic(venv: Path, python: Optional[Path], ops: bool, cuda: str, dry_run: b
 
     PyPI's torch 1.10.1 is built for CUDA 10.2, which knows no GPU after 2019's: for an Ampere card give --cuda 11.3.
     """
-    from seg2knet.trainer.classic.setup import setup as make
+    from seg2knet.trainer import stacks
 
-    make(venv, python=python, ops=ops, cuda=cuda, dry_run=dry_run, say=click.echo)
+    stacks.get("classic").setup(venv, python=python, ops=ops, cuda=cuda, dry_run=dry_run, say=click.echo)

@@ -47,17 +47,18 @@ def test(
 
     from seg2knet.cli._bar import bar
     from seg2knet.errors import UsageError
-    from seg2knet.trainer.classic import run as classic
+    from seg2knet.trainer import stacks
     from seg2knet.trainer.evaluate.evaluation import evaluate
 
     quiet = str(json_file) == "-"
-    if classic.chosen(stack, knet):
+    other = stacks.choose(stack, knet)
+    if other is not None:
         if show_dir is not None or submission is not None:
             raise UsageError(
                 "--show-dir and --format-only are for the current stack",
                 hint="seg2knet predict draws pictures on this one",
             )
-        found = classic.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
+        found = other.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
     else:
         with bar("evaluating", quiet) as ticked:
             found = evaluate(

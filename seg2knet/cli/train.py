@@ -74,13 +74,14 @@ def train(cfg_options: tuple[str, ...], stack: Optional[str], knet: Optional[Pat
     seg2knet train --resume --work-dir work_dirs/coco
     """
     from seg2knet.cli._values import key_values
-    from seg2knet.trainer.classic import run as classic
+    from seg2knet.trainer import stacks
     from seg2knet.trainer.options import TrainOptions
     from seg2knet.trainer.run import session
 
     options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)
-    if classic.chosen(stack, knet):
-        classic.train(options, knet=knet, config=str(options.config) if options.config else None, say=_say)
+    other = stacks.choose(stack, knet)
+    if other is not None:
+        other.train(options, knet=knet, say=_say)
         return
     try:
         result = session.run(options, _say)

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
+from seg2knet import plugins
 from seg2knet.doctor import hardware
 from seg2knet.doctor.diagnosis import Line, Report, error, ok, warning
 from seg2knet.doctor.facts import Facts, Torch, dotted, gather, numbers
-from seg2knet.trainer.classic import environment as classic_environment
 
 TRAIN = "pip install 'seg2knet[train]'"
 REINSTALL = "pip install --force-reinstall --no-deps --no-cache-dir "
@@ -51,19 +51,13 @@ def check(task: Optional[str] = None, device: Optional[str] = None, work_dir: Pa
 
 def judge(facts: Facts, task: Optional[str] = None, device: Optional[str] = None) -> Report:
     """The report on these facts; see :func:`check`."""
-    if is_classic(facts):
-        stack: list[Line] = classic_environment.lines(facts, task)
-    else:
+    others = (stack.doctor_lines(facts, task) for stack in plugins.load("seg2knet.stacks").values())
+    stack: Optional[list[Line]] = next((lines for lines in others if lines is not None), None)
+    if stack is None:
         stack = [*_python(facts), *_torch(facts), *_numpy(facts), *_stack(facts, task), *_versions(facts)]
     tools = [*_opencv(facts), *_pycocotools(facts), *_panopticapi(facts), *_deform(facts)]
     machine = [*hardware.gpus(facts, device), *hardware.disk(facts), *hardware.shared_memory(facts)]
     return Report((*stack, *tools, *machine))
-
-
-def is_classic(facts: Facts) -> bool:
-    """Whether the authors' own stack (mmdet 2) is what is installed here."""
-    mmdet = facts.versions.get("mmdet")
-    return "mmcv-full" in facts.versions or (mmdet is not None and numbers(mmdet) < (3,))
 
 
 def _python(facts: Facts) -> Iterator[Line]:

@@ -14,11 +14,20 @@ PathLike = Union[str, Path]
 _PATHS = ("backbone_weights", "config", "work_dir")
 
 
-def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print, **options: Any) -> TrainResult:
+def train(
+    data: Optional[PathLike] = None,
+    *,
+    say: Callable[[str], None] = print,
+    stack: Optional[str] = None,
+    knet: Optional[PathLike] = None,
+    **options: Any,
+) -> TrainResult:
     """Train a K-Net.
 
     Args:
         data: a data set's folder; by default ``data/coco`` or ``data/ade``.
+        stack: ``mmengine`` or ``classic``; by default the one that is installed.
+        knet: classic stack: a checkout of the authors' K-Net.
         say: takes lines for the user; the progress of the run itself goes to standard output.
         options: fields of :class:`seg2knet.trainer.options.TrainOptions`: ``epochs=12``, ``gpus=0``...
 
@@ -29,6 +38,7 @@ def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print
         Seg2KNetError: the options, the data or the machine do not allow it.
         TypeError: an option that there is not.
     """
+    from seg2knet.trainer import stacks
     from seg2knet.trainer.options import TrainOptions
     from seg2knet.trainer.run import session
 
@@ -37,7 +47,10 @@ def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print
             options[name] = Path(options[name])
     if options.get("img_size") is not None:
         options["img_size"] = str(options["img_size"])
-    return session.run(TrainOptions(data=Path(data) if data is not None else None, **options), say)
+    asked = TrainOptions(data=Path(data) if data is not None else None, **options)
+    checkout = Path(knet) if knet is not None else None
+    other = stacks.choose(stack, checkout)
+    return session.run(asked, say) if other is None else other.train(asked, knet=checkout, say=say)
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""K-Net's checkpoints from one stack to the other: those of the classic stack as ours, and ours in the released names.
+"""K-Net's checkpoints of the classic stack as the current one reads them.
 
 The tensors' names are mapped by :mod:`seg2knet.knet.checkpoints`; this module writes the config that goes with them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError
@@ -186,41 +186,3 @@ def _plain(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Tuple):
         return tuple(_plain(each, names) for each in node.elts)
     return ast.literal_eval(node)
-
-
-def to_classic(checkpoint: Union[str, Path], out: Path) -> int:
-    """Write one of our checkpoints in the released names, for the authors' own code.
-
-    Args:
-        checkpoint: of a K-Net for instance or panoptic segmentation, trained by seg2knet on the current stack.
-        out: the file to write: a dict of ``state_dict`` and ``meta`` with ``CLASSES``, as mmcv 1.x has it.
-
-    Returns:
-        how many tensors were written.
-
-    Raises:
-        DataError: the checkpoint cannot be read, or is of another model.
-    """
-    import torch
-
-    from seg2knet.knet import checkpoints
-
-    content = checkpoints.read(checkpoint)
-    state = checkpoints.to_released(content["state_dict"])
-    if KERNELS not in state:
-        raise DataError(
-            "only K-Net for instance and panoptic segmentation has released names",
-            file=checkpoint,
-            found=f"tensors such as {next(iter(content['state_dict']), 'none')}",
-        )
-    meta: dict[str, Any] = {"CLASSES": _classes(content.get("meta") or {})}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"meta": meta, "state_dict": state}, out)
-    return len(state)
-
-
-def _classes(meta: Mapping[str, Any]) -> Optional[tuple[str, ...]]:
-    """The class names that a checkpoint of ours has in its config."""
-    if not isinstance(meta.get("cfg"), str):
-        return None
-    return tuple(read_config(meta["cfg"], "the checkpoint's config").get("classes", ()))

@@ -27,6 +27,12 @@ PINS = {
 """The versions with which the project's own tests of this stack run."""
 
 
+def is_classic(facts: Facts) -> bool:
+    """Whether mmdet 2 is what is installed here."""
+    mmdet = facts.versions.get("mmdet")
+    return "mmcv-full" in facts.versions or (mmdet is not None and numbers(mmdet) < (3,))
+
+
 def lines(facts: Facts, task: Optional[str]) -> list[Line]:
     """The lines on the classic stack, in the order in which they are to be mended.
 

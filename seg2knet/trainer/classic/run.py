@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from seg2knet.trainer.classic.inference import ClassicSegmenter
     from seg2knet.trainer.evaluate.evaluation import Evaluation
 
-STACKS = ("mmengine", "classic")
 UNKNOWN_HERE = (
     "model", "backbone", "accumulate", "ema", "balance", "early_stop", "multi_scale", "compile", "channels_last",
 )  # fmt: skip
@@ -54,23 +53,6 @@ class Prepared:
     task: str
     notes: list[str] = field(default_factory=list)
     data: Optional[Path] = None
-
-
-def chosen(asked: Optional[str], knet: Optional[Path] = None) -> bool:
-    """Whether the classic stack is to be used: it was asked for, or nothing was and mmdet 2 is what is installed.
-
-    Args:
-        asked: ``mmengine``, ``classic`` or ``None``.
-        knet: the checkout, which only the classic stack can use.
-
-    Raises:
-        UsageError: no such stack, or a checkout for the wrong one.
-    """
-    if asked is not None and asked not in STACKS:
-        raise UsageError("no such stack", found=asked, expected=" | ".join(STACKS))
-    if asked == "mmengine" and knet is not None:
-        raise UsageError("--knet is for the classic stack; the current one has its own K-Net", hint="--stack classic")
-    return asked == "classic" or (asked is None and (knet is not None or stack.is_installed()))
 
 
 def train(

@@ -13,7 +13,7 @@ import numpy as np
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer.classic import convert as classic_convert
+from seg2knet.trainer import stacks
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
 
@@ -72,8 +72,8 @@ class Segmenter:
 
         self.path = local_file(checkpoint)
         content = checkpoints.read(self.path)
-        if classic_convert.is_classic(content):
-            content = classic_convert.modernised(content, self.path)
+        for stack in stacks.known().values():
+            content = stack.convert_checkpoint(content, self.path) or content
         meta = content.get("meta") or {}
         if not isinstance(meta.get("cfg"), str) or "seg2knet" not in meta:
             raise DataError(

@@ -15,6 +15,7 @@ pytest.importorskip("mmengine")
 from seg2knet.errors import DataError  # noqa: E402
 from seg2knet.trainer.classic import convert as classic_convert  # noqa: E402
 from seg2knet.trainer.classic.text import literal  # noqa: E402
+from seg2knet.trainer.export import released as released_export  # noqa: E402
 
 
 class Released:
@@ -91,9 +92,9 @@ def test_there_and_back(released: Released, tmp_path: Path) -> None:
     from seg2knet.knet import checkpoints
 
     ours = tmp_path / "ours.pth"
-    meta = {"cfg": 'classes = ("a", "b")\nmetainfo = dict(classes=classes)\n'}
+    meta = {"dataset_meta": {"classes": ("a", "b")}}
     torch.save({"meta": meta, "state_dict": checkpoints.from_released(released.weights)}, ours)
-    count = classic_convert.to_classic(ours, tmp_path / "out" / "released.pth")
+    count = released_export.export(ours, tmp_path / "out" / "released.pth")
     written = torch.load(tmp_path / "out" / "released.pth", weights_only=True)
     assert count == len(released.weights)
     assert written["meta"]["CLASSES"] == ("a", "b")
@@ -112,7 +113,7 @@ def test_another_model_stays_on_its_stack(tmp_path: Path) -> None:
         classic_convert.modernised(content, tmp_path)
     torch.save({"state_dict": content["state_dict"]}, tmp_path / "a.pth")
     with pytest.raises(DataError, match="has released names"):
-        classic_convert.to_classic(tmp_path / "a.pth", tmp_path / "b.pth")
+        released_export.export(tmp_path / "a.pth", tmp_path / "b.pth")
 
 
 def test_configs_are_read_and_not_run() -> None:

@@ -12,28 +12,6 @@ from seg2knet.trainer.classic import stack as classic_stack
 from seg2knet.trainer.options import TrainOptions
 
 
-@pytest.mark.parametrize(
-    ("asked", "knet", "installed", "expected"),
-    [
-        (None, None, True, True),
-        (None, None, False, False),
-        (None, Path("K-Net"), False, True),
-        ("mmengine", None, True, False),
-        ("classic", None, False, True),
-    ],
-)
-def test_chosen(monkeypatch: pytest.MonkeyPatch, asked: str, knet: Path, installed: bool, expected: bool) -> None:
-    monkeypatch.setattr(classic_stack, "is_installed", lambda: installed)
-    assert classic.chosen(asked, knet) is expected
-
-
-def test_what_does_not_fit() -> None:
-    with pytest.raises(UsageError, match="no such stack"):
-        classic.chosen("mmdet2")
-    with pytest.raises(UsageError, match="--knet is for the classic stack"):
-        classic.chosen("mmengine", Path("K-Net"))
-
-
 @pytest.mark.skipif(classic_stack.is_installed(), reason="mmdet 2 is installed here")
 def test_not_installed() -> None:
     with pytest.raises(EnvironmentProblem, match="not installed in this environment") as caught:

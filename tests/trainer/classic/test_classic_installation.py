@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from seg2knet.cli import cli
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.classic import environment as classic_environment
-from seg2knet.trainer.classic import setup as setup_classic
-from seg2knet.trainer.classic.setup import CONSTRAINTS, Step, setup, steps
+from seg2knet.trainer.classic import installation as setup_classic
+from seg2knet.trainer.classic.installation import CONSTRAINTS, Step, setup, steps
 
 VENV, PYTHON = Path("/v"), Path("/usr/bin/python3.9")
 
