@@ -35,6 +35,7 @@ import numpy as np
 from seg2knet.converters.base import Reader
 from seg2knet.converters.registry import readers
 from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.errors import Seg2KNetError
 
 BATCH = 500
@@ -116,7 +117,7 @@ def labelme(root: Path) -> None:
 def coco(root: Path) -> None:
     drawn(root / "images/a.jpg")
     drawn(root / "images/b.jpg")
-    counts = geometry.mask_to_rle(labels() == 1).counts.decode()
+    counts = mask_to_rle(labels() == 1).counts.decode()
     shapes: list[Any] = [
         [[1, 1, 9, 1, 9, 9]], {"size": [16, 24], "counts": [100, 50, 234]}, {"size": [16, 24], "counts": counts}, [],
     ]  # fmt: skip

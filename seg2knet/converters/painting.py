@@ -8,59 +8,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-import cv2
-import msgspec
 import numpy as np
 
 from seg2knet.converters.base import Measured
-from seg2knet.dataset.geometry import check_size
-from seg2knet.dataset.rle import rle_ones
+from seg2knet.dataset.label_image import ID, Runs, X
+from seg2knet.dataset.rle import Box, check_size, rle_ones
 from seg2knet.errors import UsageError
 
 _FEW = 64
 """An object is painted run by run where its window has this many times as many stretches as it has runs."""
 
 
-class Painting(msgspec.Struct, gc=False):
-    """What is seen where.
-
-    Attributes:
-        numbers: ``(S,)`` int64, the number seen on each stretch; 0 where nothing is.
-        lengths: ``(S,)`` int64, the stretches' pixels, at least 1, down the columns.
-        height, width: of the picture.
-    """
-
-    numbers: np.ndarray
-    lengths: np.ndarray
-    height: int
-    width: int
+class Painting(Runs, frozen=True):
+    """What is seen where: stretches down the columns and the number seen on each, 0 where nothing is."""
 
     def areas(self, most: int) -> list[int]:
         """Pixels of each number from 0 to ``most``, the highest there is."""
         # The sums are of whole numbers below 2^53: exact.
-        return np.bincount(self.numbers, self.lengths, most + 1).astype(np.int64).tolist()
+        return np.bincount(self.values, self.ends - self.starts, most + 1).astype(np.int64).tolist()
 
-    def boxes(self, most: int) -> list[tuple[int, int, int, int]]:
+    def boxes(self, most: int) -> list[Box]:
         """x, y, width and height of each number from 0 to ``most``; all zero where it is not seen."""
-        ends = np.cumsum(self.lengths)
-        left, top = np.divmod(ends - self.lengths, self.height)
-        right, bottom = np.divmod(ends - 1, self.height)
-        top[left < right], bottom[left < right] = 0, self.height - 1  # a stretch that goes on in the next column
-        order = np.argsort(self.numbers, kind="stable")
-        counts = np.bincount(self.numbers, minlength=most + 1)
-        there = counts > 0
-        first = (np.cumsum(counts) - counts)[there]
+        table = self.table()
         result = np.zeros((most + 1, 4), np.int64)
-        x, y = np.minimum.reduceat(left[order], first), np.minimum.reduceat(top[order], first)
-        result[there, 0], result[there, 1] = x, y
-        result[there, 2] = np.maximum.reduceat(right[order], first) - x + 1
-        result[there, 3] = np.maximum.reduceat(bottom[order], first) - y + 1
+        result[table[:, ID]] = table[:, X:]
         return [(x, y, width, height) for x, y, width, height in result.tolist()]
-
-    def picture(self, table: np.ndarray) -> np.ndarray:
-        """``(H, W)`` of ``table``'s type, uint8 or int32: for each pixel its number's entry."""
-        columns = np.repeat(table[self.numbers], self.lengths)
-        return cv2.transpose(columns.reshape(self.width, self.height))
 
 
 def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> Painting:
@@ -88,7 +60,7 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> Painting:
             if overlap == "error" and seen[stretches].any():
                 raise _overlap(measured, index)
             seen[stretches] = numbers[index]
-    return Painting(seen, np.diff(bounds), image.height, image.width)
+    return Painting(bounds[:-1], bounds[1:], seen, image.height, image.width)
 
 
 def _stretches(starts: np.ndarray, ends: np.ndarray) -> list[slice] | list[np.ndarray]:

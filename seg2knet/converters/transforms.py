@@ -11,6 +11,7 @@ import msgspec
 
 from seg2knet.converters.base import IGNORE, Measured
 from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import Box, areas_and_boxes, mask_to_rle, rle_to_mask
 from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Sample, Skip
 from seg2knet.errors import DataError
 
@@ -80,11 +81,11 @@ def _drawn(sample: Sample, recipe: Recipe) -> Union[Measured, DataError]:
         rles = geometry.rasterize(_shapes(sample), sample.image.height, sample.image.width)
     except DataError as error:
         return error
-    return _measured(sample, recipe, rles, *geometry.areas_and_boxes(rles))
+    return _measured(sample, recipe, rles, *areas_and_boxes(rles))
 
 
 def _measured(
-    sample: Sample, recipe: Recipe, rles: Sequence[Rle], areas: Sequence[int], boxes: Sequence[geometry.Box]
+    sample: Sample, recipe: Recipe, rles: Sequence[Rle], areas: Sequence[int], boxes: Sequence[Box]
 ) -> Measured:
     """A sample without the objects that are too small."""
     if not areas or min(areas) >= max(recipe.min_area, 1):
@@ -127,11 +128,11 @@ def _outlined(found: Object, name: str, notes: list[Note]) -> Object:
     """A mask as polygons along its pixels' edges. Crowds stay masks: COCO has no polygons for them."""
     if not isinstance(found.shape, Rle) or found.iscrowd:
         return found
-    outline = geometry.mask_to_polygons(geometry.rle_to_mask(found.shape))
+    outline = geometry.mask_to_polygons(rle_to_mask(found.shape))
     if outline is None:
         return found
-    before = geometry.rle_to_mask(found.shape)
-    after = geometry.rle_to_mask(geometry.shape_to_rle(outline, *before.shape))
+    before = rle_to_mask(found.shape)
+    after = rle_to_mask(geometry.shape_to_rle(outline, *before.shape))
     changed = int((before != after).sum())
     if changed:
         notes.append(Note("pixels-changed-by-polygons", _place(name, found), "holes are filled", changed))
@@ -157,14 +158,14 @@ def _turned_shape(shape: geometry.Shape, width: int, height: int, orientation: i
     if isinstance(shape, Polygons):
         turn = _TURNS[orientation]
         return Polygons([_turned_part(part, lambda x, y: turn(x, y, width, height)) for part in shape.parts])
-    mask = geometry.rle_to_mask(shape)
+    mask = rle_to_mask(shape)
     if orientation >= 5:
         mask = mask.T
     if orientation in (2, 3, 6, 7):
         mask = mask[:, ::-1]
     if orientation in (3, 4, 7, 8):
         mask = mask[::-1]
-    return geometry.mask_to_rle(mask)
+    return mask_to_rle(mask)
 
 
 def _turned_part(part: Sequence[float], turn: Callable[[float, float], tuple[float, float]]) -> list[float]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -14,32 +12,9 @@ import orjson
 from seg2knet.dataset import images
 from seg2knet.errors import DataError
 
-_DIGITS = re.compile(r"\d+")
 MAX_JSON = 1 << 29
 _HEADER = 4096
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-
-
-def natural(name: str) -> str:
-    """A sort key by which ``img2`` comes before ``img10``; total, so that the order never depends on the system.
-    One text, for a data set has 100,000 of them at a time."""
-    return f"{_DIGITS.sub(_number, name.lower())}\0\0{name}"
-
-
-def _number(digits: re.Match[str]) -> str:
-    """A number so that longer ones come after shorter ones, and leading zeros count last."""
-    said = digits[0]
-    value = str(int(said)) if len(said) < 4000 else "0"
-    return f"\0{chr(len(value))}{value}{chr(min(len(said), sys.maxunicode))}"
-
-
-def naturally(paths: Iterable[str]) -> list[str]:
-    """Paths in natural order; while they are sorted there is one text for each, not two."""
-    keys = [natural(path) for path in paths]
-    keys.sort()
-    for place, key in enumerate(keys):
-        keys[place] = key.rpartition("\0\0")[2]
-    return keys
 
 
 def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:

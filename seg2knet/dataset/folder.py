@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Optional, Union
+from typing import Optional, Union
 
-import msgspec
-
+from seg2knet.dataset import coco_json
+from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.coco_json import Category, Instances, Panoptic, PanopticAnnotation
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade, find_coco, find_dataset
-from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import DataError, UsageError
 
 
@@ -71,38 +71,6 @@ class DataFolder:
         return self.splits[name]
 
 
-class _Category(msgspec.Struct):
-    id: int
-    name: str
-    supercategory: Optional[str] = None
-    isthing: int = 1
-    color: Optional[List[int]] = None
-
-
-class _Counted(msgspec.Struct, gc=False):
-    """An image or annotation of which only its presence counts: msgspec skips the rest without building it."""
-
-
-class _Object(msgspec.Struct, gc=False):
-    image_id: int
-
-
-class _Segments(msgspec.Struct, gc=False):
-    segments_info: List[_Counted] = []
-
-
-class _Instances(msgspec.Struct):
-    images: List[_Counted]
-    categories: List[_Category] = []
-    annotations: Optional[List[_Object]] = None
-
-
-class _Panoptic(msgspec.Struct):
-    images: List[_Counted]
-    categories: List[_Category] = []
-    annotations: Optional[List[_Segments]] = None
-
-
 def read_folder(root: Optional[Path] = None, task: Optional[str] = None) -> DataFolder:
     """Read a data set's folder.
 
@@ -154,7 +122,8 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
         file = truth if name in present else _image_info(layout, name)
         if file is None:
             continue
-        content = read_coco_file(file, is_panoptic and file == truth)
+        kind: type[Union[Instances, Panoptic]] = Panoptic if is_panoptic and file == truth else Instances
+        content = coco_json.read(file, kind)
         each, most = _count(content.annotations or [])
         splits[name] = Split(
             name=name,
@@ -177,7 +146,7 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
 
 def _count(annotations: list) -> tuple[int, int]:
     """Objects in all, and on the picture that has the most."""
-    if annotations and isinstance(annotations[0], _Segments):
+    if annotations and isinstance(annotations[0], PanopticAnnotation):
         counts = [len(each.segments_info) for each in annotations]
     else:
         counts = list(Counter(each.image_id for each in annotations).values())
@@ -190,29 +159,7 @@ def _image_info(layout: CocoLayout, name: str) -> Optional[Path]:
     return next((file for file in (dev, layout.image_info(name)) if file.is_file()), None)
 
 
-def read_coco_file(file: Path, panoptic: bool) -> Union[_Instances, _Panoptic]:
-    """Categories, and as many images and annotations as the file has, without their content.
-
-    Raises:
-        DataError: the file cannot be read, or is no COCO file.
-    """
-    try:
-        data = file.read_bytes()
-        kind: Any = _Panoptic if panoptic else _Instances
-        return msgspec.json.decode(data, type=kind, strict=False)
-    except OSError as error:
-        raise DataError("the annotation file cannot be read", file=file, found=error.strerror) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(
-            "not a COCO annotation file",
-            file=file,
-            found=str(error),
-            expected="JSON with images, annotations, categories",
-            hint=f"seg2knet validate {file.parent.parent}",
-        ) from None
-
-
-def class_list(categories: List[_Category], file: Path, panoptic: bool) -> ClassList:
+def class_list(categories: list[Category], file: Path, panoptic: bool) -> ClassList:
     """The categories in the file's order; panoptic: things first.
 
     Raises:
@@ -260,26 +207,17 @@ def _read_ade(layout: AdeLayout) -> DataFolder:
 
 
 def _object_info(file: Path) -> ClassList:
-    """Classes of ``objectInfo.txt`` (ADE20K's ``objectInfo150.txt`` too): index from 1 first, names last in a row."""
+    """Classes of ``objectInfo.txt`` (ADE20K's ``objectInfo150.txt`` too), which must be numbered from 1 on."""
     if not file.is_file():
         other = file.with_name("objectInfo150.txt")
         if not other.is_file():
             raise DataError("the list of classes is missing", file=file, expected="objectInfo.txt with a class a row")
         file = other
     names: list[str] = []
-    rows = [row for row in file.read_text("utf-8-sig").splitlines() if row.strip()]
-    for number, row in enumerate(rows, 1):
-        cells = row.split("\t")
-        index = whole_number(cells[0])
-        if index is None:
-            if number == 1:
-                continue  # the heading
-            expected = "number, tab, ..., name"
-            raise DataError("not a class", file=file, place=f"row {number}", found=row, expected=expected)
-        if index != len(names) + 1:
-            raise DataError(
-                "classes must be numbered from 1 on", file=file, place=f"row {number}", found=cells[0],
-                expected=str(len(names) + 1),
-            )  # fmt: skip
-        names.append(cells[-1].strip())
+    for row in class_rows(file.read_text("utf-8-sig")):
+        if row.number != len(names) + 1:
+            expected = "number, tab, ..., name" if row.number is None else f"number {len(names) + 1}"
+            message = "not a class" if row.number is None else "classes must be numbered from 1 on"
+            raise DataError(message, file=file, place=f"row {row.line}", found=row.text, expected=expected)
+        names.append(row.name)
     return ClassList.of(names)

@@ -16,23 +16,14 @@ from typing import Optional, Union
 
 import numpy as np
 
-from seg2knet.dataset.polygon_masks import Box, polygon_areas_and_boxes
-from seg2knet.dataset.rle import rle_runs
+from seg2knet.dataset.polygon_masks import polygon_areas_and_boxes
+from seg2knet.dataset.rle import Box, Measures, areas_and_boxes, check_size, size_allowed, union
 from seg2knet.dataset.sample import Polygons, Rle, Shape
 from seg2knet.errors import DataError
-
-Measures = tuple[list[int], list[Box]]
-"""Areas in pixels, and boxes (x, y, width, height)."""
-
-MAX_PIXELS = 1 << 30
-"""Above this many pixels a mask or picture is refused: a forged size must not take the machine down."""
 
 ELLIPSE_POINTS = 72
 MAX_COORDINATE = 1e7
 """Pixels from the origin beyond which pycocotools must not see a polygon: it takes memory for every step there."""
-
-_AREAS = 255
-"""As many areas as pycocotools counts in one call: with NumPy 2 it raises beyond that, for it counts in 8 bits."""
 
 
 def polygon_problem(part: Sequence[float]) -> Optional[str]:
@@ -86,26 +77,6 @@ def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
     return shape
 
 
-def as_pycocotools(rle: Rle) -> dict:
-    """The dictionary that pycocotools takes: ``size`` (height, width) and ``counts`` in bytes."""
-    return {"size": [rle.height, rle.width], "counts": rle.counts}
-
-
-def rle_area(rle: Rle) -> int:
-    """Pixels of the mask."""
-    from pycocotools import mask as coco_mask
-
-    return int(coco_mask.area(as_pycocotools(rle)))
-
-
-def rle_bbox(rle: Rle) -> tuple[int, int, int, int]:
-    """The mask's box as COCO writes it: x, y, width, height; all zero for an empty mask."""
-    from pycocotools import mask as coco_mask
-
-    x, y, width, height = coco_mask.toBbox(as_pycocotools(rle))
-    return int(x), int(y), int(width), int(height)
-
-
 def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
     """The masks of many shapes of one picture, in few calls; polygons must have been checked.
 
@@ -128,20 +99,6 @@ def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
     return rles
 
 
-def areas_and_boxes(rles: Sequence[Rle]) -> Measures:
-    """Pixels, and x, y, width, height of each mask."""
-    from pycocotools import mask as coco_mask
-
-    if not rles:
-        return [], []
-    plain = [as_pycocotools(rle) for rle in rles]
-    boxes = coco_mask.toBbox(plain).astype(np.int64).tolist()
-    areas: list[int] = []
-    for start in range(0, len(plain), _AREAS):
-        areas += coco_mask.area(plain[start : start + _AREAS]).astype(np.int64).tolist()
-    return areas, [tuple(box) for box in boxes]
-
-
 def measure_all(pictures: Sequence[tuple[Sequence[Shape], int, int]]) -> list[Union[Measures, DataError]]:
     """What the masks of many pictures' shapes measure; polygons must have been checked.
 
@@ -155,7 +112,7 @@ def measure_all(pictures: Sequence[tuple[Sequence[Shape], int, int]]) -> list[Un
     heights: list[int] = []
     widths: list[int] = []
     for shapes, height, width in pictures:
-        if _can_be(height, width):
+        if size_allowed(height, width):
             for shape in shapes:
                 if isinstance(shape, Polygons):
                     parts += shape.parts
@@ -196,36 +153,10 @@ def _joined(found: Iterator[tuple[int, Box]], shape: Shape) -> Optional[tuple[in
     return sum(area for area, _ in parts), (left, top, right - left, below - top)
 
 
-def measure(shape: Shape, height: int, width: int) -> tuple[int, tuple[int, int, int, int]]:
+def measure(shape: Shape, height: int, width: int) -> tuple[int, Box]:
     """Area in pixels and box (x, y, width, height) of a shape's mask."""
-    rle = shape_to_rle(shape, height, width)
-    return rle_area(rle), rle_bbox(rle)
-
-
-def rle_to_mask(rle: Rle) -> np.ndarray:
-    """``(H, W)`` bool."""
-    from pycocotools import mask as coco_mask
-
-    check_size(rle.height, rle.width)
-    return coco_mask.decode(as_pycocotools(rle)).astype(bool)
-
-
-def mask_to_rle(mask: np.ndarray) -> Rle:
-    """From ``(H, W)`` bool or 0/1."""
-    from pycocotools import mask as coco_mask
-
-    encoded = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return Rle(encoded["counts"], *mask.shape)
-
-
-def union(rles: Sequence[Rle]) -> Rle:
-    """The pixels of any of these masks, all of one size."""
-    from pycocotools import mask as coco_mask
-
-    if len(rles) == 1:
-        return rles[0]
-    merged = coco_mask.merge([as_pycocotools(rle) for rle in rles])
-    return Rle(merged["counts"], rles[0].height, rles[0].width)
+    areas, boxes = areas_and_boxes([shape_to_rle(shape, height, width)])
+    return areas[0], boxes[0]
 
 
 def join(shapes: Sequence[Shape], height: int, width: int) -> Shape:
@@ -238,60 +169,6 @@ def join(shapes: Sequence[Shape], height: int, width: int) -> Shape:
             return union([shape_to_rle(each, height, width) for each in shapes])
         parts.extend(shape.parts)
     return Polygons(parts)
-
-
-def rle_from_counts(counts: Sequence[int], height: int, width: int) -> Rle:
-    """From an uncompressed run-length code, column by column, zeros first.
-
-    Raises:
-        DataError: negative or non-integer runs, runs that do not sum to the picture, a size out of reason.
-    """
-    from pycocotools import mask as coco_mask
-
-    check_size(height, width)
-    if not all(type(run) is int and run >= 0 for run in counts):
-        raise DataError("run lengths must be integers of at least 0", found=repr(list(counts[:8])))
-    if sum(counts) != height * width:
-        raise DataError(
-            "run lengths do not sum to the picture",
-            found=str(sum(counts)),
-            expected=f"{height} x {width} = {height * width}",
-        )
-    return Rle(
-        coco_mask.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)["counts"], height, width
-    )
-
-
-def rle_from_string(counts: bytes, height: int, width: int) -> Rle:
-    """From pycocotools' compressed string, checked.
-
-    Raises:
-        DataError: the string is none, or its runs do not sum to the picture.
-    """
-    check_size(height, width)
-    total = int(rle_runs(counts).sum())
-    if total != height * width:
-        raise DataError(
-            "run lengths do not sum to the picture", found=str(total), expected=f"{height} x {width} = {height * width}"
-        )
-    return Rle(counts, height, width)
-
-
-def check_size(height: int, width: int) -> None:
-    """
-    Raises:
-        DataError: a side below 1 pixel, or more than ``MAX_PIXELS`` in all.
-    """
-    if not _can_be(height, width):
-        raise DataError(
-            "a picture of that size cannot be",
-            found=f"{width}x{height}",
-            expected=f"sides of at least 1 pixel and at most {MAX_PIXELS:,} pixels in all",
-        )
-
-
-def _can_be(height: int, width: int) -> bool:
-    return height >= 1 and width >= 1 and height * width <= MAX_PIXELS
 
 
 def box_polygon(x: float, y: float, width: float, height: float, degrees: float = 0.0) -> list[float]:

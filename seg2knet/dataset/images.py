@@ -14,7 +14,7 @@ from typing import Optional, Union
 import msgspec
 import numpy as np
 
-from seg2knet.dataset.geometry import MAX_PIXELS
+from seg2knet.dataset.rle import MAX_PIXELS
 from seg2knet.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")

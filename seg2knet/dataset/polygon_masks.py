@@ -15,6 +15,8 @@ from typing import Optional
 
 import numpy as np
 
+from seg2knet.dataset.rle import Box
+
 FAR = 1 << 16
 """Pixels from the origin to which this computes exactly what pycocotools does."""
 
@@ -26,8 +28,6 @@ _MANY = 1 << 20
 
 _TIE = 1e-3
 """So near to a whole step, in steps, the walk's own rounding says which one it is."""
-
-Box = tuple[int, int, int, int]
 
 
 def polygon_areas_and_boxes(

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from seg2knet._version import __version__
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.dataset.text import whole_number
 from seg2knet.errors import EnvironmentProblem, UsageError
 
 _DIGITS = 18

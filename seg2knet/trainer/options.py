@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional
 
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import SCHEDULES
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from seg2knet.engines import cores
 from seg2knet.errors import UsageError
 from seg2knet.validators.model import Finding, Fix, Hit, Report, Rule, all_rules
 from seg2knet.validators.subjects.data import DataSet
@@ -126,7 +126,7 @@ def validate(
     started = time.monotonic()
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
     rules = choose(select, ignore)
-    jobs = jobs if jobs is not None else usable_cores()
+    jobs = jobs if jobs is not None else cores()
     report = Report(strict=strict)
 
     def open_one(where: Path, overlay: Optional[Overlay] = None) -> DataSet:
@@ -152,14 +152,6 @@ def validate(
         mark_known(report, Path(baseline))
     report.checked = _checked(report.datasets, len(rules), time.monotonic() - started)
     return report
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
 
 
 def _prefix(where: Path, root: Path, several: bool) -> str:

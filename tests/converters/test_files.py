@@ -13,7 +13,7 @@ from drawn import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2knet.dataset import files, images
+from seg2knet.dataset import files, images, text
 from seg2knet.errors import DataError
 
 
@@ -73,17 +73,17 @@ NAMES = [
 
 
 def test_natural_order_takes_any_names() -> None:
-    assert sorted(["car10", "car", "car2", "Car", "car02"], key=files.natural) == [
+    assert sorted(["car10", "car", "car2", "Car", "car02"], key=text.natural) == [
         "Car",
         "car",
         "car2",
         "car02",
         "car10",
     ]
-    assert sorted(["img10.jpg", "img2.jpg"], key=files.natural) == ["img2.jpg", "img10.jpg"]
-    order = sorted(NAMES, key=files.natural)
-    assert sorted(set(NAMES), key=files.natural) == order
-    assert len({files.natural(name) for name in NAMES}) == len(NAMES)
+    assert sorted(["img10.jpg", "img2.jpg"], key=text.natural) == ["img2.jpg", "img10.jpg"]
+    order = sorted(NAMES, key=text.natural)
+    assert sorted(set(NAMES), key=text.natural) == order
+    assert len({text.natural(name) for name in NAMES}) == len(NAMES)
 
 
 @given(st.lists(st.text("aB01.-/ ", max_size=8), max_size=8))
@@ -95,7 +95,7 @@ def test_natural_order_is_that_of_text_and_numbers_in_turn(names: list[str]) -> 
         ]
         return [*said, (0, name, 0, 0)]
 
-    assert sorted(names, key=files.natural) == sorted(names, key=slowly)
+    assert sorted(names, key=text.natural) == sorted(names, key=slowly)
 
 
 paths = st.lists(st.text("aB01289/. é", min_size=1, max_size=12), max_size=12)
@@ -103,7 +103,7 @@ paths = st.lists(st.text("aB01289/. é", min_size=1, max_size=12), max_size=12)
 
 @given(paths)
 def test_natural_order_of_paths(some: list[str]) -> None:
-    assert files.naturally(some) == sorted(some, key=files.natural)
+    assert text.naturally(some) == sorted(some, key=text.natural)
 
 
 @pytest.mark.parametrize("name", [b"\xff.json", b"\xfe/a.json"])

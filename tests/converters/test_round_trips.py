@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 
 import seg2knet
 from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import mask_to_rle, rle_area, rle_to_mask
 from seg2knet.dataset.sample import Rle
 
 EXAMPLES = settings(max_examples=25, deadline=None)
@@ -67,7 +68,7 @@ def coco_files(draw: st.DrawFn) -> dict[str, Any]:
             outline: Any = draw(polygons)
         else:
             mask = draw(arrays.arrays(bool, (20, 30)))
-            outline = {"size": [20, 30], "counts": geometry.mask_to_rle(mask).counts.decode()}
+            outline = {"size": [20, 30], "counts": mask_to_rle(mask).counts.decode()}
         annotation = {
             "id": 100 - index,
             "image_id": draw(st.sampled_from(images))["id"],
@@ -100,7 +101,7 @@ def has_pixels(annotation: dict[str, Any]) -> bool:
         if isinstance(outline, list)
         else Rle(outline["counts"].encode(), 20, 30)
     )
-    return geometry.rle_area(rle) > 0
+    return rle_area(rle) > 0
 
 
 @EXAMPLES
@@ -170,7 +171,7 @@ def test_masks_to_coco_to_masks(labels: np.ndarray) -> None:
         back = np.zeros_like(labels)
         for entry in document["annotations"]:
             rle = entry["segmentation"]
-            mask = geometry.rle_to_mask(Rle(rle["counts"].encode(), *rle["size"]))
+            mask = rle_to_mask(Rle(rle["counts"].encode(), *rle["size"]))
             assert not back[mask].any()
             back[mask] = numbers[entry["category_id"]]
             assert len(geometry.components(mask)) == 1

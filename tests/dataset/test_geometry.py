@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from seg2knet.dataset import geometry
-from seg2knet.dataset.rle import rle_runs
+from seg2knet.dataset.rle import (
+    areas_and_boxes,
+    mask_to_rle,
+    rle_area,
+    rle_bbox,
+    rle_from_counts,
+    rle_from_string,
+    rle_runs,
+    rle_to_mask,
+)
 from seg2knet.dataset.sample import Polygons, Rle
 from seg2knet.errors import DataError
 
@@ -21,12 +30,12 @@ SQUARE = [2.0, 1.0, 6.0, 1.0, 6.0, 4.0, 2.0, 4.0]
 
 @given(masks)
 def test_mask_to_rle_and_back_is_the_identity(mask: np.ndarray) -> None:
-    rle = geometry.mask_to_rle(mask)
-    assert (geometry.rle_to_mask(rle) == mask).all()
-    assert geometry.rle_area(rle) == mask.sum()
+    rle = mask_to_rle(mask)
+    assert (rle_to_mask(rle) == mask).all()
+    assert rle_area(rle) == mask.sum()
     runs = rle_runs(rle.counts)
-    assert geometry.rle_from_counts(runs.tolist(), *mask.shape) == rle
-    assert geometry.rle_from_string(rle.counts, *mask.shape) == rle
+    assert rle_from_counts(runs.tolist(), *mask.shape) == rle
+    assert rle_from_string(rle.counts, *mask.shape) == rle
 
 
 @pytest.mark.parametrize(
@@ -43,13 +52,13 @@ def test_mask_to_rle_and_back_is_the_identity(mask: np.ndarray) -> None:
 )
 def test_a_broken_rle_is_refused(counts: bytes, height: int, width: int) -> None:
     with pytest.raises(DataError):
-        geometry.rle_from_string(counts, height, width)
+        rle_from_string(counts, height, width)
 
 
 @pytest.mark.parametrize("counts", [[3], [-1, 5], [1.0, 3], [True, 3], ["4"], [10**12]])
 def test_broken_counts_are_refused(counts: list) -> None:
     with pytest.raises(DataError):
-        geometry.rle_from_counts(counts, 2, 2)
+        rle_from_counts(counts, 2, 2)
 
 
 @given(masks)
@@ -59,7 +68,7 @@ def test_polygons_of_a_mask_give_back_every_pixel_but_the_holes(mask: np.ndarray
     if outline is None:
         assert not mask.any()
         return
-    again = geometry.rle_to_mask(geometry.polygons_to_rle(outline.parts, *mask.shape))
+    again = rle_to_mask(geometry.polygons_to_rle(outline.parts, *mask.shape))
     assert (again == _without_holes(mask)).all()
 
 
@@ -113,9 +122,9 @@ def test_joined_polygons_stay_polygons_and_masks_become_their_union() -> None:
     assert geometry.join([Polygons([left]), Polygons([right])], 8, 8) == Polygons([left, right])
     mask = np.zeros((8, 8), bool)
     mask[7, 7] = True
-    joined = geometry.join([Polygons([left]), geometry.mask_to_rle(mask)], 8, 8)
+    joined = geometry.join([Polygons([left]), mask_to_rle(mask)], 8, 8)
     assert isinstance(joined, Rle)
-    assert geometry.rle_area(joined) == 5
+    assert rle_area(joined) == 5
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
@@ -142,7 +151,7 @@ def test_an_ellipse_has_its_area(rx: float, ry: float, degrees: float) -> None:
 
 
 def test_an_empty_mask_has_no_box() -> None:
-    assert geometry.rle_bbox(geometry.mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
+    assert rle_bbox(mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
 
 
 shapes_of_a_picture = st.lists(
@@ -150,7 +159,7 @@ shapes_of_a_picture = st.lists(
         st.lists(
             st.lists(st.integers(-4, 40).map(lambda n: n / 2), min_size=6, max_size=6), min_size=1, max_size=3
         ).map(Polygons),
-        hnp.arrays(np.bool_, (14, 17)).map(geometry.mask_to_rle),
+        hnp.arrays(np.bool_, (14, 17)).map(mask_to_rle),
     ),
     max_size=5,
 )
@@ -159,12 +168,12 @@ shapes_of_a_picture = st.lists(
 @given(st.lists(shapes_of_a_picture, max_size=4))
 def test_many_pictures_measured_at_once_are_as_if_drawn_one_by_one(pictures: list[list[Polygons | Rle]]) -> None:
     found = geometry.measure_all([(shapes, 14, 17) for shapes in pictures])
-    drawn = [geometry.areas_and_boxes(geometry.rasterize(shapes, 14, 17)) for shapes in pictures]
+    drawn = [areas_and_boxes(geometry.rasterize(shapes, 14, 17)) for shapes in pictures]
     assert found == drawn
 
 
 def test_a_picture_that_cannot_be_measured_takes_no_other_with_it() -> None:
-    other = geometry.mask_to_rle(np.ones((3, 3), bool))
+    other = mask_to_rle(np.ones((3, 3), bool))
     far = Polygons([[0.0, 0.0, 9e6, 0.0, 0.0, 9.0]])  # pycocotools draws such a one, and those beside it then, too
     drawn = geometry.shape_to_rle(far, 8, 8)
     square = Polygons([SQUARE])
@@ -176,4 +185,4 @@ def test_a_picture_that_cannot_be_measured_takes_no_other_with_it() -> None:
     assert found[0] == ([12], [(2, 1, 4, 3)])
     assert isinstance(found[1], DataError)
     assert "another size" in str(found[1])
-    assert found[2] == ([geometry.rle_area(drawn)], [geometry.rle_bbox(drawn)])
+    assert found[2] == ([rle_area(drawn)], [rle_bbox(drawn)])

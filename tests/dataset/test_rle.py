@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from seg2knet.dataset import geometry
-from seg2knet.dataset.rle import rle_ones, rle_runs
+from seg2knet.dataset.rle import mask_to_rle, rle_ones, rle_runs, rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import DataError
 
@@ -20,7 +19,7 @@ masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1
 
 @given(st.lists(masks, max_size=6), st.booleans())
 def test_runs_of_ones_of_many_masks_at_once(many: list[np.ndarray], empty: bool) -> None:
-    rles = [geometry.mask_to_rle(mask) for mask in many]
+    rles = [mask_to_rle(mask) for mask in many]
     rles[1:1] = [Rle(b"", 3, 3)] * empty
     starts, ends, counts = rle_ones(rles)
     assert len(counts) == len(rles)
@@ -30,7 +29,7 @@ def test_runs_of_ones_of_many_masks_at_once(many: list[np.ndarray], empty: bool)
         columns = np.zeros(rle.height * rle.width, bool)
         for start, end in islice(pairs, count):
             columns[start:end] = True
-        expected = geometry.rle_to_mask(rle) if rle.counts else np.zeros((rle.height, rle.width), bool)
+        expected = rle_to_mask(rle) if rle.counts else np.zeros((rle.height, rle.width), bool)
         assert (expected == columns.reshape(rle.width, rle.height).T).all()
 
 

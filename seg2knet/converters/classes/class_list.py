@@ -9,7 +9,7 @@ from seg2knet.converters.base import IGNORE, Scan
 from seg2knet.converters.classes.classfile import read_classes
 from seg2knet.converters.options import ConvertOptions
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.files import natural
+from seg2knet.dataset.text import natural
 from seg2knet.errors import UsageError
 
 

@@ -15,8 +15,8 @@ from seg2knet.converters.painting import paint
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.geometry import rle_to_mask
 from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Skip
 from seg2knet.errors import UsageError
 
@@ -48,7 +48,7 @@ class AdeWriter(Writer):
         painting = paint(measured, range(1, len(objects) + 1), self.options.overlap)
         void = self._numbers[self.options.void_class] if self.options.void_class is not None else 0
         numbers = np.array([void, *(self._numbers[found.label] for found in objects)], np.uint8)
-        mask = painting.picture(numbers)
+        mask = painting.image(numbers)
         areas = np.array(painting.areas(len(objects)))
         pixels = np.bincount(numbers, areas).astype(np.int64).tolist()
         fragment = {number: count for number, count in enumerate(pixels) if count and number}

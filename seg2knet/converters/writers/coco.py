@@ -18,7 +18,8 @@ from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
-from seg2knet.dataset.sample import Polygons, Rle, Skip
+from seg2knet.dataset.rle import as_json
+from seg2knet.dataset.sample import Polygons, Skip
 from seg2knet.errors import DataError
 
 _BUFFER = 1 << 20
@@ -47,7 +48,7 @@ class CocoWriter(Writer):
             if self.options.things_only and found.label in self.options.stuff:
                 skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {found.place}"))
                 continue
-            outline: Any = found.shape.parts if isinstance(found.shape, Polygons) else _code(found.shape)
+            outline: Any = found.shape.parts if isinstance(found.shape, Polygons) else as_json(found.shape)
             rest = {"segmentation": outline, "area": area, "bbox": box, "iscrowd": int(found.iscrowd)}
             if found.attributes:
                 rest["attributes"] = found.attributes
@@ -151,7 +152,3 @@ def image_rest(measured: Measured) -> dict[str, Any]:
 
 
 _OURS = frozenset({"id", "file_name", "width", "height"})
-
-
-def _code(rle: Rle) -> dict[str, Any]:
-    return {"size": [rle.height, rle.width], "counts": rle.counts.decode("ascii")}

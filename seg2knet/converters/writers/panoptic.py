@@ -50,7 +50,7 @@ class PanopticWriter(Writer):
         sample = measured.sample
         segments, numbers = self._segments(measured)
         painting = paint(measured, numbers, self.options.overlap)
-        seen = painting.numbers
+        seen = painting.values
         if self.options.void_class is not None and not seen.all():
             segments.append(_Segment(self.options.void_class, False, []))
             seen[seen == 0] = len(segments)
@@ -143,5 +143,5 @@ def _png(painting: Painting, segments: int) -> bytes:
     """The picture as an RGB PNG of ids: R + 256 G + 256^2 B."""
     ids = np.array([segment_id(number) for number in range(segments + 1)], np.int32)
     # Least byte first, as in every machine that PyTorch runs on: R, G, B and nothing.
-    pixels = painting.picture(ids).view(np.uint8).reshape(painting.height, painting.width, 4)
+    pixels = painting.image(ids).view(np.uint8).reshape(painting.height, painting.width, 4)
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGR))[1].tobytes()

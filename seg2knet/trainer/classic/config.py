@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.dataset.folder import DataFolder
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import SCHEDULES
 from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts

@@ -20,6 +20,7 @@ from mmdet.datasets.coco import CocoDataset
 from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
 from pycocotools.cocoeval import COCOeval
 
+from seg2knet.dataset.label_image import ids_of
 from seg2knet.errors import DataError
 from seg2knet.trainer.classic.results import objects, panoptic_map, segments
 from seg2knet.trainer.classic.stack import silent
@@ -203,8 +204,7 @@ class Seg2KNetPanoptic(CocoPanopticDataset):
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if picture is None:
             raise DataError("the panoptic PNG cannot be read", file=path, expected="an RGB PNG")
-        blue, green, red = (picture[..., channel].astype(np.int64) for channel in range(3))
-        return red + 256 * green + 65536 * blue
+        return ids_of(picture[..., ::-1])
 
 
 def _ids_by_name(categories: list[dict[str, Any]], classes: Any, file: str) -> list[int]:

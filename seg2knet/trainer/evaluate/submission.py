@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from seg2knet.dataset.folder import DataFolder, read_coco_file
+from seg2knet.dataset import coco_json
+from seg2knet.dataset.folder import DataFolder
+from seg2knet.dataset.label_image import rgb_of
 from seg2knet.errors import DataError
 from seg2knet.trainer.predict.inference import Prediction
 from seg2knet.trainer.predict.predictions import coco_results
@@ -66,7 +68,7 @@ class Submission:
             ids[mask] = number
             segments.append({"id": number, "category_id": self.ids[label]})
         name = f"{found.path.stem}.png"
-        colors = np.stack([ids // 65536, ids // 256 % 256, ids % 256], axis=-1).astype(np.uint8)  # BGR for OpenCV
+        colors = rgb_of(ids)[..., ::-1]  # BGR for OpenCV
         self._png(f"panoptic_{self.set}_seg2knet_results/{name}", colors)
         return {"image_id": image_id, "file_name": name, "segments_info": segments}
 
@@ -96,8 +98,9 @@ def category_ids(folder: DataFolder) -> dict[int, int]:
         return {label: label + 1 for label in range(len(folder.classes))}
     for split in folder.splits.values():
         if split.has_truth:
-            content = read_coco_file(split.annotations, folder.task == "panoptic")
-            named = {category.name: category.id for category in content.categories}
+            kind = coco_json.Panoptic if folder.task == "panoptic" else coco_json.Instances
+            categories = coco_json.read(split.annotations, kind).categories
+            named = {category.name: category.id for category in categories}
             if all(name in named for name in folder.classes.names):
                 return {label: named[name] for label, name in enumerate(folder.classes.names)}
     raise DataError(

@@ -12,13 +12,14 @@ from __future__ import annotations
 import os.path as osp
 import random
 from pathlib import Path
-from typing import Any, List, Optional, Union
+from typing import Any, Union
 
 import cv2
-import msgspec
 import numpy as np
 import orjson
 
+from seg2knet.dataset import coco_json
+from seg2knet.dataset.label_image import ids_of
 from seg2knet.errors import DataError, Seg2KNetError
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
@@ -32,52 +33,6 @@ from mmdet.structures.mask import BitmapMasks  # noqa: E402
 
 NOTHING = 255
 """The label of pixels that nothing is known of, in semantic maps."""
-
-
-class _Category(msgspec.Struct):
-    id: int
-    name: str
-    isthing: int = 1
-
-
-class _Image(msgspec.Struct):
-    id: int
-    file_name: str
-    height: int
-    width: int
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    image_id: int
-    category_id: int
-    bbox: Optional[List[float]] = None
-    iscrowd: int = 0
-    ignore: int = 0
-    segmentation: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Instances(msgspec.Struct):
-    images: List[_Image]
-    categories: List[_Category] = []
-    annotations: List[_Annotation] = []
-
-
-class _Segment(msgspec.Struct, gc=False):
-    id: int
-    category_id: int
-    iscrowd: int = 0
-
-
-class _Segments(msgspec.Struct, gc=False):
-    image_id: int
-    file_name: Optional[str] = None
-    segments_info: List[_Segment] = []
-
-
-class _Panoptic(msgspec.Struct):
-    images: List[_Image]
-    categories: List[_Category] = []
-    annotations: List[_Segments] = []
 
 
 class Reproducible:
@@ -123,10 +78,10 @@ class InstanceData(Reproducible, BaseDetDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        content = _decode(self.ann_file, _Instances)
+        content = coco_json.read(self.ann_file, coco_json.Instances)
         labels = _labels(content.categories, self.metainfo["classes"], self.ann_file)
         by_image: dict[int, list[dict]] = {}
-        for annotation in content.annotations:
+        for annotation in content.annotations or ():
             outline = bytes(annotation.segmentation)
             if annotation.ignore or outline in (b"null", b"[]"):
                 continue
@@ -172,10 +127,10 @@ class PanopticData(Reproducible, BaseDetDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        content = _decode(self.ann_file, _Panoptic)
+        content = coco_json.read(self.ann_file, coco_json.Panoptic)
         labels = _labels(content.categories, self.metainfo["classes"], self.ann_file)
         things = len(self.metainfo["thing_classes"])
-        of = {each.image_id: each for each in content.annotations}
+        of = {each.image_id: each for each in content.annotations or ()}
         found = []
         for image in content.images:
             info = _picture(image, self.data_prefix["img"], [])
@@ -187,7 +142,7 @@ class PanopticData(Reproducible, BaseDetDataset):
             found.append(info)
         return found
 
-    def _segment(self, segment: _Segment, labels: dict[int, int], things: int) -> dict:
+    def _segment(self, segment: coco_json.Segment, labels: dict[int, int], things: int) -> dict:
         label = _label(labels, segment.category_id, self.ann_file)
         return {
             "id": segment.id, "category": label, "is_thing": label < things, "iscrowd": segment.iscrowd,
@@ -251,24 +206,10 @@ def read_panoptic_png(path: Union[str, Path]) -> np.ndarray:
     picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     if picture is None or picture.ndim != 3:
         raise DataError("not a panoptic PNG", file=path, expected="an RGB PNG with id = R + 256 G + 65536 B")
-    blue, green, red = (picture[..., channel].astype(np.int32) for channel in range(3))
-    return red + 256 * green + 65536 * blue
+    return ids_of(picture[..., 2::-1])
 
 
-def _decode(file: str, kind: type) -> Any:
-    try:
-        with open(file, "rb") as stream:
-            return msgspec.json.decode(stream.read(), type=kind, strict=False)
-    except OSError as error:
-        raise DataError("the annotation file cannot be read", file=file, found=error.strerror) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DataError(
-            "not a COCO annotation file", file=file, found=str(error),
-            hint=f"seg2knet validate {Path(file).parent.parent}",
-        ) from None  # fmt: skip
-
-
-def _labels(categories: list[_Category], classes: tuple[str, ...], file: str) -> dict[int, int]:
+def _labels(categories: list[coco_json.Category], classes: tuple[str, ...], file: str) -> dict[int, int]:
     """Category id -> label, by name."""
     place = {name: label for label, name in enumerate(classes)}
     unknown = [each.name for each in categories if each.name not in place]
@@ -287,7 +228,7 @@ def _label(labels: dict[int, int], category: int, file: str) -> int:
         raise DataError("an annotation of a category that is not listed", file=file, found=str(category)) from None
 
 
-def _picture(image: _Image, folder: str, instances: list[dict]) -> dict:
+def _picture(image: coco_json.Image, folder: str, instances: list[dict]) -> dict:
     return {
         "img_path": osp.join(folder, image.file_name),
         "img_id": image.id,

@@ -15,6 +15,8 @@ import numpy as np
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.images import is_image
+from seg2knet.dataset.label_image import rgb_of
+from seg2knet.dataset.rle import as_json, mask_to_rle, rle_bbox
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import UsageError
 from seg2knet.trainer.predict.inference import Prediction
@@ -127,7 +129,7 @@ class Writer:
             ids[mask] = place
             segments.append({"id": place, "category_id": label + 1, "area": int(mask.sum())})
         png = Path("panoptic", name)
-        self._png(np.stack([ids // 65536, ids // 256 % 256, ids % 256], axis=-1).astype(np.uint8), png)
+        self._png(rgb_of(ids)[..., ::-1], png)
         return {"image_id": number, "file_name": name.with_suffix(".png").as_posix(), "segments_info": segments}
 
     def _png(self, array: np.ndarray, name: Path) -> None:
@@ -153,14 +155,14 @@ def coco_results(found: Prediction, image_id: int) -> list[dict[str, Any]]:
     """COCO results (https://cocodataset.org/#format-results): category ids are places in the class list, from 1."""
     results = []
     for label, score, mask in zip(found.labels.tolist(), found.scores.tolist(), found.masks):
-        rle = geometry.mask_to_rle(mask)
+        rle = mask_to_rle(mask)
         results.append(
             {
                 "image_id": image_id,
                 "category_id": label + 1,
                 "score": round(score, 6),
-                "bbox": list(geometry.rle_bbox(rle)),
-                "segmentation": {"size": [rle.height, rle.width], "counts": rle.counts.decode()},
+                "bbox": list(rle_bbox(rle)),
+                "segmentation": as_json(rle),
             }
         )
     return results

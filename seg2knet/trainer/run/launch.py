@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from seg2knet.engines import cores
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
 from seg2knet.trainer.options import TrainOptions
 
@@ -164,8 +165,7 @@ def join(launcher: str) -> None:
 
 def threads_each(local: int) -> int:
     """Threads for each of several processes on this machine, so that together they have one for each core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // local)
+    return max(1, cores() // local)
 
 
 def sharing(launcher: str, started: int) -> int:

@@ -15,15 +15,16 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.dataset.classes import palette_color
-from seg2knet.dataset.geometry import check_size, polygon_problem, rle_from_counts, rle_from_string, rle_to_mask
+from seg2knet.dataset.geometry import polygon_problem
 from seg2knet.dataset.images import decode, decode_labels
+from seg2knet.dataset.label_image import ids_of
+from seg2knet.dataset.rle import check_size, rle_from_counts, rle_from_string, rle_to_mask
 from seg2knet.errors import DataError
 from seg2knet.validators.model import Finding
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
 from seg2knet.validators.subjects.panoptic import pngs
-from seg2knet.validators.subjects.regions import as_ids
 
 SIDE = 260
 """Pixels of a thumbnail's longer side."""
@@ -206,7 +207,7 @@ def _mask(scene: _Scene, height: int, width: int) -> Optional[np.ndarray]:
     """The shape's mask at the picture's size, ``(H, W)`` bool; ``None`` where there is none or it does not fit."""
     try:
         if scene.region is not None:
-            mask = as_ids(decode_labels(scene.region[0])) == scene.region[1]
+            mask = ids_of(decode_labels(scene.region[0])) == scene.region[1]
         elif isinstance(scene.rle, dict):
             mask = _rle(scene.rle)
         else:

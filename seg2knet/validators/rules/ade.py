@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.label_image import encode_png
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, RenameFile, Severity, WriteFile, rule
 from seg2knet.validators.subjects.masks import MaskFolder, ade_set, single_channel, sixteen_bit
-from seg2knet.validators.subjects.regions import encoded
 
 MOST_CLASSES = 254
 
@@ -131,9 +131,9 @@ def mask_channels(layout: AdeLayout) -> Iterator[Hit]:
         for name, path, kind, mode in _modes(folder):
             if kind != "JPEG" and not single_channel(mode):
                 grey = _one_channel(path)
-                edits = (
-                    [WriteFile(path, partial(encoded, grey), f"kept one channel of {name}")] if grey is not None else []
-                )
+                edits = []
+                if grey is not None:
+                    edits = [WriteFile(path, partial(encode_png, grey), f"kept one channel of {name}")]
                 yield Hit(
                     "the mask has more than one number a pixel",
                     path,
@@ -177,7 +177,7 @@ def mask_bits(layout: AdeLayout) -> Iterator[Hit]:
 
 def _eight_bits(path: Path) -> bytes:
     labels = decode_labels(path)
-    return encoded(np.where(labels == 65535, 255, labels).astype(np.uint8))
+    return encode_png(np.where(labels == 65535, 255, labels).astype(np.uint8))
 
 
 @rule("AD009", "mask-saved-as-jpeg", Severity.ERROR, on="ade")
@@ -236,7 +236,7 @@ def _as_png(path: Path) -> bytes:
 
     labels = decode_labels(path)
     if labels.dtype == np.uint8:
-        return encoded(labels)
+        return encode_png(labels)
     import io
 
     out = io.BytesIO()

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.label_image import encode_png
 from seg2knet.dataset.layout import AdeLayout
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.dataset.text import whole_number
 from seg2knet.validators.model import Fix, Hit, Severity, WriteFile, rule
 from seg2knet.validators.subjects.masks import IGNORE, AdeSet, ade_set, sixteen_bit
-from seg2knet.validators.subjects.regions import encoded
 
 _NOTHING = ("background", "_background_", "unlabeled", "unlabelled", "void", "other", "none")
 
@@ -102,7 +102,7 @@ def _shifted(whole: AdeSet) -> str:
 
 def _raised(path: Path) -> bytes:
     labels = decode_labels(path)
-    return encoded(np.where(labels == IGNORE, IGNORE, labels + 1).astype(np.uint8))
+    return encode_png(np.where(labels == IGNORE, IGNORE, labels + 1).astype(np.uint8))
 
 
 def _counted(path: Path) -> bytes:
@@ -144,7 +144,7 @@ def other_ignore(layout: AdeLayout) -> Iterator[Hit]:
 
 def _ignored(path: Path, number: int) -> bytes:
     labels = decode_labels(path)
-    return encoded(np.where(labels == number, IGNORE, labels).astype(np.uint8))
+    return encode_png(np.where(labels == number, IGNORE, labels).astype(np.uint8))
 
 
 @rule("AD010", "class-absent-in-split", Severity.WARNING, on="ade")

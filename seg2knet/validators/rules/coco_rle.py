@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from seg2knet.dataset.rle import counts_to_runs
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM, runs_of
+from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM
 
 
 @rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")
@@ -45,7 +46,7 @@ def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
             "the runs do not add up to the mask's size",
             "segmentation/counts",
             expected=f"{height} x {width} = {height * width}",
-            found=str(int(runs_of(value["counts"]).sum())),
+            found=str(int(counts_to_runs(value["counts"]).sum())),
         )
 
 
@@ -77,7 +78,7 @@ def _why(value: object) -> str:
     if not (isinstance(size, list) and len(size) == 2 and all(type(each) is int and each > 0 for each in size)):
         return f"size {shown(size)}"
     try:
-        runs_of(value["counts"])
+        counts_to_runs(value["counts"])
     except DataError as error:
         return error.message + (f": {error.found}" if error.found else "")
     except (OverflowError, ValueError, TypeError):

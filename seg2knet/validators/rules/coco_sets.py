@@ -7,10 +7,11 @@ from typing import Optional
 
 import numpy as np
 
+from seg2knet.dataset.coco_json import RleCode
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.outlines import RleRecord, shape_of
+from seg2knet.validators.subjects.outlines import shape_of
 
 SAME_IOU = 0.98
 FEW = 10
@@ -148,10 +149,10 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
     """An annotation's mask as pycocotools takes it; ``None`` where it must not see it."""
     from pycocotools import mask as coco_mask
 
-    from seg2knet.dataset.geometry import MAX_PIXELS
+    from seg2knet.dataset.rle import MAX_PIXELS
 
     shape, _ = shape_of(file.segmentation(row))
-    if isinstance(shape, RleRecord):
+    if isinstance(shape, RleCode):
         rows, columns = shape.size
         counts = shape.counts.encode() if isinstance(shape.counts, str) else list(shape.counts)
         code = {"size": [rows, columns], "counts": counts}

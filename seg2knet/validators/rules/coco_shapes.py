@@ -385,7 +385,8 @@ def polygon_part_inside_part(file: CocoFile) -> Iterator[Hit]:
 def _with_holes(
     file: CocoFile, row: int, pairs: Sequence[tuple[int, int]], parts: Sequence[list[float]]
 ) -> Sequence[Edit]:
-    from seg2knet.dataset.geometry import mask_to_rle, polygons_to_rle, rle_to_mask
+    from seg2knet.dataset.geometry import polygons_to_rle
+    from seg2knet.dataset.rle import as_json, mask_to_rle, rle_to_mask
 
     height, width = repairs.image_size(file, row)
     if not height or not width or file.shapes.flags[row] & (UNUSABLE_PART | WRONG_TYPE):
@@ -395,7 +396,7 @@ def _with_holes(
     solid = rle_to_mask(polygons_to_rle(outer, height, width))
     empty = rle_to_mask(polygons_to_rle([parts[place] for place in sorted(holes)], height, width))
     rle = mask_to_rle(solid & ~empty)
-    return repairs.reshape(file, row, {"size": [height, width], "counts": rle.counts.decode()})
+    return repairs.reshape(file, row, as_json(rle))
 
 
 __all__ = ["USELESS", "outlines_of", "parts_of"]

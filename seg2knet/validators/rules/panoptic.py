@@ -10,6 +10,7 @@ from typing import Optional
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.label_image import AREA, ID, encode_png, ids_of, rgb_of
 from seg2knet.validators.model import Edit, Fix, Hit, RenameFile, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import Part
@@ -17,7 +18,6 @@ from seg2knet.validators.subjects.document import RawDict
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.panoptic import Pngs, pngs
 from seg2knet.validators.subjects.records import loads
-from seg2knet.validators.subjects.regions import AREA, ID, as_ids, as_png
 
 VOID_SHARE = 0.5
 
@@ -201,7 +201,9 @@ def png_not_rgb(part: Part) -> Iterator[Hit]:
         path = Path(found.paths[entry] or "")
         kind, mode = found.kind(entry)
         ids = _told_ids(path, _said_ids(found, entry))
-        edits = [WriteFile(path, partial(as_png, ids), f"saved {path.name} as RGB")] if ids is not None else []
+        edits = []
+        if ids is not None:
+            edits = [WriteFile(path, partial(encode_png, rgb_of(ids)), f"saved {path.name} as RGB")]
         yield found.file.entry_hit(
             entry,
             "the PNG is not RGB with 8 bits a channel",
@@ -225,7 +227,7 @@ def _told_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
         readings = [np.asarray(picture.convert("RGB"))]
     readings.append(decode_labels(path))
     for labels in readings:
-        ids = as_ids(labels)
+        ids = ids_of(labels)
         if set(np.unique(ids).tolist()) - {0} == wanted - {0} and ids.max(initial=0) < 1 << 24:
             return ids
     return None

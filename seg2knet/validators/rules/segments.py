@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.label_image import AREA, HEIGHT, ID, WIDTH, X, Y, encode_png, ids_of, rgb_of
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.panoptic import TOP, Pngs, pngs
-from seg2knet.validators.subjects.regions import AREA, HEIGHT, ID, WIDTH, X, Y, as_ids, as_png
 
 _SLACK = 0.5
 
@@ -128,11 +128,11 @@ def _possible(found: Pngs, segment: int) -> list[Edit]:
 
 def _repainted(path: Path, new: dict[int, int]) -> bytes:
     """The PNG with ids exchanged."""
-    ids = as_ids(decode_labels(path))
+    ids = ids_of(decode_labels(path))
     out = ids.copy()
     for old, fresh in new.items():
         out[ids == old] = fresh
-    return as_png(out)
+    return encode_png(rgb_of(out))
 
 
 @rule("CP010", "duplicate-segment-id-in-image", Severity.ERROR, on="part")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Optional, Union
 
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.text import natural
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
-
-_DIGITS = re.compile(r"([0-9]+)")
 
 
 @dataclass
@@ -47,7 +45,7 @@ class Part:
         found: list[Path] = []
         for folder, _, names in os.walk(self.images_dir or ""):
             found.extend(Path(folder, name) for name in names if is_image(name))
-        return sorted(found, key=lambda path: _natural(str(path)))
+        return sorted(found, key=lambda path: natural(str(path)))
 
     def pictures(self) -> list[Path]:
         """All picture files under ``images_dir``, in natural order; listed once."""
@@ -62,13 +60,6 @@ class Part:
         if os.path.isabs(place) or place.startswith("..") or (len(place) > 1 and place[1] == ":"):
             return None
         return self.images_dir / place
-
-
-def _natural(name: str) -> tuple[list[Union[int, str]], str]:
-    """A sort key by which ``img2`` comes before ``img10``."""
-    pieces: list[Union[int, str]] = list(_DIGITS.split(name.lower()))
-    pieces[1::2] = [int(digits[:300]) for digits in _DIGITS.findall(name)]
-    return pieces, name
 
 
 @dataclass

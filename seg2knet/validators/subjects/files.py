@@ -11,17 +11,14 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, Struct
 
+from seg2knet.dataset.coco_json import AnnotationRecord, ImageRecord, PanopticRecord, SegmentRecord
 from seg2knet.validators.model import Edit, Hit
 from seg2knet.validators.subjects.document import RawDict
 from seg2knet.validators.subjects.json_file import KEYS, JsonFile
 from seg2knet.validators.subjects.records import (
     ANNOTATION,
     SEGMENT,
-    AnnotationRecord,
-    EntryRecord,
-    ImageRecord,
     Schema,
-    SegmentRecord,
     as_image_ref,
     as_text,
     loads,
@@ -53,7 +50,7 @@ class _Whole(Struct, gc=False):
 
 class _WholePanoptic(Struct, gc=False):
     images: List[ImageRecord]
-    annotations: List[EntryRecord]
+    annotations: List[PanopticRecord]
     categories: List[Raw]
 
 
@@ -206,10 +203,10 @@ class PanopticFile(JsonFile):
     segments: Segments
 
     def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
-        decoder = msgspec.json.Decoder(EntryRecord)
-        records: list[Optional[EntryRecord]] = []
+        decoder = msgspec.json.Decoder(PanopticRecord)
+        records: list[Optional[PanopticRecord]] = []
         for row, raw in enumerate(elements):
-            record: Optional[EntryRecord] = None
+            record: Optional[PanopticRecord] = None
             try:
                 record = decoder.decode(raw)
                 segments_of([record])
@@ -219,8 +216,8 @@ class PanopticFile(JsonFile):
             records.append(record)
         return records
 
-    def _entry(self, raw: Raw, pointer: str) -> Optional[EntryRecord]:
-        schema = Schema(EntryRecord, {"image_id": as_image_ref, "file_name": as_text})
+    def _entry(self, raw: Raw, pointer: str) -> Optional[PanopticRecord]:
+        schema = Schema(PanopticRecord, {"image_id": as_image_ref, "file_name": as_text})
         record = read_leniently(raw, schema, pointer, self.reading)
         if record is None:
             return None
@@ -268,7 +265,7 @@ class PanopticFile(JsonFile):
         return self.entry_hit(int(self.segments.entry[segment]), message, place, annotation_id=own, **more)
 
 
-def segments_of(records: Sequence[Optional[EntryRecord]]) -> Segments:
+def segments_of(records: Sequence[Optional[PanopticRecord]]) -> Segments:
     """All entries' segments as columns."""
     lists = [
         record.segments_info if record is not None and isinstance(record.segments_info, list) else []

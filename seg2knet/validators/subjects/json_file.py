@@ -11,18 +11,10 @@ import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
+from seg2knet.dataset.coco_json import ImageRecord
 from seg2knet.validators.model import Hit
 from seg2knet.validators.subjects.document import Document, Fault, RawDict
-from seg2knet.validators.subjects.records import (
-    CATEGORY,
-    IMAGE,
-    WORD_IDS,
-    ImageRecord,
-    Reading,
-    loads,
-    read_array,
-    read_records,
-)
+from seg2knet.validators.subjects.records import CATEGORY, IMAGE, WORD_IDS, Reading, loads, read_array, read_records
 from seg2knet.validators.subjects.tables import Category, Images
 
 if TYPE_CHECKING:

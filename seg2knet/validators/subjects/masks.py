@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,9 +10,10 @@ from typing import Optional
 
 import numpy as np
 
+from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.engines import cores
 from seg2knet.validators.subjects.pictures import Gallery, survey
 from seg2knet.validators.subjects.regions import scan
 
@@ -111,7 +111,7 @@ class MaskFolder:
     def regions(self) -> dict[str, np.ndarray]:
         """Mask's name -> its ids, pixels and boxes (``regions.regions``), of readable masks."""
         names = [name for name, good in zip(self.masks, self.readable.tolist()) if good]
-        tables = scan([self.masks[name] for name in names], os.cpu_count() or 1)
+        tables = scan([self.masks[name] for name in names], cores())
         return {name: table for name, table in zip(names, tables) if table is not None}
 
     @cached_property
@@ -226,12 +226,8 @@ def _stem(name: str) -> str:
 
 
 def _object_info(file: Path) -> list[tuple[int, str]]:
-    """``Idx ... Name`` rows, split by tabs, or commas in a ``.csv``; a file without numbers is a name a line."""
+    """Number and name of each class; in a file without numbers the lines are counted from 1."""
     text = file.read_text(encoding="utf-8-sig", errors="replace")
-    lines = [line for line in text.splitlines() if line.strip()]
-    rows = list(csv.reader(lines, delimiter="\t")) if "\t" in text else [[line] for line in lines]
-    found = [(whole_number(row[0]), row[-1].strip()) for row in rows if len(row) > 1]
-    numbered = [(number, name) for number, name in found if number is not None]
-    if numbered:
-        return numbered
-    return [(place, row[-1].strip()) for place, row in enumerate(rows, 1)]
+    numbered = [(row.number, row.name) for row in class_rows(text) if row.number is not None]
+    names = [line.rpartition("\t")[2].strip() for line in text.splitlines() if line.strip()]
+    return numbered or list(enumerate(names, 1))

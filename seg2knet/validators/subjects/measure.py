@@ -23,7 +23,8 @@ import msgspec
 import numpy as np
 from msgspec import Raw
 
-from seg2knet.dataset.geometry import MAX_PIXELS
+from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.rle import MAX_PIXELS, counts_to_runs, measure_runs
 from seg2knet.engines import engine
 from seg2knet.validators.subjects.document import no_gc
 from seg2knet.validators.subjects.files import CocoFile, boxes_of
@@ -33,14 +34,11 @@ from seg2knet.validators.subjects.outlines import (
     INSIDE,
     RLE_BAD,
     ZERO,
-    RleRecord,
     Shape,
     examine,
     examine_rle,
     inside_pairs,
     maybe_inside,
-    measure_runs,
-    runs_of,
     shape_of,
 )
 from seg2knet.validators.subjects.records import loads
@@ -260,7 +258,7 @@ def _fill_polygons(lists: Sequence[Sequence[list[float]]], columns: Shapes) -> N
 def _fill_rles(shapes: Sequence[Shape], columns: Shapes, heights: np.ndarray, widths: np.ndarray) -> None:
     for row in np.flatnonzero(columns.kinds == RLE).tolist():
         shape = shapes[row]
-        if not isinstance(shape, RleRecord):
+        if not isinstance(shape, RleCode):
             continue
         mask = examine_rle(shape, int(heights[row]), int(widths[row]))
         columns.flags[row] |= mask.flags
@@ -338,10 +336,10 @@ def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[
     shape, flag = shape_of(segmentation)
     if flag & ~1 or shape is None:
         return None
-    if isinstance(shape, RleRecord):
+    if isinstance(shape, RleCode):
         if examine_rle(shape, height, width).flags:
             return None
-        return measure_runs(runs_of(shape.counts), shape.size[0])[:2]
+        return measure_runs(counts_to_runs(shape.counts), shape.size[0])[:2]
     one = measure_one(shape, height, width)
     if one.flags[0] & BROKEN or one.kinds[0] != POLYGONS or height < 1 or width < 1:
         return None

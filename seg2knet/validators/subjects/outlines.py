@@ -9,13 +9,13 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Union
 
 import msgspec
 import numpy as np
 
-from seg2knet.dataset.geometry import MAX_PIXELS
-from seg2knet.dataset.rle import rle_runs
+from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.rle import MAX_PIXELS, counts_to_runs, measure_runs
 from seg2knet.errors import DataError
 
 WRONG_TYPE, FLAT, ODD, FEW, FOUR, NONFINITE, ZERO, REPEATED, CROSSING, INSIDE, RLE_SIZE, RLE_SUM, RLE_BAD = (
@@ -33,12 +33,7 @@ FAR = 1e7
 """A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
 
 
-class RleRecord(msgspec.Struct, gc=False):
-    size: Tuple[int, int]
-    counts: Union[str, List[int]]
-
-
-Shape = Union[List[List[float]], RleRecord, None]
+Shape = Union[List[List[float]], RleCode, None]
 
 
 @dataclass
@@ -244,7 +239,7 @@ class Mask(NamedTuple):
     perimeter: float = 0.0
 
 
-def examine_rle(rle: RleRecord, height: int, width: int) -> Mask:
+def examine_rle(rle: RleCode, height: int, width: int) -> Mask:
     """A run-length code, on a picture of that size (0: not known)."""
     nothing = (math.nan,) * 4
     rle_height, rle_width = rle.size
@@ -252,7 +247,7 @@ def examine_rle(rle: RleRecord, height: int, width: int) -> Mask:
     if rle_height < 1 or rle_width < 1 or rle_height * rle_width > MAX_PIXELS:
         return Mask(flags or RLE_BAD, math.nan, nothing)
     try:
-        runs = runs_of(rle.counts)
+        runs = counts_to_runs(rle.counts)
     except (DataError, OverflowError, ValueError):
         return Mask(flags | RLE_BAD, math.nan, nothing)
     if int(runs.sum()) != rle_height * rle_width:
@@ -261,44 +256,13 @@ def examine_rle(rle: RleRecord, height: int, width: int) -> Mask:
     return Mask(flags, *measure_runs(runs, rle_height))
 
 
-def runs_of(counts: Union[str, Sequence[int]]) -> np.ndarray:
-    """
-    Raises:
-        DataError, OverflowError, ValueError: no run-length code.
-    """
-    if isinstance(counts, str):
-        return rle_runs(counts.encode("latin-1"))
-    runs = np.array(counts, np.int64)
-    if len(runs) and (runs.min() < 0 or runs.max() > MAX_PIXELS):
-        raise DataError("a run that cannot be")
-    return runs
-
-
-def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, float, float, float], float]:
-    """Pixels and box (x, y, width, height) of column-wise runs, zeros first, as pycocotools counts them; and the
-    outline's length, of which a run of ones has an upper and a lower side; left and right sides are as long as the
-    box is high at least."""
-    ends = np.cumsum(runs)[1::2]
-    ones = runs[1::2]
-    starts, ends = (ends - ones)[ones > 0], ends[ones > 0] - 1
-    if not len(starts):
-        return 0.0, (0.0, 0.0, 0.0, 0.0), 0.0
-    left, right = int(starts[0] // height), int(ends[-1] // height)
-    if (starts // height != ends // height).any():
-        top, bottom = 0, height - 1
-    else:
-        top, bottom = int((starts % height).min()), int((ends % height).max())
-    box = (left, top, right - left + 1, bottom - top + 1)
-    return float(ones.sum()), box, 2.0 * len(starts) + 2.0 * box[3]
-
-
 def shape_of(value: Any) -> tuple[Shape, int]:
     """A decoded segmentation of any type, read by goodwill; and what was wrong with its type."""
     if value is None or value in ([], {}, ""):
         return (None if value is None else []), 0
     if isinstance(value, dict):
         try:
-            return msgspec.convert(value, RleRecord), 0
+            return msgspec.convert(value, RleCode), 0
         except (msgspec.MsgspecError, OverflowError):
             return None, RLE_BAD
     if not isinstance(value, list):

@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from seg2knet.dataset.coco_json import AnnotationRecord, ImageRecord, Int
 from seg2knet.engines import engine
 from seg2knet.validators.subjects.document import Document, no_gc
 from seg2knet.validators.subjects.measure import Shapes, boxes_in, joined, measured, shapes_in
 from seg2knet.validators.subjects.outlines import Shape
-from seg2knet.validators.subjects.records import AnnotationRecord, ImageRecord, Int
 from seg2knet.validators.subjects.tables import NOWHERE, Annotations, Columns, Images, Index, columns_of
 from seg2knet.validators.subjects.texts import LateRecords, LateTexts, Piece, Text, address
 

@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any, Callable, List, Optional, TypeVar, Union
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
+from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, SegmentRecord
 from seg2knet.validators.subjects.document import RawDict, kind_of, shown, unmask
 
 WORD_IDS = 1 << 40
@@ -23,46 +24,6 @@ WORD_IDS = 1 << 40
 _INT64 = 1 << 63
 
 _TEXTS = ("file_name", "name", "supercategory")
-
-Int = Union[int, UnsetType]
-
-
-class ImageRecord(Struct, gc=False):
-    id: Int = UNSET
-    file_name: Union[str, UnsetType] = UNSET
-    width: Int = UNSET
-    height: Int = UNSET
-
-
-class AnnotationRecord(Struct, gc=False):
-    id: Int = UNSET
-    image_id: Int = UNSET
-    category_id: Int = UNSET
-    iscrowd: Int = UNSET
-    area: Union[float, UnsetType] = UNSET
-    bbox: Raw = Raw(b"")
-    segmentation: Raw = Raw(b"")
-
-
-class CategoryRecord(Struct, gc=False):
-    id: Int = UNSET
-    name: Union[str, UnsetType] = UNSET
-    isthing: Int = UNSET
-    supercategory: Union[str, UnsetType, None] = UNSET
-
-
-class SegmentRecord(Struct, gc=False):
-    id: Int = UNSET
-    category_id: Int = UNSET
-    iscrowd: Int = UNSET
-    area: Union[float, UnsetType] = UNSET
-    bbox: Raw = Raw(b"")
-
-
-class EntryRecord(Struct, gc=False):
-    image_id: Int = UNSET
-    file_name: Union[str, UnsetType] = UNSET
-    segments_info: Union[List[SegmentRecord], UnsetType] = UNSET
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy as np
 from msgspec import UNSET
 
-from seg2knet.validators.subjects.records import AnnotationRecord, CategoryRecord, EntryRecord, ImageRecord
+from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
 from seg2knet.validators.subjects.texts import LateTexts, Text, Texts
 
 NOWHERE = -1
@@ -197,8 +197,8 @@ class Entries:
     has_segments: np.ndarray
 
     @classmethod
-    def of(cls, records: Sequence[Optional[EntryRecord]]) -> Entries:
-        rows = [record or EntryRecord() for record in records]
+    def of(cls, records: Sequence[Optional[PanopticRecord]]) -> Entries:
+        rows = [record or PanopticRecord() for record in records]
         image_ids, has_image_id = int_column([row.image_id for row in rows])
         names: list[Optional[str]] = [row.file_name if isinstance(row.file_name, str) else None for row in rows]
         usable = np.fromiter((record is not None for record in records), bool, len(rows))

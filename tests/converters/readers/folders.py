@@ -11,6 +11,7 @@ from PIL import Image as pillow
 from seg2knet.converters.base import Reader, Scan
 from seg2knet.converters.readers.voc.folders import palette
 from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Sample
 
 VOC_PALETTE = [color >> shift & 255 for color in palette() for shift in (0, 8, 16)]
@@ -58,7 +59,7 @@ def one(reader: Reader) -> Sample:
 def masks(sample: Sample) -> list[np.ndarray]:
     """``(H, W)`` bool, one an object."""
     height, width = sample.image.height, sample.image.width
-    return [geometry.rle_to_mask(geometry.shape_to_rle(found.shape, height, width)) for found in sample.objects]
+    return [rle_to_mask(geometry.shape_to_rle(found.shape, height, width)) for found in sample.objects]
 
 
 def labels(sample: Sample) -> list[str]:

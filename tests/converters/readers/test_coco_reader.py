@@ -15,8 +15,7 @@ from drawn import picture
 from seg2knet.converters.base import Scan
 from seg2knet.converters.readers.coco import reader as coco_reader
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
-from seg2knet.dataset import geometry
-from seg2knet.dataset.rle import rle_runs
+from seg2knet.dataset.rle import mask_to_rle, rle_area, rle_bbox, rle_runs, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
 
@@ -50,7 +49,7 @@ def test_polygons_number_for_number(coco: Make) -> None:
 MASK = np.zeros((30, 40), np.uint8)
 MASK[3:20, 4:30] = 1
 MASK[5:9, 10:15] = 0
-RLE = geometry.mask_to_rle(MASK)
+RLE = mask_to_rle(MASK)
 
 
 @pytest.mark.parametrize("form", ["string", "bytes", "list"])
@@ -296,7 +295,7 @@ def test_panoptic_segments_are_their_pixels(coco: Make) -> None:
     assert scan.classes is not None
     assert (scan.classes.things, scan.classes.stuff) == (("car",), ("sky",))
     assert [(found.label, found.iscrowd) for found in sample.objects] == [("car", False), ("sky", True)]
-    masks = [geometry.rle_to_mask(found.shape) for found in sample.objects if isinstance(found.shape, Rle)]
+    masks = [rle_to_mask(found.shape) for found in sample.objects if isinstance(found.shape, Rle)]
     assert np.array_equal(masks[0], pixels[..., 1] == 1)
     assert np.array_equal(masks[1], pixels[..., 1] == 17)
     assert [skip.reason for skip in sample.skips] == ["segment-not-in-png"]
@@ -316,7 +315,7 @@ def test_panopticapis_own_data(shared: Path) -> None:
         for segment in entry["segments_info"]
     ]
     shapes = [found.shape for sample in samples for found in sample.objects if isinstance(found.shape, Rle)]
-    assert [(geometry.rle_area(shape), geometry.rle_bbox(shape)) for shape in shapes] == truth
+    assert [(rle_area(shape), rle_bbox(shape)) for shape in shapes] == truth
     codes = {entry["segmentation"]["counts"] for entry in detection["annotations"]}
     assert {shape.counts.decode() for shape in shapes} == codes
 

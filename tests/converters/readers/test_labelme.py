@@ -15,6 +15,7 @@ from PIL import Image as pillow
 
 from seg2knet.converters.readers.labelme.reader import LabelMeOptions, LabelMeReader
 from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import rle_bbox, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
 
@@ -69,7 +70,7 @@ def test_mask_lies_at_the_floor_of_its_corner(labelme: Make, values: int) -> Non
     expected = np.zeros((30, 40), bool)
     expected[3:7, 7:12] = mask > 0
     assert isinstance(sample.objects[0].shape, Rle)
-    assert np.array_equal(geometry.rle_to_mask(sample.objects[0].shape), expected)
+    assert np.array_equal(rle_to_mask(sample.objects[0].shape), expected)
 
 
 def test_mask_that_stands_out_is_cut_at_the_edge(labelme: Make) -> None:
@@ -227,7 +228,7 @@ def test_coordinates_of_the_stored_picture_are_turned(labelme: Make, orientation
     turned_picture(root / "a.jpg", orientation)
     (sample,) = read(root)
     assert (sample.image.width, sample.image.height, sample.image.orientation) == (30, 40, orientation)
-    mask = geometry.rle_to_mask(geometry.shape_to_rle(sample.objects[0].shape, 40, 30))
+    mask = rle_to_mask(geometry.shape_to_rle(sample.objects[0].shape, 40, 30))
     stored = np.zeros((30, 40), np.uint8)
     stored[0:5, 0:10] = 255
     exif = pillow.Exif()
@@ -316,7 +317,7 @@ def test_every_shape_kind_of_the_real_tool(shared: Path) -> None:
     assert {skip.reason for skip in sample.skips} == {"line-has-no-area", "point-has-no-area", "linestrip-has-no-area"}
     assert len(sample.objects) == 5
     mask = next(found for found in sample.objects if isinstance(found.shape, Rle))
-    x, y, width, height = geometry.rle_bbox(mask.shape)
+    x, y, width, height = rle_bbox(mask.shape)
     assert (x >= 417, y >= 305, x + width <= 517, y + height <= 405) == (True,) * 4
 
 

@@ -19,7 +19,7 @@ from PIL import Image as pillow
 
 from seg2knet.converters.readers.common.encodings import Decoder
 from seg2knet.converters.readers.masks.reader import MaskOptions, MaskReader
-from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.errors import DataError, Seg2KNetError, UsageError
 
 CLASSES = np.array(
@@ -492,7 +492,7 @@ def test_instances_survive_bit_for_bit(numbers: np.ndarray) -> None:
     decoder.one("class*1000+instance", ids)
     again = np.zeros_like(ids)
     for found in decoder.objects:
-        again[geometry.rle_to_mask(found.shape)] = int(found.label) * 1000 + 1
+        again[rle_to_mask(found.shape)] = int(found.label) * 1000 + 1
     assert (again == ids).all()
 
 

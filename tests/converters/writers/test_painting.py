@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from seg2knet.converters import painting as _painting
 from seg2knet.converters.base import Measured
 from seg2knet.converters.painting import paint
-from seg2knet.dataset import geometry
+from seg2knet.dataset.rle import areas_and_boxes, mask_to_rle, rle_to_mask
 from seg2knet.dataset.sample import Image, Object, Sample
 from seg2knet.errors import UsageError
 
 
 def measured(masks: list[np.ndarray], depths: list[int]) -> Measured:
-    rles = [geometry.mask_to_rle(mask) for mask in masks]
+    rles = [mask_to_rle(mask) for mask in masks]
     objects = tuple(Object("car", rle, z=z, place=f"shape {index}") for index, (rle, z) in enumerate(zip(rles, depths)))
     height, width = masks[0].shape
-    areas, boxes = geometry.areas_and_boxes(rles)
+    areas, boxes = areas_and_boxes(rles)
     return Measured(Sample(Image("a.jpg", width, height), objects), rles, areas, boxes)
 
 
@@ -32,7 +32,7 @@ def by_pixels(found: Measured, overlap: str) -> np.ndarray:
     elif overlap == "z-order":
         order.sort(key=lambda index: found.sample.objects[index].z)
     for index in order:
-        canvas[geometry.rle_to_mask(found.rles[index])] = index + 1
+        canvas[rle_to_mask(found.rles[index])] = index + 1
     return canvas
 
 
@@ -52,8 +52,8 @@ def test_as_by_pixels(seed: int, height: int, width: int, count: int, share: flo
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_painting, "_FEW", few)
         painting = paint(found, range(1, count + 1), overlap)
-    assert np.array_equal(painting.picture(np.arange(count + 1, dtype=np.int32)), expected)
-    assert np.array_equal(painting.picture(np.arange(count + 1, dtype=np.uint8)), expected)
+    assert np.array_equal(painting.image(np.arange(count + 1, dtype=np.int32)), expected)
+    assert np.array_equal(painting.image(np.arange(count + 1, dtype=np.uint8)), expected)
     assert painting.areas(count) == np.bincount(expected.ravel(), minlength=count + 1).tolist()
     boxes = painting.boxes(count)
     for number in range(count + 1):
@@ -66,7 +66,7 @@ def test_no_objects() -> None:
     painting = paint(Measured(Sample(Image("a.jpg", 4, 3)), [], [], []), [], "z-order")
     assert painting.areas(0) == [12]
     assert painting.boxes(0) == [(0, 0, 4, 3)]
-    assert not painting.picture(np.zeros(1, np.uint8)).any()
+    assert not painting.image(np.zeros(1, np.uint8)).any()
 
 
 @pytest.mark.parametrize("few", [0, 64])

@@ -13,6 +13,7 @@ import pytest
 
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import UsageError
 from seg2knet.trainer.predict import drawing
@@ -61,7 +62,7 @@ def test_one_piece_is_a_polygon_that_gives_the_mask_back(picture: Path, tmp_path
     assert (shape["shape_type"], shape["label"]) == ("polygon", "bolt")
     assert 6 <= len(shape["points"]) <= 40, "few enough corners to be moved by hand"
     flat = [number for point in shape["points"] for number in point]
-    again = geometry.rle_to_mask(geometry.polygons_to_rle([flat], H, W))
+    again = rle_to_mask(geometry.polygons_to_rle([flat], H, W))
     assert iou(again, disc > 0) > 0.95
     assert (found["imageHeight"], found["imageWidth"], found["imageData"]) == (H, W, None)
     assert found["imagePath"] == "../in/a b.jpg"
@@ -93,7 +94,7 @@ def test_labelme_reads_back_through_our_own_reader(picture: Path) -> None:
     assert [each.label for each in sample.objects] == ["nut größe", "bolt"]
     assert (sample.image.width, sample.image.height) == (W, H)
     for each, true in zip(sample.objects, (ring, box)):
-        assert (geometry.rle_to_mask(geometry.shape_to_rle(each.shape, H, W)) == true).all()
+        assert (rle_to_mask(geometry.shape_to_rle(each.shape, H, W)) == true).all()
 
 
 def test_coco_results_have_the_masks_bit_for_bit(picture: Path) -> None:
@@ -101,7 +102,7 @@ def test_coco_results_have_the_masks_bit_for_bit(picture: Path) -> None:
     (result,) = coco_results(prediction(picture, ring, labels=[1]), 7)
     assert (result["image_id"], result["category_id"], result["bbox"]) == (7, 2, [10, 10, 40, 40])
     code = result["segmentation"]
-    assert (geometry.rle_to_mask(Rle(code["counts"].encode(), *code["size"])) == ring).all()
+    assert (rle_to_mask(Rle(code["counts"].encode(), *code["size"])) == ring).all()
 
 
 def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from small_sets import noise
 
+from seg2knet.dataset.label_image import cut, encode_png, ids_of, rgb_of
 from seg2knet.validators.subjects import pictures, wholeness
 from seg2knet.validators.subjects.memory import Memory
 from seg2knet.validators.subjects.pictures import same_content, survey
-from seg2knet.validators.subjects.regions import as_ids, as_png, encoded, regions, scan
+from seg2knet.validators.subjects.regions import scan
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +231,7 @@ def test_each_name_is_in_its_own_folder(paths: list[str]) -> None:
 
 @given(hnp.arrays(np.int64, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4)))
 def test_regions_are_those_of_the_masks(ids: np.ndarray) -> None:
-    table = regions(ids)
+    table = cut(ids).table()
     assert table[:, 0].tolist() == np.unique(ids).tolist()
     for number, area, x, y, width, height in table.tolist():
         ys, xs = np.nonzero(ids == number)
@@ -240,12 +241,12 @@ def test_regions_are_those_of_the_masks(ids: np.ndarray) -> None:
 
 @given(hnp.arrays(np.int64, (3, 5), elements=st.integers(0, (1 << 24) - 1)))
 def test_ids_survive_the_png(ids: np.ndarray) -> None:
-    assert np.array_equal(as_ids(np.asarray(Image.open(io.BytesIO(as_png(ids))))), ids)
+    assert np.array_equal(ids_of(np.asarray(Image.open(io.BytesIO(encode_png(rgb_of(ids)))))), ids)
 
 
 def test_scan_remembers(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(encoded(np.eye(6, dtype=np.uint8)))
+    path.write_bytes(encode_png(np.eye(6, dtype=np.uint8)))
     aged(path)
     (tmp_path / "bad.png").write_bytes(b"no")
     first, none = scan([path, tmp_path / "bad.png"])

@@ -15,8 +15,8 @@ from typing import Callable, Optional
 
 import numpy as np
 
-from seg2knet.converters.readers.common import regions as _regions
 from seg2knet.converters.readers.common.sources import read_list
+from seg2knet.dataset import label_image
 from seg2knet.dataset.files import load_json, walk
 from seg2knet.dataset.sample import Object, Skip
 from seg2knet.errors import DataError
@@ -69,7 +69,7 @@ def objects(
     """
     if colors.ndim != 3:
         raise DataError("not a mask of the full ADE20K", file=mask, found="one channel", expected="RGB")
-    runs = _regions.cut(class_numbers(colors) * 256 + colors[..., 2])
+    runs = label_image.cut(class_numbers(colors) * 256 + colors[..., 2])
     name_of = _own_names(mask) if mapping is None else _challenge_names(mapping, names)
     places: list[tuple[str, int, int]] = []
     skips = []
@@ -87,7 +87,7 @@ def objects(
         if key not in places:
             places.append(key)
         group[runs.values == value] = places.index(key)
-    found = _regions.regions(_regions.recoded(runs, group), without=[-1])
+    found = label_image.regions(label_image.recoded(runs, group), without=[-1])
     result = []
     for index, rle in zip(found.values, found.rles):
         label, number, instance = places[index]

@@ -25,10 +25,11 @@ from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits, ordered
 from seg2knet.converters.readers.common.sources import absent, labels_as_shown, picture, relative, upright_labels
 from seg2knet.converters.registry import register_reader
-from seg2knet.dataset.files import natural, walk
+from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.dataset.text import natural
 from seg2knet.errors import Seg2KNetError, UsageError
 
 _TABLES = ("objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv", "objectInfo.csv")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import msgspec
 import numpy as np
@@ -16,26 +16,9 @@ import numpy as np
 from seg2knet.converters.classes.classfile import color
 from seg2knet.converters.readers.common.json_stream import Elements, Value, stream
 from seg2knet.dataset.classes import ClassInfo
+from seg2knet.dataset.coco_json import LISTS, AnnotationHead, Id, ImageHead
 from seg2knet.dataset.files import parse_json
 from seg2knet.errors import DataError
-
-Id = Union[int, str, float, None]
-NEEDED = ("images", "annotations", "categories")
-
-
-class ImageHead(msgspec.Struct, gc=False):
-    """Of an image, what the index needs."""
-
-    id: Id = None
-    file_name: Optional[str] = None
-
-
-class AnnotationHead(msgspec.Struct, gc=False):
-    """Of an annotation, what the index needs; ``segments_info`` tells the panoptic format."""
-
-    image_id: Id = None
-    category_id: Id = None
-    segments_info: Union[msgspec.Raw, msgspec.UnsetType] = msgspec.UNSET
 
 
 class Index(msgspec.Struct):
@@ -131,7 +114,7 @@ class _Builder:
         Raises:
             DataError: a list is missing, or is none.
         """
-        for key in NEEDED:
+        for key in LISTS:
             if key in self.objects:
                 raise DataError(
                     f"{key!r} is no list", file=self.path, place=f"/{key}", found="an object", expected="a list"
@@ -141,7 +124,7 @@ class _Builder:
                     f"not a COCO file: there is no {key!r}",
                     file=self.path,
                     found=f"the keys {', '.join(self.keys)}" if self.keys else "no lists at all",
-                    expected=", ".join(NEEDED),
+                    expected=", ".join(LISTS),
                 )
         if self.panoptic and self.instances:
             raise DataError("both instance and panoptic annotations in one file", file=self.path, place="/annotations")

@@ -30,9 +30,10 @@ from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.files import natural, parse_json, picture_header, walk
+from seg2knet.dataset.files import parse_json, picture_header, walk
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Image, Note, Sample, Skip
+from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
 _SPLIT = re.compile(r"(?:^|[_\-. ])(train|val|valid|validation|test)(?:\d{4})?(?=[_\-. ]|$)", re.IGNORECASE)

@@ -11,6 +11,7 @@ import msgspec
 
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.classes import ClassInfo
+from seg2knet.dataset.rle import rle_from_counts, rle_from_string
 from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Shape, Skip
 from seg2knet.errors import DataError
 
@@ -90,9 +91,9 @@ class Annotations:
             raise _NoObject("rle-size-differs", f"size {size!r}, the image is {self.height} high, {self.width} wide")
         try:
             if isinstance(counts, list):
-                return geometry.rle_from_counts(counts, self.height, self.width)
+                return rle_from_counts(counts, self.height, self.width)
             if isinstance(counts, str):
-                return geometry.rle_from_string(_counts(counts), self.height, self.width)
+                return rle_from_string(_counts(counts), self.height, self.width)
         except DataError as error:
             raise _NoObject(
                 "rle-unusable", f"{error.message}: {error.found}" if error.found else error.message
@@ -135,7 +136,7 @@ def segments(
     Raises:
         DataError: the PNG is not there, cannot be decoded, or is of another size.
     """
-    from seg2knet.converters.readers.common.regions import cut, regions
+    from seg2knet.dataset.label_image import cut, regions
 
     read = Segments([], [], [])
     for entry in annotations:

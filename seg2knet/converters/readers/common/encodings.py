@@ -9,11 +9,11 @@ from typing import Optional
 import numpy as np
 
 from seg2knet.converters.readers.common import labelmap as _labelmap
-from seg2knet.converters.readers.common import regions as _regions
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.sources import labels_as_shown, upright_labels
 from seg2knet.converters.readers.masks.guess import grey
-from seg2knet.dataset.sample import Note, Object, Skip
+from seg2knet.dataset import label_image
+from seg2knet.dataset.sample import Note, Object, Rle, Skip
 from seg2knet.errors import DataError
 
 _VOC_VOID = 224 | 224 << 8 | 192 << 16
@@ -54,9 +54,9 @@ class Decoder:
         elif encoding == "binary":
             self._binary(self._single(labels))
         elif encoding == "classes":
-            self._classes(_regions.cut(self._single(labels)))
+            self._classes(label_image.cut(self._single(labels)))
         else:
-            self._instances(_regions.cut(self._single(labels)), 1000 if "1000" in encoding else 256)
+            self._instances(label_image.cut(self._single(labels)), 1000 if "1000" in encoding else 256)
 
     def pair(self, instances: np.ndarray, classes: np.ndarray) -> None:
         """Instances ``(H, W)`` or in colours, and classes ``(H, W)`` or in colours: an instance has the class of most
@@ -68,13 +68,13 @@ class Decoder:
                 found=f"{instances.shape[1]}x{instances.shape[0]} and {classes.shape[1]}x{classes.shape[0]}",
             )
         instances, classes = grey(instances), grey(classes)
-        runs, others = _regions.cut_pair(instances, classes)
+        runs, others = label_image.cut_pair(instances, classes)
         if classes.ndim == 3:
             others = self._by_color(others)
         void = sorted(self._void())
         none = [0, _VOC_VOID] if instances.ndim == 3 else [0, *(self.ignore & {255})]
-        most = _regions.majority(runs, others, void)
-        found = _regions.regions(runs, without=none)
+        most = label_image.majority(runs, others, void)
+        found = label_image.regions(runs, without=none)
         for number, rle, area in zip(found.values, found.rles, found.areas):
             if number not in most:
                 self._lose("instance-without-a-class", f"instance {_said(number, instances)}", f"{area} pixels")
@@ -98,7 +98,7 @@ class Decoder:
                 )
                 continue
             mask = foreground(grey(labels), path)
-            found_regions = _regions.regions(_regions.cut(mask.astype(np.uint8)), without=[0])
+            found_regions = label_image.regions(label_image.cut(mask.astype(np.uint8)), without=[0])
             if not found_regions.rles:
                 self._lose("no-pixels", place, "nothing is marked")
                 continue
@@ -117,8 +117,8 @@ class Decoder:
     def _colors(self, labels: np.ndarray) -> None:
         if labels.ndim == 2:
             labels = np.repeat(labels[..., None], 3, axis=2)
-        runs = _regions.cut(labels)
-        self._classes(_regions.recoded(runs, self._by_color(runs.values)))
+        runs = label_image.cut(labels)
+        self._classes(label_image.recoded(runs, self._by_color(runs.values)))
 
     def _by_color(self, colors: np.ndarray) -> np.ndarray:
         """Numbers of the classes of packed colours; a colour of no class stays, above all numbers."""
@@ -134,30 +134,30 @@ class Decoder:
 
     def _binary(self, labels: np.ndarray) -> None:
         mask = foreground(labels, self.path)
-        found = _regions.regions(_regions.cut(mask.astype(np.uint8)), without=[0], split=self.split)
+        found = label_image.regions(label_image.cut(mask.astype(np.uint8)), without=[0], split=self.split)
         for number, rle in enumerate(found.rles, 1):
             self.objects.append(Object(self.class_name, rle, place=f"{self.path}: piece {number}"))
 
-    def _classes(self, runs: _regions.Runs) -> None:
+    def _classes(self, runs: label_image.Runs) -> None:
         void = self._void()
         if not self.split:
-            self._take(_regions.regions(runs, without=sorted(void)))
+            self._take(label_image.regions(runs, without=sorted(void)))
             return
         things = self.labelmap.things if self.labelmap is not None else {}
         stuff = {number for number, thing in things.items() if not thing} - void
-        self._take(_regions.regions(runs, without=sorted(void | stuff), split=True))
-        self._take(_regions.regions(runs, without=sorted(set(np.unique(runs.values).tolist()) - stuff)))
+        self._take(label_image.regions(runs, without=sorted(void | stuff), split=True))
+        self._take(label_image.regions(runs, without=sorted(set(np.unique(runs.values).tolist()) - stuff)))
 
-    def _take(self, found: _regions.Regions) -> None:
+    def _take(self, found: label_image.Regions) -> None:
         for index, (number, rle) in enumerate(zip(found.values, found.rles), 1):
             self._add(number, rle, f"region {index}")
 
-    def _instances(self, runs: _regions.Runs, base: int) -> None:
+    def _instances(self, runs: label_image.Runs, base: int) -> None:
         """``class * base + instance``; under Cityscapes' base of 1000, a number below it is a class alone: stuff, or a
         group of things that nobody told apart, which is a crowd."""
         named = self.labelmap.names if self.labelmap is not None else {}
         void = self.labelmap.void if self.labelmap is not None else frozenset()
-        found = _regions.regions(runs)
+        found = label_image.regions(runs)
         for number, rle in zip(found.values, found.rles):
             label, instance = (number, None) if base == 1000 and number < base else divmod(number, base)
             if label in void or (label == 0 and 0 not in named):
@@ -170,10 +170,10 @@ class Decoder:
             group = instance is None and self.labelmap is not None and self.labelmap.things.get(label) is True
             self._add(label, rle, place, iscrowd=group)
 
-    def _without_instance(self, runs: _regions.Runs, others: np.ndarray, void: Sequence[int]) -> None:
+    def _without_instance(self, runs: label_image.Runs, others: np.ndarray, void: Sequence[int]) -> None:
         alone = runs.values == 0
-        runs = _regions.Runs(runs.starts[alone], runs.ends[alone], others[alone], runs.height, runs.width)
-        found = _regions.regions(runs, without=void)
+        runs = label_image.Runs(runs.starts[alone], runs.ends[alone], others[alone], runs.height, runs.width)
+        found = label_image.regions(runs, without=void)
         for number, rle, area in zip(found.values, found.rles, found.areas):
             self._add(number, rle, f"class {number} without instance")
             detail = f"{area} pixels of class {number} became one region"
@@ -185,7 +185,7 @@ class Decoder:
         void = set(self.labelmap.void) if self.labelmap is not None else set()
         return void | {_NOTHING} | {number for number in self.ignore | {0} if number not in named}
 
-    def _add(self, number: int, rle: _regions.Rle, place: str, iscrowd: bool = False) -> None:
+    def _add(self, number: int, rle: Rle, place: str, iscrowd: bool = False) -> None:
         if self.labelmap is None:
             self.objects.append(Object(str(number), rle, iscrowd, f"{self.path}: {place}"))
         elif number in self.labelmap.names:

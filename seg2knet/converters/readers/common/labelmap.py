@@ -22,9 +22,9 @@ from typing import Any, Optional
 import msgspec
 
 from seg2knet.converters.readers.common.sources import load_yaml, read_list, read_text
+from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json
-from seg2knet.dataset.numbers import whole_number
 from seg2knet.errors import DataError, UsageError
 
 _VOID = (
@@ -190,7 +190,7 @@ def _colored(names: Sequence[str], colors: Sequence[int]) -> list[Entry]:
 def _from_text(path: Path) -> list[Entry]:
     text = read_text(path)
     if path.name.lower().startswith("objectinfo") or re.match(r"\s*idx\b", text, re.IGNORECASE):
-        return _object_info(text, path, "\t" if "\t" in text else None)
+        return _object_info(text, path)
     if "# label:color_rgb" in text or path.name.lower() == "labelmap.txt":
         return _cvat_lines(text, path)
     lines = read_list(path)
@@ -223,20 +223,18 @@ def _cvat_lines(text: str, path: Path) -> list[Entry]:
     return entries
 
 
-def _object_info(text: str, path: Path, delimiter: Optional[str]) -> list[Entry]:
-    """ADE20K's table: columns by their headings, the name last."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    head = [word.strip().lower() for word in (lines[0].split(delimiter) if lines else [])]
+def _object_info(text: str, path: Path) -> list[Entry]:
     entries = []
-    for place, line in enumerate(lines[1:], 2):
-        cells = [cell.strip() for cell in line.split(delimiter, max(len(head) - 1, 0))]
-        number = whole_number(cells[0])
-        if len(cells) < 2 or number is None:
+    for row in class_rows(text):
+        if row.number is None:
             raise DataError(
-                "not a line of objectInfo", file=path, place=f"line {place}", found=line[:100], expected="Idx ... Name"
+                "not a line of objectInfo",
+                file=path,
+                place=f"line {row.line}",
+                found=row.text[:100],
+                expected="Idx ... Name",
             )
-        stuff = cells[head.index("stuff")] if "stuff" in head[:-1] else None
-        entries.append(Entry(number, cells[-1], None, None if stuff is None else stuff not in ("1", "true")))
+        entries.append(Entry(row.number, row.name, None, row.isthing))
     return entries
 
 

@@ -12,8 +12,8 @@ from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.pairs import left_of, stems
 from seg2knet.converters.readers.common.sources import read_list
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.dataset.files import natural
 from seg2knet.dataset.images import is_image
+from seg2knet.dataset.text import natural
 
 _PLACES = ("", "splits", "ImageSets/Segmentation", "ImageSets", "ImageSets/Main", "lists")
 _ORDER: dict[Optional[str], int] = {"train": 0, "val": 1, "test": 2, None: 3}

@@ -17,7 +17,7 @@ from typing import Optional
 
 import msgspec
 
-from seg2knet.dataset.files import natural
+from seg2knet.dataset.text import natural
 
 _PICTURE_FOLDERS = (
     "images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "rgb", "photos", "pictures", "inputs", "input",

@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from seg2knet.dataset.geometry import MAX_PIXELS
+from seg2knet.dataset.rle import MAX_PIXELS
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOR = 0, 2

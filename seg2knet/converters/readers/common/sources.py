@@ -13,9 +13,10 @@ import numpy as np
 from seg2knet.converters.readers.common import png as _png
 from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
-from seg2knet.dataset.files import head, natural, picture_header, walk
+from seg2knet.dataset.files import head, picture_header, walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.sample import Image
+from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
 MAX_TEXT = 64 << 20

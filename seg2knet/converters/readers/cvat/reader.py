@@ -27,11 +27,13 @@ from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.upright import fit, settle
-from seg2knet.dataset import geometry, images
+from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import natural, picture_header, walk
+from seg2knet.dataset.files import picture_header, walk
 from seg2knet.dataset.images import Header
+from seg2knet.dataset.rle import MAX_PIXELS
 from seg2knet.dataset.sample import Image, Note, Sample, Skip
+from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError, Seg2KNetError, UsageError
 
 _FRAME = re.compile(r"(?:^|.*[/_])frame_(\d{1,9})$", re.IGNORECASE)
@@ -122,7 +124,7 @@ class CvatReader(Reader):
     def _image(self, name: str, where: dict[str, Any]) -> tuple[Image, Header, Optional[tuple[int, int]]]:
         """The picture, its header, and the size that the file says."""
         declared = (where["width"], where["height"]) if where["width"] and where["height"] else None
-        if declared is not None and declared[0] * declared[1] > geometry.MAX_PIXELS:
+        if declared is not None and declared[0] * declared[1] > MAX_PIXELS:
             found = f"{declared[0]}x{declared[1]}"
             raise DataError("an image of that size cannot be", file=where["file"], place=f"image {name!r}", found=found)
         picture, data = where["picture"], None

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from seg2knet.converters.readers.common import xml as _xml
-from seg2knet.converters.readers.common.regions import window_rle
 from seg2knet.dataset import geometry
+from seg2knet.dataset.label_image import window_rle
+from seg2knet.dataset.rle import MAX_PIXELS
 from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Shape, Skip
 
 NO_AREA = {
@@ -125,7 +126,7 @@ class Canvas:
     def _mask(self, values: dict[str, str]) -> Rle:
         """``rle`` counts row by row in the window at ``left``, ``top`` of ``width`` by ``height``, zeros first."""
         left, top, width, height = (int(value) for value in _numbers(values, "left", "top", "width", "height"))
-        if width < 1 or height < 1 or width * height > geometry.MAX_PIXELS:
+        if width < 1 or height < 1 or width * height > MAX_PIXELS:
             raise _NoObject("not-a-mask", f"a window of {width}x{height}")
         runs = decode_runs(values.get("rle", ""))
         if runs is None or int(runs.sum()) != width * height:
@@ -145,7 +146,7 @@ def decode_runs(text: str) -> Optional[np.ndarray]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         return None
-    if not numbers or min(numbers) < 0 or sum(numbers) > geometry.MAX_PIXELS:
+    if not numbers or min(numbers) < 0 or sum(numbers) > MAX_PIXELS:
         return None
     return np.asarray(numbers, np.int64)
 

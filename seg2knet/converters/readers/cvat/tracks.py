@@ -10,7 +10,7 @@ import msgspec
 
 from seg2knet.converters.readers.common import xml as _xml
 from seg2knet.converters.readers.cvat.index import Element, File
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.dataset.text import whole_number
 
 LONGEST_GAP = 100_000
 """Frames between two key frames, an hour of video; more is a forged number."""

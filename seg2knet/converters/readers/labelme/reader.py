@@ -26,9 +26,10 @@ from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.upright import Fit, fit, settle
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import load_json, naturally, parse_json, picture_header, read_json, walk
+from seg2knet.dataset.files import load_json, parse_json, picture_header, read_json, walk
 from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Image, Sample
+from seg2knet.dataset.text import naturally
 from seg2knet.errors import DataError
 
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}

@@ -14,8 +14,9 @@ import msgspec
 import numpy as np
 
 from seg2knet.converters.base import IGNORE
-from seg2knet.converters.readers.common.regions import window_rle
 from seg2knet.dataset import geometry, images
+from seg2knet.dataset.label_image import window_rle
+from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.dataset.sample import Note, Object, Polygons, Shape, Skip
 from seg2knet.errors import DataError
 
@@ -148,7 +149,7 @@ class Shapes:
         left, top = math.floor(min(points[0::2])), math.floor(min(points[1::2]))
         inside: np.ndarray = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
         found = window_rle(inside, left, top, self.height, self.width)
-        return found or geometry.mask_to_rle(np.zeros((self.height, self.width), np.uint8))
+        return found or mask_to_rle(np.zeros((self.height, self.width), np.uint8))
 
 
 class _NoObject(Exception):

@@ -17,9 +17,10 @@ import msgspec
 from seg2knet.converters.readers.common.lists import Splits, short_name
 from seg2knet.converters.readers.common.sources import absent, load_yaml, read_list, relative
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.dataset.files import natural, walk
+from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES, is_image
 from seg2knet.dataset.sample import Note, Skip
+from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
 _KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2knet.dataset.numbers import whole_number
+from seg2knet.dataset.text import whole_number
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,46 @@
-"""From label images to run-length codes: all objects of an image in one pass over its pixels.
+"""Label images: a number a pixel, as masks of classes, of instances and COCO's panoptic PNGs have it.
 
 A label image is cut into runs of equal numbers, column by column as COCO counts; everything after that (which run is
-whose, connected components, majorities, the compressed strings) is done on runs, of which there are a hundredth as
-many as pixels.
+whose, connected components, majorities, areas, boxes, the compressed strings) is done on runs, of which there are a
+hundredth as many as pixels.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Optional
 
 import msgspec
 import numpy as np
 
+from seg2knet.dataset import rle
 from seg2knet.dataset.sample import Rle
 
-_CHARACTERS = 7
-"""Of five bits each, enough for the difference of two runs of up to 2^30 pixels with its sign."""
+ID, AREA, X, Y, WIDTH, HEIGHT = range(6)
+"""Columns of ``Runs.table``."""
+
+
+def ids_of(labels: np.ndarray) -> np.ndarray:
+    """``(H, W)`` int32 of a decoded label image: RGB as COCO panoptic has it, R + 256 G + 65536 B; grey as it is."""
+    if labels.ndim == 2:
+        return labels.astype(np.int32)
+    red, green, blue = (labels[..., channel].astype(np.int32) for channel in range(3))
+    return red + 256 * green + 65536 * blue
+
+
+def rgb_of(ids: np.ndarray) -> np.ndarray:
+    """``(H, W, 3)`` uint8 RGB of ``(H, W)`` ids below 2^24."""
+    return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """``(H, W)`` or ``(H, W, 3)`` uint8 as PNG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="PNG")
+    return out.getvalue()
 
 
 class Runs(msgspec.Struct, frozen=True):
@@ -32,6 +56,32 @@ class Runs(msgspec.Struct, frozen=True):
     values: np.ndarray
     height: int
     width: int
+
+    def table(self) -> np.ndarray:
+        """Every number: ``(N, 6)`` int64 of the number, its pixels, and its box x, y, width, height; by number."""
+        numbers, owners = np.unique(self.values, return_inverse=True)
+        out = np.zeros((len(numbers), 6), np.int64)
+        if not len(numbers):
+            return out
+        left, top = np.divmod(self.starts, self.height)
+        right, bottom = np.divmod(self.ends - 1, self.height)
+        top[left < right], bottom[left < right] = 0, self.height - 1  # a run that continues in the next column
+        order = np.argsort(owners, kind="stable")
+        first = np.searchsorted(owners[order], np.arange(len(numbers)))
+        out[:, ID] = numbers
+        out[:, AREA] = np.add.reduceat((self.ends - self.starts)[order], first)
+        out[:, X] = np.minimum.reduceat(left[order], first)
+        out[:, Y] = np.minimum.reduceat(top[order], first)
+        out[:, WIDTH] = np.maximum.reduceat(right[order], first) - out[:, X] + 1
+        out[:, HEIGHT] = np.maximum.reduceat(bottom[order], first) - out[:, Y] + 1
+        return out
+
+    def image(self, entries: np.ndarray) -> np.ndarray:
+        """``(H, W)`` of the type of ``entries``, uint8 or int32: for each pixel the entry of its number."""
+        import cv2
+
+        columns = np.repeat(entries[self.values], self.ends - self.starts)
+        return cv2.transpose(columns.reshape(self.width, self.height))
 
 
 class Regions(msgspec.Struct, frozen=True):
@@ -54,8 +104,8 @@ def cut(labels: np.ndarray) -> Runs:
 
     if labels.ndim == 3:
         # Four bytes are one number: comparing those is one pass instead of three.
-        labels = cv2.cvtColor(np.ascontiguousarray(labels), cv2.COLOR_RGB2RGBA).view(np.int32)[..., 0]
-        return _colours(cut(labels))
+        runs = cut(cv2.cvtColor(np.ascontiguousarray(labels), cv2.COLOR_RGB2RGBA).view(np.int32)[..., 0])
+        return msgspec.structs.replace(runs, values=runs.values & 0xFFFFFF)
     height, width = labels.shape
     if labels.dtype not in (np.uint8, np.uint16, np.int32):
         labels = labels.astype(np.int32)
@@ -65,10 +115,6 @@ def cut(labels: np.ndarray) -> Runs:
     starts = np.concatenate((np.zeros(1, np.int64), starts))
     ends = np.append(starts[1:], columns.size)
     return Runs(starts, ends, columns[starts].astype(np.int64), height, width)
-
-
-def _colours(runs: Runs) -> Runs:
-    return msgspec.structs.replace(runs, values=runs.values & 0xFFFFFF)
 
 
 def recoded(runs: Runs, values: np.ndarray) -> Runs:
@@ -111,7 +157,10 @@ def regions(runs: Runs, *, without: Sequence[int] = (), split: bool = False) -> 
         owners = _components(runs)
     else:
         owners = np.unique(runs.values, return_inverse=True)[1]
-    return _encoded(runs, owners)
+    _, firsts = np.unique(owners, return_index=True)
+    areas = np.bincount(owners, runs.ends - runs.starts).astype(np.int64)
+    rles = rle.encode(runs.starts, runs.ends, owners, runs.height, runs.width)
+    return Regions(runs.values[firsts].tolist(), rles, areas.tolist())
 
 
 def majority(runs: Runs, others: np.ndarray, void: Sequence[int] = ()) -> dict[int, tuple[int, float]]:
@@ -151,8 +200,7 @@ def window_rle(mask: np.ndarray, left: int, top: int, height: int, width: int) -
     starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
     starts = (starts // rows + left) * height + starts % rows + top
     ends = (ends // rows + left) * height + ends % rows + top
-    runs = Runs(starts.astype(np.int64), ends.astype(np.int64), np.ones(len(starts), np.int64), height, width)
-    return _encoded(runs, np.zeros(len(starts), np.int64)).rles[0]
+    return rle.encode(starts, ends, np.zeros(len(starts), np.int64), height, width)[0]
 
 
 def _by_column(runs: Runs) -> Runs:
@@ -223,60 +271,3 @@ def _ranked(roots: np.ndarray, numbers: np.ndarray, place: np.ndarray) -> np.nda
     rank = np.empty(len(top), np.int64)
     rank[np.lexsort((top, number))] = np.arange(len(top))
     return rank[at]
-
-
-def _encoded(runs: Runs, owners: np.ndarray) -> Regions:
-    """Runs by owner (0, 1, ...) as COCO's compressed strings (maskApi.c, ``rleToString``), all at once."""
-    order = np.lexsort((runs.starts, owners))
-    owners, starts, ends, values = owners[order], runs.starts[order], runs.ends[order], runs.values[order]
-    same = owners[1:] == owners[:-1]
-    joins = same & (starts[1:] == ends[:-1])
-    if joins.any():
-        keep = np.append(True, ~joins)
-        ends = ends[np.append(np.flatnonzero(keep)[1:] - 1, len(ends) - 1)]
-        owners, starts, values = owners[keep], starts[keep], values[keep]
-        same = owners[1:] == owners[:-1]
-    first = np.append(True, ~same)
-    last = np.append(~same, True)
-    total = runs.height * runs.width
-    counts, offsets = _counts(starts, ends, first, last, total)
-    strings = _strings(counts, offsets)
-    areas = np.add.reduceat(ends - starts, np.flatnonzero(first))
-    return Regions(values[first].tolist(), [Rle(string, runs.height, runs.width) for string in strings], areas.tolist())
-
-
-def _counts(
-    starts: np.ndarray, ends: np.ndarray, first: np.ndarray, last: np.ndarray, total: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros and ones in turn for each owner, ``(C,)``, and where each owner's begin."""
-    before = np.where(first, 0, np.append(0, ends[:-1]))
-    tail = last & (ends < total)
-    sizes = np.where(tail, 3, 2)
-    at = np.cumsum(sizes) - sizes
-    counts = np.empty(int(sizes.sum()), np.int64)
-    counts[at] = starts - before
-    counts[at + 1] = ends - starts
-    counts[at[tail] + 2] = total - ends[tail]
-    return counts, at[first]
-
-
-def _strings(counts: np.ndarray, offsets: np.ndarray) -> list[bytes]:
-    place = np.arange(len(counts)) - np.repeat(offsets, np.diff(np.append(offsets, len(counts))))
-    rest = counts.copy()
-    rest[2:] -= np.where(place[2:] > 2, counts[:-2], 0)
-    characters = np.zeros((len(counts), _CHARACTERS), np.uint8)
-    used = np.zeros((len(counts), _CHARACTERS), bool)
-    going = np.ones(len(counts), bool)
-    for column in range(_CHARACTERS):
-        low = rest & 31
-        rest >>= 5
-        more = np.where(low & 16, rest != -1, rest != 0)
-        characters[:, column] = (low | (more << 5)) + 48
-        used[:, column] = going
-        going &= more
-        if not going.any():
-            break
-    text = characters[used].tobytes()
-    lengths = np.add.reduceat(used.sum(axis=1), offsets)
-    ends = np.cumsum(lengths).tolist()
-    return [text[end - length : end] for end, length in zip(ends, lengths.tolist())]
