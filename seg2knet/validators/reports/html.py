@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Optional
 
 from seg2knet.validators.model import Finding, Report
-from seg2knet.validators.reports.pages import page, plots, source
+from seg2knet.validators.reports.pages import embedded, page, plots, source
 from seg2knet.validators.reports.thumbnails import thumbnails
 from seg2knet.validators.statistics import statistics
 
@@ -30,7 +29,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
         "report.html.j2",
         css=source("page.css", "report.css"),
         script=source("report.js"),
-        data=_embedded({"findings": rows, "thumbs": list(pictures)}),
+        data=embedded({"findings": rows, "thumbs": list(pictures)}),
         paths=report.checked.get("paths") or [str(dataset.root) for dataset in report.datasets],
         checked={"images": 0, "annotations": 0, "rules": 0, "seconds": None, **report.checked},
         tiles=[
@@ -68,14 +67,6 @@ def _row(finding: Finding, picture: Optional[str], pictures: dict[str, int]) -> 
         "known": finding.known,
         "thumb": thumb,
     }
-
-
-def _embedded(data: dict[str, Any]) -> Any:
-    """JSON that can stand in a script element: no ``<``, whatever the data's texts are."""
-    from markupsafe import Markup
-
-    text = json.dumps(data)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def _rules(report: Report) -> list[dict[str, Any]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from seg2knet.errors import EnvironmentProblem
 from seg2knet.validators.statistics import Split
@@ -13,17 +14,21 @@ from seg2knet.validators.statistics import Split
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page(name: str, **values: Any) -> str:
+def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
     """A template with its values put in, escaped.
+
+    Args:
+        name: of the template.
+        folder: where it is; it may include the templates of this package.
 
     Raises:
         EnvironmentProblem: Jinja2 is not installed.
     """
-    return str(_environment().get_template(name).render(**values))
+    return str(_environment(folder).get_template(name).render(**values))
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Any:
+@lru_cache(maxsize=4)
+def _environment(folder: Path) -> Any:
     try:
         import jinja2
     except ImportError:
@@ -31,7 +36,7 @@ def _environment() -> Any:
             "HTML reports need Jinja2", found="it is not installed", hint="pip install 'seg2knet[report]'"
         ) from None
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader([folder, TEMPLATES]), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
 
 
@@ -51,8 +56,16 @@ def plots(splits: Sequence[Split]) -> list[tuple[str, Any]]:
     return [(title, plot) for title, plot in found if plot]
 
 
-def source(*names: str) -> Any:
-    """Style sheets or scripts of ours, to be put in as they are."""
+def source(*files: Union[str, Path]) -> Any:
+    """Style sheets or scripts to be put in as they are: names of files of this package, or paths."""
     from markupsafe import Markup
 
-    return Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))
+    return Markup("\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files))
+
+
+def embedded(data: Any) -> Any:
+    """JSON that can stand in a script element: no ``<``, whatever the texts of the data are."""
+    from markupsafe import Markup
+
+    text = json.dumps(data)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -1,0 +1,266 @@
+"""Everything that ``seg2knet test`` says of instance results, as numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import numpy as np
+
+from seg2knet.errors import DataError, EnvironmentProblem
+from seg2knet.judge.objects import FOUND, KINDS, MISSED, Verdict, by_image, verdicts
+
+TIDE = {"class": "Cls", "place": "Loc", "both": "Both", "duplicate": "Dupe", "background": "Bkg", "missed": "Miss"}
+"""Our kinds of errors by hotcoco's names."""
+SIZES = {"small": "APs", "medium": "APm", "large": "APl"}
+POINTS = 101
+"""Points of a curve."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Precision, recall and F1 of one class at an IoU of 0.5, as the score threshold falls.
+
+    Attributes:
+        name: the class, or ``all classes`` for the mean over classes.
+        scores, precision, recall, f1: ``POINTS`` numbers each; scores are the thresholds 1 to 0.
+        threshold: the score at which F1 is highest.
+    """
+
+    name: str
+    scores: list[float]
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+    threshold: float
+
+    @property
+    def best(self) -> float:
+        """The highest F1."""
+        return max(self.f1, default=0.0)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Where a model fails on a split.
+
+    Attributes:
+        figures: ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl``, 0..1.
+        threshold: the score threshold that is best for F1 over all classes.
+        classes: a row for each class that has truth: name, objects, AP, AP50, AP75, F1, threshold.
+        curves: one for each such class, the mean over them first.
+        names: rows and columns of the confusion matrix: the classes, and then nothing.
+        confusion: counts at ``threshold``; rows are annotated, columns predicted classes; the last row are
+            predictions where nothing is annotated, the last column missed objects.
+        errors: for each kind of error its count at ``threshold`` and the AP50 it costs.
+        calibration: bins of score with the share of predictions that are right; ``ece``, the expected error.
+        images: a row for each image, most errors first: image_id, file_name, found, wrong, missed.
+        objects: verdicts at ``threshold``.
+    """
+
+    figures: dict[str, float]
+    threshold: float
+    classes: list[dict[str, Any]]
+    curves: list[Curve]
+    names: list[str]
+    confusion: list[list[int]]
+    errors: list[dict[str, Any]]
+    calibration: dict[str, Any]
+    images: list[dict[str, Any]]
+    objects: list[Verdict] = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "figures": self.figures,
+            "threshold": self.threshold,
+            "classes": self.classes,
+            "curves": [vars(curve) for curve in self.curves],
+            "confusion": {"names": self.names, "matrix": self.confusion},
+            "errors": self.errors,
+            "calibration": self.calibration,
+            "images": self.images,
+            "objects": [vars(verdict) for verdict in self.objects],
+        }
+
+
+def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_score: Optional[float] = None) -> Analysis:
+    """Judge COCO results of instance segmentation.
+
+    Args:
+        truth: a COCO file's content.
+        results: with ``image_id``, ``category_id``, ``segmentation`` (run-length code) and ``score``.
+        least_score: the score threshold for confusion and verdicts; by default the one that is best for F1.
+
+    Raises:
+        DataError: there is no annotated object, or a result names an unknown image or category.
+        EnvironmentProblem: hotcoco is not installed.
+    """
+    _check(truth, results)
+    evaluator = evaluated(truth, results)
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    counts = _objects_by_class(truth)
+    curves = _curves(evaluator, results, names, counts)
+    threshold = curves[0].threshold if least_score is None else least_score
+    judged = verdicts(by_image(truth, results, threshold), results)
+    report = evaluator.report()
+    by_class = {curve.name: curve for curve in curves}
+    precision = evaluator.eval["precision"]
+    order = list(evaluator.params.catIds)
+    rows = []
+    for category, count in counts.items():
+        own = precision[:, :, order.index(category), 0, -1]
+        curve = by_class[names[category]]
+        rows.append({
+            "name": names[category], "objects": count, "AP": _mean(own), "AP50": _mean(own[0]), "AP75": _mean(own[5]),
+            "F1": round(curve.best, 6), "threshold": curve.threshold,
+        })  # fmt: skip
+    used = [category for category in names if category in counts or any(r["category_id"] == category for r in results)]
+    return Analysis(
+        figures={name: round(float(report["metrics"][name]), 6) for name in ("AP", "AP50", "AP75", *SIZES.values())},
+        threshold=threshold,
+        classes=rows,
+        curves=curves,
+        names=[names[category] for category in used],
+        confusion=_confusion(judged, used),
+        errors=_errors(evaluator, judged),
+        calibration=_calibration(evaluator),
+        images=_images(truth, judged),
+        objects=judged,
+    )
+
+
+def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
+    """hotcoco's evaluator of masks, run.
+
+    Raises:
+        EnvironmentProblem: hotcoco is not installed.
+    """
+    try:
+        import hotcoco
+    except ImportError:
+        raise EnvironmentProblem(
+            "error analysis needs hotcoco",
+            found="it is not installed",
+            hint="pip install hotcoco (Python 3.10 or newer)",
+        ) from None
+    annotations = [
+        {**annotation, "iscrowd": int(annotation.get("iscrowd") or 0)} for annotation in truth["annotations"]
+    ]
+    content = {"images": truth["images"], "categories": truth["categories"], "annotations": annotations}
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotated = hotcoco.COCO(content)
+        evaluator = hotcoco.COCOeval(annotated, annotated.loadRes(list(results)), "segm")
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    return evaluator
+
+
+def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
+    if not any(not annotation.get("iscrowd") for annotation in truth["annotations"]):
+        raise DataError("the split has no annotated object to judge by")
+    images = {image["id"] for image in truth["images"]}
+    categories = {category["id"] for category in truth["categories"]}
+    for place, result in enumerate(results):
+        for key, known in (("image_id", images), ("category_id", categories)):
+            if result.get(key) not in known:
+                raise DataError(
+                    f"a result's {key} is not in the annotation file", place=f"result {place}",
+                    found=str(result.get(key)), expected=f"one of {len(known)} ids",
+                )  # fmt: skip
+
+
+def _objects_by_class(truth: dict[str, Any]) -> dict[int, int]:
+    """Annotated objects that are no crowd, of the classes that have any, in the file's order of classes."""
+    counts = {category["id"]: 0 for category in truth["categories"]}
+    for annotation in truth["annotations"]:
+        counts[annotation["category_id"]] += not annotation.get("iscrowd")
+    return {category: count for category, count in counts.items() if count}
+
+
+def _mean(precision: np.ndarray) -> float:
+    known = precision[precision > -1]
+    return round(float(known.mean()), 6) if known.size else 0.0
+
+
+def _curves(
+    evaluator: Any, results: Sequence[dict[str, Any]], names: dict[int, str], counts: dict[int, int]
+) -> list[Curve]:
+    status = evaluator.image_diagnostics(iou_thr=0.5)["dt_status"]  # by id, which hotcoco counts from 1
+    scores: dict[int, list[tuple[float, bool]]] = {category: [] for category in counts}
+    for place, result in enumerate(results):
+        if result["category_id"] in scores and status.get(place + 1) in ("tp", "fp"):
+            scores[result["category_id"]].append((float(result["score"]), status[place + 1] == "tp"))
+    grid = np.linspace(1, 0, POINTS)
+    curves = [_curve(names[category], scores[category], count, grid) for category, count in counts.items()]
+    mean = [np.mean([getattr(curve, key) for curve in curves], axis=0) for key in ("precision", "recall", "f1")]
+    return [_as_curve("all classes", grid, *mean), *curves]
+
+
+def _curve(name: str, scored: list[tuple[float, bool]], objects: int, grid: np.ndarray) -> Curve:
+    right = np.array([score for score, is_right in scored if is_right])
+    every = np.array([score for score, _ in scored])
+    true = (right[None, :] >= grid[:, None]).sum(1)
+    shown = (every[None, :] >= grid[:, None]).sum(1)
+    precision = np.where(shown > 0, true / np.maximum(shown, 1), 1.0)
+    recall = true / objects
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    return _as_curve(name, grid, precision, recall, f1)
+
+
+def _as_curve(name: str, *rows: np.ndarray) -> Curve:
+    scores, precision, recall, f1 = ([round(float(value), 6) for value in row] for row in rows)
+    return Curve(name, scores, precision, recall, f1, threshold=scores[int(np.argmax(f1))])
+
+
+def _confusion(judged: Sequence[Verdict], categories: Sequence[int]) -> list[list[int]]:
+    """Rows are annotated classes and then nothing, columns predicted classes and then nothing."""
+    row = {category: place for place, category in enumerate(categories)}
+    nothing = len(categories)
+    matrix = np.zeros((nothing + 1, nothing + 1), np.int64)
+    told: set[Optional[int]] = {verdict.annotation_id for verdict in judged if verdict.kind == FOUND}
+    for verdict in judged:
+        if verdict.kind == MISSED:
+            matrix[row[verdict.true_class or 0], nothing] += 1
+        elif verdict.kind == FOUND or (verdict.kind == "class" and verdict.annotation_id not in told):
+            told.add(verdict.annotation_id)
+            matrix[row[verdict.true_class or 0], row[verdict.predicted_class or 0]] += 1
+        else:
+            matrix[nothing, row[verdict.predicted_class or 0]] += 1
+    return matrix.tolist()
+
+
+def _errors(evaluator: Any, judged: Sequence[Verdict]) -> list[dict[str, Any]]:
+    costs = evaluator.tide_errors()["delta_ap"]
+    rows = []
+    for kind, text in KINDS.items():
+        if kind != FOUND:
+            count = sum(verdict.kind == kind for verdict in judged)
+            rows.append({"kind": kind, "count": count, "AP50": round(float(costs[TIDE[kind]]), 6), "what": text})
+    return sorted(rows, key=lambda row: -row["AP50"])
+
+
+def _calibration(evaluator: Any) -> dict[str, Any]:
+    told = evaluator.calibration(n_bins=10, iou_threshold=0.5)
+    keys = {"bin_lower": "from", "bin_upper": "to", "avg_confidence": "score", "avg_accuracy": "right"}
+    bins = [
+        {**{name: round(float(row[key]), 6) for key, name in keys.items()}, "count": int(row["count"])}
+        for row in told["bins"]
+        if row["count"]
+    ]
+    return {"ece": round(float(told["ece"]), 6), "bins": bins}
+
+
+def _images(truth: dict[str, Any], judged: Sequence[Verdict]) -> list[dict[str, Any]]:
+    rows = {
+        image["id"]: {"image_id": image["id"], "file_name": image["file_name"], "found": 0, "wrong": 0, "missed": 0}
+        for image in truth["images"]
+    }
+    for verdict in judged:
+        key = {FOUND: "found", MISSED: "missed"}.get(verdict.kind, "wrong")
+        rows[verdict.image_id][key] += 1
+    return sorted(rows.values(), key=lambda row: (-(row["wrong"] + row["missed"]), row["found"]))

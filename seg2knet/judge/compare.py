@@ -1,0 +1,166 @@
+"""Whether one of two models is better on the same split, with intervals; which objects were won and lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from seg2knet.errors import UsageError
+from seg2knet.judge.analysis import Analysis, analyse, evaluated
+from seg2knet.judge.objects import FOUND, MISSED
+
+SAMPLES = 1000
+"""Bootstrap samples of the images."""
+_CONDITION = re.compile(r"^\s*([A-Za-z]\w*)\s*(<=|>=|<|>)\s*([-+]?\d*\.?\d+)\s*$")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """B against A on the same annotations; differences are B - A.
+
+    Attributes:
+        names: what A and B are called.
+        figures: a row for each figure: figure, a, b, difference, low, high (95 % interval over images, paired),
+            better (share of bootstrap samples in which B is better).
+        classes: a row for each class: name, a, b, difference (of AP).
+        won, lost: annotation ids of objects that only B, or only A, finds at its own best threshold.
+        a, b: the two analyses.
+    """
+
+    names: tuple[str, str]
+    figures: list[dict[str, Any]]
+    classes: list[dict[str, Any]]
+    won: list[int]
+    lost: list[int]
+    a: Analysis = field(repr=False)
+    b: Analysis = field(repr=False)
+
+    def difference(self, figure: str) -> float:
+        """B - A of a figure.
+
+        Raises:
+            UsageError: there is no figure of that name.
+        """
+        for row in self.figures:
+            if row["figure"].lower() == figure.lower():
+                return float(row["difference"])
+        raise UsageError(f"no figure is called {figure!r}", expected=", ".join(row["figure"] for row in self.figures))
+
+    def fails(self, condition: str) -> bool:
+        """Whether a condition on a difference holds, ``AP < -0.01`` say.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        parts = _CONDITION.match(condition)
+        if parts is None:
+            raise UsageError("--fail-if cannot be read", found=condition, expected="AP < -0.01")
+        value, bound = self.difference(parts[1]), float(parts[3])
+        return {"<": value < bound, ">": value > bound, "<=": value <= bound, ">=": value >= bound}[parts[2]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "a": self.names[0],
+            "b": self.names[1],
+            "figures": self.figures,
+            "classes": self.classes,
+            "won": self.won,
+            "lost": self.lost,
+        }
+
+
+def compare(
+    truth: dict[str, Any],
+    a: Sequence[dict[str, Any]],
+    b: Sequence[dict[str, Any]],
+    names: tuple[str, str] = ("A", "B"),
+    *,
+    seed: int = 0,
+    samples: int = SAMPLES,
+) -> Comparison:
+    """Compare two lists of COCO results on the same annotations.
+
+    Args:
+        truth: a COCO file's content.
+        a, b: COCO results, as :func:`.analysis.analyse` takes them.
+        names: what to call them.
+        seed, samples: of the bootstrap over images.
+
+    Raises:
+        DataError: results and annotations do not fit.
+        EnvironmentProblem: hotcoco is not installed.
+    """
+    judged = analyse(truth, a), analyse(truth, b)
+    import hotcoco
+
+    told = hotcoco.compare(evaluated(truth, a), evaluated(truth, b), n_bootstrap=samples, seed=seed, confidence=0.95)
+    figures = []
+    for name in told["metric_keys"]:
+        if told["metrics_a"][name] < 0 and told["metrics_b"][name] < 0:
+            continue  # no object of that size
+        interval: Optional[dict[str, float]] = told["ci"][name] if told["ci"] else None
+        figures.append({
+            "figure": name, "a": _number(told["metrics_a"][name]), "b": _number(told["metrics_b"][name]),
+            "difference": _number(told["deltas"][name]),
+            "low": _number(interval["lower"]) if interval else None,
+            "high": _number(interval["upper"]) if interval else None,
+            "better": _number(interval["prob_positive"]) if interval else None,
+        })  # fmt: skip
+    classes = [
+        {
+            "name": row["cat_name"],
+            "a": _number(row["ap_a"]),
+            "b": _number(row["ap_b"]),
+            "difference": _number(row["delta"]),
+        }
+        for row in told["per_category"]
+    ]
+    found = [{verdict.annotation_id for verdict in one.objects if verdict.kind == FOUND} for one in judged]
+    known = {verdict.annotation_id for one in judged for verdict in one.objects if verdict.kind in (FOUND, MISSED)}
+    won, lost = (sorted(i for i in ids & known if i is not None) for ids in (found[1] - found[0], found[0] - found[1]))
+    return Comparison(names, figures, classes, won, lost, *judged)
+
+
+def _number(value: Any) -> float:
+    return round(float(value), 6)
+
+
+def text(comparison: Comparison) -> str:
+    """For a terminal: a line for each figure, then the classes that changed most, then the objects."""
+    lines = [f"A: {comparison.names[0]}", f"B: {comparison.names[1]}", ""]
+    lines.append(f"{'':8}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval      B better")
+    for row in comparison.figures:
+        interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if row["low"] is not None else ""
+        share = f"{row['better']:.0%}" if row["better"] is not None else ""
+        lines.append(
+            f"{row['figure']:8}{row['a']:8.3f}{row['b']:8.3f}{row['difference']:+9.3f}   {interval:18} {share:>8}"
+        )
+    lines += ["", "classes that changed most (AP):"]
+    for row in sorted(comparison.classes, key=lambda row: -abs(row["difference"]))[:10]:
+        lines.append(f"  {row['name']:24}{row['a']:8.3f}{row['b']:8.3f}{row['difference']:+9.3f}")
+    lines += ["", f"objects that only B finds: {len(comparison.won)}, that only A finds: {len(comparison.lost)}"]
+    return "\n".join(lines)
+
+
+def junit(comparison: Comparison, conditions: Sequence[str]) -> str:
+    """A JUnit file: a test case for each condition of ``--fail-if``.
+
+    Raises:
+        UsageError: a condition cannot be read.
+    """
+    from xml.sax.saxutils import escape, quoteattr
+
+    failed = [condition for condition in conditions if comparison.fails(condition)]
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<testsuite name="seg2knet compare" tests="{len(conditions)}" failures="{len(failed)}">',
+    ]
+    for condition in conditions:
+        lines.append(f"  <testcase classname={quoteattr(' vs '.join(comparison.names))} name={quoteattr(condition)}>")
+        if condition in failed:
+            lines.append(f"    <failure message={quoteattr(condition)}>{escape(text(comparison))}</failure>")
+        lines.append("  </testcase>")
+    return "\n".join([*lines, "</testsuite>", ""])

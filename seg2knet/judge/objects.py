@@ -1,0 +1,173 @@
+"""What became of every object: found, missed, or mistaken, and for what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+SAME = 0.5
+"""IoU from which a prediction and an annotation are the same object."""
+NEAR = 0.1
+"""IoU below which a prediction has nothing to do with an annotation."""
+
+FOUND, DUPLICATE, CLASS, PLACE, BOTH, BACKGROUND, MISSED = (
+    "found", "duplicate", "class", "place", "both", "background", "missed",
+)  # fmt: skip
+KINDS = {
+    FOUND: "class and mask are right",
+    CLASS: "the mask is right, the class is wrong",
+    PLACE: f"the class is right, the mask overlaps by an IoU below {SAME:g}",
+    BOTH: "class and mask are wrong, but there is an object",
+    DUPLICATE: "an object that a better prediction found already",
+    BACKGROUND: "nothing is annotated there",
+    MISSED: "an annotated object that no prediction matches",
+}
+"""The kinds of verdicts, those of TIDE (Bolya et al., arXiv 2008.08115) and what they say."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One predicted object, or an annotated one that no prediction matches.
+
+    Attributes:
+        image_id: of the COCO file.
+        kind: one of ``KINDS``.
+        annotation_id: the annotation it matches or is nearest to; ``None`` for background.
+        result: place in the list of results; ``None`` for a missed object.
+        true_class, predicted_class: category ids; ``None`` where there is none.
+        iou: of the two masks, 0..1.
+        score: of the prediction; 0 for a missed object.
+    """
+
+    image_id: int
+    kind: str
+    annotation_id: Optional[int]
+    result: Optional[int]
+    true_class: Optional[int]
+    predicted_class: Optional[int]
+    iou: float
+    score: float
+
+
+@dataclass(frozen=True)
+class ImageObjects:
+    """The annotated and predicted objects of one image, and their overlaps.
+
+    Attributes:
+        image: its entry of the COCO file.
+        annotations: those that are no crowd.
+        results: places in the list of results, by falling score.
+        iou: ``(len(results), len(annotations))``.
+        ignored: ``(len(results),)`` bool: predictions that lie on a crowd and match no annotation.
+    """
+
+    image: dict[str, Any]
+    annotations: list[dict[str, Any]]
+    results: list[int]
+    iou: np.ndarray
+    ignored: np.ndarray
+
+
+def rle_of(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """A segmentation of a COCO file as compressed run-length code."""
+    from pycocotools import mask as coco_mask
+
+    if isinstance(segmentation, list):
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    if isinstance(segmentation["counts"], list):
+        return coco_mask.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
+def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_score: float = 0.0) -> list[ImageObjects]:
+    """Pair up annotations and results image by image, in the file's order.
+
+    Args:
+        truth: a COCO file's content.
+        results: COCO results with run-length codes.
+        least_score: results below it are left out.
+    """
+    from pycocotools import mask as coco_mask
+
+    annotated: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in truth["annotations"]:
+        annotated[annotation["image_id"]].append(annotation)
+    predicted: dict[int, list[int]] = defaultdict(list)
+    for place, result in enumerate(results):
+        if result["score"] >= least_score:
+            predicted[result["image_id"]].append(place)
+    pairs = []
+    for image in truth["images"]:
+        size = image["height"], image["width"]
+        every = annotated[image["id"]]
+        objects = [annotation for annotation in every if not annotation.get("iscrowd")]
+        crowds = [annotation for annotation in every if annotation.get("iscrowd")]
+        places = sorted(predicted[image["id"]], key=lambda place: -results[place]["score"])
+        masks = [rle_of(results[place]["segmentation"], *size) for place in places]
+        iou = np.zeros((len(places), len(objects)))
+        ignored = np.zeros(len(places), bool)
+        if masks and objects:
+            iou = np.asarray(
+                coco_mask.iou(masks, [rle_of(a["segmentation"], *size) for a in objects], [0] * len(objects))
+            )
+        if masks and crowds:
+            annotations = [rle_of(annotation["segmentation"], *size) for annotation in crowds]
+            on_crowd = coco_mask.iou(masks, annotations, [1] * len(crowds))
+            ignored = (np.asarray(on_crowd).max(1) >= SAME) & (iou.max(1, initial=0) < SAME)
+        pairs.append(ImageObjects(image, objects, places, iou, ignored))
+    return pairs
+
+
+def verdicts(images: Iterable[ImageObjects], results: Sequence[dict[str, Any]]) -> list[Verdict]:
+    """The verdict on every predicted object, best score first within an image, then on every missed one."""
+    return [verdict for image in images for verdict in _of_image(image, results)]
+
+
+def _of_image(image: ImageObjects, results: Sequence[dict[str, Any]]) -> Iterable[Verdict]:
+    number = image.image["id"]
+    true = np.array([annotation["category_id"] for annotation in image.annotations], np.int64)
+    taken: dict[int, int] = {}  # row of the prediction -> column of the annotation
+    for same_class in (True, False):  # a mistaken class never takes an object that a right prediction finds
+        for row, place in enumerate(image.results):
+            if row in taken or image.ignored[row] or not len(true):
+                continue
+            free = np.array([column not in taken.values() for column in range(len(true))])
+            fits = (image.iou[row] >= SAME) & free & ((true == results[place]["category_id"]) == same_class)
+            if fits.any():
+                taken[row] = int(np.where(fits, image.iou[row], -1).argmax())
+    for row, place in enumerate(image.results):
+        if not image.ignored[row]:
+            yield _judged(image, row, results[place], place, true, taken)
+    for column, annotation in enumerate(image.annotations):
+        if column not in taken.values():
+            best = float(image.iou[:, column].max(initial=0))
+            yield Verdict(number, MISSED, annotation["id"], None, annotation["category_id"], None, best, 0.0)
+
+
+def _judged(
+    image: ImageObjects, row: int, result: dict[str, Any], place: int, true: np.ndarray, taken: dict[int, int]
+) -> Verdict:
+    overlap = image.iou[row]
+    own = np.where(true == result["category_id"], overlap, 0)
+    if row in taken:
+        column = taken[row]
+        kind = FOUND if true[column] == result["category_id"] else CLASS
+    elif own.max(initial=0) >= NEAR:
+        column = int(own.argmax())
+        kind = DUPLICATE if own[column] >= SAME else PLACE
+    elif overlap.max(initial=0) >= NEAR:
+        column = int(overlap.argmax())
+        kind = CLASS if overlap[column] >= SAME else BOTH
+    else:
+        return Verdict(
+            image.image["id"], BACKGROUND, None, place, None, result["category_id"], float(overlap.max(initial=0)),
+            float(result["score"]),
+        )  # fmt: skip
+    return Verdict(
+        image.image["id"], kind, image.annotations[column]["id"], place, int(true[column]), result["category_id"],
+        float(overlap[column]), float(result["score"]),
+    )  # fmt: skip

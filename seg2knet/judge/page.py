@@ -1,0 +1,169 @@
+"""The pages that ``test``, ``compare`` and ``audit`` leave: one HTML file each, without network."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from seg2knet.judge.analysis import Analysis
+from seg2knet.judge.compare import Comparison
+from seg2knet.judge.drawing import PREDICTED, TRUE, Shape, drawn
+from seg2knet.judge.objects import FOUND, KINDS, Verdict
+from seg2knet.validators.reports.pages import embedded, page, source
+
+TEMPLATES = Path(__file__).parent / "templates"
+WORST, OBJECTS, EACH_CELL = 24, 400, 12
+"""Images and objects that a page shows at most; objects of one cell of the confusion matrix at most."""
+_SIDE, _WORST_SIDE = 200, 520
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Annotations, results and where the images are: what pages draw from.
+
+    Attributes:
+        truth: a COCO file's content.
+        results: COCO results.
+        images: the folder that ``file_name`` is in.
+    """
+
+    truth: dict[str, Any]
+    results: Sequence[dict[str, Any]]
+    images: Path
+
+    def named(self) -> dict[Optional[int], str]:
+        """Names of the categories by id."""
+        return {category["id"]: category["name"] for category in self.truth["categories"]}
+
+
+def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
+    """The page of one model.
+
+    Raises:
+        EnvironmentProblem: Jinja2 is not installed.
+    """
+    from seg2knet.judge.plots import lines
+
+    pr = [(curve.name, curve.recall, curve.precision) for curve in analysis.curves]
+    f1 = [(curve.name, curve.scores, curve.f1) for curve in analysis.curves]
+    bins = analysis.calibration["bins"]
+    calibration = [("calibration", [row["score"] for row in bins], [row["right"] for row in bins])]
+    plots = [
+        ("Precision and recall at IoU 0.5", lines(pr, "recall", "precision")),
+        (f"F1 by score threshold (best: {analysis.threshold:g})", lines(f1, "score threshold", "F1")),
+        (f"Calibration (expected error {analysis.calibration['ece']:.3f})",
+         lines(calibration, "score", "share that is right", diagonal=True)),
+    ]  # fmt: skip
+    return _page(
+        "test.html.j2",
+        title=title,
+        analysis=analysis,
+        images=len(judged.truth["images"]),
+        plots=plots,
+        kinds=KINDS,
+        most=max((max(row) for row in analysis.confusion), default=1) or 1,
+        worst=_worst(judged, analysis),
+        objects=embedded(_objects(judged, analysis)),
+        names=[*analysis.names, "nothing"],
+    )
+
+
+def compare_page(comparison: Comparison, a: Judged, b: Judged) -> str:
+    """The page of two models on the same annotations."""
+    changes = [
+        ("Objects that only B finds", _changed(b, comparison.b, comparison.won)),
+        ("Objects that only A finds", _changed(a, comparison.a, comparison.lost)),
+    ]
+    return _page("compare.html.j2", comparison=comparison, changes=changes)
+
+
+def as_csv(analysis: Analysis) -> str:
+    """The table of classes as CSV, the whole split first."""
+    out = io.StringIO()
+    head = ["name", "objects", "AP", "AP50", "AP75", "F1", "threshold"]
+    writer = csv.DictWriter(out, head, lineterminator="\n")
+    writer.writeheader()
+    figures = {key: analysis.figures[key] for key in ("AP", "AP50", "AP75")}
+    total = sum(row["objects"] for row in analysis.classes)
+    curve = analysis.curves[0]
+    writer.writerow({"name": curve.name, "objects": total, **figures, "F1": curve.best, "threshold": curve.threshold})
+    writer.writerows(analysis.classes)
+    return out.getvalue()
+
+
+def _changed(judged: Judged, analysis: Analysis, ids: Iterable[int]) -> list[dict[str, Any]]:
+    wanted = set(ids)
+    chosen = [verdict for verdict in analysis.objects if verdict.kind == FOUND and verdict.annotation_id in wanted]
+    return _drawn_objects(judged, chosen[: EACH_CELL * 4])
+
+
+def _objects(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
+    """Objects to look at: a few of each cell of the confusion matrix and of each kind of error, best score first."""
+    cells: dict[tuple[Any, ...], int] = {}
+    chosen = []
+    for verdict in sorted(analysis.objects, key=lambda verdict: (verdict.kind == FOUND, -verdict.score)):
+        cell = (verdict.kind, verdict.true_class, verdict.predicted_class)
+        cells[cell] = cells.get(cell, 0) + 1
+        if cells[cell] <= (EACH_CELL if verdict.kind != FOUND else 2):
+            chosen.append(verdict)
+    return _drawn_objects(judged, chosen[:OBJECTS])
+
+
+def _drawn_objects(judged: Judged, chosen: Sequence[Verdict]) -> list[dict[str, Any]]:
+    names = judged.named()
+    images = {image["id"]: image for image in judged.truth["images"]}
+    annotations = {annotation["id"]: annotation for annotation in judged.truth["annotations"]}
+    rows = []
+    for verdict in sorted(chosen, key=lambda verdict: verdict.image_id):  # an image is decoded once
+        image = images[verdict.image_id]
+        shapes = []
+        if verdict.annotation_id is not None:
+            shapes.append(Shape(annotations[verdict.annotation_id]["segmentation"], TRUE))
+        if verdict.result is not None:
+            shapes.append(Shape(judged.results[verdict.result]["segmentation"], PREDICTED))
+        size = image["height"], image["width"]
+        rows.append({
+            "kind": verdict.kind, "true": names.get(verdict.true_class, "nothing"),
+            "predicted": names.get(verdict.predicted_class, "nothing"), "score": round(verdict.score, 3),
+            "iou": round(verdict.iou, 3), "file": image["file_name"],
+            "image": drawn(judged.images / image["file_name"], size, shapes, _SIDE),
+        })  # fmt: skip
+    return rows
+
+
+def _worst(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
+    """The images with most errors: annotations on the left, predictions above the threshold on the right."""
+    images = {image["id"]: image for image in judged.truth["images"]}
+    rows = []
+    for row in analysis.images[:WORST]:
+        if not row["wrong"] + row["missed"]:
+            break
+        image = images[row["image_id"]]
+        size = image["height"], image["width"]
+        own = [verdict for verdict in analysis.objects if verdict.image_id == image["id"]]
+        true = [
+            Shape(annotation["segmentation"], TRUE)
+            for annotation in judged.truth["annotations"]
+            if annotation["image_id"] == image["id"] and not annotation.get("iscrowd")
+        ]
+        predicted = [
+            Shape(judged.results[verdict.result]["segmentation"], TRUE if verdict.kind == FOUND else PREDICTED)
+            for verdict in own
+            if verdict.result is not None
+        ]
+        file = judged.images / image["file_name"]
+        pair = [drawn(file, size, shapes, _WORST_SIDE, crop=False) for shapes in (true, predicted)]
+        rows.append({**row, "true": pair[0], "predicted": pair[1]})
+    return rows
+
+
+def _page(name: str, **values: Any) -> str:
+    return page(name, TEMPLATES, css=source("page.css", TEMPLATES / "judge.css"), share=_share, **values)
+
+
+def _share(value: Optional[float]) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,352 @@
+"""Annotations that look wrong to models that have not seen them, ranked.
+
+Each kind of suspicion is a number 0..1 made from what a model says of the place: its scores are trusted as far as its
+classes are learned (recall of the class on the same images), and its outlines as far as they usually fit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+import numpy as np
+
+from seg2knet.judge.objects import NEAR, SAME, ImageObjects, by_image, rle_of
+
+MISSING, WRONG_CLASS, WRONG_OUTLINE, MERGED, SPLIT, SPURIOUS, OUT_OF_PLACE = (
+    "missing", "wrong class", "wrong outline", "merged", "split", "spurious", "image out of place",
+)  # fmt: skip
+KINDS = {
+    MISSING: "the model sees an object that nobody annotated",
+    WRONG_CLASS: "the model sees another class with the same outline",
+    WRONG_OUTLINE: "the model draws the outline of this object elsewhere",
+    MERGED: "the model sees several objects in this one",
+    SPLIT: "the model sees this and its neighbour as one object",
+    SPURIOUS: "the model sees nothing here, though it knows the class well",
+    OUT_OF_PLACE: "nothing on this image fits: annotations of another image?",
+}
+INSIDE = 0.8
+"""Share of a mask that lies in another from which it is a part of it."""
+TOGETHER = 0.6
+"""IoU with the union of its parts from which a mask is made of them."""
+EXPECTED = 0.02
+"""Share of the objects that are expected to have an error of one kind."""
+LEAST = 0.05
+"""Suspicions below it are not reported."""
+_FEW = 3
+"""Annotated objects that an image out of place has at least."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An annotation, or a place without one, that looks wrong.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        score: suspicion, 0..1; suspects are ranked by it.
+        image_id: of the COCO file.
+        annotation_ids: the annotations in question; empty for a missing one.
+        result: place in the list of results of what the model sees; ``None`` where it sees nothing.
+        category_id: the class that the annotation should have, as the model sees it.
+        reason: one sentence with the numbers.
+    """
+
+    kind: str
+    score: float
+    image_id: int
+    annotation_ids: tuple[int, ...]
+    result: Optional[int]
+    category_id: Optional[int]
+    reason: str
+
+
+def suspects(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[Suspect]:
+    """Rank the annotations that look wrong.
+
+    Args:
+        truth: a COCO file's content.
+        results: COCO results of models that were not trained on these images, low scores included.
+
+    Returns:
+        Suspects by falling score; an annotation is named once, by its strongest suspicion.
+    """
+    images = by_image(truth, results)
+    known = _Known(images, results, {category["id"]: category["name"] for category in truth["categories"]})
+    found = [suspect for image in images for suspect in _of_image(image, results, known)]
+    return _strongest(_weighed(found, sum(len(image.annotations) for image in images)))
+
+
+class _Known:
+    """How well the models know each class: what their scores and outlines are worth.
+
+    Attributes:
+        names: of the categories by id.
+        recall: share of a class's annotations that a prediction of the class matches, by id.
+        usual: the median score of right predictions, by id.
+        fit: the median IoU of matches, by id.
+    """
+
+    def __init__(
+        self, images: Iterable[ImageObjects], results: Sequence[dict[str, Any]], names: dict[int, str]
+    ) -> None:
+        self.names = names
+        scores: dict[int, list[float]] = defaultdict(list)
+        overlaps: dict[int, list[float]] = defaultdict(list)
+        for image in images:
+            predicted = np.array([results[place]["category_id"] for place in image.results])
+            for column, annotation in enumerate(image.annotations):
+                category = annotation["category_id"]
+                own = np.where(predicted == category, image.iou[:, column], 0) if len(predicted) else np.zeros(0)
+                row = _best(own, image, results)
+                scores[category].append(results[image.results[row]]["score"] if row is not None else 0.0)
+                overlaps[category].append(float(own[row]) if row is not None else 0.0)
+        self.recall = {category: float(np.mean(np.array(values) >= SAME)) for category, values in overlaps.items()}
+        self.fit, self.usual = {}, {}
+        for category, values in overlaps.items():
+            matched = np.array(values) >= SAME
+            self.fit[category] = float(np.median(np.array(values)[matched])) if matched.any() else SAME
+            self.usual[category] = float(np.median(np.array(scores[category])[matched])) if matched.any() else 0.0
+
+    def confidence(self, category: int, score: float) -> float:
+        """A score in relation to the median of its class's right predictions, 0..1, weighted by the class's recall.
+
+        A class that the models never find has scores near nothing: what is above them says nothing.
+        """
+        usual = self.usual.get(category, 0.0)
+        return min(1.0, score / usual) * self.recall[category] if usual > 0 else 0.0
+
+
+def _best(overlaps: np.ndarray, image: ImageObjects, results: Sequence[dict[str, Any]]) -> Optional[int]:
+    """The row of the best-scored prediction that matches, else of the one that overlaps most."""
+    if not overlaps.size or overlaps.max() <= 0:
+        return None
+    matching = np.flatnonzero(overlaps >= SAME)
+    if len(matching):
+        return int(max(matching, key=lambda row: results[image.results[row]]["score"]))
+    return int(overlaps.argmax())
+
+
+def _of_image(image: ImageObjects, results: Sequence[dict[str, Any]], known: _Known) -> list[Suspect]:
+    view = _View(image, results, known)
+    place = _out_of_place(view)
+    if place is not None:
+        return [place]
+    found = [*_missing(view)]
+    for column in range(len(image.annotations)):
+        for judge in (_wrong_class, _wrong_outline, _merged, _spurious):
+            suspect = judge(view, column)
+            if suspect is not None:
+                found.append(suspect)
+    found += _split(view)
+    return found
+
+
+class _View:
+    """One image as the judges below look at it.
+
+    Attributes:
+        iou: ``(R, A)`` of results and annotations; inside: ``(R, A)`` share of a result that lies in an annotation;
+            covered: ``(R, A)`` share of an annotation that lies in a result.
+        sure: ``(R,)`` confidence of each result for its own class, 0..1.
+        predicted, annotated: ``(R,)`` and ``(A,)`` category ids.
+    """
+
+    def __init__(self, image: ImageObjects, results: Sequence[dict[str, Any]], known: _Known) -> None:
+        from pycocotools import mask as coco_mask
+
+        self.image, self.known = image, known
+        self.iou = image.iou
+        self.results = [results[place] for place in image.results]
+        size = image.image["height"], image.image["width"]
+        self.masks = [rle_of(result["segmentation"], *size) for result in self.results]
+        self.truths = [rle_of(annotation["segmentation"], *size) for annotation in image.annotations]
+        self.predicted = np.array([result["category_id"] for result in self.results], np.int64)
+        self.annotated = np.array([annotation["category_id"] for annotation in image.annotations], np.int64)
+        self.sure = np.array([known.confidence(r["category_id"], r["score"]) for r in self.results])
+        shape = len(self.masks), len(self.truths)
+        areas = [coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)]
+        both = areas[0][:, None] + areas[1][None, :]
+        shared = self.iou * both / (1 + self.iou) if all(shape) else np.zeros(shape)
+        self.inside = shared / np.maximum(areas[0][:, None], 1)
+        self.covered = shared / np.maximum(areas[1][None, :], 1)
+
+    def suspect(
+        self, kind: str, score: float, columns: Sequence[int], row: Optional[int], reason: str
+    ) -> Optional[Suspect]:
+        if score < LEAST:
+            return None
+        return Suspect(
+            kind, round(min(float(score), 1.0), 4), self.image.image["id"],
+            tuple(self.image.annotations[column]["id"] for column in columns),
+            None if row is None else self.image.results[row],
+            None if row is None else int(self.predicted[row]), reason,
+        )  # fmt: skip
+
+    def name(self, category: int) -> str:
+        return self.known.names[int(category)]
+
+
+def _missing(view: _View) -> Iterable[Suspect]:
+    """Confident objects where nothing is annotated; of several on one place the surest."""
+    from pycocotools import mask as coco_mask
+
+    taken: list[int] = []
+    for row in np.argsort(-view.sure, kind="stable").tolist():
+        if view.sure[row] < LEAST:
+            break
+        if view.image.ignored[row] or view.inside[row].max(initial=0) >= SAME:
+            continue
+        overlap = float(view.iou[row].max(initial=0))
+        if overlap >= NEAR * 2:
+            continue
+        if taken and np.max(coco_mask.iou([view.masks[row]], [view.masks[i] for i in taken], [0] * len(taken))) >= NEAR:
+            continue
+        taken.append(row)
+        score = view.results[row]["score"]
+        suspect = view.suspect(
+            MISSING, view.sure[row] * (1 - overlap), (), row,
+            f"{view.name(view.predicted[row])} with score {score:.2f}; nothing is annotated there",
+        )  # fmt: skip
+        if suspect is not None:
+            yield suspect
+
+
+def _wrong_class(view: _View, column: int) -> Optional[Suspect]:
+    matching = np.flatnonzero(view.iou[:, column] >= SAME)
+    if not len(matching):
+        return None
+    other = [row for row in matching if view.predicted[row] != view.annotated[column]]
+    own = [view.sure[row] for row in matching if view.predicted[row] == view.annotated[column]]
+    if not other:
+        return None
+    row = int(max(other, key=lambda row: view.sure[row]))
+    margin = view.sure[row] - max(own, default=0.0)
+    return view.suspect(
+        WRONG_CLASS, margin * float(view.iou[row, column]) ** 0.5, (column,), row,
+        f"annotated {view.name(view.annotated[column])}, the model says {view.name(view.predicted[row])}"
+        f" with score {view.results[row]['score']:.2f}",
+    )  # fmt: skip
+
+
+def _wrong_outline(view: _View, column: int) -> Optional[Suspect]:
+    same = (view.predicted == view.annotated[column]) & (view.iou[:, column] >= NEAR)
+    if not same.any():
+        return None
+    weight = np.where(same, view.sure * (view.iou[:, column] + 0.1), -1)
+    row = int(weight.argmax())
+    own = int(view.iou[row].argmax())
+    if own != column:  # it is another object's
+        return None
+    usual = view.known.fit[int(view.annotated[column])]
+    overlap = float(view.iou[row, column])
+    return view.suspect(
+        WRONG_OUTLINE, view.sure[row] * max(0.0, usual - overlap) / usual, (column,), row,
+        f"outlines of {view.name(view.annotated[column])} usually agree to an IoU of {usual:.2f}, this one to"
+        f" {overlap:.2f}",
+    )  # fmt: skip
+
+
+def _merged(view: _View, column: int) -> Optional[Suspect]:
+    from pycocotools import mask as coco_mask
+
+    parts: list[int] = []
+    for row in np.argsort(-view.sure, kind="stable").tolist():
+        if view.predicted[row] != view.annotated[column] or view.inside[row, column] < INSIDE:
+            continue
+        if view.iou[row, column] >= TOGETHER + 0.1 or view.covered[row, column] < NEAR:
+            continue
+        if parts and np.max(coco_mask.iou([view.masks[row]], [view.masks[i] for i in parts], [0] * len(parts))) >= NEAR:
+            continue
+        parts.append(row)
+    if len(parts) < 2:
+        return None
+    parts = parts[:4]
+    union = coco_mask.merge([view.masks[row] for row in parts])
+    whole = float(coco_mask.iou([union], [view.truths[column]], [0])[0, 0])
+    if whole < TOGETHER:
+        return None
+    surest = [view.sure[row] for row in parts]
+    return view.suspect(
+        MERGED, float(np.mean(surest[:2])) * whole, (column,), parts[0],
+        f"{len(parts)} objects of class {view.name(view.annotated[column])} lie in it",
+    )  # fmt: skip
+
+
+def _split(view: _View) -> Iterable[Suspect]:
+    from pycocotools import mask as coco_mask
+
+    for row in range(len(view.results)):
+        columns = [
+            column
+            for column in np.flatnonzero(view.covered[row] >= INSIDE).tolist()
+            if view.annotated[column] == view.predicted[row] and view.iou[row, column] < TOGETHER + 0.1
+        ]
+        if len(columns) < 2:
+            continue
+        union = coco_mask.merge([view.truths[column] for column in columns])
+        whole = float(coco_mask.iou([view.masks[row]], [union], [0])[0, 0])
+        if whole < TOGETHER:
+            continue
+        suspect = view.suspect(
+            SPLIT, view.sure[row] * whole, columns, row,
+            f"the model sees one {view.name(view.predicted[row])} with score {view.results[row]['score']:.2f}"
+            f" where {len(columns)} are annotated",
+        )  # fmt: skip
+        if suspect is not None:
+            yield suspect
+
+
+def _spurious(view: _View, column: int) -> Optional[Suspect]:
+    overlaps = view.iou[:, column]
+    support = float((view.sure * np.minimum(overlaps / SAME, 1)).max(initial=0))
+    recall = view.known.recall[int(view.annotated[column])]
+    return view.suspect(
+        SPURIOUS, recall * (1 - support) ** 2, (column,), None,
+        f"no prediction overlaps it well; {recall:.0%} of {view.name(view.annotated[column])} objects are found",
+    )  # fmt: skip
+
+
+def _out_of_place(view: _View) -> Optional[Suspect]:
+    """All annotations unfound and all confident predictions without one."""
+    count = len(view.image.annotations)
+    if count < _FEW:
+        return None
+    same = view.predicted[:, None] == view.annotated[None, :]
+    fits = np.where(same, view.iou, 0).max(0, initial=0) >= SAME
+    recall = float(np.mean([view.known.recall[int(category)] for category in view.annotated]))
+    sure = view.sure >= 0.3
+    alone = float(np.mean(view.iou[sure].max(1, initial=0) < SAME)) if sure.any() else 0.0
+    if fits.mean() > 0.25 or alone < 0.75:
+        return None
+    reason = f"{int(fits.sum())} of {count} annotations fit what the model sees"
+    score = recall * (1 - float(fits.mean())) * alone
+    return view.suspect(OUT_OF_PLACE, score + (1 - score) * 0.5, range(count), None, reason)
+
+
+def _weighed(found: Sequence[Suspect], objects: int) -> Iterable[Suspect]:
+    """Suspicions of a kind that many objects raise say little of each: the model is then at fault.
+
+    A suspicion keeps ``p / (p + t)`` of its score, where t is the share of the objects for which the same kind of
+    suspicion is stronger, and p = ``EXPECTED`` the share of objects that are expected to have such an error.
+    """
+    ranks: dict[str, int] = defaultdict(int)
+    for suspect in sorted(found, key=lambda one: -one.score):
+        rarer = EXPECTED / (EXPECTED + ranks[suspect.kind] / max(objects, 1))
+        ranks[suspect.kind] += 1
+        yield replace(suspect, score=round(suspect.score * rarer, 4))
+
+
+def _strongest(found: Iterable[Suspect]) -> list[Suspect]:
+    """By falling score; an annotation, or a prediction, is named by its strongest suspicion alone."""
+    taken: set[tuple[str, int]] = set()
+    kept = []
+    for suspect in sorted(found, key=lambda one: (-one.score, one.image_id, one.annotation_ids, one.kind)):
+        keys = {("annotation", number) for number in suspect.annotation_ids}
+        if suspect.result is not None:
+            keys.add(("result", suspect.result))
+        if not keys & taken:
+            taken |= keys
+            kept.append(suspect)
+    return kept

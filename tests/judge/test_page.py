@@ -1,0 +1,58 @@
+"""The pages hold what they should, nothing is loaded from elsewhere, and names of the data do no harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from squares import annotation, draw, result, truth
+
+pytest.importorskip("hotcoco")
+pytest.importorskip("jinja2")
+
+from seg2knet.judge.analysis import analyse
+from seg2knet.judge.compare import compare
+from seg2knet.judge.page import Judged, as_csv, compare_page, model_page
+
+FOUND = [result(1, 1, 10, 10, 0.9), result(1, 2, 60, 10, 0.8)]
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Judged:
+    content = truth(annotation(1, 1, 1, 10, 10), annotation(2, 1, 1, 60, 10), annotation(3, 2, 1, 30, 30))
+    content["categories"][0]["name"] = "</script><b>car"
+    return Judged(content, FOUND, draw(tmp_path / "images", content))
+
+
+def test_the_page_of_a_model(judged: Judged) -> None:
+    page = model_page("best.pth on data", judged, analyse(judged.truth, judged.results, 0.5))
+    assert page.count("</script>") == 2
+    assert "<b>car" not in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert page.count("data:image/jpeg") >= 5  # three objects, and a pair for the worst image
+    assert "0.50" in page
+
+
+def test_an_image_that_is_gone_leaves_the_rest(judged: Judged) -> None:
+    (judged.images / "1.png").unlink()
+    page = model_page("t", judged, analyse(judged.truth, judged.results, 0.5))
+    assert page.count("data:image/jpeg") >= 1
+
+
+def test_the_page_of_two_models(judged: Judged) -> None:
+    other = Judged(judged.truth, FOUND[:1], judged.images)
+    comparison = compare(judged.truth, judged.results, other.results, ("a.pth", "b.pth"), samples=20)
+    page = compare_page(comparison, judged, other)
+    assert "a.pth" in page
+    assert "AP50" in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_csv(judged: Judged) -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(analyse(judged.truth, judged.results)))))
+    assert rows[0]["name"] == "all classes"
+    assert rows[1]["name"] == "</script><b>car"
+    assert float(rows[1]["AP50"]) == pytest.approx(float(rows[0]["AP50"]), abs=1e-6)
