@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from seg2knet.judge.analysis import Analysis
 from seg2knet.judge.compare import Comparison
 from seg2knet.judge.drawing import PREDICTED, TRUE, Shape, drawn
 from seg2knet.judge.objects import FOUND, KINDS, Verdict
+from seg2knet.judge.suspects import KINDS as SUSPICIONS
+from seg2knet.judge.suspects import Suspect
 from seg2knet.validators.reports.pages import embedded, page, source
 
 TEMPLATES = Path(__file__).parent / "templates"
-WORST, OBJECTS, EACH_CELL = 24, 400, 12
-"""Images and objects that a page shows at most; objects of one cell of the confusion matrix at most."""
+WORST, OBJECTS, EACH_CELL, SUSPECTS = 24, 400, 12, 500
+"""Images, objects, objects of one cell of the confusion matrix, and suspects that a page shows at most."""
 _SIDE, _WORST_SIDE = 200, 520
 
 
@@ -79,6 +82,39 @@ def compare_page(comparison: Comparison, a: Judged, b: Judged) -> str:
         ("Objects that only A finds", _changed(a, comparison.a, comparison.lost)),
     ]
     return _page("compare.html.j2", comparison=comparison, changes=changes)
+
+
+def audit_page(title: str, judged: Judged, ranked: Sequence[Suspect]) -> str:
+    """The page of the labels that look wrong, the first ``SUSPECTS`` of them."""
+    names = judged.named()
+    images = {image["id"]: image for image in judged.truth["images"]}
+    annotations = {annotation["id"]: annotation for annotation in judged.truth["annotations"]}
+    rows: list[dict[str, Any]] = []
+    chosen = list(enumerate(ranked[:SUSPECTS], 1))
+    for rank, suspect in sorted(chosen, key=lambda pair: pair[1].image_id):  # an image is decoded once
+        image = images[suspect.image_id]
+        shapes = [Shape(annotations[number]["segmentation"], TRUE) for number in suspect.annotation_ids]
+        if suspect.result is not None:
+            shapes.append(Shape(judged.results[suspect.result]["segmentation"], PREDICTED))
+        classes = {annotations[number]["category_id"] for number in suspect.annotation_ids} | {suspect.category_id}
+        rows.append({
+            "rank": rank, "kind": suspect.kind, "score": suspect.score, "reason": suspect.reason,
+            "file": image["file_name"], "ids": list(suspect.annotation_ids),
+            "names": sorted(names[number] for number in classes if number is not None),
+            "image": drawn(judged.images / image["file_name"], (image["height"], image["width"]), shapes, 300),
+        })  # fmt: skip
+    rows.sort(key=lambda row: row["rank"])
+    return _page(
+        "audit.html.j2",
+        title=title,
+        images=len(images),
+        objects=len(annotations),
+        rows=rows,
+        counts=dict(Counter(suspect.kind for suspect in ranked)),
+        kinds=SUSPICIONS,
+        names=sorted({name for row in rows for name in row["names"]}),
+        embedded=embedded(rows),
+    )
 
 
 def as_csv(analysis: Analysis) -> str:

@@ -15,7 +15,8 @@ pytest.importorskip("jinja2")
 
 from seg2knet.judge.analysis import analyse
 from seg2knet.judge.compare import compare
-from seg2knet.judge.page import Judged, as_csv, compare_page, model_page
+from seg2knet.judge.page import Judged, as_csv, audit_page, compare_page, model_page
+from seg2knet.judge.suspects import Suspect
 
 FOUND = [result(1, 1, 10, 10, 0.9), result(1, 2, 60, 10, 0.8)]
 
@@ -49,6 +50,17 @@ def test_the_page_of_two_models(judged: Judged) -> None:
     assert "a.pth" in page
     assert "AP50" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
+
+
+def test_the_page_of_suspects(judged: Judged) -> None:
+    ranked = [
+        Suspect("missing", 0.9, 1, (), 1, 2, "dog with score 0.80; nothing is annotated there"),
+        Suspect("spurious", 0.4, 2, (3,), None, None, "</script>"),
+    ]
+    page = audit_page("data/coco", judged, ranked)
+    assert page.count("data:image/jpeg") == 2
+    assert page.count("</script>") == 2
+    assert '"rank": 1, "kind": "missing"' in page
 
 
 def test_csv(judged: Judged) -> None:
