@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from seg2knet.errors import UsageError
-from seg2knet.validators.model import Finding, Report
+from seg2knet.validators.model import Finding
+from seg2knet.validators.report import Report
 
 
 def _key(entry: Any) -> tuple[str, ...]:

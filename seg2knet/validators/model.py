@@ -7,15 +7,12 @@ everything else (the command ``seg2knet rule``, the page of rules, SARIF's list 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
-
-if TYPE_CHECKING:
-    from seg2knet.validators.subjects.data import DataSet
+from typing import Any, Callable, Optional, Union
 
 
 class Severity(str, enum.Enum):
@@ -251,81 +248,3 @@ class Finding:
             "expected": self.expected,
             "found": self.found,
         }
-
-
-@dataclass
-class Report:
-    """What a validation found.
-
-    Attributes:
-        findings: in the order of files, then rules, then places; ``known`` ones stand in the baseline.
-        datasets: what was looked at; reports that draw pictures open them from here.
-        strict: whether warnings fail.
-        fixed: one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed.
-        removed: one line for each thing that a fix took out.
-        diff: the fixes with the values before and after, as ``--diff`` prints them.
-        checked: files read, images, annotations, seconds and the like.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    datasets: list[DataSet] = field(default_factory=list)
-    strict: bool = False
-    fixed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    diff: list[str] = field(default_factory=list)
-    checked: dict[str, Any] = field(default_factory=dict)
-
-    def moved(self, old: Path, new: Path) -> Report:
-        """The report of a folder ``old`` that is now ``new``, without the data sets and without the fixes: small, and
-        fit to be sent to another process."""
-        findings = []
-        for finding in self.findings:
-            file = finding.hit.file
-            below = new / file.relative_to(old) if old in file.parents else file
-            findings.append(replace(finding, hit=replace(finding.hit, file=below, edits=())))
-        return replace(self, findings=findings, datasets=[])
-
-    def of(self, severity: Severity) -> list[Finding]:
-        """The findings of one severity that are not in the baseline."""
-        return [finding for finding in self.findings if finding.severity is severity and not finding.known]
-
-    @property
-    def errors(self) -> list[Finding]:
-        return self.of(Severity.ERROR)
-
-    @property
-    def warnings(self) -> list[Finding]:
-        return self.of(Severity.WARNING)
-
-    @property
-    def exit_code(self) -> int:
-        """0: nothing at or above the failing severity; 1: something."""
-        return int(bool(self.errors or (self.strict and self.warnings)))
-
-    def by_rule(self) -> dict[str, list[Finding]]:
-        """Code -> its findings, in the order of the rules."""
-        groups: dict[str, list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault(finding.code, []).append(finding)
-        order = list(all_rules())
-        return {code: groups[code] for code in sorted(groups, key=order.index)}
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Counts: by severity, by rule, fixable; and what was checked."""
-        return {
-            "errors": len(self.errors),
-            "warnings": len(self.warnings),
-            "infos": len(self.of(Severity.INFO)),
-            "known": sum(finding.known for finding in self.findings),
-            "fixable": sum(finding.fix is Fix.SAFE for finding in self.findings),
-            "fixable_unsafe": sum(finding.fix is Fix.UNSAFE for finding in self.findings),
-            "by_rule": {code: len(group) for code, group in self.by_rule().items()},
-            "fixed": self.fixed,
-            "removed": self.removed,
-            "checked": self.checked,
-            "exit_code": self.exit_code,
-        }
-
-    def __iter__(self) -> Iterator[Finding]:
-        return iter(self.findings)

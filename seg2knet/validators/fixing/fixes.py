@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from seg2knet.errors import DataError
+from seg2knet.validators.checking import check
 from seg2knet.validators.fixing.splice import Change, Splice, plan
 from seg2knet.validators.model import (
     DeleteFile,
@@ -24,14 +25,14 @@ from seg2knet.validators.model import (
     Remove,
     RenameFile,
     ReplaceText,
-    Report,
     Rule,
     SetValue,
     WriteFile,
 )
+from seg2knet.validators.report import Report
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.discovery import Overlay
-from seg2knet.validators.subjects.document import Document, RawDict
+from seg2knet.validators.subjects.document import JsonText, RawDict
 
 ROUNDS = 10
 """More rounds than any chain of fixes needs; a bound, so that two fixes can never chase one another."""
@@ -128,8 +129,6 @@ def mend(
     Returns:
         The data set as it is now (with ``diff``: as it was) and its findings.
     """
-    from seg2knet.validators.engine import check
-
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seg2knet-"))) if diff else None
         writer = _Writer(scratch, backup)
@@ -269,7 +268,7 @@ class _Writer:
     def _edit_json(
         self, path: Path, edits: Sequence[Union[SetValue, Remove]], changes: dict[tuple[Path, str], Change]
     ) -> None:
-        document = Document(path, self.overlay.get(path))
+        document = JsonText(path, self.overlay.get(path))
         document.decode(RawDict)  # masks what must be masked
         splices, changed = plan(document.text, edits)
         for change in changed:
@@ -280,7 +279,7 @@ class _Writer:
             self._swap(path, _pieces(memoryview(document.text), splices))
             return
         # The file's own bytes: in ``text`` NaN and the like are masked.
-        content = memoryview(Document.original(path, self.overlay.get(path)))
+        content = memoryview(JsonText.original(path, self.overlay.get(path)))
         self._swap(path, [content[: document.start], *_pieces(content[document.start :], splices)])
 
     def _swap(self, path: Path, pieces: Iterable[Union[bytes, memoryview]]) -> None:

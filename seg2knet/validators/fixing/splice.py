@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from seg2knet.validators.model import Remove, SetValue
-from seg2knet.validators.subjects.document import RawDict, no_gc
-from seg2knet.validators.subjects.texts import Text, address
+from seg2knet.validators.subjects.document import RawDict, Text, address, no_gc
 
 JsonEdit = Union[SetValue, Remove]
 _REMOVE = object()

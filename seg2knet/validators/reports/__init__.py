@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from seg2knet.validators.model import Report
+from seg2knet.validators.report import Report
 
 FORMATS = {
     "text": "seg2knet.validators.reports.text",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from seg2knet.validators.model import Report
+from seg2knet.validators.report import Report
 
 
 def render(report: Report, *, show_all: bool = True) -> str:

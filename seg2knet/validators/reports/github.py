@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seg2knet.validators.model import Finding, Report, Severity
+from seg2knet.validators.model import Finding, Severity
+from seg2knet.validators.report import Report
 from seg2knet.validators.reports.paths import relative
 from seg2knet.validators.reports.sarif import sentence
 

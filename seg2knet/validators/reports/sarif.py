@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from seg2knet._version import __version__
-from seg2knet.validators.model import FAMILIES, Finding, Report, Rule, Severity, all_rules
+from seg2knet.validators.model import FAMILIES, Finding, Rule, Severity, all_rules
+from seg2knet.validators.report import Report
 from seg2knet.validators.reports.paths import relative
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -6,7 +6,8 @@ import io
 from collections.abc import Iterator
 from typing import Optional
 
-from seg2knet.validators.model import Finding, Fix, Report, Severity
+from seg2knet.validators.model import Finding, Fix, Severity
+from seg2knet.validators.report import Report
 
 FIRST = 5
 """So many findings of a rule are shown, unless all are asked for."""

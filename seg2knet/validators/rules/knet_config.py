@@ -15,7 +15,7 @@ import numpy as np
 
 from seg2knet.validators.model import Edit, Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
-from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, Entry
+from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.files import JsonFile
 from seg2knet.validators.subjects.measure import RLE
@@ -48,14 +48,14 @@ def _names(file: JsonFile) -> list[str]:
     return [each.name for each in file.categories if each.name is not None and not is_background(each.name)]
 
 
-def _class_lists(config: ConfigFile) -> Iterator[Entry]:
+def _class_lists(config: ConfigFile) -> Iterator[ConfigValue]:
     """Where the configuration lists all classes; each place it is written at, once."""
     for entry in config.having(*CLASS_KEYS):
         if not _is_name(entry) and isinstance(entry.value, (str, list, tuple)):
             yield entry
 
 
-def _is_name(entry: Entry) -> bool:
+def _is_name(entry: ConfigValue) -> bool:
     return type(entry.node).__name__ == "Name"
 
 
@@ -65,7 +65,7 @@ def _written(names: Sequence[Any], like: Any = ()) -> str:
     return f"[{inside}]" if isinstance(like, list) else f"({inside}{',' if len(names) == 1 else ''})"
 
 
-def _hit(config: ConfigFile, entry: Entry, message: str, **more: Any) -> Hit:
+def _hit(config: ConfigFile, entry: ConfigValue, message: str, **more: Any) -> Hit:
     return Hit(f"{entry.dotted} ({config.place(entry.node)}): {message}", config.path, **more)
 
 
@@ -147,7 +147,7 @@ def classes_is_a_string(dataset: DataSet) -> Iterator[Hit]:
             )
 
 
-def _in_brackets(config: ConfigFile, entry: Entry) -> bool:
+def _in_brackets(config: ConfigFile, entry: ConfigValue) -> bool:
     edit = config.replaced(entry.node, "")
     before, after = config.text[: edit.start].rstrip(), config.text[edit.end :].lstrip()
     # ``f('car')`` and ``dict(classes='car')`` end in a bracket too, but do not begin with one right there.
@@ -330,7 +330,7 @@ def _batch(config: ConfigFile) -> Optional[int]:
     return found * steps if type(found) is int and type(steps) is int and found > 0 else None
 
 
-def _is_of_adamw(config: ConfigFile, entry: Entry) -> bool:
+def _is_of_adamw(config: ConfigFile, entry: ConfigValue) -> bool:
     kind = config.at(*entry.path[:-1], "type")
     return entry.path[0] in ("optim_wrapper", "optimizer") and kind in ("AdamW", "Adam")
 

@@ -27,7 +27,7 @@ _OPERATORS = {
 Step = Union[str, int]
 
 
-class Entry(NamedTuple):
+class ConfigValue(NamedTuple):
     """A value in the configuration: ``path`` leads to it, ``node`` is where it is written."""
 
     path: tuple[Step, ...]
@@ -65,15 +65,15 @@ class ConfigFile:
         except (SyntaxError, ValueError, RecursionError) as error:
             raise UsageError("the configuration is no Python file", file=path, found=str(error)) from None
         self.names: dict[str, Any] = {}
-        self.entries: list[Entry] = []
+        self.entries: list[ConfigValue] = []
         for statement in tree.body:
             target, value = _assignment(statement)
             if target is not None and value is not None:
                 self.names[target] = self.value(value)
                 self.entries.extend(self._walk((target,), value))
 
-    def _walk(self, path: tuple[Step, ...], node: ast.expr) -> Iterator[Entry]:
-        yield Entry(path, node, self.value(node))
+    def _walk(self, path: tuple[Step, ...], node: ast.expr) -> Iterator[ConfigValue]:
+        yield ConfigValue(path, node, self.value(node))
         for key, below in _members(node):
             yield from self._walk((*path, key), below)
 
@@ -106,11 +106,11 @@ class ConfigFile:
         except (ZeroDivisionError, OverflowError):
             return UNKNOWN
 
-    def having(self, *keys: str) -> Iterator[Entry]:
+    def having(self, *keys: str) -> Iterator[ConfigValue]:
         """The entries under these keys, wherever they are, whose value is known."""
         return (entry for entry in self.entries if entry.key in keys and entry.value is not UNKNOWN)
 
-    def first(self, *keys: str) -> Optional[Entry]:
+    def first(self, *keys: str) -> Optional[ConfigValue]:
         return next(self.having(*keys), None)
 
     def at(self, *path: Step) -> Any:

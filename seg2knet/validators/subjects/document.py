@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Union
 
 import msgspec
+import numpy as np
+from msgspec import Raw
 
-from seg2knet.validators.subjects.texts import Piece
-
+Text = Union[bytes, mmap.mmap]
 _MAP_FROM = 64 << 20
 _NUMBER_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|-Infinity|Infinity|NaN')
 _MASKS = {b"NaN": b'"n"', b"Infinity": b'"+     "', b"-Infinity": b'"-      "'}
@@ -54,7 +55,12 @@ class Fault(NamedTuple):
     what: str = ""
 
 
-class Document:
+def address(value: Union[Text, Raw]) -> int:
+    """Where a value's bytes stand in memory: a ``Raw`` is a stretch of the text that it was read from."""
+    return int(np.frombuffer(value, np.uint8).__array_interface__["data"][0])
+
+
+class JsonText:
     """One JSON file's text.
 
     Attributes:
@@ -63,7 +69,6 @@ class Document:
         start: where ``text`` begins in the file; -1 where the file is not in UTF-8 and places do not carry over.
         faults: what is wrong with the file as JSON.
         masked: whether numbers that JSON does not know stood in it.
-        mapped: the file whose bytes, one for one, are the text, where it is mapped and not copied.
     """
 
     def __init__(self, path: Path, content: Optional[Path] = None) -> None:
@@ -77,11 +82,8 @@ class Document:
         self.masked = False
         self.start = 0
         self.text: Union[bytes, mmap.mmap] = b""
-        self.mapped: Optional[Path] = None
         try:
             self.text = _content(content or path)
-            if not isinstance(self.text, bytes):
-                self.mapped = content or path
         except OSError as error:
             self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
             return
@@ -108,7 +110,7 @@ class Document:
         wrong = _ESCAPED.search(words)
         place = self.place_of(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
         self.faults.append(Fault("the text is not UTF-8; it was saved in the encoding of some country", place))
-        self.text, self.mapped = _ESCAPED.sub("?", words).encode(), None
+        self.text = _ESCAPED.sub("?", words).encode()
 
     @staticmethod
     def original(path: Path, content: Optional[Path] = None) -> Union[bytes, mmap.mmap]:
@@ -127,10 +129,10 @@ class Document:
                 continue
             if encoding == "utf-8-sig":
                 self.start = len(mark)
-                self.text, self.mapped = bytes(self.text[len(mark) :]), None
+                self.text = bytes(self.text[len(mark) :])
             else:
                 try:
-                    self.text, self.mapped = bytes(self.text).decode(encoding).encode(), None
+                    self.text = bytes(self.text).decode(encoding).encode()
                 except UnicodeError:
                     self.text = b""
                     self.faults.append(Fault(f"the file says it is {encoding.upper()} and is not"))
@@ -165,15 +167,8 @@ class Document:
         if self.masked or (b"NaN" not in text and b"Infinity" not in text):
             return False
         self.text = _NUMBER_WORDS.sub(lambda match: _MASKS.get(match[0], match[0]), text)
-        self.mapped = None
         self.masked = True
         return True
-
-    def piece(self, start: int, end: int) -> Piece:
-        """A stretch of the text, to be read by another process."""
-        if self.mapped is not None:
-            return Piece(b"", self.mapped, start, end - start)
-        return Piece(bytes(self.text[start:end]))
 
     def release(self) -> None:
         """Give the memory of a mapped file back; what is looked at again is read again."""
@@ -254,8 +249,3 @@ def shown(value: Any, limit: int = 80) -> str:
     except (TypeError, ValueError, msgspec.MsgspecError):
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def pointer_part(key: str) -> str:
-    """A key as one step of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, List, Optional, TypeVar, Union
+from typing import Any, List, Optional, TypeVar, Union
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, Struct
+from msgspec import Raw, Struct
 
 from seg2knet.dataset.coco_json import AnnotationRecord, ImageRecord, PanopticRecord, SegmentRecord
 from seg2knet.validators.model import Edit, Hit
 from seg2knet.validators.subjects.document import RawDict
 from seg2knet.validators.subjects.json_file import KEYS, JsonFile
+from seg2knet.validators.subjects.measure import Shapes, measure
 from seg2knet.validators.subjects.records import (
     ANNOTATION,
     SEGMENT,
@@ -26,16 +27,7 @@ from seg2knet.validators.subjects.records import (
     read_leniently,
     read_records,
 )
-from seg2knet.validators.subjects.tables import (
-    Annotations,
-    Entries,
-    Segments,
-    float_column,
-    int_column,
-)
-
-if TYPE_CHECKING:
-    from seg2knet.validators.subjects.measure import Shapes
+from seg2knet.validators.subjects.tables import Annotations, PanopticAnnotations, Segments
 
 T = TypeVar("T")
 
@@ -58,36 +50,17 @@ class CocoFile(JsonFile):
     """An instance file.
 
     Attributes:
-        annotations: the table; its ``image_rows`` are worked out when asked for, and the shapes' measures where they
-            were not found in reading.
+        annotations: the table; ``image_rows`` and the shapes' measures are worked out when asked for.
     """
 
     _whole = _Whole
     annotations: Annotations
-    _measured: Optional[Shapes] = None
-
-    def _read(self) -> None:
-        if not self._read_in_pieces():
-            super()._read()
-
-    def _read_in_pieces(self) -> bool:
-        """Read the file if it is sound, but for boxes and segmentations; whether it is."""
-        from seg2knet.validators.subjects.pieces import read
-
-        found = read(self.document, self.jobs)
-        if found is None:
-            return False
-        self.images, self.annotations, self._measured = found.images, found.annotations, found.shapes
-        self._read_categories(found.categories)
-        self.has = dict.fromkeys(KEYS, True)
-        self.keys = list(KEYS)
-        return True
 
     def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
         return list(read_records(elements, ANNOTATION, "/annotations", self.reading))
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
-        self.annotations = Annotations.of(rows, self.document.text)
+        self.annotations = Annotations.of(rows)
 
     @cached_property
     def image_rows(self) -> np.ndarray:
@@ -106,9 +79,12 @@ class CocoFile(JsonFile):
     @cached_property
     def shapes(self) -> Shapes:
         """What the segmentations and boxes measure."""
-        from seg2knet.validators.subjects.measure import measure
-
-        return self._measured if self._measured is not None else measure(self)
+        rows, count = self.image_rows, self.images.count
+        heights = np.where(rows >= 0, self.images.heights[rows], 0) if count else np.zeros(len(rows), np.int64)
+        widths = np.where(rows >= 0, self.images.widths[rows], 0) if count else np.zeros(len(rows), np.int64)
+        shapes = measure(self.annotations, heights, widths, self.jobs)
+        self.document.release()
+        return shapes
 
     def once(self, function: Callable[[CocoFile], T]) -> T:
         """What a function says of the file, worked out the first time it is asked."""
@@ -127,12 +103,12 @@ class CocoFile(JsonFile):
 
     def segmentation(self, row: int) -> Any:
         """An annotation's segmentation as Python objects, ``None`` where absent."""
-        text = self.annotations.segmentations[row]
-        return loads(text) if text else None
+        raw = self.annotations.segmentations[row]
+        return loads(raw) if memoryview(raw).nbytes else None
 
     def bbox(self, row: int) -> Any:
-        text = self.annotations.boxes[row]
-        return loads(text) if text else None
+        raw = self.annotations.boxes[row]
+        return loads(raw) if memoryview(raw).nbytes else None
 
     def annotation(self, row: int) -> dict[str, Any]:
         """An annotation as a dictionary; what is absent is ``None``."""
@@ -199,7 +175,7 @@ class PanopticFile(JsonFile):
     """A panoptic file: ``entries``, one a picture, and their ``segments``."""
 
     _whole = _WholePanoptic
-    entries: Entries
+    entries: PanopticAnnotations
     segments: Segments
 
     def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
@@ -209,8 +185,8 @@ class PanopticFile(JsonFile):
             record: Optional[PanopticRecord] = None
             try:
                 record = decoder.decode(raw)
-                segments_of([record])
-                Entries.of([record])
+                Segments.of([record])
+                PanopticAnnotations.of([record])
             except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError):
                 record = self._entry(raw, f"/annotations/{row}")
             records.append(record)
@@ -230,8 +206,8 @@ class PanopticFile(JsonFile):
         return record
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
-        self.entries = Entries.of(rows)
-        self.segments = segments_of(rows)
+        self.entries = PanopticAnnotations.of(rows)
+        self.segments = Segments.of(rows)
 
     @cached_property
     def image_rows(self) -> np.ndarray:
@@ -265,53 +241,4 @@ class PanopticFile(JsonFile):
         return self.entry_hit(int(self.segments.entry[segment]), message, place, annotation_id=own, **more)
 
 
-def segments_of(records: Sequence[Optional[PanopticRecord]]) -> Segments:
-    """All entries' segments as columns."""
-    lists = [
-        record.segments_info if record is not None and isinstance(record.segments_info, list) else []
-        for record in records
-    ]
-    counts = np.fromiter(map(len, lists), np.int64, len(lists))
-    rows = [segment for segments in lists for segment in segments]
-    ids, has_id = int_column([row.id for row in rows])
-    category_ids, has_category_id = int_column([row.category_id for row in rows])
-    crowd, has_crowd = int_column([row.iscrowd for row in rows])
-    entry = np.repeat(np.arange(len(lists)), counts)
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return Segments(
-        entry,
-        place,
-        ids,
-        has_id,
-        category_ids,
-        has_category_id,
-        crowd,
-        has_crowd,
-        float_column([row.area for row in rows]),
-        boxes_of([row.bbox for row in rows]),
-    )
-
-
-def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
-    """Boxes, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite numbers."""
-    text = b"[" + b",".join([bytes(raw) or b"null" for raw in raws]) + b"]"
-    try:
-        rows = msgspec.json.decode(text, type=List[Optional[List[float]]])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        rows = [_numbers(loads(raw)) if len(memoryview(raw)) else None for raw in raws]
-    absent = [math.nan] * 4
-    boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
-    boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
-    return boxes
-
-
-def _numbers(value: Any) -> Optional[list[float]]:
-    if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
-        return None
-    try:
-        return [float(each) for each in value]
-    except OverflowError:
-        return None
-
-
-__all__ = ["KEYS", "UNSET", "CocoFile", "JsonFile", "PanopticFile"]
+__all__ = ["KEYS", "CocoFile", "JsonFile", "PanopticFile"]

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from seg2knet.dataset.coco_json import ImageRecord
 from seg2knet.validators.model import Hit
-from seg2knet.validators.subjects.document import Document, Fault, RawDict
+from seg2knet.validators.subjects.document import Fault, JsonText, RawDict
 from seg2knet.validators.subjects.records import CATEGORY, IMAGE, WORD_IDS, Reading, loads, read_array, read_records
 from seg2knet.validators.subjects.tables import Category, Images
 
@@ -44,7 +44,7 @@ class JsonFile:
         self.path = path
         self.jobs = jobs
         self.part: Optional[Part] = None
-        self.document = Document(path, content)
+        self.document = JsonText(path, content)
         self.reading = Reading()
         self.has = dict.fromkeys(KEYS, False)
         self.keys: Optional[list[str]] = None

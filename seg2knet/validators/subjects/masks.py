@@ -14,8 +14,7 @@ from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
 from seg2knet.engines import cores
-from seg2knet.validators.subjects.pictures import Gallery, survey
-from seg2knet.validators.subjects.regions import scan
+from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
 IGNORE = 255
 _ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_gt", "_labelIds", "_labelTrainIds")

@@ -14,10 +14,10 @@ What counts as right (the explanations of CI034 and CI037 repeat it):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
-from typing import Any, List, NamedTuple, Optional, Union
+from typing import Any, List, NamedTuple, Optional
 
 import msgspec
 import numpy as np
@@ -27,10 +27,8 @@ from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import MAX_PIXELS, counts_to_runs, measure_runs
 from seg2knet.engines import engine
 from seg2knet.validators.subjects.document import no_gc
-from seg2knet.validators.subjects.files import CocoFile, boxes_of
 from seg2knet.validators.subjects.outlines import (
     BROKEN,
-    CROSSING,
     INSIDE,
     RLE_BAD,
     ZERO,
@@ -42,7 +40,7 @@ from seg2knet.validators.subjects.outlines import (
     shape_of,
 )
 from seg2knet.validators.subjects.records import loads
-from seg2knet.validators.subjects.texts import Piece, Texts
+from seg2knet.validators.subjects.tables import Annotations, array_of, boxes_of
 
 ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
 """Kinds of segmentation."""
@@ -93,27 +91,40 @@ class Shapes:
 
 
 class _Task(NamedTuple):
-    """Annotations to measure: the text of their segmentations and of their boxes, where in it they stand (``(N, 2)``,
-    empty spans for what is absent), and what the file says of them. Heights and widths are 0 where unknown."""
+    """Annotations to measure: their segmentations and boxes as JSON arrays, what the file says of their areas, and the
+    sizes of their images, 0 where unknown."""
 
-    text: Piece
-    segmentations: np.ndarray
-    box_text: bytes
-    boxes: np.ndarray
+    segmentations: bytes
+    boxes: bytes
     areas: np.ndarray
     heights: np.ndarray
     widths: np.ndarray
 
 
-def measure(file: CocoFile, jobs: Optional[int] = None) -> Shapes:
-    """Measure all annotations of a file, in several processes where there are many."""
-    count = file.annotations.count
-    if jobs is None:
-        jobs = file.part.dataset.jobs if file.part is not None else 1
-    with no_gc(), engine("local", jobs if count >= _PARALLEL_FROM else 1) as workers:
-        pieces = list(workers.map(_worker, _tasks(file)))
-    file.document.release()
-    return joined(pieces) if pieces else measured([], np.zeros(0, np.int64), *boxes_in(b"[]"), *[np.zeros(0)] * 3)
+def measure(table: Annotations, heights: np.ndarray, widths: np.ndarray, jobs: int = 1) -> Shapes:
+    """Measure all annotations of a file, in several processes where there are many.
+
+    Args:
+        table: the annotations.
+        heights, widths: of each annotation's image, ``(N,)`` int64, 0 where unknown.
+        jobs: processes.
+    """
+    if not table.count:
+        return measured([], np.zeros(0, np.int64), *boxes_in(b"[]"), np.zeros(0), heights, widths)
+    parts = [slice(start, start + CHUNK) for start in range(0, table.count, CHUNK)]
+    tasks = (
+        _Task(
+            array_of(table.segmentations[part]),
+            array_of(table.boxes[part]),
+            table.areas[part],
+            heights[part],
+            widths[part],
+        )
+        for part in parts
+    )
+    with no_gc(), engine("local", jobs if table.count >= _PARALLEL_FROM else 1) as workers:
+        chunks = list(workers.map(_worker, tasks))
+    return Shapes(*[np.concatenate([getattr(chunk, column.name) for chunk in chunks]) for column in fields(Shapes)])
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
@@ -124,39 +135,14 @@ def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
     return measured([shape], np.array([flag], np.int64), *no_box, np.array([np.nan]), *size)
 
 
-def _tasks(file: CocoFile) -> Iterator[_Task]:
-    table = file.annotations
-    texts, box_texts = table.segmentations, table.boxes
-    # A file that was read in pieces has been measured in reading.
-    assert isinstance(texts, Texts)
-    assert isinstance(box_texts, Texts)
-    rows = file.image_rows
-    known = rows >= 0
-    heights = np.where(known, file.images.heights[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
-    widths = np.where(known, file.images.widths[rows], 0) if file.images.count else np.zeros(len(rows), np.int64)
-    for start in range(0, table.count, CHUNK):
-        part = slice(start, start + CHUNK)
-        begin, end = texts.reach(part)
-        first, last = box_texts.reach(part)
-        segmentations = file.document.piece(begin, end), texts.spans[part] - begin
-        boxes = bytes(box_texts.text[first:last]), box_texts.spans[part] - first
-        yield _Task(*segmentations, *boxes, table.areas[part], heights[part], widths[part])
-
-
 def _worker() -> Any:
-    return measure_chunk
+    return _measure_chunk
 
 
-def measure_chunk(task: _Task) -> Shapes:
+def _measure_chunk(task: _Task) -> Shapes:
     with no_gc():
-        boxes, has_box = boxes_in(_array(task.box_text, task.boxes))
-        shapes, flags = shapes_in(_array(task.text.read(), task.segmentations))
-        return measured(shapes, flags, boxes, has_box, task.areas, task.heights, task.widths)
-
-
-def _array(text: bytes, spans: np.ndarray) -> bytes:
-    """The values at these places as one JSON array, ``null`` for what is absent."""
-    return b"[%b]" % b",".join([text[start:end] or b"null" for start, end in spans.tolist()])
+        shapes, flags = shapes_in(task.segmentations)
+        return measured(shapes, flags, *boxes_in(task.boxes), task.areas, task.heights, task.widths)
 
 
 def boxes_in(text: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -348,10 +334,3 @@ def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[
     if np.isnan(one.mask_areas[0]):
         return None
     return float(one.mask_areas[0]), tuple(one.mask_boxes[0].tolist())
-
-
-def joined(pieces: Sequence[Shapes]) -> Shapes:
-    return Shapes(*[np.concatenate([getattr(piece, each.name) for piece in pieces]) for each in fields(Shapes)])
-
-
-__all__ = ["CROSSING", "Shapes", "Union", "mask_measures", "measure", "measure_chunk", "measure_one"]

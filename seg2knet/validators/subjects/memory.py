@@ -1,7 +1,8 @@
-"""What was once learnt about a folder's files, kept in the user's cache folder so that a second run is quick.
+"""What was learnt about files, kept in the user's cache folder, so that a second run opens only files that changed.
 
-A file counts as unchanged when its size and its time of change (in nanoseconds) are. One file of the cache holds what
-is known of one folder. A cache that is broken, of another version or not writable makes a run slow, never wrong.
+A file is unchanged while its size and its modification time (in nanoseconds) are. The cache has one msgpack file for
+each folder and kind of knowledge. A cache that is broken, of another version or not writable makes a run slow, never
+wrong.
 """
 
 from __future__ import annotations
@@ -11,21 +12,88 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, Optional, TypeVar
+from typing import Any, Callable, Dict, Generic, TypeVar
 
 import msgspec
 
-_VERSION = 1
+_VERSION = 2
 _DAYS_KEPT = 90
 _RECENT = 20_000_000
-"""A file changed this many nanoseconds before it was looked at may change again within its clock's tick."""
+"""A file modified this many nanoseconds before it was looked at may be modified again within its clock's tick."""
+_CHUNK = 64
+_NO_FILE = (-1, -1)
 
 T = TypeVar("T")
+_In = TypeVar("_In")
+
+
+class Known(msgspec.Struct, Generic[T], array_like=True, gc=False):
+    """What is known of one file, and the size (bytes) and modification time (ns) it had."""
+
+    size: int
+    mtime: int
+    value: T
+
+
+def remembered(kind: str, paths: Sequence[str], look: Callable[[str], T], shape: Any, jobs: int = 2) -> list[T]:
+    """``look(path)`` of each file, from the cache where the file has not changed since.
+
+    Args:
+        kind: what is learnt; part of the cache file's name.
+        paths: the files; any of them may be missing.
+        look: called in threads; what it says of a missing file is not remembered.
+        shape: the type of its result, one that msgspec writes and reads.
+        jobs: threads.
+    """
+    results: list[Any] = [None] * len(paths)
+    for folder, places in by_folder(paths).items():
+        known = recall(kind, folder, shape)
+        states = [_state(paths[place]) for place in places]
+        now = time.time_ns()
+        wanted = []
+        for place, state in zip(places, states):
+            old = known.get(os.fsencode(paths[place][len(folder) :]))
+            if old is not None and (old.size, old.mtime) == state:
+                results[place] = old.value
+            else:
+                wanted.append((place, state))
+        if not wanted:
+            continue
+        for (place, state), value in zip(wanted, mapped(look, [paths[place] for place, _ in wanted], jobs)):
+            results[place] = value
+            if state != _NO_FILE and now - state[1] > _RECENT:
+                known[os.fsencode(paths[place][len(folder) :])] = Known(*state, value)
+        there = {name: each for name, each in known.items() if os.path.lexists(os.fsencode(folder) + name)}
+        _keep(kind, folder, there)
+    return results
+
+
+def by_folder(paths: Sequence[str]) -> dict[str, list[int]]:
+    """Folder, with the separator at its end -> indices of the paths in it."""
+    folders: dict[str, list[int]] = {}
+    for index, path in enumerate(paths):
+        folders.setdefault(path[: path.rfind(os.sep) + 1], []).append(index)
+    return folders
+
+
+def mapped(function: Callable[[_In], T], inputs: Sequence[_In], jobs: int) -> list[T]:
+    """``function`` of each input, in threads where there are enough inputs to gain from them."""
+    if jobs < 2 or len(inputs) < 2 * _CHUNK:
+        return [function(value) for value in inputs]
+    chunks = [inputs[start : start + _CHUNK] for start in range(0, len(inputs), _CHUNK)]
+    with ThreadPoolExecutor(min(jobs, 8)) as pool:
+        return [result for chunk in pool.map(lambda chunk: list(map(function, chunk)), chunks) for result in chunk]
 
 
 def cache_dir() -> Path:
-    """Where this user's caches are: ``$XDG_CACHE_HOME/seg2knet``, else the system's usual place."""
+    """Where this user's caches are: ``$XDG_CACHE_HOME/seg2knet``, else the system's usual place.
+
+    Raises:
+        RuntimeError: there is no home folder.
+    """
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "seg2knet"
     if sys.platform == "win32":
@@ -35,59 +103,49 @@ def cache_dir() -> Path:
     return Path.home() / ".cache" / "seg2knet"
 
 
-class Memory(Generic[T]):
-    """One thing that is remembered of a folder.
+def recall(kind: str, folder: str, shape: Any) -> dict[bytes, Any]:
+    """What is remembered of a folder's files: name -> ``Known``; empty where nothing is."""
+    with contextlib.suppress(OSError, RuntimeError, msgspec.MsgspecError):
+        data = _file(kind, folder).read_bytes()
+        if data.startswith(_stamp(kind)):
+            return msgspec.msgpack.decode(memoryview(data)[len(_stamp(kind)) :], type=Dict[bytes, Known[shape]])
+    return {}
 
-    Args:
-        kind: what is remembered; part of the cache file's name.
-        folder: whose files it is about.
-        shape: a type msgspec can write and read.
-    """
 
-    def __init__(self, kind: str, folder: Path, shape: type[T]) -> None:
-        key = hashlib.sha256(os.fsencode(os.path.abspath(folder))).hexdigest()[:24]
-        self._shape = shape
-        self._stamp = f"seg2knet {_VERSION} {kind}\n".encode()
-        self._file: Optional[Path] = None
-        with contextlib.suppress(RuntimeError):  # there is no home
-            self._file = cache_dir() / f"{kind}-{key}.bin"
-
-    def recall(self) -> Optional[T]:
-        """What was kept, or ``None``."""
-        if self._file is None:
-            return None
+def _keep(kind: str, folder: str, known: dict[bytes, Any]) -> None:
+    with contextlib.suppress(OSError, RuntimeError, OverflowError, UnicodeError):  # no home, not writable, odd values
+        file = _file(kind, folder)
+        fresh = file.with_name(f"{file.name}.{os.getpid()}")
         try:
-            data = self._file.read_bytes()
-            if not data.startswith(self._stamp):
-                return None
-            return msgspec.msgpack.decode(memoryview(data)[len(self._stamp) :], type=self._shape)
-        except (OSError, msgspec.MsgspecError, UnicodeError):
-            return None
-
-    def keep(self, value: T) -> None:
-        """Keep it for the next run, if that can be done."""
-        if self._file is None:
-            return
-        fresh = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(self._stamp + msgspec.msgpack.encode(value))
-            os.replace(fresh, self._file)
-        except (OSError, UnicodeError, OverflowError):  # also a name or a time that cannot be written
-            with contextlib.suppress(OSError):
-                fresh.unlink()
-            return
-        self._forget_old()
-
-    def _forget_old(self) -> None:
-        """Remove what has not been written for long: its folder is gone or forgotten."""
-        limit = time.time() - _DAYS_KEPT * 86400
-        with contextlib.suppress(OSError):
-            for file in self._file.parent.glob("*.bin") if self._file else ():
-                if file.stat().st_mtime < limit:
-                    file.unlink()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(_stamp(kind) + msgspec.msgpack.encode(known))
+            os.replace(fresh, file)
+        finally:
+            fresh.unlink(missing_ok=True)
+        _forget_old(file.parent)
 
 
-def settled(mtime_ns: Any, now_ns: int) -> Any:
-    """Whether files last changed then, an int or an array, would show a new time if changed after ``now_ns``."""
-    return now_ns - mtime_ns > _RECENT
+def _forget_old(caches: Path) -> None:
+    """Remove what has not been written for long: its folder is gone or forgotten."""
+    limit = time.time() - _DAYS_KEPT * 86400
+    for file in caches.glob("*.bin"):
+        if file.stat().st_mtime < limit:
+            file.unlink()
+
+
+def _file(kind: str, folder: str) -> Path:
+    key = hashlib.sha256(os.fsencode(os.path.abspath(folder))).hexdigest()[:24]
+    return cache_dir() / f"{kind}-{key}.bin"
+
+
+def _stamp(kind: str) -> bytes:
+    return f"seg2knet {_VERSION} {kind}\n".encode()
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return _NO_FILE
+    # A time that 64 bits do not hold is never the same again.
+    return (status.st_size, status.st_mtime_ns) if abs(status.st_mtime_ns) < 2**63 - 1 else _NO_FILE

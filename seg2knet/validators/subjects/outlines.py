@@ -27,8 +27,6 @@ BROKEN = WRONG_TYPE | FLAT | ODD | FEW | FOUR | NONFINITE | RLE_SIZE | RLE_SUM |
 UNUSABLE_PART = ODD | FEW | FOUR | NONFINITE | WRONG_TYPE
 CROSSING_PIXELS = 0.5
 """A polygon is taken for self-intersecting when its loops falsify its area by this many pixels."""
-_SLANT, _GAP, _LONGEST = 1e-3, 1e-3, 1e8
-"""Of chains that are compared: how much x grows with y, pixels that are surely a gap, and x where digits get scarce."""
 FAR = 1e7
 """A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
 
@@ -117,62 +115,16 @@ def _star_shaped(
     return one_way & (changes == 2)
 
 
-def _of_two_chains(xs: np.ndarray, ys: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Whether a polygon is a chain of sides that goes up in x and one that comes back, the one above the other all the
-    way: then it does not cross itself. ``xs``, ``ys``: ``(V,)``; ``counts``: vertices of each; the result ``(P,)``.
-
-    Chains are compared at each corner, which says all, for between corners they are straight. x is slanted a little,
-    so that upright sides go somewhere too.
-    """
-    if not len(counts):
-        return np.zeros(0, bool)
-    starts = np.cumsum(counts) - counts
-    owners = np.repeat(np.arange(len(counts)), counts)
-    following = np.arange(1, len(xs) + 1)
-    following[starts + counts - 1] = starts
-    ys = ys - ys[starts][owners]
-    xs = xs - xs[starts][owners] + _SLANT * ys
-    along, across = xs[following] - xs, ys[following] - ys
-    rises = along > 0
-    turns = np.add.reduceat((rises != rises[following]).astype(np.int64), starts)
-    gentle = np.logical_and.reduceat(np.abs(along) > 0.5 * _SLANT * np.abs(across), starts)
-    low = np.minimum.reduceat(xs, starts)
-    widths = np.maximum.reduceat(xs, starts) - low + 1
-    # One polygon after the other along x, so that all are compared at once; further out digits would be lost.
-    ends = np.cumsum(widths)
-    able = (turns == 2) & gentle & (ends < _LONGEST)
-    xs += (ends - widths - low)[owners]
-    rose = np.empty_like(rises)
-    rose[following] = rises
-    there, back = able[owners] & (rises | rose), able[owners] & ~(rises & rose)
-    first, second = np.flatnonzero(there), np.flatnonzero(back)
-    if not len(first):
-        return able
-    first, second = first[np.argsort(xs[first])], second[np.argsort(xs[second])]
-    gaps = np.zeros(len(xs))
-    gaps[first] = ys[first] - np.interp(xs[first], xs[second], ys[second])
-    gaps[second] -= ys[second] - np.interp(xs[second], xs[first], ys[first])
-    # Both chains have the two ends, where there is no gap.
-    gaps[there & back] = 0
-    above = np.add.reduceat((gaps > _GAP).astype(np.int64), starts)
-    below = np.add.reduceat((gaps < -_GAP).astype(np.int64), starts)
-    return able & ((above == counts - 2) | (below == counts - 2))
-
-
 def _mark_crossings(
     points: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspects: np.ndarray, into: Parts
 ) -> None:
     """Mark those of the suspects whose outline crosses itself so that it matters."""
     import shapely
 
-    suspected = np.zeros(len(counts), bool)
-    suspected[suspects] = True
-    for axes in ((0, 1), (1, 0)):
-        mine = points[np.repeat(suspected, counts)]
-        suspected[suspected] = ~_of_two_chains(mine[:, axes[0]], mine[:, axes[1]], counts[suspected])
-    suspects = np.flatnonzero(suspected)
     if not len(suspects):
         return
+    suspected = np.zeros(len(counts), bool)
+    suspected[suspects] = True
     owners = np.repeat(np.arange(len(suspects)), counts[suspects])
     rings = shapely.linearrings(points[np.repeat(suspected, counts)], indices=owners)
     for place in np.flatnonzero(~shapely.is_simple(rings)):

@@ -13,8 +13,7 @@ from seg2knet.dataset.label_image import AREA, ID, X
 from seg2knet.validators.subjects.album import ODD, album
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.files import PanopticFile
-from seg2knet.validators.subjects.pictures import Gallery, survey
-from seg2knet.validators.subjects.regions import scan
+from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
 TOP = 1 << 24
 """Ids from here on do not fit into a PNG's 24 bits."""

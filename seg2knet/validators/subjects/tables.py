@@ -5,16 +5,18 @@ States of a value: ``OK``, ``MISSING``, ``WRONG`` (it is there and of no use; a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, List, Optional
 
+import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
-from seg2knet.validators.subjects.texts import LateTexts, Text, Texts
+from seg2knet.validators.subjects.records import loads
 
 NOWHERE = -1
 """A row that does not exist."""
@@ -37,6 +39,32 @@ def float_column(values: Sequence[Any]) -> np.ndarray:
         return np.fromiter(values, np.float64, count)
     except TypeError:
         return np.fromiter((np.nan if value is UNSET else value for value in values), np.float64, count)
+
+
+def array_of(raws: Sequence[Raw]) -> bytes:
+    """The values as one JSON array, ``null`` for what is absent."""
+    return b"[%b]" % b",".join([raw if memoryview(raw).nbytes else b"null" for raw in raws])
+
+
+def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
+    """Boxes, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite numbers."""
+    try:
+        rows = msgspec.json.decode(array_of(raws), type=List[Optional[List[float]]])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        rows = [_numbers(loads(raw)) if len(memoryview(raw)) else None for raw in raws]
+    absent = [math.nan] * 4
+    boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
+    boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
+    return boxes
+
+
+def _numbers(value: Any) -> Optional[list[float]]:
+    if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
+        return None
+    try:
+        return [float(each) for each in value]
+    except OverflowError:
+        return None
 
 
 class Index:
@@ -117,36 +145,6 @@ class Category:
         return cls(index, number, name, isthing, parent)  # type: ignore[arg-type]
 
 
-class Columns(NamedTuple):
-    """What a table of annotations has in columns; ``Annotations`` says what they are."""
-
-    ids: np.ndarray
-    has_id: np.ndarray
-    image_ids: np.ndarray
-    has_image_id: np.ndarray
-    category_ids: np.ndarray
-    has_category_id: np.ndarray
-    crowd: np.ndarray
-    has_crowd: np.ndarray
-    areas: np.ndarray
-    usable: np.ndarray
-
-
-def columns_of(rows: Sequence[Any]) -> Columns:
-    """Annotations' records, of whatever type, as columns.
-
-    Raises:
-        OverflowError: an integer that 64 bits do not hold.
-    """
-    ids, has_id = int_column([row.id for row in rows])
-    image_ids, has_image_id = int_column([row.image_id for row in rows])
-    category_ids, has_category_id = int_column([row.category_id for row in rows])
-    crowd, has_crowd = int_column([row.iscrowd for row in rows])
-    areas = float_column([row.area for row in rows])
-    references = (image_ids, has_image_id, category_ids, has_category_id)
-    return Columns(ids, has_id, *references, crowd, has_crowd, areas, np.ones(len(rows), bool))
-
-
 @dataclass
 class Annotations:
     """The table of annotations.
@@ -156,7 +154,7 @@ class Annotations:
         crowd, has_crowd: ``iscrowd``, ``(N,)`` int64, bool.
         areas: ``(N,)`` float64, NaN where absent.
         usable: False where the element is no object.
-        boxes, segmentations: their texts, unread.
+        boxes, segmentations: unread, views into the file's text; empty where absent.
     """
 
     ids: np.ndarray
@@ -169,17 +167,22 @@ class Annotations:
     has_crowd: np.ndarray
     areas: np.ndarray
     usable: np.ndarray
-    boxes: Union[Texts, LateTexts]
-    segmentations: Union[Texts, LateTexts]
+    boxes: list[Raw]
+    segmentations: list[Raw]
 
     @classmethod
-    def of(cls, records: Sequence[Optional[AnnotationRecord]], text: Text) -> Annotations:
+    def of(cls, records: Sequence[Optional[AnnotationRecord]]) -> Annotations:
         rows = [record or AnnotationRecord() for record in records]
-        columns = columns_of(rows)
-        usable = np.fromiter((record is not None for record in records), bool, len(records))
-        boxes = Texts.copied([row.bbox for row in rows])
-        segmentations = Texts.found_in(text, [row.segmentation for row in rows])
-        return cls(*columns._replace(usable=usable), boxes, segmentations)
+        return cls(
+            *int_column([row.id for row in rows]),
+            *int_column([row.image_id for row in rows]),
+            *int_column([row.category_id for row in rows]),
+            *int_column([row.iscrowd for row in rows]),
+            areas=float_column([row.area for row in rows]),
+            usable=np.fromiter((record is not None for record in records), bool, len(records)),
+            boxes=[row.bbox for row in rows],
+            segmentations=[row.segmentation for row in rows],
+        )
 
     @property
     def count(self) -> int:
@@ -187,7 +190,7 @@ class Annotations:
 
 
 @dataclass
-class Entries:
+class PanopticAnnotations:
     """The table of a panoptic file's annotations, one a picture: ids of the images, names of the PNGs."""
 
     image_ids: np.ndarray
@@ -197,7 +200,7 @@ class Entries:
     has_segments: np.ndarray
 
     @classmethod
-    def of(cls, records: Sequence[Optional[PanopticRecord]]) -> Entries:
+    def of(cls, records: Sequence[Optional[PanopticRecord]]) -> PanopticAnnotations:
         rows = [record or PanopticRecord() for record in records]
         image_ids, has_image_id = int_column([row.image_id for row in rows])
         names: list[Optional[str]] = [row.file_name if isinstance(row.file_name, str) else None for row in rows]
@@ -230,6 +233,26 @@ class Segments:
     has_crowd: np.ndarray
     areas: np.ndarray
     boxes: np.ndarray
+
+    @classmethod
+    def of(cls, records: Sequence[Optional[PanopticRecord]]) -> Segments:
+        lists = [
+            record.segments_info if record is not None and isinstance(record.segments_info, list) else []
+            for record in records
+        ]
+        counts = np.fromiter(map(len, lists), np.int64, len(lists))
+        rows = [segment for segments in lists for segment in segments]
+        entry = np.repeat(np.arange(len(lists)), counts)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return cls(
+            entry,
+            place,
+            *int_column([row.id for row in rows]),
+            *int_column([row.category_id for row in rows]),
+            *int_column([row.iscrowd for row in rows]),
+            areas=float_column([row.area for row in rows]),
+            boxes=boxes_of([row.bbox for row in rows]),
+        )
 
     @property
     def count(self) -> int:

@@ -11,7 +11,8 @@ import pytest
 from small_sets import change, coco
 
 from seg2knet.validators.engine import validate
-from seg2knet.validators.model import Report, all_rules
+from seg2knet.validators.model import all_rules
+from seg2knet.validators.report import Report
 from seg2knet.validators.reports import render
 
 JSON = "annotations/instances_train2017.json"

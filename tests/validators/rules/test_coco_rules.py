@@ -26,7 +26,7 @@ from shapes_set import (
 )
 
 from seg2knet.validators.engine import validate
-from seg2knet.validators.model import Report
+from seg2knet.validators.report import Report
 
 Content = dict[str, Any]
 

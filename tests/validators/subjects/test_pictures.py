@@ -17,10 +17,8 @@ from PIL import Image
 from small_sets import noise
 
 from seg2knet.dataset.label_image import cut, encode_png, ids_of, rgb_of
-from seg2knet.validators.subjects import pictures, wholeness
-from seg2knet.validators.subjects.memory import Memory
-from seg2knet.validators.subjects.pictures import same_content, survey
-from seg2knet.validators.subjects.regions import scan
+from seg2knet.validators.subjects import memory, pictures, wholeness
+from seg2knet.validators.subjects.pictures import ImageFacts, same_content, scan, survey
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +105,7 @@ def test_remembered_until_size_or_time_change(tmp_path: Path, monkeypatch: pytes
     saved(paths[2], 9)
     again = survey(paths[1:])
     assert opened == [str(paths[2])]
-    assert again.table["sketch"][1] != first.table["sketch"][2]
+    assert again.facts[1].sketch != first.facts[2].sketch
 
 
 def test_what_was_not_asked_for_is_kept_and_what_is_gone_is_not(tmp_path: Path) -> None:
@@ -118,18 +116,15 @@ def test_what_was_not_asked_for_is_kept_and_what_is_gone_is_not(tmp_path: Path) 
     fresh = saved(tmp_path / "new.jpg", 7)
     aged(fresh)
     survey([fresh])
-    known = Memory("pictures", Path(f"{tmp_path}{os.sep}"), pictures._Known).recall()
-    assert known is not None
-    assert sorted(known.names) == ["1.jpg", "2.jpg", "new.jpg"]
+    known = memory.recall("images", f"{tmp_path}{os.sep}", ImageFacts)
+    assert sorted(known) == [b"1.jpg", b"2.jpg", b"new.jpg"]
 
 
 def test_file_that_may_still_change_within_a_tick_is_not_remembered(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg")
     os.utime(path, ns=(2**62, 2**62))
     survey([path])
-    known = Memory("pictures", Path(f"{tmp_path}{os.sep}"), pictures._Known).recall()
-    assert known is not None
-    assert known.names == []
+    assert memory.recall("images", f"{tmp_path}{os.sep}", ImageFacts) == {}
 
 
 def test_other_order_and_a_part_of_what_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,19 +144,6 @@ def test_new_name_of_an_old_file_is_looked_at(tmp_path: Path) -> None:
     assert survey(paths).stored()[0].tolist() == [64] * 3
     gone = survey([*paths, tmp_path / "2.jpg", "a\0b"])
     assert gone.broken().tolist() == [False] * 3 + [True] * 2
-
-
-own_names = st.lists(st.text("a\n\\", max_size=3), min_size=1, max_size=3)
-with_nul = own_names.map(lambda names: [name.replace("\n", "\0") for name in names])
-
-
-@given(own_names, with_nul, st.sampled_from(["", "a/"]))
-def test_names_are_the_same_only_one_by_one(kept: list[str], asked: list[str], folder: str) -> None:
-    known = pictures._Known(pictures._pack(kept), b"", [])
-    assert known.names == kept
-    for other in (asked, kept, kept[::-1]):
-        if len(other) == len(kept):
-            assert pictures._same_names(known, folder, [folder + name for name in other]) == (other == kept)
 
 
 def test_name_that_is_no_unicode_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +168,7 @@ def test_file_of_the_far_future_is_no_error(tmp_path: Path) -> None:
         assert not survey([path, other]).broken().any()
 
 
-@pytest.mark.parametrize("rubbish", [b"", b"seg2knet 1 pictures\n\xff\xff", b"\0" * 100])
+@pytest.mark.parametrize("rubbish", [b"", b"seg2knet 2 images\n\xff\xff", b"\0" * 100])
 def test_broken_cache_is_only_slow(tmp_path: Path, own_cache: Path, rubbish: bytes) -> None:
     path = saved(tmp_path / "a.jpg")
     aged(path)
@@ -222,7 +204,7 @@ names = st.lists(st.lists(st.sampled_from(["", "a", "ab", "b", "a.jpg", "\n"]), 
 
 @given(names)
 def test_each_name_is_in_its_own_folder(paths: list[str]) -> None:
-    found = pictures.by_folder(paths)
+    found = memory.by_folder(paths)
     assert sorted(index for places in found.values() for index in places) == list(range(len(paths)))
     for folder, places in found.items():
         assert places == sorted(places)
