@@ -157,12 +157,11 @@ def compare_logits(golden: Golden, model: KNet, found: Deviations) -> None:
     predictions = model.network(pyramid)
     for i, level in enumerate(pyramid):
         found.add("fpn", relative(level, expected[f"fpn/{i}"]))
-    first = predictions.first
-    for name, ours in zip(("features", "kernels0", "masks0", "seg"), first):
+    for name, ours in zip(("features", "kernels0", "masks0", "seg"), predictions.proposals):
         found.add(name, relative(ours, expected[name]))
     for i, stage in enumerate(predictions.stages):
-        found.add("cls_logits", relative(stage.classes, expected[f"s{i}/cls_logits"]))
-        found.add("mask_logits", relative(stage.masks, expected[f"s{i}/mask_logits"]))
+        found.add("cls_logits", relative(stage.class_logits, expected[f"s{i}/cls_logits"]))
+        found.add("mask_logits", relative(stage.mask_logits, expected[f"s{i}/mask_logits"]))
 
 
 @torch.no_grad()

@@ -39,7 +39,6 @@ from mmdet.structures.mask import BitmapMasks  # noqa: E402
 from mmengine.structures import InstanceData  # noqa: E402
 
 from seg2knet.knet.detector import KNet  # noqa: E402
-from seg2knet.trainer.run.heap import Heap  # noqa: E402
 from seg2knet.trainer.run.session import computes_in_bfloat16  # noqa: E402
 
 CLASSES, KERNELS = 80, 100
@@ -191,8 +190,6 @@ class Plain:
 def stepper(variant: str, model: KNet) -> Callable[[Tensor, list], dict[str, Tensor]]:
     """How a variant works out its losses."""
     if variant == "plain":
-        for module in model.modules():
-            module.__dict__.pop("forward", None)  # as mmdet has it: BatchNorm not folded into convolutions
         return Plain(model)
     if variant == "compile":
         model._forward = torch.compile(model._forward)  # type: ignore[method-assign]
@@ -210,7 +207,6 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     """In a process of its own: the times of the steps, the peak of memory, the losses of the first step."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    heap = None if variant == "plain" else Heap()  # as `seg2knet train` has it on a CPU
     model = build(args.depth, variant.endswith("channels-last"))
     step = stepper(variant, model)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -218,8 +214,6 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rng = np.random.default_rng(0)
     times, cpu, loading, first = [], [], [], {}
-    if heap is not None:
-        heap.begin()
     for index in range(args.warm_up + args.steps):
         begin = time.perf_counter()
         inputs, samples = batch(rng, args.size, args.batch, args.objects)
@@ -231,8 +225,6 @@ def measure(variant: str, args: argparse.Namespace) -> dict[str, Any]:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()  # here, as mmengine has it: no gradients stand beside the next step's activations
-        if heap is not None:
-            heap.settle()
         done = time.perf_counter()
         if not index:
             first = {k: float(v) for k, v in losses.items() if "loss" in k}

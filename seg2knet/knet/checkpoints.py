@@ -1,4 +1,4 @@
-"""Released checkpoints: their tensors' names, loading them into this model, and writing this model in their names."""
+"""Checkpoints: reading files safely, loading them into the model, and the tensor names of the authors' release."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seg2knet.errors import DataError
 
-# (ours, the release's), the longest first where one begins with another. `{}` stands for a number.
+# (ours, the release's); where one is a prefix of another, the longer one comes first. `{}` stands for a number.
 _PREFIXES = [
     ("network.localization_fpn.levels.{}.{}.conv", "rpn_head.localization_fpn.convs_all_levels.{}.conv{}.conv"),
     ("network.localization_fpn.levels.{}.{}.norm", "rpn_head.localization_fpn.convs_all_levels.{}.conv{}.gn"),
@@ -63,14 +63,14 @@ CLASS_LAYERS = re.compile(r"network\.(kernel_head\.semantic_out|stages\.\d+\.cla
 
 @dataclass
 class LoadReport:
-    """What loading a checkpoint did.
+    """What loading a checkpoint did; lists of tensor names.
 
     Attributes:
-        loaded: names of the tensors taken over.
-        replaced: class layers that keep their fresh values because the number of classes differs: name -> (shape in the
-            checkpoint, shape in the model).
-        missing: tensors of the model that the checkpoint lacks.
-        unexpected: tensors of the checkpoint that the model lacks.
+        loaded: loaded into the model.
+        replaced: class layers that keep their initial values because the number of classes differs: name -> (shape in
+            the checkpoint, shape in the model).
+        missing: in the model, not in the checkpoint.
+        unexpected: in the checkpoint, not in the model.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -79,47 +79,47 @@ class LoadReport:
     unexpected: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """A few lines for people."""
+        """The report as a few lines."""
         lines = [f"{len(self.loaded)} tensors loaded"]
         if self.replaced:
             pairs = sorted({(theirs[0], ours[0]) for theirs, ours in self.replaced.values()})
-            counts = ", ".join(f"{theirs} there, {ours} here" for theirs, ours in pairs)
-            lines.append(f"{len(self.replaced)} tensors of the class layers start anew, the classes differ: {counts}")
-        for what, names in (("missing in the checkpoint", self.missing), ("not used", self.unexpected)):
+            counts = ", ".join(f"{theirs} in the checkpoint, {ours} in the model" for theirs, ours in pairs)
+            lines.append(f"{len(self.replaced)} tensors of the class layers start from scratch, classes: {counts}")
+        for problem, names in (("missing in the checkpoint", self.missing), ("not used", self.unexpected)):
             if names:
-                lines.append(f"{len(names)} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
+                lines.append(f"{len(names)} {problem}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
         return "\n".join(lines)
 
 
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A released state dict in this model's names; names that are not the release's stay as they are."""
+    """Rename a released state dict to this model's names; other names stay as they are."""
     return {_rename(name, _FROM_RELEASED): tensor for name, tensor in state.items()}
 
 
 def to_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """This model's state dict in the released names, for the authors' own code."""
+    """Rename this model's state dict to the released names, for the authors' own code."""
     return {_rename(name, _TO_RELEASED): tensor for name, tensor in state.items()}
 
 
 def _rename(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
     for pattern, target in rules:
-        found = pattern.match(name)
-        if found:
-            return target.format(*found.groups()) + name[found.end() :]
+        match = pattern.match(name)
+        if match:
+            return target.format(*match.groups()) + name[match.end() :]
     return name
 
 
 def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
-    """Read a checkpoint file without running anything that is in it.
+    """Read a checkpoint file without running code that it contains.
 
     Args:
-        path: a file of torch.save: a state dict, or a dict that has one under ``state_dict`` (mmcv 1.x, mmengine).
+        path: written by torch.save: a state dict, or a dict with ``state_dict`` (mmcv 1.x, mmengine) or ``model``.
 
     Returns:
-        a dict with at least ``state_dict``, and ``meta`` where the file has it.
+        the file's dict, with at least ``state_dict``.
 
     Raises:
-        DataError: no such file, not a checkpoint, or one that needs more than tensors and plain values.
+        DataError: no such file, not a checkpoint, or one with objects other than tensors and plain values.
     """
     import pickle
 
@@ -134,17 +134,17 @@ def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
             "the checkpoint does not load safely",
             file=path,
             found=f"an object of type {wanted.group(1)}" if wanted else str(error).splitlines()[0],
-            expected="tensors, numbers, texts, lists and dicts alone",
-            hint="it would run code of the file's maker to load it. If you trust them, load it with "
-            "torch.load(..., weights_only=False) and save its state_dict alone",
+            expected="only tensors, numbers, strings, lists and dicts",
+            hint="loading it would run code from the file. If you trust its author, load it with "
+            "torch.load(..., weights_only=False) and save only its state_dict",
         ) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise DataError(
-            "not a checkpoint that can be read",
+            "cannot read the checkpoint",
             file=path,
             found=str(error).splitlines()[0] if str(error) else type(error).__name__,
             expected="a file written by torch.save",
-            hint="the download may have broken off: fetch it again",
+            hint="the download may be incomplete: download it again",
         ) from None
     return _with_state(content, path)
 
@@ -164,7 +164,7 @@ def _with_state(content: Any, path: Union[str, PathLike[str]]) -> dict[str, Any]
 
 
 def _plain_globals() -> list:
-    """What training loops keep beside the weights that is no more than numbers: NumPy scalars and arrays."""
+    """NumPy scalars and arrays: plain numbers that training loops save beside the weights."""
     import numpy as np
 
     core = np._core if hasattr(np, "_core") else np.core
@@ -172,24 +172,19 @@ def _plain_globals() -> list:
     dtypes = [type(np.dtype(kind)) for kind in kinds]
     multiarray = core.multiarray
     plain: list = [np.ndarray, np.dtype, *dtypes, multiarray._reconstruct]
-    # NumPy 1 and 2 pickle under different names; both stand in files.
+    # NumPy 1 and 2 pickle under different names; files have both.
     plain += [(multiarray.scalar, f"numpy.{package}.multiarray.scalar") for package in ("core", "_core")]
     plain += [(multiarray._reconstruct, f"numpy.{package}.multiarray._reconstruct") for package in ("core", "_core")]
     return plain
 
 
 def load(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
-    """Load a state dict, ours or released, into a model, replacing class layers whose number of classes differs.
+    """Load a state dict, ours or released, into a :class:`~seg2knet.knet.detector.KNet`.
 
-    Args:
-        model: :class:`seg2knet.knet.detector.KNet`.
-        state: names -> tensors.
-
-    Returns:
-        what was done; nothing is printed here.
+    Class layers keep their initial values where the number of classes differs.
 
     Raises:
-        DataError: a tensor that is not a class layer has another shape than the model's.
+        DataError: a tensor that is not of a class layer differs in shape from the model's, or no name is known.
     """
     ours = model.state_dict()
     report = LoadReport()
@@ -204,15 +199,15 @@ def load(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
         elif CLASS_LAYERS.match(name) and tensor.shape[1:] == ours[name].shape[1:]:
             report.replaced[name] = (tuple(tensor.shape), tuple(ours[name].shape))
         else:
-            wrong.append(f"{name} {tuple(tensor.shape)}, here {tuple(ours[name].shape)}")
+            wrong.append(f"{name} {tuple(tensor.shape)}, in the model {tuple(ours[name].shape)}")
     if wrong or not fitting:
         raise DataError(
-            "the checkpoint is of another model",
+            "the checkpoint belongs to another model",
             found="; ".join(wrong[:3]) + (f" and {len(wrong) - 3} more" if len(wrong) > 3 else "")
             if wrong
             else f"tensors such as {', '.join(list(state)[:3])}",
             expected="the same backbone, widths, kernels and stages; only the number of classes may differ",
-            hint="choose the backbone and the sizes of the checkpoint",
+            hint="use the backbone and the sizes of the checkpoint",
         )
     report.missing = [name for name in ours if name not in fitting and name not in report.replaced]
     model.load_state_dict(fitting, strict=False)

@@ -1,4 +1,4 @@
-"""Training's side of K-Net: matching, then the losses of the kernel head and of every stage."""
+"""The training loss: matching, then the losses of the kernel head and of every update stage."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from seg2knet.knet.kernel_head import FirstKernels
-from seg2knet.knet.kernel_update import Update
-from seg2knet.knet.losses import enlarge, focal_loss, mask_losses, rank_loss
-from seg2knet.knet.matching import Matches, match, positives
+from seg2knet.knet.kernel_head import Proposals
+from seg2knet.knet.kernel_update import StageOutput
+from seg2knet.knet.losses import focal_loss, mask_losses, rank_loss, upsample
+from seg2knet.knet.matching import Matches, Pairs, assign, batch_costs, positives
 from seg2knet.knet.network import Predictions, Shape
 from seg2knet.knet.targets import FULL, BatchTruth
 
 CLASS, MASK, DICE, RANK, SEMANTIC = 2.0, 1.0, 4.0, 0.1, 1.0
+"""Weights of the losses."""
 
 
 def mean_over_ranks(*counts: float | Tensor, device: torch.device) -> list[Tensor]:
-    """Each count's mean over all processes, in one all-reduce; the counts themselves where there is one process."""
+    """The mean of each count over all processes, in one all-reduce; the counts themselves in a single process."""
     values = torch.stack([torch.as_tensor(c, dtype=torch.float32).to(device, non_blocking=True) for c in counts])
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(values)
@@ -39,90 +40,87 @@ class Criterion:
 
     @torch.compiler.disable  # matching runs on the CPU, in SciPy; the network before it is one graph
     def __call__(self, predictions: Predictions, truth: BatchTruth) -> dict[str, Tensor]:
-        """The losses by name, each a weighted scalar; entries without ``loss`` in their name are measures.
-
-        Stage 0 is matched by the kernel head's masks, as the kernel head itself is: one matching serves both. Stage s
-        is matched by stage s - 1's masks and classes.
-        """
+        """The losses by name, weighted scalars; an entry without ``loss`` in its name is a measure, not a loss."""
         shape, device = self.shape, truth.masks.device
         things = sum(min(end - begin, shape.num_kernels) for begin, end in truth.things)
         counts = mean_over_ranks(things, things + sum(map(len, truth.stuff)), device=device)
         with torch.autocast(device.type, enabled=False):
-            pairs = match(predictions.first.masks[:, : shape.num_kernels], truth)
-            losses = self._first(predictions.first, truth, positives(pairs, truth), counts[0])
+            pairs = self._match(predictions, truth)
+            losses = self._head_losses(predictions.proposals, truth, positives(pairs[0], truth), counts[0])
             for index, stage in enumerate(predictions.stages):
-                if index:
-                    previous = predictions.stages[index - 1]
-                    masks = previous.masks[:, : shape.num_kernels]
-                    pairs = match(masks, truth, previous.classes[:, : shape.num_kernels, : shape.num_things])
-                matches = self._with_stuff(pairs, truth)
-                for name, value in self._stage(stage, truth, matches, counts[1]).items():
+                matches = positives(pairs[index], truth, shape.num_kernels if shape.num_stuff else 0, shape.num_things)
+                for name, value in self._stage_losses(stage, truth, matches, counts[1]).items():
                     losses[f"s{index}_{name}"] = value
         return losses
 
-    def _with_stuff(self, pairs: list, truth: BatchTruth) -> Matches:
-        if not self.shape.num_stuff:
-            return positives(pairs, truth)
-        return positives(pairs, truth, self.shape.num_kernels, self.shape.num_things)
+    def _match(self, predictions: Predictions, truth: BatchTruth) -> list[list[Pairs]]:
+        """The pairs of each stage, image by image.
 
-    def _first(self, first: FirstKernels, truth: BatchTruth, matches: Matches, count: Tensor) -> dict[str, Tensor]:
+        Stage 0 is matched by the masks of the kernel head, as the kernel head itself is, so they share one matching.
+        Stage s is matched by masks and classes of stage s - 1. Instance kernels are matched to things alone.
+        """
+        kernels, things = self.shape.num_kernels, self.shape.num_things
+        costs = batch_costs(predictions.proposals.mask_logits[:, :kernels], truth)
+        for stage in predictions.stages[:-1]:
+            costs += batch_costs(stage.mask_logits[:, :kernels], truth, stage.class_logits[:, :kernels, :things])
+        pairs, images = assign(costs), len(truth.things)
+        return [pairs[begin : begin + images] for begin in range(0, len(pairs), images)]
+
+    def _head_losses(self, head: Proposals, truth: BatchTruth, matches: Matches, count: Tensor) -> dict[str, Tensor]:
         """The kernel head: masks of the matched instance kernels, and the semantic logits at every pixel."""
-        instance_masks = first.masks[:, : self.shape.num_kernels]
-        owners = _owners(matches, truth, len(first.masks))
-        losses = {
-            f"loss_rpn_{name}": value
-            for name, value in self._masks(instance_masks, owners, truth, matches, count).items()
-        }
+        mask_logits = head.mask_logits[:, : self.shape.num_kernels]
+        owners = _owners(matches, truth, len(mask_logits))
+        losses = self._mask_losses(mask_logits, owners, truth, matches, count)
         labels = self._semantic_labels(owners, matches, truth)
         (foreground,) = mean_over_ranks((labels < self.shape.num_classes).sum(), device=labels.device)
-        # Image by image: of what is worked out for all classes at stride 4 a single tensor is kept for each.
-        semantic = [focal_loss(enlarge(x)[None], label[None]) for x, label in zip(first.semantic, labels)]
-        losses["loss_rpn_seg"] = SEMANTIC * torch.stack(semantic).sum() / foreground.clamp(min=1)
-        return losses
+        losses["seg"] = SEMANTIC * focal_loss(upsample(head.semantic_logits), labels) / foreground.clamp(min=1)
+        return {f"loss_rpn_{name}": value for name, value in losses.items()}
 
-    def _stage(self, stage: Update, truth: BatchTruth, matches: Matches, count: Tensor) -> dict[str, Tensor]:
+    def _stage_losses(
+        self, stage: StageOutput, truth: BatchTruth, matches: Matches, count: Tensor
+    ) -> dict[str, Tensor]:
         """A stage: classes of all kernels, masks of the positives."""
-        owners = _owners(matches, truth, len(stage.masks)) if self.shape.num_stuff else None
-        losses = {"loss_cls": CLASS * self._classes(stage.classes, matches) / count.clamp(min=1)}
-        right = stage.classes[matches.image, matches.kernel].argmax(-1) == matches.label
-        losses["pos_acc"] = 100 * right.float().sum() / max(len(matches), 1)
-        for name, value in self._masks(stage.masks, owners, truth, matches, count).items():
+        owners = _owners(matches, truth, len(stage.mask_logits)) if self.shape.num_stuff else None
+        losses = {"loss_cls": CLASS * self._class_loss(stage.class_logits, matches) / count.clamp(min=1)}
+        correct = stage.class_logits[matches.image, matches.kernel].argmax(-1) == matches.label
+        losses["pos_acc"] = 100 * correct.float().sum() / max(len(matches), 1)
+        for name, value in self._mask_losses(stage.mask_logits, owners, truth, matches, count).items():
             losses[f"loss_{name}"] = value
         return losses
 
-    def _classes(self, logits: Tensor, matches: Matches) -> Tensor:
+    def _class_loss(self, class_logits: Tensor, matches: Matches) -> Tensor:
         """Focal loss: instance kernels in the thing columns, stuff kernel c in stuff column c alone."""
-        batch, things, kernels = len(logits), self.shape.num_things, self.shape.num_kernels
-        labels = torch.full((batch, logits.shape[1]), -1, device=logits.device)
+        batch, things, kernels = len(class_logits), self.shape.num_things, self.shape.num_kernels
+        labels = torch.full((batch, class_logits.shape[1]), -1, device=class_logits.device)
         labels[matches.image, matches.kernel] = matches.label
-        loss = focal_loss(logits[:, :kernels, :things].flatten(0, 1), labels[:, :kernels].flatten())
+        loss = focal_loss(class_logits[:, :kernels, :things].flatten(0, 1), labels[:, :kernels].flatten())
         if self.shape.num_stuff:
-            own = logits[:, kernels:, things:].diagonal(dim1=1, dim2=2)  # (B, S)
+            own_column = class_logits[:, kernels:, things:].diagonal(dim1=1, dim2=2)  # (B, S)
             absent_or_zero = torch.where(labels[:, kernels:] >= 0, 0, -1)
-            loss = loss + focal_loss(own.reshape(-1, 1), absent_or_zero.flatten())
+            loss = loss + focal_loss(own_column.reshape(-1, 1), absent_or_zero.flatten())
         return loss
 
-    def _masks(
-        self, masks: Tensor, owners: Optional[Tensor], truth: BatchTruth, matches: Matches, count: Tensor
+    def _mask_losses(
+        self, mask_logits: Tensor, owners: Optional[Tensor], truth: BatchTruth, matches: Matches, count: Tensor
     ) -> dict[str, Tensor]:
-        """Mask, dice and (panoptic) rank loss. Only the positives' masks are enlarged, but for rank, which asks all."""
+        """Mask, dice and (panoptic) rank loss. Only the positives are upsampled, except for rank, which needs all."""
         panoptic = self.shape.num_stuff > 0
         if not len(matches):
-            nothing = masks.float().sum() * 0  # keeps the graph, so that every process has the same gradients to share
-            return {"mask": nothing, "dice": nothing, **({"rank": nothing} if panoptic else {})}
+            zero = mask_logits.float().sum() * 0  # keeps the graph: every process needs gradients of all parameters
+            return {"mask": zero, "dice": zero, **({"rank": zero} if panoptic else {})}
         targets = truth.masks[matches.truth].float() / FULL
         losses: dict[str, Tensor] = {}
         if panoptic and owners is not None:
-            large = enlarge(masks.flatten(0, 1)).unflatten(0, masks.shape[:2])
-            logits = large[matches.image, matches.kernel]
-            losses["rank"] = RANK * rank_loss(large, owners)
+            all_logits = upsample(mask_logits)
+            logits = all_logits[matches.image, matches.kernel]
+            losses["rank"] = RANK * rank_loss(all_logits, owners)
         else:
-            logits = enlarge(masks[matches.image, matches.kernel])
+            logits = upsample(mask_logits[matches.image, matches.kernel].unsqueeze(1)).squeeze(1)
         entropy, dice = mask_losses(logits, targets)
         return {"mask": MASK * entropy.sum() / count, "dice": DICE * dice.sum() / count, **losses}
 
     def _semantic_labels(self, owners: Tensor, matches: Matches, truth: BatchTruth) -> Tensor:
-        """(B, h, w): stuff first, the matched instances over it, background (= number of classes) elsewhere."""
+        """(B, h, w) class indices: stuff, the matched instances over it, background (num_classes) elsewhere."""
         labels = torch.full_like(owners, self.shape.num_classes)
         for image, stuff in enumerate(truth.stuff):
             for place, label in stuff:

@@ -1,111 +1,70 @@
-"""K-Net as mmdet sees it: with packing.py, which it imports, all of ``seg2knet.knet`` that imports mmdet.
+"""K-Net as mmdet sees it: the only module of ``seg2knet.knet`` that imports mmdet.
 
-A config asks for it with ``custom_imports = dict(imports=["seg2knet.knet.detector"])`` and
+A config imports it with ``custom_imports = dict(imports=["seg2knet.knet.detector"])`` and has ``model`` with type
+``KNet`` and the arguments of :class:`KNet`. The class counts appear there and nowhere else.
 
-.. code-block:: python
-
-    model = dict(
-        type="KNet",
-        data_preprocessor=dict(type="DetDataPreprocessor", mean=..., std=..., bgr_to_rgb=True, pad_size_divisor=32,
-                               pad_mask=False, pad_seg=True),   # masks are padded at stride 4 by the model itself
-        backbone=dict(...),                                     # any backbone of mmdet's registry with four levels
-        neck=dict(type="FPN", in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=4),
-        num_things=18,                                          # the only place where class counts stand
-        num_stuff=0,                                            # 0: instance segmentation; else panoptic
-        num_kernels=100,
-        num_stages=3,
-        channels=256,
-        feedforward_channels=2048,
-        num_heads=8,
-        channels_last=False,                                    # True is faster on a CPU
-        test_cfg=dict(max_per_img=100, mask_thr=0.5, instance_score_thr=0.3, overlap_thr=0.6),
-    )
-
-In: ``DetDataSample`` with ``gt_instances`` (``labels``, ``masks``), for panoptic also ``gt_sem_seg`` (255 = nothing;
-thing classes, then stuff); or what ``PackKNetInputs`` packs, the same at a sixteenth of the size. Out:
+Input: ``DetDataSample`` with ``gt_instances`` (``labels``, ``masks``), for panoptic also ``gt_sem_seg`` (255 = ignore;
+thing classes, then stuff), or the sample that ``PackKNetInputs`` packs, which holds the same at stride 4. Output:
 ``pred_instances`` (``labels``, ``scores``, ``masks``, ``bboxes``) for instance segmentation; ``pred_panoptic_seg``
-(id = class + 1000 * number, ``num_things + num_stuff`` = nothing) for panoptic.
+(id = class + 1000 * number; ``num_things + num_stuff`` = no segment) for panoptic.
 """
 
 from __future__ import annotations
 
 from typing import Any, Optional
 
+import numpy as np
 import torch
+from mmdet.datasets.transforms import PackDetInputs
 from mmdet.models.detectors.base import BaseDetector
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from seg2knet.errors import UsageError
 from seg2knet.knet.criterion import Criterion
-from seg2knet.knet.folding import fold_batch_norms
-from seg2knet.knet.neck import slim, unfinished
 from seg2knet.knet.network import KNetwork, Predictions, Shape
-from seg2knet.knet.packing import Truth
-from seg2knet.knet.results import INSTANCE_OFFSET, ImageSize, ResultRules, instances, panoptic
+from seg2knet.knet.results import ImageSize, ResultRules, instances, panoptic
 from seg2knet.knet.targets import ImageTruth, collate
 
 
 @MODELS.register_module()
 class KNet(BaseDetector):
-    """Backbone, FPN and K-Net's network (Zhang et al., NeurIPS 2021, arXiv 2106.14855) as one mmdet detector.
+    """Backbone, FPN and K-Net (Zhang et al., NeurIPS 2021, arXiv 2106.14855) as one mmdet detector.
 
     Args:
         backbone: config of an mmdet backbone whose four outputs have strides 4, 8, 16 and 32.
-        neck: config of an mmdet FPN with four outputs of `channels` features.
-        num_things: thing classes, which come first.
-        num_stuff: stuff classes; 0 for instance segmentation.
-        num_kernels: instance kernels, the most objects that one image can have.
-        num_stages: kernel-update stages.
-        channels: width of everything behind the FPN.
-        feedforward_channels: hidden width of the stages' feed-forward networks.
-        num_heads: of the stages' attention.
-        channels_last: feature maps have their channels next to one another in memory: faster on a CPU.
+        neck: config of an mmdet FPN with four outputs of `channels` channels.
+        channels_last: store feature maps in memory format (B, h, w, C).
         test_cfg: the fields of :class:`~seg2knet.knet.results.ResultRules`.
-        data_preprocessor: config of mmdet's ``DetDataPreprocessor``.
+        data_preprocessor: config of mmdet's ``DetDataPreprocessor`` with ``pad_size_divisor=32, pad_mask=False``: the
+            model pads masks at stride 4.
         init_cfg: as everywhere in mmengine.
+        sizes: the fields of :class:`~seg2knet.knet.network.Shape`: ``num_things``, ``num_stuff`` and the rest.
 
     Raises:
-        UsageError: sizes that cannot be, or an unknown field in `test_cfg`.
+        UsageError: sizes that no network can have, or an unknown argument or field of `test_cfg`.
     """
 
     def __init__(
         self,
         backbone: dict,
         neck: dict,
-        num_things: int,
-        num_stuff: int = 0,
-        num_kernels: int = 100,
-        num_stages: int = 3,
-        channels: int = 256,
-        feedforward_channels: int = 2048,
-        num_heads: int = 8,
         channels_last: bool = False,
         test_cfg: Optional[dict] = None,
         data_preprocessor: Optional[dict] = None,
         init_cfg: Optional[dict] = None,
+        **sizes: int,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        shape = Shape(num_things, num_stuff, num_kernels, num_stages, channels, feedforward_channels, num_heads)
-        if shape.num_classes >= INSTANCE_OFFSET and num_stuff:
-            raise UsageError("panoptic ids hold fewer than 1000 classes", found=f"{shape.num_classes} classes")
+        shape, self.rules = _fields(Shape, sizes), _fields(ResultRules, test_cfg or {})
         self.backbone = MODELS.build(backbone)
-        fold_batch_norms(self.backbone)
         self.neck = MODELS.build(neck)
-        self._slim = slim(self.neck)
         self.network = KNetwork(shape)
         self.criterion = Criterion(shape)
-        try:
-            self.rules = ResultRules(**(test_cfg or {}))
-        except TypeError:
-            raise UsageError(
-                "test_cfg has a field that K-Net does not know",
-                found=", ".join(sorted(test_cfg or {})),
-                expected=", ".join(ResultRules.__dataclass_fields__),
-            ) from None
         self._surplus_reported = False
         self.channels_last = channels_last
         if channels_last:
@@ -118,27 +77,22 @@ class KNet(BaseDetector):
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> the four FPN levels, (B, C, H/4, W/4) .. (B, C, H/32, W/32)."""
-        return self.neck(self._stages(batch_inputs))
-
-    def _stages(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """The backbone's C2..C5."""
         if self.channels_last:
             batch_inputs = batch_inputs.contiguous(memory_format=torch.channels_last)
-        return self.backbone(batch_inputs)
+        return self.neck(self.backbone(batch_inputs))
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None) -> Predictions:
         """Logits of the kernel head and of every stage, without losses or results."""
-        if self.training and self._slim and batch_inputs.device.type == "cpu":  # measured there alone
-            return self.network(unfinished(self.neck, self._stages(batch_inputs)))
         return self.network(self.extract_feat(batch_inputs))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample]) -> dict[str, Tensor]:
         """Losses of a batch, by name; see :class:`~seg2knet.knet.criterion.Criterion`."""
         truths = [self._truth(sample) for sample in batch_data_samples]
         predictions = self._forward(batch_inputs)
-        height, width = predictions.first.features.shape[-2:]
-        size = (2 * height, 2 * width)
-        return self.criterion(predictions, collate(truths, size, self.shape.num_things, batch_inputs.device))
+        height, width = predictions.proposals.features.shape[-2:]
+        things, stuff = self.shape.num_things, self.shape.num_stuff
+        truth = collate(truths, (2 * height, 2 * width), things, stuff, batch_inputs.device)
+        return self.criterion(predictions, truth)
 
     @torch.compiler.disable(recursive=False)
     def predict(
@@ -149,19 +103,19 @@ class KNet(BaseDetector):
         Args:
             batch_inputs: (B, 3, H, W), normalised and padded.
             batch_data_samples: with ``img_shape`` and, for `rescale`, ``ori_shape``.
-            rescale: results at the original size; else at the size of the network's input without padding.
+            rescale: results at the original size; otherwise at the size of the network's input without padding.
         """
         last = self._forward(batch_inputs).stages[-1]
-        for sample, classes, masks in zip(batch_data_samples, last.classes, last.masks):
+        for sample, class_logits, mask_logits in zip(batch_data_samples, last.class_logits, last.mask_logits):
             content = tuple(sample.metainfo["img_shape"][:2])
             size = ImageSize(content, tuple(sample.metainfo["ori_shape"][:2]) if rescale else content)
             if self.shape.num_stuff:
-                found = panoptic(classes, masks, self.shape.num_things, size, self.rules)
+                segments = panoptic(class_logits, mask_logits, self.shape.num_things, size, self.rules)
                 sample.pred_panoptic_seg = PixelData(
-                    metainfo={"segment_scores": found.scores}, sem_seg=found.ids.unsqueeze(0)
+                    metainfo={"segment_scores": segments.scores}, sem_seg=segments.ids.unsqueeze(0)
                 )
             else:
-                best = instances(classes, masks, size, self.rules)
+                best = instances(class_logits, mask_logits, size, self.rules)
                 sample.pred_instances = InstanceData(
                     labels=best.labels, scores=best.scores, masks=best.masks, bboxes=best.boxes
                 )
@@ -169,17 +123,61 @@ class KNet(BaseDetector):
 
     @torch.compiler.disable
     def _truth(self, sample: DetDataSample) -> ImageTruth:
-        """One sample's truth at stride 4: as ``PackKNetInputs`` made it, or made here, on the CPU."""
-        truth = sample.get("knet_truth") or Truth(sample)
-        self._report_surplus(len(truth.labels), truth.name)
-        return truth.of(self.shape.num_things, self.shape.num_stuff)
-
-    def _report_surplus(self, objects: int, name: str) -> None:
-        """Say once that an image has more objects than there are kernels; what is left over is not learned from."""
-        if objects > self.shape.num_kernels and not self._surplus_reported:
+        """One sample's truth at stride 4: from ``PackKNetInputs``, or reduced here, on the CPU."""
+        truth = sample.get("knet_truth") or _reduced_truth(sample)
+        surplus = len(truth.labels) - self.shape.num_kernels
+        if surplus > 0 and not self._surplus_reported:
             self._surplus_reported = True
             MMLogger.get_current_instance().warning(
-                f"{name} has {objects} objects, but the model has {self.shape.num_kernels} kernels: "
-                f"{objects - self.shape.num_kernels} of them are not learned from. Such images are reported once; "
-                f"for all objects, set model.num_kernels={objects} or more."
+                f"{truth.name} has {len(truth.labels)} objects, but the model has {self.shape.num_kernels} kernels: "
+                f"{surplus} of them are not trained on. This is reported once; to train on all objects, set "
+                f"model.num_kernels={len(truth.labels)} or more."
             )
+        return truth
+
+
+@TRANSFORMS.register_module()
+class PackKNetInputs(PackDetInputs):
+    """The last step of the training pipeline: mmdet's ``PackDetInputs``, with the truth reduced to stride 4.
+
+    It runs in the process that loads the image, so neither full-size masks nor a full-size semantic map are sent to the
+    training process. The model takes what ``PackDetInputs`` packs as well and then reduces it itself.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Pack one image: the sample has ``knet_truth``, and neither ``gt_instances.masks`` nor ``gt_sem_seg``."""
+        packed = super().transform(results)
+        sample = packed["data_samples"]
+        truth = _reduced_truth(sample)
+        for name in ("gt_instances", "ignored_instances"):
+            if "masks" in sample.get(name, {}):
+                del sample.get(name).masks
+        if "gt_sem_seg" in sample:
+            del sample.gt_sem_seg
+        sample.knet_truth = truth
+        return packed
+
+
+def _fields(cls: Any, values: dict[str, Any]) -> Any:
+    """``cls(**values)``, for dataclasses that a config fills."""
+    try:
+        return cls(**values)
+    except TypeError as error:
+        expected = ", ".join(cls.__dataclass_fields__)
+        raise UsageError("the config's model does not fit", found=str(error), expected=expected) from None
+
+
+def _reduced_truth(sample: DetDataSample) -> ImageTruth:
+    objects = sample.gt_instances
+    semantic = sample.gt_sem_seg.sem_seg.squeeze(0).cpu().numpy() if "gt_sem_seg" in sample else None
+    name = str(sample.metainfo.get("img_path", sample.metainfo.get("img_id", "an image")))
+    return ImageTruth.of(_bitmaps(objects.masks), objects.labels.tolist(), semantic, name)
+
+
+def _bitmaps(masks: Any) -> np.ndarray:
+    """Any of mmdet's masks, or a tensor, as (n, H, W) uint8 on the CPU."""
+    if isinstance(masks, PolygonMasks):
+        return masks.to_ndarray()
+    if isinstance(masks, BitmapMasks):
+        return masks.masks
+    return masks.cpu().numpy()

@@ -1,4 +1,4 @@
-"""The kernel head: the first mask logits, the semantic logits, and the kernels that the stages then refine."""
+"""The kernel head: proposal kernels with their mask logits, and the semantic logits (paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -9,48 +9,44 @@ import torch
 from torch import Tensor, nn
 
 from seg2knet.knet.localization_fpn import ConvNorm
-from seg2knet.knet.recompute import made_anew
 
-# So that every class starts at probability 0.01 (Lin et al., Focal Loss, section 4.1).
-RARE = -math.log((1 - 0.01) / 0.01)
+PRIOR_BIAS = -math.log((1 - 0.01) / 0.01)
+"""Initial bias of class logits: every class starts at probability 0.01 (Lin et al., Focal Loss, section 4.1)."""
 
 
-class FirstKernels(NamedTuple):
-    """What the kernel head gives to the losses and to the first stage.
+class Proposals(NamedTuple):
+    """Output of the kernel head: N instance kernels, S stuff classes, M = N + S kernels, K classes, C channels.
 
-    N instance kernels, S stuff classes, M = N + S kernels in all, K classes, C channels, stride 8.
+    All maps have stride 8.
+    The last S kernels are the rows of the semantic convolution that belong to the stuff classes, their mask logits the
+    stuff channels of the semantic logits.
     """
 
-    features: Tensor  # (B, C, h, w): F, which all stages read
-    kernels: Tensor  # (B, M, C)
-    masks: Tensor  # (B, M, h, w) logits; the last S are the stuff channels of `semantic`
-    semantic: Tensor  # (B, K, h, w) logits
+    features: Tensor  # (B, C, h, w): F, the feature map that all update stages read
+    kernels: Tensor  # (B, M, C) proposal kernels
+    mask_logits: Tensor  # (B, M, h, w)
+    semantic_logits: Tensor  # (B, K, h, w)
 
 
-def gather_features(masks: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum the features under each mask, where sigmoid(mask) > 0.5.
+def group_features(mask_logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum the features under each mask, where sigmoid(mask logit) > 0.5 (equation 3 of the paper, with hard masks).
 
-    In float32 whatever autocast says: the sum runs over as many as 100,000 pixels, too many for float16.
+    Computed in float32 under autocast too: a sum runs over up to 100,000 pixels, which float16 cannot hold.
 
     Args:
-        masks: (B, M, h, w) logits.
+        mask_logits: (B, M, h, w).
         features: (B, C, h, w).
 
     Returns:
-        the sums, (B, M, C), and how many pixels each mask has, (B, M, 1).
+        the sums, (B, M, C) float32, and the number of pixels of each mask, (B, M, 1) float32.
     """
-    with torch.autocast(masks.device.type, enabled=False):
-        masks = masks.detach().flatten(2)
-        sums = made_anew(_inside, lambda inside: inside @ features.float().flatten(2).transpose(1, 2), masks)
-        return sums, (masks > 0).sum(-1, keepdim=True).float()
-
-
-def _inside(masks: Tensor) -> Tensor:
-    return (masks > 0).float()
+    with torch.autocast(mask_logits.device.type, enabled=False):
+        masks = (mask_logits.detach() > 0).flatten(2).float()
+        return masks @ features.float().flatten(2).transpose(1, 2), masks.sum(-1, keepdim=True)
 
 
 class KernelHead(nn.Module):
-    """Learned kernels make the first masks; the features under those masks are added to them (paper, section 3.2).
+    """Learned kernels predict the first masks; the features under those masks are added to the kernels.
 
     Args:
         channels: C.
@@ -68,29 +64,16 @@ class KernelHead(nn.Module):
         self.semantic_out = nn.Conv2d(channels, num_classes, 1)
         nn.init.normal_(self.kernels.weight, std=1.0)
         nn.init.normal_(self.semantic_out.weight, std=0.01)
-        nn.init.constant_(self.semantic_out.bias, RARE)  # type: ignore[arg-type]
+        nn.init.constant_(self.semantic_out.bias, PRIOR_BIAS)  # type: ignore[arg-type]
 
-    def forward(self, localization: Tensor, semantic: Tensor) -> FirstKernels:
-        """From the two features of the localization FPN, each (B, C, h, w)."""
-        return self.join(*self.locate(localization), *self.classify(semantic))
-
-    def locate(self, localization: Tensor) -> tuple[Tensor, Tensor]:
-        """The localization branch: its feature (B, C, h, w) and the instance kernels' mask logits (B, N, h, w)."""
-        place = self.localization(localization)
-        return place, self.kernels(place)
-
-    def classify(self, semantic: Tensor) -> tuple[Tensor, Tensor]:
-        """The semantic branch: its feature (B, C, h, w) and the semantic logits (B, K, h, w)."""
-        meaning = self.semantic(semantic)
-        return meaning, self.semantic_out(meaning)
-
-    def join(self, place: Tensor, masks: Tensor, meaning: Tensor, classes: Tensor) -> FirstKernels:
-        """Both branches' results together."""
-        features = meaning + place
-        sums, _ = gather_features(masks, features)
-        kernels = self.kernels.weight.flatten(1) + sums
+    def forward(self, localization: Tensor, semantic: Tensor) -> Proposals:
+        """Both feature maps of the localization FPN, (B, C, h, w) each -> proposals."""
+        localization, semantic = self.localization(localization), self.semantic(semantic)
+        mask_logits, semantic_logits = self.kernels(localization), self.semantic_out(semantic)
+        features = semantic + localization
+        kernels = self.kernels.weight.flatten(1) + group_features(mask_logits, features)[0]
         if self.num_stuff:
-            stuff = self.semantic_out.weight[-self.num_stuff :].flatten(1)
-            kernels = torch.cat((kernels, stuff.expand(kernels.shape[0], -1, -1)), dim=1)
-            masks = torch.cat((masks, classes[:, -self.num_stuff :]), dim=1)
-        return FirstKernels(features, kernels, masks, classes)
+            stuff_kernels = self.semantic_out.weight[-self.num_stuff :].flatten(1)
+            kernels = torch.cat((kernels, stuff_kernels.expand(len(kernels), -1, -1)), dim=1)
+            mask_logits = torch.cat((mask_logits, semantic_logits[:, -self.num_stuff :]), dim=1)
+        return Proposals(features, kernels, mask_logits, semantic_logits)

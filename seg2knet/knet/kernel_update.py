@@ -1,4 +1,4 @@
-"""One kernel-update stage: kernels look at what lies under their masks, at one another, and predict anew."""
+"""One kernel update stage: adaptive kernel update, kernel interaction, class and mask prediction (section 3.2)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seg2knet.knet.kernel_head import RARE, gather_features
+from seg2knet.knet.kernel_head import PRIOR_BIAS, group_features
 
 
-class Update(NamedTuple):
-    """What a stage gives: M kernels, K classes, C channels, stride 8."""
+class StageOutput(NamedTuple):
+    """Output of a stage: M kernels, K classes, C channels, stride 8."""
 
-    kernels: Tensor  # (B, M, C), the next stage's
-    classes: Tensor  # (B, M, K) logits
-    masks: Tensor  # (B, M, h, w) logits
+    kernels: Tensor  # (B, M, C), input of the next stage
+    class_logits: Tensor  # (B, M, K)
+    mask_logits: Tensor  # (B, M, h, w)
 
 
 class AdaptiveUpdate(nn.Module):
     """Mixes each kernel with the feature under its mask by two learned gates (paper, equations 4 to 6).
 
     Args:
-        channels: C, the width of everything here.
+        channels: C, the width of all layers.
     """
 
     def __init__(self, channels: int) -> None:
@@ -40,7 +40,7 @@ class AdaptiveUpdate(nn.Module):
         self.out_norm = nn.LayerNorm(channels)
 
     def forward(self, feature: Tensor, kernels: Tensor) -> Tensor:
-        """Both (B, M, C) -> (B, M, C)."""
+        """Group features and kernels, (B, M, C) each -> updated kernels (B, M, C)."""
         feature_gating, feature_value = self.feature_in(feature).chunk(2, dim=-1)
         kernel_gating, kernel_value = self.kernel_in(kernels).chunk(2, dim=-1)
         gate = kernel_gating * feature_gating
@@ -51,16 +51,16 @@ class AdaptiveUpdate(nn.Module):
 
 
 class UpdateStage(nn.Module):
-    """Adaptive update, self-attention among the kernels, feed-forward network, class and mask branch.
+    """Adaptive update, self-attention over the kernels, feed-forward network, class and mask branch.
 
-    The stage's own 1x1 convolution on the features, x = W F + b, is linear, and x is only ever summed under masks and
-    multiplied with kernels. So it is applied to those few vectors and never to the image: with n pixels under a mask,
+    The stage's own 1x1 convolution on the features, x = W F + b, is linear, and x is only summed under masks and
+    multiplied by kernels. So it is applied to those few vectors instead of the feature map: with n pixels under a mask,
     sum x = W sum F + n b, and for a kernel v, v . x = (v W) . F + v . b. That saves x and its C x C x h x w products.
 
     Args:
         channels: C.
         num_classes: K.
-        num_heads: of the attention.
+        num_heads: heads of the attention.
         feedforward_channels: hidden width of the feed-forward network.
     """
 
@@ -83,28 +83,27 @@ class UpdateStage(nn.Module):
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
-        nn.init.constant_(self.class_out.bias, RARE)
+        nn.init.constant_(self.class_out.bias, PRIOR_BIAS)
 
-    def forward(self, features: Tensor, kernels: Tensor, masks: Tensor) -> Update:
-        """One round.
+    def forward(self, features: Tensor, kernels: Tensor, mask_logits: Tensor) -> StageOutput:
+        """Update the kernels once.
 
         Args:
             features: (B, C, h, w), the kernel head's F.
-            kernels: (B, M, C), the previous kernels.
-            masks: (B, M, h, w), the previous mask logits.
+            kernels: (B, M, C) of the previous stage.
+            mask_logits: (B, M, h, w) of the previous stage.
         """
         weight, bias = self.feature_conv.weight.flatten(1), self.feature_conv.bias
         assert bias is not None
-        sums, pixels = gather_features(masks, features)
-        with torch.autocast(features.device.type, enabled=False):  # as large as the masks are
-            feature = F.linear(sums, weight) + pixels * bias
-        new = self.update(feature, kernels)
+        sums, pixels = group_features(mask_logits, features)
+        with torch.autocast(features.device.type, enabled=False):  # sums over masks and the gates overflow float16
+            group_feature = F.linear(sums, weight) + pixels * bias
+            new = self.update(group_feature, kernels.float())
         new = self.attention_norm(new + self.attention(new, new, new, need_weights=False)[0])
         new = self.ffn_norm(new + self.ffn(new))
         mask_kernels = self.mask_out(self.mask_branch(new))
         flat = (mask_kernels @ weight) @ features.flatten(2) + (mask_kernels @ bias).unsqueeze(-1)
-        classes = self.class_out(self.class_branch(new))
-        return Update(new, classes, flat.unflatten(2, features.shape[-2:]))
+        return StageOutput(new, self.class_out(self.class_branch(new)), flat.unflatten(2, features.shape[-2:]))
 
 
 def _branch(channels: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Which kernel answers for which object: the Hungarian matching (paper, section 3.3; DETR, section 3.1)."""
+"""One-to-one assignment of kernels to ground-truth objects: Hungarian matching (section 3.3; DETR, section 3.1)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Optional
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from seg2knet.knet.losses import ALPHA, DICE_EPS, upsample
 from seg2knet.knet.targets import BatchTruth
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 1.0, 4.0
-ALPHA, GAMMA = 0.25, 2.0
-DICE_EPS = 1e-3
+INVALID_COST = 1e6
+
+Pairs = tuple[np.ndarray, np.ndarray]
+"""Kernels of one image, rising, and for each of them its object, counted within the image; (n,) int64 each."""
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Matches:
 
     image: Tensor
     kernel: Tensor
-    truth: Tensor  # the place in BatchTruth.masks
+    truth: Tensor  # index into BatchTruth.masks
     label: Tensor
 
     def __len__(self) -> int:
@@ -36,12 +38,12 @@ class Matches:
 def matching_cost(
     probabilities: Tensor, targets: Tensor, class_logits: Optional[Tensor] = None, labels: Optional[Tensor] = None
 ) -> Tensor:
-    """What it costs that kernel n answers for object g, in float32.
+    """Cost of assigning object g to kernel n, in float32.
 
     Args:
         probabilities: (N, h, w) masks after the sigmoid.
         targets: (G, h, w) soft masks in 0..1.
-        class_logits: (N, K), absent where there are none yet.
+        class_logits: (N, K); None for the kernel head, which has none.
         labels: (G,) class indices, with `class_logits`.
 
     Returns:
@@ -50,63 +52,61 @@ def matching_cost(
     p, t = probabilities.float().flatten(1), targets.float().flatten(1)
     both = p @ t.t()
     p_sum, t_sum = p.sum(1, keepdim=True), t.sum(1)
-    # sum p t + sum (1 - p)(1 - t), without making the complements
+    # sum p t + sum (1 - p)(1 - t), without the complements
     agree = 2 * both - p_sum - t_sum + p.shape[1]
     cost = -MASK_WEIGHT * agree / p.shape[1]
     squares = p.square().sum(1, keepdim=True) + DICE_EPS + t.square().sum(1) + DICE_EPS
     cost = cost - DICE_WEIGHT * 2 * both / squares
     if class_logits is not None and labels is not None:
         q = class_logits.float().sigmoid()
-        present = -ALPHA * (1 - q) ** GAMMA * (q + 1e-12).log()
-        absent = -(1 - ALPHA) * q**GAMMA * (1 - q + 1e-12).log()
+        present = -ALPHA * (1 - q).square() * (q + 1e-12).log()
+        absent = -(1 - ALPHA) * q.square() * (1 - q + 1e-12).log()
         cost = cost + CLASS_WEIGHT * (present - absent)[:, labels]
     return cost
 
 
 @torch.no_grad()
-def match(masks: Tensor, truth: BatchTruth, classes: Optional[Tensor] = None) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Match every image's objects to its kernels, one to one, at the least total cost.
-
-    All costs of a batch go to the CPU in one copy: the only synchronisation of a stage.
+def batch_costs(mask_logits: Tensor, truth: BatchTruth, class_logits: Optional[Tensor] = None) -> list[Tensor]:
+    """The cost matrix of each image, (N, G) on the model's device.
 
     Args:
-        masks: (B, N, h, w) logits of the instance kernels at stride 8.
-        truth: the batch's, at stride 4.
-        classes: (B, N, T) logits of the thing classes, absent for the kernel head's own masks.
-
-    Returns:
-        for each image the kernels, rising, and for each of them its object, counted within the image.
+        mask_logits: (B, N, h, w) of the instance kernels at stride 8.
+        truth: of the batch, at stride 4.
+        class_logits: (B, N, T) of the thing classes; None for the kernel head's masks.
     """
-    blocks: list[Tensor] = []
-    shapes: list[tuple[int, int]] = []
-    with torch.autocast(masks.device.type, enabled=False):
-        for i, (begin, end) in enumerate(truth.things):
-            shapes.append((masks.shape[1], end - begin))
-            if begin == end:
-                continue
-            large = F.interpolate(masks[i : i + 1].float(), scale_factor=2, mode="bilinear", align_corners=False)
-            logits = None if classes is None else classes[i]
-            cost = matching_cost(large[0].sigmoid_(), truth.thing_masks(i), logits, truth.labels[begin:end])
-            blocks.append(cost.flatten())
-    flat = torch.cat(blocks).cpu().numpy() if blocks else np.zeros(0, np.float32)
-    # A diverging model has costs that are not numbers; its loss says so, and the matching need not fall over it.
-    flat = np.nan_to_num(flat, nan=1e6, posinf=1e6, neginf=-1e6)
-    ends = np.cumsum([n * g for n, g in shapes])
-    return [linear_sum_assignment(flat[end - n * g : end].reshape(n, g)) for (n, g), end in zip(shapes, ends)]
+    costs: list[Tensor] = []
+    for i, (begin, end) in enumerate(truth.things):
+        classes = None if class_logits is None else class_logits[i]
+        probabilities = upsample(mask_logits[i : i + 1])[0].sigmoid()
+        costs.append(matching_cost(probabilities, truth.thing_masks(i), classes, truth.labels[begin:end]))
+    return costs
 
 
-def positives(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], truth: BatchTruth, num_kernels: int = 0, num_things: int = 0
-) -> Matches:
-    """All positives of a batch; with `num_kernels`, the stuff kernels' as well.
+def assign(costs: Sequence[Tensor]) -> list[Pairs]:
+    """Assign objects to kernels, one to one, at the least total cost of each matrix.
 
-    Stuff kernel c always answers for stuff class c, and is positive where the image has that class.
+    All matrices go to the CPU in one copy: the only synchronisation with the device that a training step needs.
 
     Args:
-        pairs: :func:`match`'s.
-        truth: the batch's.
-        num_kernels: N, the place of the first stuff kernel; 0 leaves the stuff out.
-        num_things: the first stuff class.
+        costs: (N, G) each; N and G may differ. With more objects than kernels some objects get no kernel.
+    """
+    flat = torch.cat([cost.flatten() for cost in costs]).cpu().numpy()
+    # The costs of a diverging model are not numbers. The run reports that by its loss; matching must not fail on it.
+    flat = np.nan_to_num(flat, nan=INVALID_COST, posinf=INVALID_COST, neginf=-INVALID_COST)
+    ends = np.cumsum([cost.numel() for cost in costs])
+    return [linear_sum_assignment(flat[end - c.numel() : end].reshape(c.shape)) for c, end in zip(costs, ends)]
+
+
+def positives(pairs: Sequence[Pairs], truth: BatchTruth, num_kernels: int = 0, num_things: int = 0) -> Matches:
+    """All positives of a batch; with `num_kernels`, those of the stuff kernels too.
+
+    Stuff kernel c is always assigned to stuff class c, and is positive where the image has that class.
+
+    Args:
+        pairs: of each image, from :func:`assign`.
+        truth: of the batch.
+        num_kernels: N, index of the first stuff kernel; 0 leaves stuff out.
+        num_things: index of the first stuff class.
     """
     image: list[int] = []
     kernel: list[int] = []

@@ -1,23 +1,23 @@
-"""Everything of K-Net behind the pyramid: localization FPN, kernel head, update stages."""
+"""K-Net behind the feature pyramid: localization FPN, kernel head, kernel update stages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from seg2knet.errors import UsageError
-from seg2knet.knet.kernel_head import FirstKernels, KernelHead
-from seg2knet.knet.kernel_update import Update, UpdateStage
+from seg2knet.knet.kernel_head import KernelHead, Proposals
+from seg2knet.knet.kernel_update import StageOutput, UpdateStage
 from seg2knet.knet.localization_fpn import GROUPS, LocalizationFPN
-from seg2knet.knet.recompute import recomputed
+from seg2knet.knet.recipe import INSTANCE_OFFSET
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a K-Net, said once."""
+    """The sizes of a K-Net."""
 
     num_things: int
     num_stuff: int = 0  # 0: instance segmentation
@@ -29,29 +29,32 @@ class Shape:
 
     @property
     def num_classes(self) -> int:
-        """Things, then stuff."""
+        """Thing classes, then stuff classes."""
         return self.num_things + self.num_stuff
 
     def check(self) -> None:
-        """Raise UsageError where the sizes cannot make a network."""
+        """Raise UsageError where no network can have these sizes."""
         for name in ("num_things", "num_kernels", "num_stages", "channels", "feedforward_channels", "num_heads"):
             if getattr(self, name) < 1:
                 raise UsageError("K-Net's sizes must be positive", found=f"{name}={getattr(self, name)}")
         if self.num_stuff < 0:
-            raise UsageError("a number of classes is not negative", found=f"num_stuff={self.num_stuff}")
+            raise UsageError("num_stuff must not be negative", found=f"num_stuff={self.num_stuff}")
+        if self.num_stuff and self.num_classes >= INSTANCE_OFFSET:
+            limit = f"fewer than {INSTANCE_OFFSET}"
+            raise UsageError("too many classes for panoptic ids", found=f"{self.num_classes}", expected=limit)
         if self.channels % GROUPS or self.channels % self.num_heads:
             raise UsageError(
-                "K-Net's width does not divide",
+                "the number of channels does not divide evenly",
                 found=f"channels={self.channels}, num_heads={self.num_heads}",
-                expected=f"channels that are a multiple of {GROUPS} and of num_heads",
+                expected=f"channels: a multiple of {GROUPS} and of num_heads",
             )
 
 
 class Predictions(NamedTuple):
-    """All that the losses and the results need: the kernel head's output and each stage's."""
+    """Input of losses and results: the kernel head's output and each stage's."""
 
-    first: FirstKernels
-    stages: list[Update]
+    proposals: Proposals
+    stages: list[StageOutput]
 
 
 class KNetwork(nn.Module):
@@ -68,24 +71,13 @@ class KNetwork(nn.Module):
             for _ in range(shape.num_stages)
         )
 
-    def forward(self, pyramid: Sequence[Any]) -> Predictions:
-        """From the four FPN levels P2..P5, each (B, C, H/stride, W/stride) with strides 4, 8, 16, 32.
-
-        P2 may be :class:`~seg2knet.knet.merging.Pending`.
-        """
-        total = self.localization_fpn.total(pyramid)
-        # 1x1 convolutions: little work, and half a dozen feature maps of stride 8 that need not be kept.
-        first = self.kernel_head.join(*recomputed(self._locate, total), *recomputed(self._classify, total))
-        kernels, masks = first.kernels, first.masks
-        updates: list[Update] = []
+    def forward(self, pyramid: Sequence[Tensor]) -> Predictions:
+        """Predict from the FPN levels P2..P5, each (B, C, H/stride, W/stride) with strides 4, 8, 16, 32."""
+        proposals = self.kernel_head(*self.localization_fpn(pyramid))
+        kernels, mask_logits = proposals.kernels, proposals.mask_logits
+        outputs: list[StageOutput] = []
         for stage in self.stages:
-            update = stage(first.features, kernels, masks)
-            kernels, masks = update.kernels, update.masks
-            updates.append(update)
-        return Predictions(first, updates)
-
-    def _locate(self, total: Tensor) -> tuple[Tensor, Tensor]:
-        return self.kernel_head.locate(self.localization_fpn.localization(total))
-
-    def _classify(self, total: Tensor) -> tuple[Tensor, Tensor]:
-        return self.kernel_head.classify(self.localization_fpn.semantic(total))
+            output = stage(proposals.features, kernels, mask_logits)
+            kernels, mask_logits = output.kernels, output.mask_logits
+            outputs.append(output)
+        return Predictions(proposals, outputs)

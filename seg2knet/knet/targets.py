@@ -1,43 +1,78 @@
-"""Truth at stride 4: what the losses need of full-size masks, made on the CPU, one sixteenth of the size."""
+"""Ground truth at stride 4, a sixteenth of the pixels: all that the losses need of full-size masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seg2knet.errors import DataError
+from seg2knet.knet.recipe import IGNORE
 
-NOTHING = 255  # in a semantic map
 STRIDE = 4
-FULL = 4  # the value that a wholly covered pixel has in reduced masks
+FULL = 4
+"""Value of a fully covered pixel in reduced masks."""
 
 
 @dataclass
 class ImageTruth:
-    """One image's truth at stride 4, on any device.
+    """One image's ground truth at stride 4. Masks hold quarters, 0 to 4.
 
-    Masks hold quarters: 0 to 4. The G things come first, then one mask for each stuff class that the image has.
+    The semantic map holds thing and stuff classes; :func:`collate` takes the stuff of it, when the model's number of
+    thing classes is known.
     """
 
-    masks: Tensor  # (G + S', h, w) uint8
-    labels: list[int]  # G + S' class indices; those from `num_things` on are stuff
+    masks: np.ndarray  # (G, h, w) uint8, of the objects
+    labels: list[int]  # G class indices
+    semantic_masks: Optional[np.ndarray] = None  # (m, h, w) uint8, of the classes in the semantic map, if there is one
+    semantic_labels: Optional[list[int]] = None  # m class indices
+    name: str = "an image"  # for messages
+
+    @classmethod
+    def of(cls, masks: np.ndarray, labels: list[int], semantic: Optional[np.ndarray], name: str) -> ImageTruth:
+        """Reduce full-size truth.
+
+        Args:
+            masks: (G, H, W) bool or uint8 of 0 and 1.
+            labels: G class indices.
+            semantic: (H, W) class indices, 255 = ignore; None for instance segmentation.
+            name: of the image.
+        """
+        reduced = reduce_masks(masks) if labels else np.zeros((0, 1, 1), np.uint8)
+        semantic_masks, semantic_labels = (None, None) if semantic is None else reduce_semantic(semantic)
+        return cls(reduced, labels, semantic_masks, semantic_labels, name)
+
+    def check(self, num_things: int, num_stuff: int) -> None:
+        """Raise DataError where an object or the semantic map has a class that the model does not have."""
+        for holder, labels, count in (
+            ("an object", self.labels, num_things),
+            ("the semantic map", self.semantic_labels or [], num_things + num_stuff if num_stuff else IGNORE),
+        ):
+            if labels and not 0 <= min(labels) <= max(labels) < count:
+                raise DataError(
+                    f"{holder} has a class that the model does not have",
+                    file=self.name,
+                    found=f"class indices {min(labels)} to {max(labels)}",
+                    expected=f"0 to {count - 1}",
+                    hint="num_things and num_stuff in the config must be the class counts of the data set",
+                )
 
 
 @dataclass
 class BatchTruth:
-    """The truth of a batch: all images' masks in one tensor, one after another."""
+    """The ground truth of a batch: all images' masks in one tensor, one after another."""
 
     masks: Tensor  # (T, h, w) uint8, quarters
     labels: Tensor  # (T,) int64
-    things: list[tuple[int, int]]  # for each image, where its things begin and end in `masks`
-    stuff: list[list[tuple[int, int]]]  # for each image, (place in `masks`, class) of its stuff
+    things: list[tuple[int, int]]  # for each image, the range of its things in `masks`
+    stuff: list[list[tuple[int, int]]]  # for each image, (index in `masks`, class) of its stuff
 
     def thing_masks(self, image: int) -> Tensor:
-        """(G, h, w) float32 in 0..1, one image's things."""
+        """One image's things, (G, h, w) float32 in 0..1."""
         begin, end = self.things[image]
         return self.masks[begin:end].float() / FULL
 
@@ -45,8 +80,8 @@ class BatchTruth:
 def reduce_masks(masks: np.ndarray) -> np.ndarray:
     """Resize binary masks bilinearly to stride 4, keeping them soft.
 
-    Bilinear sampling at a quarter of the size, corners not aligned, reads the mean of the four inner pixels of each
-    4 x 4 block: so the result is a number of quarters and fits a byte. Sizes that 4 does not divide are padded by zero.
+    Bilinear sampling at a quarter of the size, corners not aligned, is the mean of the four inner pixels of each 4 x 4
+    block: a number of quarters, which fits in a byte. Sizes that are no multiple of 4 are padded with zeros.
 
     Args:
         masks: (n, H, W) bool or uint8 of 0 and 1.
@@ -58,32 +93,31 @@ def reduce_masks(masks: np.ndarray) -> np.ndarray:
     return a + b + c + d
 
 
-def reduce_semantic(labels: np.ndarray, first: int, count: int) -> tuple[np.ndarray, list[int]]:
-    """The masks of some classes of a label map, resized as :func:`reduce_masks` does.
+def reduce_semantic(labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The masks of all classes of a label map, resized as :func:`reduce_masks` does.
 
     Args:
-        labels: (H, W), class indices, 255 = nothing.
-        first: the first class wanted.
-        count: how many classes from there on.
+        labels: (H, W), class indices, 255 = ignore.
 
     Returns:
-        (n, ceil(H / 4), ceil(W / 4)) uint8 of 0..4 and the n classes that the image has, be it in a single pixel.
+        (n, ceil(H / 4), ceil(W / 4)) uint8 of 0..4 and the n classes present in the map.
 
     Raises:
-        DataError: a label is neither one of the classes below ``first + count`` nor 255.
+        DataError: a label is below 0 or above 255.
     """
-    if labels.dtype != np.uint8 and labels.size and (labels.min() < 0 or labels.max() > NOTHING):
-        raise _unknown(int(labels.min() if labels.min() < 0 else labels.max()), first + count)
-    pixels = np.bincount(labels.ravel(), minlength=NOTHING + 1)
-    unknown = np.flatnonzero(pixels[first + count : NOTHING]) + first + count
-    if unknown.size:
-        raise _unknown(int(unknown[0]), first + count)
-    present = [int(c) for c in np.flatnonzero(pixels[first : first + count]) + first]
-    corners = _inner(labels, fill=NOTHING)
-    wanted = np.asarray(present, labels.dtype)[:, None, None]
+    if labels.dtype != np.uint8 and labels.size and (labels.min() < 0 or labels.max() > IGNORE):
+        raise DataError(
+            "the semantic map holds a label that is no class",
+            found=f"label {labels.min() if labels.min() < 0 else labels.max()}",
+            expected=f"class indices, or {IGNORE} = ignore",
+            hint="run `seg2knet validate` on the data set",
+        )
+    present = [int(c) for c in np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE)[:IGNORE])]
+    corners = _inner(labels, fill=IGNORE)
+    classes = np.asarray(present, labels.dtype)[:, None, None]
     masks = np.zeros((len(present), *corners[0].shape), np.uint8)
     for corner in corners:
-        masks += corner == wanted
+        masks += corner == classes
     return masks, present
 
 
@@ -97,28 +131,43 @@ def pad(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return padded
 
 
-def collate(truths: Sequence[ImageTruth], size: tuple[int, int], num_things: int, device: torch.device) -> BatchTruth:
-    """Put the images' truths together at the size of the batch and move them to where the model is, once.
+def collate(
+    truths: Sequence[ImageTruth], size: tuple[int, int], num_things: int, num_stuff: int, device: torch.device
+) -> BatchTruth:
+    """Join the images' truths at the size of the batch, on the model's device.
 
     Args:
         truths: one an image.
         size: (h, w) of the padded input at stride 4.
         num_things: classes below are things.
-        device: the model's.
+        num_stuff: stuff classes; 0 leaves the semantic maps out.
+        device: of the model.
+
+    Raises:
+        DataError: a class that the model does not have.
     """
     labels: list[int] = []
+    masks: list[Tensor] = [torch.zeros((0, *size), dtype=torch.uint8, device=device)]
     things: list[tuple[int, int]] = []
     stuff: list[list[tuple[int, int]]] = []
+
+    def add(some: np.ndarray, of_class: list[int]) -> range:
+        # Padded on the device: padding is cheap there and would make the transfer larger.
+        masks.append(pad(torch.from_numpy(some).to(device, non_blocking=True), size))
+        labels.extend(of_class)
+        return range(len(labels) - len(of_class), len(labels))
+
     for truth in truths:
-        begin = len(labels)
-        count = sum(label < num_things for label in truth.labels)
-        things.append((begin, begin + count))
-        stuff.append([(begin + i, label) for i, label in enumerate(truth.labels) if i >= count])
-        labels += truth.labels
-    # Moved first and padded there: padding is cheap and makes the transfer larger.
-    padded = [pad(truth.masks.to(device, non_blocking=True), size) for truth in truths]
-    masks = torch.cat(padded) if padded else torch.zeros((0, *size), dtype=torch.uint8, device=device)
-    return BatchTruth(masks, torch.tensor(labels, dtype=torch.int64).to(device, non_blocking=True), things, stuff)
+        truth.check(num_things, num_stuff)
+        places = add(truth.masks, truth.labels)
+        things.append((places.start, places.stop))
+        stuff.append([])
+        if num_stuff and truth.semantic_masks is not None and truth.semantic_labels is not None:
+            present = [i for i, label in enumerate(truth.semantic_labels) if label >= num_things]
+            classes = [truth.semantic_labels[i] for i in present]
+            stuff[-1] = list(zip(add(truth.semantic_masks[present], classes), classes))
+    label_tensor = torch.tensor(labels, dtype=torch.int64).to(device, non_blocking=True)
+    return BatchTruth(torch.cat(masks), label_tensor, things, stuff)
 
 
 def _inner(masks: np.ndarray, fill: int = 0) -> list[np.ndarray]:
@@ -129,12 +178,3 @@ def _inner(masks: np.ndarray, fill: int = 0) -> list[np.ndarray]:
         around = [(0, 0)] * (masks.ndim - 2) + [(0, bottom), (0, right)]
         masks = np.pad(masks, around, constant_values=fill)
     return [masks[..., y::STRIDE, x::STRIDE] for y in (1, 2) for x in (1, 2)]
-
-
-def _unknown(label: int, classes: int) -> DataError:
-    return DataError(
-        "a semantic map holds a class that the model does not have",
-        found=f"label {label}",
-        expected=f"0 to {classes - 1}, or {NOTHING} for nothing",
-        hint="run `seg2knet validate` on the data set",
-    )

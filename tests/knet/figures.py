@@ -36,8 +36,8 @@ def figures(task: str) -> dict[str, float]:
     truth = [sample([0, 1, 2], seed=4, semantic=semantic), sample([2], seed=5, semantic=semantic)]
     net.train()
     predictions = net._forward(x)
-    out = {f"masks{i}": s.masks.abs().mean().item() for i, s in enumerate(predictions.stages)}
-    out |= {f"classes{i}": s.classes.abs().mean().item() for i, s in enumerate(predictions.stages)}
+    out = {f"masks{i}": s.mask_logits.abs().mean().item() for i, s in enumerate(predictions.stages)}
+    out |= {f"classes{i}": s.class_logits.abs().mean().item() for i, s in enumerate(predictions.stages)}
     losses = net.loss(x, truth)
     total(losses).backward()
     out |= {name: value.item() for name, value in losses.items()}

@@ -23,9 +23,9 @@ def losses(images: slice) -> dict[str, float]:
     shape = Shape(num_things=3, num_stuff=2, num_kernels=6, num_stages=2, channels=32, feedforward_channels=64)
     network = KNetwork(shape)
     pyramid = [torch.randn(2, 32, 64 // s, 64 // s) for s in (4, 8, 16, 32)]
-    masks = (torch.rand(5, 16, 16) > 0.7).to(torch.uint8) * 4
-    truths = [ImageTruth(masks[:4], [0, 1, 2, 3]), ImageTruth(masks[4:], [2])]
-    truth = collate(truths[images], (16, 16), 3, torch.device("cpu"))
+    masks = ((torch.rand(5, 16, 16) > 0.7).to(torch.uint8) * 4).numpy()
+    truths = [ImageTruth(masks[:3], [0, 1, 2], masks[3:4], [3]), ImageTruth(masks[4:], [2])]
+    truth = collate(truths[images], (16, 16), 3, 2, torch.device("cpu"))
     with torch.no_grad():
         values = Criterion(shape)(network([level[images] for level in pyramid]), truth)
     return {name: value.item() for name, value in values.items()}

@@ -56,7 +56,9 @@ def test_a_released_file_loads(tmp_path: Path) -> None:
     assert not report.unexpected
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), other.state_dict().values()))
     x = images(1)
-    torch.testing.assert_close(net.eval()._forward(x).stages[-1].masks, other.eval()._forward(x).stages[-1].masks)
+    torch.testing.assert_close(
+        net.eval()._forward(x).stages[-1].mask_logits, other.eval()._forward(x).stages[-1].mask_logits
+    )
 
 
 def test_class_layers_of_another_number_start_anew_and_it_is_said() -> None:
@@ -71,7 +73,7 @@ def test_class_layers_of_another_number_start_anew_and_it_is_said() -> None:
     assert report.replaced["network.stages.0.class_out.weight"] == ((7, 32), (3, 32))
     assert torch.equal(ours.network.stages[0].class_out.weight, before)
     assert not report.missing
-    assert "7 there, 3 here" in report.text()
+    assert "7 in the checkpoint, 3 in the model" in report.text()
 
 
 def test_another_model_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from seg2knet.knet.losses import enlarge, focal_loss, mask_losses, rank_loss
+from seg2knet.knet.losses import focal_loss, mask_losses, rank_loss, upsample
 
 
 def plain_focal(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -63,8 +63,8 @@ def test_rank_loss_counts_owned_pixels_over_all() -> None:
     assert rank_loss(masks, torch.full((2, 2, 2), -1)) == 0
 
 
-def test_enlarging_keeps_constants_and_doubles_sizes() -> None:
-    out = enlarge(torch.full((2, 3, 4), 0.7, dtype=torch.float16))
-    assert out.shape == (2, 6, 8)
+def test_upsampling_keeps_constants_and_doubles_sizes() -> None:
+    out = upsample(torch.full((2, 5, 3, 4), 0.7, dtype=torch.float16))
+    assert out.shape == (2, 5, 6, 8)
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, torch.full_like(out, 0.7), rtol=1e-3, atol=0)

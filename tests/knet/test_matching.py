@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2knet.knet.matching import match, matching_cost, positives
+from seg2knet.knet.matching import assign, batch_costs, matching_cost, positives
 from seg2knet.knet.targets import BatchTruth, ImageTruth, collate
 
 
@@ -17,10 +17,10 @@ def truth_of(*counts: int, size: int = 8, seed: int = 0, stuff: tuple[int, ...] 
     generator = torch.Generator().manual_seed(seed)
     images = []
     for count in counts:
-        masks = torch.randint(0, 5, (count + len(stuff), size, size), generator=generator, dtype=torch.uint8)
+        masks = torch.randint(0, 5, (count + len(stuff), size, size), generator=generator, dtype=torch.uint8).numpy()
         labels = torch.randint(0, 3, (count,), generator=generator).tolist()
-        images.append(ImageTruth(masks, labels + list(stuff)))
-    return collate(images, (size, size), 3, torch.device("cpu"))
+        images.append(ImageTruth(masks[:count], labels, masks[count:], list(stuff)))
+    return collate(images, (size, size), 3, 3, torch.device("cpu"))
 
 
 def plain_cost(p: np.ndarray, t: np.ndarray, logits: np.ndarray | None, label: int) -> float:
@@ -55,7 +55,7 @@ def test_matching_is_the_cheapest_of_all(kernels: int, counts: list[int], seed: 
     truth = truth_of(*counts, seed=seed)
     masks = torch.randn(len(counts), kernels, 4, 4, generator=torch.Generator().manual_seed(seed))
     classes = torch.randn(len(counts), kernels, 3, generator=torch.Generator().manual_seed(seed + 1))
-    for i, (rows, columns) in enumerate(match(masks, truth, classes)):
+    for i, (rows, columns) in enumerate(assign(batch_costs(masks, truth, classes))):
         large = torch.nn.functional.interpolate(masks[i : i + 1], scale_factor=2, mode="bilinear")[0].sigmoid()
         begin, end = truth.things[i]
         cost = matching_cost(large, truth.thing_masks(i), classes[i], truth.labels[begin:end]).numpy()
@@ -70,7 +70,7 @@ def test_matching_is_the_cheapest_of_all(kernels: int, counts: list[int], seed: 
 
 def test_a_diverged_model_is_still_matched() -> None:
     masks = torch.full((1, 3, 4, 4), float("nan"))
-    ((rows, columns),) = match(masks, truth_of(2))
+    ((rows, columns),) = assign(batch_costs(masks, truth_of(2)))
     assert sorted(columns) == [0, 1]
     assert len(set(rows)) == 2
 

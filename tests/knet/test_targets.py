@@ -34,8 +34,8 @@ def test_masks_are_resized_bilinearly(count: int, height: int, width: int, seed:
 @settings(max_examples=30, deadline=None)
 def test_semantic_masks_are_those_of_each_class(height: int, width: int, seed: int) -> None:
     labels = np.random.default_rng(seed).choice(np.array([0, 1, 2, 3, 4, 255], np.uint8), (height, width))
-    ours, present = reduce_semantic(labels, 2, 3)
-    assert present == [c for c in (2, 3, 4) if (labels == c).any()]
+    ours, present = reduce_semantic(labels)
+    assert present == [c for c in range(5) if (labels == c).any()]
     for mask, c in zip(ours, present):
         np.testing.assert_array_equal(mask, reduce_masks((labels == c)[None])[0])
 
@@ -43,27 +43,34 @@ def test_semantic_masks_are_those_of_each_class(height: int, width: int, seed: i
 def test_a_class_of_one_pixel_is_present_though_its_mask_is_empty() -> None:
     labels = np.full((8, 8), 255, np.uint8)
     labels[0, 0] = 1
-    masks, present = reduce_semantic(labels, 0, 2)
+    masks, present = reduce_semantic(labels)
     assert present == [1]
     assert not masks.any()
 
 
-@pytest.mark.parametrize(("label", "kind"), [(7, np.uint8), (300, np.int32), (-1, np.int64)])
+@pytest.mark.parametrize(("label", "kind"), [(300, np.int32), (-1, np.int64)])
 def test_an_unknown_label_is_an_error(label: int, kind: type) -> None:
     with pytest.raises(DataError, match=f"label {label}"):
-        reduce_semantic(np.full((4, 4), label, kind), 2, 3)
+        reduce_semantic(np.full((4, 4), label, kind))
 
 
 def test_collate_puts_things_and_stuff_where_it_says() -> None:
-    ones = torch.ones(2, 2, 3, dtype=torch.uint8)
-    truths = [ImageTruth(ones, [1, 4]), ImageTruth(ones[:0], []), ImageTruth(2 * ones[:1], [0])]
-    batch = collate(truths, (3, 4), 3, torch.device("cpu"))
+    ones = np.ones((2, 2, 3), np.uint8)
+    truths = [ImageTruth(ones[:1], [1], ones, [1, 4]), ImageTruth(ones[:0], []), ImageTruth(2 * ones[:1], [0])]
+    batch = collate(truths, (3, 4), 3, 2, torch.device("cpu"))
     assert batch.masks.shape == (3, 3, 4)
     assert batch.things == [(0, 1), (2, 2), (2, 3)]
     assert batch.stuff == [[(1, 4)], [], []]
     assert batch.labels.tolist() == [1, 4, 0]
     assert batch.thing_masks(2)[0, :2, :3].unique().tolist() == [0.5]
     assert batch.masks[:, 2].sum() == 0
+
+
+def test_without_stuff_classes_the_semantic_map_is_left_out() -> None:
+    ones = np.ones((1, 2, 3), np.uint8)
+    batch = collate([ImageTruth(ones, [1], ones, [4])], (2, 3), 3, 0, torch.device("cpu"))
+    assert batch.labels.tolist() == [1]
+    assert batch.stuff == [[]]
 
 
 def test_padding_also_cuts() -> None:

@@ -51,11 +51,11 @@ class InstanceGraph(Graph):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         last = self.model._forward(self.normalised(images)).stages[-1]
-        classes = last.classes.shape[-1]
-        best = min(self.model.rules.max_per_img, last.classes.shape[1] * classes)
-        scores, order = last.classes.sigmoid().flatten(1).topk(best)
+        classes = last.class_logits.shape[-1]
+        best = min(self.model.rules.max_per_img, last.class_logits.shape[1] * classes)
+        scores, order = last.class_logits.sigmoid().flatten(1).topk(best)
         kernels = torch.div(order, classes, rounding_mode="floor")
-        masks = F.interpolate(last.masks, scale_factor=2, mode="bilinear", align_corners=False).sigmoid()
+        masks = F.interpolate(last.mask_logits, scale_factor=2, mode="bilinear", align_corners=False).sigmoid()
         return scores, order % classes, _pick(masks, kernels, images, 4)
 
 
@@ -65,13 +65,13 @@ class PanopticGraph(Graph):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         last = self.model._forward(self.normalised(images)).stages[-1]
         shape, rules = self.model.shape, self.model.rules
-        probabilities = last.classes.sigmoid()
+        probabilities = last.class_logits.sigmoid()
         scores, labels = probabilities[:, : shape.num_kernels, : shape.num_things].max(2)
         of_stuff = probabilities[:, shape.num_kernels :, shape.num_things :].diagonal(dim1=1, dim2=2)
         stuff = torch.arange(shape.num_things, shape.num_classes).expand_as(of_stuff)
         scores, order = torch.cat((scores, of_stuff), 1).topk(shape.num_kernels + shape.num_stuff)
         labels = torch.cat((labels, stuff), 1).gather(1, order)
-        winner, own = self.contest(_pick(last.masks, order, images, 8), scores)
+        winner, own = self.contest(_pick(last.mask_logits, order, images, 8), scores)
         flat = winner.flatten(1)
         won = torch.zeros_like(scores).scatter_add(1, flat, torch.ones_like(flat, dtype=scores.dtype))
         kept = (scores >= rules.instance_score_thr) | (labels >= shape.num_things)

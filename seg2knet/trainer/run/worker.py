@@ -39,7 +39,6 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
 
     from seg2knet.knet import checkpoints
     from seg2knet.trainer.run.failures import explained
-    from seg2knet.trainer.run.heap import Heap, HeapHook
     from seg2knet.trainer.run.hooks import BEST, LAST
     from seg2knet.trainer.run.interrupt import StopRequest
     from seg2knet.trainer.run.loop import TrainRunner
@@ -48,13 +47,10 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     _meet(device)
     config = Config.fromfile(config_file)
     _fit_to_machine(config, device, resume)
-    heap = Heap() if device == "cpu" else None
     with StopRequest() as stop, _warnings_into_log(), explained():
         runner = TrainRunner.prepare(device, stop).from_cfg(config)
         try:
             keeper = _keeper(runner, config)
-            if heap is not None:
-                runner.register_hook(HeapHook(heap))
             runner.view = keeper.view
             with _forwarded_warnings(runner, keeper.view):
                 runner.train()

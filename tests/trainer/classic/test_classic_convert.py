@@ -82,7 +82,7 @@ def test_our_model_predicts_what_the_release_does(released: Released, tmp_path: 
     with torch.no_grad():
         predictions = model.network(model.extract_feat(torch.from_numpy(released.arrays["image"])))
     last = predictions.stages[-1]
-    for ours, name in ((last.classes, "cls_logits"), (last.masks, "mask_logits")):
+    for ours, name in ((last.class_logits, "cls_logits"), (last.mask_logits, "mask_logits")):
         theirs = released.arrays[f"test/s{released.info['stages'] - 1}/{name}"]
         assert np.abs(ours.numpy() - theirs).max() <= 1e-4 * np.abs(theirs).max()
 

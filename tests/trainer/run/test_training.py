@@ -223,7 +223,7 @@ def test_another_number_of_classes_starts_the_class_layers_anew(
     data = drawn_sets.coco(tmp_path / "data", train=2, val=1, panoptic=True)
     train_small(data, tmp_path / "run", epochs=1, task="panoptic", load_from=str(trained.best))
     said = capsys.readouterr().out
-    assert "class layers start anew, the classes differ: 2 there, 4 here" in said
+    assert "class layers start from scratch, classes: 2 in the checkpoint, 4 in the model" in said
 
 
 def test_bad_data_stop_a_run_before_its_first_step(train_small: Train, tmp_path: Path) -> None:
