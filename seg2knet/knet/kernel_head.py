@@ -74,6 +74,6 @@ class KernelHead(nn.Module):
         kernels = self.kernels.weight.flatten(1) + group_features(mask_logits, features)[0]
         if self.num_stuff:
             stuff_kernels = self.semantic_out.weight[-self.num_stuff :].flatten(1)
-            kernels = torch.cat((kernels, stuff_kernels.expand(len(kernels), -1, -1)), dim=1)
+            kernels = torch.cat((kernels, stuff_kernels.expand(kernels.shape[0], -1, -1)), dim=1)
             mask_logits = torch.cat((mask_logits, semantic_logits[:, -self.num_stuff :]), dim=1)
         return Proposals(features, kernels, mask_logits, semantic_logits)
