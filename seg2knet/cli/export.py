@@ -22,8 +22,8 @@ import click
 def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
     """Write CHECKPOINT's model as ONNX or TorchScript, or its weights in the names of the authors' release.
 
-    Takes any number of pictures of any size whose sides are multiples of 32, as RGB from 0 to 255; what was written is
-    run and compared with PyTorch.
+    The model takes batches of images, RGB from 0 to 255, whose sides are multiples of 32. The file is run and compared
+    with PyTorch.
     """
     from seg2knet.trainer.export import export as exporting
     from seg2knet.trainer.export import released

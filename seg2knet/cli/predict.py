@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
@@ -13,17 +13,21 @@ import click
 @click.argument("images", nargs=-1, required=True)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("predictions"), show_default=True, metavar="DIR",
-    help="Where to write to.",
+    help="The folder to write to.",
 )  # fmt: skip
 @click.option(
     "--format", "formats", default="overlay", show_default=True, metavar="NAME[,NAME]",
-    help="overlay: pictures; coco: results JSON; labelme: JSON to correct in LabelMe.",
+    help="overlay: images; coco: results JSON; labelme: JSON to correct in LabelMe.",
 )  # fmt: skip
 @click.option(
-    "--score-thr", type=click.FloatRange(0, 1), default=0.3, show_default=True, help="Leave out what is less certain."
+    "--score-thr",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Leave out objects with a lower score.",
 )
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
-@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): chosen by what is installed.")
+@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
 def predict(
     checkpoint: str,
@@ -35,7 +39,7 @@ def predict(
     stack: Optional[str],
     knet: Optional[Path],
 ) -> None:
-    """Segment IMAGES (files, folders or patterns) with CHECKPOINT, which says itself what its classes are.
+    """Segment IMAGES (files, folders or patterns) with CHECKPOINT, which holds its classes and config.
 
     \b
     seg2knet predict work_dirs/coco/best.pth photos/
@@ -44,21 +48,25 @@ def predict(
     from functools import partial
 
     from seg2knet.cli._bar import bar
+    from seg2knet.errors import DataError
     from seg2knet.trainer import stacks
-    from seg2knet.trainer.predict.prediction import predict_files
-    from seg2knet.trainer.predict.predictions import find_pictures
+    from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
+    from seg2knet.trainer.predict.inference import Segmenter
 
-    pictures = find_pictures(images)
-    wanted = [each.strip() for each in formats.split(",") if each.strip()]
+    paths = find_images(images)
     other = stacks.choose(stack, knet)
-    load = partial(other.segmenter, knet=knet) if other is not None else None
+    load: Any = partial(other.segmenter, knet=knet) if other is not None else Segmenter
+    failures: list[DataError] = []
+    done = objects = 0
     with bar("predicting") as ticked:
-        found = predict_files(
-            checkpoint, pictures, out, wanted, score_thr=score_thr, device=device, ticked=ticked, load=load
-        )  # fmt: skip
-    click.echo(f"{found.images} images, {found.objects} objects: {out}")
-    for failure in found.failures:
+        model = load(checkpoint, device)
+        wanted = [name.strip() for name in formats.split(",") if name.strip()]
+        writer = PredictionWriter(out, model.classes, model.task, wanted)
+        for prediction in segmented(model, paths, writer, score_thr=score_thr, failed=failures.append, ticked=ticked):
+            done, objects = done + 1, objects + len(prediction.labels)
+    click.echo(f"{done} images, {objects} objects: {out}")
+    for failure in failures:
         click.secho("skipped: ", fg="yellow", nl=False, err=True)
         click.echo(failure, err=True)
-    if found.failures:
+    if failures:
         raise SystemExit(1)

@@ -12,17 +12,19 @@ import click
 @click.argument("checkpoint")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", metavar="NAME", help="train, val or test; by default val.")
-@click.option("--show-dir", type=click.Path(path_type=Path), metavar="DIR", help="Leave prediction beside truth here.")
+@click.option(
+    "--show-dir", type=click.Path(path_type=Path), metavar="DIR", help="Draw prediction beside truth for each image."
+)
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures; - prints."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
 @click.option(
     "--format-only", "submission", type=click.Path(path_type=Path), metavar="ZIP",
-    help="Write what COCO's or ADE's evaluation server takes; no figures.",
+    help="Write what COCO's or ADE's evaluation server accepts; no figures.",
 )  # fmt: skip
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
-@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): chosen by what is installed.")
+@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
 @click.option("--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images.")
 def test(
@@ -38,7 +40,7 @@ def test(
     knet: Optional[Path],
     workers: int,
 ) -> None:
-    """Judge CHECKPOINT on DATA, by default on the data it was trained on.
+    """Evaluate CHECKPOINT on DATA, by default on the data it was trained on.
 
     Mask AP as COCO counts it, panoptic quality or mean IoU, whichever the checkpoint was trained for; also by class.
     """
@@ -56,38 +58,38 @@ def test(
         if show_dir is not None or submission is not None:
             raise UsageError(
                 "--show-dir and --format-only are for the current stack",
-                hint="seg2knet predict draws pictures on this one",
+                hint="seg2knet predict draws images on this one",
             )
-        found = other.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
+        result = other.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
     else:
         with bar("evaluating", quiet) as ticked:
-            found = evaluate(
+            result = evaluate(
                 checkpoint, data, split, show_dir=show_dir, submission=submission, device=device, workers=workers,
                 ticked=ticked,
             )  # fmt: skip
-    text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False)
+    text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False)
     if json_file is not None and not quiet:
         json_file.write_text(text + "\n", encoding="utf-8")
     if out is not None:
-        out.write_text(json.dumps(found.predictions))
+        out.write_text(json.dumps(result.predictions))
     if quiet:
         sys.stdout.write(text + "\n")
         return
-    _print(found, show_dir, json_file, out, submission)
+    _print(result, show_dir, json_file, out, submission)
 
 
-def _print(found: Any, *files: Optional[Path]) -> None:
+def _print(result: Any, *files: Optional[Path]) -> None:
     from rich.console import Console
 
     from seg2knet.trainer.run.progress import class_table
 
-    click.echo(f"{found.checkpoint} on {found.data}, {found.split} split, {found.images} images")
-    if found.classes:
-        Console(highlight=False).print(class_table(found.classes))
-    if found.figures:
-        click.echo("  ".join(f"{name} {value:.3f}" for name, value in found.figures.items()))
+    click.echo(f"{result.checkpoint} on {result.data}, {result.split} split, {result.images} images")
+    if result.classes:
+        Console(highlight=False).print(class_table(result.classes))
+    if result.figures:
+        click.echo("  ".join(f"{name} {value:.3f}" for name, value in result.figures.items()))
     else:
-        click.echo("no figures: nothing was compared with a truth")
+        click.echo("no figures: no truth to compare with")
     for file in files:
         if file is not None:
             click.echo(f"wrote {file}")

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Optional
+from pathlib import Path
+from typing import Optional, Union
 
 import msgspec
 import numpy as np
 
 from seg2knet.dataset import rle
+from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.sample import Rle
+from seg2knet.errors import DataError
 
 ID, AREA, X, Y, WIDTH, HEIGHT = range(6)
 """Columns of ``Runs.table``."""
@@ -27,6 +30,18 @@ def ids_of(labels: np.ndarray) -> np.ndarray:
         return labels.astype(np.int32)
     red, green, blue = (labels[..., channel].astype(np.int32) for channel in range(3))
     return red + 256 * green + 65536 * blue
+
+
+def read_ids(path: Union[str, Path]) -> np.ndarray:
+    """``(H, W)`` int32 segment ids of a COCO panoptic PNG.
+
+    Raises:
+        DataError: it cannot be decoded, or is not an RGB image.
+    """
+    colors = decode_labels(path)
+    if colors.ndim != 3:
+        raise DataError("not a panoptic PNG", file=path, expected="an RGB PNG with id = R + 256 G + 65536 B")
+    return ids_of(colors)
 
 
 def rgb_of(ids: np.ndarray) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from seg2knet.errors import DataError
 from seg2knet.trainer.evaluate.evaluation import Evaluation
-from seg2knet.trainer.predict.inference import Prediction
+from seg2knet.trainer.predict.prediction import Prediction
 from seg2knet.trainer.run.session import TrainResult
 
 PathLike = Union[str, Path]
@@ -93,37 +95,34 @@ def predict(
     formats: Sequence[str] = ("overlay",),
     score_thr: float = 0.3,
     device: Optional[str] = None,
+    failed: Optional[Callable[[DataError], None]] = None,
 ) -> list[Prediction]:
-    """Segment pictures.
+    """Segment images.
 
     Args:
         checkpoint: of a run, by path or URL.
         images: files, folders or patterns.
         out: folder to write to; nothing is written by default.
         formats: some of ``overlay``, ``coco``, ``labelme``.
-        score_thr: objects less certain are left out.
+        score_thr: objects with a lower score are left out.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
+        failed: called for an image that cannot be read, which is skipped; by default a warning.
 
     Returns:
-        what was found, picture by picture.
+        a prediction for each image that could be read; its masks are run-length codes until asked for.
 
     Raises:
-        DataError: the checkpoint or a picture cannot be read.
-        UsageError: no pictures there.
+        DataError: the checkpoint cannot be read.
+        UsageError: no images there.
     """
+    from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
     from seg2knet.trainer.predict.inference import Segmenter
-    from seg2knet.trainer.predict.predictions import Writer, find_pictures
 
-    pictures = find_pictures([images] if isinstance(images, (str, Path)) else images)
+    paths = find_images([images] if isinstance(images, (str, Path)) else images)
     model = Segmenter(checkpoint, device)
-    writer = Writer(Path(out), model.classes, model.task, formats) if out is not None else None
-    predictions = []
-    for path, name in pictures:
-        found = model(path)
-        found = found.above(score_thr) if model.task == "instance" else found
-        if writer is not None:
-            writer.write(found, name)
-        predictions.append(found)
-    if writer is not None:
-        writer.close()
-    return predictions
+    writer = PredictionWriter(Path(out), model.classes, model.task, formats) if out is not None else None
+    return list(segmented(model, paths, writer, score_thr=score_thr, failed=failed or _warn))
+
+
+def _warn(error: DataError) -> None:
+    warnings.warn(f"skipped: {error}", stacklevel=2)

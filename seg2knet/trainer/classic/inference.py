@@ -23,7 +23,7 @@ from seg2knet.trainer.classic.loop import Package, answers
 from seg2knet.trainer.classic.pipelines import use_split
 from seg2knet.trainer.classic.results import INSTANCE_OFFSET, objects, packed, panoptic_map
 from seg2knet.trainer.evaluate.evaluation import Evaluation
-from seg2knet.trainer.predict.inference import Prediction, pick_device, read_picture
+from seg2knet.trainer.predict.inference import Prediction, pick_device, read_image
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class ClassicSegmenter:
         Raises:
             DataError: it cannot be read.
         """
-        height, width = read_picture(path).shape[:2]
+        height, width = read_image(path).shape[:2]
         sample = self._compose({"img_info": {"filename": str(path)}, "img_prefix": None})
         batch = collate([sample], samples_per_gpu=1)
         with torch.no_grad():

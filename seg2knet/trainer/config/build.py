@@ -251,12 +251,9 @@ def _evaluation(plan: Plan) -> list[Entry]:
 
 def evaluator_for(data: DataFolder, split: Split) -> dict[str, Any]:
     """The metric for a split."""
-    if data.task != "instance":
-        return {"type": "PanopticPQ" if data.task == "panoptic" else "SemanticIoU"}
-    file = str(split.annotations.resolve())
-    return (
-        {"type": "InstanceAP", "ann_file": file} if split.has_truth else {"type": "InstanceAP", "categories_of": file}
-    )
+    from seg2knet.trainer.openmmlab.metrics import METRIC_OF
+
+    return METRIC_OF[data.task].config(split)
 
 
 def _mlflow(plan: Plan) -> dict[str, str]:

@@ -9,7 +9,7 @@ its own category is no false positive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -48,8 +48,8 @@ class PanopticQuality:
             name: what errors call the image.
 
         Raises:
-            DataError: sizes differ, a segment is in the map but not in the list or the other way about, or a category
-                is unknown.
+            DataError: sizes differ, a segment is in the map but not in the list or the reverse, or a category is
+                unknown.
         """
         if truth.shape != predicted.shape:
             raise DataError(
@@ -57,38 +57,34 @@ class PanopticQuality:
             )
         pairs, overlaps = np.unique(truth.astype(np.int64) * _MAX_ID + predicted, return_counts=True)
         truth_ids, predicted_ids = pairs // _MAX_ID, pairs % _MAX_ID
-        gold = _Segments(truth_ids, overlaps, truth_segments, self._place, f"{name} (truth)")
-        guess = _Segments(predicted_ids, overlaps, predicted_segments, self._place, f"{name} (prediction)")
+        gold = _SegmentTable(truth_ids, overlaps, truth_segments, self._place, f"{name} (truth)")
+        guess = _SegmentTable(predicted_ids, overlaps, predicted_segments, self._place, f"{name} (prediction)")
 
         rows, columns = gold.index(truth_ids), guess.index(predicted_ids)
-        on_void = np.zeros(len(guess.ids))
+        excused = np.zeros(len(guess.ids))
         unlabelled = (truth_ids == VOID) & (columns >= 0)
-        on_void[columns[unlabelled]] = overlaps[unlabelled]
+        excused[columns[unlabelled]] = overlaps[unlabelled]
 
         both = (rows >= 0) & (columns >= 0)
         rows, columns, overlaps = rows[both], columns[both], overlaps[both].astype(np.float64)
-        union = guess.areas[columns] + gold.areas[rows] - overlaps - on_void[columns]
+        iou = overlaps / (guess.areas[columns] + gold.areas[rows] - overlaps - excused[columns])
         same = gold.places[rows] == guess.places[columns]
-        iou = overlaps / union
         hit = same & ~gold.crowd[rows] & (iou > 0.5)  # over a half: at most one a segment, by the paper's theorem
-        np.add.at(self.counts[:, 0], gold.places[rows[hit]], iou[hit])
-        np.add.at(self.counts[:, 1], gold.places[rows[hit]], 1)
+        missed, wrong = ~gold.crowd, np.ones(len(guess.ids), bool)
+        missed[rows[hit]] = wrong[columns[hit]] = False
 
-        missed = ~gold.crowd
-        missed[rows[hit]] = False
-        np.add.at(self.counts[:, 3], gold.places[missed], 1)
-
-        excused = on_void
-        crowd = same & gold.crowd[rows]
         # One crowd a category and image counts, the last listed: so does COCO's evaluation.
-        listed = sorted(np.flatnonzero(gold.crowd), key=lambda row: gold.order[row])
-        last = {int(gold.places[row]): row for row in listed}
-        for row, column, pixels in zip(rows[crowd], columns[crowd], overlaps[crowd]):
-            if last[int(gold.places[row])] == row:
-                excused[column] += pixels
-        wrong = excused / guess.areas <= 0.5
-        wrong[columns[hit]] = False
-        np.add.at(self.counts[:, 2], guess.places[wrong], 1)
+        last = {gold.places[row]: row for row in sorted(np.flatnonzero(gold.crowd), key=lambda row: gold.order[row])}
+        crowd = same & np.array([last.get(gold.places[row]) == row for row in rows], dtype=bool)
+        np.add.at(excused, columns[crowd], overlaps[crowd])
+        wrong &= excused / guess.areas <= 0.5
+        for column, places, value in (
+            (0, gold.places[rows[hit]], iou[hit]),
+            (1, gold.places[rows[hit]], 1),
+            (2, guess.places[wrong], 1),
+            (3, gold.places[missed], 1),
+        ):
+            np.add.at(self.counts[:, column], places, value)
 
     def merge(self, counts: np.ndarray) -> None:
         """Add the ``counts`` of another process."""
@@ -102,39 +98,41 @@ class PanopticQuality:
             occur in truth or prediction; ``per_class``: a list of ``category_id``, ``name``, ``pq``, ``sq``, ``rq``,
             ``tp``, ``fp``, ``fn`` (``pq`` is ``None`` for a category that does not occur).
         """
-        rows = [self._row(place) for place in range(len(self.categories))]
-        groups = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
-        found: dict[str, Any] = {
-            group: _mean(
-                [
-                    row
-                    for row, category in zip(rows, self.categories)
-                    if row["pq"] is not None and int(category["isthing"]) in wanted
-                ]
-            )
-            for group, wanted in groups.items()
+        rows = [self._row(category, *counts) for category, counts in zip(self.categories, self.counts.tolist())]
+        present = [
+            (row, bool(category["isthing"])) for row, category in zip(rows, self.categories) if row["pq"] is not None
+        ]
+        return {
+            "All": _mean([row for row, _ in present]),
+            "Things": _mean([row for row, thing in present if thing]),
+            "Stuff": _mean([row for row, thing in present if not thing]),
+            "per_class": rows,
         }
-        found["per_class"] = rows
-        return found
 
-    def _row(self, place: int) -> dict[str, Any]:
-        iou, tp, fp, fn = self.counts[place]
-        category = self.categories[place]
-        row: dict[str, Any] = {
-            "category_id": category["id"],
-            "name": category["name"],
-            "pq": None,
-            "sq": None,
-            "rq": None,
-        }
+    def tables(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """``PQ``, ``SQ``, ``RQ``, ``PQ_things``, ``PQ_stuff`` (of a kind that occurs), and the table by class."""
+        summary = self.summary()
+        figures = {key.upper(): float(summary["All"][key]) for key in ("pq", "sq", "rq")}
+        for group in ("Things", "Stuff"):
+            if summary[group]["n"]:
+                figures[f"PQ_{group.lower()}"] = float(summary[group]["pq"])
+        rows = summary["per_class"]
+        return figures, [
+            {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
+            for row in rows
+        ]
+
+    @staticmethod
+    def _row(category: Mapping[str, Any], iou: float, tp: float, fp: float, fn: float) -> dict[str, Any]:
+        quality: dict[str, Optional[float]] = {"pq": None, "sq": None, "rq": None}
         if tp + fp + fn:
             weight = tp + 0.5 * fp + 0.5 * fn
-            row.update(pq=iou / weight, sq=iou / tp if tp else 0.0, rq=tp / weight)
-        row.update(tp=int(tp), fp=int(fp), fn=int(fn))
-        return row
+            quality = {"pq": iou / weight, "sq": iou / tp if tp else 0.0, "rq": tp / weight}
+        counts = {"tp": int(tp), "fp": int(fp), "fn": int(fn)}
+        return {"category_id": category["id"], "name": category["name"], **quality, **counts}
 
 
-class _Segments:
+class _SegmentTable:
     """The segments of one map by index into the sorted ids: places of categories, areas, crowds, place in the list."""
 
     def __init__(
@@ -146,26 +144,23 @@ class _Segments:
         name: str,
     ) -> None:
         info = list(listed)
-        declared = np.array([int(segment["id"]) for segment in info], dtype=np.int64)
-        self.order = order = np.argsort(declared, kind="stable")
-        self.ids = declared[order]
         unknown = sorted({int(segment["category_id"]) for segment in info} - set(places))
         if unknown:
             raise DataError("segments of a category that is not listed", file=name, found=str(unknown))
+        declared = np.array([int(segment["id"]) for segment in info], dtype=np.int64)
+        self.order = order = np.argsort(declared, kind="stable")
+        self.ids = declared[order]
         if len(np.unique(self.ids)) != len(self.ids) or VOID in self.ids:
             raise DataError("segment ids must be unique and not 0", file=name)
         self.places = np.array([places[int(segment["category_id"])] for segment in info], dtype=np.int64)[order]
         self.crowd = np.array([bool(segment.get("iscrowd", 0)) for segment in info], dtype=bool)[order]
-        self.areas = np.zeros(len(self.ids))
         rows = self.index(ids)
         stray = np.unique(ids[(rows < 0) & (ids != VOID)])
         if len(stray):
-            raise DataError(
-                "segments in the map that segments_info does not list", file=name, found=str(stray[:5].tolist())
-            )
-        np.add.at(self.areas, rows[rows >= 0], pixels[rows >= 0])
+            raise DataError("segments in the map that segments_info does not list", file=name, found=str(stray[:5]))
+        self.areas = np.bincount(rows[rows >= 0], pixels[rows >= 0], len(self.ids))
         if not self.areas.all():
-            empty = self.ids[self.areas == 0][:5].tolist()
+            empty = self.ids[self.areas == 0][:5]
             raise DataError("segments in segments_info that have no pixel in the map", file=name, found=str(empty))
 
     def index(self, ids: np.ndarray) -> np.ndarray:

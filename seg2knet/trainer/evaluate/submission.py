@@ -1,6 +1,6 @@
-"""What COCO's and ADE20K's evaluation servers take: predictions for pictures whose truth they keep, in one zip.
+"""The zip files that COCO's and ADE20K's evaluation servers accept: predictions for images whose truth they keep.
 
-Names and forms: https://cocodataset.org/#format-results and http://sceneparsing.csail.mit.edu.
+Names and formats: https://cocodataset.org/#format-results and http://sceneparsing.csail.mit.edu.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from seg2knet.dataset import coco_json
 from seg2knet.dataset.folder import DataFolder
-from seg2knet.dataset.label_image import rgb_of
 from seg2knet.errors import DataError
-from seg2knet.trainer.predict.inference import Prediction
-from seg2knet.trainer.predict.predictions import coco_results
+from seg2knet.trainer.predict.files import coco_results, panoptic_png
+from seg2knet.trainer.predict.prediction import Prediction
 
 
 class Submission:
     """Collects predictions into a zip.
 
     Instance: ``detections_SET_seg2knet_results.json``. Panoptic: ``panoptic_SET_seg2knet_results.json`` and a folder of
-    that name with PNGs. Semantic: a label PNG a picture, 1.. = classes.
+    that name with PNGs. Semantic: a label PNG an image, 1.. = classes.
 
     Args:
         file: the zip; its folder is made.
-        folder: the data set, whose category ids the predictions bear.
+        folder: the data set, whose category ids the predictions get.
         split: the split predicted on.
 
     Raises:
@@ -36,73 +36,59 @@ class Submission:
     """
 
     def __init__(self, file: Path, folder: DataFolder, split: str) -> None:
-        self.folder = folder
         self.task = folder.task
         self.ids = category_ids(folder)
-        name = folder.splits[split].annotations.stem
-        self.set = name.removeprefix("image_info_").removeprefix("instances_").removeprefix("panoptic_")
+        subset = folder.splits[split].annotations.stem
+        for prefix in ("image_info_", "instances_", "panoptic_"):
+            subset = subset.removeprefix(prefix)
+        self.name = f"{'panoptic' if self.task == 'panoptic' else 'detections'}_{subset}_seg2knet_results"
         self.results: list[dict[str, Any]] = []
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._part = file.with_name(f".{file.name}.part")
-        self._file = file
+        self._part, self._file = file.with_name(f".{file.name}.part"), file
         self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_DEFLATED)
 
-    def add(self, found: Prediction, image_id: int) -> None:
-        """Take one picture's predictions."""
-        stem = found.path.stem
+    def add(self, prediction: Prediction, image_id: int) -> None:
+        """Add one image's predictions."""
+        png = f"{prediction.path.stem}.png"
+        labelmap = prediction.labelmap
         if self.task == "instance":
-            results = coco_results(found, image_id)
-            for result, label in zip(results, found.labels.tolist()):
-                result["category_id"] = self.ids[label]
-            self.results += results
+            for result, label in zip(coco_results(prediction, image_id), prediction.labels.tolist()):
+                self.results.append({**result, "category_id": self.ids[label]})
         elif self.task == "panoptic":
-            self.results.append(self._panoptic(found, image_id))
+            colors, segments = panoptic_png(prediction, self.ids)
+            self._add_png(f"{self.name}/{png}", colors)
+            self.results.append({"image_id": image_id, "file_name": png, "segments_info": segments})
         else:
-            assert found.labelmap is not None
-            self._png(f"{stem}.png", (found.labelmap + 1).astype(np.uint8))
+            assert labelmap is not None
+            self._add_png(png, labelmap + 1)
 
-    def _panoptic(self, found: Prediction, image_id: int) -> dict[str, Any]:
-        ids = np.zeros((found.height, found.width), np.int32)
-        segments = []
-        for number, (label, mask) in enumerate(zip(found.labels.tolist(), found.masks), 1):
-            ids[mask] = number
-            segments.append({"id": number, "category_id": self.ids[label]})
-        name = f"{found.path.stem}.png"
-        colors = rgb_of(ids)[..., ::-1]  # BGR for OpenCV
-        self._png(f"panoptic_{self.set}_seg2knet_results/{name}", colors)
-        return {"image_id": image_id, "file_name": name, "segments_info": segments}
-
-    def _png(self, name: str, array: np.ndarray) -> None:
-        import cv2
-
+    def _add_png(self, name: str, array: np.ndarray) -> None:
         self._zip.writestr(name, cv2.imencode(".png", array)[1].tobytes())
 
     def close(self) -> None:
         """Write what is left, and put the zip in its place."""
-        if self.task == "instance":
-            self._zip.writestr(f"detections_{self.set}_seg2knet_results.json", json.dumps(self.results))
-        elif self.task == "panoptic":
-            content = {"annotations": self.results}
-            self._zip.writestr(f"panoptic_{self.set}_seg2knet_results.json", json.dumps(content))
+        if self.task != "semantic":
+            content: Any = self.results if self.task == "instance" else {"annotations": self.results}
+            self._zip.writestr(f"{self.name}.json", json.dumps(content))
         self._zip.close()
         self._part.replace(self._file)
 
 
-def category_ids(folder: DataFolder) -> dict[int, int]:
-    """Label -> category id in the data set's own files, by name; semantic: labels from 1.
+def category_ids(folder: DataFolder) -> list[int]:
+    """The category id of each label in the data set's own files, by name; semantic: from 1.
 
     Raises:
         DataError: no split with truth says what the ids are.
     """
+    names = folder.classes.names
     if folder.task == "semantic":
-        return {label: label + 1 for label in range(len(folder.classes))}
+        return [label + 1 for label in range(len(names))]
     for split in folder.splits.values():
         if split.has_truth:
             kind = coco_json.Panoptic if folder.task == "panoptic" else coco_json.Instances
-            categories = coco_json.read(split.annotations, kind).categories
-            named = {category.name: category.id for category in categories}
-            if all(name in named for name in folder.classes.names):
-                return {label: named[name] for label, name in enumerate(folder.classes.names)}
+            named = {category.name: category.id for category in coco_json.read(split.annotations, kind).categories}
+            if all(name in named for name in names):
+                return [named[name] for name in names]
     raise DataError(
         "no annotation file says which category ids the classes have", file=folder.root,
         expected="annotations/instances_val2017.json, or another split with truth",

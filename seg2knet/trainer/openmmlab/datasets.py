@@ -1,10 +1,10 @@
-"""The data sets that mmdet trains on, with the data's own class names; registered, so that nothing is edited anywhere.
+"""The data sets that mmdet trains on, with the data's own class names, registered by importing this module.
 
-A config asks for them with ``custom_imports = dict(imports=["seg2knet.trainer.openmmlab.datasets"])``,
+A config names them with ``custom_imports = dict(imports=["seg2knet.trainer.openmmlab.datasets"])``,
 ``dataset=dict(type="InstanceData", ann_file=..., metainfo=dict(classes=..., palette=...), ...)``. Labels go by the
-classes' names, so two files may number one class differently. Pictures without objects are kept: K-Net learns from
-them. What is drawn at random for a picture depends on seed, epoch and picture alone, not on which worker loads it or
-on whether the run was interrupted in between.
+classes' names, so two files may number one class differently. Images without objects are kept: K-Net learns from
+them. The random numbers of an image depend on seed, epoch and image alone, not on which worker loads it or on whether
+the run was interrupted.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from __future__ import annotations
 import os.path as osp
 import random
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
-import cv2
 import numpy as np
 import orjson
 
 from seg2knet.dataset import coco_json
-from seg2knet.dataset.label_image import ids_of
+from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError, Seg2KNetError
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
@@ -32,16 +31,16 @@ from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
 
 NOTHING = 255
-"""The label of pixels that nothing is known of, in semantic maps."""
+"""The label of pixels without a class, in semantic maps."""
 
 
 class Reproducible:
-    """Mixed into a data set: its index carries the epoch, and the random numbers depend on both.
+    """Mixed into a data set: its index carries the epoch (``epoch * len(dataset) + index``, from ``EpochSampler``), and
+    the random numbers depend on both."""
 
-    ``EpochSampler`` gives ``epoch * len(dataset) + index``.
-    """
-
-    random_seed: int = 0
+    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+        self.random_seed = seed
+        super().__init__(*args, **kwargs)
 
     def __getitem__(self, key: int) -> Any:
         epoch, index = divmod(key, len(self))  # type: ignore[arg-type]
@@ -52,9 +51,9 @@ class Reproducible:
             return super().__getitem__(index)  # type: ignore[misc]
         except Seg2KNetError:
             raise
-        except Exception as error:  # whatever OpenCV, pycocotools and the transforms raise at data that are broken
+        except Exception as error:  # whatever OpenCV, pycocotools and the transforms raise at broken data
             raise DataError(
-                "the picture or its annotation cannot be loaded",
+                "the image or its annotation cannot be loaded",
                 file=self.get_data_info(index)["img_path"],  # type: ignore[attr-defined]
                 found=f"{type(error).__name__}: {error}".splitlines()[0],
                 hint="seg2knet validate says what is wrong with it",
@@ -66,16 +65,12 @@ class InstanceData(Reproducible, BaseDetDataset):
     """A COCO instance file (https://cocodataset.org/#format-data): polygons, RLE, crowds, any file names.
 
     Args:
-        seed: what the random numbers of the pipeline depend on, with epoch and picture.
+        seed: of the pipeline's random numbers, with epoch and image.
         others: mmdet's ``BaseDetDataset``.
 
     Raises:
         DataError: the file is none, or a category is not among ``metainfo["classes"]``.
     """
-
-    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
-        self.random_seed = seed
-        super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         content = coco_json.read(self.ann_file, coco_json.Instances)
@@ -91,10 +86,10 @@ class InstanceData(Reproducible, BaseDetDataset):
                     "bbox": [x, y, x + width, y + height],
                     "bbox_label": _label(labels, annotation.category_id, self.ann_file),
                     "ignore_flag": int(annotation.iscrowd),
-                    "mask": outline,  # decoded when the picture is loaded: a fraction of the memory
+                    "mask": outline,  # decoded when the image is loaded: a fraction of the memory
                 }
             )
-        return [_picture(image, self.data_prefix["img"], by_image.get(image.id, [])) for image in content.images]
+        return [_image_info(image, self.data_prefix["img"], by_image.get(image.id, [])) for image in content.images]
 
     def get_data_info(self, idx: int) -> dict:
         info = super().get_data_info(idx)
@@ -103,11 +98,11 @@ class InstanceData(Reproducible, BaseDetDataset):
         return info
 
     def filter_data(self) -> list[dict]:
-        """All pictures, with and without objects."""
+        """All images, with and without objects."""
         return self.data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels on a picture, without decoding its outlines."""
+        """Labels on an image, without decoding its masks."""
         return [instance["bbox_label"] for instance in super().get_data_info(idx)["instances"]]
 
 
@@ -116,31 +111,27 @@ class PanopticData(Reproducible, BaseDetDataset):
     """A COCO panoptic file and its PNGs (https://cocodataset.org/#format-data, section 4).
 
     ``metainfo`` has ``classes`` (things first), ``thing_classes`` and ``stuff_classes``. A PNG's name is the one that
-    the file gives, whatever the picture's suffix. ``data_prefix`` has ``img`` and ``seg``.
+    the file gives, whatever the image's suffix. ``data_prefix`` has ``img`` and ``seg``.
 
     Raises:
         DataError: the file is none, or a category is not among the classes.
     """
 
-    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
-        self.random_seed = seed
-        super().__init__(*args, **kwargs)
-
     def load_data_list(self) -> list[dict]:
         content = coco_json.read(self.ann_file, coco_json.Panoptic)
         labels = _labels(content.categories, self.metainfo["classes"], self.ann_file)
         things = len(self.metainfo["thing_classes"])
-        of = {each.image_id: each for each in content.annotations or ()}
-        found = []
+        truths = {annotation.image_id: annotation for annotation in content.annotations or ()}
+        infos = []
         for image in content.images:
-            info = _picture(image, self.data_prefix["img"], [])
-            truth = of.get(image.id)
+            info = _image_info(image, self.data_prefix["img"], [])
+            truth = truths.get(image.id)
             if truth is not None:
                 name = truth.file_name or str(Path(image.file_name).with_suffix(".png"))
                 info["seg_map_path"] = osp.join(self.data_prefix["seg"], name)
                 info["segments_info"] = [self._segment(segment, labels, things) for segment in truth.segments_info]
-            found.append(info)
-        return found
+            infos.append(info)
+        return infos
 
     def _segment(self, segment: coco_json.Segment, labels: dict[int, int], things: int) -> dict:
         label = _label(labels, segment.category_id, self.ann_file)
@@ -150,11 +141,11 @@ class PanopticData(Reproducible, BaseDetDataset):
         }  # fmt: skip
 
     def filter_data(self) -> list[dict]:
-        """All pictures, with and without things."""
+        """All images, with and without things."""
         return self.data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Labels of the segments on a picture."""
+        """Labels of the segments on an image."""
         return [segment["category"] for segment in self.get_data_info(idx).get("segments_info", [])]
 
 
@@ -166,22 +157,22 @@ class LoadPanoptic(BaseTransform):
     (``(H, W)`` uint8: thing classes, then stuff, 255 = nothing).
 
     Raises:
-        DataError: the PNG cannot be read or is not of the picture's size.
+        DataError: the PNG cannot be read or is not of the image's size.
     """
 
     def transform(self, results: dict) -> dict:
         height, width = results["ori_shape"]
-        ids = read_panoptic_png(results["seg_map_path"])
+        ids = read_ids(results["seg_map_path"])
         if ids.shape != (height, width):
             raise DataError(
-                "a panoptic PNG of another size than its picture",
+                "the panoptic PNG and its image differ in size",
                 file=results["seg_map_path"],
                 found=f"{ids.shape[1]}x{ids.shape[0]}",
                 expected=f"{width}x{height}",
             )
         present, places = np.unique(ids, return_inverse=True)
         category = {segment["id"]: segment["category"] for segment in results["segments_info"]}
-        table = np.array([category.get(int(each), NOTHING) for each in present], dtype=np.uint8)
+        table = np.array([category.get(int(segment_id), NOTHING) for segment_id in present], dtype=np.uint8)
         things = [segment for segment in results["segments_info"] if segment["is_thing"]]
         masks = [(ids == segment["id"]).astype(np.uint8) for segment in things]
         results["gt_seg_map"] = table[places.reshape(ids.shape)]
@@ -193,32 +184,16 @@ class LoadPanoptic(BaseTransform):
         return results
 
 
-def read_panoptic_png(path: Union[str, Path]) -> np.ndarray:
-    """Segment ids, ``(H, W)`` int32.
-
-    Raises:
-        DataError: it cannot be read, or is not an RGB picture.
-    """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError("the panoptic PNG cannot be read", file=path, found=error.strerror) from None
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if picture is None or picture.ndim != 3:
-        raise DataError("not a panoptic PNG", file=path, expected="an RGB PNG with id = R + 256 G + 65536 B")
-    return ids_of(picture[..., 2::-1])
-
-
 def _labels(categories: list[coco_json.Category], classes: tuple[str, ...], file: str) -> dict[int, int]:
     """Category id -> label, by name."""
     place = {name: label for label, name in enumerate(classes)}
-    unknown = [each.name for each in categories if each.name not in place]
+    unknown = [category.name for category in categories if category.name not in place]
     if unknown:
         raise DataError(
             "categories that the config's classes do not have", file=file, found=", ".join(unknown[:10]),
-            expected=", ".join(classes[:10]), hint="name the data set again, so that the config is made anew",
+            expected=", ".join(classes[:10]), hint="train on the data set's folder, which writes a new config",
         )  # fmt: skip
-    return {each.id: place[each.name] for each in categories}
+    return {category.id: place[category.name] for category in categories}
 
 
 def _label(labels: dict[int, int], category: int, file: str) -> int:
@@ -228,7 +203,7 @@ def _label(labels: dict[int, int], category: int, file: str) -> int:
         raise DataError("an annotation of a category that is not listed", file=file, found=str(category)) from None
 
 
-def _picture(image: coco_json.Image, folder: str, instances: list[dict]) -> dict:
+def _image_info(image: coco_json.Image, folder: str, instances: list[dict]) -> dict:
     return {
         "img_path": osp.join(folder, image.file_name),
         "img_id": image.id,

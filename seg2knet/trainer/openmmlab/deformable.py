@@ -1,6 +1,6 @@
 """Deformable convolution (Dai et al., arXiv 1703.06211) for the ``-dcn`` models, by whichever operator is installed.
 
-PyTorch has none of its own: mmcv's compiled one is taken, else torchvision's. Importing this module registers
+PyTorch has none of its own: mmcv's compiled one is used, else torchvision's. Importing this module registers
 ``Seg2KNetDeformConv`` with mmengine, under the parameter names of mmcv's ``DCN``, so that released weights load.
 A config names it in ``custom_imports`` and in a ResNet's ``dcn=dict(type="Seg2KNetDeformConv", deform_groups=1)``.
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
 from seg2knet.errors import EnvironmentProblem
-from seg2knet.trainer.openmmlab import operators as mmcv_ops
+from seg2knet.trainer.openmmlab import operators
 
 Operator = Callable[..., Tensor]
 Sides = Union[int, tuple[int, int]]
@@ -36,13 +36,13 @@ def operator() -> Operator:
     reasons = []
     for name, find in (("mmcv", _of_mmcv), ("torchvision", _of_torchvision)):
         try:
-            found = find()
+            convolve = find()
             tap = torch.zeros(1, 1, 1, 1)
-            found(tap, torch.zeros(1, 2, 1, 1), tap, (1, 1), (0, 0), (1, 1), 1, 1)  # there is more to it than importing
+            convolve(tap, torch.zeros(1, 2, 1, 1), tap, (1, 1), (0, 0), (1, 1), 1, 1)  # it may import and not run
         except Exception as problem:  # absent, not compiled, built for another torch: each raises something else
             reasons.append(f"{name}: {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}")
         else:
-            return found
+            return convolve
     raise EnvironmentProblem(
         "the model needs deformable convolution, and no operator for it is installed",
         found="; ".join(reasons),
@@ -52,7 +52,7 @@ def operator() -> Operator:
 
 
 def _of_mmcv() -> Operator:
-    if not mmcv_ops.compiled():
+    if not operators.compiled():
         raise EnvironmentProblem("without compiled operators")
     from mmcv.ops import deform_conv2d
 

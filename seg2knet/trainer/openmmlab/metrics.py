@@ -1,45 +1,52 @@
 """What a model is judged by: mask AP as COCO counts it, panoptic quality, mean IoU; each also by class.
 
-Each metric is one of mmengine's, registered; after an evaluation its ``report`` has the figures by class and its
-``predictions`` what was predicted. No prediction at all is a figure of 0, not a crash.
+A metric is one class: the task that it judges, its headline figure, its config for a split, its figures and its table.
+No prediction at all gives a figure of 0, not an error.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 import numpy as np
 import orjson
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
+from pycocotools import mask as coco_mask
 
+from seg2knet.dataset.folder import Split
+from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
-from seg2knet.trainer.openmmlab.datasets import read_panoptic_png
-
-HEADLINE = {"instance": "AP", "panoptic": "PQ", "semantic": "mIoU"}
-"""The figure that decides which checkpoint is best, by task."""
 
 
-class ReportingMetric(BaseMetric):
-    """A metric that keeps what it found.
+class Metric(BaseMetric):
+    """A metric that also reports by class.
 
     Attributes:
-        report: list of figures by class: ``name`` and one entry a column; ``None`` for a class that does not occur.
+        task: the task whose models it judges.
+        headline: the figure that decides which checkpoint is best.
+        report: figures by class: ``name`` and one entry a column; ``None`` for a class that does not occur.
         predictions: what was predicted, in COCO's results format (instance only).
     """
 
-    report: list[dict[str, Any]]
-    predictions: list[dict[str, Any]]
+    task: ClassVar[str]
+    headline: ClassVar[str]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.report = []
-        self.predictions = []
+        self.report: list[dict[str, Any]] = []
+        self.predictions: list[dict[str, Any]] = []
+
+    @classmethod
+    def config(cls, split: Split) -> dict[str, Any]:
+        """The evaluator that a config has for a split."""
+        return {"type": cls.__name__}
 
     @property
     def classes(self) -> Sequence[str]:
@@ -47,212 +54,204 @@ class ReportingMetric(BaseMetric):
         assert meta is not None, "mmengine sets dataset_meta before an evaluation"
         return meta["classes"]
 
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep one result an image, without truth too: mmengine joins the results of ranks in turn, one by one."""
+        self.results.extend(self.judge(sample) for sample in data_samples)
+
+    def judge(self, sample: dict) -> Any:
+        """What is kept of one image; ``None`` where there is no truth to compare with."""
+        raise NotImplementedError
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Figures from what all ranks kept, without what has no truth; also fills ``report``."""
+        known = [result for result in results if result is not None]
+        return self.figures(known) if known else {}
+
+    def figures(self, results: list) -> dict[str, float]:
+        """Figures from the results of at least one image."""
+        raise NotImplementedError
+
 
 @METRICS.register_module()
-class InstanceAP(ReportingMetric):
-    """Mask AP by pycocotools (https://cocodataset.org/#detection-eval).
+class InstanceAP(Metric):
+    """Mask AP (https://cocodataset.org/#detection-eval), by hotcoco where it is installed, else by pycocotools.
 
     Figures: ``AP`` (IoU 0.5 to 0.95), ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl``; a size that no object has is left
     out.
 
     Args:
-        ann_file: the instance file; ``None`` for a split without truth: then predictions are kept and no figure is
-            given.
-        categories_of: where ``ann_file`` is ``None``: the file whose category ids the predictions shall bear.
+        ann_file: the instance file; ``None`` for a split without truth: predictions are kept, no figure is given.
+        categories_of: where ``ann_file`` is ``None``: the file whose category ids the predictions get.
     """
+
+    task = "instance"
+    headline = "AP"
 
     def __init__(self, ann_file: Optional[str] = None, categories_of: Optional[str] = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ann_file = ann_file
         self.categories_of = categories_of or ann_file
-        self._truth: Optional[dict[str, Any]] = None
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the predictions of a batch, as run-length codes."""
-        for sample in data_samples:
-            found = sample["pred_instances"]
-            rles = encode_masks(found["masks"])
-            self.results.append(
-                (sample["img_id"], found["labels"].cpu().numpy(), found["scores"].float().cpu().numpy(), rles)
-            )
+    @classmethod
+    def config(cls, split: Split) -> dict[str, Any]:
+        """With the split's file, as truth where it has any."""
+        return {
+            "type": cls.__name__,
+            "ann_file" if split.has_truth else "categories_of": str(split.annotations.resolve()),
+        }
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures from what all processes kept."""
-        ids = self._category_ids()
+    def judge(self, sample: dict) -> Any:
+        """Image id, labels, scores and run-length codes."""
+        instances = sample["pred_instances"]
+        labels, scores = instances["labels"].tolist(), instances["scores"].float().tolist()
+        return sample["img_id"], labels, scores, encode_masks(instances["masks"])
+
+    def figures(self, results: list) -> dict[str, float]:
+        """AP over the data set."""
+        content = orjson.loads(Path(self.categories_of).read_bytes()) if self.categories_of else {}
+        ids = self._category_ids(content)
         self.predictions = [
-            {"image_id": image, "category_id": ids[label], "score": float(score), "segmentation": rle}
+            {"image_id": image, "category_id": ids[label], "score": score, "segmentation": rle}
             for image, labels, scores, rles in results
-            for label, score, rle in zip(labels.tolist(), scores.tolist(), rles)
+            for label, score, rle in zip(labels, scores, rles)
         ]
         if self.ann_file is None:
             return {}
-        figures, self.report = coco_ap(self._read_truth(), self.predictions, [ids[i] for i in range(len(self.classes))])
-        for row, name in zip(self.report, self.classes):
-            row["name"] = name
+        figures, rows = coco_ap(prepared(content), self.predictions, ids)
+        self.report = [{**row, "name": name} for row, name in zip(rows, self.classes)]
         return figures
 
-    def _read_truth(self) -> dict[str, Any]:
-        if self._truth is None:
-            assert self.ann_file is not None
-            self._truth = _truth_for_pycocotools(orjson.loads(Path(self.ann_file).read_bytes()))
-        return self._truth
-
-    def _category_ids(self) -> dict[int, int]:
-        """Label -> category id of the file; labels that the file does not know get ids behind its own."""
-        named: dict[str, int] = {}
-        if self.ann_file is not None:
-            named = {each["name"]: each["id"] for each in self._read_truth()["categories"]}
-        elif self.categories_of is not None:
-            content = orjson.loads(Path(self.categories_of).read_bytes())
-            named = {each["name"]: each["id"] for each in content.get("categories", [])}
-        free = max(named.values(), default=0)
-        ids = {}
-        for label, name in enumerate(self.classes):
-            if name not in named:
-                free += 1
-            ids[label] = named.get(name, free)
-        return ids
+    def _category_ids(self, content: dict[str, Any]) -> list[int]:
+        """The file's category id of each label, by name; classes that the file does not have get ids after its own."""
+        named = {category["name"]: category["id"] for category in content.get("categories", [])}
+        for name in self.classes:
+            named.setdefault(name, max(named.values(), default=0) + 1)
+        return [named[name] for name in self.classes]
 
 
 def encode_masks(masks: Any) -> list[dict]:
     """``(N, H, W)`` masks, tensor or array, as pycocotools' run-length codes, ``counts`` as text."""
-    from pycocotools import mask as coco_mask
-
     array = masks.cpu().numpy() if hasattr(masks, "cpu") else np.asarray(masks)
     if not len(array):
         return []
     encoded = coco_mask.encode(np.asfortranarray(array.transpose(1, 2, 0), dtype=np.uint8))
-    return [{"size": [int(side) for side in each["size"]], "counts": each["counts"].decode()} for each in encoded]
+    return [{"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()} for rle in encoded]
 
 
-def _truth_for_pycocotools(content: dict[str, Any]) -> dict[str, Any]:
-    """What COCOeval wants: ids from 1 (it takes a match with id 0 for none), areas, crowds, outlines that are some."""
-    from pycocotools import mask as coco_mask
-
+def prepared(content: dict[str, Any]) -> dict[str, Any]:
+    """What both libraries take: no other fields, annotations with ids from 1 (0 means no match), a mask and an area."""
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     kept: list[dict[str, Any]] = []
     for annotation in content.get("annotations") or []:
-        outline = annotation.get("segmentation")
-        if not outline or annotation["image_id"] not in sizes or annotation.get("ignore"):
+        outline, size = annotation.get("segmentation"), sizes.get(annotation["image_id"])
+        if not outline or size is None or annotation.get("ignore"):
             continue
         area = annotation.get("area")
         if area is None:
-            rle = outline
-            if isinstance(outline, list):
-                rle = coco_mask.merge(coco_mask.frPyObjects(outline, *sizes[annotation["image_id"]]))
-            elif isinstance(outline["counts"], list):
-                rle = coco_mask.frPyObjects(outline, *outline["size"])
-            area = float(coco_mask.area(rle))
-        kept.append(
-            {
-                "id": len(kept) + 1,
-                "image_id": annotation["image_id"],
-                "category_id": annotation["category_id"],
-                "iscrowd": int(annotation.get("iscrowd", 0)),
-                "area": area,
-                "segmentation": outline,
-            }
-        )
-    return {"images": content["images"], "categories": content["categories"], "annotations": kept}
+            area = float(coco_mask.area(as_rle(outline, *size)))
+        row = {key: annotation[key] for key in ("image_id", "category_id", "segmentation")}
+        kept.append({**row, "id": len(kept) + 1, "iscrowd": int(annotation.get("iscrowd", 0)), "area": area})
+    images = [{"id": image, "height": height, "width": width} for image, (height, width) in sizes.items()]
+    categories = [{"id": category["id"], "name": str(category["name"])} for category in content["categories"]]
+    return {"images": images, "categories": categories, "annotations": kept}
+
+
+def as_rle(outline: Any, height: int, width: int) -> dict[str, Any]:
+    """COCO's ``segmentation`` (polygons, runs as numbers, runs as a string) as pycocotools' run-length code."""
+    if isinstance(outline, list):
+        return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
+    return coco_mask.frPyObjects(outline, height, width) if isinstance(outline["counts"], list) else outline
 
 
 def coco_ap(
-    truth: dict[str, Any], predictions: list[dict[str, Any]], categories: Sequence[int]
+    truth: dict[str, Any], predictions: list[dict[str, Any]], categories: Sequence[int], library: Optional[str] = None
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Mask AP by pycocotools.
+    """Mask AP.
 
     Args:
-        truth: a COCO instance file's content, ids from 1.
+        truth: a COCO instance file's content, annotation ids from 1.
         predictions: COCO results with ``segmentation``.
         categories: ids, in the order of the second result.
+        library: ``hotcoco`` or ``pycocotools``; by default hotcoco where it is installed.
 
     Returns:
         Figures between 0 and 1 by name, and by category ``objects``, ``AP``, ``AP50``, ``AP75``.
     """
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    counts = dict.fromkeys(categories, 0)
+    objects = dict.fromkeys(categories, 0)
     for annotation in truth["annotations"]:
-        if not annotation["iscrowd"]:
-            counts[annotation["category_id"]] = counts.get(annotation["category_id"], 0) + 1
-    if not predictions:
-        none: list[dict[str, Any]] = [
-            {"objects": counts[each], **dict.fromkeys(("AP", "AP50", "AP75"), 0.0 if counts[each] else None)}
-            for each in categories
-        ]
-        return {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}, none
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
-        gold = COCO()
+        if not annotation["iscrowd"] and annotation["category_id"] in objects:
+            objects[annotation["category_id"]] += 1
+    columns = ("AP", "AP50", "AP75")
+    if not predictions:  # neither library takes an empty list
+        rows = [dict.fromkeys(columns, 0.0 if objects[category] else None) for category in categories]
+        return dict.fromkeys(columns, 0.0), [{"objects": objects[key], **row} for key, row in zip(categories, rows)]
+    coco, evaluator = _library(library)
+    ordered = sorted(set(categories))
+    with contextlib.redirect_stdout(io.StringIO()):  # both print what they do
+        gold = coco()
         gold.dataset = truth
         gold.createIndex()
-        evaluation = COCOeval(gold, gold.loadRes([dict(each) for each in predictions]), "segm")
-        evaluation.params.catIds = list(categories)
+        evaluation = evaluator(gold, gold.loadRes([dict(result) for result in predictions]), "segm")
+        evaluation.params.catIds = ordered
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    names = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    names = (*columns, "APs", "APm", "APl")
     figures = {name: float(value) for name, value in zip(names, evaluation.stats) if value >= 0}
-    figures.setdefault("AP", 0.0)
-    figures.setdefault("AP50", 0.0)
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, category), all sizes, most detections
-    column = {category: place for place, category in enumerate(sorted(set(categories)))}  # COCOeval sorts the ids
-    rows = [
-        {
-            "objects": counts[category],
-            "AP": _mean_precision(precision[:, :, column[category]]),
-            "AP50": _mean_precision(precision[0, :, column[category]]),
-            "AP75": _mean_precision(precision[5, :, column[category]]),
-        }
-        for category in categories
-    ]
-    return figures, rows
+    # (IoU, recall, category), all sizes, most detections
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+    rows = []
+    for category in categories:
+        curves = precision[:, :, ordered.index(category)]
+        quality = {"AP": _mean(curves), "AP50": _mean(curves[0]), "AP75": _mean(curves[5])}
+        rows.append({"objects": objects[category], **quality})
+    return {"AP": 0.0, "AP50": 0.0, **figures}, rows
 
 
-def _mean_precision(values: np.ndarray) -> Optional[float]:
-    known = values[values > -1]
+def _library(name: Optional[str]) -> tuple[Any, Any]:
+    """``COCO`` and ``COCOeval`` of the library that evaluates."""
+    if name is None:
+        name = "hotcoco" if importlib.util.find_spec("hotcoco") is not None else "pycocotools"
+    if name == "hotcoco":
+        module = importlib.import_module("hotcoco")
+        return module.COCO, module.COCOeval
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    return COCO, COCOeval
+
+
+def _mean(values: Any) -> Optional[float]:
+    """Of the values that are defined: not ``None``, not -1."""
+    known = np.array([value for value in np.ravel(values) if value is not None and value > -1], np.float64)
     return float(known.mean()) if known.size else None
 
 
 @METRICS.register_module()
-class PanopticPQ(ReportingMetric):
+class PanopticPQ(Metric):
     """Panoptic quality (``panoptic_quality.py``). Figures: ``PQ``, ``SQ``, ``RQ``, ``PQ_things``, ``PQ_stuff``.
 
-    The data set's pipeline must leave ``seg_map_path`` and ``segments_info`` in the sample's meta information; samples
-    without them (no truth) are left out.
+    The data set's pipeline must leave ``seg_map_path`` and ``segments_info`` in the sample's meta information.
     """
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count a batch; what is kept of an image is ``(K, 4)`` counts."""
-        for sample in data_samples:
-            if not sample.get("seg_map_path"):
-                continue
-            truth = [{**segment, "category_id": segment["category"]} for segment in sample["segments_info"]]
-            ids, segments = panoptic_segments(sample["pred_panoptic_seg"]["sem_seg"], len(self.classes))
-            quality = self._quality()
-            quality.add(read_panoptic_png(sample["seg_map_path"]), truth, ids, segments, sample["img_path"])
-            self.results.append(quality.counts)
+    task = "panoptic"
+    headline = "PQ"
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures from what all processes counted."""
-        if not results:
-            return {}
+    def judge(self, sample: dict) -> Optional[np.ndarray]:
+        """``(K, 4)`` counts of an image."""
+        if not sample.get("seg_map_path"):
+            return None
+        truth = [{**segment, "category_id": segment["category"]} for segment in sample["segments_info"]]
+        ids, segments = panoptic_segments(sample["pred_panoptic_seg"]["sem_seg"], len(self.classes))
         quality = self._quality()
-        for counts in results:
-            quality.merge(counts)
-        found = quality.summary()
-        self.report = [
-            {
-                "name": row["name"],
-                **{key.upper(): None if row[key] is None else float(row[key]) for key in ("pq", "sq", "rq")},
-                "objects": row["tp"] + row["fn"],
-            }
-            for row in found["per_class"]
-        ]
-        figures = {key.upper(): float(found["All"][key]) for key in ("pq", "sq", "rq")}
-        for group in ("Things", "Stuff"):
-            if found[group]["n"]:
-                figures[f"PQ_{group.lower()}"] = float(found[group]["pq"])
+        quality.add(read_ids(sample["seg_map_path"]), truth, ids, segments, sample["img_path"])
+        return quality.counts
+
+    def figures(self, results: list) -> dict[str, float]:
+        """PQ over the data set."""
+        quality = self._quality()
+        quality.merge(np.sum(results, axis=0))
+        figures, self.report = quality.tables()
         return figures
 
     def _quality(self) -> PanopticQuality:
@@ -280,43 +279,44 @@ def panoptic_segments(prediction: Any, num_classes: int) -> tuple[np.ndarray, li
 
 
 @METRICS.register_module()
-class SemanticIoU(ReportingMetric):
+class SemanticIoU(Metric):
     """Intersection over union of pixels by class, over the data set. Figures: ``mIoU``, ``mAcc``, ``aAcc``.
 
     ``mIoU`` and ``mAcc`` are means over the classes that occur (mmsegmentation's definitions).
     """
 
+    task = "semantic"
+    headline = "mIoU"
+
     def __init__(self, ignore_index: int = 255, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.ignore_index = ignore_index
 
-    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count a batch; what is kept of an image is ``(3, K)``: hits, predicted, true pixels."""
-        for sample in data_samples:
-            if "gt_sem_seg" not in sample:
-                continue
-            truth = _map(sample["gt_sem_seg"])
-            self.results.append(count_pixels(truth, _map(sample["pred_sem_seg"]), len(self.classes), self.ignore_index))
+    def judge(self, sample: dict) -> Optional[np.ndarray]:
+        """``(3, K)`` counts of an image: right, predicted, true pixels."""
+        if "gt_sem_seg" not in sample:
+            return None
+        truth, predicted = _label_map(sample["gt_sem_seg"]), _label_map(sample["pred_sem_seg"])
+        return count_pixels(truth, predicted, len(self.classes), self.ignore_index)
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Figures from what all processes counted."""
-        if not results:
-            return {}
-        hits, predicted, true = np.asarray(results, dtype=np.float64).sum(axis=0)
-        union = predicted + true - hits
+    def figures(self, results: list) -> dict[str, float]:
+        """IoU over the data set."""
+        right, predicted, true = np.asarray(results, np.float64).sum(axis=0)
+        union = predicted + true - right
+        pixels = max(true.sum(), 1)
         self.report = [
             {
                 "name": name,
-                "IoU": float(hits[k] / union[k]) if union[k] else None,
-                "accuracy": float(hits[k] / true[k]) if true[k] else None,
-                "share": float(true[k] / max(true.sum(), 1)),
+                "IoU": float(right[k] / union[k]) if union[k] else None,
+                "accuracy": float(right[k] / true[k]) if true[k] else None,
+                "share": float(true[k] / pixels),
             }
             for k, name in enumerate(self.classes)
         ]
         return {
-            "mIoU": _mean(row["IoU"] for row in self.report),
-            "mAcc": _mean(row["accuracy"] for row in self.report),
-            "aAcc": float(hits.sum() / max(true.sum(), 1)),
+            "mIoU": _mean([row["IoU"] for row in self.report]) or 0.0,
+            "mAcc": _mean([row["accuracy"] for row in self.report]) or 0.0,
+            "aAcc": float(right.sum() / pixels),
         }
 
 
@@ -330,18 +330,18 @@ def count_pixels(truth: np.ndarray, predicted: np.ndarray, num_classes: int, ign
         raise DataError("truth and prediction differ in size", found=str(predicted.shape), expected=str(truth.shape))
     known = truth != ignore
     truth, predicted = truth[known], predicted[known]
-    right = truth[truth == predicted]
-    return np.stack(
-        [np.bincount(each, minlength=num_classes)[:num_classes] for each in (right, predicted, truth)]
-    ).astype(np.int64)
+    maps = (truth[truth == predicted], predicted, truth)
+    return np.stack([np.bincount(labels, minlength=num_classes)[:num_classes] for labels in maps])
 
 
-def _map(pixel_data: Any) -> np.ndarray:
+def _label_map(pixel_data: Any) -> np.ndarray:
     data: Any = pixel_data["data"] if "data" in pixel_data else pixel_data["sem_seg"]
     array = data.cpu().numpy()
     return array.reshape(array.shape[-2:]).astype(np.int64)
 
 
-def _mean(values: Iterable[Optional[float]]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else 0.0
+METRIC_OF: dict[str, type[Metric]] = {metric.task: metric for metric in (InstanceAP, PanopticPQ, SemanticIoU)}
+"""The metric by task."""
+
+HEADLINE = {task: metric.headline for task, metric in METRIC_OF.items()}
+"""The figure that decides which checkpoint is best, by task."""

@@ -30,7 +30,7 @@ class MissingOperatorError(EnvironmentProblem):
 
 
 class StandIn(ModuleType):
-    """The module put in the place of ``mmcv._ext``: it has every operator one asks for, and none that runs.
+    """The module in the place of ``mmcv._ext``: it has every operator by name, and each raises when called.
 
     Args:
         reason: why the compiled module is not there, in one sentence.
@@ -77,29 +77,25 @@ def install() -> bool:
         EnvironmentProblem: mmcv itself is not installed.
     """
     reason = _why_not()
-    if reason is None:
-        return False
-    if not isinstance(sys.modules.get(NAME), StandIn):
-        sys.modules[NAME] = StandIn(reason)
-    sys.modules["mmcv"]._ext = sys.modules[NAME]  # type: ignore[attr-defined]
-    return True
+    if reason is not None:
+        stand_in = sys.modules.get(NAME)
+        if not isinstance(stand_in, StandIn):
+            stand_in = sys.modules[NAME] = StandIn(reason)
+        sys.modules["mmcv"]._ext = stand_in  # type: ignore[attr-defined]
+    return reason is not None
 
 
 def _why_not() -> Optional[str]:
-    """None where the compiled module can be had, else why it cannot."""
+    """Why the compiled module does not load; ``None`` where it does."""
     present = sys.modules.get(NAME)
     if present is not None:
         return present.reason if isinstance(present, StandIn) else None
-    try:
-        importlib.import_module("mmcv")
-    except ModuleNotFoundError as error:
-        if error.name != "mmcv":
-            raise
-        raise EnvironmentProblem("mmcv is not installed", hint="pip install 'seg2knet[train]'") from None
+    if importlib.util.find_spec("mmcv") is None:
+        raise EnvironmentProblem("mmcv is not installed", hint="pip install 'seg2knet[train]'")
     if importlib.util.find_spec(NAME) is None:
         return "mmcv was installed without compiled operators"
     try:
         importlib.import_module(NAME)
-    except (ImportError, OSError) as error:  # built for another torch: as good as none, but the reason differs
+    except (ImportError, OSError) as error:  # built for another torch: of no use, but the reason differs
         return f"mmcv's compiled operators do not load: {str(error).splitlines()[0]}"
     return None

@@ -1,4 +1,4 @@
-"""The OpenMMLab packages, imported without what they have to say about themselves."""
+"""The OpenMMLab packages, imported without their output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator
 
-from seg2knet.trainer.openmmlab import operators as mmcv_ops
+from seg2knet.trainer.openmmlab import operators
 
 _CHATTY = ("matplotlib", "PIL", "tensorboard", "torch.distributed", "torch.nn.parallel.distributed")
 
@@ -25,17 +25,15 @@ def load(semantic: bool = False) -> None:
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     with silence():
-        mmcv_ops.install()
-        importlib.import_module("mmdet.datasets.transforms")
-        importlib.import_module("mmdet.models")
-        if semantic:
-            importlib.import_module("mmseg.models")
-            importlib.import_module("mmseg.datasets.transforms")
+        operators.install()
+        for package in ("mmdet", "mmseg") if semantic else ("mmdet",):
+            importlib.import_module(f"{package}.datasets.transforms")
+            importlib.import_module(f"{package}.models")
 
 
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
-    """Drop what other packages print, and their warnings, which are theirs to mend."""
+    """Drop what other packages print, and their warnings, which are theirs to fix."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

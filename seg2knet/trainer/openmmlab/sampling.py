@@ -1,4 +1,4 @@
-"""Which pictures a process sees in an epoch, in which order; and from where on, when a run goes on."""
+"""Which images a process sees in an epoch, in which order, and where a resumed run starts in it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from torch.utils.data import Sampler
 
 @DATA_SAMPLERS.register_module()
 class EpochSampler(Sampler):
-    """Every picture once an epoch, in an order that seed and epoch decide, shared out among the processes.
+    """Every image once an epoch, in an order given by seed and epoch, distributed over the processes.
 
     Yields ``epoch * len(dataset) + index`` (see ``datasets.Reproducible``). With ``n`` processes, process ``r`` sees
-    places ``r, r + n, ...`` of the order that one process would see, so that a step sees the same pictures however
-    many processes there are, if they share one batch size in sum.
+    places ``r, r + n, ...`` of the order that one process would see: with the same total batch size a step sees the
+    same images however many processes there are.
 
     Args:
         dataset: with ``get_cat_ids(index)`` where ``balance`` is set.
         seed: the run's.
-        balance: pictures of classes that are on a smaller share of the pictures than this are repeated:
+        balance: images of classes that are on a smaller share of the images than this are repeated:
             ``max(1, sqrt(balance / share))`` times for the rarest class on it (Gupta et al., *LVIS*, CVPR 2019).
     """
 
@@ -34,7 +34,7 @@ class EpochSampler(Sampler):
         self.seed = seed or 0
         self.epoch = 0
         self.start = 0
-        """Pictures of this process to leave out at the front of the next epoch: those seen before an interruption."""
+        """Images of this process to skip at the start of the next epoch: those seen before an interruption."""
         self.indices = _repeated(dataset, balance) if balance else list(range(len(dataset)))
         self.num_samples = math.ceil(len(self.indices) / self.world_size)
 
@@ -59,9 +59,7 @@ class EpochSampler(Sampler):
 
 def _repeated(dataset: Any, balance: float) -> list[int]:
     labels = [set(dataset.get_cat_ids(index)) for index in range(len(dataset))]
-    on = Counter(label for each in labels for label in each)
-    factor = {label: max(1.0, math.sqrt(balance * len(dataset) / count)) for label, count in on.items()}
-    found: list[int] = []
-    for index, each in enumerate(labels):
-        found.extend([index] * round(max((factor[label] for label in each), default=1.0)))
-    return found
+    images = Counter(label for on_image in labels for label in on_image)
+    factor = {label: max(1.0, math.sqrt(balance * len(dataset) / count)) for label, count in images.items()}
+    times = [round(max((factor[label] for label in on_image), default=1.0)) for on_image in labels]
+    return [index for index, count in enumerate(times) for _ in range(count)]

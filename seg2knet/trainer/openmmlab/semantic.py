@@ -1,6 +1,6 @@
-"""K-Net for semantic segmentation: mmsegmentation's own (``configs/knet``), fitted to the data.
+"""K-Net for semantic segmentation: mmsegmentation's own (``configs/knet``), adapted to the data.
 
-Its config files are read from the installed package and changed where the data and the machine say so: class counts,
+Its config files are read from the installed package and changed to fit data and machine: class counts,
 normalisation over processes, crop, backbone. The kernels update any segmentation head's prediction three times
 (Zhang et al., *K-Net*, section 3.4; table 3).
 """
@@ -20,7 +20,7 @@ _RESNETS = {"r18": 18, "r50": 50, "r101": 101}
 _SWINS = ("swin-t", "swin-l")
 BACKBONES = (*_RESNETS, *_SWINS)
 _POOLING = ("pspnet", "deeplabv3", "upernet")
-"""Heads that pool a whole picture to one pixel: normalising over a batch needs two of them."""
+"""Heads that pool a whole image to one pixel: normalising over a batch needs two of them."""
 
 
 def semantic_model(
@@ -38,7 +38,7 @@ def semantic_model(
         num_classes: classes, background not counted (``reduce_zero_label``).
         head: one of ``HEADS``; Swin backbones have ``upernet`` alone.
         backbone: one of ``BACKBONES``.
-        crop_size: height and width that training pictures are cropped and padded to.
+        crop_size: height and width of training crops.
         weights: file with the backbone's weights; ``None`` starts from scratch.
         processes: training processes; statistics are shared between them where there are several (SyncBN).
 
@@ -49,7 +49,7 @@ def semantic_model(
     if num_classes < 2:
         raise UsageError(
             "semantic segmentation needs two classes to tell apart",
-            found=f"{num_classes}",
+            found=str(num_classes),
             hint="name the unlabelled pixels when converting: --void-class background",
         )
     model = _own_config(head, backbone)
@@ -67,13 +67,13 @@ def semantic_model(
     if weights is not None:
         model["backbone"]["init_cfg"] = {"type": "Pretrained", "checkpoint": str(weights)}
     model["data_preprocessor"]["size"] = tuple(crop_size)
-    # Whole pictures are batched as they come, so those of different sizes must be padded in testing too.
+    # Whole images are batched as they come, so those of different sizes must be padded in testing too.
     model["data_preprocessor"]["test_cfg"] = {"size_divisor": 32}
     return model
 
 
 def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
-    """The optimiser of mmseg's K-Net for 16 pictures a step: AdamW, gradient norm clipped at 1."""
+    """The optimiser of mmseg's K-Net for 16 images a step: AdamW, gradient norm clipped at 1."""
     swin = backbone in _SWINS
     optimizer: dict[str, Any] = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
     wrapper: dict[str, Any] = {
@@ -88,7 +88,7 @@ def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
 
 
 def least_batch(head: str) -> int:
-    """Pictures that a process must take at a time in training."""
+    """The fewest images a process can train on at a time."""
     return 2 if head in _POOLING else 1
 
 

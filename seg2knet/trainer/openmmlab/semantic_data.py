@@ -1,7 +1,7 @@
 """The data set that mmsegmentation trains on: an ADE layout with the data's own class names, registered.
 
-mmseg's ``ADE20KDataset`` refuses other names than its own 150 and looks for ``.jpg`` alone; this one takes pictures of
-any suffix, in sub-folders too, and the class names that the config gives it.
+mmseg's ``ADE20KDataset`` refuses other names than its own 150 and reads only ``.jpg``; this one takes images of any
+suffix, in sub-folders too, and the class names that the config gives it.
 """
 
 from __future__ import annotations
@@ -23,39 +23,38 @@ from seg2knet.trainer.openmmlab.datasets import Reproducible  # noqa: E402
 
 @DATASETS.register_module()
 class SemanticData(Reproducible, BaseSegDataset):
-    """Pictures and their label PNGs: 0 = unlabelled, 1.. = classes (http://sceneparsing.csail.mit.edu).
+    """Images and their label PNGs: 0 = unlabelled, 1.. = classes (http://sceneparsing.csail.mit.edu).
 
     Labels are shifted when they are loaded (``reduce_zero_label``): class 1 becomes label 0, unlabelled becomes 255.
 
     Args:
-        seed: what the random numbers of the pipeline depend on, with epoch and picture.
+        seed: of the pipeline's random numbers, with epoch and image.
         others: mmseg's ``BaseSegDataset``; ``data_prefix`` has ``img_path`` and ``seg_map_path``.
 
     Raises:
-        DataError: a training picture has no label PNG.
+        DataError: a training image has no label PNG.
     """
 
-    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
-        self.random_seed = seed
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, reduce_zero_label=True, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         folder, maps = Path(self.data_prefix["img_path"]), Path(self.data_prefix["seg_map_path"])
-        found: list[dict] = []
+        infos: list[dict] = []
         for path in sorted(path for path in folder.rglob("*") if is_image(path)):
             labels = maps / path.relative_to(folder).with_suffix(".png")
             if not labels.is_file():
                 if maps.is_dir():
-                    raise DataError("a picture without its label PNG", file=path, expected=str(labels))
+                    raise DataError("an image without its label PNG", file=path, expected=str(labels))
                 labels = None  # type: ignore[assignment]  # a split without truth
-            found.append(
+            infos.append(
                 {
                     "img_path": str(path),
-                    "img_id": len(found) + 1,
+                    "img_id": len(infos) + 1,
                     "seg_map_path": str(labels) if labels is not None else None,
                     "label_map": None,
                     "reduce_zero_label": True,
                     "seg_fields": [],
                 }
             )
-        return found
+        return infos

@@ -1,4 +1,4 @@
-"""Predictions drawn on pictures: tinted masks, outlines, labels that can be read."""
+"""Predictions drawn on images: tinted masks, outlines, legible labels."""
 
 from __future__ import annotations
 
@@ -11,50 +11,57 @@ import cv2
 import numpy as np
 
 from seg2knet.dataset.classes import ClassList
-from seg2knet.trainer.predict.inference import Prediction
+from seg2knet.trainer.predict.prediction import Prediction
+
+Box = tuple[int, int, int, int]
 
 TINT = 0.45
-"""How much of its colour a mask gives to the picture under it."""
+"""The share of a mask's colour in the pixels under it."""
 
 
-def overlay(picture: np.ndarray, found: Prediction, classes: ClassList, scores: bool = True) -> np.ndarray:
-    """Draw what was found.
+def overlay(image: np.ndarray, prediction: Prediction, classes: ClassList, scores: bool = True) -> np.ndarray:
+    """Draw a prediction on its image.
 
     Args:
-        picture: ``(H, W, 3)`` uint8 BGR, at the prediction's size.
-        found: the best are drawn last, over the others.
+        image: ``(H, W, 3)`` uint8 BGR, at the prediction's size.
+        prediction: those of highest score are drawn last, over the others.
         classes: names and colours.
         scores: write them beside the names.
 
     Returns:
-        A new picture of the same shape.
+        A new image of the same shape.
     """
-    drawn = picture.copy()
-    order = np.argsort(found.scores, kind="stable")
+    drawn = image.copy()
+    masks, colors = prediction.masks, [_bgr(classes, label) for label in prediction.labels.tolist()]
+    order = np.argsort(prediction.scores, kind="stable").tolist()
     for place in order:
-        _tint(drawn, found.masks[place], _bgr(classes, int(found.labels[place])))
-    thickness = max(1, round(min(picture.shape[:2]) / 400))
+        _tint(drawn, masks[place], colors[place])
+    thickness = max(1, round(min(image.shape[:2]) / 400))
     for place in order:
-        outlines, _ = cv2.findContours(found.masks[place].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, outlines, -1, _bgr(classes, int(found.labels[place])), thickness, cv2.LINE_AA)
+        outlines, _ = cv2.findContours(masks[place].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, outlines, -1, colors[place], thickness, cv2.LINE_AA)
     texts = []
-    for place in order[::-1]:  # the best first: it gets the place it wants
-        name = classes[int(found.labels[place])].name
-        shown = f"{name} {found.scores[place]:.2f}" if scores and found.labelmap is None else name
-        texts.append((shown, _anchor(found.masks[place]), _bgr(classes, int(found.labels[place]))))
-    return write_labels(drawn, [text for text in texts if text[1] is not None])
+    for place in reversed(order):  # labels of the highest scores are placed first
+        text = classes[int(prediction.labels[place])].name
+        if scores and not prediction.semantic:
+            text += f" {prediction.scores[place]:.2f}"
+        anchor = _anchor(masks[place])
+        if anchor is not None:
+            texts.append((text, anchor, colors[place]))
+    return write_labels(drawn, texts)
 
 
-def enlarged(picture: np.ndarray, found: Prediction, least: int = 360) -> tuple[np.ndarray, Prediction]:
-    """A small picture and what was found on it, a whole number of times larger, so that labels can be read."""
-    height, width = picture.shape[:2]
+def enlarged(image: np.ndarray, prediction: Prediction, least: int = 360) -> tuple[np.ndarray, Prediction]:
+    """A small image and its prediction, scaled up by a whole number, so that labels can be read."""
+    height, width = image.shape[:2]
     times = -(-least // max(height, width))
     if times <= 1:
-        return picture, found
+        return image, prediction
     size = (width * times, height * times)
-    masks = np.repeat(np.repeat(found.masks, times, axis=1), times, axis=2)
-    larger = Prediction(found.path, *size, found.labels, found.scores, masks, found.labelmap)
-    return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), larger
+    masks = np.repeat(np.repeat(prediction.masks, times, axis=1), times, axis=2)
+    larger = Prediction(prediction.path, *size, prediction.labels, prediction.scores, masks)
+    larger.semantic = prediction.semantic
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), larger
 
 
 def _bgr(classes: ClassList, label: int) -> tuple[int, int, int]:
@@ -76,24 +83,23 @@ def _anchor(mask: np.ndarray) -> Optional[tuple[int, int]]:
     return x - 1, y - 1
 
 
-def write_labels(picture: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int, int, int]]]) -> np.ndarray:
-    """Write texts on coloured plates centred on their points, none over another, all inside the picture.
+def write_labels(image: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int, int, int]]]) -> np.ndarray:
+    """Write texts on coloured plates centred on their points, without overlap, all inside the image.
 
     Args:
-        picture: BGR.
-        texts: text, ``(x, y)``, BGR colour of the plate; the first get the place they want.
+        image: BGR.
+        texts: text, ``(x, y)``, BGR colour of the plate; earlier ones are placed first.
     """
     from PIL import Image, ImageDraw
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     font = label_font(max(11, min(26, round(min(height, width) / 32))))
-    canvas = Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    canvas = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     brush = ImageDraw.Draw(canvas)
-    taken: list[tuple[int, int, int, int]] = []
+    taken: list[Box] = []
     for text, (x, y), (blue, green, red) in texts:
         left, top, right, bottom = brush.textbbox((0, 0), text, font=font)
-        wide, tall = int(right - left) + 6, int(bottom - top) + 5
-        box = _free_place(x - wide // 2, y - tall // 2, wide, tall, width, height, taken)
+        box = _free_place(x, y, int(right - left) + 6, int(bottom - top) + 5, width, height, taken)
         if box is None:
             continue
         taken.append(box)
@@ -103,14 +109,12 @@ def write_labels(picture: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int,
     return cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR)
 
 
-def _free_place(
-    x: int, y: int, wide: int, tall: int, width: int, height: int, taken: Sequence[tuple[int, int, int, int]]
-) -> Optional[tuple[int, int, int, int]]:
-    """The nearest place above or below where no other label is; ``None`` where all are taken nearby."""
-    x = max(0, min(x, width - wide))
+def _free_place(x: int, y: int, wide: int, tall: int, width: int, height: int, taken: Sequence[Box]) -> Optional[Box]:
+    """A box centred on a point, moved up or down to where no other label is; ``None`` where all places are taken."""
+    left = max(0, min(x - wide // 2, width - wide))
     for step in (0, 1, -1, 2, -2, 3, -3):
-        top = max(0, min(y + step * (tall + 1), height - tall))
-        box = (x, top, x + wide, top + tall)
+        top = max(0, min(y - tall // 2 + step * (tall + 1), height - tall))
+        box = (left, top, left + wide, top + tall)
         if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
             return box
     return None
@@ -135,40 +139,36 @@ def label_font(size: int) -> Any:
 
 
 def beside(left: np.ndarray, right: np.ndarray, titles: tuple[str, str], side: int = 420) -> np.ndarray:
-    """Two pictures of one size beside one another, scaled to at most ``side``, each with its title above."""
-    scale = min(1.0, side / max(left.shape[:2])) if max(left.shape[:2]) > side else side / max(left.shape[:2])
+    """Two images of one size side by side, their longest side scaled to ``side``, each with its title above."""
+    scale = side / max(left.shape[:2])
     size = (max(1, round(left.shape[1] * scale)), max(1, round(left.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    parts = [_titled(cv2.resize(each, size, interpolation=how), title) for each, title in zip((left, right), titles)]
+    parts = [_titled(cv2.resize(image, size, interpolation=how), title) for image, title in zip((left, right), titles)]
     gap = np.full((parts[0].shape[0], 6, 3), 255, np.uint8)
     return np.hstack([parts[0], gap, parts[1]])
 
 
-def _titled(picture: np.ndarray, title: str) -> np.ndarray:
+def _titled(image: np.ndarray, title: str) -> np.ndarray:
     from PIL import Image, ImageDraw
 
-    strip = Image.new("RGB", (picture.shape[1], 20), "white")
+    strip = Image.new("RGB", (image.shape[1], 20), "white")
     ImageDraw.Draw(strip).text((2, 3), title, fill="black", font=label_font(13))
-    return np.vstack([np.asarray(strip)[..., ::-1], picture])
+    return np.vstack([np.asarray(strip)[..., ::-1], image])
 
 
-def sheet(pairs: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:
-    """Pictures in rows, on white."""
-    width, height = max(each.shape[1] for each in pairs), max(each.shape[0] for each in pairs)
-    rows = []
-    for start in range(0, len(pairs), columns):
-        cells = []
-        for each in [*pairs[start : start + columns], *[None] * (columns - len(pairs[start : start + columns]))]:
-            cell = np.full((height + 10, width + 14, 3), 255, np.uint8)
-            if each is not None:
-                cell[: each.shape[0], : each.shape[1]] = each
-            cells.append(cell)
-        rows.append(np.hstack(cells))
-    return np.vstack(rows)
+def sheet(images: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:
+    """Images in rows, on white."""
+    width, height = max(image.shape[1] for image in images), max(image.shape[0] for image in images)
+    rows = -(-len(images) // columns)
+    page = np.full((rows * (height + 10), columns * (width + 14), 3), 255, np.uint8)
+    for place, image in enumerate(images):
+        top, left = place // columns * (height + 10), place % columns * (width + 14)
+        page[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return page
 
 
-def save(picture: np.ndarray, path: Path) -> None:
-    """Write a picture in the format of its suffix, under a name of any letters."""
+def save(image: np.ndarray, path: Path) -> None:
+    """Write an image in the format of its suffix. OpenCV itself cannot open names of all letters everywhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    path.write_bytes(data.tobytes())
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    path.write_bytes(cv2.imencode(path.suffix, image, quality)[1].tobytes())

@@ -12,8 +12,9 @@ import pytest
 
 pytest.importorskip("mmdet")
 
+from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
-from seg2knet.trainer.openmmlab.datasets import InstanceData, PanopticData, read_panoptic_png
+from seg2knet.trainer.openmmlab.datasets import InstanceData, PanopticData
 from seg2knet.trainer.openmmlab.sampling import EpochSampler
 
 PIPELINE = [
@@ -98,7 +99,7 @@ def test_panoptic_truth_is_what_the_png_shows(root: Path) -> None:
     label = {3: 0, 7: 1, 9: 2, 11: 3}
     for index, truth in enumerate(content["annotations"]):
         sample = dataset[index]["data_samples"]
-        ids = read_panoptic_png(folder / truth["file_name"])
+        ids = read_ids(folder / truth["file_name"])
         things = [s for s in truth["segments_info"] if s["category_id"] in (3, 7)]
         assert sample.gt_instances.labels.tolist() == [label[s["category_id"]] for s in things]
         assert sample.gt_instances.masks.masks.sum(axis=(1, 2)).tolist() == [s["area"] for s in things]

@@ -8,16 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmdet")
 
 from seg2knet.trainer.openmmlab.metrics import (  # noqa: E402
     InstanceAP,
+    PanopticPQ,
     SemanticIoU,
+    as_rle,
+    coco_ap,
     count_pixels,
     encode_masks,
     panoptic_segments,
+    prepared,
 )
 
 SIZE = 40
@@ -134,3 +139,108 @@ def test_mean_iou_is_over_the_classes_that_occur() -> None:
     assert figures["mIoU"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert figures["aAcc"] == pytest.approx(3 / 4)
     assert metric.report[2]["IoU"] is None
+
+
+def drawn_at_random(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Truth with crowds, empty images, one of over 100 objects, equal scores and areas of all sizes; predictions."""
+    rng = np.random.default_rng(seed)
+    categories, size = [8, 5, 2, 99], 120
+    images = [{"id": image, "width": size, "height": size, "file_name": f"{image}.jpg"} for image in range(1, 9)]
+    annotations: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    for image in range(1, 9):
+        for _ in range(0 if image % 4 == 0 else 130 if image == 1 else int(rng.integers(1, 7))):
+            mask = np.zeros((size, size), bool)
+            x, y = rng.integers(0, size - 5, 2)
+            side = rng.choice([6, 12, 40, 110])
+            mask[y : y + side, x : x + side] = True
+            row = {"image_id": image, "category_id": int(rng.choice(categories[:3]))}
+            annotations.append(
+                {
+                    **row, "id": len(annotations) + 1, "iscrowd": int(rng.random() < 0.15), "area": int(mask.sum()),
+                    "segmentation": encode_masks(mask[None])[0], "bbox": [0, 0, 1, 1],
+                }
+            )  # fmt: skip
+            for _ in range(rng.integers(0, 3)):
+                moved = np.roll(mask, tuple(rng.integers(-4, 5, 2)), (0, 1))
+                found = {**row, "segmentation": encode_masks(moved[None])[0], "score": round(float(rng.random()), 2)}
+                predictions.append(found if rng.random() < 0.8 else {**found, "category_id": 2})
+        predictions.append(
+            {
+                "image_id": image, "category_id": 8, "score": 0.5,
+                "segmentation": encode_masks(np.tri(size, dtype=bool)[None])[0],
+            }
+        )  # fmt: skip
+    named = [{"id": category, "name": str(category)} for category in categories]
+    return {"images": images, "annotations": annotations, "categories": named}, predictions
+
+
+def assert_same_figures(truth: dict[str, Any], predictions: list[dict[str, Any]], categories: list[int]) -> None:
+    pytest.importorskip("hotcoco")
+    figures, rows = coco_ap(truth, predictions, categories, "hotcoco")
+    expected, expected_rows = coco_ap(truth, predictions, categories, "pycocotools")
+    assert figures == pytest.approx(expected, abs=1e-9)
+    for row, other in zip(rows, expected_rows):
+        assert {key: value for key, value in row.items() if value is not None} == pytest.approx(
+            {key: value for key, value in other.items() if value is not None}, abs=1e-9
+        )
+    assert 0 < figures["AP"] < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_libraries_give_the_same_figures(seed: int) -> None:
+    assert_same_figures(*drawn_at_random(seed), [8, 5, 2, 99])
+
+
+CORPORA = ("coco-roboflow-seg__*/**/*.json", "coco__datumaro*/mmdet_coco/**/*.json", "lvis__*/**/*.json")
+
+
+@pytest.mark.parametrize("pattern", CORPORA)
+def test_both_libraries_give_the_same_figures_on_real_annotations(shared: Path, pattern: str) -> None:
+    """Predictions: every second object, its mask moved by a few pixels, under scores that repeat."""
+    rng = np.random.default_rng(0)
+    judged = 0
+    for file in sorted((shared / "corpora").glob(pattern))[:4]:
+        content = json.loads(file.read_text())
+        if not isinstance(content, dict) or not content.get("annotations") or "categories" not in content:
+            continue
+        truth = prepared(content)
+        sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+        predictions = []
+        for annotation in truth["annotations"][:400:2]:
+            size = sizes[annotation["image_id"]]
+            mask = coco_mask.decode(as_rle(annotation["segmentation"], *size)).astype(bool)
+            moved = np.roll(mask, tuple(rng.integers(-3, 4, 2)), (0, 1))
+            row = {key: annotation[key] for key in ("image_id", "category_id")}
+            score = round(float(rng.random()), 1)
+            predictions.append({**row, "score": score, "segmentation": encode_masks(moved[None])[0]})
+        if predictions:
+            assert_same_figures(truth, predictions, [category["id"] for category in truth["categories"]])
+            judged += 1
+    assert judged
+
+
+def panoptic_sample(truth: Path | None, predicted: np.ndarray) -> dict[str, Any]:
+    sample = {"pred_panoptic_seg": {"sem_seg": torch.from_numpy(predicted)[None]}, "img_path": "x.jpg"}
+    info = [{"id": 1, "category": 0, "iscrowd": 0}]
+    return {**sample, "seg_map_path": str(truth), "segments_info": info} if truth is not None else sample
+
+
+def test_results_of_ranks_stay_with_their_images(tmp_path: Path) -> None:
+    """mmengine joins ranks' results in turn and cuts them to the data set's length: one an image, with truth or not."""
+    import cv2
+
+    file = tmp_path / "truth.png"
+    cv2.imwrite(str(file), np.full((4, 4, 3), (0, 0, 1), np.uint8))
+    right, wrong = np.zeros((4, 4), np.int64), np.ones((4, 4), np.int64)
+    ranks = []
+    for samples in ([panoptic_sample(None, right)] * 2, [panoptic_sample(file, right), panoptic_sample(file, wrong)]):
+        metric = PanopticPQ()
+        metric.dataset_meta = {"classes": ("a", "b"), "thing_classes": ("a", "b"), "stuff_classes": ()}
+        metric.process({}, samples)
+        ranks.append(metric.results)
+    joined = [result for pair in zip(*ranks) for result in pair]  # as collect_results does
+    assert len(joined) == 4
+    figures = metric.compute_metrics(joined)
+    assert figures["PQ"] == pytest.approx((1 / 1.5 + 0) / 2)
+    assert metric.compute_metrics([None, None]) == {}

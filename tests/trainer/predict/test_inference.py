@@ -92,6 +92,18 @@ def test_a_picture_that_cannot_be_read_is_said_and_the_rest_goes_on(
     assert (tmp_path / "out" / "good.jpg.png").is_file()
 
 
+def test_the_api_skips_a_broken_image_and_keeps_no_dense_masks(moved: Path, coco_root: Path, tmp_path: Path) -> None:
+    shutil.copy(coco_root / "val2017" / "000.jpg", tmp_path / "good.jpg")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    failures: list[DataError] = []
+    (found,) = seg2knet.predict(moved, tmp_path, score_thr=0, failed=failures.append)
+    assert found.path.name == "good.jpg"
+    assert found.masks.shape == (len(found.labels), found.height, found.width)
+    assert "bad.jpg" in str(failures[0])
+    with pytest.warns(UserWarning, match=r"bad\.jpg"):
+        assert len(seg2knet.predict(moved, tmp_path)) == 1
+
+
 def test_other_classes_are_named(moved: Path, tmp_path: Path) -> None:
     data = drawn_sets.coco(tmp_path / "data", train=1, val=1)
     for file in (data / "annotations").glob("*.json"):

@@ -17,8 +17,8 @@ from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import UsageError
 from seg2knet.trainer.predict import drawing
-from seg2knet.trainer.predict.inference import Prediction
-from seg2knet.trainer.predict.predictions import Writer, coco_results, find_pictures, labelme
+from seg2knet.trainer.predict.files import PredictionWriter, coco_results, find_images, labelme
+from seg2knet.trainer.predict.prediction import Prediction
 
 CLASSES = ClassList.of(["bolt", "nut größe"])
 H, W = 60, 80
@@ -85,7 +85,7 @@ def test_labelme_reads_back_through_our_own_reader(picture: Path) -> None:
     from seg2knet.converters.registry import reader
 
     ring, box = mask((10, 10, 50, 50), without=(20, 20, 40, 40)), mask((60, 5, 75, 30))
-    writer = Writer(picture.parent, CLASSES, "instance", ["labelme"])
+    writer = PredictionWriter(picture.parent, CLASSES, "instance", ["labelme"])
     writer.write(prediction(picture, ring, box, labels=[1, 0]), Path(picture.name))
     writer.close()
     labelme_reader = reader("labelme")(picture.parent)
@@ -107,7 +107,7 @@ def test_coco_results_have_the_masks_bit_for_bit(picture: Path) -> None:
 
 def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    writer = Writer(out, CLASSES, "instance", ["overlay", "coco", "labelme"])
+    writer = PredictionWriter(out, CLASSES, "instance", ["overlay", "coco", "labelme"])
     writer.write(prediction(picture, mask((1, 1, 30, 30))), Path("sub/a.jpg"))
     writer.write(prediction(picture), Path("sub/a.png"))
     writer.close()
@@ -119,7 +119,7 @@ def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
     assert [image["file_name"] for image in listed["images"]] == ["sub/a.jpg", "sub/a.png"]
     assert [category["id"] for category in listed["categories"]] == [1, 2]
     with pytest.raises(UsageError, match="overlay"):
-        Writer(out, CLASSES, "instance", ["pdf"])
+        PredictionWriter(out, CLASSES, "instance", ["pdf"])
 
 
 def test_pictures_by_folder_file_and_pattern(picture: Path, tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_pictures_by_folder_file_and_pattern(picture: Path, tmp_path: Path) -> N
     (folder / "sub").mkdir()
     (folder / "sub" / "B.JPG").write_bytes(picture.read_bytes())
     (folder / "notes.txt").write_text("no picture")
-    found = find_pictures([folder, picture, str(folder / "*.jpg")])
+    found = find_images([folder, picture, str(folder / "*.jpg")])
     assert [name.as_posix() for _, name in found] == ["a b.jpg", "sub/B.JPG"]
-    with pytest.raises(UsageError, match="no pictures"):
-        find_pictures([str(tmp_path / "*.bmp")])
+    with pytest.raises(UsageError, match="no images"):
+        find_images([str(tmp_path / "*.bmp")])
 
 
 def test_overlays_change_what_is_inside_and_label_it(picture: Path) -> None:
@@ -161,7 +161,7 @@ def test_labels_do_not_lie_over_one_another(picture: Path) -> None:
 def test_a_turned_photo_is_segmented_as_shown(tmp_path: Path) -> None:
     from PIL import Image
 
-    from seg2knet.trainer.predict.inference import read_picture
+    from seg2knet.trainer.predict.inference import read_image
 
     upright = np.zeros((30, 50, 3), np.uint8)
     upright[:, :10] = (250, 0, 0)
@@ -169,7 +169,62 @@ def test_a_turned_photo_is_segmented_as_shown(tmp_path: Path) -> None:
     exif[0x0112] = 6  # to be turned a quarter clockwise
     path = tmp_path / "turned.jpg"
     Image.fromarray(upright).save(path, exif=exif, quality=100)
-    found = read_picture(path)
+    found = read_image(path)
     assert found.shape == (50, 30, 3)
     assert found[:8, :, 2].mean() > 200, "what was at the left is at the top"
     assert os.path.getsize(path) > 0
+
+
+def test_images_of_one_name_stay_apart(picture: Path, tmp_path: Path) -> None:
+    for name in ("one/in/x.jpg", "two/in/x.jpg", "two/other/x.jpg", "two/in/y.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture.read_bytes())
+    by_folder = [name.as_posix() for _, name in find_images([tmp_path / "one" / "in", tmp_path / "two" / "in"])]
+    assert by_folder == ["one/in/x.jpg", "two/in/x.jpg", "y.jpg"]
+    by_pattern = [name.as_posix() for _, name in find_images([str(tmp_path / "*" / "in" / "*.jpg")])]
+    assert by_pattern == ["one/in/x.jpg", "two/in/x.jpg", "two/in/y.jpg"]
+
+
+@pytest.mark.parametrize("task", ["panoptic", "semantic"])
+def test_a_jpg_beside_a_png_leaves_two_maps(task: str, picture: Path, tmp_path: Path) -> None:
+    writer = PredictionWriter(tmp_path / "out", CLASSES, task, ["coco"])
+    for name in ("a.jpg", "a.png"):
+        if task == "semantic":
+            writer.write(Prediction.of_labelmap(picture, np.eye(H, W, dtype=np.uint8)), Path(name))
+        else:
+            writer.write(prediction(picture, mask((1, 1, 9, 9))), Path(name))
+    writer.close()
+    folder = tmp_path / "out" / ("panoptic" if task == "panoptic" else "labels")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "a.png.png"]
+    if task == "panoptic":
+        content = json.loads((tmp_path / "out" / "predictions.json").read_text())
+        assert [row["file_name"] for row in content["annotations"]] == ["a.png", "a.png.png"]
+    else:
+        again = cv2.imread(str(folder / "a.png.png"), cv2.IMREAD_UNCHANGED)
+        assert (again == np.eye(H, W) + 1).all()
+
+
+def test_only_jpegs_get_a_jpeg_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = {}
+    encode = cv2.imencode
+
+    def imencode(suffix: str, image: np.ndarray, params: list[int]) -> object:
+        flags[suffix] = list(params)
+        return encode(suffix, image, params)
+
+    monkeypatch.setattr(drawing.cv2, "imencode", imencode)
+    for name in ("a.png", "größe.jpg"):
+        drawing.save(np.zeros((4, 4, 3), np.uint8), tmp_path / name)
+    assert flags == {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
+
+
+def test_masks_are_kept_as_run_lengths_and_given_back(picture: Path) -> None:
+    ring, box = mask((10, 10, 50, 50), without=(20, 20, 40, 40)), mask((60, 5, 75, 30))
+    kept = prediction(picture, ring, box, labels=[1, 0])
+    assert (kept.masks == np.stack([ring, box])).all()
+    assert not any(isinstance(value, np.ndarray) and value.ndim > 1 for value in vars(kept).values())
+    assert (kept.above(0.5).masks == ring).all()
+    assert kept.labelmap is None
+    labelmap = np.where(ring, 1, 255).astype(np.uint8)
+    assert (Prediction.of_labelmap(picture, labelmap).labelmap == labelmap).all()

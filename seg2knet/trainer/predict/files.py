@@ -1,0 +1,288 @@
+"""Predictions as files: overlays, COCO results, LabelMe JSON that LabelMe opens."""
+
+from __future__ import annotations
+
+import base64
+import glob
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import cv2
+import numpy as np
+
+from seg2knet.dataset import geometry
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.images import is_image
+from seg2knet.dataset.label_image import rgb_of
+from seg2knet.dataset.rle import as_json, rle_bbox
+from seg2knet.dataset.sample import Polygons
+from seg2knet.errors import DataError, UsageError
+from seg2knet.trainer.predict import drawing
+from seg2knet.trainer.predict.inference import read_image
+from seg2knet.trainer.predict.prediction import Prediction
+
+FORMATS = ("overlay", "coco", "labelme")
+SMOOTH = 0.8
+"""LabelMe polygons may stray this many pixels from a mask's outline, so that they have few enough corners to move."""
+
+
+def find_images(sources: Iterable[Union[str, Path]]) -> list[tuple[Path, Path]]:
+    """Images named by files, folders and patterns, each once, and the name to write its results under.
+
+    The name is relative to the folder given, or to the part of a pattern that has no wildcard. Where two images would
+    have the same name, both get as many of their parent folders in front as tell them apart.
+
+    Raises:
+        UsageError: a source has no images.
+    """
+    names: dict[Path, Path] = {}
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            paths, base = sorted(path.rglob("*")), path
+        elif path.is_file():
+            names.setdefault(path.resolve(), Path(path.name))
+            continue
+        else:
+            paths = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]
+            base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+        images = [image for image in paths if is_image(image) and image.is_file()]
+        if not images:
+            raise UsageError(
+                "no images here", file=source, expected="an image, a folder of images, or a pattern like 'in/*.jpg'"
+            )
+        for image in images:
+            names.setdefault(image.resolve(), image.relative_to(base))
+    return list(zip(names, _told_apart(names)))
+
+
+def _told_apart(names: dict[Path, Path]) -> list[Path]:
+    """The names of files, with parent folders in front of those that several have."""
+    many = Counter(names.values())
+    longer = dict(names)
+    for depth in range(2, max((len(path.parts) for path in names), default=0) + 1):
+        if max(many.values(), default=1) == 1:
+            break
+        for path, name in longer.items():
+            if many[name] > 1 and len(name.parts) < depth:
+                longer[path] = Path(*path.parts[1:][-depth:])
+        many = Counter(longer.values())
+    return list(longer.values())
+
+
+def segmented(
+    model: Any,
+    images: Sequence[tuple[Path, Path]],
+    writer: Optional[PredictionWriter],
+    *,
+    score_thr: float,
+    failed: Callable[[DataError], None],
+    ticked: Optional[Callable[[int, int], None]] = None,
+) -> Iterator[Prediction]:
+    """Segment images one by one and write what is found.
+
+    Args:
+        model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or another stack's in its place.
+        images: files, and the names to write under (:func:`find_images`).
+        writer: closed at the end.
+        score_thr: instances with a lower score are left out.
+        failed: called for an image that cannot be read, which is skipped.
+        ticked: called with images done and in all.
+    """
+    for place, (path, name) in enumerate(images, 1):
+        try:
+            prediction = model(path)
+        except DataError as error:
+            failed(error)
+        else:
+            if model.task == "instance":
+                prediction = prediction.above(score_thr)
+            if writer is not None:
+                writer.write(prediction, name)
+            yield prediction
+        if ticked is not None:
+            ticked(place, len(images))
+    if writer is not None:
+        writer.close()
+
+
+class PredictionWriter:
+    """Writes predictions as they come.
+
+    Leaves ``NAME.png`` for ``overlay``, where NAME has the image's suffix, and ``NAME.json`` for ``labelme``;
+    :meth:`close` writes ``predictions.json`` (COCO results) and ``images.json`` (the images and categories that its
+    ids mean) for ``coco``, with ``labels/NAME.png`` for semantic and ``panoptic/NAME.png`` for panoptic segmentation.
+    Of ``a.jpg`` and ``a.png`` the second gets ``a.png.json`` and the like.
+
+    Args:
+        out: folder to write to.
+        classes: of the model.
+        task: of the model.
+        formats: some of ``FORMATS``.
+    """
+
+    def __init__(self, out: Path, classes: ClassList, task: str, formats: Sequence[str]) -> None:
+        unknown = [name for name in formats if name not in FORMATS]
+        if unknown or not formats:
+            raise UsageError(
+                "--format is not known", found=", ".join(unknown) or "none",
+                expected=" or ".join(FORMATS) + ", or several",
+            )  # fmt: skip
+        self.out, self.classes, self.task, self.formats = out, classes, task, tuple(formats)
+        self.images: list[dict[str, Any]] = []
+        self.results: list[dict[str, Any]] = []
+        self._taken: set[Path] = set()
+
+    def write(self, prediction: Prediction, name: Path) -> None:
+        """Write one image's predictions under ``name``, relative."""
+        if "overlay" in self.formats:
+            image = read_image(prediction.path)
+            drawn = drawing.overlay(*drawing.enlarged(image, prediction), self.classes)
+            drawing.save(drawn, self.out / name.with_name(f"{name.name}.png"))
+        if "labelme" in self.formats:
+            file = self.out / self._free(name, ".json")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            content = labelme(prediction, self.classes, file.parent)
+            file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if "coco" in self.formats:
+            self._coco(prediction, name)
+
+    def _free(self, name: Path, suffix: str) -> Path:
+        """``name`` with another suffix, after its own where that file is another image's already."""
+        wanted, whole = name.with_suffix(suffix), name.name
+        while wanted in self._taken:
+            wanted, whole = name.with_name(whole + suffix), f"{whole}_"
+        self._taken.add(wanted)
+        return wanted
+
+    def _coco(self, prediction: Prediction, name: Path) -> None:
+        number, size = len(self.images) + 1, {"width": prediction.width, "height": prediction.height}
+        self.images.append({"id": number, "file_name": name.as_posix(), **size})
+        labelmap = prediction.labelmap
+        if self.task == "panoptic":
+            png = self._free(name, ".png")
+            colors, segments = panoptic_png(prediction, [label + 1 for label in range(len(self.classes))])
+            drawing.save(colors, self.out / "panoptic" / png)
+            self.results.append({"image_id": number, "file_name": png.as_posix(), "segments_info": segments})
+        elif labelmap is not None:
+            drawing.save(labelmap + 1, self.out / "labels" / self._free(name, ".png"))
+        else:
+            self.results += coco_results(prediction, number)
+
+    def close(self) -> None:
+        """Write the files that have all images in them."""
+        if "coco" not in self.formats:
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        categories = self.classes.to_coco_panoptic() if self.task == "panoptic" else self.classes.to_coco()
+        listed: dict[str, Any] = {"images": self.images, "categories": categories}
+        (self.out / "images.json").write_text(json.dumps(listed, ensure_ascii=False), encoding="utf-8")
+        if self.task != "semantic":
+            content: Any = {**listed, "annotations": self.results} if self.task == "panoptic" else self.results
+            (self.out / "predictions.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def panoptic_png(prediction: Prediction, category_ids: Sequence[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """A panoptic prediction as COCO's PNG, id = R + 256 G + 65536 B, and its ``segments_info``.
+
+    Args:
+        category_ids: by label.
+
+    Returns:
+        ``(H, W, 3)`` uint8 BGR, as OpenCV writes it; and each segment's ``id``, ``category_id`` and ``area``.
+    """
+    ids = np.zeros((prediction.height, prediction.width), np.int32)
+    segments = []
+    for number, (label, mask) in enumerate(zip(prediction.labels.tolist(), prediction.masks), 1):
+        ids[mask] = number
+        segments.append({"id": number, "category_id": category_ids[label], "area": int(mask.sum())})
+    return rgb_of(ids)[..., ::-1], segments
+
+
+def coco_results(prediction: Prediction, image_id: int) -> list[dict[str, Any]]:
+    """COCO results (https://cocodataset.org/#format-results): category ids are places in the class list, from 1."""
+    return [
+        {
+            "image_id": image_id,
+            "category_id": label + 1,
+            "score": round(score, 6),
+            "bbox": list(rle_bbox(rle)),
+            "segmentation": as_json(rle),
+        }
+        for label, score, rle in zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.rles)
+    ]
+
+
+def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[str, Any]:
+    """A LabelMe annotation (labelme 5's format) for a file in ``folder``.
+
+    An object of one piece without holes is a polygon; several pieces are polygons with one ``group_id``; one with
+    holes is a mask shape, which keeps them.
+    """
+    shapes: list[dict[str, Any]] = []
+    objects = zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.masks)
+    for group, (label, score, mask) in enumerate(objects, 1):
+        name, note = classes[label].name, "" if prediction.semantic else f"score {score:.3f}"
+        if _has_holes(mask):
+            shapes.append(_mask_shape(name, mask, note))
+        else:
+            parts = _outlines(mask)
+            shapes += [_shape(name, part, "polygon", note, group if len(parts) > 1 else None) for part in parts]
+    return {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": Path(os.path.relpath(prediction.path, folder.resolve())).as_posix(),
+        "imageData": None,
+        "imageHeight": prediction.height,
+        "imageWidth": prediction.width,
+    }
+
+
+def _has_holes(mask: np.ndarray) -> bool:
+    """Whether a piece of the mask goes around pixels that are not its own; specks of up to 3 pixels do not count."""
+    outlines, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if tree is None:
+        return False
+    return any(parent >= 0 and len(outline) > 4 for outline, (_, _, _, parent) in zip(outlines, tree[0]))
+
+
+def _outlines(mask: np.ndarray) -> list[list[list[float]]]:
+    """Polygons around the pieces of a mask, with no more corners than ``SMOOTH`` asks for; specks are left out."""
+    exact = geometry.mask_to_polygons(mask)
+    if not isinstance(exact, Polygons):
+        return []
+    parts = []
+    for part in exact.parts:
+        points = np.array(part, np.float32).reshape(-1, 1, 2)
+        fewer = cv2.approxPolyDP(points, SMOOTH, closed=True).reshape(-1, 2)
+        if len(fewer) < 3:
+            fewer = points.reshape(-1, 2)
+        if geometry.polygon_area(fewer.ravel().tolist()) >= 4 or len(exact.parts) == 1:
+            parts.append([[round(float(x), 2), round(float(y), 2)] for x, y in fewer])
+    return parts
+
+
+def _mask_shape(label: str, mask: np.ndarray, note: str) -> dict[str, Any]:
+    ys, xs = np.nonzero(mask)
+    left, top, right, bottom = int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
+    _, png = cv2.imencode(".png", mask[top : bottom + 1, left : right + 1].astype(np.uint8))
+    shape = _shape(label, [[left, top], [right, bottom]], "mask", note, None)
+    return {**shape, "mask": base64.b64encode(png.tobytes()).decode()}
+
+
+def _shape(label: str, points: Sequence[Sequence[float]], kind: str, note: str, group: Optional[int]) -> dict[str, Any]:
+    return {
+        "label": label,
+        "points": [list(point) for point in points],
+        "group_id": group,
+        "description": note,
+        "shape_type": kind,
+        "flags": {},
+        "mask": None,
+    }
