@@ -71,7 +71,7 @@ def measure(folder: Path, cache: Path) -> dict[str, float]:
 def rules_twice(folder: Path, cache: Path, cold: bool = False) -> dict[str, float]:
     """Seconds of the rules with nothing remembered, and again."""
     from seg2knet.validators.engine import check, choose
-    from seg2knet.validators.subjects.discovery import find
+    from seg2knet.validators.subjects.data import find
 
     rules = choose(["IM"])
     shutil.rmtree(cache, ignore_errors=True)

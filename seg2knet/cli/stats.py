@@ -26,7 +26,7 @@ def stats(path: Optional[Path], output_format: str, output_file: Optional[Path])
     from seg2knet.dataset.layout import find_dataset
     from seg2knet.validators.reports import stats as reports
     from seg2knet.validators.statistics import statistics
-    from seg2knet.validators.subjects.discovery import find
+    from seg2knet.validators.subjects.data import find
 
     where = path if path is not None else find_dataset().root
     splits = statistics(find(where))

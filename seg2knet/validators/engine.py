@@ -13,8 +13,7 @@ from seg2knet.validators.baseline import mark_known
 from seg2knet.validators.checking import check, choose
 from seg2knet.validators.fixing.fixes import mend
 from seg2knet.validators.report import Report
-from seg2knet.validators.subjects.data import DataSet
-from seg2knet.validators.subjects.discovery import Overlay, find
+from seg2knet.validators.subjects.data import DataSet, Overlay, find
 
 PathLike = Union[str, Path]
 

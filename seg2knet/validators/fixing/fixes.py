@@ -30,8 +30,7 @@ from seg2knet.validators.model import (
     WriteFile,
 )
 from seg2knet.validators.report import Report
-from seg2knet.validators.subjects.data import DataSet
-from seg2knet.validators.subjects.discovery import Overlay
+from seg2knet.validators.subjects.data import DataSet, Overlay
 from seg2knet.validators.subjects.document import JsonText, RawDict
 
 ROUNDS = 10

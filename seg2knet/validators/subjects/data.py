@@ -1,18 +1,29 @@
-"""What is validated: a data set, its splits, their files. What a rule is called with stands here."""
+"""What is validated: a data set, its splits, their files; and how it is found at the path that a user names."""
 
 from __future__ import annotations
 
 import os
 import posixpath
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Optional, Union
 
 from seg2knet.dataset.images import is_image
-from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade
 from seg2knet.dataset.text import natural
-from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
+from seg2knet.errors import UsageError
+from seg2knet.validators.subjects.files import CocoFile, PanopticFile
+
+Overlay = Mapping[Path, Path]
+"""Files to be read in the place of others: what a fix would write."""
+
+SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_MARKS = re.compile(rb'"(segments_info|segmentation|bbox)"\s*:')
+_TABLE = re.compile(rb'"(images|annotations|categories)"\s*:')
+_BLOCK = 8 << 20
 
 
 @dataclass
@@ -103,4 +114,171 @@ class DataSet:
         return posixpath.normpath(self.prefix + shown) if self.prefix else shown
 
 
-__all__ = ["AdeLayout", "CocoFile", "DataSet", "JsonFile", "PanopticFile", "Part"]
+def find(
+    path: Path,
+    *,
+    images: Optional[Path] = None,
+    config: Optional[Path] = None,
+    jobs: int = 1,
+    overlay: Optional[Overlay] = None,
+) -> DataSet:
+    """The data set at ``path``.
+
+    Args:
+        path: a folder of the COCO or ADE layout, a folder with COCO JSON files in it or one level below, or one file.
+        images: the folder of pictures, where it is not beside the file.
+        config: a training configuration to check the data against.
+        jobs: how many processes reading and the rules may use.
+        overlay: files to read in the place of others.
+
+    Raises:
+        UsageError: nothing there that could be validated.
+    """
+    if not path.exists():
+        raise UsageError(
+            "there is no such file or folder", file=path, hint="name a data set's folder or a COCO JSON file"
+        )
+    open_it = _single if path.is_file() else _folder
+    dataset = open_it(path, images, overlay or {}, jobs)
+    dataset.config = config
+    return dataset
+
+
+def _folder(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+    for year in ("2017", ""):
+        layout = CocoLayout(root, year)
+        if any(layout.instances(split).is_file() or layout.panoptic(split).is_file() for split in SPLITS):
+            return _coco(layout, images, overlay, jobs)
+    ade = find_ade(root)
+    if ade is not None:
+        return _ade(ade, jobs)
+    return _loose(root, images, overlay, jobs)
+
+
+def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+    dataset = DataSet(layout.root, "coco", jobs=jobs)
+    for split in SPLITS:
+        instances, panoptic = layout.instances(split), layout.panoptic(split)
+        if not instances.is_file() and not panoptic.is_file():
+            continue
+        folders = [layout.images(split), layout.root / "images" / layout.images(split).name, layout.root / "images"]
+        folder = images or next((each for each in folders if each.is_dir()), None)
+        part = Part(dataset, split, folder)
+        if instances.is_file():
+            _open_instances(instances, part, overlay)
+        if panoptic.is_file():
+            _open_panoptic(panoptic, part, overlay)
+            part.pngs_dir = layout.panoptic_pngs(split)
+        dataset.parts.append(part)
+    return dataset
+
+
+def _open_instances(path: Path, part: Part, overlay: Overlay) -> CocoFile:
+    part.instances = CocoFile(path, overlay.get(path), part.dataset.jobs)
+    part.instances.part = part
+    return part.instances
+
+
+def _open_panoptic(path: Path, part: Part, overlay: Overlay) -> PanopticFile:
+    part.panoptic = PanopticFile(path, overlay.get(path))
+    part.panoptic.part = part
+    return part.panoptic
+
+
+def _ade(layout: AdeLayout, jobs: int) -> DataSet:
+    dataset = DataSet(layout.root, "ade", ade=layout, jobs=jobs)
+    for split in SPLITS:
+        if layout.images(split).is_dir() or layout.annotations(split).is_dir():
+            folder = layout.images(split)
+            dataset.parts.append(Part(dataset, split, folder if folder.is_dir() else None))
+    return dataset
+
+
+def _loose(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+    """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
+
+    Lists of pictures without annotations (``image_info_test2017.json``) are no data to train on and left out.
+    """
+    found = [path for path in _json_files(root) if "_info" not in path.stem and kind_of_file(path) is not None]
+    if not found:
+        raise UsageError(
+            "nothing here that can be validated",
+            file=root,
+            found="neither annotations/instances_*.json, nor images/ and annotations/ of ADE, nor a COCO JSON file",
+            expected="a data set in the COCO, panoptic or ADE layout, or a COCO JSON file",
+            hint="convert it first: seg2knet convert auto " + str(root),
+        )
+    dataset = DataSet(root, "file", jobs=jobs)
+    for path in found:
+        _add(dataset, path, images, overlay)
+    return dataset
+
+
+def _json_files(root: Path) -> list[Path]:
+    folders = [root, *sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))]
+    return [path for folder in folders for path in sorted(folder.glob("*.json")) if path.is_file()]
+
+
+def _single(path: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+    dataset = DataSet(path.parent, "file", jobs=jobs)
+    _add(dataset, path, images, overlay)
+    return dataset
+
+
+def _add(dataset: DataSet, path: Path, images: Optional[Path], overlay: Overlay) -> None:
+    split = split_of(path, dataset.root)
+    part = Part(dataset, split)
+    file: Union[CocoFile, PanopticFile]
+    if kind_of_file(path) == "panoptic":
+        file = _open_panoptic(path, part, overlay)
+        part.pngs_dir = path.with_suffix("")
+    else:
+        file = _open_instances(path, part, overlay)
+    part.images_dir = images or _picture_folder(path, file.images.names)
+    dataset.parts.append(part)
+
+
+def split_of(path: Path, root: Path) -> str:
+    """The split that a file's name or folder speaks of, or the empty string."""
+    names = [path.stem, path.parent.name] if path.parent != root else [path.stem]
+    for name in names:
+        for word in re.split(r"[^a-z]+", re.sub(r"(set|data)?[0-9]*$", "", name.lower())):
+            if word in SPLIT_WORDS:
+                return SPLIT_WORDS[word]
+    return ""
+
+
+def _picture_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
+    """The folder that has the pictures of a single file: the one where the first few of their names are found."""
+    tail = path.stem.rsplit("_", 1)[-1]
+    parent = path.parent
+    folders = [parent, parent / "images", parent / "JPEGImages", parent / tail, parent.parent / tail]
+    folders += [parent.parent / "images" / tail, parent.parent / "images", parent.parent]
+    wanted = [name.replace("\\", "/") for name in names[:20] if name and "\0" not in name]
+    scores = [sum(os.path.isfile(os.path.join(folder, name)) for name in wanted) for folder in folders]
+    best = max(range(len(folders)), key=lambda each: (scores[each], -each))
+    return folders[best] if scores[best] else None
+
+
+def kind_of_file(path: Path) -> Optional[str]:
+    """``instances`` or ``panoptic``, by the first key that tells; ``None`` for a JSON file that is no COCO file.
+
+    A file that cannot be read, or is no JSON, counts as instances: the rules say what is wrong with it.
+    """
+    tables: set[bytes] = set()
+    try:
+        with open(path, "rb") as file:
+            rest = b""
+            while True:
+                block = file.read(_BLOCK)
+                if not block:
+                    break
+                text = rest + block
+                mark = _MARKS.search(text)
+                tables.update(_TABLE.findall(text))
+                if mark and tables:
+                    return "panoptic" if mark[1] == b"segments_info" else "instances"
+                rest = text[-64:]
+    except OSError:
+        return "instances"
+    return "instances" if len(tables) >= 2 else None

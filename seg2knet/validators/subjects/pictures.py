@@ -9,20 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Optional, Union
-from zlib import crc32
 
 import msgspec
 import numpy as np
 
 from seg2knet.dataset import images
-from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.images import Header, decode, decode_labels
 from seg2knet.dataset.label_image import cut
 from seg2knet.errors import DataError
-from seg2knet.validators.subjects import wholeness
 from seg2knet.validators.subjects.memory import remembered
 
 _HEAD = 4096
@@ -157,7 +157,7 @@ def _inspect(path: str) -> ImageFacts:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         return ImageFacts(problem=f"it cannot be read: {getattr(error, 'strerror', None) or error}")
-    facts = ImageFacts(status.st_size, crc32(head) << 32 | crc32(tail))
+    facts = ImageFacts(status.st_size, zlib.crc32(head) << 32 | zlib.crc32(tail))
     if not facts.size:
         facts.problem = "the file is empty"
         return facts
@@ -168,8 +168,43 @@ def _inspect(path: str) -> ImageFacts:
         return facts
     facts.width, facts.height, facts.orientation = header.width, header.height, header.orientation
     facts.pages, facts.format, facts.mode = header.pages, header.format, header.mode
-    facts.problem = wholeness.problem(path, header, facts.size, tail) or ""
+    facts.problem = _damage(path, header, tail)
     return facts
+
+
+def _damage(path: str, header: Header, tail: bytes) -> str:
+    """Why the file is not whole; empty when it is.
+
+    A JPEG that ends with its end-of-image marker (ITU T.81, B.1.1.3) and a PNG whose chunks fit their CRC up to the
+    last (W3C PNG, 5.3) are whole; anything else is decoded by Pillow, whose word is final.
+    """
+    if header.format == "JPEG" and tail.endswith(b"\xff\xd9"):
+        return ""
+    try:
+        if header.format == "PNG":
+            return _png_damage(Path(path).read_bytes())
+        decode(path, upright=False)
+    except DataError as error:
+        return f"it cannot be decoded: {error.found or error.message}"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+    return ""
+
+
+def _png_damage(data: bytes) -> str:
+    view = memoryview(data)
+    position = 8
+    while position + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", view[position : position + 8])
+        end = position + 12 + length
+        if end > len(data):
+            break
+        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            return f"bytes were changed: the check sum of its {kind.decode('latin-1')!r} chunk at {position} is wrong"
+        if kind == b"IEND":
+            return ""
+        position = end
+    return f"the file ends before the image does: no IEND chunk in its {len(data):,} bytes"
 
 
 def _reason(error: DataError) -> str:

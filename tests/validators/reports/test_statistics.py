@@ -12,7 +12,7 @@ from small_sets import ade, change, coco, labels, segments
 
 from seg2knet.cli.stats import stats
 from seg2knet.validators.statistics import statistics
-from seg2knet.validators.subjects.discovery import find
+from seg2knet.validators.subjects.data import find
 
 JSON = "annotations/instances_train2017.json"
 

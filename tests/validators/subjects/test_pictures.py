@@ -17,7 +17,7 @@ from PIL import Image
 from small_sets import noise
 
 from seg2knet.dataset.label_image import cut, encode_png, ids_of, rgb_of
-from seg2knet.validators.subjects import memory, pictures, wholeness
+from seg2knet.validators.subjects import memory, pictures
 from seg2knet.validators.subjects.pictures import ImageFacts, same_content, scan, survey
 
 
@@ -65,7 +65,7 @@ def test_thumbnail_s_end_marker_does_not_count(tmp_path: Path) -> None:
     data = path.read_bytes()
     block = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     path.write_bytes((data[:2] + block + data[2:])[: -len(data) // 3])
-    assert "end-of-image" in survey([path]).problem(0)
+    assert "truncated" in survey([path]).problem(0)
 
 
 def test_png_with_a_changed_byte_is_found(tmp_path: Path) -> None:
@@ -243,6 +243,5 @@ def test_decoding_has_the_last_word(tmp_path: Path) -> None:
     path = tmp_path / "a.gif"
     Image.fromarray(noise(1)).save(path)
     assert not survey([path]).broken()[0]
-    header = wholeness.Header(64, 48, 1, "GIF", "P")
-    path.write_bytes(path.read_bytes()[:200])
-    assert "decoded" in (wholeness.problem(str(path), header, 200, b"..") or "")
+    path.write_bytes(path.read_bytes()[:-500])
+    assert "decoded" in survey([path]).problem(0)
