@@ -14,7 +14,7 @@ or a run-length code, kept unread here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional, Tuple, TypeVar, Union
+from typing import Any, List, Optional, Tuple, TypeVar, Union
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -88,8 +88,11 @@ class RleCode(Struct, gc=False):
 
 
 class ImageHead(Struct, gc=False):
+    """LVIS has ``coco_url`` in place of ``file_name``."""
+
     id: Id = None
     file_name: Optional[str] = None
+    coco_url: Optional[str] = None
 
 
 class AnnotationHead(Struct, gc=False):
@@ -97,6 +100,7 @@ class AnnotationHead(Struct, gc=False):
 
     image_id: Id = None
     category_id: Id = None
+    iscrowd: Any = 0
     segments_info: Union[Raw, UnsetType] = UNSET
 
 

@@ -59,7 +59,7 @@ def test_run_length_codes_bit_for_bit(coco: Make, form: str) -> None:
         counts = str(RLE.counts)
     elif form == "list":
         counts = rle_runs(RLE.counts).tolist()
-    sample = one(coco([IMAGE], [annotation({"size": [30, 40], "counts": counts}, iscrowd=1)]))
+    sample = one(coco([IMAGE], [annotation({"size": [30, 40], "counts": counts}, iscrowd=1)]), crowd="keep")
     assert sample.objects[0].shape == RLE
     assert sample.objects[0].iscrowd
 
@@ -246,7 +246,7 @@ def test_a_folder_with_splits(coco: Make) -> None:
         ({"images": [IMAGE, IMAGE]}, "two images with one id"),
         ({"images": [{"id": [1], "file_name": "a.jpg"}]}, "not as COCO has it"),
         ({"annotations": [annotation(), annotation(category_id=[1])]}, r"/annotations/1/category_id: not as COCO"),
-        ({"annotations": [1, 2]}, "not JSON as it should be"),
+        ({"annotations": [1, 2]}, "not as COCO has it"),
         ({"annotations": [annotation(), {"segments_info": [], "image_id": 7}]}, "both instance and panoptic"),
     ],
 )
@@ -362,3 +362,82 @@ def test_corpus_that_is_broken_on_purpose(shared: Path, tmp_path: Path, number: 
     kinds = {note.kind for sample in samples for note in sample.notes}
     expected = {1: "flat-polygon", 4: "no-category", 5: "unknown-image", 8: "no-segmentation"}[number]
     assert expected in reasons | kinds
+
+
+def test_masks_that_cvat_marks_as_crowds_are_objects(coco: Make) -> None:
+    rle = {"size": [30, 40], "counts": RLE.counts.decode()}
+    brushed = annotation(rle, iscrowd=1, attributes={"occluded": False})
+    path = coco([IMAGE], [brushed, annotation(id=4)])
+    scan, (sample,) = read(path)
+    assert [found.iscrowd for found in sample.objects] == [False, False]
+    assert [note.kind for note in scan.notes] == ["crowd-taken-as-object"]
+    assert "--crowd keep" in scan.notes[0].detail
+    _, (sample,) = read(path, crowd="keep")
+    assert [found.iscrowd for found in sample.objects] == [True, False]
+
+
+def test_cocos_own_crowds_stay_crowds(coco: Make) -> None:
+    rle = {"size": [30, 40], "counts": RLE.counts.decode()}
+    scan, (sample,) = read(coco([IMAGE], [annotation(rle, iscrowd=1), annotation(id=4)]))
+    assert [found.iscrowd for found in sample.objects] == [True, False]
+    assert not scan.notes
+
+
+def test_images_in_several_folders(coco: Make, tmp_path: Path) -> None:
+    names = ["a/x.jpg", "a/y.jpg", "a/z.jpg", "b/u.jpg", "c/d/v.jpg"]
+    images = [{**IMAGE, "id": number, "file_name": name} for number, name in enumerate(names)]
+    path = coco(images, [annotation(image_id=4)], pictures="photos")
+    document = path.read_text()
+    for name in names:
+        document = document.replace(name, name.rpartition("/")[2])
+    path.write_text(document)
+    for source, options in ((path.parent, {}), (path, {"images": tmp_path / "source"})):
+        _, samples = read(source, **options)
+        assert all(sample.image.path is not None for sample in samples)
+    picture(tmp_path / "source/photos/b/v.jpg")
+    picture(tmp_path / "source/photos/a/v.jpg")
+    reader = CocoReader(path.parent)
+    with pytest.raises(DataError, match="several images of that name"):
+        [reader.read(handle) for handle in reader.scan().handles]
+
+
+def test_ids_as_text_and_codes_in_a_list(coco: Make) -> None:
+    rle = {"size": [30, 40], "counts": RLE.counts.decode()}
+    scan, (sample,) = read(coco([IMAGE], [annotation([rle], image_id="7", category_id="1"), annotation(id=4)]))
+    assert [found.place for found in sample.objects] == ["annotation 3", "annotation 4"]
+    assert sample.objects[0].shape == RLE
+    assert [note.kind for note in (*scan.notes, *sample.notes)] == ["id-as-text", "rle-in-a-list"]
+
+
+def test_nan_is_read_the_lenient_way(coco: Make) -> None:
+    path = coco([IMAGE], [annotation(id=4), annotation(), annotation(id=5, image_id=8)])
+    path.write_text(path.read_text().replace("15.25", "NaN", 1).replace('"supercategory": ""', '"score": Infinity'))
+    scan, (sample,) = read(path)
+    assert [found.place for found in sample.objects] == ["annotation 3"]
+    assert [skip.reason for skip in sample.skips] == ["polygon-unusable"]
+    assert [note.kind for note in scan.notes] == ["not-quite-json"]
+    assert [skip.reason for skip in scan.skips] == ["unknown-image"]
+
+
+def test_a_category_that_is_repeated_for_every_use(coco: Make) -> None:
+    scan, _ = read(coco([IMAGE], [annotation()], [category(1, "car"), category(1, "car")]))
+    assert scan.classes is not None
+    assert scan.classes.names == ("car",)
+
+
+def test_lvis_has_a_url_in_place_of_a_name(coco: Make, tmp_path: Path) -> None:
+    path = coco([IMAGE], [annotation()], pictures="train2017", file="lvis_v1_val.json")
+    picture(tmp_path / "source/val2017/a.jpg")
+    url = '"coco_url": "http://images.cocodataset.org/train2017/a.jpg"'
+    path.write_text(path.read_text().replace('"file_name": "a.jpg"', url))
+    sample = one(path.parent)
+    assert (sample.image.name, sample.split) == ("a.jpg", "val")
+    assert Path(sample.image.path or "").parent.name == "train2017"
+
+
+def test_an_image_that_cannot_be_read_keeps_its_annotations(coco: Make, tmp_path: Path) -> None:
+    path = coco([IMAGE], [annotation()])
+    (tmp_path / "source/images/a.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    sample = one(path)
+    assert (sample.image.path, sample.image.width, len(sample.objects)) == (None, 40, 1)
+    assert [note.kind for note in sample.notes] == ["image-unreadable"]

@@ -152,15 +152,16 @@ def test_a_group_of_one_label_is_one_object(tmp_path: Path) -> None:
     assert kinds(sample) == ["parts-joined"]
 
 
-def test_boxes_alone_are_refused_beside_outlines_they_are_outlines(tmp_path: Path) -> None:
+def test_boxes_are_refused_unless_asked_for(tmp_path: Path) -> None:
     plain = '<box label="car" xtl="1" ytl="1" xbr="3" ybr="5"/>'
     images(tmp_path, image(plain))
     assert reasons(one(CvatReader(tmp_path))) == ["box-only"]
     assert masks(one(CvatReader(tmp_path, BOXES)))[0].sum() == 8
     images(tmp_path, image(plain, f'<polygon label="car" {SQUARE}/>'))
     sample = one(CvatReader(tmp_path))
-    assert len(sample.objects) == 2
-    assert kinds(sample) == ["box-as-polygon"]
+    assert len(sample.objects) == 1
+    assert reasons(sample) == ["box-only"]
+    assert len(one(CvatReader(tmp_path, BOXES)).objects) == 2
 
 
 @pytest.mark.parametrize(
@@ -298,7 +299,7 @@ def test_between_key_frames_nothing_is_made_up_unless_asked(tmp_path: Path) -> N
     scan = CvatReader(tmp_path, BOXES).scan()
     assert [handle.name for handle in scan.handles] == ["frame_000000.png", "frame_000004.png"]
     assert [(note.kind, note.count) for note in scan.notes] == [("frames-between-key-frames-empty", 4)]
-    samples = read(CvatReader(tmp_path, CvatOptions(interpolate=True)))
+    samples = read(CvatReader(tmp_path, CvatOptions(interpolate=True, boxes="as-polygons")))
     assert len(samples) == 6
     parts = [sample.objects[0].shape.parts[0] for sample in samples.values()]
     centres = [(part[0] + part[4]) / 2 for part in parts]
@@ -412,7 +413,7 @@ def test_tracks_of_a_group(tmp_path: Path, group: Optional[str]) -> None:
 
 
 def test_datumaros_project(shared: Path) -> None:
-    samples = read(CvatReader(shared / "corpora/cvat-xml__datumaro__for_images/export_project"))
+    samples = read(CvatReader(shared / "corpora/cvat-xml__datumaro__for_images/export_project", BOXES))
     assert list(samples) == [f"{split}:img{number}.jpg" for split in ("train", "val", "test") for number in (0, 1)]
     first = samples["train:img0.jpg"]
     assert first.objects[0].shape == Polygons([[0, 2, 4, 2, 4, 4, 0, 4]])

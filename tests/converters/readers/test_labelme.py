@@ -42,8 +42,20 @@ def test_polygon_keeps_its_numbers(labelme: Make) -> None:
 @pytest.mark.parametrize("corners", [[[5, 6], [15, 26]], [[15, 26], [5, 6]], [[15, 6], [5, 26]]])
 def test_rectangle_from_any_two_corners(labelme: Make, corners: list[list[int]]) -> None:
     shape = {"label": "car", "points": corners, "shape_type": "rectangle"}
-    (sample,) = read(labelme(shapes=[shape]))
+    (sample,) = read(labelme(shapes=[shape]), boxes="as-polygons")
     assert area(sample) == 10 * 20
+
+
+def test_rectangles_are_boxes(labelme: Make) -> None:
+    """As in every format: skipped unless asked for; one that is turned is an outline."""
+    upright = {"label": "car", "points": [[5, 6], [15, 26]], "shape_type": "rectangle"}
+    corners = {"label": "car", "points": [[5, 6], [15, 6], [15, 26], [5, 26]], "shape_type": "rectangle"}
+    turned = {"label": "car", "points": [[10, 0], [20, 10], [10, 20], [0, 10]], "shape_type": "rectangle"}
+    root = labelme(shapes=[upright, corners, turned])
+    (sample,) = read(root)
+    assert [found.place for found in sample.objects] == ["shape 2"]
+    assert [skip.reason for skip in sample.skips] == ["box-only", "box-only"]
+    assert len(read(root, boxes="as-polygons")[0].objects) == 3
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "oriented_rectangle", "rotation"])
@@ -160,6 +172,9 @@ def test_instance_numbers_in_labels(labelme: Make) -> None:
     (sample,) = read(root, strip_instance_suffix=True)
     assert [found.label for found in sample.objects] == ["person", "person", "tree"]
     assert len(sample.objects[0].shape.parts) == 2
+    shapes = [polygon("crack1"), polygon("crack10"), polygon("crack1"), polygon("7"), polygon("a-1-2")]
+    (sample,) = read(labelme(shapes=shapes), strip_instance_suffix=True)
+    assert [found.label for found in sample.objects] == ["crack", "crack", "7", "a-1"]
 
 
 def test_ignore_is_a_crowd_and_background_is_none(labelme: Make) -> None:
@@ -211,7 +226,7 @@ def test_missing_picture_leaves_the_declared_size(labelme: Make) -> None:
 
 
 def test_missing_picture_without_size_is_an_error(labelme: Make) -> None:
-    with pytest.raises(DataError, match="neither the picture nor its size"):
+    with pytest.raises(DataError, match="neither the image nor its size"):
         read(labelme("b.jpg", with_picture=False, imageWidth=None))
 
 
@@ -313,7 +328,7 @@ def test_links_that_loop_end(labelme: Make) -> None:
 
 
 def test_every_shape_kind_of_the_real_tool(shared: Path) -> None:
-    (sample,) = read(shared / "corpora" / "labelme__labelme__primitives_all_shapes")
+    (sample,) = read(shared / "corpora" / "labelme__labelme__primitives_all_shapes", boxes="as-polygons")
     assert {skip.reason for skip in sample.skips} == {"line-has-no-area", "point-has-no-area", "linestrip-has-no-area"}
     assert len(sample.objects) == 5
     mask = next(found for found in sample.objects if isinstance(found.shape, Rle))

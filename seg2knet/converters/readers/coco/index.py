@@ -1,23 +1,26 @@
-"""What stands where in a COCO file: categories, and for each image its own bytes and those of its annotations.
+"""What is in a COCO file: categories, and for each image where it and its annotations stand in the file.
 
-Read as a stream into arrays of numbers, so that a file of any size costs some tens of bytes an object.
+The file is mapped and decoded without its elements (``msgspec.Raw``), so that one of any size costs some tens of bytes
+an object. What is not JSON but nearly so (NaN, a byte-order mark in UTF-16) is read the lenient way, in memory.
 """
 
 from __future__ import annotations
 
+import json
+import mmap
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 import msgspec
 import numpy as np
+import orjson
 
 from seg2knet.converters.classes.classfile import color
-from seg2knet.converters.readers.common.json_stream import Elements, Value, stream
 from seg2knet.dataset.classes import ClassInfo
 from seg2knet.dataset.coco_json import LISTS, AnnotationHead, Id, ImageHead
-from seg2knet.dataset.files import parse_json
+from seg2knet.dataset.files import parse_json, read_json
 from seg2knet.errors import DataError
 
 
@@ -34,6 +37,9 @@ class Index(msgspec.Struct):
         used: category ids that an instance annotation has.
         meta: ``info`` and ``licenses``.
         orphans: annotations of images that are not listed: how many, and the first one's number.
+        masks_are_crowds: every run-length mask is marked as a crowd, as CVAT exports those of its brush.
+        repaired: the document, where the file is not quite JSON; places are in it then.
+        notes: kind and detail of what was repaired.
     """
 
     categories: dict[Id, ClassInfo]
@@ -44,12 +50,23 @@ class Index(msgspec.Struct):
     panoptic: bool
     used: set[Id]
     meta: dict[str, Any]
-    orphans: tuple[int, int] = (0, 0)
+    orphans: tuple[int, int]
+    masks_are_crowds: bool
+    repaired: Optional[bytes]
+    notes: list[tuple[str, str]]
 
-    def span(self, row: int) -> tuple[int, int, bytes]:
-        """Begin and end of an image, and those of its annotations, ``(n, 2)`` int64 as bytes."""
-        (start, end), (first, last) = self.images[row].tolist(), self.bounds[row].tolist()
-        return start, end, self.annotations[first:last].tobytes()
+    def spans(self, row: int) -> tuple[Any, Any]:
+        """An image's span, and those of its annotations: ``(n, 2)`` int64 as bytes, or elements one by one."""
+        first, last = self.bounds[row].tolist()
+        image, annotations = self.images[row].tolist(), self.annotations[first:last]
+        if self.repaired is None:
+            return image, annotations.tobytes()
+        return self.repaired[slice(*image)], [self.repaired[slice(*span)] for span in annotations.tolist()]
+
+
+def plain_id(value: Id) -> Id:
+    """A number that some tools write as text, as the number."""
+    return int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,18}", value) else value
 
 
 def index(path: Path) -> Index:
@@ -58,159 +75,219 @@ def index(path: Path) -> Index:
     Raises:
         DataError: not a COCO file: what it lacks, and what stands there instead.
     """
-    return _Builder(path).build()
+    try:
+        with open(path, "rb") as file:
+            data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or "an empty file"
+        raise DataError("cannot be read", file=path, found=found) from None
+    start = 3 if data[:3] == b"\xef\xbb\xbf" else 0
+    view = memoryview(data)[start:]
+    notes: list[tuple[str, str]] = []
+    repaired = None
+    try:
+        lists = msgspec.json.decode(view, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        begin = bytes(view[:24]).decode(errors="replace")
+        raise DataError("not a JSON object", file=path, found=begin.strip() or "nothing", expected="{") from None
+    except (msgspec.DecodeError, RecursionError):
+        repaired = _lenient(path)
+        notes.append(("not-quite-json", "read the lenient way; NaN and Infinity become null"))
+        lists, start = msgspec.json.decode(repaired, type=dict[str, msgspec.Raw]), 0
+        view = memoryview(repaired)
+    return _Builder(path, view, start, lists, repaired, notes).build()
+
+
+def _lenient(path: Path) -> bytes:
+    """The document as JSON, where Python's parser, which takes NaN, can read it.
+
+    Raises:
+        DataError: it cannot; where, and what was expected there.
+    """
+    data = read_json(path)
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        document = json.loads(data.decode(encoding, errors="replace"), parse_constant=lambda _: None)
+        if not isinstance(document, dict):
+            raise DataError("not a JSON object", file=path, found=type(document).__name__, expected="{")
+        return orjson.dumps(document)
+    except (ValueError, RecursionError, TypeError):
+        parse_json(data, path)
+        raise DataError("not JSON", file=path, hint="the file is cut off, damaged or of another kind") from None
 
 
 class _Builder:
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        view: memoryview,
+        start: int,
+        lists: dict[str, msgspec.Raw],
+        repaired: Optional[bytes],
+        notes: list[tuple[str, str]],
+    ) -> None:
         self.path = path
-        self.keys: list[str] = []
-        self.objects: set[str] = set()
-        self.codes: dict[Id, int] = {}
-        self.meta: dict[str, Any] = {}
-        self.categories: list[dict[str, Any]] = []
-        self.used: set[Id] = set()
-        self.names: list[str] = []
-        self.numbers: list[np.ndarray] = []  # of the images, block by block, their ids' codes
-        self.images: list[np.ndarray] = []
-        self.owners: list[np.ndarray] = []  # of the annotations likewise
-        self.annotations: list[np.ndarray] = []
-        self.before: dict[str, int] = {}
-        self.panoptic = 0
-        self.instances = 0
+        self.view = view
+        self.start = start
+        self.lists = lists
+        self.repaired = repaired
+        self.notes = notes
+        self.texts = 0
 
     def build(self) -> Index:
-        for item in stream(self.path):
-            if isinstance(item, Elements):
-                self._elements(item)
-                self.before[item.key] = self.before.get(item.key, 0) + len(item.starts)
-            else:
-                self._value(item)
-        self._complete()
-        places, bounds, orphans = self._placed()
-        images = _joined(self.images).reshape(-1, 2)
-        panoptic = self.panoptic > 0
-        return Index(self._classes(), self.names, images, places, bounds, panoptic, self.used, self.meta, orphans)
+        self._require_lists()
+        images, image_spans, _ = self._elements("images", ImageHead)
+        annotations, spans, raws = self._elements("annotations", AnnotationHead)
+        crowds = _masks_are_crowds(annotations, raws)
+        del raws
+        panoptic = sum(head.segments_info is not msgspec.UNSET for head in annotations)
+        if panoptic and panoptic < len(annotations):
+            raise DataError("both instance and panoptic annotations in one file", file=self.path, place="/annotations")
+        names = [self._name(place, head) for place, head in enumerate(images)]
+        bounds, order, orphans = self._placed(images, annotations, names)
+        used = {self._plain(head.category_id) for head in annotations}
+        classes = self._classes()
+        if self.texts:
+            self.notes.append(("id-as-text", f"{self.texts} ids are numbers in quotes, taken as numbers"))
+        return Index(
+            classes, names, image_spans, spans[order], bounds, panoptic > 0, used, self._meta(), orphans, crowds,
+            self.repaired, self.notes,
+        )  # fmt: skip
 
-    def _elements(self, found: Elements) -> None:
-        if found.key == "images":
-            self._add_images(found)
-        elif found.key == "annotations":
-            self._add_annotations(found)
-        elif found.key == "categories":
-            self.categories += self._decode(found, dict[str, Any])
-        elif found.key == "licenses":
-            self.meta.setdefault("licenses", []).extend(self._decode(found, dict[str, Any]))
-
-    def _value(self, value: Value) -> None:
-        self.keys.append(value.key)
-        if value.data is not None:
-            self.objects.add(value.key)
-        if value.key == "info" and value.data is not None:
-            self.meta["info"] = parse_json(value.data, self.path)
-
-    def _complete(self) -> None:
+    def _require_lists(self) -> None:
         """
         Raises:
-            DataError: a list is missing, or is none.
+            DataError: one of the lists is missing, or is not a list.
         """
         for key in LISTS:
-            if key in self.objects:
-                raise DataError(
-                    f"{key!r} is no list", file=self.path, place=f"/{key}", found="an object", expected="a list"
-                )
-            if key not in self.keys:
+            if key not in self.lists:
                 raise DataError(
                     f"not a COCO file: there is no {key!r}",
                     file=self.path,
-                    found=f"the keys {', '.join(self.keys)}" if self.keys else "no lists at all",
+                    found=f"the keys {', '.join(list(self.lists)[:12])}" if self.lists else "no lists at all",
                     expected=", ".join(LISTS),
                 )
-        if self.panoptic and self.instances:
-            raise DataError("both instance and panoptic annotations in one file", file=self.path, place="/annotations")
+            begin = bytes(memoryview(self.lists[key])[:24])
+            if begin[:1] != b"[":
+                found = "an object" if begin[:1] == b"{" else begin.decode(errors="replace")
+                raise DataError(f"{key!r} is no list", file=self.path, place=f"/{key}", found=found, expected="a list")
 
-    def _codes(self, ids: Iterable[Id]) -> np.ndarray:
-        return np.array([self.codes.setdefault(number, len(self.codes)) for number in ids], np.int32)
+    def _elements(self, key: str, kind: Any) -> tuple[list[Any], np.ndarray, Sequence[msgspec.Raw]]:
+        """The elements of a list: their heads, ``(N, 2)`` int64 begin and end in the file, and themselves."""
+        heads = self._decode(key, kind)
+        raws = msgspec.json.decode(self.lists[key], type=list[msgspec.Raw])
+        spans = np.empty((len(raws), 2), np.int64)
+        whole: Any = self.view.obj
+        place = self.start + _offset(self.lists[key], self.view)
+        for row, raw in enumerate(raws):
+            place = whole.find(b"{", place)
+            end = place + memoryview(raw).nbytes
+            spans[row] = place, end
+            place = end
+        return heads, spans, raws
 
-    def _add_images(self, found: Elements) -> None:
-        heads = self._decode(found, ImageHead)
-        for head in heads:
-            place = f"/images/{len(self.names)}"
-            if head.id is None:
-                raise DataError("an image without an id", file=self.path, place=place, expected='"id"')
-            if not head.file_name:
-                raise DataError("an image without a file name", file=self.path, place=place, expected='"file_name"')
-            self.names.append(head.file_name)
-        self.numbers.append(self._codes(head.id for head in heads))
-        self.images.append(np.stack([found.starts, found.ends], axis=1))
-
-    def _add_annotations(self, found: Elements) -> None:
-        heads = self._decode(found, AnnotationHead)
-        self.owners.append(self._codes(head.image_id for head in heads))
-        self.annotations.append(np.stack([found.starts, found.ends], axis=1))
-        self.used.update({head.category_id for head in heads})
-        panoptic = sum(head.segments_info is not msgspec.UNSET for head in heads)
-        self.panoptic += panoptic
-        self.instances += len(heads) - panoptic
-
-    def _decode(self, found: Elements, kind: Any) -> list[Any]:
+    def _decode(self, key: str, kind: Any) -> list[Any]:
         try:
-            return msgspec.json.decode(found.data, type=list[kind])
+            return msgspec.json.decode(self.lists[key], type=list[kind])
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            said, _, place = str(error).partition(" - at ")
-            number = re.match(r"`\$\[(\d+)\](?:\.(\w+))?", place)
-            pointer = f"/{found.key}"
-            if number:  # counted from the block's first element
-                field = f"/{number[2]}" if number[2] else ""
-                pointer += f"/{int(number[1]) + self.before.get(found.key, 0)}{field}"
-            raise DataError("not as COCO has it", file=self.path, place=pointer, found=said) from None
+            self._refuse(key, error)
 
-    def _placed(self) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-        """The annotations image by image, the bounds of each image's, and what belongs to no image.
+    def _refuse(self, key: str, error: Exception) -> NoReturn:
+        problem, _, place = str(error).partition(" - at ")
+        number = re.match(r"`\$\[(\d+)\](?:\.(\w+))?", place)
+        field = f"/{number[2]}" if number and number[2] else ""
+        pointer = f"/{key}/{number[1]}{field}" if number else f"/{key}"
+        raise DataError("not as COCO has it", file=self.path, place=pointer, found=problem) from None
+
+    def _plain(self, value: Id) -> Id:
+        plain = plain_id(value)
+        self.texts += plain is not value
+        return plain
+
+    def _name(self, place: int, head: ImageHead) -> str:
+        if head.id is None:
+            raise DataError("an image without an id", file=self.path, place=f"/images/{place}", expected='"id"')
+        name = head.file_name or (head.coco_url or "").rpartition("/")[2]
+        if not name:
+            raise DataError(
+                "an image without a file name", file=self.path, place=f"/images/{place}", expected='"file_name"'
+            )
+        return name
+
+    def _placed(
+        self, images: Sequence[ImageHead], annotations: Sequence[AnnotationHead], names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+        """The bounds of each image's annotations, their order image by image, and what belongs to no image.
 
         Raises:
             DataError: two images have one id.
         """
-        numbers, owners = _joined(self.numbers), _joined(self.owners)
-        _, firsts = np.unique(numbers, return_index=True)
-        if len(firsts) < len(numbers):
-            again = int(np.setdiff1d(np.arange(len(numbers)), firsts)[0])
-            raise DataError(
-                "two images with one id", file=self.path, place=f"image {self.names[again]!r}",
-                hint="seg2knet validate names them all",
-            )  # fmt: skip
-        known = np.zeros(len(self.codes), bool)
-        known[numbers] = True
-        lost = np.flatnonzero(~known[owners])
+        codes: dict[Id, int] = {}
+        for number, head in enumerate(images):
+            if codes.setdefault(self._plain(head.id), number) != number:
+                raise DataError(
+                    "two images with one id", file=self.path, place=f"image {names[number]!r}",
+                    hint="seg2knet validate names them all",
+                )  # fmt: skip
+        owners = np.array([codes.get(self._plain(head.image_id), len(codes)) for head in annotations], np.int64)
         order = np.argsort(owners, kind="stable")
-        owners = owners[order]
-        bounds = np.stack([np.searchsorted(owners, numbers, side) for side in ("left", "right")], axis=1)
-        places = _joined(self.annotations).reshape(-1, 2)[order]
-        return places, bounds, (len(lost), int(lost[0]) if len(lost) else 0)
+        bounds = np.searchsorted(owners[order], np.arange(len(codes) + 1))
+        lost = np.flatnonzero(owners == len(codes))
+        pairs = np.stack([bounds[:-1], bounds[1:]], axis=1)
+        return pairs, order, (len(lost), int(lost[0]) if len(lost) else 0)
 
     def _classes(self) -> dict[Id, ClassInfo]:
         classes: dict[Id, ClassInfo] = {}
-        for number, entry in enumerate(self.categories):
+        for number, entry in enumerate(self._decode("categories", dict[str, Any])):
             place = f"/categories/{number}"
             if type(entry.get("id")) not in (int, str):
                 raise DataError("a category without an id", file=self.path, place=place, found=repr(entry)[:200])
             name = entry.get("name")
             if not isinstance(name, (str, int)) or not str(name).strip():
                 raise DataError("a category without a name", file=self.path, place=place, found=repr(entry))
-            if entry["id"] in classes:
+            key = self._plain(entry["id"])
+            if key in classes:
+                if classes[key].name == str(name):  # VIA repeats a category for every use
+                    continue
                 raise DataError("two categories with one id", file=self.path, place=place, found=repr(entry["id"]))
             thing = entry.get("isthing", 1) not in (0, False)
             parent = entry.get("supercategory")
             shade = _color(entry.get("color"), self.path)
-            classes[entry["id"]] = ClassInfo(str(name), thing, shade, parent if isinstance(parent, str) else "")
+            classes[key] = ClassInfo(str(name), thing, shade, parent if isinstance(parent, str) else "")
         return classes
 
+    def _meta(self) -> dict[str, Any]:
+        known = [key for key in self.lists if key in ("info", "licenses")]
+        values = {key: parse_json(bytes(memoryview(self.lists[key])), self.path) for key in known}
+        return {
+            key: value
+            for key, value in values.items()
+            if (isinstance(value, dict) if key == "info" else isinstance(value, list) and value)
+        }
 
-def _joined(blocks: list[np.ndarray]) -> np.ndarray:
-    """The blocks as one array; they are let go."""
-    found = np.concatenate(blocks) if blocks else np.zeros(0, np.int64)
-    blocks.clear()
-    return found
+
+def _masks_are_crowds(annotations: Sequence[AnnotationHead], raws: Sequence[msgspec.Raw]) -> bool:
+    """Whether masks were marked as crowds by a tool: all of them, and no other object tells otherwise.
+
+    COCO's own crowds are run-length codes too, beside polygons; CVAT's have its ``attributes``.
+    """
+    crowds = [raw for head, raw in zip(annotations, raws) if head.iscrowd]
+    if not crowds or not _has(crowds[0], b"counts"):
+        return False
+    if len(crowds) == len(annotations):
+        return True
+    others = (raw for head, raw in zip(annotations, raws) if not head.iscrowd)
+    return _has(crowds[0], b"attributes") and not any(_has(raw, b"counts") for raw in others)
+
+
+def _has(raw: msgspec.Raw, key: bytes) -> bool:
+    return b'"%b"' % key in bytes(memoryview(raw))
+
+
+def _offset(part: msgspec.Raw, whole: memoryview) -> int:
+    """Where a part of a buffer begins in it."""
+    begin, part_begin = (np.frombuffer(each, np.uint8).__array_interface__["data"][0] for each in (whole, part))
+    return int(part_begin - begin)
 
 
 def _color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:

@@ -11,9 +11,10 @@ import mmap
 import os
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import msgspec
 import numpy as np
@@ -22,17 +23,17 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers.coco import index as coco_index
-from seg2knet.converters.readers.coco.shapes import Annotations, Segments, segments
+from seg2knet.converters.readers.coco.shapes import Annotations, segments
+from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.sources import Pictures
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.names import safe
 from seg2knet.converters.splitting.packed import Packed
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.converters.upright import fit, settle
-from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.files import parse_json, picture_header, walk
+from seg2knet.dataset.files import parse_json, walk
 from seg2knet.dataset.layout import LEDGER
-from seg2knet.dataset.sample import Image, Note, Sample, Skip
+from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
@@ -48,6 +49,10 @@ class CocoOptions(ReaderOptions):
     annotations: Literal["instances", "panoptic"] = Field(
         "instances", description="Which of them to read where a folder has both."
     )
+    crowd: Literal["auto", "keep"] = Field(
+        "auto",
+        description="Masks that a tool marks iscrowd one and all, as CVAT does, are objects; keep: they stay crowds.",
+    )
 
 
 class _File(msgspec.Struct):
@@ -57,14 +62,16 @@ class _File(msgspec.Struct):
         path: the file.
         split: what its name or folder says.
         classes: category id to class.
-        panoptic: its kind; then ``masks`` is the folder of its PNGs.
-        roots: where its pictures may be, the likeliest first.
+        panoptic: its kind.
+        crowds: run-length masks that are marked as crowds are crowds.
+        roots: where its images may be, the likeliest first.
     """
 
     path: Path
     split: Optional[str]
     classes: dict[Any, ClassInfo]
     panoptic: bool
+    crowds: bool
     roots: list[str]
 
 
@@ -80,7 +87,9 @@ class CocoReader(Reader):
         self._maps: dict[str, mmap.mmap] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}  # each process maps the files itself
+        state = {**self.__dict__, "_maps": {}}  # each process maps the files itself
+        state.pop("_below", None)
+        return state
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
@@ -99,15 +108,20 @@ class CocoReader(Reader):
         listing = _Listing()
         meta: Optional[dict[str, Any]] = None
         for path in paths:
-            found = coco_index.index(path)
-            kept = _without_background(found, path, notes)
+            index = coco_index.index(path)
+            notes += [Note(kind, str(path), detail) for kind, detail in index.notes]
+            kept = _without_background(index, path, notes)
             classes = classes.merged(ClassList(tuple({info.name: info for info in kept.values()}.values())))
             split = _split(path, self.source)
-            file = _File(path, split, found.categories, found.panoptic, self._roots(path, split, found.names[:3]))
+            crowds = self.options.crowd == "keep" or not index.masks_are_crowds
+            if not crowds:
+                detail = "all masks are marked iscrowd, so they are taken as objects; --crowd keep takes them as crowds"
+                notes.append(Note("crowd-taken-as-object", str(path), detail))
+            file = _File(path, split, index.categories, index.panoptic, crowds, self._roots(path, split))
             self._files[str(path)] = file
-            meta = found.meta if len(paths) == 1 or meta is None or meta == found.meta else {}
-            listing.add(found, file, notes)
-            count, first = found.orphans
+            meta = index.meta if len(paths) == 1 or meta is None or meta == index.meta else {}
+            listing.add(index, file, notes)
+            count, first = index.orphans
             if count:
                 skips.append(Skip("unknown-image", f"{path}: annotation {first}", count, detail="no such image id"))
         return Scan(Packed(Handle, listing.handles()), classes, tuple(skips), tuple(notes), meta)
@@ -117,41 +131,18 @@ class CocoReader(Reader):
             self.scan()
         path, spans = handle.where
         file = self._files[path]
-        records = [self._json(path, start, end) for start, end, _ in spans]
+        records = [self._json(path, image) for image, _ in spans]
         record = records[0]
-        picture = self._picture(file, record)
-        declared = _declared(record)
-        annotations = [self._json(path, begin, end) for *_, places in spans for begin, end in _pairs(places)]
-        if picture is None and declared is None:
-            raise self._sizeless(file, handle, annotations)
-        header = picture_header(picture) if picture is not None else images.Header(*(declared or (0, 0)))
-        size = fit(declared, header)
-        width, height = declared or (size.width, size.height)
-        if file.panoptic:
-            read: Union[Segments, Annotations] = segments(
-                annotations, file.classes, self._masks(file), width, height, f"{path}: {handle.name}"
-            )
-        else:
-            instances = Annotations(file.classes, self.options.boxes, width, height, path)
-            instances.read(annotations)
-            read = instances
-        objects, skips, notes = settle(size, header, read.objects, f"{path}: image {handle.name!r}")
-        image = Image(handle.name, size.width, size.height, picture, header.orientation, extra=_extra(record))
-        return Sample(image, objects, handle.split, (*read.skips, *skips), (*read.notes, *notes))
-
-    def _sizeless(self, file: _File, handle: Handle, annotations: list[dict[str, Any]]) -> DataError:
-        """What to say where nothing tells an image's size; and what else is wrong with its annotations."""
-        read = Annotations(file.classes, self.options.boxes, 1, 1, file.path)
-        if not file.panoptic:
-            read.read(annotations)
-        wrong = [f"{skip.place.rpartition(': ')[2]}: {skip.reason}, {skip.detail}" for skip in read.skips[:1]]
-        return DataError(
-            "neither the picture nor its size is to be found",
-            file=file.path,
-            place=f"image {handle.name!r}",
-            found="; ".join(['no "width" and "height"', *wrong]),
-            hint="name the pictures' folder with --images-dir",
+        place = f"{path}: image {handle.name!r}"
+        canvas = Canvas(
+            handle.name, place, path=self._image(file, record), declared=_declared(record), extra=_extra(record)
         )
+        annotations = [self._json(path, part) for _, places in spans for part in _parts(places)]
+        if file.panoptic:
+            segments(canvas, annotations, file.classes, self._masks(file))
+        else:
+            Annotations(canvas, file.classes, self.options.boxes, file.crowds).read(annotations)
+        return canvas.sample(handle.split)
 
     def _chosen(self) -> list[Path]:
         """The files that are to be read."""
@@ -172,8 +163,8 @@ class CocoReader(Reader):
         coco_index.index(files[0])  # says what is wrong with it
         raise DataError("no COCO annotation here", file=self.source, found=f"{len(files)} JSON files of other kinds")
 
-    def _roots(self, path: Path, split: Optional[str], wanted: Sequence[str]) -> list[str]:
-        """Folders in which a file's pictures may be: by the layouts that tools write, else wherever ``wanted`` are."""
+    def _roots(self, path: Path, split: Optional[str]) -> list[str]:
+        """Folders in which tools put the images of a file."""
         if self.options.images is not None:
             return [str(self.options.images)]
         names = ["images", "JPEGImages", "data", "img", "imgs"]
@@ -185,38 +176,48 @@ class CocoReader(Reader):
         bases = [path.parent] if path.parent.name != "annotations" else [path.parent.parent, path.parent]
         bases += [path.parent.parent] if path.parent.name != "annotations" else []
         roots = [base / name for base in bases for name in (*names, f"images/{default}", default, "")]
-        found = list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
-        if any(os.path.isfile(f"{root}/{tail}") for name in wanted for tail in _tails(name) for root in found):
-            return found
-        tails = {tail.rpartition("/")[2] for name in wanted for tail in _tails(name)[-1:]}
-        base = self.source if self.source.is_dir() else path.parent
-        pictures = sorted(path for path in walk(base, images.SUFFIXES) if os.path.basename(path) in tails)
-        return list(dict.fromkeys([*(os.path.dirname(each) for each in pictures), *found]))
+        return list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
 
-    def _picture(self, file: _File, record: dict[str, Any]) -> Optional[str]:
-        """The picture's file; the folder that has it is tried first for the next one."""
-        for key in ("file_name", "path"):
-            name = record.get(key)
-            if not isinstance(name, str) or not name:
-                continue
-            for tail in _tails(name):
-                for index, root in enumerate(file.roots):
-                    candidate = f"{root}/{tail}"
-                    if os.path.isfile(candidate):
-                        if index:
-                            file.roots.insert(0, file.roots.pop(index))
-                        return os.path.abspath(candidate)
+    def _image(self, file: _File, record: dict[str, Any]) -> Optional[str]:
+        """The image's file: where tools put it, else wherever below the source there is one of its name.
+
+        Raises:
+            DataError: there are several of its name.
+        """
+        tails = list(_tails(record))
+        for tail in tails:
+            for index, root in enumerate(file.roots):
+                if os.path.isfile(f"{root}/{tail}"):
+                    if index:  # the folder that has it is tried first for the next one
+                        file.roots.insert(0, file.roots.pop(index))
+                    return f"{root}/{tail}"
+        for tail in tails:
+            paths = self._below.matches(tail)
+            if len(paths) > 1:
+                raise DataError(
+                    "several images of that name", file=file.path, place=f"image {tail!r}",
+                    found=", ".join(sorted(paths)[:3]), hint="name the folder that is meant with --images-dir",
+                )  # fmt: skip
+            if paths:
+                return paths[0]
         return None
+
+    @cached_property
+    def _below(self) -> Pictures:
+        """All images of the source."""
+        return Pictures(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
 
     def _masks(self, file: _File) -> list[str]:
         folder = file.path.with_suffix("")
         return [str(folder), *(str(path) for path in (file.path.parent / "masks", file.path.parent) if path.is_dir())]
 
-    def _json(self, path: str, start: int, end: int) -> dict[str, Any]:
+    def _json(self, path: str, span: Any) -> dict[str, Any]:
+        if isinstance(span, bytes):
+            return parse_json(span, path)
         if path not in self._maps:
             with open(path, "rb") as file:
                 self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return parse_json(self._maps[path][start:end], path)
+        return parse_json(self._maps[path][slice(*span)], path)
 
 
 class _Listing:
@@ -251,7 +252,7 @@ class _Listing:
         for place in sorted(range(len(self._keys)), key=self._keys.__getitem__):
             _, file, found, others = self._files[bisect_right(ends, place)]
             row = self._rows[place]
-            spans = [found.span(each) for each in (row, *others.get(row, ()))]
+            spans = [found.spans(each) for each in (row, *others.get(row, ()))]
             yield Handle(found.names[row], (str(file.path), spans), file.split)
 
 
@@ -337,12 +338,17 @@ def _split(path: Path, source: Path) -> Optional[str]:
     return None
 
 
-def _tails(name: str) -> Sequence[str]:
-    """A name, and where it is absolute or not to be found, its last parts."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    if not parts or ".." in parts:
-        return ()
-    return ["/".join(parts[start:]) for start in range(min(len(parts), 8))]
+def _tails(record: dict[str, Any]) -> Iterator[str]:
+    """What an image may be called: its name, and where that is absolute or not found, its last parts."""
+    for key in ("file_name", "path", "coco_url"):
+        name = record.get(key)
+        if not isinstance(name, str):
+            continue
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
+        if ".." not in parts:
+            first = max(len(parts) - 2, 0) if key == "coco_url" else 0
+            for start in range(first, min(len(parts), 8)):
+                yield "/".join(parts[start:])
 
 
 def _declared(record: dict[str, Any]) -> Optional[tuple[int, int]]:
@@ -357,5 +363,6 @@ def _extra(record: dict[str, Any]) -> Optional[dict[str, Any]]:
     return extra or None
 
 
-def _pairs(places: bytes) -> list[list[int]]:
-    return np.frombuffer(places, np.int64).reshape(-1, 2).tolist()
+def _parts(places: Any) -> list[Any]:
+    """Spans of annotations, or the annotations themselves."""
+    return np.frombuffer(places, np.int64).reshape(-1, 2).tolist() if isinstance(places, bytes) else places

@@ -102,12 +102,17 @@ class Pictures:
         self._tails: Optional[dict[str, list[str]]] = None
 
     def find(self, name: str) -> Optional[str]:
-        """The picture whose relative path ends in ``name`` (with or without suffix), if there is exactly one.
+        """The one image that ``matches`` names, ``None`` where there is none or there are several."""
+        paths = self.matches(name)
+        return paths[0] if len(paths) == 1 else None
+
+    def matches(self, name: str) -> list[str]:
+        """Images whose relative path ends in ``name`` (with or without suffix): the least deep ones.
 
         An exact path comes before one that only ends so.
         """
         if name in self.paths:
-            return self.paths[name]
+            return [self.paths[name]]
         matches = self._by_tail().get(posixpath.basename(name).lower(), [])
         for match in (name, "/" + name):
             exact = [path for path in matches if _ends(path, match)]
@@ -117,8 +122,7 @@ class Pictures:
         else:
             matches = [] if "/" in name else matches
         shortest = min((path.count("/") for path in matches), default=0)
-        nearest = [path for path in matches if path.count("/") == shortest]
-        return self.paths[nearest[0]] if len(nearest) == 1 else None
+        return [self.paths[path] for path in matches if path.count("/") == shortest]
 
     def _by_tail(self) -> dict[str, list[str]]:
         if self._tails is None:

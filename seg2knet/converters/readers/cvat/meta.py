@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import msgspec
 
-from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common import xml
 from seg2knet.dataset.classes import ClassInfo, ClassList
 
 
@@ -50,7 +50,7 @@ def read(meta: Any) -> Meta:
     """From the ``<meta>`` element."""
     tasks = {}
     for element in [*meta.iter("task"), *meta.iter("job")]:
-        task = _task(element, _xml.text(meta, "source"))
+        task = _task(element, xml.text(meta, "source"))
         tasks[task.number] = task
     return Meta(_classes(meta), tasks)
 
@@ -61,7 +61,7 @@ def _classes(meta: Any) -> Optional[ClassList]:
         name = label.findtext("name")
         # A part of a skeleton is no class: it has its parent's name beside its own.
         if name and name.strip() and label.find("parent") is None:
-            infos.setdefault(name, ClassInfo(name, color=_color(_xml.text(label, "color"))))
+            infos.setdefault(name, ClassInfo(name, color=_color(xml.text(label, "color"))))
     return ClassList(tuple(infos.values())) if infos else None
 
 
@@ -72,18 +72,18 @@ def _color(text: str) -> Optional[tuple[int, int, int]]:
 
 
 def _task(element: Any, source: str) -> Task:
-    width = _whole(_xml.text(element, "original_size/width"))
-    height = _whole(_xml.text(element, "original_size/height"))
-    step = re.search(r"step\s*=\s*(\d{1,6})", _xml.text(element, "frame_filter"))
+    width = _whole(xml.text(element, "original_size/width"))
+    height = _whole(xml.text(element, "original_size/height"))
+    step = re.search(r"step\s*=\s*(\d{1,6})", xml.text(element, "frame_filter"))
     return Task(
-        _xml.text(element, "id"),
-        _xml.text(element, "name"),
-        _xml.text(element, "subset"),
+        xml.text(element, "id"),
+        xml.text(element, "name"),
+        xml.text(element, "subset"),
         (width, height) if width and height else None,
-        _whole(_xml.text(element, "start_frame")) or 0,
-        _whole(_xml.text(element, "stop_frame")),
+        _whole(xml.text(element, "start_frame")) or 0,
+        _whole(xml.text(element, "stop_frame")),
         max(int(step[1]), 1) if step else 1,
-        _xml.text(element, "source") or source,
+        xml.text(element, "source") or source,
     )
 
 

@@ -1,6 +1,6 @@
 """CVAT XML 1.1, for images and for video (https://docs.cvat.ai/docs/manual/advanced/xml_format/).
 
-A file is indexed once (``_cvat_index``, ``_cvat_tracks``); an image is parsed by whoever reads it (``_cvat_shapes``).
+A file is indexed once (``index``, ``tracks``); an image is parsed by whoever reads it (``shapes``).
 """
 
 from __future__ import annotations
@@ -14,31 +14,26 @@ from typing import Any, Optional
 from pydantic import Field
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common import xml
+from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import Pictures, absent
 from seg2knet.converters.readers.common.video import Video
-from seg2knet.converters.readers.cvat import meta as _cvat_meta
-from seg2knet.converters.readers.cvat import tracks as _cvat_tracks
+from seg2knet.converters.readers.cvat import meta as cvat_meta
 from seg2knet.converters.readers.cvat.index import Element, File
 from seg2knet.converters.readers.cvat.meta import Meta, Task
-from seg2knet.converters.readers.cvat.shapes import Canvas
+from seg2knet.converters.readers.cvat.shapes import take
+from seg2knet.converters.readers.cvat.tracks import Frames, between, unpack
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.converters.upright import fit, settle
-from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import picture_header, walk
-from seg2knet.dataset.images import Header
-from seg2knet.dataset.rle import MAX_PIXELS
-from seg2knet.dataset.sample import Image, Note, Sample, Skip
+from seg2knet.dataset.files import walk
+from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError, Seg2KNetError, UsageError
 
 _FRAME = re.compile(r"(?:^|.*[/_])frame_(\d{1,9})$", re.IGNORECASE)
-_OUTLINES = (b"<polygon", b"<mask", b"<ellipse")
-_ROTATED = re.compile(rb'\brotation="-?0*[1-9.][^"]*"')
 
 
 class CvatOptions(ReaderOptions):
@@ -74,9 +69,8 @@ class CvatReader(Reader):
             return None
         if not paths:
             return None
-        return Evidence(
-            0.95, (f"{len(paths)} XML file{'s' * (len(paths) > 1)} with <annotations>, as CVAT writes them",)
-        )
+        count = f"{len(paths)} XML file{'s' * (len(paths) > 1)}"
+        return Evidence(0.95, (f"{count} with <annotations>, as CVAT writes them",))
 
     def scan(self) -> Scan:
         paths = _documents(self.source)
@@ -101,19 +95,19 @@ class CvatReader(Reader):
             except DataError as error:
                 raise DataError(error.message, file=where["file"], found=error.found, expected=error.expected) from None
         file = self._file(where["file"])
-        image, header, declared = self._image(handle.name, where)
-        size = fit(declared, header)
-        width, height = declared or header.shown
-        boxes = "as-polygons" if where["outlines"] else self.options.boxes
-        canvas = Canvas(where["file"], handle.name, width, height, boxes)
+        data = None
+        if where["image"] is None and self.options.video is not None and "frame" in where:
+            self._video = self._video or Video(self.options.video)
+            data = self._video.png(where["frame"])
+        declared = (where["width"], where["height"]) if where["width"] and where["height"] else None
+        place = f"{where['file']}: image {handle.name!r}"
+        canvas = Canvas(handle.name, place, path=where["image"], data=data, declared=declared, strict=True)
         if "entries" in where:
-            self._frame(file, where["entries"], canvas)
+            self._frame(file, where, canvas)
         else:
-            element = file.element(where["start"], where["end"])
-            for number, child in enumerate(element, 1):
-                canvas.take(child, number)
-        objects, skips, notes = settle(size, header, canvas.objects(), canvas.place)
-        return Sample(image, objects, handle.split, (*canvas.skips, *skips), (*canvas.notes, *notes))
+            for number, child in enumerate(file.element(where["start"], where["end"]), 1):
+                take(canvas, child, number, self.options.boxes)
+        return canvas.sample(handle.split)
 
     def _file(self, path: Any) -> File:
         path = str(path)
@@ -121,38 +115,15 @@ class CvatReader(Reader):
             self._files[path] = File(path)
         return self._files[path]
 
-    def _image(self, name: str, where: dict[str, Any]) -> tuple[Image, Header, Optional[tuple[int, int]]]:
-        """The picture, its header, and the size that the file says."""
-        declared = (where["width"], where["height"]) if where["width"] and where["height"] else None
-        if declared is not None and declared[0] * declared[1] > MAX_PIXELS:
-            found = f"{declared[0]}x{declared[1]}"
-            raise DataError("an image of that size cannot be", file=where["file"], place=f"image {name!r}", found=found)
-        picture, data = where["picture"], None
-        if picture is not None:
-            header = picture_header(picture)
-        elif self.options.video is not None and "frame" in where:
-            self._video = self._video or Video(self.options.video)
-            data = self._video.png(where["frame"])
-            header = images.probe_bytes(data, name)
-        elif declared is not None:
-            header = Header(*declared)
-        else:
-            raise DataError(
-                "neither the picture nor its size is to be found", file=where["file"], place=f"image {name!r}"
-            )
-        size = fit(declared, header)
-        path = os.path.abspath(picture) if picture is not None else None
-        return Image(name, size.width, size.height, path, header.orientation, data), header, declared
-
-    def _frame(self, file: File, entries: bytes, canvas: Canvas) -> None:
-        for number, standing in enumerate(_cvat_tracks.unpack(entries), 1):
+    def _frame(self, file: File, where: dict[str, Any], canvas: Canvas) -> None:
+        entries = zip(unpack(where["entries"]), where["tracks"])
+        for number, (standing, (label, group)) in enumerate(entries, 1):
             element = file.element(standing.start, standing.start + standing.length)
-            track = file.tag(standing.track)
-            override = {"group_id": track.get("group_id", "")}
+            override = {"group_id": group}
             if standing.next_length:
                 ahead = file.element(standing.next_start, standing.next_start + standing.next_length)
-                override.update(_cvat_tracks.between(element, ahead, standing.share) or {})
-            canvas.take(element, number, track.get("label", ""), override)
+                override.update(between(element, ahead, standing.share) or {})
+            take(canvas, element, number, self.options.boxes, label, override)
 
 
 class _Index:
@@ -160,25 +131,22 @@ class _Index:
 
     def __init__(self, options: CvatOptions) -> None:
         self.options = options
-        self.outlines = False
-        self.found: list[tuple[Optional[str], str, str, dict[str, Any]]] = []
+        self.images: list[tuple[Optional[str], str, str, dict[str, Any]]] = []
         self.skips: list[Skip] = []
         self.notes: list[Note] = []
 
     def add(self, file: File, prefix: str) -> Meta:
         """One file; ``prefix`` is what its images' names begin with."""
         pictures = Pictures(self.options.images or Path(file.path).absolute().parent)
-        # Boxes beside outlines are outlines of box-shaped things; where there are none else, they are detections.
-        self.outlines |= any(file.data.find(tag) >= 0 for tag in _OUTLINES) or bool(_ROTATED.search(file.data))
-        meta, frames = Meta(), _cvat_tracks.Frames({})
-        for tag, element in file.elements():
-            if tag == "meta":
-                meta = _cvat_meta.read(file.element(element.start, element.end))
-            elif tag == "image":
+        meta, frames = Meta(), Frames({}, [])
+        for element in file.elements():
+            if element.tag == "meta":
+                meta = cvat_meta.read(file.element(element.start, element.end))
+            elif element.tag == "image":
                 self._image(file, element, pictures, prefix)
             else:
                 steps = {number: task.step for number, task in meta.tasks.items()}
-                frames.add(file, element, steps, self.options.interpolate)
+                frames.add(element, steps, self.options.interpolate)
         if frames.gaps:
             detail = "the file has key frames alone; --interpolate fills what lies between, as CVAT shows it"
             self.notes.append(Note("frames-between-key-frames-empty", file.path, detail, frames.gaps))
@@ -187,57 +155,57 @@ class _Index:
 
     def handles(self) -> list[Handle]:
         """Names as in the file; where two of a split would be called the same, with their subset before them."""
-        times = Counter((split, name) for split, _, name, _ in self.found)
+        times = Counter((split, name) for split, _, name, _ in self.images)
         result, again = [], Counter[tuple[Optional[str], str]]()
-        for split, subset, name, where in self.found:
+        for split, subset, name, where in self.images:
             if times[split, name] > 1 and subset:
                 name = f"{subset}/{name}"
             again[split, name] += 1
             if again[split, name] > 1:
                 place = f"{where['file']}: image {name!r}"
-                self.notes.append(Note("image-named-twice", place, "the second one is called otherwise"))
+                self.notes.append(Note("image-named-twice", place, "the second one gets a number"))
                 stem, ending = os.path.splitext(name)
                 name = f"{stem}_{again[split, name]}{ending}"
-            where["outlines"] = self.outlines
             result.append(Handle(name, where, split))
         return result
 
     def _image(self, file: File, element: Element, pictures: Pictures, prefix: str) -> None:
-        said = element.attributes
-        name, subset = said.get("name", ""), said.get("subset", "")
+        values = element.attributes
+        name, subset = values.get("name", ""), values.get("subset", "")
         where: dict[str, Any] = {"file": file.path, "start": element.start, "end": element.end}
-        where.update(width=_side(said.get("width")), height=_side(said.get("height")))
+        where.update(width=_side(values.get("width")), height=_side(values.get("height")))
         try:
             # CVAT writes names of files on a share with a slash before them.
             clean = names.safe(name.replace("\\", "/").lstrip("/"))
         except DataError:
-            self.found.append((canonical(subset), "", f"image {said.get('id', '')}", {**where, "unsafe": name}))
+            self.images.append((canonical(subset), "", f"image {values.get('id', '')}", {**where, "unsafe": name}))
             return
-        where["picture"] = _find(pictures, clean, subset)
-        self.found.append((canonical(subset), _folder(subset), prefix + clean, where))
+        where["image"] = _find(pictures, clean, subset)
+        self.images.append((canonical(subset), _folder(subset), prefix + clean, where))
 
-    def _frames(self, file: File, frames: _cvat_tracks.Frames, meta: Meta, pictures: Pictures, prefix: str) -> None:
+    def _frames(self, file: File, frames: Frames, meta: Meta, pictures: Pictures, prefix: str) -> None:
         tasks = sorted({task for task, _ in frames.entries})
-        if not tasks and (self.options.video is None or self.found):
+        if not tasks and (self.options.video is None or self.images):
             return
         for number in tasks or [""]:
             task = meta.task(number)
             shown = _frame_pictures(pictures, task if len(tasks) > 1 else None)
             inside = f"{_folder(task.name) or number}/" if len(tasks) > 1 else ""
             for frame in self._numbers(frames, number, task, shown):
-                picture = shown.get(frame)
-                ending = os.path.splitext(picture)[1] if picture else ".png"
+                image = shown.get(frame)
+                ending = os.path.splitext(image)[1] if image else ".png"
+                entries = bytes(frames.entries.get((number, frame), b""))
                 where = {
-                    "file": file.path, "frame": frame, "picture": picture,
+                    "file": file.path, "frame": frame, "image": image,
                     "width": task.size[0] if task.size else 0, "height": task.size[1] if task.size else 0,
-                    "entries": bytes(frames.entries.get((number, frame), b"")),
+                    "entries": entries, "tracks": [frames.tracks[standing.track] for standing in unpack(entries)],
                 }  # fmt: skip
                 name = f"{prefix}{inside}frame_{frame:06d}{ending}"
-                self.found.append((canonical(task.subset), _folder(task.subset), name, where))
+                self.images.append((canonical(task.subset), _folder(task.subset), name, where))
 
-    def _numbers(self, frames: _cvat_tracks.Frames, number: str, task: Task, shown: dict[int, str]) -> list[int]:
-        """The frames of a task: those with shapes, those whose picture is there, all of a video that is given."""
-        found = _cvat_tracks.frame_numbers(frames.entries, number) | set(shown)
+    def _numbers(self, frames: Frames, number: str, task: Task, shown: dict[int, str]) -> list[int]:
+        """The frames of a task: those with shapes, those whose image is there, all of a video that is given."""
+        found = {frame for task_number, frame in frames.entries if task_number == number} | set(shown)
         if self.options.video is not None:
             there = Video(self.options.video).count()
             last = there - 1 if task.stop is None else min(task.stop, there - 1)
@@ -248,10 +216,10 @@ class _Index:
 def _documents(source: Path) -> list[Path]:
     """CVAT files of a source, in natural order."""
     if source.is_file():
-        return [source] if _xml.root_tag(source) == "annotations" else []
+        return [source] if xml.root_tag(source) == "annotations" else []
     if not source.is_dir():
         return []
-    return [Path(path) for path in sorted(walk(source, (".xml",)), key=natural) if _xml.root_tag(path) == "annotations"]
+    return [Path(path) for path in sorted(walk(source, (".xml",)), key=natural) if xml.root_tag(path) == "annotations"]
 
 
 def _below(path: Path, source: Path) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
 import msgspec
 
-from seg2knet.converters.readers.common import xml as _xml
-from seg2knet.converters.readers.cvat.index import Element, File
+from seg2knet.converters.readers.common import xml
+from seg2knet.converters.readers.cvat.index import Element
+from seg2knet.converters.readers.cvat.shapes import SHAPES
 from seg2knet.dataset.text import whole_number
 
 LONGEST_GAP = 100_000
 """Frames between two key frames, an hour of video; more is a forged number."""
 
-_ENTRY = struct.Struct("<QIQQId")
+_ENTRY = struct.Struct("<QIIQId")
 
 
 class Standing(NamedTuple):
@@ -23,7 +24,7 @@ class Standing(NamedTuple):
 
     Attributes:
         start, length: the shape in the file.
-        track: where its track's tag begins.
+        track: the number of its track.
         next_start, next_length: the next key frame's shape, where this one is between two; else 0.
         share: how far between.
     """
@@ -50,13 +51,15 @@ class Frames(msgspec.Struct):
 
     Attributes:
         entries: for each (task, frame), entries of ``_ENTRY``.
+        tracks: label and group of each track.
         gaps: frames between key frames of which the file says nothing though an object is there.
     """
 
     entries: dict[tuple[str, int], bytearray]
+    tracks: list[tuple[str, str]]
     gaps: int = 0
 
-    def add(self, file: File, track: Element, steps: dict[str, int], fill: bool) -> None:
+    def add(self, track: Element, steps: dict[str, int], fill: bool) -> None:
         """Take in a track.
 
         Args:
@@ -64,13 +67,15 @@ class Frames(msgspec.Struct):
             fill: interpolate where the file says key frames alone.
         """
         task = track.attributes.get("task_id", "")
-        keys = sorted(_keys(file, track), key=lambda key: key.frame)
+        number = len(self.tracks)
+        self.tracks.append((track.attributes.get("label", ""), track.attributes.get("group_id", "")))
+        keys = sorted(_keys(track), key=lambda key: key.frame)
         step = max(steps.get(task, next(iter(steps.values()), 1)), 1)
         sparse = all(key.keyframe for key in keys)
         for index, key in enumerate(keys):
             if key.outside:
                 continue
-            self._put(task, key.frame, Standing(*_span(key), track.start))
+            self._put(task, key.frame, Standing(*_span(key), number))
             following = keys[index + 1] if index + 1 < len(keys) else None
             if not sparse or following is None or following.frame - key.frame > LONGEST_GAP:
                 continue
@@ -81,7 +86,7 @@ class Frames(msgspec.Struct):
             for frame in between:
                 share = (frame - key.frame) / (following.frame - key.frame)
                 ahead = (0, 0) if following.outside else _span(following)
-                self._put(task, frame, Standing(*_span(key), track.start, *ahead, 0.0 if following.outside else share))
+                self._put(task, frame, Standing(*_span(key), number, *ahead, 0.0 if following.outside else share))
 
     def _put(self, task: str, frame: int, standing: Standing) -> None:
         self.entries.setdefault((task, frame), bytearray()).extend(_ENTRY.pack(*standing))
@@ -92,12 +97,12 @@ def unpack(data: bytes) -> Iterator[Standing]:
     return (Standing(*entry) for entry in _ENTRY.iter_unpack(data))
 
 
-def _keys(file: File, track: Element) -> Iterator[Key]:
-    for _, element in file.shapes(track):
-        said = element.attributes
-        frame = whole_number(said.get("frame", ""))
-        if frame is not None:
-            yield Key(frame, said.get("outside") == "1", said.get("keyframe", "1") != "0", element)
+def _keys(track: Element) -> Iterator[Key]:
+    for element in track.shapes:
+        values = element.attributes
+        frame = whole_number(values.get("frame", ""))
+        if frame is not None and element.tag in SHAPES:
+            yield Key(frame, values.get("outside") == "1", values.get("keyframe", "1") != "0", element)
 
 
 def _span(key: Key) -> tuple[int, int]:
@@ -117,11 +122,11 @@ def between(one: Any, two: Any, share: float) -> Optional[dict[str, str]]:
     keys = ("xtl", "ytl", "xbr", "ybr") if one.tag == "box" else ("cx", "cy", "rx", "ry")
     moved = {}
     for key in keys:
-        start, end = _xml.number(one.get(key)), _xml.number(two.get(key))
+        start, end = xml.number(one.get(key)), xml.number(two.get(key))
         if start is None or end is None:
             return None
         moved[key] = repr(start + (end - start) * share)
-    start, end = _xml.number(one.get("rotation") or "0"), _xml.number(two.get("rotation") or "0")
+    start, end = xml.number(one.get("rotation") or "0"), xml.number(two.get("rotation") or "0")
     if start is not None and end is not None:
         turn = (end - start + 180) % 360 - 180  # the shorter way round
         moved["rotation"] = repr(start + turn * share)
@@ -142,10 +147,5 @@ def _polygon(one: str, two: str, share: float) -> Optional[dict[str, str]]:
 
 
 def _middle(first: str, second: str, share: float) -> Optional[float]:
-    start, end = _xml.number(first), _xml.number(second)
+    start, end = xml.number(first), xml.number(second)
     return start + (end - start) * share if start is not None and end is not None else None
-
-
-def frame_numbers(frames: Iterable[tuple[str, int]], task: str) -> set[int]:
-    """The frames of a task that have shapes."""
-    return {frame for number, frame in frames if number == task}

@@ -19,16 +19,16 @@ import msgspec
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.labelme.shapes import BACKGROUND, Entry, Shapes, any_flag, entry
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.packed import Packed
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.converters.upright import Fit, fit, settle
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import load_json, parse_json, picture_header, read_json, walk
+from seg2knet.dataset.files import load_json, parse_json, read_json, walk
 from seg2knet.dataset.layout import SPLITS
-from seg2knet.dataset.sample import Image, Sample
+from seg2knet.dataset.sample import Sample
 from seg2knet.dataset.text import naturally
 from seg2knet.errors import DataError
 
@@ -102,11 +102,9 @@ class LabelMeReader(Reader):
     def read(self, handle: Handle) -> Sample:
         path = handle.where
         document, checked = _document(path)
-        image, size, header = self._picture(path, document)
-        shapes = Shapes(path, size.width, size.height, self.options.strip_instance_suffix, checked)
-        shapes.read(document.shapes)
-        objects, skips, notes = settle(size, header, shapes.objects, path)
-        return Sample(image, objects, handle.split, (*shapes.skips, *skips), (*shapes.notes, *notes))
+        canvas = self._canvas(path, document)
+        Shapes(canvas, self.options.boxes, self.options.strip_instance_suffix, checked).read(document.shapes)
+        return canvas.sample(handle.split)
 
     def _labels_file(self) -> Optional[ClassList]:
         for folder in (Path(self._base), Path(self._base).parent):
@@ -117,36 +115,24 @@ class LabelMeReader(Reader):
                 return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
         return None
 
-    def _picture(self, path: str, document: _Document) -> tuple[Image, Fit, images.Header]:
+    def _canvas(self, path: str, document: _Document) -> Canvas:
         declared = _size(document)
         stem = _stem(path[len(self._root) :])
         folder = stem.rpartition("/")[0]
         extra = {"flags": document.flags} if any_flag(document.flags) else None
-        file = self._find_picture(stem, document.imagePath)
+        file = self._find_image(stem, document.imagePath)
         data = _embedded(document.imageData, path) if file is None else None
         if file is not None:
-            header = picture_header(file)
             # Named by its place below the source; one from elsewhere as if it stood beside its annotation.
             inside = file.startswith(self._base + os.sep)
             name = file[len(self._base) + 1 :].replace(os.sep, "/") if inside else _in(folder, os.path.basename(file))
         elif data is not None:
-            header = images.probe_bytes(data, f"{path}: imageData")
-            name = stem + _ENDINGS.get(header.format, ".png")
-        elif declared is not None:
-            header = images.Header(*declared)
-            name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
+            name = stem + _ENDINGS.get(images.probe_bytes(data, f"{path}: imageData").format, ".png")
         else:
-            raise DataError(
-                "neither the picture nor its size is to be found",
-                file=path,
-                found=f'"imagePath": {document.imagePath!r}, no "imageData", no sizes',
-                expected="the picture beside the JSON",
-                hint="name the pictures' folder with --images-dir",
-            )
-        size = fit(declared, header)
-        return Image(name, size.width, size.height, file, header.orientation, data, extra), size, header
+            name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
+        return Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
 
-    def _find_picture(self, stem: str, said: Any) -> Optional[str]:
+    def _find_image(self, stem: str, said: Any) -> Optional[str]:
         """The picture: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):

@@ -1,4 +1,4 @@
-"""The shapes of a LabelMe file as objects: outlines, masks, groups, and what is none."""
+"""The shapes of a LabelMe file as objects: outlines, masks, groups, and what is not an object."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Annotated, Any, Optional, Union
 
 import msgspec
-import numpy as np
 
 from seg2knet.converters.base import IGNORE
+from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, ellipse, polygon
 from seg2knet.dataset import geometry, images
-from seg2knet.dataset.label_image import window_rle
-from seg2knet.dataset.rle import mask_to_rle
-from seg2knet.dataset.sample import Note, Object, Polygons, Shape, Skip
+from seg2knet.dataset.sample import Polygons, Shape
 from seg2knet.errors import DataError
 
 BACKGROUND = "_background_"
 _NO_AREA = frozenset({"point", "points", "line", "linestrip"})
-_SUFFIX = re.compile(r"^(.+?)[-_ ](\d+)$")
-
+_TURNED = frozenset({"oriented_rectangle", "rotation"})  # AnyLabeling's name for the same
+_NUMBERED = re.compile(r"^(.+?)(?:[-_ ](\d+)|(?<=[^\W\d])(\d+))$")
+_NUMBERS = frozenset({int, float})
+_GROUPS = frozenset({int, str})
 
 _NEAR = msgspec.Meta(ge=-1_000_000, le=1_000_000)
 _Coordinate = Union[Annotated[int, _NEAR], Annotated[float, _NEAR]]
-_Said = dict[str, Union[bool, str, None]]
+_Texts = dict[str, Union[bool, str, None]]
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -37,191 +36,146 @@ class Entry(msgspec.Struct, gc=False):
     label: Any = None
     shape_type: Any = None
     group_id: Any = None
-    flags: Optional[_Said] = None
+    flags: Optional[_Texts] = None
     description: Optional[str] = None
-    attributes: Optional[_Said] = None
+    attributes: Optional[_Texts] = None
     mask: Any = None
 
 
-def entry(found: Any) -> Any:
-    """A shape out of plain JSON, nothing of it checked; what is no object stays as it is."""
-    if type(found) is not dict:
-        return found
-    fields: dict[str, Any] = {key: found.get(key) for key in Entry.__struct_fields__}
+def entry(value: Any) -> Any:
+    """A shape out of plain JSON, nothing of it checked; what is not a JSON object stays as it is."""
+    if type(value) is not dict:
+        return value
+    fields: dict[str, Any] = {key: value.get(key) for key in Entry.__struct_fields__}
     return Entry(**fields)
 
 
 class Shapes:
-    """The shapes of one file on their way to objects: in order, parts of one group joined.
+    """Reads the shapes of one file.
 
     Args:
-        path: the annotation, for places.
-        width, height: of the picture.
+        canvas: takes the objects.
+        boxes: what to do with rectangles: ``refuse`` or ``as-polygons``.
         strip: whether labels number their instances.
         checked: whether points are known to be pairs of numbers, finite and not far away.
     """
 
-    def __init__(self, path: str, width: int, height: int, strip: bool, checked: bool = False) -> None:
-        self.path = path
-        self.checked = checked
-        self.width = width
-        self.height = height
+    def __init__(self, canvas: Canvas, boxes: str, strip: bool, checked: bool) -> None:
+        self.canvas = canvas
+        self.boxes = boxes
         self.strip = strip
-        self.objects: list[Object] = []
-        self.skips: list[Skip] = []
-        self.notes: list[Note] = []
+        self.checked = checked
 
-    def read(self, shapes: Iterable[Any]) -> None:
-        """Read all entries; one that makes no object becomes a skip."""
-        groups: dict[Any, list[Object]] = {}
-        for index, entry in enumerate(shapes):
+    def read(self, shapes: list[Any]) -> None:
+        """Read all; one that makes no object becomes a skip."""
+        for index, shape in enumerate(shapes):
             try:
-                label, number = self._label(entry)
-                shape = self._shape(entry)
-            except _NoObject as reason:
-                place = f"{self.path}: shape {index}"
-                self.skips.append(Skip(reason.kind, place, asked=reason.kind == "background", detail=str(reason)))
+                label, number = self._label(shape)
+                outline = self._shape(shape)
+            except NotAnObject as problem:
+                self.canvas.lost(f"shape {index}", problem, asked=problem.reason == "background")
                 continue
-            made = Object(label, shape, label == IGNORE, f"shape {index}", _attributes(entry))
-            group = entry.group_id
-            key: Any = index
-            if number is not None or (group is not None and type(group) in _GROUPS):
-                key = (label, group if type(group) in _GROUPS else None, number)
-            if key in groups:
-                groups[key].append(made)
-            else:
-                groups[key] = [made]
-        self.objects = [parts[0] if len(parts) == 1 else self._joined(parts) for parts in groups.values()]
+            group = shape.group_id if type(shape.group_id) in _GROUPS else None
+            key = None if number is None and group is None else (label, group, number)
+            attributes = _attributes(shape)
+            self.canvas.add(label, outline, f"shape {index}", group=key, iscrowd=label == IGNORE, attributes=attributes)
 
-    def _joined(self, parts: list[Object]) -> Object:
-        first = parts[0]
-        detail = f"{len(parts)} parts of one {first.label}"
-        self.notes.append(Note("parts-joined", f"{self.path}: {first.place}", detail))
-        shape = geometry.join([part.shape for part in parts], self.height, self.width)
-        return msgspec.structs.replace(first, shape=shape)
-
-    def _label(self, entry: Any) -> tuple[str, Optional[int]]:
-        if type(entry) is not Entry:
-            raise _NoObject("not-a-shape", f"found {type(entry).__name__}, expected an object")
-        label = entry.label
+    def _label(self, shape: Any) -> tuple[str, Optional[int]]:
+        if type(shape) is not Entry:
+            raise NotAnObject("not-a-shape", f"found {type(shape).__name__}, expected an object")
+        label = shape.label
         if type(label) in _NUMBERS:
             label = str(label)
         if type(label) is not str or not label.strip():
-            raise _NoObject("no-label", f"label {label!r}")
+            raise NotAnObject("no-label", f"label {label!r}")
         label = label.strip()
         if label == BACKGROUND:
-            raise _NoObject("background", "the label _background_ means no object")
-        numbered = _SUFFIX.match(label) if self.strip else None
+            raise NotAnObject("background", "the label _background_ means no object")
+        numbered = _NUMBERED.match(label) if self.strip else None
         if numbered:
-            return numbered.group(1), int(numbered.group(2))
+            return numbered[1], int(numbered[2] or numbered[3])
         return label, None
 
-    def _shape(self, entry: Entry) -> Shape:
-        kind = entry.shape_type or "polygon"
-        part = list(chain.from_iterable(entry.points)) if self.checked else _points(entry.points)
-        if kind != "polygon":
-            if kind == "mask":
-                return self._mask(entry.mask, part)
-            if type(kind) is not str:
-                raise _NoObject("unknown-shape-type", repr(kind)[:80])
-            if kind in _NO_AREA:
-                raise _NoObject(f"{kind}-has-no-area", f"a {kind} of {len(part) // 2} points")
-            if kind not in _OUTLINES:
-                raise _NoObject("unknown-shape-type", repr(kind))
-            part = _OUTLINES[kind](part)
-        elif len(part) == 2:
-            raise _NoObject("point-has-no-area", "a polygon of one point")
-        if self.checked and kind == "polygon" and len(part) >= 6:
-            return Polygons([part])  # all that could be wrong was looked at when the file was parsed
-        problem = geometry.polygon_problem(part)
-        if problem is not None:
-            raise _NoObject("polygon-too-few-points" if len(part) < 6 else "polygon-unusable", problem)
-        return Polygons([part])
+    def _shape(self, shape: Entry) -> Shape:
+        kind = shape.shape_type or "polygon"
+        flat: list[float] = list(chain.from_iterable(shape.points)) if self.checked else _points(shape.points)
+        if kind == "polygon":
+            if self.checked and len(flat) >= 6:
+                return Polygons([flat])  # all that could be wrong was looked at when the file was parsed
+            if len(flat) == 2:
+                raise NotAnObject("point-has-no-area", "a polygon of one point")
+        elif kind == "mask":
+            return self._mask(shape.mask, flat)
+        elif type(kind) is not str:
+            raise NotAnObject("unknown-shape-type", repr(kind)[:80])
+        elif kind in _NO_AREA:
+            raise NotAnObject(f"{kind}-has-no-area", f"a {kind} of {len(flat) // 2} points")
+        elif kind == "circle":
+            return _circle(flat)
+        elif len(flat) == 4 and kind == "ellipse":  # opposite corners of its box
+            x0, y0, x1, y1 = flat
+            return ellipse((x0 + x1) / 2, (y0 + y1) / 2, abs(x1 - x0) / 2, abs(y1 - y0) / 2)
+        elif kind == "rectangle" and _upright(flat):
+            if self.boxes == "refuse":
+                raise NotAnObject("box-only", BOX_ONLY)
+            if len(flat) == 4:
+                x0, y0, x1, y1 = flat
+                flat = [x0, y0, x1, y0, x1, y1, x0, y1]
+        elif kind not in ("ellipse", "rectangle") and kind not in _TURNED:
+            raise NotAnObject("unknown-shape-type", repr(kind))
+        return polygon(flat, "polygon-too-few-points" if len(flat) < 6 else "polygon-unusable")
 
     def _mask(self, text: Any, points: list[float]) -> Shape:
         """A mask shape: a PNG in base64 whose upper left pixel lies at the floor of the first corner."""
         if not isinstance(text, str) or not points:
-            raise _NoObject("mask-unreadable", "no mask or no corner")
+            raise NotAnObject("mask-unreadable", "no mask or no corner")
         try:
             pixels = images.decode_labels(base64.b64decode(text, validate=False))
         except (binascii.Error, ValueError, DataError) as error:
-            raise _NoObject("mask-unreadable", str(error).splitlines()[0]) from None
+            raise NotAnObject("mask-unreadable", str(error).splitlines()[0]) from None
         left, top = math.floor(min(points[0::2])), math.floor(min(points[1::2]))
-        inside: np.ndarray = (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
-        found = window_rle(inside, left, top, self.height, self.width)
-        return found or mask_to_rle(np.zeros((self.height, self.width), np.uint8))
-
-
-class _NoObject(Exception):
-    """A shape that is no object, and why: a skip's reason and detail."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(detail)
-        self.kind = kind
+        return self.canvas.bitmap((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0, left, top)
 
 
 def _points(points: Any) -> list[float]:
     """``[[x, y], ...]`` as a flat list, checked."""
     if type(points) is not list or not set(map(type, points)) <= {list}:
-        raise _NoObject("no-points", f"points {points!r:.60}")
+        raise NotAnObject("no-points", f"points {points!r:.60}")
     if set(map(len, points)) != {2}:
         if any(len(point) < 2 for point in points):
-            raise _NoObject("no-points", "a point without x and y")
+            raise NotAnObject("no-points", "a point without x and y")
         points = [point[:2] for point in points]
     flat = list(chain.from_iterable(points))
     if not set(map(type, flat)) <= _NUMBERS:
         wrong = next(number for number in flat if type(number) not in _NUMBERS)
-        raise _NoObject("no-points", f"a coordinate {wrong!r:.60}")
+        raise NotAnObject("no-points", f"a coordinate {wrong!r:.60}")
     return flat
 
 
-_NUMBERS = frozenset({int, float})
-_GROUPS = frozenset({int, str})
+def _upright(flat: list[float]) -> bool:
+    """Whether two or four corners are those of a box that is not turned."""
+    return len(flat) == 4 or (len(flat) == 8 and len(set(flat[0::2])) == len(set(flat[1::2])) == 2)
 
 
-def _rectangle(points: list[float]) -> list[float]:
-    if len(points) != 4:
-        return points  # some tools write four corners
-    x0, y0, x1, y1 = points
-    return [x0, y0, x1, y0, x1, y1, x0, y1]
-
-
-def _circle(points: list[float]) -> list[float]:
-    if len(points) != 4:
-        said = f"{len(points) // 2} points; a circle has its centre and one on the rim"
-        raise _NoObject("circle-without-radius", said)
-    x, y, x1, y1 = points
+def _circle(flat: list[float]) -> Polygons:
+    if len(flat) != 4:
+        detail = f"{len(flat) // 2} points; a circle has its centre and one on the rim"
+        raise NotAnObject("circle-without-radius", detail)
+    x, y, x1, y1 = flat
     radius = math.hypot(x1 - x, y1 - y)
-    return geometry.ellipse_polygon(x, y, radius, radius)
+    return polygon(geometry.ellipse_polygon(x, y, radius, radius), "polygon-unusable")
 
 
-def _ellipse(points: list[float]) -> list[float]:
-    """From opposite corners of its box."""
-    if len(points) != 4:
-        return points
-    x0, y0, x1, y1 = points
-    return geometry.ellipse_polygon((x0 + x1) / 2, (y0 + y1) / 2, abs(x1 - x0) / 2, abs(y1 - y0) / 2)
-
-
-_OUTLINES: dict[Any, Callable[[list[float]], list[float]]] = {
-    "rectangle": _rectangle,
-    "circle": _circle,
-    "ellipse": _ellipse,
-    "oriented_rectangle": list,
-    "rotation": list,  # AnyLabeling's name for the same
-}
-
-
-def _attributes(entry: Entry) -> Optional[dict[str, Any]]:
-    if not (entry.flags or entry.description or entry.attributes):
+def _attributes(shape: Entry) -> Optional[dict[str, Any]]:
+    if not (shape.flags or shape.description or shape.attributes):
         return None
     kept: dict[str, Any] = {}
-    if any_flag(entry.flags):
-        kept["flags"] = entry.flags
-    if isinstance(entry.description, str) and entry.description:
-        kept["description"] = entry.description
-    if isinstance(entry.attributes, dict) and entry.attributes:
-        kept.update(entry.attributes)
+    if any_flag(shape.flags):
+        kept["flags"] = shape.flags
+    if isinstance(shape.description, str) and shape.description:
+        kept["description"] = shape.description
+    if isinstance(shape.attributes, dict) and shape.attributes:
+        kept.update(shape.attributes)
     return kept or None
 
 

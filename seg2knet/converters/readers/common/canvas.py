@@ -1,0 +1,177 @@
+"""One image while its objects are read: the size that the annotation means, objects, parts of one object, skips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Optional
+
+import msgspec
+import numpy as np
+
+from seg2knet.converters.upright import fit, settle
+from seg2knet.dataset import geometry, images
+from seg2knet.dataset.files import picture_header
+from seg2knet.dataset.label_image import window_rle
+from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
+from seg2knet.errors import DataError
+
+BOX_ONLY = "a box has no outline; --boxes as-polygons takes its corners"
+
+
+class NotAnObject(Exception):
+    """What was read is not an object: a skip's reason and detail."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Canvas:
+    """One image.
+
+    Args:
+        name: in the data set.
+        place: of the annotation, for the ledger.
+        path: the image's file.
+        data: the encoded image, where there is no file.
+        declared: width and height that the annotation says.
+        extra: fields of the source's own for the image.
+        strict: refuse an impossible ``declared`` size even where the image is there.
+
+    Attributes:
+        width, height: in whose pixels the annotation is.
+
+    Raises:
+        DataError: neither the image can be read nor is its size known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        place: str,
+        *,
+        path: Optional[str] = None,
+        data: Optional[bytes] = None,
+        declared: Optional[tuple[int, int]] = None,
+        extra: Optional[dict[str, Any]] = None,
+        strict: bool = False,
+    ) -> None:
+        if declared is not None and declared[0] * declared[1] > MAX_PIXELS:
+            found, expected = f"{declared[0]}x{declared[1]}", f"at most {MAX_PIXELS:,} pixels"
+            if strict or (path is None and data is None):
+                raise DataError("an impossible image size", file=place, found=found, expected=expected)
+            declared = None
+        self.place = place
+        self.skips: list[Skip] = []
+        self.notes: list[Note] = []
+        if path is not None:
+            try:
+                header = picture_header(path)
+            except DataError as error:
+                if declared is None:
+                    raise
+                # The annotation is whole without it, which is all that --images none asks for.
+                self.notes.append(Note("image-unreadable", path, f"{error.message}: {error.found}"))
+                header, path = images.Header(*declared), None
+        elif data is not None:
+            header = images.probe_bytes(data, f"{place}: {name}")
+        elif declared is not None:
+            header = images.Header(*declared)
+        else:
+            raise DataError(
+                "neither the image nor its size is known",
+                file=place,
+                place=None if name in place else f"image {name!r}",
+                hint="name the folder of the images with --images-dir",
+            )
+        self.header = header
+        self.fit = fit(declared, header)
+        self.width, self.height = declared or header.shown
+        path = os.path.abspath(path) if path is not None else None
+        self.image = Image(name, self.fit.width, self.fit.height, path, header.orientation, data, extra)
+        self._parts: dict[Any, list[Object]] = {}
+
+    def add(
+        self,
+        label: str,
+        shape: Shape,
+        place: str,
+        *,
+        group: Optional[tuple[Any, ...]] = None,
+        iscrowd: bool = False,
+        attributes: Optional[dict[str, Any]] = None,
+        z: int = 0,
+    ) -> None:
+        """An object, or a part of the object of this ``group``."""
+        found = Object(label, shape, iscrowd, place, attributes, z)
+        self._parts.setdefault(len(self._parts) if group is None else group, []).append(found)
+
+    def skip(self, reason: str, place: str, detail: str = "", *, count: int = 1, asked: bool = False) -> None:
+        self.skips.append(Skip(reason, f"{self.place}: {place}", count, asked, detail))
+
+    def lost(self, place: str, problem: NotAnObject, *, asked: bool = False) -> None:
+        """Skip what turned out not to be an object."""
+        self.skip(problem.reason, place, problem.detail, asked=asked)
+
+    def note(self, kind: str, place: str, detail: str = "", count: int = 1) -> None:
+        self.notes.append(Note(kind, f"{self.place}: {place}" if place else self.place, detail, count))
+
+    def sample(self, split: Optional[str]) -> Sample:
+        """The image with its objects, in pixels of the image as shown."""
+        found = [parts[0] if len(parts) == 1 else self._joined(parts) for parts in self._parts.values()]
+        objects, skips, notes = settle(self.fit, self.header, found, self.place)
+        return Sample(self.image, objects, split, (*self.skips, *skips), (*self.notes, *notes))
+
+    def _joined(self, parts: Sequence[Object]) -> Object:
+        first = parts[0]
+        self.note("parts-joined", first.place, f"{len(parts)} parts of one {first.label}")
+        shape = geometry.join([part.shape for part in parts], self.height, self.width)
+        return msgspec.structs.replace(first, shape=shape, z=max(part.z for part in parts))
+
+    def bitmap(self, mask: np.ndarray, left: int = 0, top: int = 0) -> Rle:
+        """The mask ``(h, w)`` at ``left``, ``top`` of the image.
+
+        Raises:
+            NotAnObject: no pixel of it lies in the image.
+        """
+        rle = window_rle(mask, left, top, self.height, self.width)
+        if rle is None:
+            raise NotAnObject("no-pixels", "no pixel of the mask lies in the image")
+        return rle
+
+
+def polygon(flat: list[float], reason: str = "not-a-polygon") -> Polygons:
+    """
+    Raises:
+        NotAnObject: it is not a polygon.
+    """
+    problem = geometry.polygon_problem(flat)
+    if problem is not None:
+        raise NotAnObject(reason, problem)
+    return Polygons([flat])
+
+
+def box(x: float, y: float, width: float, height: float, boxes: str, degrees: float = 0.0) -> Polygons:
+    """A box as ``boxes`` (``refuse``, ``as-polygons``) says; one that is turned is an outline.
+
+    Raises:
+        NotAnObject: an upright box where boxes are refused, or not a box.
+    """
+    if not (width > 0 and height > 0):
+        raise NotAnObject("not-a-box", f"width {width:g}, height {height:g}")
+    if boxes == "refuse" and not degrees % 360:
+        raise NotAnObject("box-only", BOX_ONLY)
+    return polygon(geometry.box_polygon(x, y, width, height, degrees), "not-a-box")
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> Polygons:
+    """
+    Raises:
+        NotAnObject: not an ellipse.
+    """
+    if not (rx > 0 and ry > 0):
+        raise NotAnObject("not-an-ellipse", f"radii {rx:g} and {ry:g}")
+    return polygon(geometry.ellipse_polygon(cx, cy, rx, ry, degrees), "not-an-ellipse")
