@@ -71,7 +71,7 @@ def _converted(case: Case, format: str, source: Path, target: str, out: Path, im
 
 def _without_pictures(case: Case, format: str, source: Path, target: str, out: Path, first: Seg2KNetError) -> str:
     """Where nothing can be converted for want of pictures: the annotations alone."""
-    if "picture" in f"{first.found}":
+    if re.search("picture|image", f"{first.found}"):
         try:
             return f"`--images none`: {_converted(case, format, source, target, out, 'none')}"
         except Seg2KNetError as error:
