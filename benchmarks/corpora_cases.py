@@ -271,7 +271,7 @@ CASES = [
     Case("labelme+coco+voc__labelme__instance_segmentation/data_dataset_coco"),
     Case("labelme+voc__labelme__semantic_segmentation/data_annotated", expected=labelme_voc),
     Case("labelme+voc__labelme__semantic_segmentation/data_dataset_voc"),
-    Case("labelme+vocdet__labelme__bbox_detection/data_annotated", options=BOXES, note="`--boxes as-polygons`; rectangles"),
+    Case("labelme+vocdet__labelme__bbox_detection/data_annotated", options=BOXES, note="`--boxes as-polygons`"),
     Case("labelme+vocdet__labelme__bbox_detection/data_dataset_voc", options=BOXES, note="`--boxes as-polygons`"),
     Case("labelme__labelme__primitives_all_shapes", options=BOXES, note="`--boxes as-polygons`; every kind of shape"),
     Case(
@@ -292,7 +292,7 @@ CASES = [
     Case("cvat-xml__datumaro__for_images/export_task", options=BOXES, note="`--boxes as-polygons`"),
     Case("cvat-xml__datumaro__for_video", options=BOXES, note="`--boxes as-polygons`; tracks"),
     Case("cvat-xml__Coral-Imaging__coral", note="no pictures"),
-    Case("cvat-xml-rotatedbox__docling__fixtures", options=BOXES, note="`--boxes as-polygons`; one image, of another name"),
+    Case("cvat-xml-rotatedbox__docling__fixtures", options=BOXES, note="`--boxes as-polygons`; one image"),
     Case("coco__datumaro__coco_dataset/coco_instances"),
     Case("coco__datumaro__coco_dataset/coco_panoptic"),
     Case("coco__datumaro__coco_dataset/coco_roboflow"),
