@@ -39,7 +39,7 @@ class ReaderOptions(BaseModel):
 
 
 class Handle(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One image to be read: small, for a data set has 100,000 of them, kept packed and sent to another process.
+    """One image to be read: small, for a data set has 100,000 of them.
 
     Attributes:
         name: the image's name in the data set, relative, with forward slashes; unique within its split.
@@ -57,8 +57,7 @@ class Scan(msgspec.Struct, frozen=True):
     """What is in a source, without reading it all.
 
     Attributes:
-        handles: the images in natural order of their names, split by split; a ``Packed`` of them where there may be
-            very many.
+        handles: the images in natural order of their names, split by split.
         classes: the source's class list, or ``None`` where classes are known only by reading; then they are
             the labels that occur, in natural order.
         skips, notes: what can be told already (an annotation file whose image is missing, tags that are ignored).
@@ -124,7 +123,7 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         sample: after the transforms; every object has at least one pixel.
-        rles: the objects' masks, one each; none at all where no writer of the run ``needs_masks``.
+        rles: the objects' masks, one each.
         areas: their pixels.
         boxes: x, y, width, height of each mask.
     """
@@ -175,7 +174,6 @@ class Writer(ABC):
 
     Attributes:
         needs_classes: ``encode`` needs the final class list (it writes class numbers into pixels).
-        needs_masks: ``encode`` needs the objects' masks, not only what they measure.
         png_names: the loader derives a mask's name from the picture's, so pictures are named for it.
         jpeg_only: the loader takes ``.jpg`` alone; other pictures are re-encoded.
     """
@@ -183,7 +181,6 @@ class Writer(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     needs_classes: ClassVar[bool] = False
-    needs_masks: ClassVar[bool] = True
     png_names: ClassVar[bool] = False
     jpeg_only: ClassVar[bool] = False
 
@@ -201,7 +198,7 @@ class Writer(ABC):
         """
 
     @abstractmethod
-    def picture(self, split: str, name: str) -> str:
+    def image(self, split: str, name: str) -> str:
         """Where an image of that name goes, relative to the target's folder."""
 
     def blob(self, split: str, name: str) -> str:

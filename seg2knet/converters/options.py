@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -109,21 +109,18 @@ class ConvertOptions:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the bytes of the result, as plain data."""
-        return {
+        plain = {
             "to": list(self.targets),
             "split": dict(self.split) if self.split else None,
-            "resplit": self.resplit,
-            "group_by": self.group_by,
-            "seed": self.seed,
             "classes": self.classes.name if self.classes else None,
-            "map": dict(sorted(self.mapping.items())),
+            "mapping": dict(sorted(self.mapping.items())),
             "drop": sorted(self.drop),
             "stuff": sorted(self.stuff) if self.stuff is not None else None,
-            "min_area": self.min_area,
-            "polygons": self.polygons,
-            "layout": self.layout,
-            "images": self.images,
-            "exif": self.exif,
-            "overlap": self.overlap,
-            "void_class": self.void_class,
         }
+        names = [item.name for item in fields(self) if item.name not in _NOT_RECORDED]
+        return {"map" if name == "mapping" else name: plain.get(name, getattr(self, name)) for name in names}
+
+
+_NOT_RECORDED = frozenset({
+    "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "validate", "allow_skips", "reader",
+})  # fmt: skip

@@ -1,46 +1,45 @@
-"""From sources to targets: scan, read in workers, divide, join in order, check, swap in.
+"""A conversion from end to end: scan, read, divide, write, check, swap in.
 
-The steps and what each leaves behind:
-    scan      the list of images, the classes where the source knows them (``class_list.py``)
-    read      one file a part in the staging folder (``work.py``), by any number of workers
-    plan      split and name of each image (``division.py``), numbers of the classes
-    join      the targets' files, part after part, by this process alone, and the pictures (``joining.py``)
-    check     ``validate`` on the new folder
-    swap      the new folder in the old one's place
+Workers read, transform and encode, and leave what is finished in the staging folder; the parent sees of each image but
+what decides its split and its name, then joins the parts in the order of the scan. So bytes do not depend on workers,
+and memory grows by about a kilobyte an image.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import msgspec
+import orjson
 
-from seg2knet.converters.base import Handle, Reader, Scan, Writer, WriterOptions
+from seg2knet._version import __version__
+from seg2knet.converters.base import Reader, Scan, Writer, WriterOptions
 from seg2knet.converters.classes import class_list
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output import checking
-from seg2knet.converters.output import images as pictures
-from seg2knet.converters.output.joining import Joining
-from seg2knet.converters.output.record import Record, usable
+from seg2knet.converters.output import images as image_files
+from seg2knet.converters.output.joining import Joining, splits_of
 from seg2knet.converters.output.staging import Staging, check_target
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
-from seg2knet.converters.splitting.catalogue import Catalogue
-from seg2knet.converters.splitting.division import Plan, folder_names, plan
-from seg2knet.converters.splitting.packed import BLOCK, Packed, cut, pack
+from seg2knet.converters.splitting.division import Assignment, assign, folder_names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.transforms import Recipe
-from seg2knet.converters.work import Brief, Census, Placing, Summary, Task, Work, read_summary
+from seg2knet.converters.work import Brief, Census, Task, Work, part_is_current, read_summary
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.engines import Engine, engine
 from seg2knet.errors import DataError, UsageError
+
+_PART = 128
+"""Images of a part, at most."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how many images are done, of how many."""
@@ -89,17 +88,16 @@ class Conversion:
         self.progress = progress
         self.sources = sources
         self.format = format
-        self.roots = list(dict.fromkeys(options.root(name) for name in options.targets))
+        self.stagings = {root: Staging(root) for root in map(options.root, options.targets)}
         for source in sources:
             if not source.path.exists():
                 raise DataError("no such source", file=source.path, hint="check the path; quote it if it has spaces")
         if not options.dry_run:
-            for root in self.roots:
+            for root in self.stagings:
                 check_target(root, [source.path for source in sources], options.overwrite)
         kind = reader_of(format)
         self.readers: list[Reader] = [kind(source.path, options.reader or kind.Options()) for source in sources]
         self.ledger = Ledger()
-        self.record = Record(format, sources, options, self.readers[0])
 
     def run(self) -> Result:
         scans = self.scan()
@@ -114,90 +112,88 @@ class Conversion:
         with engine(self.options.engine, self.options.jobs, self.options.ray_address) as workers:
             if classes is None and any(writer_of(name).needs_classes for name in self.options.targets):
                 classes = self.census(workers, recipe)
-            if self.options.dry_run:
-                return self.rehearse(workers, recipe, classes, scans)
-            stagings = [Staging(root) for root in self.roots]
             try:
-                return self.carry_out(workers, recipe, classes, scans, stagings)
-            except BaseException:
-                for staging in stagings:
+                resume = [] if self.options.dry_run else self.begin(classes)
+                images, resumed = self.read(workers, recipe, classes, all(resume))
+                if classes is None:
+                    classes = class_list.seen(self.options, {label for image in images for label in image.labels})
+                assignments = self.assign(images)
+                if self.options.dry_run:
+                    return Result(self.ledger, classes)
+                # ``info`` and ``licenses`` of one source; of several there is no saying whose they are.
+                self.join(classes, assignments, scans[0].meta if len(scans) == 1 else None)
+                return self.finish(Result(self.ledger, classes, resumed=resumed))
+            finally:
+                for staging in self.stagings.values():
                     staging.release()
-                raise
-
-    def carry_out(
-        self,
-        workers: Engine,
-        recipe: Recipe,
-        classes: Optional[ClassList],
-        scans: Sequence[Scan],
-        stagings: Sequence[Staging],
-    ) -> Result:
-        resumes = [staging.begin(self.record.plan(self.handles, classes), self.options.resume) for staging in stagings]
-        images, resumed = self.read(workers, self.writers(classes), recipe, stagings[0], resumes[0])
-        if classes is None:
-            classes = class_list.seen(self.options, set(images.labels.numbers))
-        writers = self.writers(classes)
-        division = self.divide(images)
-        trees = {name: self._staging(name, stagings).tree for name in self.options.targets}
-        self.join(workers, writers, classes, division, stagings[0], trees, _meta(scans))
-        balance = self.ledger.imbalance()
-        if balance is not None:
-            raise AssertionError(f"the ledger does not balance: {balance}")  # ours to fix, never a user's
-        result = Result(self.ledger, classes, {name: self.options.root(name) for name in self.options.targets})
-        result.resumed = resumed
-        for staging in stagings:
-            (staging.tree / LEDGER).write_bytes(self.record.ledger(self.ledger))
-        if self.options.validate:
-            self.check(result, stagings)
-        for staging in stagings:
-            staging.swap()
-        for staging in stagings:
-            staging.remove()
-        return result
 
     def scan(self) -> list[Scan]:
         """List what there is."""
         scans = []
-        self.handles: list[Packed[Handle]] = []
-        said = self._splits_of_sources()
-        for split, reader in zip(said, self.readers):
-            found = reader.scan()
-            handles = found.handles
+        for split, reader in zip(self._splits_of_sources(), self.readers):
+            scan = reader.scan()
             if split is not None:
-                handles = Packed(Handle, (msgspec.structs.replace(handle, split=split) for handle in handles))
-            # Held here alone, so that ``read`` can let go of them as it goes.
-            self.handles.append(handles if isinstance(handles, Packed) else Packed(Handle, handles))
-            scans.append(msgspec.structs.replace(found, handles=()))
-            for skip in found.skips:
+                handles = [msgspec.structs.replace(handle, split=split) for handle in scan.handles]
+                scan = msgspec.structs.replace(scan, handles=handles)
+            scans.append(scan)
+            for skip in scan.skips:
                 self.ledger.objects_read += skip.count
                 self.ledger.skip(skip)
-            for note in found.notes:
+            for note in scan.notes:
                 self.ledger.note(note)
-        self.total = sum(map(len, self.handles))
+        self.total = sum(len(scan.handles) for scan in scans)
         if not self.total:
             raise DataError("no image here", file=self.sources[0].path, hint="check the format and the path")
+        # Of a size that depends on the data alone, so that a run can be resumed with other workers.
+        size = max(1, min(_PART, self.total // 128))
+        self.tasks: list[Task] = []
+        for source, scan in enumerate(scans):
+            for start in range(0, len(scan.handles), size):
+                self.tasks.append(Task(len(self.tasks), source, scan.handles[start : start + size]))
         return scans
 
     def _splits_of_sources(self) -> list[Optional[str]]:
         """The split of each source: as the user says, else as several sources' own names do (trainset, testset)."""
-        said = [source.split for source in self.sources]
+        given = [source.split for source in self.sources]
         named = [canonical(source.path.name) or canonical(source.path.parent.name) for source in self.sources]
-        if len(self.sources) > 1 and not any(said) and all(named) and len(set(named)) == len(named):
+        if len(self.sources) > 1 and not any(given) and all(named) and len(set(named)) == len(named):
             for source, split in zip(self.sources, named):
                 self.ledger.note(Note("split-by-name", str(source.path), f"taken as {split}; else say SPLIT=SOURCE"))
             return named
-        return said
+        return given
 
     def census(self, workers: Engine, recipe: Recipe) -> ClassList:
         """Read everything once for the labels."""
         labels: set[str] = set()
         done = 0
-        tasks = list(self.tasks())
-        for task, found in zip(tasks, workers.map(Census(self.readers, recipe), tasks)):
-            labels |= found
-            done += task.count
+        for task, seen in zip(self.tasks, workers.map(Census(self.readers, recipe), self.tasks)):
+            labels |= seen
+            done += len(task.handles)
             self.progress("classes", done, self.total)
         return class_list.seen(self.options, labels)
+
+    def begin(self, classes: Optional[ClassList]) -> list[bool]:
+        """Take the staging folders; for each, whether it has parts of an equal run.
+
+        What decides the bytes of the parts is noted there: a run with the same can continue where this one stops.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for task in self.tasks:
+            digest.update(msgspec.msgpack.encode(task.handles))
+        plan = {
+            "seg2knet": __version__,
+            "format": self.format,
+            "sources": [str(source.path.absolute()) for source in self.sources],
+            "images": digest.hexdigest(),
+            "classes": list(classes.names) if classes is not None else None,
+            "stuff": list(classes.stuff) if classes is not None else None,
+            **self._asked(),
+        }
+        return [staging.begin(plan, self.options.resume) for staging in self.stagings.values()]
+
+    def _asked(self) -> dict[str, Any]:
+        """The options, the reader's too, that decide the result."""
+        return {**self.options.recorded(), "reader": self.readers[0].options.model_dump(mode="json")}
 
     def writers(self, classes: Optional[ClassList]) -> list[Writer]:
         names = self.options.targets
@@ -213,50 +209,64 @@ class Conversion:
         )
         return [writer_of(name)(options, classes) for name in names]
 
-    def tasks(self) -> Iterator[Task]:
-        """The parts: of a size that depends on the data alone, so that a run can be resumed with other workers."""
-        size = max(1, min(BLOCK, self.total // 128))
-        number = 0
-        for source, handles in enumerate(self.handles):
-            anew = ((len(some), pack(some)) for some in cut(handles, size))
-            for count, packed in handles.blocks if size == BLOCK else anew:
-                yield Task(number, source, count, packed)
-                number += 1
+    @property
+    def parts(self) -> Staging:
+        """The staging folder that has the parts: the first target's."""
+        return next(iter(self.stagings.values()))
 
     def read(
-        self, workers: Engine, writers: Sequence[Writer], recipe: Recipe, staging: Optional[Staging], resume: bool
-    ) -> tuple[Catalogue, int]:
+        self, workers: Engine, recipe: Recipe, classes: Optional[ClassList], resume: bool
+    ) -> tuple[list[Brief], int]:
         """Read, transform and encode everything; what is finished is in the staging folder.
 
         Returns:
             The images, and how many parts were there from a run that died.
         """
-        work = Work(self.readers, recipe, writers, staging, self.options.images, self.options.exif == "upright")
-        tasks = deque(self.tasks())
-        self.handles = []
-        there = {task.number for task in tasks if resume and staging is not None and usable(task, staging)}
-        results = workers.map(work, _poured(deque(task for task in tasks if task.number not in there)))
-        images = Catalogue(any(writer.png_names for writer in writers))
-        decoder, done = msgspec.msgpack.Decoder(Summary), 0
-        while tasks:
-            task = tasks.popleft()
-            done += task.count
-            head = read_summary(staging.part(task.number)) if staging and task.number in there else next(results)
-            summary = decoder.decode(head)
+        staging = None if self.options.dry_run else self.parts
+        there = {task.number for task in self.tasks if staging and resume and part_is_current(task, staging)}
+        mode, upright = self.options.images, self.options.exif == "upright"
+        work = Work(self.readers, recipe, self.writers(classes), staging, mode, upright)
+        results = workers.map(work, (task for task in self.tasks if task.number not in there))
+        images: list[Brief] = []
+        done = 0
+        for task in self.tasks:
+            summary = read_summary(self.parts.part(task.number)) if task.number in there else next(results)
             self.ledger.add(summary.ledger)
-            images.add(task.source, summary.images)
+            images += summary.images
+            done += len(task.handles)
             self.progress("read", done, self.total)
+        deque(results, maxlen=0)  # so that the engine ends its work
         return images, len(there)
 
-    def rehearse(self, workers: Engine, recipe: Recipe, classes: Optional[ClassList], scans: Sequence[Scan]) -> Result:
-        """``--dry-run``: everything but writing."""
-        images, _ = self.read(workers, self.writers(classes), recipe, None, False)
-        if classes is None:
-            classes = class_list.seen(self.options, set(images.labels.numbers))
-        self.divide(images)
-        return Result(self.ledger, classes)
+    def assign(self, images: Sequence[Brief]) -> list[Assignment]:
+        """Give each image its split and name, and enter what is written into the ledger."""
+        folders = folder_names([source.path for source in self.sources])
+        png_names = any(writer_of(name).png_names for name in self.options.targets)
+        assignments = assign(images, folders, self.options, png_names, self.ledger)
+        for split in splits_of(assignments):
+            self.ledger.splits[split] = (0, 0)
+        for image, (split, name) in zip(images, assignments):
+            if name is None:
+                self._leave_out(image)
+                continue
+            self.ledger.images_written += 1
+            count, objects = self.ledger.splits[split]
+            self.ledger.splits[split] = (count + 1, objects + sum(image.labels.values()))
+            for target, written in zip(self.options.targets, image.written):
+                self.ledger.written[target] = self.ledger.written.get(target, 0) + written
+            for label, number in image.labels.items():
+                self.ledger.classes[label] = self.ledger.classes.get(label, 0) + number
+        self._require_something()
+        return assignments
 
-    def require_something(self) -> None:
+    def _leave_out(self, image: Brief) -> None:
+        """Leave out an image that another annotation file of this run describes already."""
+        reason, detail = "annotated-twice", "an earlier annotation names the same image"
+        self.ledger.skip_image(reason, image.path or image.name, detail)
+        for target, written in zip(self.options.targets, image.written):
+            self.ledger.skip_for(target, Skip(f"image-{reason}", image.path or image.name, written, detail=detail))
+
+    def _require_something(self) -> None:
         """
         Raises:
             DataError: not one image is left to be written, or not one object of many, and nobody asked for that.
@@ -274,75 +284,47 @@ class Conversion:
             hint="--boxes as-polygons takes the corners of boxes" if "box-only" in tallies else None,
         )
 
-    def divide(self, images: Catalogue) -> Plan:
-        """Give each image its split and name, and enter what is written into the ledger."""
-        division = plan(images, folder_names([source.path for source in self.sources]), self.options, self.ledger)
-        for split in division.used:
-            self.ledger.splits[split] = (0, 0)
-        for image, split, name in division:
-            objects = sum(image.counts)
-            if name is None:
-                self._lose(image, objects)
-                continue
-            self.ledger.images_written += 1
-            one, many = self.ledger.splits[split]
-            self.ledger.splits[split] = (one + 1, many + objects)
-            for target, written in zip(self.options.targets, image.written):
-                self.ledger.written[target] = self.ledger.written.get(target, 0) + written
-            for label, number in zip(image.labels, image.counts):
-                self.ledger.classes[label] = self.ledger.classes.get(label, 0) + number
-        self.require_something()
-        return division
-
-    def _lose(self, image: Brief, objects: int) -> None:
-        """Leave out a picture that another annotation file of this run describes already."""
-        reason, detail = "picture-annotated-twice", "an earlier annotation names the same picture"
-        self.ledger.skip_image(reason, image.path or image.name, detail)
-        for target, written in zip(self.options.targets, image.written):
-            self.ledger.skip_for(target, Skip(reason, image.path or image.name, count=written, detail=detail))
-
-    def join(
-        self,
-        workers: Engine,
-        writers: Sequence[Writer],
-        classes: ClassList,
-        division: Plan,
-        staging: Staging,
-        trees: dict[str, Path],
-        meta: Optional[dict[str, Any]],
-    ) -> None:
-        """Write the targets' files, part after part, and bring the pictures."""
-        joining = Joining(writers, division, staging, trees, self.options.images)
+    def join(self, classes: ClassList, assignments: Sequence[Assignment], meta: Optional[dict[str, Any]]) -> None:
+        """Write the targets' files, part after part, and bring the images."""
+        writers = self.writers(classes)
+        trees = {name: self.stagings[self.options.root(name)].tree for name in self.options.targets}
+        joining = Joining(writers, assignments, self.parts, trees, self.options.images)
         try:
             for writer in writers:
-                writer.open(trees[writer.name], classes, meta, division.used)
+                writer.open(trees[writer.name], classes, meta, splits_of(assignments))
             done = 0
-            for placed in workers.map(Placing(self.options.images), joining.parts()):
+            for placed in joining.run(len(self.tasks)):
                 done += placed
                 self.progress("write", done, self.total)
             for writer in writers:
                 writer.close()
         except OSError as error:
-            raise pictures.unwritable(staging.tree, error) from None
+            raise image_files.unwritable(self.parts.tree, error) from None
 
-    def check(self, result: Result, stagings: Sequence[Staging]) -> None:
-        """Run the validator over what was written."""
-        ignored = ("IM",) if self.options.images == "none" else ()
-        for root, staging in zip(self.roots, stagings):
-            self.progress("check", 0, 1)
-            result.reports[root] = checking.check(staging.tree, root, ignored, self.options.jobs)
-            self.progress("check", 1, 1)
-
-    def _staging(self, target: str, stagings: Sequence[Staging]) -> Staging:
-        return stagings[self.roots.index(self.options.root(target))]
-
-
-def _poured(tasks: deque[Task]) -> Iterator[Task]:
-    """Each task, and then no longer held."""
-    while tasks:
-        yield tasks.popleft()
-
-
-def _meta(scans: Sequence[Scan]) -> Optional[dict[str, Any]]:
-    """``info`` and ``licenses`` of the one source that has them; of several there is no saying whose they are."""
-    return scans[0].meta if len(scans) == 1 else None
+    def finish(self, result: Result) -> Result:
+        """Write the ledger, check what was written, and swap it in."""
+        balance = self.ledger.imbalance()
+        if balance is not None:
+            raise AssertionError(f"the ledger does not balance: {balance}")  # ours to fix, never a user's
+        result.folders = {name: self.options.root(name) for name in self.options.targets}
+        root = str(self.sources[0].path) if len(self.sources) == 1 else ""
+        document = {
+            "seg2knet": __version__,
+            "format": self.format,
+            "sources": [source.path.name for source in self.sources],
+            "options": self._asked(),
+            **self.ledger.to_json(root),
+        }
+        for staging in self.stagings.values():
+            (staging.tree / LEDGER).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        if self.options.validate:
+            ignored = ("IM",) if self.options.images == "none" else ()
+            for folder, staging in self.stagings.items():
+                self.progress("check", 0, 1)
+                result.reports[folder] = checking.check(staging.tree, folder, ignored, self.options.jobs)
+                self.progress("check", 1, 1)
+        for staging in self.stagings.values():
+            staging.swap()
+        for staging in self.stagings.values():
+            staging.remove()
+        return result

@@ -1,26 +1,26 @@
-"""A picture's size as its annotation has it, against what its file says: the same, turned by EXIF, or another."""
+"""An image's size as its annotation has it, against what its file says: the same, turned by EXIF, or another."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 import msgspec
 
-from seg2knet.converters.transforms import turned
 from seg2knet.dataset.images import Header
-from seg2knet.dataset.sample import Note, Object, Polygons, Skip
+from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
+from seg2knet.dataset.sample import Note, Object, Polygons, Shape, Skip
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """How annotation and picture fit.
+    """How annotation and image fit.
 
     Attributes:
-        width, height: of the picture as shown.
-        turn: EXIF orientation by which the annotation's coordinates must be turned (``transforms.turned``), for they
-            are those of the picture as stored; 1 where they are right as they are.
+        width, height: of the image as shown.
+        turn: EXIF orientation by which the annotation's coordinates must be turned (``turned``), for they
+            are those of the image as stored; 1 where they are right as they are.
         problem: where the sizes are two different ones: what differs, for a person.
-        scaled: they differ as those of one picture at two scales do, so that coordinates cannot be right.
+        scaled: they differ as those of one image at two scales do, so that coordinates cannot be right.
     """
 
     width: int
@@ -31,14 +31,14 @@ class Fit(msgspec.Struct, frozen=True):
 
 
 def fit(declared: Optional[tuple[int, int]], header: Header) -> Fit:
-    """Compare the size that an annotation declares (width, height; ``None`` for none) with the picture's."""
+    """Compare the size that an annotation declares (width, height; ``None`` for none) with the image's."""
     width, height = header.shown
     if declared is None or declared == (width, height):
         return Fit(width, height)
     if header.orientation != 1 and declared == (header.width, header.height):
         return Fit(width, height, header.orientation)
-    said = f"the annotation says {declared[0]}x{declared[1]}, the picture is {width}x{height}"
-    # Side by side as fractions: 1024x683 and 512x341 are one picture, rounded.
+    said = f"the annotation says {declared[0]}x{declared[1]}, the image is {width}x{height}"
+    # Side by side as fractions: 1024x683 and 512x341 are one image, rounded.
     scaled = min(declared) > 0 and abs(declared[0] * height - declared[1] * width) <= max(*declared, width, height)
     return Fit(width, height, 1, said, scaled)
 
@@ -46,31 +46,63 @@ def fit(declared: Optional[tuple[int, int]], header: Header) -> Fit:
 def settle(
     size: Fit, header: Header, objects: Sequence[Object], place: str
 ) -> tuple[tuple[Object, ...], list[Skip], list[Note]]:
-    """Objects in the pixels of the picture as shown, or as skips where two sizes cannot be brought together.
+    """Objects in the pixels of the image as shown, or as skips where two sizes cannot be brought together.
 
     Args:
-        size: how annotation and picture fit.
-        header: of the picture.
+        size: how annotation and image fit.
+        header: of the image.
         objects: in the annotation's coordinates.
         place: of the annotation, for the ledger.
     """
     if size.problem is not None:
-        if size.scaled or not all(_inside(found, size) for found in objects):
-            detail = f"{size.problem}: the coordinates are another picture's"
-            return (), [Skip("size-differs", f"{place}: {found.place}", detail=detail) for found in objects], []
+        if size.scaled or not all(_inside(item, size) for item in objects):
+            detail = f"{size.problem}: the coordinates are another image's"
+            return (), [Skip("size-differs", f"{place}: {item.place}", detail=detail) for item in objects], []
         detail = f"{size.problem}; all coordinates lie inside"
         return tuple(objects), [], [Note("size-differs", place, detail)]
     if size.turn == 1:
         return tuple(objects), [], []
-    detail = f"they were the stored picture's, turned as EXIF {size.turn} says"
+    detail = f"they were the stored image's, turned as EXIF {size.turn} says"
     return turned(objects, header.width, header.height, size.turn), [], [Note("coordinates-turned", place, detail)]
 
 
-def _inside(found: Object, size: Fit) -> bool:
-    """Whether an object given for another size fits the picture, give or take a pixel."""
-    if not isinstance(found.shape, Polygons):
-        return (found.shape.width, found.shape.height) == (size.width, size.height)
+def _inside(item: Object, size: Fit) -> bool:
+    """Whether an object given for another size fits the image, give or take a pixel."""
+    if not isinstance(item.shape, Polygons):
+        return (item.shape.width, item.shape.height) == (size.width, size.height)
     return all(
         min(part) >= -1 and max(part[0::2]) <= size.width + 1 and max(part[1::2]) <= size.height + 1
-        for part in found.shape.parts
+        for part in item.shape.parts
     )
+
+
+def turned(objects: Iterable[Object], width: int, height: int, orientation: int) -> tuple[Object, ...]:
+    """Objects given in a stored image's pixels, in the pixels of the image as shown.
+
+    Args:
+        width, height: of the image as stored.
+        orientation: EXIF orientation (Exif 2.3, tag 0x0112), 1..8.
+    """
+    if orientation == 1:
+        return tuple(objects)
+    return tuple(
+        msgspec.structs.replace(item, shape=_turned_shape(item.shape, width, height, orientation)) for item in objects
+    )
+
+
+def _turned_shape(shape: Shape, width: int, height: int, orientation: int) -> Shape:
+    """Transposed from orientation 5 on, then mirrored along x, y or both."""
+    transposed, mirror_x, mirror_y = orientation >= 5, orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    if not isinstance(shape, Polygons):
+        mask = rle_to_mask(shape)
+        mask = mask.T if transposed else mask
+        return mask_to_rle(mask[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
+    if transposed:
+        width, height = height, width
+    parts = []
+    for part in shape.parts:
+        xs, ys = (part[1::2], part[0::2]) if transposed else (part[0::2], part[1::2])
+        xs = [width - x for x in xs] if mirror_x else xs
+        ys = [height - y for y in ys] if mirror_y else ys
+        parts.append([number for point in zip(xs, ys) for number in point])
+    return Polygons(parts)

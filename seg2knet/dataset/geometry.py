@@ -11,13 +11,12 @@ corner is its index. Masks are ``(H, W)`` bool or uint8 arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Optional, Union
+from collections.abc import Sequence
+from typing import Optional
 
 import numpy as np
 
-from seg2knet.dataset.polygon_masks import polygon_areas_and_boxes
-from seg2knet.dataset.rle import Box, Measures, areas_and_boxes, check_size, size_allowed, union
+from seg2knet.dataset.rle import Box, areas_and_boxes, check_size, union
 from seg2knet.dataset.sample import Polygons, Rle, Shape
 from seg2knet.errors import DataError
 
@@ -97,60 +96,6 @@ def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
         else:
             rles.append(shape_to_rle(shape, height, width))
     return rles
-
-
-def measure_all(pictures: Sequence[tuple[Sequence[Shape], int, int]]) -> list[Union[Measures, DataError]]:
-    """What the masks of many pictures' shapes measure; polygons must have been checked.
-
-    Args:
-        pictures: of each the shapes, its height and its width.
-
-    Returns:
-        For each picture the areas and the boxes, or why it has none: a mask of another size, a picture too large.
-    """
-    parts: list[Sequence[float]] = []
-    heights: list[int] = []
-    widths: list[int] = []
-    for shapes, height, width in pictures:
-        if size_allowed(height, width):
-            for shape in shapes:
-                if isinstance(shape, Polygons):
-                    parts += shape.parts
-                    heights += [height] * len(shape.parts)
-                    widths += [width] * len(shape.parts)
-    measured = polygon_areas_and_boxes(parts, heights, widths)
-    found = iter(zip(*measured)) if measured is not None else None
-    result: list[Union[Measures, DataError]] = []
-    for shapes, height, width in pictures:
-        try:
-            check_size(height, width)
-            known = [_joined(found, shape) for shape in shapes] if found is not None else [None] * len(shapes)
-            drawn = [shape for shape, measure in zip(shapes, known) if measure is None]
-            rest = zip(*areas_and_boxes(rasterize(drawn, height, width))) if drawn else iter(())
-            whole = [measure if measure is not None else next(rest) for measure in known]
-            result.append(([area for area, _ in whole], [box for _, box in whole]))
-        except DataError as error:
-            result.append(error)
-    return result
-
-
-def _joined(found: Iterator[tuple[int, Box]], shape: Shape) -> Optional[tuple[int, Box]]:
-    """Area and box of a shape of which the next polygons' are known; ``None`` where it must be drawn."""
-    if not isinstance(shape, Polygons):
-        return None
-    parts = [next(found) for _ in shape.parts]
-    if len(parts) == 1:
-        return parts[0]
-    boxes = [box for area, box in parts if area]
-    for index, (x, y, width, height) in enumerate(boxes):
-        for left, top, wide, high in boxes[:index]:
-            if x < left + wide and left < x + width and y < top + high and top < y + height:
-                return None  # they may share pixels
-    if not boxes:
-        return 0, (0, 0, 0, 0)
-    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
-    right, below = max(box[0] + box[2] for box in boxes), max(box[1] + box[3] for box in boxes)
-    return sum(area for area, _ in parts), (left, top, right - left, below - top)
 
 
 def measure(shape: Shape, height: int, width: int) -> tuple[int, Box]:

@@ -101,14 +101,14 @@ def test_ledger_balances_and_says_where(labelme: Make, tmp_path: Path) -> None:
     ledger = json.loads((tmp_path / "out" / LEDGER).read_text())
     reasons = {entry["reason"]: entry for entry in ledger["objects"]["skipped"]}
     assert {reason: entry["count"] for reason, entry in reasons.items()} == {
-        "point-has-no-area": 1, "no-pixels": 1, "image-picture-missing": 1,
+        "point-has-no-area": 1, "no-pixels": 1, "image-missing": 1,
     }  # fmt: skip
     assert reasons["point-has-no-area"]["first"][0]["place"] == "a.json: shape 1"
     asked = {entry["reason"]: entry["count"] for entry in ledger["objects"]["skipped_as_asked"]}
     assert asked == {"dropped-class": 1, "below-min-area": 1}
     assert (ledger["objects"]["read"], ledger["objects"]["written"]) == (6, {"coco": 1})
     assert (ledger["images"]["read"], ledger["images"]["written"]) == (3, 1)
-    assert {entry["reason"] for entry in ledger["images"]["skipped"]} == {"picture-missing", "unreadable"}
+    assert {entry["reason"] for entry in ledger["images"]["skipped"]} == {"missing", "unreadable"}
     assert ledger["balanced"] is True
     assert result.ledger.unasked == 5
     assert str(tmp_path) not in (tmp_path / "out" / LEDGER).read_text()
@@ -191,7 +191,7 @@ def test_two_annotations_of_one_picture_are_not_merged_in_silence(labelme: Make,
     root = labelme("a.jpg")
     (root / "b.json").write_text((root / "a.json").read_text())
     result = convert(root, tmp_path / "out", split="train")
-    assert result.ledger.image_skips["picture-annotated-twice"].count == 1
+    assert result.ledger.image_skips["annotated-twice"].count == 1
     assert result.ledger.imbalance() is None
     assert len(load(tmp_path / "out")["images"]) == 1
 
@@ -277,7 +277,7 @@ def test_photograph_is_turned_upright_or_kept(labelme: Make, tmp_path: Path) -> 
     assert shown.size == (30, 40)
     assert shown.getexif().get(0x0112, 1) == 1
     assert np.asarray(shown)[:20].mean() > 190
-    assert result.ledger.notes["picture-turned-upright"].count == 1
+    assert result.ledger.notes["image-turned-upright"].count == 1
     assert load(tmp_path / "out")["images"][0]["width"] == 30
     convert(root, tmp_path / "kept", split="train", exif="keep")
     assert (tmp_path / "kept" / "train2017" / "a.jpg").read_bytes() == (root / "a.jpg").read_bytes()
@@ -290,7 +290,7 @@ def test_embedded_picture_is_written_out(labelme: Make, tmp_path: Path) -> None:
     root = labelme("sub/a.jpg", with_picture=False, imageData=base64.b64encode(data).decode())
     result = convert(root, tmp_path / "out", split="train")
     assert (tmp_path / "out" / "train2017" / "sub" / "a.png").read_bytes() == data
-    assert result.ledger.notes["picture-was-embedded"].count == 1
+    assert result.ledger.notes["image-was-embedded"].count == 1
 
 
 def test_masks_as_polygons_say_what_they_change(labelme: Make, tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_ade_of_labels_that_only_reading_tells(labelme: Make, tmp_path: Path) ->
     expected[0:10, 0:10] = 2
     expected[5:20, 5:20] = 1
     assert np.array_equal(mask, expected)
-    assert result.ledger.notes["picture-re-encoded-as-jpeg"].count == 1
+    assert result.ledger.notes["image-re-encoded-as-jpeg"].count == 1
     assert pillow.open(tmp_path / "out/images/training/a.jpg").format == "JPEG"
     info = (tmp_path / "out" / "objectInfo.txt").read_text().splitlines()
     assert [line.split("\t")[-1] for line in info] == ["Name", "ant", "zebra"]

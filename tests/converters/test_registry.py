@@ -28,7 +28,7 @@ class LinesOptions(ReaderOptions):
 
 
 class LinesReader(Reader):
-    """A text file a picture: ``label x0 y0 x1 y1`` a line."""
+    """A text file an image: ``label x0 y0 x1 y1`` a line."""
 
     name = "lines"
     title = "Lines of boxes"
@@ -60,8 +60,8 @@ class CountWriter(Writer):
     def encode(self, measured: Measured) -> Encoded:
         return Encoded(len(measured.rles), len(measured.rles))
 
-    def picture(self, split: str, name: str) -> str:
-        return f"pictures/{split}/{name}"
+    def image(self, split: str, name: str) -> str:
+        return f"images/{split}/{name}"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -77,8 +77,8 @@ class CountWriter(Writer):
 
 @pytest.fixture
 def own_formats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_READERS", dict(registry._READERS))
-    monkeypatch.setattr(registry, "_WRITERS", dict(registry._WRITERS))
+    monkeypatch.setattr(registry._READERS, "kinds", dict(registry._READERS.kinds))
+    monkeypatch.setattr(registry._WRITERS, "kinds", dict(registry._WRITERS.kinds))
     registry.register_reader(LinesReader)
     registry.register_writer(CountWriter)
 
@@ -96,7 +96,7 @@ def lines(tmp_path: Path) -> Path:
 def test_source_and_target_of_ones_own(lines: Path, tmp_path: Path) -> None:
     result = seg2knet.convert("lines", lines, to="coco,count", out=tmp_path / "out", split="train", validate=False)
     assert (tmp_path / "out" / "counts.txt").read_text() == "cat,dog\ntrain a.png 2\ntrain b.png 2"
-    assert (tmp_path / "out" / "pictures" / "train" / "a.png").is_file()
+    assert (tmp_path / "out" / "images" / "train" / "a.png").is_file()
     assert result.ledger.written == {"coco": 4, "count": 4}
 
 
@@ -111,7 +111,7 @@ def test_options_of_ones_own_are_the_commands(lines: Path, tmp_path: Path) -> No
 
 
 def test_plug_in_by_entry_point(lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_READERS", dict(registry._READERS))
+    monkeypatch.setattr(registry._READERS, "kinds", dict(registry._READERS.kinds))
     site = tmp_path / "site"
     info = site / "plug-1.0.dist-info"
     info.mkdir(parents=True)

@@ -154,7 +154,7 @@ def test_an_empty_mask_has_no_box() -> None:
     assert rle_bbox(mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
 
 
-shapes_of_a_picture = st.lists(
+shapes_of_an_image = st.lists(
     st.one_of(
         st.lists(
             st.lists(st.integers(-4, 40).map(lambda n: n / 2), min_size=6, max_size=6), min_size=1, max_size=3
@@ -165,24 +165,15 @@ shapes_of_a_picture = st.lists(
 )
 
 
-@given(st.lists(shapes_of_a_picture, max_size=4))
-def test_many_pictures_measured_at_once_are_as_if_drawn_one_by_one(pictures: list[list[Polygons | Rle]]) -> None:
-    found = geometry.measure_all([(shapes, 14, 17) for shapes in pictures])
-    drawn = [areas_and_boxes(geometry.rasterize(shapes, 14, 17)) for shapes in pictures]
-    assert found == drawn
+@given(shapes_of_an_image)
+def test_many_shapes_drawn_at_once_are_as_if_drawn_one_by_one(shapes: list[Polygons | Rle]) -> None:
+    areas, boxes = areas_and_boxes(geometry.rasterize(shapes, 14, 17))
+    assert list(zip(areas, boxes)) == [geometry.measure(shape, 14, 17) for shape in shapes]
 
 
-def test_a_picture_that_cannot_be_measured_takes_no_other_with_it() -> None:
-    other = mask_to_rle(np.ones((3, 3), bool))
-    far = Polygons([[0.0, 0.0, 9e6, 0.0, 0.0, 9.0]])  # pycocotools draws such a one, and those beside it then, too
-    drawn = geometry.shape_to_rle(far, 8, 8)
-    square = Polygons([SQUARE])
-    found = geometry.measure_all(
-        [([square], 0, 8), ([square], 1 << 20, 1 << 20), ([square], 8, 8), ([other], 8, 8), ([far], 8, 8)]
-    )
-    assert isinstance(found.pop(0), DataError)
-    assert isinstance(found.pop(0), DataError)
-    assert found[0] == ([12], [(2, 1, 4, 3)])
-    assert isinstance(found[1], DataError)
-    assert "another size" in str(found[1])
-    assert found[2] == ([rle_area(drawn)], [rle_bbox(drawn)])
+def test_what_cannot_be_drawn_is_an_error() -> None:
+    square, other = Polygons([SQUARE]), mask_to_rle(np.ones((3, 3), bool))
+    for shape, height, width in ((square, 0, 8), (square, 1 << 20, 1 << 20), (other, 8, 8)):
+        with pytest.raises(DataError, match="size"):
+            geometry.rasterize([shape], height, width)
+    assert areas_and_boxes(geometry.rasterize([square], 8, 8)) == ([12], [(2, 1, 4, 3)])

@@ -1,4 +1,4 @@
-"""Pictures of a data set on their way to the target: linked where they can be, re-saved where they must be."""
+"""Images of a data set on their way to the target: linked where they can be, re-saved where they must be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from typing_extensions import Literal
 
@@ -16,34 +16,31 @@ from seg2knet.dataset.sample import Image
 from seg2knet.errors import DataError, EnvironmentProblem
 
 Mode = Literal["link", "copy", "symlink", "none"]
-QUALITY = 95
 
 
 def resaved(image: Image, *, upright: bool) -> Optional[bytes]:
-    """The picture's new bytes where it cannot be taken as it stands: turned upright, or embedded; else ``None``.
+    """The image's new bytes where it cannot be taken as it stands: turned upright, or embedded; else ``None``.
 
     Raises:
         DataError: it cannot be decoded.
     """
     source = image.data if image.path is None else image.path
-    if source is None:
-        return None
-    if upright and image.orientation != 1:
-        return images.upright(Path(source) if isinstance(source, str) else source)
+    if source is not None and upright and image.orientation != 1:
+        return images.upright(source)
     return image.data if image.path is None else None
 
 
-def as_jpeg(source: str | bytes) -> bytes:
-    """A picture of another format as JPEG at quality 95, as shown.
+def as_jpeg(source: Union[str, bytes]) -> bytes:
+    """An image of another format as JPEG at quality 95, as shown.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    return _encoded(source, "JPEG", quality=QUALITY, subsampling=0)
+    return _encoded(source, "JPEG", quality=95, subsampling=0)
 
 
-def as_png(source: str | bytes) -> bytes:
-    """A picture of another format as PNG, without loss at 8 bits, as shown.
+def as_png(source: Union[str, bytes]) -> bytes:
+    """An image of another format as PNG, without loss at 8 bits, as shown.
 
     Raises:
         DataError: it cannot be decoded.
@@ -51,7 +48,7 @@ def as_png(source: str | bytes) -> bytes:
     return _encoded(source, "PNG")
 
 
-def _encoded(source: str | bytes, kind: str, **options: int) -> bytes:
+def _encoded(source: Union[str, bytes], kind: str, **options: Any) -> bytes:
     from PIL import Image as pillow
 
     out = io.BytesIO()
@@ -60,7 +57,7 @@ def _encoded(source: str | bytes, kind: str, **options: int) -> bytes:
 
 
 def place(source: str, target: str, mode: Mode) -> None:
-    """Put a picture where it belongs: hard link, else copy.
+    """Put an image where it belongs: hard link, else copy.
 
     Raises:
         DataError: it is not there.
@@ -80,7 +77,7 @@ def place(source: str, target: str, mode: Mode) -> None:
     except FileNotFoundError:
         if os.path.exists(source):
             raise
-        raise DataError("the picture has gone while it was to be copied", file=source) from None
+        raise DataError("the image was removed while it was to be copied", file=source) from None
     except OSError as error:
         raise unwritable(target, error) from None
 
@@ -102,5 +99,5 @@ def unwritable(target: Union[str, Path], error: OSError) -> EnvironmentProblem:
         "cannot write",
         file=error.filename or target,
         found=error.strerror or str(error),
-        hint="make room or choose another folder with --out; --resume goes on where this run stopped",
+        hint="make room or choose another folder with --out; --resume continues where this run stopped",
     )

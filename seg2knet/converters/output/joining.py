@@ -1,18 +1,30 @@
-"""The last step but checking: the targets' files, part after part in the scan's order, and where each picture goes."""
+"""The last step but checking: the targets' files, part after part in the scan's order, and the images into place."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from seg2knet.converters.base import Writer
-from seg2knet.converters.output.images import Mode
+from seg2knet.converters.output.images import Mode, place
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.splitting import names
-from seg2knet.converters.splitting.division import Plan
-from seg2knet.converters.work import Entry, Placements, read_entries
+from seg2knet.converters.splitting.division import Assignment
+from seg2knet.converters.work import Finished, read_finished
+from seg2knet.dataset.layout import SPLITS
+
+_THREADS = 4
+
+
+class Move(NamedTuple):
+    """A file to be put into the target; ``staged`` where it was made by this run."""
+
+    source: str
+    target: str
+    staged: bool
 
 
 class Joining:
@@ -20,80 +32,89 @@ class Joining:
 
     Args:
         writers: of all targets.
-        division: split and name of each image.
+        assignments: split and name of each image.
         staging: where the parts are.
         trees: each target's folder.
-        mode: how pictures get to the target.
+        mode: how images get to the target.
     """
 
     def __init__(
-        self, writers: Sequence[Writer], division: Plan, staging: Staging, trees: Mapping[str, Path], mode: Mode
+        self,
+        writers: Sequence[Writer],
+        assignments: Sequence[Assignment],
+        staging: Staging,
+        trees: Mapping[str, Path],
+        mode: Mode,
     ) -> None:
         self.writers = writers
-        self.division = division
+        self.assignments = assignments
         self.staging = staging
         self.roots = {name: f"{tree}/" for name, tree in trees.items()}
         self.mode = mode
+        self._made: set[str] = set()
 
-    def parts(self) -> Iterator[Placements]:
-        """Join part after part; what is left to do is to bring the files.
+    def run(self, parts: int) -> Iterator[int]:
+        """Join part after part, and bring the images; yields how many images are done.
 
         Raises:
             OSError: something cannot be written.
         """
-        folders = _Folders()
-        for writer in self.writers:
-            for split in self.division.used:
-                folders.make(self.roots[writer.name] + writer.picture(split, "x"), self.mode != "none")
-        plan = iter(self.division)
-        for number in range(self.division.parts):
-            entries = read_entries(self.staging.part(number))
-            pairs: list[tuple[str, str, bool]] = []
-            for entry, (_, split, name) in zip(entries, plan):
-                if name is not None:
-                    moves = self._add(split, name, number, entry)
-                    pairs += [(source, folders.make(target), staged) for source, target, staged in moves]
-            yield Placements(len(entries), pairs)
+        if self.mode != "none":
+            for split in splits_of(self.assignments):
+                for writer in self.writers:
+                    self._make_folder(self.roots[writer.name] + writer.image(split, "x"))
+        assignments = iter(self.assignments)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            waiting = []
+            for number in range(parts):
+                moves: list[Move] = []
+                finished = read_finished(self.staging.part(number))
+                for image, (split, name) in zip(finished, assignments):
+                    if name is not None:
+                        moves += self._add(split, name, number, image)
+                for move in moves:
+                    self._make_folder(move.target)
+                waiting.append(pool.submit(self._bring, moves, len(finished)))
+                yield from (future.result() for future in waiting[: -2 * _THREADS])
+                del waiting[: -2 * _THREADS]
+            yield from (future.result() for future in waiting)
 
-    def _add(self, split: str, name: str, number: int, entry: Entry) -> list[tuple[str, str, bool]]:
-        """Give one image to the writers; the files that are to be brought."""
-        moves: dict[str, tuple[str, bool]] = {}
-        for writer, fragment in zip(self.writers, entry.fragments):
+    def _bring(self, moves: list[Move], images: int) -> int:
+        for source, target, staged in moves:
+            place(source, target, "link" if staged else self.mode)
+        return images
+
+    def _add(self, split: str, name: str, number: int, image: Finished) -> list[Move]:
+        """Give one image to the writers; the files that are to be brought, once where targets share a folder."""
+        moves: dict[str, Move] = {}
+        for writer, fragment in zip(self.writers, image.fragments):
             final = f"{names.without_suffix(name)}.jpg" if writer.jpeg_only else name
             writer.add(split, final, fragment)
-            root = self.roots[writer.name]
-            if writer.name in entry.staged:
-                blob = root + writer.blob(split, final)
-                moves[blob] = (str(self.staging.staged(number, entry.index, writer.name)), True)
-            form = _form(entry, final) if entry.staged else None
+            if writer.name in image.staged:
+                target = self.roots[writer.name] + writer.blob(split, final)
+                moves[target] = Move(str(self.staging.staged(number, image.index, writer.name)), target, True)
+            target = self.roots[writer.name] + writer.image(split, final)
+            form = _form(image, final)
             if form is not None:
-                staged = str(self.staging.staged(number, entry.index, form))
-                moves[root + writer.picture(split, final)] = (staged, True)
-            elif entry.path is not None and self.mode != "none":
-                moves[root + writer.picture(split, final)] = (entry.path, False)
-        return [(source, target, staged) for target, (source, staged) in moves.items()]
+                moves[target] = Move(str(self.staging.staged(number, image.index, form)), target, True)
+            elif image.path is not None and self.mode != "none":
+                moves[target] = Move(image.path, target, False)
+        return list(moves.values())
 
-
-class _Folders:
-    """Makes folders, each once."""
-
-    def __init__(self) -> None:
-        self._made: set[str] = set()
-
-    def make(self, target: str, wanted: bool = True) -> str:
-        """Make the folder of a file; the file's path."""
+    def _make_folder(self, target: str) -> None:
         folder = target[: target.rindex("/")]
-        if wanted and folder not in self._made:
+        if folder not in self._made:
             os.makedirs(folder, exist_ok=True)
             self._made.add(folder)
-        return target
 
 
-def _form(entry: Entry, final: str) -> Optional[str]:
-    """Which staged form of the picture has the final name's format, if it is not the picture itself."""
-    ending = names.suffix(final)
-    if ending == ".jpg" and "jpg" in entry.staged:
-        return "jpg"
-    if ending == ".png" and "png" in entry.staged:
-        return "png"
-    return "picture" if "picture" in entry.staged else None
+def splits_of(assignments: Sequence[Assignment]) -> list[str]:
+    """The splits that have images, in the usual order."""
+    there = {split for split, _ in assignments}
+    return [split for split in SPLITS if split in there]
+
+
+def _form(image: Finished, final: str) -> Optional[str]:
+    """Which staged form of the image has the final name's format, if it is not the source's file itself."""
+    ending = names.suffix(final)[1:]
+    return next((form for form in (ending, "image") if form in image.staged and form in ("jpg", "png", "image")), None)

@@ -2,7 +2,7 @@
 
     .NAME.seg2knet/      lock, plan.json, parts/*.part, staged/*, tree/  (tree becomes NAME)
 
-Whatever happens before the swap leaves the target as it was, and what stands in ``parts`` lets ``--resume`` go on.
+Whatever happens before the swap leaves the target as it was, and what stands in ``parts`` lets ``--resume`` continue.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Staging:
         return self.root / "staged" / f"{number:06d}-{index:04d}-{kind}"
 
     def begin(self, plan: dict[str, Any], resume: bool) -> bool:
-        """Make the folder and take it for this process; whether parts of a like run are there to go on from.
+        """Make the folder and take it for this process; whether there are parts of an equal run to continue from.
 
         Raises:
             UsageError: another conversion is at work on the same target.
@@ -53,7 +53,7 @@ class Staging:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._take()
+            self._take_lock()
             text = orjson.dumps(plan, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
             file = self.root / "plan.json"
             same = resume and file.is_file() and file.read_bytes() == text
@@ -90,14 +90,16 @@ class Staging:
 
     def remove(self) -> None:
         """Remove the working folder."""
-        self._release()
+        self.release()
         remove(self.root)
 
     def release(self) -> None:
         """Leave the working folder for ``--resume``."""
-        self._release()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
-    def _take(self) -> None:
+    def _take_lock(self) -> None:
         file = open(self.root / "lock", "w")  # noqa: SIM115  # held until the end of the run
         try:
             import fcntl
@@ -114,11 +116,6 @@ class Staging:
                 hint="wait for it, or name another folder with --out",
             ) from None
         self._lock = file
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
 
 def check_target(target: Path, sources: list[Path], overwrite: bool) -> None:

@@ -4,132 +4,147 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO, Callable, Optional, Union
-
-import numpy as np
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Callable, NamedTuple, Optional
 
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import DEFAULT_SHARES, ConvertOptions
-from seg2knet.converters.splitting.catalogue import Catalogue
 from seg2knet.converters.splitting.names import Namer
 from seg2knet.converters.splitting.splits import group_key, part_sizes
 from seg2knet.converters.splitting.stratification import stratify
 from seg2knet.converters.work import Brief
-from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Note
 
 _CHUNK = 1 << 20
 _END = 1 << 12
 
+Look = Callable[[BinaryIO], Iterator[bytes]]
 
-def divide(images: Catalogue, options: ConvertOptions, ledger: Ledger) -> list[str]:
+
+class Assignment(NamedTuple):
+    """Where an image goes: its split, and its name there, ``None`` where it is left out."""
+
+    split: str
+    name: Optional[str]
+
+
+def assign(
+    images: Sequence[Brief], folders: Sequence[str], options: ConvertOptions, png_names: bool, ledger: Ledger
+) -> list[Assignment]:
+    """Decide splits and names.
+
+    Args:
+        folders: the name of each source, for images of the same name in several.
+        png_names: as ``Writer.png_names``.
+    """
+    namer = Namer(png_names)
+    files: dict[tuple[str, str], Optional[str]] = {}
+    assignments = []
+    for split, image in zip(divide(images, options, ledger), images):
+        key = split, image.name
+        if image.path is not None and files.get(key) == image.path:
+            assignments.append(Assignment(split, None))
+            continue
+        files.setdefault(key, image.path)
+        name = namer.name(split, image.name, folders[image.source] if len(folders) > 1 else None)
+        if name != image.name:
+            ledger.note(Note("image-renamed", image.name, f"to {name}"))
+        assignments.append(Assignment(split, name))
+    return assignments
+
+
+def divide(images: Sequence[Brief], options: ConvertOptions, ledger: Ledger) -> list[str]:
     """The split of each image: the source's own where it has one, else by share."""
-    said = images.splits
-    own = {split for split in said if split}
+    given = [image.split for image in images]
+    own = {split for split in given if split}
     # One split for everything is no division: then --split divides it.
-    ignored = options.split is not None and (options.resplit or (len(own) == 1 and None not in said))
+    ignored = options.split is not None and (options.resplit or (len(own) == 1 and None not in given))
     if ignored:
-        said = [None] * len(images)
-    elif options.split is not None and own and None not in said:
-        detail = f"{', '.join(sorted(own))}; --resplit divides anew"
+        given = [None] * len(images)
+    elif options.split is not None and own and None not in given:
+        detail = f"{', '.join(sorted(own))}; --resplit divides again"
         ledger.note(Note("splits-of-the-source-kept", "--split", detail))
-    is_open = np.fromiter((split is None for split in said), bool, len(said))
-    result = [split or "train" for split in said]
-    if not is_open.any():
-        return result
     shares: Optional[Mapping[str, float]] = options.split
     if shares is None:
         # Images without a split beside others that have one: train, as the source's val is what it is.
         shares = {"train": 1.0} if own else DEFAULT_SHARES
-    for index, split in zip(np.flatnonzero(is_open), _divided(images, is_open, shares, options, ledger)):
-        result[index] = split
-    return result
+    rows = [row for row, split in enumerate(given) if split is None]
+    chosen = iter(_divided([images[row] for row in rows], shares, options, ledger) if rows else ())
+    return [split or next(chosen) for split in given]
 
 
 def _divided(
-    images: Catalogue, is_open: np.ndarray, shares: Mapping[str, float], options: ConvertOptions, ledger: Ledger
+    images: Sequence[Brief], shares: Mapping[str, float], options: ConvertOptions, ledger: Ledger
 ) -> Sequence[str]:
-    """The splits of those images that are open."""
-    rows = np.flatnonzero(is_open)
+    """The splits of images that have none."""
     if len(shares) == 1:
-        return list(shares) * len(rows)
-    originals = _originals(images, is_open)
+        return list(shares) * len(images)
     groups = _groups(images, options.group_by)
-    joined = _joined(groups, originals)
-    copied = originals != np.arange(len(images))
-    if copied.any():
-        distinct = len(np.unique(joined[rows]))
-        if options.split is not None and distinct < len(shares) <= len(np.unique(groups[rows])):
-            joined = groups  # so few different pictures that copies must be parted, as the user asked for parts
-        else:
-            count = int(copied.sum()) + len(np.unique(originals[copied]))
-            ledger.note(Note("copies-kept-together", "--split", "pictures that are byte for byte the same", count))
+    copies = _copies(images)
+    joined = _joined(groups, copies)
+    if copies and options.split is not None and len(set(joined)) < len(shares) <= len(set(groups)):
+        joined = groups  # so few different images that copies must be parted, as the user asked for parts
+    elif copies:
+        count = len(copies) + len(set(copies.values()))
+        ledger.note(Note("copies-kept-together", "--split", "images that are byte for byte the same", count))
     if options.split is None:
-        sizes = ", ".join(f"{split} {size}" for split, size in part_sizes(len(rows), shares).items() if size)
+        sizes = ", ".join(f"{split} {size}" for split, size in part_sizes(len(images), shares).items() if size)
         ledger.note(Note("split-by-default", "--split", f"the source has no splits; about {sizes} images"))
-    labels = images.labels if len(rows) == len(images) else images.labels.chosen(rows)
-    return stratify(labels, joined[rows], shares, options.seed)
+    return stratify([image.labels for image in images], joined, shares, options.seed)
 
 
-def _groups(images: Catalogue, rule: Optional[str]) -> np.ndarray:
-    """The group of each image after ``--group-by``, ``(N,)`` int64: the number of the group's first image."""
-    result = np.arange(len(images))
+def _groups(images: Sequence[Brief], rule: Optional[str]) -> list[int]:
+    """The group of each image after ``--group-by``: the number of the group's first image."""
     if rule is None:
-        return result
+        return list(range(len(images)))
     key = group_key(rule)
     firsts: dict[tuple[int, str], int] = {}
-    for index, (source, image) in enumerate(images):
-        name = key(image.name)
-        if name is not None:
-            result[index] = firsts.setdefault((source, name), index)
-    return result
+    keys = [key(image.name) for image in images]
+    return [
+        index if name is None else firsts.setdefault((image.source, name), index)
+        for index, (image, name) in enumerate(zip(images, keys))
+    ]
 
 
-def _originals(images: Catalogue, asked: np.ndarray) -> np.ndarray:
-    """For each image the first one asked for with the same bytes, itself where there is none before it; ``(N,)`` int64.
+def _copies(images: Sequence[Brief]) -> dict[int, int]:
+    """Images that are byte for byte another one's copy: its number to that of the first such image.
 
-    Of files of equal sizes the ends are looked at, and only those that are still alike are read whole, one that
-    is named twice once.
+    Of files of one size the ends are compared, and only those that are still alike are read whole; a file with several
+    names is read once.
     """
-    result = np.arange(len(images))
-    marks = np.where(asked, images.sizes, 0).astype(np.uint64)
-    alike = (marks > 0) & _repeated(marks)
-    if not alike.any():
-        return result
-    twice = _repeated(np.array([image.link[1] if image.link else 0 for _, image in images], np.uint64))
+    alike = _alike(range(len(images)), lambda index: images[index].size or None)
     for look in (_ends, _whole):
-        known: dict[tuple[int, int], int] = {}
-        for index, (_, image) in enumerate(images):
-            if not alike[index] or image.path is None:
-                continue
-            if image.link is None or not twice[index]:
-                marks[index] = _digest(image.path, look)
-            else:
-                marks[index] = known[image.link] = known.get(image.link) or _digest(image.path, look)
-        alike &= _repeated(np.where(alike, marks, 0))
-    rows = np.flatnonzero(alike)
-    _, firsts, inverse = np.unique(marks[rows], return_index=True, return_inverse=True)
-    result[rows] = rows[firsts[inverse.reshape(-1)]]
-    return result
+        known: dict[object, bytes] = {}
+
+        def digest(index: int, look: Look = look, known: dict[object, bytes] = known) -> bytes:
+            image = images[index]
+            if (image.link or image.path) not in known:
+                known[image.link or image.path] = _digest(image.path or "", look)
+            return known[image.link or image.path]
+
+        alike = [same for group in alike for same in _alike(group, digest)]
+    return {index: group[0] for group in alike for index in group[1:]}
 
 
-def _repeated(values: np.ndarray) -> np.ndarray:
-    """Where a value occurs more than once."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return counts[inverse.reshape(-1)] > 1
+def _alike(indices: Iterable[int], key: Callable[[int], object]) -> list[list[int]]:
+    """Those that share a key (but ``None``) with others, group by group."""
+    groups: dict[object, list[int]] = {}
+    for index in indices:
+        groups.setdefault(key(index), []).append(index)
+    groups.pop(None, None)
+    return [group for group in groups.values() if len(group) > 1]
 
 
-def _digest(path: str, look: Callable[[BinaryIO], Iterator[bytes]]) -> int:
-    """64 bits of what is looked at in a file; of its path where it cannot be read."""
-    total = hashlib.blake2b(digest_size=8)
+def _digest(path: str, look: Look) -> bytes:
+    """Of what is looked at in a file; of its path where it cannot be read."""
+    total = hashlib.blake2b(digest_size=16)
     try:
         with open(path, "rb", buffering=0) as file:
             for piece in look(file):
                 total.update(piece)
     except OSError:
         total.update(os.fsencode(path))
-    return int.from_bytes(total.digest(), "little")
+    return total.digest()
 
 
 def _ends(file: BinaryIO) -> Iterator[bytes]:
@@ -143,9 +158,8 @@ def _whole(file: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _joined(groups: np.ndarray, originals: np.ndarray) -> np.ndarray:
-    """Groups with those that share a copied picture made one."""
-    copies = np.flatnonzero(originals != np.arange(len(originals)))
+def _joined(groups: Sequence[int], copies: Mapping[int, int]) -> list[int]:
+    """Groups with those that share a copied image made one."""
     parent: dict[int, int] = {}
 
     def root(group: int) -> int:
@@ -153,70 +167,9 @@ def _joined(groups: np.ndarray, originals: np.ndarray) -> np.ndarray:
             group = parent[group]
         return group
 
-    for one, other in zip(groups[originals[copies]].tolist(), groups[copies].tolist()):
-        if root(one) != root(other):
-            parent[root(other)] = root(one)
-    if not parent:
-        return groups
-    result = groups.copy()
-    moved = np.array(sorted(parent), np.int64)
-    roots = np.array([root(group) for group in moved.tolist()], np.int64)
-    there = np.isin(groups, moved)
-    result[there] = roots[np.searchsorted(moved, groups[there])]
-    return result
-
-
-class Plan:
-    """For each image its split and name.
-
-    Args:
-        images: all of them.
-        splits: of each.
-        namer: for the names.
-        other: index -> the name of an image that is not called as usual, ``None`` where it is left out.
-    """
-
-    def __init__(
-        self, images: Catalogue, splits: Sequence[str], namer: Namer, other: Mapping[int, Optional[str]]
-    ) -> None:
-        self.images = images
-        self.splits = splits
-        self.namer = namer
-        self.other = other
-        there = set(splits)
-        self.used = [split for split in SPLITS if split in there]
-        self.parts = len(images.sources)
-
-    def __iter__(self) -> Iterator[tuple[Brief, str, Optional[str]]]:
-        """Each image, its split and its name, ``None`` where it is left out; in the scan's order."""
-        for index, (split, (_, image)) in enumerate(zip(self.splits, self.images)):
-            yield image, split, self.other[index] if index in self.other else self.namer.usual(image.name)
-
-
-def plan(images: Catalogue, folders: Sequence[str], options: ConvertOptions, ledger: Ledger) -> Plan:
-    """Decide splits and names.
-
-    Args:
-        folders: the name of each source, for pictures of the same name in several.
-    """
-    splits = divide(images, options, ledger)
-    namer = Namer(images.png_names)
-    clash = images.may_clash(splits)
-    taken: dict[tuple[str, str], Union[str, None]] = {}
-    other: dict[int, Optional[str]] = {}
-    for index, (split, (source, image)) in enumerate(zip(splits, images) if clash or images.png_names else ()):
-        name = usual = namer.usual(image.name)
-        if clash:
-            if image.path is not None and taken.get((split, image.name)) == image.path:
-                other[index] = None
-                continue
-            taken.setdefault((split, image.name), image.path)
-            name = namer.name(split, image.name, folders[source] if len(folders) > 1 else None)
-        if name != usual:
-            other[index] = name
-        if name != image.name:
-            ledger.note(Note("picture-renamed", image.name, f"to {name}"))
-    return Plan(images, splits, namer, other)
+    for copy, original in copies.items():
+        parent[root(groups[copy])] = root(groups[original])
+    return [root(group) for group in groups] if parent else list(groups)
 
 
 def folder_names(paths: Sequence[os.PathLike[str]]) -> list[str]:

@@ -59,7 +59,7 @@ class AdeWriter(Writer):
         skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}") for index in hidden)
         return Encoded(fragment, len(objects) - len(hidden), cv2.imencode(".png", mask)[1].tobytes(), skips)
 
-    def picture(self, split: str, name: str) -> str:
+    def image(self, split: str, name: str) -> str:
         return f"images/{AdeLayout.FOLDERS[split]}/{name}"
 
     def blob(self, split: str, name: str) -> str:

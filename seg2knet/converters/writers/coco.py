@@ -37,7 +37,6 @@ class Fragment(msgspec.Struct, array_like=True, gc=False):
 class CocoWriter(Writer):
     name = "coco"
     title = "COCO instances"
-    needs_masks = False
 
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
@@ -58,7 +57,7 @@ class CocoWriter(Writer):
         fragment = msgspec.msgpack.encode(Fragment(image, labels, annotations))
         return Encoded(fragment, len(annotations), skips=tuple(skips))
 
-    def picture(self, split: str, name: str) -> str:
+    def image(self, split: str, name: str) -> str:
         return f"{split}{self.options.year}/{name}"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:

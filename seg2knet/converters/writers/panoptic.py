@@ -99,7 +99,7 @@ class PanopticWriter(Writer):
             )  # fmt: skip
         return segments, numbers
 
-    def picture(self, split: str, name: str) -> str:
+    def image(self, split: str, name: str) -> str:
         return f"{split}{self.options.year}/{name}"
 
     def blob(self, split: str, name: str) -> str:

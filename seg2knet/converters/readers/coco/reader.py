@@ -28,7 +28,6 @@ from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.sources import Pictures
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.names import safe
-from seg2knet.converters.splitting.packed import Packed
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import parse_json, walk
@@ -124,7 +123,7 @@ class CocoReader(Reader):
             count, first = index.orphans
             if count:
                 skips.append(Skip("unknown-image", f"{path}: annotation {first}", count, detail="no such image id"))
-        return Scan(Packed(Handle, listing.handles()), classes, tuple(skips), tuple(notes), meta)
+        return Scan(list(listing.handles()), classes, tuple(skips), tuple(notes), meta)
 
     def read(self, handle: Handle) -> Sample:
         if not self._files:

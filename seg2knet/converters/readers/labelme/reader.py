@@ -22,7 +22,6 @@ from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOpt
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.labelme.shapes import BACKGROUND, Entry, Shapes, any_flag, entry
 from seg2knet.converters.registry import register_reader
-from seg2knet.converters.splitting.packed import Packed
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
@@ -97,7 +96,7 @@ class LabelMeReader(Reader):
             for name in names
             if not parted or _split_of(name) == split
         )
-        return Scan(Packed(Handle, handles), self._labels_file())
+        return Scan(list(handles), self._labels_file())
 
     def read(self, handle: Handle) -> Sample:
         path = handle.where
