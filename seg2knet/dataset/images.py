@@ -7,6 +7,7 @@ format, is asked for the rest. Nothing decodes pixels but ``decode`` and ``uprig
 from __future__ import annotations
 
 import io
+import os
 import struct
 from pathlib import Path
 from typing import Optional, Union
@@ -49,8 +50,9 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
 
 def is_image(path: Union[str, Path]) -> bool:
-    """Whether the name's suffix, in any case, is that of a picture."""
-    return str(path).lower().endswith(SUFFIXES)
+    """Whether the name's suffix, in any case, is that of an image; macOS's ``._x.jpg`` holds no image."""
+    name = str(path)
+    return name.lower().endswith(SUFFIXES) and not name.rpartition(os.sep)[2].startswith("._")
 
 
 def probe(path: Union[str, Path]) -> Header:

@@ -7,9 +7,12 @@ from typing import Any, Optional
 
 import numpy as np
 
+from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import BROKEN, POLYGONS, _area_fits, _box_fits, mask_measures, measure_one
+from seg2knet.validators.subjects.outlines import shape_of
 
 Measures = tuple[float, tuple[float, float, float, float]]
 
@@ -90,3 +93,33 @@ def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[E
     if not any(_box_fits(stated_box, each).all() for each in boxes):
         edits.append(SetValue(file.path, pointer(row, "bbox"), [plain(each) for each in box]))
     return edits
+
+
+def scaled(file: CocoFile, row: int, across: float, down: float, size: Sequence[int]) -> list[Edit]:
+    """Scale an annotation with its image, which now has ``size`` (width, height)."""
+    shape, _ = shape_of(file.segmentation(row))
+    factors = (across, down)
+    edits: list[Edit] = []
+    if isinstance(shape, list):
+        parts = [[plain(round(number * factors[place % 2], 4)) for place, number in enumerate(p)] for p in shape]
+        edits.append(SetValue(file.path, pointer(row, "segmentation"), parts))
+    elif isinstance(shape, RleCode):
+        edits.append(SetValue(file.path, pointer(row, "segmentation"), _resized(shape, size)))
+    box, area = file.boxes[row], float(file.annotations.areas[row])
+    if not np.isnan(box).any():
+        value = [plain(round(float(side) * factors[place % 2], 4)) for place, side in enumerate(box)]
+        edits.append(SetValue(file.path, pointer(row, "bbox"), value))
+    if area > 0:
+        edits.append(SetValue(file.path, pointer(row, "area"), plain(round(area * across * down, 4))))
+    return edits
+
+
+def _resized(code: RleCode, size: Sequence[int]) -> dict[str, Any]:
+    """A run-length code drawn at another width and height, pixel by nearest pixel."""
+    import cv2
+
+    height, width = code.size
+    runs = counts_to_runs(code.counts)
+    mask = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T
+    new = cv2.resize(np.ascontiguousarray(mask), (int(size[0]), int(size[1])), interpolation=cv2.INTER_NEAREST)
+    return as_json(mask_to_rle(new > 0))

@@ -1,10 +1,12 @@
-"""AD rules about folders, names and kinds of files: AD001 to AD005, AD009, AD011 and AD012."""
+"""AD001 to AD005, AD009, AD011, AD012, AD015 and AD016: folders, names and kinds of files of the ADE layout."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -19,37 +21,38 @@ MOST_CLASSES = 254
 
 @rule("AD001", "layout-missing-folder", Severity.ERROR, on="ade")
 def missing_folder(layout: AdeLayout) -> Iterator[Hit]:
-    """A folder of the layout is missing, or has no picture in it.
+    """A folder of the layout is missing or has no images.
 
-    Expected are `images/training` and `annotations/training`; where there is `images/validation` also
-    `annotations/validation`, and the other way round. `images/test` needs no masks. There is no fix.
+    Expected are `images/training` and `annotations/training`; with `images/validation` also `annotations/validation`,
+    and the other way round. `images/test` needs no masks. There is no fix.
     """
-    whole = ade_set(layout)
-    wanted = [layout.images("train"), layout.annotations("train")]
-    folders = {"train": wanted, "val": [layout.images("val"), layout.annotations("val")]}
-    if layout.annotations("test").is_dir():
-        folders["test"] = [layout.images("test"), layout.annotations("test")]
-    for split, (images, masks) in folders.items():
-        if split == "val" and not images.is_dir() and not masks.is_dir():
-            continue
-        folder = whole.folder(split)
-        for place, files in ((images, folder.images), (masks, folder.masks)):
+    splits = ["train"] + [
+        split
+        for split, folders in (
+            ("val", (layout.images("val"), layout.annotations("val"))),
+            ("test", (layout.annotations("test"),)),
+        )
+        if any(folder.is_dir() for folder in folders)
+    ]
+    for split in splits:
+        folder = ade_set(layout).folder(split)
+        for place, files in ((folder.images_dir, folder.images), (folder.masks_dir, folder.masks)):
             if not files:
                 found = "an empty folder" if place.is_dir() else "no such folder"
-                yield Hit("a folder of the ADE layout is missing", place, expected="a folder of pictures", found=found)
+                yield Hit("a folder of the ADE layout is missing", place, expected="a folder of images", found=found)
 
 
 @rule("AD002", "image-mask-stem-mismatch", Severity.ERROR, Fix.UNSAFE, on="ade")
 def stems_differ(layout: AdeLayout) -> Iterator[Hit]:
-    """A picture has no mask of its name, or a mask no picture.
+    """An image has no mask of its name, or a mask no image.
 
-    mmsegmentation takes each picture and looks for the mask of the same name: without it training stops. A mask without
-    a picture is never read.
+    mmsegmentation takes each image and looks for the mask of the same name: without it training stops. A mask without
+    an image is never read.
 
     Example: `images/training/a.jpg` with `annotations/training/a_mask.png`.
 
-    The unsafe fix renames a mask that can only be meant for one picture (`a_mask.png`, `a.jpg.png`, `A.png`); else it
-    removes the file that is alone.
+    The unsafe fix renames a mask that can only be meant for one image (`a_mask.png`, `a.jpg.png`, `A.png`); else it
+    removes the file that has no counterpart.
     """
     for folder in ade_set(layout).folders:
         if not folder.images or not folder.masks:
@@ -57,61 +60,42 @@ def stems_differ(layout: AdeLayout) -> Iterator[Hit]:
         likely = folder.likely_pairs()
         images, masks = folder.lonely
         for image in images:
-            path = Path(folder.images[image])
+            path, wanted = Path(folder.images[image]), PurePosixPath(image).with_suffix(".png")
             edits: list[Edit] = [DeleteFile(path)]
             if image in likely:
-                mask = Path(folder.masks[likely[image]])
-                edits = [RenameFile(mask, folder.masks_dir / f"{PurePosixPath(image).with_suffix('')}.png")]
-            yield Hit(
-                "the picture has no mask",
-                path,
-                image_name=image,
-                expected=f"a mask {PurePosixPath(image).with_suffix('.png')}",
-                found=f"only {likely[image]}" if image in likely else "none",
-                edits=edits,
-            )
-        for mask_name in masks:
-            if mask_name not in likely.values():
-                path = Path(folder.masks[mask_name])
-                yield Hit(
-                    "the mask has no picture",
-                    path,
-                    expected=f"a picture {PurePosixPath(mask_name).with_suffix('.jpg')}",
-                    found="none",
-                    edits=[DeleteFile(path)],
-                )
+                edits = [RenameFile(Path(folder.masks[likely[image]]), folder.masks_dir / wanted)]
+            found = f"only {likely[image]}" if image in likely else "none"
+            more: dict[str, Any] = {"expected": f"a mask {wanted}", "found": found, "edits": edits}
+            yield Hit("the image has no mask", path, image_name=image, **more)
+        for name in (name for name in masks if name not in likely.values()):
+            path, expected = Path(folder.masks[name]), f"an image {PurePosixPath(name).with_suffix('.jpg')}"
+            yield Hit("the mask has no image", path, expected=expected, found="none", edits=[DeleteFile(path)])
 
 
 @rule("AD003", "mask-size-mismatch", Severity.ERROR, on="ade")
 def mask_size(layout: AdeLayout) -> Iterator[Hit]:
-    """A mask has another size than its picture.
+    """A mask has another size than its image.
 
-    The loader crops both at the same place: labels lie in the wrong place, or training stops. There is no fix, for
-    whether picture or mask was scaled cannot be told.
+    The loader crops both at the same place: labels lie in the wrong place, or training stops. There is no fix, because
+    whether image or mask was scaled cannot be told.
     """
     for folder in ade_set(layout).folders:
         masks = {name: index for index, name in enumerate(folder.masks)}
         images = {name: index for index, name in enumerate(folder.images)}
         sides, shown, stored = folder.gallery.stored(), folder.picture_gallery.shown(), folder.picture_gallery.stored()
-        broken, broken_pictures = folder.gallery.broken(), folder.picture_gallery.broken()
+        broken, broken_images = folder.gallery.broken(), folder.picture_gallery.broken()
         for image, mask in folder.pairs:
             place, other = masks[mask], images[image]
-            if broken[place] or broken_pictures[other]:
-                continue
             size = (int(sides[0][place]), int(sides[1][place]))
             sizes = [(int(width[other]), int(height[other])) for width, height in (shown, stored)]
-            if size not in sizes:
-                yield Hit(
-                    "the mask has another size than its picture",
-                    Path(folder.masks[mask]),
-                    image_name=image,
-                    expected="{}x{}".format(*sizes[0]),
-                    found="{}x{}".format(*size),
-                )
+            if not broken[place] and not broken_images[other] and size not in sizes:
+                more: dict[str, Any] = {"expected": "{}x{}".format(*sizes[0]), "found": "{}x{}".format(*size)}
+                path = Path(folder.masks[mask])
+                yield Hit("the mask has another size than its image", path, image_name=image, **more)
 
 
 def _modes(folder: MaskFolder) -> Iterator[tuple[str, Path, str, str]]:
-    """Name, path, format and mode of each whole mask."""
+    """Name, path, format and mode of each mask that is not broken."""
     broken = folder.gallery.broken()
     for index, (name, path) in enumerate(folder.masks.items()):
         if not broken[index]:
@@ -122,25 +106,22 @@ def _modes(folder: MaskFolder) -> Iterator[tuple[str, Path, str, str]]:
 def mask_channels(layout: AdeLayout) -> Iterator[Hit]:
     """A mask has colours or alpha: more than one number a pixel.
 
-    The loader expects `(H, W)` class numbers and stops, or takes the first channel of a picture meant for the eye.
+    The loader expects `(H, W)` class numbers and stops, or takes the first channel of an image made for the eye.
 
     The unsafe fix keeps one channel where all three are equal. Colours that stand for classes need
     `seg2knet convert masks --encoding colors`.
     """
     for folder in ade_set(layout).folders:
         for name, path, kind, mode in _modes(folder):
-            if kind != "JPEG" and not single_channel(mode):
-                grey = _one_channel(path)
-                edits = []
-                if grey is not None:
-                    edits = [WriteFile(path, partial(encode_png, grey), f"kept one channel of {name}")]
-                yield Hit(
-                    "the mask has more than one number a pixel",
-                    path,
-                    expected="one channel of 8 bits",
-                    found=f"{mode}" + ("; all channels equal" if grey is not None else ""),
-                    edits=edits,
-                )
+            if kind == "JPEG" or single_channel(mode):
+                continue
+            grey = _one_channel(path)
+            edits = (
+                [WriteFile(path, partial(encode_png, grey), f"kept one channel of {name}")] if grey is not None else []
+            )
+            found = mode + ("; all channels equal" if grey is not None else "")
+            more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
+            yield Hit("the mask has more than one number a pixel", path, **more)
 
 
 def _one_channel(path: Path) -> np.ndarray | None:
@@ -154,25 +135,21 @@ def _one_channel(path: Path) -> np.ndarray | None:
 def mask_bits(layout: AdeLayout) -> Iterator[Hit]:
     """A mask has 16 bits a pixel.
 
-    The loader makes 8 bits of it: 256 becomes 0, 257 becomes 1, without a word. The fix writes 8 bits where no number
-    is over 255 (65535, as ignored, becomes 255); where one is, there is none.
+    The loader silently makes 8 bits of it: 256 becomes 0, 257 becomes 1. The fix writes 8 bits where no number is over
+    255 (65535, as ignored, becomes 255); else there is none.
     """
-    whole = ade_set(layout)
-    for folder in whole.folders:
+    for folder in ade_set(layout).folders:
         for name, path, _, mode in _modes(folder):
-            if sixteen_bit(mode):
-                table = folder.regions.get(name)
-                numbers = [] if table is None else table[:, 0].tolist()
-                largest = max((number for number in numbers if number != 65535), default=0)
-                small = table is not None and largest <= 255 and min(numbers, default=0) >= 0
-                edits = [WriteFile(path, partial(_eight_bits, path), f"saved {name} with 8 bits")] if small else []
-                yield Hit(
-                    "the mask has 16 bits a pixel",
-                    path,
-                    expected="one channel of 8 bits",
-                    found=f"{mode}, numbers up to {max(numbers, default=0)}",
-                    edits=edits,
-                )
+            if not sixteen_bit(mode):
+                continue
+            table = folder.regions.get(name)
+            numbers = [] if table is None else table[:, 0].tolist()
+            largest = max((number for number in numbers if number != 65535), default=0)
+            small = table is not None and largest <= 255 and min(numbers, default=0) >= 0
+            edits = [WriteFile(path, partial(_eight_bits, path), f"saved {name} with 8 bits")] if small else []
+            found = f"{mode}, numbers up to {max(numbers, default=0)}"
+            more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
+            yield Hit("the mask has 16 bits a pixel", path, **more)
 
 
 def _eight_bits(path: Path) -> bytes:
@@ -185,7 +162,7 @@ def mask_is_jpeg(layout: AdeLayout) -> Iterator[Hit]:
     """A mask was saved as JPEG.
 
     JPEG changes numbers at every edge: a border between class 3 and class 90 is full of classes that are not there. The
-    damage cannot be undone; make the masks anew, as PNG.
+    damage cannot be undone; save the masks again, as PNG.
     """
     for folder in ade_set(layout).folders:
         for name, path, kind, _ in _modes(folder):
@@ -195,40 +172,42 @@ def mask_is_jpeg(layout: AdeLayout) -> Iterator[Hit]:
 
 @rule("AD011", "image-suffix-ignored-by-loader", Severity.ERROR, Fix.SAFE, on="ade")
 def suffix_ignored(layout: AdeLayout) -> Iterator[Hit]:
-    """A picture is not called `.jpg`, or a mask not `.png`: the loader does not see it.
+    """An image is not called `.jpg`, or a mask not `.png`: the loader does not see it.
 
     mmsegmentation's ADE20K data set takes `.jpg` and `.png`, in small letters, and nothing else: `.JPG`, `.jpeg` or
-    `.png` pictures are left out without a word, and if all are, training stops on an empty data set.
+    `.png` images are silently skipped, and if all are, training stops on an empty data set.
 
-    The fix renames the file. Pictures keep their content, for loaders go by that and not by the name; a mask that is
-    not a PNG is written anew as one.
+    The fix renames the file. Images keep their content, because loaders go by that and not by the name; a mask that is
+    not a PNG is written again as one. There is no fix where two files would get the same name.
     """
     for folder in ade_set(layout).folders:
-        stems: dict[str, int] = {}
-        for name in folder.images:
-            stem = str(PurePosixPath(name).with_suffix(""))
-            stems[stem] = stems.get(stem, 0) + 1
+        single = _single_stems(folder.images)
         for name, text in folder.images.items():
-            path, stem = Path(text), str(PurePosixPath(name).with_suffix(""))
-            if path.suffix != ".jpg" and stems[stem] == 1:  # else IM008
-                yield _unseen("picture", path, ".jpg", [RenameFile(path, path.with_suffix(".jpg"))], name)
+            path = Path(text)
+            if path.suffix != ".jpg" and _stem(name) in single:  # else IM008
+                yield _unseen("image", path, ".jpg", [RenameFile(path, path.with_suffix(".jpg"))], name)
+        single = _single_stems(folder.masks)
         for name, path, kind, _ in _modes(folder):
             if path.suffix != ".png" and kind != "JPEG":  # else AD009
                 target = path.with_suffix(".png")
-                rename: list[Edit] = [RenameFile(path, target)]
-                anew: list[Edit] = [WriteFile(target, partial(_as_png, path), f"saved {name} as PNG"), DeleteFile(path)]
-                yield _unseen("mask", path, ".png", rename if kind == "PNG" else [] if target.exists() else anew, name)
+                edits: list[Edit] = [RenameFile(path, target)]
+                if kind != "PNG":
+                    edits = [WriteFile(target, partial(_as_png, path), f"saved {name} as PNG"), DeleteFile(path)]
+                yield _unseen("mask", path, ".png", edits if _stem(name) in single else [], name)
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _single_stems(names: dict[str, str]) -> set[str]:
+    stems = [_stem(name) for name in names]
+    return {stem for stem in stems if stems.count(stem) == 1} if len(set(stems)) < len(stems) else set(stems)
 
 
 def _unseen(what: str, path: Path, suffix: str, edits: list[Edit], name: str) -> Hit:
-    return Hit(
-        f"the loader does not see this {what}",
-        path,
-        image_name=name if what == "picture" else None,
-        expected=f"a name that ends in {suffix}",
-        found=path.suffix,
-        edits=edits,
-    )
+    more: dict[str, Any] = {"expected": f"a name that ends in {suffix}", "found": path.suffix, "edits": edits}
+    return Hit(f"the loader does not see this {what}", path, image_name=name if what == "image" else None, **more)
 
 
 def _as_png(path: Path) -> bytes:
@@ -237,8 +216,6 @@ def _as_png(path: Path) -> bytes:
     labels = decode_labels(path)
     if labels.dtype == np.uint8:
         return encode_png(labels)
-    import io
-
     out = io.BytesIO()
     Image.fromarray(labels.astype(np.uint16)).save(out, format="PNG")
     return out.getvalue()
@@ -248,14 +225,60 @@ def _as_png(path: Path) -> bytes:
 def too_many_classes(layout: AdeLayout) -> Iterator[Hit]:
     """There are more than 254 classes.
 
-    Masks have 8 bits: 0 is unlabelled, 255 ignored, so 254 classes fit. There is no fix: merge or leave out classes
+    Masks have 8 bits: 0 is unlabelled, 255 ignored, so 254 classes fit. There is no fix: merge or drop classes
     (`seg2knet convert ... --map old=new --drop name`).
     """
     top = ade_set(layout).top
     if top is not None and top > MOST_CLASSES:
-        yield Hit(
-            "there are more classes than 8-bit masks can hold",
-            layout.object_info,
-            expected=f"at most {MOST_CLASSES}",
-            found=str(top),
-        )
+        more: dict[str, Any] = {"expected": f"at most {MOST_CLASSES}", "found": str(top)}
+        yield Hit("there are more classes than 8-bit masks can hold", layout.object_info, **more)
+
+
+@rule("AD015", "mask-1-bit", Severity.ERROR, Fix.SAFE, on="ade")
+def mask_one_bit(layout: AdeLayout) -> Iterator[Hit]:
+    """A mask has 1 bit a pixel.
+
+    OpenCV reads its ones as 255, which is ignored, and Pillow as `True`: the class is never trained.
+
+    The fix saves the same numbers, 0 and 1, with 8 bits.
+    """
+    for folder in ade_set(layout).folders:
+        for name, path, _, mode in _modes(folder):
+            if mode == "1":
+                edits = [WriteFile(path, partial(_bits_as_bytes, path), f"saved {name} with 8 bits")]
+                more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": "1 bit", "edits": edits}
+                yield Hit("the mask has 1 bit a pixel: OpenCV reads 255 for 1", path, **more)
+
+
+def _bits_as_bytes(path: Path) -> bytes:
+    return encode_png((decode_labels(path) > 0).astype(np.uint8))
+
+
+@rule("AD016", "class-list-missing-or-with-commas", Severity.WARNING, Fix.SAFE, on="ade")
+def class_list(layout: AdeLayout) -> Iterator[Hit]:
+    """There is no `objectInfo.txt`, or its columns are separated by commas and not by tabs.
+
+    Without it nothing says which classes the numbers are, and wrong numbers in masks are not found. With commas,
+    readers take each line, the header too, for a name.
+
+    The fix puts tabs in the place of the commas. There is none for a missing list.
+    """
+    path = ade_set(layout).class_list
+    if path is None:
+        expected = "a line for each class: Idx, Ratio, Train, Val, Name, separated by tabs"
+        yield Hit("there is no list of classes", layout.object_info, expected=expected, found="no such file")
+    elif _with_commas(path):
+        edits = [WriteFile(path, partial(_with_tabs, path), "put tabs in the place of commas")]
+        yield Hit("the columns are separated by commas", path, expected="tabs", found="commas", edits=edits)
+
+
+def _with_commas(path: Path) -> bool:
+    lines = [line for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
+    return bool(lines) and all("," in line and "\t" not in line for line in lines)
+
+
+def _with_tabs(path: Path) -> bytes:
+    import csv
+
+    rows = csv.reader(path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
+    return "".join("\t".join(row) + "\n" for row in rows).encode()

@@ -1,10 +1,11 @@
-"""AD rules about the numbers in masks: AD006 to AD008 and AD010."""
+"""AD006 to AD008, AD010, AD013, AD014 and AD017: the numbers in masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import encode_png
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.text import whole_number
-from seg2knet.validators.model import Fix, Hit, Severity, WriteFile, rule
+from seg2knet.validators.model import Edit, Fix, Hit, Severity, WriteFile, rule
 from seg2knet.validators.subjects.masks import IGNORE, AdeSet, ade_set, sixteen_bit
 
 _NOTHING = ("background", "_background_", "unlabeled", "unlabelled", "void", "other", "none")
@@ -20,10 +21,10 @@ _NOTHING = ("background", "_background_", "unlabeled", "unlabelled", "void", "ot
 
 @rule("AD006", "mask-id-out-of-range", Severity.ERROR, on="ade")
 def id_out_of_range(layout: AdeLayout) -> Iterator[Hit]:
-    """A mask has a number that is no class.
+    """A mask has a number that is not a class.
 
     Numbers are 0 (unlabelled), 1 to the number of classes in `objectInfo.txt`, and 255 (ignored). Any other stops
-    training on a GPU with "device-side assert triggered", which says nothing. There is no fix: convert again, with the
+    training on a GPU with an uninformative "device-side assert triggered". There is no fix: convert again, with the
     full list of classes. One number in place of 255 is AD008.
     """
     whole = ade_set(layout)
@@ -34,13 +35,27 @@ def id_out_of_range(layout: AdeLayout) -> Iterator[Hit]:
             wrong = [number for number in table[:, 0].tolist() if number in whole.strange]
             if wrong:
                 shown = ", ".join(map(str, wrong[:8])) + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-                pixels = int(table[np.isin(table[:, 0], wrong), 1].sum())
-                yield Hit(
-                    "the mask has numbers that are no class",
-                    Path(folder.masks[name]),
-                    expected=whole.allowed,
-                    found=f"{shown} ({pixels:,} pixels)",
-                )
+                found = f"{shown} ({int(table[np.isin(table[:, 0], wrong), 1].sum()):,} pixels)"
+                path = Path(folder.masks[name])
+                yield Hit("the mask has numbers that are not classes", path, expected=whole.allowed, found=found)
+
+
+def _rewritten(whole: AdeSet, change: Callable[[np.ndarray], np.ndarray], what: str) -> list[Edit]:
+    """Every mask that can be read written again, with its numbers changed."""
+    return [
+        WriteFile(Path(path), partial(_changed, Path(path), change), f"{what} in {name}")
+        for folder in whole.folders
+        for name, path in folder.masks.items()
+        if name in folder.regions and folder.regions[name][:, 0].max() <= IGNORE
+    ]
+
+
+def _changed(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
+    return encode_png(change(decode_labels(path)).astype(np.uint8))
+
+
+def _plus_one(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels == IGNORE, IGNORE, labels + 1)
 
 
 @rule("AD007", "zero-label-policy-mismatch", Severity.ERROR, Fix.UNSAFE, on="ade")
@@ -50,29 +65,25 @@ def zero_is_a_class(layout: AdeLayout) -> Iterator[Hit]:
     In the ADE layout 0 is unlabelled and classes start at 1 (`reduce_zero_label`): of masks made with 0 as the first
     class that class is ignored, and every other is taken for the one before it.
 
-    It is taken to be so where `objectInfo.txt` counts from 0, or where the last class is in no mask though all others
-    are, the first is one like "background", or 255 is used beside 0 as ignored.
+    Reported where `objectInfo.txt` counts from 0, or where the last class is in no mask though all others are, and the
+    first is one like "background", or 255 is used beside 0 as ignored.
 
     The unsafe fix adds 1 to every number in all masks but 255, and counts `objectInfo.txt` from 1.
     """
     whole = ade_set(layout)
     reason = _shifted(whole)
-    if reason:
-        edits = [
-            WriteFile(Path(path), partial(_raised, Path(path)), f"added 1 to the numbers in {name}")
-            for folder in whole.folders
-            for name, path in folder.masks.items()
-            if name in folder.regions and folder.regions[name][:, 0].max() < IGNORE + 1
-        ]
-        if _first(whole) == 0:
-            edits.append(WriteFile(layout.object_info, partial(_counted, layout.object_info), "counted classes from 1"))
-        yield Hit(
-            "the masks count classes from 0; the loader takes 0 for unlabelled",
-            layout.object_info,
-            expected="0 unlabelled, classes from 1",
-            found=reason,
-            edits=edits if not any(sixteen_bit(mode) for mode in _modes(whole)) else (),
-        )
+    if not reason:
+        return
+    edits = _rewritten(whole, _plus_one, "added 1 to the numbers")
+    if _first(whole) == 0:
+        edits.append(WriteFile(layout.object_info, partial(_counted, layout.object_info), "counted classes from 1"))
+    yield Hit(
+        "the masks count classes from 0; the loader takes 0 for unlabelled",
+        layout.object_info,
+        expected="0 unlabelled, classes from 1",
+        found=reason,
+        edits=edits if not any(sixteen_bit(mode) for mode in _modes(whole)) else (),
+    )
 
 
 def _first(whole: AdeSet) -> int:
@@ -83,16 +94,18 @@ def _modes(whole: AdeSet) -> list[str]:
     return [folder.gallery.kind(index)[1] for folder in whole.folders for index in range(len(folder.paths))]
 
 
+def _used(whole: AdeSet) -> set[int]:
+    """Every number in any mask."""
+    return {number for folder in whole.folders for number in folder.counts}
+
+
 def _shifted(whole: AdeSet) -> str:
-    """Why the masks are taken to count classes from 0; empty where they are not."""
+    """Why the masks seem to count classes from 0; empty where they do not."""
     if not whole.classes:
         return ""
     if _first(whole) == 0:
         return f"{whole.layout.object_info.name} counts classes from 0"
-    count = len(whole.classes)
-    used: set[int] = set()
-    for folder in whole.folders:
-        used.update(folder.counts)
+    count, used = len(whole.classes), _used(whole)
     if whole.strange or count < 2 or not set(range(count)) <= used or count in used:
         return ""
     if whole.classes[0][1].lower() in _NOTHING:
@@ -100,15 +113,9 @@ def _shifted(whole: AdeSet) -> str:
     return f"numbers 0 to {count - 1} for {count} classes, and 255 beside 0" if IGNORE in used else ""
 
 
-def _raised(path: Path) -> bytes:
-    labels = decode_labels(path)
-    return encode_png(np.where(labels == IGNORE, IGNORE, labels + 1).astype(np.uint8))
-
-
 def _counted(path: Path) -> bytes:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     out = []
-    for line in lines:
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         number, tab, rest = line.partition("\t")
         index = whole_number(number) if tab else None
         out.append(f"{index + 1}{tab}{rest}" if index is not None else line)
@@ -117,11 +124,11 @@ def _counted(path: Path) -> bytes:
 
 @rule("AD008", "ignore-value-not-255", Severity.WARNING, Fix.SAFE, on="ade")
 def other_ignore(layout: AdeLayout) -> Iterator[Hit]:
-    """The masks have another number than 255 for what is to be ignored.
+    """The masks have another number than 255 for ignored pixels.
 
-    Losses and figures leave out 255 and nothing else; 254 or 65535 is taken for a class, and stops training.
+    Losses and metrics skip 255 and nothing else; 254 or 65535 is taken for a class, and stops training.
 
-    It is taken to be so where the only number beyond the classes is 250 to 254, or 65535. The fix writes 255.
+    Reported where the only number beyond the classes is 250 to 254, or 65535. The fix writes 255.
     """
     whole = ade_set(layout)
     number = whole.other_ignore
@@ -133,39 +140,89 @@ def other_ignore(layout: AdeLayout) -> Iterator[Hit]:
             pixels = int(table[table[:, 0] == number, 1].sum())
             if pixels and not sixteen_bit(modes[name]):  # else AD005 comes first
                 path = Path(folder.masks[name])
-                yield Hit(
-                    "the mask has another number than 255 for what is to be ignored",
-                    path,
-                    expected="255",
-                    found=f"{number} ({pixels:,} pixels)",
-                    edits=[WriteFile(path, partial(_ignored, path, number), f"made {number} 255 in {name}")],
-                )
-
-
-def _ignored(path: Path, number: int) -> bytes:
-    labels = decode_labels(path)
-    return encode_png(np.where(labels == number, IGNORE, labels).astype(np.uint8))
+                make = partial(_changed, path, lambda labels: np.where(labels == number, IGNORE, labels))
+                edits = [WriteFile(path, make, f"changed {number} to 255 in {name}")]
+                more: dict[str, Any] = {"expected": "255", "found": f"{number} ({pixels:,} pixels)", "edits": edits}
+                yield Hit("the mask has another number than 255 for ignored pixels", path, **more)
 
 
 @rule("AD010", "class-absent-in-split", Severity.WARNING, on="ade")
 def class_absent(layout: AdeLayout) -> Iterator[Hit]:
-    """A class of the list is in no mask of a split.
+    """Classes of the list are in no mask of a split.
 
-    Missing from training it is never learned; missing from validation its figures are `nan`, and a mean over classes
-    leaves it out. There is no fix: split again (`seg2knet convert ade ... --split`), or take the class out.
+    Missing from training a class is never learned; missing from validation its figures are `nan`, and a mean over
+    classes skips it. There is no fix: split again (`seg2knet convert ade ... --split`), or remove the class.
     """
     whole = ade_set(layout)
-    if not whole.classes or _shifted(whole):
+    if not whole.classes or _shifted(whole) or _two_valued(whole) or _used(whole) <= {0}:
         return
     for folder in whole.folders:
         # Masks whose numbers cannot be trusted may hold any class.
         if folder.split == "test" or not folder.masks or len(folder.regions) < len(folder.masks):
             continue
-        for number, name in whole.classes:
-            if number not in folder.counts:
-                yield Hit(
-                    f"no mask of the split has the class {name!r}",
-                    folder.masks_dir,
-                    expected=f"pixels of {number}",
-                    found=f"none in {len(folder.masks):,} masks",
-                )
+        absent = [(number, name) for number, name in whole.classes if number not in folder.counts]
+        if absent:
+            names = ", ".join(repr(name) for _, name in absent[:5])
+            names += f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            things = "the class" if len(absent) == 1 else f"{len(absent)} classes:"
+            numbers = ", ".join(str(number) for number, _ in absent[:5]) + (" ..." if len(absent) > 5 else "")
+            more: dict[str, Any] = {"expected": f"pixels of {numbers}", "found": f"none in {len(folder.masks):,} masks"}
+            yield Hit(f"no mask of the split has {things} {names}", folder.masks_dir, **more)
+
+
+def _two_valued(whole: AdeSet) -> bool:
+    """Whether all masks have 0 and 255 and no other number."""
+    return _used(whole) in ({0, IGNORE}, {IGNORE})
+
+
+@rule("AD013", "masks-are-0-and-255", Severity.ERROR, Fix.UNSAFE, on="ade")
+def masks_are_black_and_white(layout: AdeLayout) -> Iterator[Hit]:
+    """The masks have only 0 and 255.
+
+    They are drawn for the eye: 255 is ignored and 0 unlabelled, so that nothing is trained on.
+
+    The unsafe fix writes 1 for 255 where there is one class, or no list of classes.
+    """
+    whole = ade_set(layout)
+    if not _two_valued(whole):
+        return
+    single = whole.classes is None or len(whole.classes) == 1
+    edits = _rewritten(whole, lambda labels: (labels == IGNORE).astype(np.uint8), "wrote 1 for 255") if single else []
+    more: dict[str, Any] = {"expected": whole.allowed, "found": "0 and 255 in every mask", "edits": edits}
+    yield Hit("the masks have only 0 and 255: every pixel is ignored", layout.annotations("train"), **more)
+
+
+@rule("AD014", "one-class-without-background", Severity.WARNING, Fix.UNSAFE, on="ade")
+def one_class(layout: AdeLayout) -> Iterator[Hit]:
+    """The masks have only 0 and 1, one class.
+
+    0 is unlabelled and not trained on: a model that finds the class everywhere is never corrected.
+
+    The unsafe fix makes the background a class: it adds 1 to every number and lists `background` first.
+    """
+    whole = ade_set(layout)
+    if _used(whole) - {IGNORE} != {0, 1} or len(whole.classes or [1]) != 1 or _shifted(whole):
+        return
+    edits = _rewritten(whole, _plus_one, "added 1 to the numbers")
+    name = whole.classes[0][1] if whole.classes else "object"
+    text = f"Idx\tRatio\tTrain\tVal\tName\n1\t0\t0\t0\tbackground\n2\t0\t0\t0\t{name}\n".encode()
+    edits.append(WriteFile(layout.object_info, partial(bytes, text), "listed the background as a class"))
+    more: dict[str, Any] = {"expected": "two classes, the background among them", "found": "0 and 1", "edits": edits}
+    yield Hit(f"only {name!r} is labelled: nothing teaches what is not", layout.annotations("train"), **more)
+
+
+@rule("AD017", "mask-without-class", Severity.WARNING, on="ade")
+def mask_empty(layout: AdeLayout) -> Iterator[Hit]:
+    """A mask has no pixel of any class, only 0 or 255.
+
+    Its image teaches nothing; often the mask was saved before it was drawn. There is no fix.
+    """
+    whole = ade_set(layout)
+    if _two_valued(whole):
+        return  # AD013
+    for folder in whole.folders:
+        empty = [name for name, table in folder.regions.items() if set(table[:, 0].tolist()) <= {0, IGNORE}]
+        for name in empty:
+            found = " and ".join(map(str, folder.regions[name][:, 0].tolist()))
+            path = Path(folder.masks[name])
+            yield Hit("the mask has no pixel of any class", path, expected="pixels of a class", found=found)

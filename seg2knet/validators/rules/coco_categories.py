@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +15,26 @@ from seg2knet.validators.subjects.tables import Category
 
 TABLES = ("instances", "panoptic")
 OFFICIAL_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-"""Ids from 1 to 90 that COCO's own instance files leave out."""
+"""Ids from 1 to 90 that COCO's own instance files skip."""
 OFFICIAL_STUFF = {92, 93, 95, 100, 107, 109, 112, 118, 119, 122, 125, 128, 130, 133, 138, 141, 144, 145, 147, 148, 149}
 OFFICIAL_STUFF |= {151, 154, 155, 156, 159, 161, 166, 168, 171, 175, 176, 177, 178, 180, 181, *range(184, 201)}
 """Ids of the stuff classes in COCO's own panoptic files."""
 
 
 def is_background(name: str) -> bool:
-    """Whether a category's name says that it is no object."""
+    """Whether a category's name says that it is the background."""
     return name.strip().strip("_-").lower() in ("background", "bg")
+
+
+def table_of(file: JsonFile):  # type: ignore[no-untyped-def]  # annotations or segments: both have category columns
+    """The table whose rows have categories: annotations, or a panoptic file's segments."""
+    return file.annotations if isinstance(file, CocoFile) else file.segments  # type: ignore[attr-defined]
+
+
+def unknown_references(file: JsonFile) -> set[int]:
+    """Category ids that objects refer to and no category has: renumbering must not give them a meaning."""
+    table = table_of(file)
+    return set(np.unique(table.category_ids[table.has_category_id]).tolist()) - set(file.category_places)
 
 
 @rule("CI011", "duplicate-category-id", Severity.ERROR, on=TABLES)
@@ -35,13 +47,8 @@ def duplicate_category_id(file: JsonFile) -> Iterator[Hit]:
     for category in file.categories:
         if category.id is not None and file.category_index(category.id) != category.index:
             first = file.categories[file.category_index(category.id)]
-            yield file.category_hit(
-                category,
-                f"category {category.name!r} has the id of {first.name!r}",
-                "id",
-                expected="an id of its own",
-                found=str(file.as_written(category.id)),
-            )
+            message, found = f"category {category.name!r} has the id of {first.name!r}", file.as_written(category.id)
+            yield file.category_hit(category, message, "id", expected="an id of its own", found=str(found))
 
 
 @rule("CI012", "duplicate-category-name", Severity.ERROR, Fix.UNSAFE, on=TABLES)
@@ -50,27 +57,18 @@ def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
 
     mmdet finds categories by name: both ids get one label, or one is lost, depending on the version.
 
-    The unsafe fix gives the later one's objects to the first and takes the later one out.
+    The unsafe fix gives the later one's objects to the first and removes the later one.
     """
     first: dict[str, Category] = {}
     for category in file.categories:
-        if category.name is None:
-            continue
-        if category.name not in first:
-            first[category.name] = category
+        if category.name is None or first.setdefault(category.name, category) is category:
             continue
         into = first[category.name]
         if category.id is not None and category.id == into.id:
-            continue  # the same category twice: CI011 says so
-        can = category.id is not None and into.id is not None
-        yield file.category_hit(
-            category,
-            f"two categories are called {category.name!r}",
-            "name",
-            expected="one category a name",
-            found=f"ids {into.id} and {category.id}",
-            edits=(partial(_merged, file, category, into)) if can else (),
-        )
+            continue  # CI011
+        edits = partial(_merged, file, category, into) if category.id is not None and into.id is not None else ()
+        message, found = f"two categories are called {category.name!r}", f"ids {into.id} and {category.id}"
+        yield file.category_hit(category, message, "name", expected="one category a name", found=found, edits=edits)
 
 
 def _merged(file: JsonFile, category: Category, into: Category) -> list[Edit]:
@@ -81,13 +79,13 @@ def _merged(file: JsonFile, category: Category, into: Category) -> list[Edit]:
 
 @rule("CI013", "category-name-whitespace-or-case-clash", Severity.WARNING, Fix.SAFE, on=TABLES)
 def category_name_clash(file: JsonFile) -> Iterator[Hit]:
-    """A category's name is padded with white space, or differs from another's by case or space alone.
+    """A category's name has white space around it, or differs from another only by case or white space.
 
-    `"car "` is not `"car"`: a class list typed by hand matches nothing, mmdet drops the class in silence, and in a
-    report the two cannot be told apart.
+    `"car "` is not `"car"`: a class list typed by hand matches nothing, mmdet silently drops the class, and in a report
+    the two cannot be told apart.
 
-    The fix takes the white space away where no other category has the name then. Names that differ by case alone may
-    be one class or two; only you know.
+    The fix removes the white space where no other category then has the name. Names that differ only by case may be
+    one class or two; only you know.
     """
     names = {category.name for category in file.categories}
     folded: dict[str, Category] = {}
@@ -101,19 +99,13 @@ def category_name_clash(file: JsonFile) -> Iterator[Hit]:
         clash = twin is not category and twin.name != name
         if not padded and not clash:
             continue
-        message = f"the category's name {name!r} is padded with white space"
+        message, expected = f"the category's name {name!r} has white space around it", repr(clean)
         if clash:
-            message = f"the category's name {name!r} differs from {twin.name!r} by case or white space alone"
-        edits = [SetValue(file.path, f"/categories/{category.index}/name", name.strip())]
+            message = f"the category's name {name!r} differs from {twin.name!r} only by case or white space"
+            expected = "names that differ in more"
         free = padded and name.strip() and name.strip() not in names and not clash
-        yield file.category_hit(
-            category,
-            message,
-            "name",
-            expected=repr(clean) if not clash else "names that differ in more",
-            found=repr(name),
-            edits=edits if free else (),
-        )
+        edits = [SetValue(file.path, f"/categories/{category.index}/name", name.strip())] if free else []
+        yield file.category_hit(category, message, "name", expected=expected, found=repr(name), edits=edits)
 
 
 @rule("CI014", "category-id-zero", Severity.WARNING, Fix.SAFE, on="instances")
@@ -122,19 +114,20 @@ def category_id_zero(file: CocoFile) -> Iterator[Hit]:
 
     Many trainers keep 0 for background, and lose the class or shift all others by one.
 
-    The fix adds 1 to the ids from 0 up to the first that is free, in categories and annotations.
+    The fix adds 1 to the ids from 0 up to the first that is free, in categories and annotations. There is none where an
+    object refers to a category that is not there, or where a panoptic file has the same ids.
     """
     if 0 not in file.category_places:
         return
     category = file.categories[file.category_places[0]]
-    yield file.category_hit(
-        category,
-        f"category {category.name!r} has the id 0, which many trainers take for background",
-        "id",
-        expected="ids from 1 on",
-        found="0",
-        edits=lambda: _renumbered(file, _shift(file)),
-    )
+    message = f"category {category.name!r} has the id 0, which many trainers take for background"
+    edits = (lambda: _renumbered(file, _shift(file))) if _may_renumber(file) else ()
+    yield file.category_hit(category, message, "id", expected="ids from 1 on", found="0", edits=edits)
+
+
+def _may_renumber(file: CocoFile) -> bool:
+    """Whether new ids can be given: no reference without a category, no panoptic file that shares the ids."""
+    return not unknown_references(file) and (file.part is None or file.part.panoptic is None)
 
 
 def _shift(file: CocoFile) -> dict[int, int]:
@@ -147,28 +140,28 @@ def _shift(file: CocoFile) -> dict[int, int]:
 
 @rule("CI015", "category-ids-not-contiguous", Severity.INFO, Fix.SAFE, on="instances")
 def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
-    """The categories' ids do not count 1, 2, 3...
+    """The categories' ids are not 1, 2, 3...
 
-    Nothing is wrong with that, but a trainer that takes ids for labels fails on the first id above the number of
-    classes. COCO's own lists, 80 ids up to 90 and 133 up to 200, are known everywhere and
-    passed over.
+    That is valid, but a trainer that takes ids for labels fails on the first id above the number of classes. COCO's own
+    lists, 80 ids up to 90 and 133 up to 200, are known everywhere and not reported.
 
-    The fix numbers the categories from 1 in the order of their ids, and the annotations with them.
+    The fix numbers the categories from 1 in the order of their ids, and the annotations with them; not where CI014's
+    would not.
     """
     ids = sorted(each for each in file.category_places if each > 0)
     if not ids or 0 in file.category_places or ids == list(range(1, len(ids) + 1)) or _is_official(ids):
         return
     if any(file.as_written(each) != each for each in ids) or any(each.id is None for each in file.categories):
-        return  # ids that are words or not there: CI003 says so
+        return  # CI003
     gaps = sorted(set(range(1, ids[-1] + 1)) - set(ids)) if ids[-1] < 10_000 else []
     missing = f"without {', '.join(map(str, gaps[:5]))}" + ("..." if len(gaps) > 5 else "") if gaps else ""
     yield Hit(
-        f"the {len(ids)} category ids do not count from 1 to {len(ids)}",
+        f"the {len(ids)} category ids are not 1 to {len(ids)}",
         file.path,
         "/categories",
         expected=f"1 to {len(ids)}",
         found=f"{ids[0]} to {ids[-1]} {missing}".strip(),
-        edits=lambda: _renumbered(file, {old: new for new, old in enumerate(ids, 1)}),
+        edits=(lambda: _renumbered(file, {old: new for new, old in enumerate(ids, 1)})) if _may_renumber(file) else (),
     )
 
 
@@ -178,18 +171,17 @@ def _is_official(ids: list[int]) -> bool:
 
 
 def _renumbered(file: CocoFile, new: dict[int, int]) -> list[Edit]:
+    moved = {old: number for old, number in new.items() if old != number}
     edits: list[Edit] = []
     for category in file.categories:
-        if category.id is not None and new.get(category.id, category.id) != category.id:
-            edits.append(SetValue(file.path, f"/categories/{category.index}/id", new[category.id]))
-    moved = [old for old, number in new.items() if old != number]
-    edits += [SetValue(file.path, at, new[old]) for at, old in file.category_pointers(moved)]
-    return edits
+        if category.id in moved:
+            edits.append(SetValue(file.path, f"/categories/{category.index}/id", moved[category.id]))
+    return edits + [SetValue(file.path, at, moved[old]) for at, old in file.category_pointers(moved)]
 
 
 def _used(file: JsonFile, category: Category) -> np.ndarray:
     """Rows of annotations (panoptic: segments) of a category."""
-    table = file.annotations if isinstance(file, CocoFile) else file.segments  # type: ignore[attr-defined]
+    table = table_of(file)
     if category.id is None:
         return np.zeros(0, np.int64)
     return np.flatnonzero(table.has_category_id & (table.category_ids == category.id))
@@ -197,40 +189,42 @@ def _used(file: JsonFile, category: Category) -> np.ndarray:
 
 @rule("CI016", "background-as-category", Severity.WARNING, Fix.SAFE, on=TABLES)
 def background_as_category(file: JsonFile) -> Iterator[Hit]:
-    """The background stands among the categories (`_background_`, `background`, `bg`).
+    """The background is among the categories (`_background_`, `background`, `bg`).
 
-    A class is what has objects; background is what has none. mmdet gives it a label all the same: the class count is
-    one too high, and every model has a class that nothing teaches. CVAT's and VOC's label lists bring it along.
+    mmdet gives it a label: the class count is one too high, and every model has a class without objects. CVAT's and
+    VOC's label lists contain it.
 
-    The fix takes the category out where no object uses it; objects that do go with it only by the unsafe fix.
+    The fix removes the category where no object of any split uses it. Objects that do are removed only by the unsafe
+    fix.
     """
+    dataset = file.part.dataset if file.part is not None else None
+    elsewhere = [other for other in (dataset.json_files if dataset is not None else []) if other is not file]
     for category in file.categories:
         if category.name is None or not is_background(category.name):
             continue
         rows = _used(file, category)
+        used_elsewhere = any(
+            len(_used(other, each)) for other in elsewhere for each in other.categories if each.name == category.name
+        )
         edits: list[Edit] = [Remove(file.path, f"/categories/{category.index}")]
         if isinstance(file, CocoFile):
             edits += [Remove(file.path, f"/annotations/{row}") for row in rows.tolist()]
         elif len(rows):
             edits = []
-        yield file.category_hit(
-            category,
-            f"{category.name!r} is no class" + (f", and {len(rows):,} objects use it" if len(rows) else ""),
-            expected="classes that have objects",
-            found=repr(category.name),
-            edits=edits,
-            fix=Fix.UNSAFE if len(rows) else None,
-        )
+        message = f"{category.name!r} is not a class" + (f", and {len(rows):,} objects use it" if len(rows) else "")
+        fix = Fix.UNSAFE if len(rows) or used_elsewhere else None
+        more: dict[str, Any] = {"expected": "classes that have objects", "found": repr(category.name), "fix": fix}
+        yield file.category_hit(category, message, edits=edits, **more)
 
 
 @rule("CI017", "unused-category", Severity.WARNING, Fix.UNSAFE, on="dataset")
 def unused_category(dataset: DataSet) -> Iterator[Hit]:
-    """A category has no object in any split.
+    """Categories have no object in any split.
 
-    The model gets a class that nothing teaches, and its AP is -1 or 0 in every table. A class that is there in one
-    split only is another matter (SP003).
+    The model gets classes that nothing teaches, and their AP is -1 or 0 in every table. A class that has objects in one
+    split only is SP003 or SP005.
 
-    The unsafe fix takes it out of every file.
+    The unsafe fix removes them from every file.
     """
     files = dataset.json_files
     used = {
@@ -241,28 +235,35 @@ def unused_category(dataset: DataSet) -> Iterator[Hit]:
     }
     told: set[str] = set()
     for file in files:
-        if not file.has["annotations"] or not _count(file):
+        if not file.has["annotations"] or not table_of(file).count:
             continue
+        unused: dict[str, Category] = {}
         for category in file.categories:
             name = category.name
             if name is None or name in used or name in told or is_background(name):
                 continue
-            if category.id is None or file.category_index(category.id) != category.index:
-                continue  # no id, or another category's: CI003 and CI011 say so
-            told.add(name)
-            yield file.category_hit(
-                category,
-                f"no object is a {name!r}",
-                expected="at least one object",
-                found="none" + (" in any split" if len(dataset.parts) > 1 else ""),
-                edits=[
-                    Remove(other.path, f"/categories/{each.index}")
-                    for other in files
-                    for each in other.categories
-                    if each.name == name
-                ],
-            )
+            if category.id is not None and file.category_index(category.id) == category.index:  # else CI003, CI011
+                unused.setdefault(name, category)
+        if unused:
+            told.update(unused)
+            yield _unused_hit(dataset, file, list(unused.values()))
 
 
-def _count(file: JsonFile) -> int:
-    return file.annotations.count if isinstance(file, CocoFile) else file.segments.count  # type: ignore[attr-defined]
+def _unused_hit(dataset: DataSet, file: JsonFile, unused: list[Category]) -> Hit:
+    names = [str(category.name) for category in unused]
+    shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    edits = [
+        Remove(other.path, f"/categories/{category.index}")
+        for other in dataset.json_files
+        for category in other.categories
+        if category.name in names
+    ]
+    where = " in any split" if len(dataset.parts) > 1 else ""
+    more: dict[str, Any] = {
+        "expected": "at least one object of each",
+        "found": f"{len(names)} of {len(file.categories)} unused",
+    }
+    if len(unused) == 1:
+        more["found"] = "none" + where
+        return file.category_hit(unused[0], f"no object is a {shown}", edits=edits, **more)
+    return Hit(f"no object is of these {len(names)} classes: {shown}", file.path, "/categories", edits=edits, **more)

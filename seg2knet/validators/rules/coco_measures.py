@@ -1,64 +1,117 @@
-"""CI032 to CI038: boxes and areas, and whether they are the objects'."""
+"""CI032 to CI038 and CI044: boxes and areas, and whether they are the objects'."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.rle import counts_to_runs
 from seg2knet.validators.fixing import repairs
-from seg2knet.validators.model import Fix, Hit, Severity, rule
+from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY
-from seg2knet.validators.subjects.outlines import ZERO
+from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS
+from seg2knet.validators.subjects.outlines import ZERO, shape_of
+
+SAME_PLACE = 0.3
+"""IoU of stated box and mask's box from which both surely mean the same object."""
 
 
 def _malformed(file: CocoFile) -> np.ndarray:
-    """``(N,)`` bool: no four finite numbers, or a negative width or height that is no corner."""
+    """``(N,)`` bool: not four finite numbers, or a negative width or height that is not a corner."""
     boxes = file.boxes
     with np.errstate(invalid="ignore"):
         return file.annotations.usable & (np.isnan(boxes[:, 0]) | (boxes[:, 2:] < 0).any(1))
 
 
+def _mask_corners(file: CocoFile) -> np.ndarray:
+    """``(N, 4)``: x0, y0, x1, y1 of the mask where it was drawn, else of the outline."""
+    masks = file.shapes.mask_boxes
+    corners = np.concatenate([masks[:, :2], masks[:, :2] + masks[:, 2:]], 1)
+    return np.where(np.isnan(corners), file.shapes.extents, corners)
+
+
 def _xyxy(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: as corners x0, y0, x1, y1 the box fits the object, as x, y, width, height it does not."""
     shapes = file.shapes
-    found = np.zeros(len(shapes.boxes), bool)
-    rows = np.flatnonzero(~shapes.box_fits)
-    boxes, masks = shapes.boxes[rows], shapes.mask_boxes[rows]
     with np.errstate(invalid="ignore"):
-        corners = (np.abs(boxes - shapes.extents[rows]) <= BOX_TOLERANCE).all(1)
-        in_mask = np.concatenate([masks[:, :2], masks[:, :2] + masks[:, 2:]], 1)
-        corners |= (np.abs(boxes - in_mask) <= BOX_TOLERANCE).all(1)
-    found[rows] = corners
-    return found
+        fits = (np.abs(shapes.boxes - shapes.extents) <= BOX_TOLERANCE).all(1)
+        fits |= (np.abs(shapes.boxes - _mask_corners(file)) <= BOX_TOLERANCE).all(1)
+    return fits & ~shapes.box_fits
+
+
+def _small(file: CocoFile) -> np.ndarray:
+    """``(N,)`` bool: a well-formed box of less than one pixel, of an object that has pixels."""
+    sides = file.boxes[:, 2:]
+    with np.errstate(invalid="ignore"):
+        return (sides < 1).any(1) & (sides >= 0).all(1) & ~file.once(_nothing_there)
 
 
 def _nothing_there(file: CocoFile) -> np.ndarray:
-    """``(N,)`` bool: the object has no pixel, which other rules say."""
+    """``(N,)`` bool: the object has no pixel, which other rules report."""
     return (file.shapes.kinds == EMPTY) | (file.shapes.flags & ZERO != 0)
+
+
+class Evidence(NamedTuple):
+    """What speaks for the mask, ``(N,)`` bool each.
+
+    Attributes:
+        has_area: the file states an area above 0. same_place: the stated box and the mask's overlap well.
+        suspect: the stated box and area agree with one another and not with the mask.
+        box_certain: a wrong box can only be the box's fault. area_certain: likewise the area.
+    """
+
+    has_area: np.ndarray
+    same_place: np.ndarray
+    suspect: np.ndarray
+    box_certain: np.ndarray
+    area_certain: np.ndarray
+
+
+def evidence(file: CocoFile) -> Evidence:
+    """Of mask, box and area, two that agree outvote the third; a box elsewhere than the mask outvotes nothing."""
+    shapes, stated = file.shapes, file.annotations.areas
+    has_area = np.isfinite(stated) & (stated > 0)
+    has_box = ~np.isnan(shapes.boxes[:, 0]) & ~file.once(_malformed) & ~file.once(_small)
+    corners = _mask_corners(file)
+    boxes = np.concatenate([shapes.boxes[:, :2], shapes.boxes[:, :2] + shapes.boxes[:, 2:]], 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inner = np.minimum(boxes[:, 2:], corners[:, 2:]) - np.maximum(boxes[:, :2], corners[:, :2])
+        common = np.clip(inner, 0, None).prod(1)
+        sizes = shapes.boxes[:, 2:].prod(1)
+        same_place = common / (sizes + (corners[:, 2:] - corners[:, :2]).prod(1) - common) >= SAME_PLACE
+        plausible = (stated >= 0.1 * sizes) & (stated <= 1.02 * sizes + 2)
+    off = has_box & ~shapes.box_fits & ~file.once(_xyxy)
+    suspect = off & has_area & plausible & ~shapes.area_fits
+    box_certain = np.where(has_box, same_place, True) & (~has_area | shapes.area_fits)
+    return Evidence(has_area, same_place, suspect, box_certain, ~off)
 
 
 @rule("CI032", "bbox-malformed", Severity.ERROR, Fix.SAFE, on="instances")
 def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
     """The box is missing, or is not four finite numbers x, y, width, height with a width and height from 0 up.
 
-    mmdet stops with a `KeyError` or an `IndexError`, or drops the object in silence.
+    mmdet stops with a `KeyError` or an `IndexError`, or silently drops the object.
 
-    The fix writes the box of the object's mask.
+    The fix writes the box of the object's mask; it is unsafe where the stated area is not the mask's.
     """
+    certain = file.once(evidence).box_certain
     for row in np.flatnonzero(file.once(_malformed)).tolist():
         value = file.bbox(row)
         there = bool(file.shapes.has_box[row]) and value is not None
+        message = "the box is not x, y, width, height" if there else "an annotation without a box"
         yield file.hit(
             row,
-            "the box is not x, y, width, height" if there else "an annotation without a box",
+            message,
             "bbox",
             expected="four finite numbers x, y, width, height",
             found=shown(value) if there else "nothing",
             edits=(partial(repairs.set_box, file, row)) if file.shapes.sound[row] else (),
+            fix=None if certain[row] else Fix.UNSAFE,
         )
 
 
@@ -66,26 +119,24 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
 def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
     """The box is less than one pixel wide or high.
 
-    mmdet drops such an object in silence (`if w < 1 or h < 1: continue`).
+    mmdet silently drops such an object (`if w < 1 or h < 1: continue`).
 
-    Where the object itself is larger the box is wrong, and the fix, safe then, writes the mask's box. Else the unsafe
-    fix takes the annotation out.
+    Where the object itself is larger and has the stated area, the box is wrong and the fix, safe then, writes the
+    mask's box. Else the unsafe fix writes it, or removes an annotation that is as small as its box.
     """
-    boxes, shapes = file.boxes, file.shapes
-    with np.errstate(invalid="ignore"):
-        small = ((boxes[:, 2:] >= 0) & (boxes[:, 2:] < 1)).any(1) & (boxes[:, 2:] >= 0).all(1)
-    for row in np.flatnonzero(small & ~file.once(_nothing_there)).tolist():
-        larger = bool(shapes.sound[row]) and not shapes.box_fits[row]
+    shapes = file.shapes
+    for row in np.flatnonzero(file.once(_small) & ~fractions(file).boxes).tolist():
         value = repairs.box_value(file, row) if shapes.sound[row] else None
-        mend = value is not None and min(value[2:]) >= 1
+        larger = value is not None and min(value[2:]) >= 1
+        certain = larger and shapes.area_fits[row]
         yield file.hit(
             row,
-            "a box of less than one pixel, which mmdet drops" + (": it is not the object's" if larger else ""),
+            "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else ""),
             "bbox",
             expected="at least 1 pixel wide and high" if value is None else shown(value),
             found=shown(file.bbox(row)),
-            edits=(partial(repairs.set_box, file, row)) if mend else repairs.remove(file, row),
-            fix=Fix.SAFE if mend else Fix.UNSAFE,
+            edits=(partial(repairs.set_box, file, row)) if larger else repairs.remove(file, row),
+            fix=Fix.SAFE if certain else Fix.UNSAFE,
         )
 
 
@@ -93,34 +144,81 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
 def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     """The box is not the box of the segmentation.
 
-    Trainers crop, assign and drop objects by their box, and detection metrics are computed with it: a box that is too
-    small hides part of the object. Usually the polygon was edited and the box was not, or the picture was resized.
+    Trainers crop, assign and drop objects by their box, and detection metrics use it: a box that is too small hides
+    part of the object. Usually the polygon was edited and the box was not.
 
-    A box is taken for right when each side is within 1.5 pixels of the polygon's extents (as they are, or cut at the
-    picture's edge) or of the box that pycocotools gives the mask: floats as in COCO's own files, whole pixels, and one
-    pixel more all pass.
+    A box is right when each side is within 1.5 pixels of the polygon's extents (as they are, or cut at the image's
+    edge) or of the box that pycocotools gives the mask: floats as in COCO's own files, whole pixels, and one pixel more
+    all pass.
 
-    The fix writes the box of the mask.
+    Where the two overlap and the area is the mask's, the fix writes the box of the mask. Where they lie apart, or box
+    and area agree against the mask, the mask is the suspect, and there is no safe fix: x and y swapped, an RLE in row
+    order or without its leading 0 are named, and the unsafe fix rewrites the mask.
     """
-    wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy)
-    for row in np.flatnonzero(wrong).tolist():
+    wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy) & ~file.once(_small)
+    proof = file.once(evidence)
+    for row in np.flatnonzero(wrong & ~fractions(file).boxes).tolist():
         value = repairs.box_value(file, row)
-        yield file.hit(
-            row,
-            "the box is not that of the segmentation",
-            "bbox",
-            expected=shown(value) if value is not None else None,
-            found=shown(file.bbox(row)),
-            edits=(partial(repairs.set_box, file, row)) if value is not None else (),
-        )
+        message, edits, fix = "the box is not that of the segmentation", partial(repairs.set_box, file, row), None
+        more: dict[str, Any] = {"expected": None if value is None else shown(value), "found": shown(file.bbox(row))}
+        if not proof.box_certain[row]:
+            cause = _cause(file, row)
+            fix = Fix.UNSAFE
+            if cause is not None:
+                message, edits = f"the mask is not where the box is: {cause[0]}", partial(_remasked, file, row)
+            elif proof.suspect[row]:
+                message, fix = "box and area agree, the mask does not: the mask is the suspect", Fix.NONE
+            else:
+                message += ": either may be wrong"
+        yield file.hit(row, message, "bbox", edits=() if value is None or fix is Fix.NONE else edits, fix=fix, **more)
+
+
+def _remasked(file: CocoFile, row: int) -> Sequence[Edit]:
+    cause = _cause(file, row)
+    return [] if cause is None else repairs.reshape(file, row, cause[1])
+
+
+def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
+    """Why the mask is not in its box, and the mask as it was meant: where another reading fits box and area."""
+    height, width = repairs.image_size(file, row)
+    shape, _ = shape_of(file.segmentation(row))
+    readings: list[tuple[str, Any]] = []
+    if isinstance(shape, RleCode):
+        readings = _other_runs(shape)
+    elif shape:
+        pairs = [np.asarray(part, np.float64).reshape(-1, 2) for part in shape]
+        readings.append(("x and y are swapped", [[repairs.plain(n) for n in each[:, ::-1].ravel()] for each in pairs]))
+    stated = file.annotations.areas[row]
+    for name, value in readings:
+        measures = repairs.true_measures(value, height, width)
+        if measures is None or np.abs(np.array(measures[1]) - file.boxes[row]).max() > 2 * BOX_TOLERANCE:
+            continue
+        if not stated > 0 or abs(stated - measures[0]) <= 0.1 * measures[0] + 2:
+            return name, value
+    return None
+
+
+def _other_runs(shape: RleCode) -> list[tuple[str, Any]]:
+    """An RLE read in row order, with a leading 0, and both."""
+    from seg2knet.dataset.rle import as_json, mask_to_rle
+
+    height, width = shape.size
+    runs = counts_to_runs(shape.counts)
+    flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(bool)
+    readings = {
+        "the RLE is in row order": flat.reshape(height, width),
+        "the RLE lacks its leading 0": ~flat.reshape(width, height).T,
+        "the RLE is in row order and lacks its leading 0": ~flat.reshape(height, width),
+    }
+    return [(name, as_json(mask_to_rle(np.ascontiguousarray(mask)))) for name, mask in readings.items()]
 
 
 @rule("CI035", "bbox-looks-xyxy", Severity.ERROR, Fix.SAFE, on="instances")
 def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
     """The box is written as two corners, x0, y0, x1, y1; COCO wants x, y, width, height.
 
-    Read as COCO reads it, it reaches far out of the object, often out of the picture. It is told by the segmentation:
-    the corners fit it, the width and height do not.
+    Read as COCO reads it, it reaches far out of the object, often out of the image. The segmentation tells: the corners
+    fit it, the width and height do not.
 
     The fix writes the box of the mask.
     """
@@ -135,28 +233,31 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
         )
 
 
+def _area_hit(file: CocoFile, row: int, message: str, found: str) -> Hit:
+    value = repairs.area_value(file, row) if file.shapes.sound[row] else None
+    return file.hit(
+        row,
+        message,
+        "area",
+        expected="a number above 0" if value is None else str(value),
+        found=found,
+        edits=() if value is None else partial(repairs.set_area, file, row),
+        fix=None if file.once(evidence).area_certain[row] else Fix.UNSAFE,
+    )
+
+
 @rule("CI036", "area-missing", Severity.ERROR, Fix.SAFE, on="instances")
 def area_missing(file: CocoFile) -> Iterator[Hit]:
-    """The area is missing, or is no number.
+    """The area is missing, or is not a number.
 
     pycocotools' evaluation stops with `KeyError: 'area'`, hours after training began.
 
-    The fix writes the number of the mask's pixels.
+    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's.
     """
-    table = file.annotations
     wrong = {fault.pointer for fault in file.reading.faults}
-    for row in np.flatnonzero(np.isnan(table.areas) & table.usable).tolist():
-        if f"/annotations/{row}/area" in wrong:
-            continue
-        value = repairs.area_value(file, row) if file.shapes.sound[row] else None
-        yield file.hit(
-            row,
-            "an annotation without an area",
-            "area",
-            expected=str(value) if value is not None else "a number above 0",
-            found="nothing of use",
-            edits=(partial(repairs.set_area, file, row)) if value is not None else (),
-        )
+    for row in np.flatnonzero(np.isnan(file.annotations.areas) & file.annotations.usable).tolist():
+        if f"/annotations/{row}/area" not in wrong:
+            yield _area_hit(file, row, "an annotation without an area", "nothing usable")
 
 
 @rule("CI037", "area-not-matching-segmentation", Severity.WARNING, Fix.SAFE, on="instances")
@@ -164,43 +265,95 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     """The area is not the area of the segmentation.
 
     COCO's figures for small, medium and large objects sort objects by this number, whatever the mask is. Often it is
-    the area of the box, or of the object before the picture was resized.
+    the area of the box, or of the object before the image was resized.
 
-    An area is taken for right within half the outline's length (that much tools differ in which pixels of the border
-    they count) and 1 pixel and 1 % of the area that the polygons enclose, or of the mask's pixels.
+    An area is right within half the outline's length (by which tools differ in the border pixels they count) and 1
+    pixel and 1 % of the area that the polygons enclose, or of the mask's pixels.
 
-    The fix writes the number of the mask's pixels.
+    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's either. Where box and
+    area agree against the mask, CI034 says so.
     """
-    for row in np.flatnonzero(~file.shapes.area_fits).tolist():
-        value = repairs.area_value(file, row)
-        yield file.hit(
-            row,
-            "the area is not that of the segmentation",
-            "area",
-            expected=str(value) if value is not None else None,
-            found=f"{repairs.plain(float(file.annotations.areas[row]))}",
-            edits=(partial(repairs.set_area, file, row)) if value is not None else (),
-        )
+    areas = file.annotations.areas
+    for row in np.flatnonzero(~file.shapes.area_fits & ~file.once(evidence).suspect).tolist():
+        yield _area_hit(file, row, "the area is not that of the segmentation", f"{repairs.plain(float(areas[row]))}")
 
 
 @rule("CI038", "area-non-positive", Severity.ERROR, Fix.SAFE, on="instances")
 def area_non_positive(file: CocoFile) -> Iterator[Hit]:
     """The area is 0, negative or infinite.
 
-    mmdet drops an object whose area is not above 0 in silence.
+    mmdet silently drops an object whose area is not above 0.
 
-    The fix writes the number of the mask's pixels. Where the mask has none, that is the defect (CI019, CI026).
+    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's. A mask without pixels
+    is CI019 or CI026.
     """
     areas = file.annotations.areas
     with np.errstate(invalid="ignore"):
         wrong = (areas <= 0) | np.isinf(areas)
     for row in np.flatnonzero(wrong & ~file.once(_nothing_there)).tolist():
-        value = repairs.area_value(file, row) if file.shapes.sound[row] else None
-        yield file.hit(
-            row,
-            "the area is not above 0: mmdet drops the object",
-            "area",
-            expected=str(value) if value is not None else "a number above 0",
-            found=f"{areas[row]:g}",
-            edits=(partial(repairs.set_area, file, row)) if value is not None else (),
-        )
+        yield _area_hit(file, row, "the area is not above 0: mmdet drops the object", f"{areas[row]:g}")
+
+
+class Fractions(NamedTuple):
+    """Rows whose polygons, and whose boxes, are fractions of the image's size, ``(N,)`` bool each."""
+
+    polygons: np.ndarray
+    boxes: np.ndarray
+
+
+def fractions(file: CocoFile) -> Fractions:
+    """Where most of a file's polygons or boxes lie between 0 and 1 on images that are much larger."""
+    return file.once(_fractions)
+
+
+def _fractions(file: CocoFile) -> Fractions:
+    shapes, rows = file.shapes, file.image_rows
+    nothing = np.zeros(len(rows), bool)
+    if not file.images.count:
+        return Fractions(nothing, nothing)
+    large = (rows >= 0) & (np.minimum(file.images.widths[rows], file.images.heights[rows]) >= 16)
+    with np.errstate(invalid="ignore"):
+        polygons = (shapes.kinds == POLYGONS) & (shapes.extents >= -0.01).all(1) & (shapes.extents <= 1.01).all(1)
+        boxes = (shapes.boxes >= 0).all(1) & (shapes.boxes <= 1.01).all(1) & (shapes.boxes[:, 2:] < 1).any(1)
+    many = [polygons & large, boxes & large]
+    totals = [np.count_nonzero(large & (shapes.kinds == POLYGONS)), np.count_nonzero(large)]
+    chosen = [each if each.sum() >= max(3, 0.5 * total) else nothing for each, total in zip(many, totals)]
+    return Fractions(*chosen)
+
+
+@rule("CI044", "coordinates-are-fractions", Severity.ERROR, Fix.UNSAFE, on="instances")
+def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
+    """Polygons or boxes are fractions of the image's size, between 0 and 1, and not pixels.
+
+    YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel.
+
+    The unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
+    """
+    for name, rows in zip(("segmentation", "bbox"), fractions(file)):
+        count = int(np.count_nonzero(rows))
+        if count:
+            things = "polygons" if name == "segmentation" else "boxes"
+            yield Hit(
+                f"{count:,} {things} are fractions of the image's size",
+                file.path,
+                "/annotations",
+                expected="pixels",
+                found=f"numbers between 0 and 1 in {count:,} of {len(rows):,} annotations",
+                edits=partial(_multiplied, file, name, rows),
+            )
+
+
+def _multiplied(file: CocoFile, name: str, rows: np.ndarray) -> Sequence[Edit]:
+    edits: list[Edit] = []
+    for row in np.flatnonzero(rows).tolist():
+        height, width = repairs.image_size(file, row)
+        parts = file.segmentation(row) if name == "segmentation" else [file.bbox(row)]
+        scaled = [[round(number * (width, height)[place % 2], 4) for place, number in enumerate(p)] for p in parts]
+        plain = [[repairs.plain(number) for number in part] for part in scaled]
+        value = plain if name == "segmentation" else plain[0]
+        edits.append(SetValue(file.path, repairs.pointer(row, name), value))
+        area = float(file.annotations.areas[row])
+        if name == "segmentation" and 0 < area < 1:
+            new_area = repairs.plain(round(area * width * height, 4))
+            edits.append(SetValue(file.path, repairs.pointer(row, "area"), new_area))
+    return edits

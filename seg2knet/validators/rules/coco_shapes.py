@@ -1,4 +1,4 @@
-"""CI018 to CI028: segmentations made of polygons."""
+"""CI018 to CI031: segmentations, polygons and run-length encoded masks (RLE)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from seg2knet.dataset.rle import counts_to_runs
+from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import ABSENT, EMPTY, POLYGONS, USELESS
+from seg2knet.validators.subjects.measure import ABSENT, EMPTY, POLYGONS
 from seg2knet.validators.subjects.outlines import (
     CROSSING,
     FEW,
@@ -23,6 +25,9 @@ from seg2knet.validators.subjects.outlines import (
     NONFINITE,
     ODD,
     REPEATED,
+    RLE_BAD,
+    RLE_SIZE,
+    RLE_SUM,
     UNUSABLE_PART,
     WRONG_TYPE,
     ZERO,
@@ -33,30 +38,33 @@ from seg2knet.validators.subjects.outlines import (
 )
 
 OUTSIDE = 1e-3
-"""Pixels beyond the picture's edge that are rounding and no finding."""
+"""Pixels beyond the image's edge that are rounding and not reported."""
 
 
 def parts_of(file: CocoFile, row: int) -> list[list[float]]:
-    """An annotation's polygons, whatever stands there read by goodwill."""
+    """An annotation's polygons, read leniently."""
     shape, _ = shape_of(file.segmentation(row))
     return shape if isinstance(shape, list) else []
 
 
-def _faulty(file: CocoFile, bit: int) -> Iterator[tuple[int, list[list[float]], list[int]]]:
-    """(row, its polygons, the indices of those with that fault)."""
+def _faulty(file: CocoFile, bit: int) -> Iterator[tuple[int, list[list[float]], int]]:
+    """(row, its polygons, index of a polygon with that fault)."""
     for row in file.shapes.having(bit).tolist():
         parts = parts_of(file, row)
-        places = np.flatnonzero(examine(parts).flags & bit).tolist() if parts else []
-        if places:
-            yield row, parts, places
+        for place in np.flatnonzero(examine(parts).flags & bit).tolist() if parts else ():
+            yield row, parts, place
 
 
 def _at(file: CocoFile, row: int, place: int) -> str:
     return "segmentation" if file.shapes.flags[row] & FLAT else f"segmentation/{place}"
 
 
+def _part_hit(file: CocoFile, row: int, place: int, message: str, expected: str, found: str, edits: Any = ()) -> Hit:
+    return file.hit(row, message, _at(file, row, place), expected=expected, found=found, edits=edits)
+
+
 def _without(file: CocoFile, row: int, parts: Sequence[list[float]], bad: int) -> Callable[[], Sequence[Edit]]:
-    """Edits that take the parts with these faults out, and the annotation where none is left."""
+    """Edits that remove the polygons with these faults, and the annotation where none is left."""
 
     def edits() -> Sequence[Edit]:
         flags = examine(parts).flags
@@ -67,23 +75,22 @@ def _without(file: CocoFile, row: int, parts: Sequence[list[float]], bad: int) -
     return edits
 
 
+def _no_object(file: CocoFile, kind: int, message: str) -> Iterator[Hit]:
+    for row in np.flatnonzero((file.shapes.kinds == kind) & file.annotations.usable).tolist():
+        at, found = ("", "nothing") if kind == ABSENT else ("segmentation", shown(file.segmentation(row)))
+        yield file.hit(row, message, at, expected="polygons or an RLE", found=found, edits=repairs.remove(file, row))
+
+
 @rule("CI018", "missing-segmentation", Severity.ERROR, Fix.UNSAFE, on="instances")
 def missing_segmentation(file: CocoFile) -> Iterator[Hit]:
     """An annotation has no segmentation.
 
-    Instance segmentation has nothing to learn from it, and mmdet stops with a `KeyError`. Sets for detection have
-    boxes alone: convert them with `--boxes as-polygons` if boxes will do.
+    Instance segmentation cannot learn from it, and mmdet stops with a `KeyError`. Detection data sets have only boxes:
+    convert them with `--boxes as-polygons` if boxes will do.
 
-    The unsafe fix takes the annotation out.
+    The unsafe fix removes the annotation.
     """
-    for row in np.flatnonzero((file.shapes.kinds == ABSENT) & file.annotations.usable).tolist():
-        yield file.hit(
-            row,
-            "an annotation without a segmentation",
-            expected="polygons or a run-length code",
-            found="nothing",
-            edits=repairs.remove(file, row),
-        )
+    yield from _no_object(file, ABSENT, "an annotation without a segmentation")
 
 
 @rule("CI019", "empty-segmentation", Severity.ERROR, Fix.UNSAFE, on="instances")
@@ -92,17 +99,9 @@ def empty_segmentation(file: CocoFile) -> Iterator[Hit]:
 
     pycocotools cannot decode `[]` (`IndexError`), and a mask without a pixel has no box.
 
-    The unsafe fix takes the annotation out.
+    The unsafe fix removes the annotation.
     """
-    for row in np.flatnonzero(file.shapes.kinds == EMPTY).tolist():
-        yield file.hit(
-            row,
-            "the segmentation is empty",
-            "segmentation",
-            expected="polygons or a run-length code",
-            found=shown(file.segmentation(row)),
-            edits=repairs.remove(file, row),
-        )
+    yield from _no_object(file, EMPTY, "the segmentation is empty")
 
 
 @rule("CI020", "polygon-too-few-points", Severity.ERROR, Fix.UNSAFE, on="instances")
@@ -111,36 +110,23 @@ def polygon_too_few_points(file: CocoFile) -> Iterator[Hit]:
 
     It encloses nothing, and pycocotools stops the whole process on it. (Two points, four numbers: CI022.)
 
-    The unsafe fix takes the polygon out, and the annotation where it was the only one.
+    The unsafe fix removes the polygon, and the annotation where it was the only one.
     """
-    for row, parts, places in _faulty(file, FEW):
-        for place in places:
-            yield file.hit(
-                row,
-                f"a polygon of {len(parts[place]) // 2} points",
-                _at(file, row, place),
-                expected="at least 3 points, 6 numbers",
-                found=shown(parts[place]),
-                edits=_without(file, row, parts, UNUSABLE_PART),
-            )
+    for row, parts, place in _faulty(file, FEW):
+        message, edits = f"a polygon of {len(parts[place]) // 2} points", _without(file, row, parts, UNUSABLE_PART)
+        yield _part_hit(file, row, place, message, "at least 3 points, 6 numbers", shown(parts[place]), edits)
 
 
 @rule("CI021", "polygon-odd-length", Severity.ERROR, on="instances")
 def polygon_odd_length(file: CocoFile) -> Iterator[Hit]:
     """A polygon has an odd number of coordinates.
 
-    A number is missing or too many, and from there on x and y are swapped. pycocotools drops the last number in
-    silence. Which one is wrong nobody can tell, so there is no fix.
+    A number is missing or superfluous, and from there on x and y are swapped. pycocotools silently drops the last
+    number. Which one is wrong cannot be told, so there is no fix.
     """
-    for row, parts, places in _faulty(file, ODD):
-        for place in places:
-            yield file.hit(
-                row,
-                f"a polygon of {len(parts[place])} numbers",
-                _at(file, row, place),
-                expected="an even number: x, y, x, y, ...",
-                found=shown(parts[place]),
-            )
+    for row, parts, place in _faulty(file, ODD):
+        message = f"a polygon of {len(parts[place])} numbers"
+        yield _part_hit(file, row, place, message, "an even number: x, y, x, y, ...", shown(parts[place]))
 
 
 @rule("CI022", "polygon-four-numbers", Severity.ERROR, Fix.UNSAFE, on="instances")
@@ -149,40 +135,27 @@ def polygon_four_numbers(file: CocoFile) -> Iterator[Hit]:
 
     pycocotools takes such a list for a box x, y, width, height and fills it; as a polygon it is a line.
 
-    The unsafe fix takes it out, and the annotation where it was the only one.
+    The unsafe fix removes it, and the annotation where it was the only one.
     """
-    for row, parts, places in _faulty(file, FOUR):
-        for place in places:
-            yield file.hit(
-                row,
-                "a polygon of four numbers, which pycocotools reads as a box",
-                _at(file, row, place),
-                expected="at least 3 points, 6 numbers",
-                found=shown(parts[place]),
-                edits=_without(file, row, parts, UNUSABLE_PART),
-            )
+    for row, parts, place in _faulty(file, FOUR):
+        message, edits = "a polygon of four numbers: pycocotools reads a box", _without(file, row, parts, UNUSABLE_PART)
+        yield _part_hit(file, row, place, message, "at least 3 points, 6 numbers", shown(parts[place]), edits)
 
 
 @rule("CI023", "non-finite-coordinate", Severity.ERROR, Fix.UNSAFE, on="instances")
 def non_finite_coordinate(file: CocoFile) -> Iterator[Hit]:
-    """A coordinate is no finite number: `NaN`, `Infinity`, `null`, or beyond ten million pixels.
+    """A coordinate is not a finite number: `NaN`, `Infinity`, `null`, or beyond ten million pixels.
 
     pycocotools crashes the process on it, without a traceback.
 
-    The unsafe fix takes the points out that have such a coordinate, the polygon where fewer than three are left, and
-    the annotation where no polygon is.
+    The unsafe fix removes the points with such a coordinate, the polygon where fewer than three are left, and the
+    annotation where no polygon is.
     """
-    for row, parts, places in _faulty(file, NONFINITE):
-        for place in places:
-            wrong = [number for number in parts[place] if not abs(number) <= 1e7]
-            yield file.hit(
-                row,
-                f"{len(wrong)} of {len(parts[place])} coordinates are no finite numbers",
-                _at(file, row, place),
-                expected="finite numbers",
-                found=", ".join("not a number" if math.isnan(each) else f"{each:g}" for each in wrong[:4]),
-                edits=partial(_finite, file, row, parts),
-            )
+    for row, parts, place in _faulty(file, NONFINITE):
+        wrong = [number for number in parts[place] if not abs(number) <= 1e7]
+        found = ", ".join("not a number" if math.isnan(each) else f"{each:g}" for each in wrong[:4])
+        message = f"{len(wrong)} of {len(parts[place])} coordinates are not finite numbers"
+        yield _part_hit(file, row, place, message, "finite numbers", found, partial(_finite, file, row, parts))
 
 
 def _finite(file: CocoFile, row: int, parts: Sequence[list[float]]) -> Sequence[Edit]:
@@ -197,25 +170,24 @@ def _finite(file: CocoFile, row: int, parts: Sequence[list[float]]) -> Sequence[
 
 @rule("CI024", "polygon-out-of-image", Severity.WARNING, Fix.SAFE, on="instances")
 def polygon_out_of_image(file: CocoFile) -> Iterator[Hit]:
-    """A polygon reaches out of its picture.
+    """A polygon reaches out of its image.
 
-    By up to one pixel that is rounding; the fix moves those points onto the edge. By more, either the polygon belongs
-    to another picture, the picture was resized after it was annotated, or width and height are swapped: look at it
-    first. The unsafe fix then cuts the polygon at the edge, and takes out what lies outside as a whole.
+    By up to one pixel that is rounding; the fix moves those points onto the edge. By more, the polygon belongs to
+    another image, the image was resized after it was annotated, or width and height are swapped: look at it first. The
+    unsafe fix then cuts the polygon at the edge, and removes what lies completely outside.
     """
     for row in np.flatnonzero(file.shapes.overshoot > OUTSIDE).tolist():
         over = float(file.shapes.overshoot[row])
         height, width = repairs.image_size(file, row)
         x0, y0, x1, y1 = file.shapes.extents[row].tolist()
-        small = over <= 1
         yield file.hit(
             row,
-            f"a polygon reaches {over:.4g} pixels out of the picture",
+            f"a polygon reaches {over:.4g} pixels out of the image",
             "segmentation",
             expected=f"x from 0 to {width}, y from 0 to {height}",
             found=f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}",
-            edits=partial(_inside, file, row, small),
-            fix=Fix.SAFE if small else Fix.UNSAFE,
+            edits=partial(_inside, file, row, over <= 1),
+            fix=Fix.SAFE if over <= 1 else Fix.UNSAFE,
         )
 
 
@@ -223,11 +195,9 @@ def _inside(file: CocoFile, row: int, small: bool) -> Sequence[Edit]:
     height, width = repairs.image_size(file, row)
     parts = parts_of(file, row)
     if small:
-        kept = []
-        for part in parts:
-            limits = [width, height] * (len(part) // 2)
-            kept.append([_moved(number, limit) for number, limit in zip(part, limits)])
-        return repairs.reshape(file, row, kept)
+        limits = [width, height]
+        moved = [[_moved(number, limits[place % 2]) for place, number in enumerate(part)] for part in parts]
+        return repairs.reshape(file, row, moved)
     import shapely
 
     frame = shapely.box(0, 0, width, height)
@@ -239,52 +209,40 @@ def _inside(file: CocoFile, row: int, small: bool) -> Sequence[Edit]:
 
 
 def _moved(number: float, limit: int) -> Any:
-    if 0 <= number <= limit:
-        return repairs.plain(number)
-    return 0 if number < 0 else limit
+    return repairs.plain(number) if 0 <= number <= limit else 0 if number < 0 else limit
 
 
 def outlines_of(geometry: Any) -> list[list[Any]]:
-    """The outer outlines of whatever Shapely made, as flat polygons rounded to a hundredth of a pixel."""
+    """The outer outlines of a Shapely geometry, as flat polygons rounded to a hundredth of a pixel."""
     import shapely
 
-    found = []
+    outlines = []
     for piece in shapely.get_parts(geometry):
-        if piece.geom_type == "MultiPolygon" or piece.geom_type == "GeometryCollection":
-            found += outlines_of(piece)
+        if piece.geom_type in ("MultiPolygon", "GeometryCollection"):
+            outlines += outlines_of(piece)
         elif piece.geom_type == "Polygon" and piece.area >= 0.01:
             points = np.round(shapely.get_coordinates(piece.exterior)[:-1], 2)
-            found.append([repairs.plain(number) for number in points.ravel().tolist()])
-    return found
+            outlines.append([repairs.plain(number) for number in points.ravel().tolist()])
+    return outlines
 
 
 @rule("CI025", "polygon-self-intersection", Severity.WARNING, Fix.UNSAFE, on="instances")
 def polygon_self_intersection(file: CocoFile) -> Iterator[Hit]:
     """A polygon crosses itself.
 
-    What lies in its loops is inside for one tool and outside for another; the area by the shoelace formula is wrong
-    in any case. Usually two points were set in the wrong order. Outlines that only touch themselves, and loops that
-    make up less than half a pixel, are passed over.
+    What lies in its loops is inside for one tool and outside for another; the area by the shoelace formula is wrong in
+    any case. Usually two points were set in the wrong order. Outlines that only touch themselves, and loops of less
+    than half a pixel, are not reported.
 
     The unsafe fix cuts the polygon at the crossings and keeps what its loops enclose.
     """
-    for row, parts, places in _faulty(file, CROSSING):
-        for place in places:
-            yield file.hit(
-                row,
-                f"a polygon of {len(parts[place]) // 2} points crosses itself",
-                _at(file, row, place),
-                expected="an outline that does not cross itself",
-                found=_crossing(parts[place]),
-                edits=partial(_untangled, file, row, parts),
-            )
-
-
-def _crossing(part: Sequence[float]) -> str:
     import shapely
 
-    words = shapely.is_valid_reason(shapely.Polygon(np.asarray(part).reshape(-1, 2)))
-    return words[0].lower() + words[1:] if words else "crossing sides"
+    for row, parts, place in _faulty(file, CROSSING):
+        reason = shapely.is_valid_reason(shapely.Polygon(np.asarray(parts[place]).reshape(-1, 2)))
+        message = f"a polygon of {len(parts[place]) // 2} points crosses itself"
+        edits = partial(_untangled, file, row, parts)
+        yield _part_hit(file, row, place, message, "an outline without crossings", reason.lower() or "crossing", edits)
 
 
 def _untangled(file: CocoFile, row: int, parts: Sequence[list[float]]) -> Sequence[Edit]:
@@ -300,86 +258,62 @@ def polygon_zero_area(file: CocoFile) -> Iterator[Hit]:
 
     The mask is empty; a trainer that computes a box from it divides by zero or trains on a box without an object.
 
-    The unsafe fix takes the polygon out, and the annotation where it was the only one.
+    The unsafe fix removes the polygon, and the annotation where it was the only one.
     """
     for row in np.flatnonzero((file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS)).tolist():
         parts = parts_of(file, row)
-        found = examine(parts)
-        places = np.flatnonzero(found.flags & ZERO).tolist()
-        if places:
-            for place in places:
-                yield file.hit(
-                    row,
-                    "a polygon without area",
-                    _at(file, row, place),
-                    expected="points that enclose an area",
-                    found=shown(parts[place]),
-                    edits=_without(file, row, parts, ZERO),
-                )
-        else:
-            yield file.hit(
-                row,
-                "a polygon so thin that its mask has no pixel",
-                "segmentation",
-                expected="a mask of at least 1 pixel",
-                found=f"{found.areas.sum():.3g} square pixels and no pixel in the mask",
-                edits=repairs.remove(file, row),
-            )
+        examined = examine(parts)
+        places = np.flatnonzero(examined.flags & ZERO).tolist()
+        for place in places:
+            edits = _without(file, row, parts, ZERO)
+            found = shown(parts[place])
+            yield _part_hit(file, row, place, "a polygon without area", "points that enclose an area", found, edits)
+        if not places:
+            message = "a polygon so thin that its mask has no pixel"
+            more: dict[str, Any] = {
+                "expected": "at least 1 pixel",
+                "found": f"an area of {examined.areas.sum():.3g} and no pixel",
+            }
+            yield file.hit(row, message, "segmentation", edits=repairs.remove(file, row), **more)
 
 
 @rule("CI027", "polygon-duplicate-vertices", Severity.INFO, Fix.SAFE, on="instances")
 def polygon_duplicate_vertices(file: CocoFile) -> Iterator[Hit]:
-    """A point of a polygon is there twice in a row (the last and the first count as neighbours).
+    """A point of a polygon is repeated (the last and the first count as neighbours).
 
-    No harm to the mask; it costs space, and some geometry libraries refuse it.
+    The mask is right; the points cost space, and some geometry libraries refuse them.
 
-    The fix leaves one of each. Coordinates are not changed.
+    The fix keeps one of each. Coordinates are not changed.
     """
-    for row, parts, places in _faulty(file, REPEATED):
-        lean = {place: _without_repeats(parts[place]) for place in places}
-        for place in places:
-            if len(lean[place]) < 6:
-                continue  # a polygon on one spot or line: CI026
-            count = (len(parts[place]) - len(lean[place])) // 2
-            pointer = _at(file, row, place)
-            yield file.hit(
-                row,
-                f"{count} points of a polygon repeat the one before",
-                pointer,
-                expected=f"{len(lean[place]) // 2} points",
-                found=f"{len(parts[place]) // 2} points",
-                edits=[SetValue(file.path, f"/annotations/{row}/{pointer}", lean[place])],
-            )
-
-
-def _without_repeats(part: Sequence[float]) -> list[Any]:
-    points = list(zip(part[0::2], part[1::2]))
-    kept = [point for index, point in enumerate(points) if point != points[index - 1]]
-    return [repairs.plain(number) for point in kept for number in point]
+    for row, parts, place in _faulty(file, REPEATED):
+        points = list(zip(parts[place][0::2], parts[place][1::2]))
+        kept = [point for index, point in enumerate(points) if point != points[index - 1]]
+        if len(kept) < 3:
+            continue  # CI026
+        lean = [repairs.plain(number) for point in kept for number in point]
+        edits = [SetValue(file.path, f"/annotations/{row}/{_at(file, row, place)}", lean)]
+        message = f"{len(points) - len(kept)} points of a polygon repeat the one before"
+        yield _part_hit(file, row, place, message, f"{len(kept)} points", f"{len(points)} points", edits)
 
 
 @rule("CI028", "polygon-part-inside-part", Severity.WARNING, Fix.UNSAFE, on="instances")
 def polygon_part_inside_part(file: CocoFile) -> Iterator[Hit]:
     """One polygon of an object lies within another of it.
 
-    COCO's polygons of one object are a union: there are no holes. An inner outline meant as a hole is filled in
-    silence. Holes need a run-length code.
+    COCO's polygons of one object are a union: there are no holes. An inner outline meant as a hole is silently filled.
+    Holes need an RLE.
 
-    The unsafe fix takes the inner polygon for a hole and writes the object as a run-length code without it.
+    The unsafe fix takes the inner polygon for a hole and writes the object as an RLE without it.
     """
     for row in file.shapes.having(INSIDE).tolist():
         parts = parts_of(file, row)
-        found = examine(parts)
-        pairs = inside_pairs(parts, found.extents, (found.flags & (UNUSABLE_PART | ZERO)) == 0)
+        examined = examine(parts)
+        pairs = inside_pairs(parts, examined.extents, (examined.flags & (UNUSABLE_PART | ZERO)) == 0)
         for inner, outer in pairs:
-            yield file.hit(
-                row,
-                f"polygon {inner} lies within polygon {outer}: a hole is not written like that",
-                _at(file, row, inner),
-                expected="polygons beside one another, or a run-length code",
-                found=f"{found.areas[inner]:.4g} of {found.areas[outer]:.4g} square pixels",
-                edits=partial(_with_holes, file, row, pairs, parts),
-            )
+            message = f"polygon {inner} lies within polygon {outer}: that does not make a hole"
+            found = f"{examined.areas[inner]:.4g} of {examined.areas[outer]:.4g} square pixels"
+            edits = partial(_with_holes, file, row, pairs, parts)
+            yield _part_hit(file, row, inner, message, "polygons beside one another, or an RLE", found, edits)
 
 
 def _with_holes(
@@ -399,4 +333,63 @@ def _with_holes(
     return repairs.reshape(file, row, as_json(rle))
 
 
-__all__ = ["USELESS", "outlines_of", "parts_of"]
+@rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")
+def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
+    """An RLE's size is not its image's.
+
+    The code runs down the columns: with another height every column is out of step. `size` is height, then width; often
+    they are swapped, or the image was resized later. What the code was made for cannot be told, so there is no fix.
+    """
+    for row in file.shapes.having(RLE_SIZE).tolist():
+        height, width = repairs.image_size(file, row)
+        found = shown((file.segmentation(row) or {}).get("size"))
+        more: dict[str, Any] = {"expected": f"[{height}, {width}] (height, width)", "found": found}
+        yield file.hit(row, "the RLE is of another size than its image", "segmentation/size", **more)
+
+
+@rule("CI030", "rle-counts-sum-mismatch", Severity.ERROR, on="instances")
+def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
+    """An RLE's runs do not add up to its size.
+
+    pycocotools writes past the end of the mask, or leaves its end to chance. Part of the code is missing, or it belongs
+    to another image. There is no fix.
+    """
+    for row in file.shapes.having(RLE_SUM).tolist():
+        value = file.segmentation(row)
+        height, width = value["size"]
+        more: dict[str, Any] = {
+            "expected": f"{height} x {width} = {height * width}",
+            "found": str(int(counts_to_runs(value["counts"]).sum())),
+        }
+        yield file.hit(row, "the runs do not add up to the mask's size", "segmentation/counts", **more)
+
+
+@rule("CI031", "rle-undecodable", Severity.ERROR, on="instances")
+def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
+    """An RLE cannot be decoded.
+
+    It lacks `size` or `counts`, a run is negative, or the compressed string has invalid characters or ends in the
+    middle of a number. pycocotools crashes on it, or decodes garbage. There is no fix.
+    """
+    expected = "size [height, width] and counts, a string or a list of runs from 0 up"
+    for row in file.shapes.having(RLE_BAD).tolist():
+        found = _why(file.segmentation(row))
+        yield file.hit(row, "an RLE that cannot be decoded", "segmentation", expected=expected, found=found)
+
+
+def _why(value: object) -> str:
+    if not isinstance(value, dict):
+        return shown(value)
+    for key in ("size", "counts"):
+        if key not in value:
+            return f"no {key!r}"
+    size = value["size"]
+    if not (isinstance(size, list) and len(size) == 2 and all(type(each) is int and each > 0 for each in size)):
+        return f"size {shown(size)}"
+    try:
+        counts_to_runs(value["counts"])
+    except DataError as error:
+        return error.message + (f": {error.found}" if error.found else "")
+    except (OverflowError, ValueError, TypeError):
+        pass
+    return f"counts {shown(value['counts'], 40)}"

@@ -2,64 +2,74 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, RenameFile, SetValue, Severity, rule
-from seg2knet.validators.subjects.album import ODD, Album, AnyFile, album, stem
+from seg2knet.validators.subjects.album import ODD, Album, AnyFile, Meaning, album, stem
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.files import CocoFile
+
+
+def _unusual(part: Part) -> Iterator[tuple[AnyFile, int, str, Meaning, bool]]:
+    """Each image whose name is not simply that of a file in the folder: its file, row, name and meaning, and whether
+    no other image means the same file."""
+    book = album(part)
+    for file in book.files:
+        entries = book.unusual(file)
+        meant = Counter(meaning.proper for _, _, meaning in entries)
+        for row, name, meaning in entries:
+            alone = meaning.proper is not None and meant[meaning.proper] == 1 and meaning.proper not in book.names
+            yield file, row, name, meaning, alone
+
+
+def _name_hit(file: AnyFile, row: int, message: str, meaning: Meaning, name: str, certain: bool) -> Hit:
+    expected = repr(meaning.proper) if meaning.proper else "a name relative to the folder of images"
+    edits = [_renamed(file, row, meaning.proper)] if certain else []
+    return file.image_hit(row, message, "file_name", expected=expected, found=repr(name), edits=edits)
 
 
 @rule("IM001", "image-file-missing", Severity.ERROR, Fix.UNSAFE, on="part")
 def image_file_missing(part: Part) -> Iterator[Hit]:
     """An image of the JSON has no file.
 
-    Training stops with `FileNotFoundError` the first time the image is drawn, which may be hours after the start.
+    Training stops with `FileNotFoundError` the first time the image is loaded, which may be hours after the start.
 
-    Example: `"file_name": "a.jpg"`, and there is no `train2017/a.jpg`. Where only letter case or the suffix differ, or
-    the name is that of another machine, IM006, IM007 or IM008 say so instead. Where the whole folder is missing there
-    is one finding, not one an image.
+    Example: `"file_name": "a.jpg"`, and there is no `train2017/a.jpg`. Names that differ from the file's in a known way
+    are IM006, IM007 or IM008. Where the whole folder is missing there is one finding, not one for each image.
 
-    The unsafe fix takes the only file of that name in another sub-folder, if there is one; else it removes the image
-    and its annotations from the JSON.
+    The unsafe fix takes the only file of that name in a sub-folder, if there is one. Where the data set has a file of
+    that name in another folder, there is no fix: move it. Else the unsafe fix removes the image and its annotations.
     """
     book = album(part)
     if not book.folder:
         yield from _folder_missing(part)
         return
-    for file in book.files:
-        for row, name, meaning in book.unusual(file):
-            if meaning.how in ("missing", "elsewhere"):
-                elsewhere = meaning.proper if meaning.how == "elsewhere" else None
-                yield file.image_hit(
-                    row,
-                    "there is no such picture; training stops when it comes to it",
-                    "file_name",
-                    expected=f"a file {part.dataset.show(_joined(book, name))}",
-                    found=f"only {elsewhere!r}" if elsewhere else "no such file",
-                    edits=[_renamed(file, row, elsewhere)] if elsewhere else _without(file, row),
-                )
+    for file, row, name, meaning, alone in _unusual(part):
+        if meaning.how not in ("missing", "elsewhere"):
+            continue
+        below = meaning.proper if meaning.how == "elsewhere" else None
+        outside = part.dataset.elsewhere(name) if below is None else None
+        edits: list[Edit] = _without(file, row)
+        if below is not None or outside is not None:
+            edits = [_renamed(file, row, below)] if below is not None and alone else []
+        found = f"only {below!r}" if below else f"only {part.dataset.show(outside)}" if outside else "no such file"
+        expected = f"a file {part.dataset.show(_joined(book, name))}"
+        message = "there is no such image; training stops there"
+        yield file.image_hit(row, message, "file_name", expected=expected, found=found, edits=edits)
 
 
 def _folder_missing(part: Part) -> Iterator[Hit]:
-    if part.dataset.layout != "coco":
-        return
-    for file in part.json_files:
+    for file in part.json_files if part.dataset.layout == "coco" else ():
         count = sum(name is not None for name in file.images.names)
         if count:
             folder = part.dataset.show(part.images_dir) if part.images_dir else f"{part.split}2017 or {part.split}"
-            yield Hit(
-                f"the folder of its pictures is not there, nor is any of its {count:,} pictures",
-                file.path,
-                "/images",
-                expected=f"a folder {folder}",
-                found="no such folder",
-                fix=Fix.NONE,
-            )
+            message, expected = f"the folder of images is missing, with all {count:,} images", f"a folder {folder}"
+            yield Hit(message, file.path, "/images", expected=expected, found="no such folder", fix=Fix.NONE)
 
 
 def _joined(book: Album, name: str) -> Path:
@@ -71,83 +81,56 @@ def _renamed(file: AnyFile, row: int, name: Optional[str]) -> SetValue:
 
 
 def _without(file: AnyFile, row: int) -> list[Edit]:
-    """Take an image and what is annotated on it out of a file."""
+    """Remove an image and what is annotated on it from a file."""
     rows = np.flatnonzero(file.image_rows == row).tolist()
     return [*(Remove(file.path, f"/annotations/{each}") for each in rows), Remove(file.path, f"/images/{row}")]
 
 
 @rule("IM006", "path-absolute-or-backslash-or-outside-root", Severity.WARNING, Fix.SAFE, on="part")
 def path_odd(part: Part) -> Iterator[Hit]:
-    r"""A file name is absolute, has back-slashes, or leads out of the folder of pictures.
+    r"""A file name is absolute, has back-slashes, or leads out of the folder of images.
 
-    It means something on the machine that wrote it and nothing, or another file, elsewhere.
+    It has a meaning on the machine that wrote it and none, or another one, elsewhere.
 
     Example: `C:\data\a.jpg`, `day1\a.jpg`, `../a.jpg`, `/home/me/a.jpg`; all should be `a.jpg` or `day1/a.jpg`.
 
-    The fix puts the name, relative to the folder of pictures and with forward slashes, of the file that is meant: the
-    longest end of the path that is a picture there. Where none is there is no fix.
+    The fix writes the name, relative to the folder of images and with forward slashes, of the file that is meant: the
+    longest end of the path that is an image there. There is no fix where no file is, or where two names mean one file.
     """
-    book = album(part)
-    for file in book.files:
-        for row, name, meaning in book.unusual(file):
-            if not ODD.search(name):
-                continue
-            free = meaning.proper is not None and meaning.proper not in book.names
-            yield file.image_hit(
-                row,
-                "the file name is absolute, has back-slashes or leads out of the folder of pictures",
-                "file_name",
-                expected=repr(meaning.proper) if meaning.proper else "a name relative to the folder of pictures",
-                found=repr(name),
-                edits=[_renamed(file, row, meaning.proper)] if free else (),
-            )
+    for file, row, name, meaning, alone in _unusual(part):
+        if ODD.search(name):
+            message = "the file name is absolute, has back-slashes or leads out of the folder of images"
+            yield _name_hit(file, row, message, meaning, name, alone)
 
 
 @rule("IM007", "file-name-case-mismatch", Severity.WARNING, Fix.SAFE, on="part")
 def file_name_case(part: Part) -> Iterator[Hit]:
-    """The file's name differs from the JSON's in letter case, or in how accents are coded.
+    """The file's name differs from the JSON's in letter case, white space, `%20` and the like, or coding of accents.
 
-    Windows and macOS find it all the same; Linux, where most training runs, does not.
+    Windows and macOS find most of them; Linux, where most training runs, does not.
 
-    Example: the JSON says `A.JPG`, the file is `a.jpg`. The fix writes the file's own name into the JSON.
+    Example: the JSON says `A.JPG` or `my%20dog.jpg`, the file is `a.jpg` or `my dog.jpg`. The fix writes the file's own
+    name into the JSON; there is none where two files or two images could be meant.
     """
-    book = album(part)
-    for file in book.files:
-        for row, name, meaning in book.unusual(file):
-            if meaning.how == "case" and not meaning.odd:
-                yield file.image_hit(
-                    row,
-                    "the file's name is written otherwise; Linux does not find it",
-                    "file_name",
-                    expected=repr(meaning.proper),
-                    found=repr(name),
-                    edits=[_renamed(file, row, meaning.proper)],
-                )
+    for file, row, name, meaning, alone in _unusual(part):
+        if meaning.how in ("case", "quoted") and not meaning.odd:
+            yield _name_hit(file, row, "the file's name is written differently", meaning, name, alone)
 
 
 @rule("IM008", "same-stem-different-extension", Severity.ERROR, Fix.UNSAFE, on="part")
 def same_stem(part: Part) -> Iterator[Hit]:
-    """Two pictures differ only in their suffix, or a name only in the suffix from the file that is there.
+    """Two images differ only in their suffix, or a name only in the suffix from the file that is there.
 
-    Masks are named after pictures: `a.jpg` and `a.png` both have the panoptic PNG, mask or prediction `a.png`, and one
+    Masks are named after images: `a.jpg` and `a.png` both have the panoptic PNG, mask or prediction `a.png`, and one
     overwrites the other. A JSON that says `a.jpg` where only `a.png` exists stops training.
 
-    The unsafe fix gives the second picture a name of its own (`a_png.png`), in the folder and in the JSON; in an ADE
-    folder it removes the picture that loaders pass over. A JSON's wrong suffix becomes the file's.
+    The unsafe fix gives the second image a name of its own (`a_png.png`), in the folder and in the JSON; in an ADE
+    folder it removes the image that loaders skip. A JSON's wrong suffix becomes the file's.
     """
-    book = album(part)
-    for file in book.files:
-        for row, name, meaning in book.unusual(file):
-            if meaning.how == "suffix" and not meaning.odd:
-                yield file.image_hit(
-                    row,
-                    "the only picture of that name has another suffix",
-                    "file_name",
-                    expected=repr(meaning.proper),
-                    found=repr(name),
-                    edits=[_renamed(file, row, meaning.proper)],
-                )
-    yield from _clashes(part, book)
+    for file, row, name, meaning, alone in _unusual(part):
+        if meaning.how == "suffix" and not meaning.odd:
+            yield _name_hit(file, row, "the only image of that name has another suffix", meaning, name, alone)
+    yield from _clashes(part, album(part))
 
 
 def _clashes(part: Part, book: Album) -> Iterator[Hit]:
@@ -158,28 +141,26 @@ def _clashes(part: Part, book: Album) -> Iterator[Hit]:
     for path in book.paths:
         stems.setdefault(stem(book.name_of(path)), []).append(path)
     for base, paths in stems.items():
-        if len(paths) < 2:
-            continue
-        ordered = sorted(paths, key=lambda path: not path.endswith(".jpg"))
-        for path in ordered[1:]:
+        first, *others = sorted(paths, key=lambda path: not path.endswith(".jpg"))
+        for path in others:
             yield Hit(
-                f"it differs from {book.name_of(ordered[0])!r} only in its suffix: their masks have one name",
+                f"it differs from {book.name_of(first)!r} only in its suffix: their masks have one name",
                 Path(path),
                 expected="names that differ before the suffix",
-                found=f"{book.name_of(path)!r} and {book.name_of(ordered[0])!r}",
+                found=f"{book.name_of(path)!r} and {book.name_of(first)!r}",
                 edits=_apart(part, book, path, base),
                 **book.of(path),  # type: ignore[arg-type]
             )
 
 
 def _apart(part: Part, book: Album, path: str, base: str) -> list[Edit]:
-    """Rename a picture, in the folder and wherever the JSON names it."""
+    """Rename an image, in the folder and wherever the JSON names it."""
     if not book.files:
         return [DeleteFile(Path(path))]
-    if part.panoptic is not None:  # whose PNG the shared name means cannot be told
-        return []
     suffix = Path(path).suffix
     name = f"{base}_{suffix[1:]}{suffix}"
+    if part.panoptic is not None or name in book.listing:  # whose PNG the shared name means cannot be told
+        return []
     edits: list[Edit] = [RenameFile(Path(path), Path(book.folder) / name)]
     for file in book.files:
         edits += [_renamed(file, row, name) for row in book.rows_of(file, path)]
@@ -188,33 +169,33 @@ def _apart(part: Part, book: Album, path: str, base: str) -> list[Edit]:
 
 @rule("IM009", "orphan-image", Severity.INFO, on="dataset")
 def orphan_image(dataset: DataSet) -> Iterator[Hit]:
-    """A picture lies in the folder and no annotation file names it.
+    """An image is in the folder and no annotation file names it.
 
-    It is not trained on. That may be meant; it may also be an export that lost a picture, or a name that is wrong.
-    Folders that several annotation files share are looked at together. There is no fix.
+    It is not trained on. That may be intended; or an export lost an image, or a name is wrong (where as many images of
+    the folder are missing, only IM001 speaks). Folders that several annotation files share are looked at together.
+    There is no fix.
     """
+    books = [album(part) for part in dataset.parts if part.json_files]
     if dataset.ade is not None:
         return
-    taken: set[str] = set()
-    for part in dataset.parts:
-        if part.json_files:
-            taken.update(album(part).paths)
-    folders: dict[Path, Album] = {}
-    for part in dataset.parts:
-        if part.json_files and part.images_dir is not None:
-            folders.setdefault(part.images_dir, album(part))
-    shadowed = [str(part.pngs_dir) for part in dataset.parts if part.pngs_dir is not None]
-    for book in folders.values():
-        if any(isinstance(file, CocoFile) and file.faults for file in book.files):
+    taken: set[str] = {path for book in books for path in book.paths}
+    folders: dict[str, list[Album]] = {}
+    for book in books:
+        folders.setdefault(book.folder, []).append(book)
+    shadowed = tuple(str(part.pngs_dir) for part in dataset.parts if part.pngs_dir is not None)
+    for shared in folders.values():
+        files = [file for book in shared for file in book.files]
+        if any(isinstance(file, CocoFile) and file.faults for file in files):
             continue  # what an unreadable file names is not known
-        if taken.issuperset(book.listing.values()):
-            continue
-        for name, path in book.listing.items():
-            if path not in taken and not any(path.startswith(each) for each in shadowed):
-                yield Hit(
-                    "no annotation file names it",
-                    Path(path),
-                    image_name=name,
-                    expected="an image of that name in an annotation file",
-                    found="none",
-                )
+        orphans = {name: path for name, path in shared[0].listing.items() if path not in taken}
+        orphans = {name: path for name, path in orphans.items() if not path.startswith(shadowed)}
+        missing = {
+            name
+            for book in shared
+            for file in book.files
+            for _, name, meaning in book.unusual(file)
+            if meaning.path is None
+        }
+        for name, path in orphans.items() if len(orphans) > len(missing) else ():
+            more: dict[str, Any] = {"expected": "an image of that name in an annotation file", "found": "none"}
+            yield Hit("no annotation file names it", Path(path), image_name=name, **more)

@@ -6,13 +6,14 @@ The configuration is the one named by ``--config``; without one these rules have
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
+from seg2knet.knet.recipe import LearningRate, learning_rate
 from seg2knet.validators.model import Edit, Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
 from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
@@ -21,7 +22,6 @@ from seg2knet.validators.subjects.files import JsonFile
 from seg2knet.validators.subjects.measure import RLE
 
 CLASS_KEYS = ("classes", "CLASSES", "class_names")
-BASE_LR, SCRATCH_LR, BASE_BATCH = 1e-4, 4e-4, 16
 _REGISTERED = re.compile(
     rb"^@[A-Z_]+\.register_module\((?P<options>[^)]*)\)\s*\n(?:@[^\n]*\n)*(?:class|def)\s+(?P<name>\w+)", re.MULTILINE
 )
@@ -91,26 +91,14 @@ def classes_order_differs(dataset: DataSet) -> Iterator[Hit]:
         if listed == [each for each in names if each in listed] and set(listed) == set(names):
             continue
         same = sorted(listed) == sorted(names)
-        unknown = [each for each in listed if each not in names]
         message = "the classes are not in the order of the annotation file"
         if not same:
-            odd, where = (
-                (unknown[0], "in the configuration alone")
-                if unknown
-                else (
-                    next(each for each in names if each not in listed),
-                    "in the annotation file alone",
-                )
-            )
-            message = f"the classes are not those of the annotation file: {odd!r} is {where}"
-        yield _hit(
-            config,
-            entry,
-            message,
-            expected=_short(names),
-            found=_short(listed),
-            edits=[config.replaced(entry.node, _written(names, stated))] if same else (),
-        )
+            odd = [(each, "configuration") for each in listed if each not in names]
+            odd += [(each, "annotation file") for each in names if each not in listed]
+            message = "the classes are not those of the annotation file"
+            message += f": only the {odd[0][1]} has {odd[0][0]!r}" if odd else ", each once"
+        edits = [config.replaced(entry.node, _written(names, stated))] if same else ()
+        yield _hit(config, entry, message, expected=_short(names), found=_short(listed), edits=edits)
 
 
 def _short(names: Sequence[str]) -> str:
@@ -132,19 +120,11 @@ def classes_is_a_string(dataset: DataSet) -> Iterator[Hit]:
         return
     for entry in _class_lists(config):
         if isinstance(entry.value, str) and not entry.value.endswith((".txt", ".json", ".yaml")):
-            yield _hit(
-                config,
-                entry,
-                "the classes are one string, not a list of names",
-                expected=_written([entry.value]),
-                found=repr(entry.value),
-                # The brackets around a single string are not part of what Python calls the expression.
-                edits=[
-                    config.replaced(
-                        entry.node, f"{entry.value!r}," if _in_brackets(config, entry) else _written([entry.value])
-                    )
-                ],
-            )
+            # The brackets around a single string are not part of what Python calls the expression.
+            text = f"{entry.value!r}," if _in_brackets(config, entry) else _written([entry.value])
+            more: dict[str, Any] = {"expected": _written([entry.value]), "found": repr(entry.value)}
+            edits = [config.replaced(entry.node, text)]
+            yield _hit(config, entry, "the classes are one string, not a list of names", edits=edits, **more)
 
 
 def _in_brackets(config: ConfigFile, entry: ConfigValue) -> bool:
@@ -161,40 +141,44 @@ def _counts(files: Sequence[JsonFile]) -> tuple[int, int]:
     return len(usable) - stuff, stuff
 
 
-@rule("KN003", "num-classes-inconsistent", Severity.ERROR, Fix.SAFE, on="dataset")
-def num_classes_inconsistent(dataset: DataSet) -> Iterator[Hit]:
-    """A class count in the configuration is not that of the data.
-
-    K-Net's published configurations say it in five places (80 by default). One that is left over makes a network with
-    the wrong number of outputs: too few stop with a CUDA assertion that names no line, too many train classes that
-    are not there.
-
-    The fix writes the data's count in every place.
-    """
-    config, files = config_of(dataset), training_files(dataset)
-    if config is None or not files or not files[0].categories:
-        return
-    things, stuff = _counts(files)
-    panoptic = _is_panoptic(config)
-    right = things + stuff
-    for entry in config.having("num_classes", *(() if panoptic else ("num_things", "num_thing_classes"))):
-        if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
-            yield _hit(
-                config,
-                entry,
-                "not the number of classes",
-                expected=str(right),
-                found=str(entry.value),
-                edits=() if _is_name(entry) else [config.replaced(entry.node, str(right))],
-            )
-
-
 def _is_panoptic(config: ConfigFile) -> bool:
     if any(entry.value == "panoptic" for entry in config.having("task")):
         return True
     stuff = [entry.value for entry in config.having("num_stuff", "num_stuff_classes")]
     types = [entry.value for entry in config.having("type") if isinstance(entry.value, str)]
     return any(isinstance(each, int) and each > 0 for each in stuff) and any("anoptic" in each for each in types)
+
+
+def _count_hits(dataset: DataSet, message: str, wanted: Callable[[bool, int, int], dict[str, int]]) -> Iterator[Hit]:
+    """Class counts in the model that are not the data's. ``wanted`` takes whether the configuration is panoptic, things
+    and stuff, and gives key -> count."""
+    config, files = config_of(dataset), training_files(dataset)
+    if config is None or not files or not files[0].categories:
+        return
+    counts = wanted(_is_panoptic(config), *_counts(files))
+    for entry in config.having(*counts):
+        right = counts[str(entry.key)]
+        if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
+            edits = () if _is_name(entry) else [config.replaced(entry.node, str(right))]
+            yield _hit(config, entry, message, expected=str(right), found=str(entry.value), edits=edits)
+
+
+@rule("KN003", "num-classes-inconsistent", Severity.ERROR, Fix.SAFE, on="dataset")
+def num_classes_inconsistent(dataset: DataSet) -> Iterator[Hit]:
+    """A class count in the configuration is not that of the data.
+
+    K-Net's published configurations contain it in five places (80 by default). One that is forgotten makes a network
+    with the wrong number of outputs: too few stop with a CUDA assertion that names no line, too many train classes that
+    are not there.
+
+    The fix writes the data's count in every place.
+    """
+
+    def wanted(panoptic: bool, things: int, stuff: int) -> dict[str, int]:
+        keys = ("num_classes", *(() if panoptic else ("num_things", "num_thing_classes")))
+        return dict.fromkeys(keys, things + stuff)
+
+    yield from _count_hits(dataset, "not the number of classes", wanted)
 
 
 @rule("KN004", "thing-stuff-counts-wrong", Severity.ERROR, Fix.SAFE, on="dataset")
@@ -207,25 +191,12 @@ def thing_stuff_counts_wrong(dataset: DataSet) -> Iterator[Hit]:
 
     The fix writes the data's counts in every place.
     """
-    config, files = config_of(dataset), training_files(dataset)
-    if config is None or not files or not files[0].categories:
-        return
-    things, stuff = _counts(files)
-    wanted = {"num_stuff": stuff, "num_stuff_classes": stuff}
-    if _is_panoptic(config):
-        wanted.update(num_things=things, num_thing_classes=things)
-    for entry in config.having(*wanted):
-        right = wanted[str(entry.key)]
-        if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
-            kind = "stuff" if "stuff" in str(entry.key) else "thing"
-            yield _hit(
-                config,
-                entry,
-                f"not the number of {kind} classes",
-                expected=str(right),
-                found=str(entry.value),
-                edits=() if _is_name(entry) else [config.replaced(entry.node, str(right))],
-            )
+
+    def wanted(panoptic: bool, things: int, stuff: int) -> dict[str, int]:
+        counts = {"num_stuff": stuff, "num_stuff_classes": stuff}
+        return {**counts, "num_things": things, "num_thing_classes": things} if panoptic else counts
+
+    yield from _count_hits(dataset, "not the number of thing or stuff classes", wanted)
 
 
 @rule("KN009", "registry-name-clash", Severity.ERROR, Fix.SAFE, on="dataset")
@@ -293,13 +264,14 @@ def registered_in_mmdet() -> frozenset[str]:
 def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
     """The learning rate is not that of the batch size.
 
-    K-Net's 1e-4 is for 16 images a step. With 2 images and the same rate training diverges, or ends far below what is
-    possible; the rule is to scale in proportion. (A run from scratch, where nothing is pretrained, takes 4e-4.)
+    K-Net's 1e-4 is for 16 images a step (mmsegmentation's on a Swin backbone: 6e-5). With 2 images and the same rate
+    training diverges, or ends far below what is possible; the rule is to scale in proportion. A run from scratch, where
+    nothing is pretrained, takes 16 times the rate, up to a limit.
 
-    Within a factor of two of the right rate nothing is said, nor where `auto_scale_lr` is on. A batch size for each GPU
-    is taken for that of one GPU.
+    Nothing is reported within a factor of two of the right rate, or where `auto_scale_lr` is on. A batch size for each
+    GPU is taken for that of one GPU.
 
-    The fix writes the rate in proportion to the batch.
+    The fix writes the recipe's rate for the batch.
     """
     config = config_of(dataset)
     if config is None or config.at("auto_scale_lr", "enable") is True:
@@ -308,18 +280,26 @@ def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
     entry = next((each for each in config.having("lr") if _is_of_adamw(config, each)), None)
     if entry is None or batch is None or not isinstance(entry.value, (int, float)) or entry.value <= 0:
         return
-    right = BASE_LR * batch / BASE_BATCH
-    most = SCRATCH_LR * batch / BASE_BATCH if _from_scratch(config) else right
-    if right / 2 <= entry.value <= most * 2:
+    rates = [rate.at(batch) for rate in _recipes(config)]
+    if min(rates) / 2 <= entry.value <= max(rates) * 2:
         return
     yield _hit(
         config,
         entry,
         f"not the learning rate for {batch} images a step",
-        expected=f"{right:g} = {BASE_LR:g} x {batch}/{BASE_BATCH}",
+        expected=f"{rates[0]:g}",
         found=f"{entry.value:g}",
-        edits=() if _is_name(entry) else [config.replaced(entry.node, f"{right:g}")],
+        edits=() if _is_name(entry) else [config.replaced(entry.node, f"{rates[0]:g}")],
     )
+
+
+def _recipes(config: ConfigFile) -> list[LearningRate]:
+    """The recipe's rates that the configuration may mean, the likeliest first."""
+    if _from_scratch(config):
+        return [learning_rate(scratch=True, narrow=narrow) for narrow in (False, True)]
+    backbone = config.at("model", "backbone") or {}
+    swin = isinstance(backbone, dict) and "Swin" in str(backbone.get("type"))
+    return [learning_rate(), learning_rate(semantic_swin=True)] if swin else [learning_rate()]
 
 
 def _batch(config: ConfigFile) -> Optional[int]:

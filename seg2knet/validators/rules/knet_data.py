@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from importlib import metadata
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
+from packaging.version import Version
 
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.knet_config import config_of
@@ -46,7 +46,7 @@ def dropped(file: CocoFile) -> dict[str, np.ndarray]:
             "no usable box": np.isnan(boxes[:, 0]),
             "an area not above 0": ~(table.areas > 0),
             "a box of less than one pixel": (boxes[:, 2:] < 1).any(1),
-            "a box outside the picture": (size > 0).all(1) & (inside <= 0).any(1),
+            "a box outside the image": (size > 0).all(1) & (inside <= 0).any(1),
         }
     left = table.usable & ~(table.has_crowd & (table.crowd != 0))
     found = {}
@@ -150,7 +150,7 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
     """An image has more objects than the model has kernels.
 
     Each of K-Net's kernels (100 by default) can be one object; the others of that image cannot be found, nor learned
-    from. Raise the number (`--cfg-options model.num_kernels=200`), or cut large pictures into tiles.
+    from. Raise the number (`--cfg-options model.num_kernels=200`), or cut large images into tiles.
     """
     config = config_of(dataset)
     keys = ("num_kernels", "num_proposals")
@@ -168,113 +168,65 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
             )
 
 
-class _Pair(NamedTuple):
-    """Two distributions of which these versions do not go together."""
-
-    one: tuple[str, ...]
-    from_: str
-    below: str
-    other: tuple[str, ...]
-    other_from: str
-    other_below: str
-    why: str
-    mend: str
-
-
 ANY = "1000000"
-PAIRS = (
-    _Pair(
-        ("mmdet",),
-        "3.0",
-        "3.4",
-        ("mmcv", "mmcv-lite"),
-        "2.2.0",
-        ANY,
+Span = tuple[tuple[str, ...], str, str]
+"""A distribution's names, the first version and the first after the last."""
+PAIRS: tuple[tuple[Span, Span, str, str], ...] = (
+    (
+        (("mmdet",), "3.0", "3.4"),
+        (("mmcv", "mmcv-lite"), "2.2.0", ANY),
         "mmdet 3 refuses mmcv from 2.2.0 on",
         "pip install 'mmcv-lite<2.2', or onedl-mmdetection with onedl-mmcv",
     ),
-    _Pair(
-        ("mmengine",),
-        "0",
-        "0.10.8",
-        ("torch",),
-        "2.6",
-        ANY,
+    (
+        (("mmengine",), "0", "0.10.8"),
+        (("torch",), "2.6", ANY),
         "mmengine before 0.10.8 cannot resume with torch from 2.6 on",
         "pip install onedl-mmengine",
     ),
-    _Pair(
-        ("mmdet",),
-        "2.0",
-        "2.19",
-        ("mmcv-full", "mmcv"),
-        "1.8",
-        ANY,
-        "mmdet 2 wants mmcv-full 1.3 to 1.7",
+    (
+        (("mmdet",), "2.0", "2.19"),
+        (("mmcv-full", "mmcv"), "1.8", ANY),
+        "mmdet 2 needs mmcv-full 1.3 to 1.7",
         "pip install mmcv-full==1.3.14",
     ),
-    _Pair(("mmdet",), "3.0", ANY, ("mmcv-full",), "0", "2", "mmdet 3 wants mmcv 2", "pip uninstall mmcv-full"),
-    _Pair(
-        ("mmcv-full",),
-        "0",
-        "2",
-        ("numpy",),
-        "1.24",
-        ANY,
-        "mmcv-full 1 wants numpy before 1.24",
+    ((("mmdet",), "3.0", ANY), (("mmcv-full",), "0", "2"), "mmdet 3 needs mmcv 2", "pip uninstall mmcv-full"),
+    (
+        (("mmcv-full",), "0", "2"),
+        (("numpy",), "1.24", ANY),
+        "mmcv-full 1 needs numpy before 1.24",
         "pip install 'numpy<1.24'",
     ),
-    _Pair(
-        ("mmcv-full",),
-        "0",
-        "1.7",
-        ("yapf",),
-        "0.40",
-        ANY,
+    (
+        (("mmcv-full",), "0", "1.7"),
+        (("yapf",), "0.40", ANY),
         "mmcv before 1.7 cannot write configs with yapf from 0.40 on",
         "pip install 'yapf<0.40'",
     ),
 )
+"""Pairs of distributions that do not work together, why, and what to do."""
 
 
 @rule("KN008", "version-pair-unsupported", Severity.ERROR, on="dataset")
 def version_pair_unsupported(dataset: DataSet) -> Iterator[Hit]:
     """Two installed packages do not work together.
 
-    The stack's packages name the versions they want, and pip installs others without a word when asked for them one by
-    one; then the first import or the first resume fails. `seg2knet doctor` looks at the whole machine.
+    The stack's packages name the versions they need, and pip silently installs others when asked for them one by one;
+    then the first import or the first resume fails. `seg2knet doctor` checks the whole machine. There is no fix.
     """
-    for pair in PAIRS:
-        one, other = _installed(pair.one), _installed(pair.other)
-        if one is None or other is None:
-            continue
-        if _between(one[1], pair.from_, pair.below) and _between(other[1], pair.other_from, pair.other_below):
-            yield Hit(
-                pair.why,
-                dataset.root,
-                expected=pair.mend,
-                found=f"{one[0]} {one[1]} with {other[0]} {other[1]}",
-            )
+    for one, other, why, remedy in PAIRS:
+        installed = [_installed(*span) for span in (one, other)]
+        if all(installed):
+            yield Hit(why, dataset.root, expected=remedy, found=" with ".join(map(str, installed)))
 
 
-def _installed(names: tuple[str, ...]) -> Optional[tuple[str, str]]:
+def _installed(names: tuple[str, ...], first: str, after: str) -> Optional[str]:
+    """``mmdet 3.3.0``, where the first of these distributions that is installed has a version in this span."""
     for name in names:
         try:
-            return name, metadata.version(name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+        inside = Version(first) <= Version(Version(version).public) < Version(after)
+        return f"{name} {version}" if inside else None
     return None
-
-
-def _between(version: str, first: str, below: str) -> bool:
-    return _numbers(first) <= _numbers(version) < _numbers(below)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """A version's release numbers: ``2.13.0+cpu`` -> (2, 13, 0)."""
-    found = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
-    numbers = [int(each) for each in found[0].split(".")] if found else [0]
-    return (*numbers, *([0] * (4 - len(numbers))))
-
-
-__all__ = ["dropped"]

@@ -1,11 +1,11 @@
-"""CP rules about the panoptic JSON and the names of its PNGs: CP001 to CP006 and CP014 to CP016."""
+"""CP001 to CP006, CP014 to CP016, CP018 and CP019: the panoptic JSON and its PNGs as files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from functools import partial, wraps
 from pathlib import Path
-from typing import Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -22,47 +22,56 @@ from seg2knet.validators.subjects.records import loads
 VOID_SHARE = 0.5
 
 
-@rule("CP001", "isthing-missing-or-all-equal", Severity.ERROR, on="panoptic")
-def isthing_missing(file: PanopticFile) -> Iterator[Hit]:
-    """A category does not say whether it is a thing or stuff, or all say the same.
+def on_pngs(check: Callable[[Pngs], Iterable[Hit]]) -> Callable[[Part], Iterable[Hit]]:
+    """Make a check of a split's panoptic PNGs one of the split; it finds nothing where there is no panoptic file."""
 
-    `isthing` (1 or 0) decides what is counted one by one and what is one region an image. K-Net gives things learned
-    kernels and stuff one kernel a class: without either the model cannot be built, or learns the wrong task. Where all
-    classes are things, train instance segmentation; where all are stuff, semantic. There is no fix.
+    @wraps(check)
+    def of_part(part: Part) -> Iterable[Hit]:
+        found = pngs(part)
+        return check(found) if found is not None else ()
+
+    return of_part
+
+
+@rule("CP001", "isthing-missing-or-all-equal", Severity.ERROR, on="part")
+def isthing_missing(part: Part) -> Iterator[Hit]:
+    """A category does not say whether it is a thing or stuff, or the instance file contradicts it.
+
+    `isthing` (1 or 0) decides what is counted one by one and what is one region in an image. K-Net gives things learned
+    kernels and each stuff class one kernel. A panoptic set without stuff is valid; stuff that has instances is not.
+    There is no fix.
     """
-    known = [category for category in file.categories if category.usable]
-    lacking = [each for each in known if each.isthing is None or int(each.isthing) not in (0, 1)]
-    for category in lacking:
-        found = "nothing" if category.isthing is None else repr(category.isthing)
-        message = f"the category {category.name!r} does not say whether it is a thing or stuff"
-        yield file.category_hit(category, message, "isthing", expected="isthing 1 or 0", found=found)
-    if known and not lacking and len({int(each.isthing or 0) for each in known}) == 1:
-        kind = "a thing" if known[0].isthing else "stuff"
-        yield Hit(
-            f"every category is {kind}",
-            file.path,
-            "/categories",
-            expected="things (isthing 1) and stuff (isthing 0)",
-            found=f"isthing {int(known[0].isthing or 0)} in all {len(known)}",
-        )
+    file = part.panoptic
+    if file is None:
+        return
+    instances = {each.name for each in part.instances.categories} if part.instances is not None else set()
+    contradicted = [each for each in file.categories if each.isthing == 0 and each.name and each.name in instances]
+    for category in (each for each in file.categories if each.usable):
+        if category.isthing is None or int(category.isthing) not in (0, 1):
+            found = "nothing" if category.isthing is None else repr(category.isthing)
+            message = f"the category {category.name!r} does not say whether it is a thing or stuff"
+            yield file.category_hit(category, message, "isthing", expected="isthing 1 or 0", found=found)
+    if contradicted:
+        names = ", ".join(repr(each.name) for each in contradicted[:5]) + (" ..." if len(contradicted) > 5 else "")
+        message = f"stuff in the panoptic file, and a class of the instance file: {names}"
+        yield Hit(message, file.path, "/categories", expected="isthing 1 for classes that have instances", found="0")
 
 
 @rule("CP002", "things-not-before-stuff", Severity.ERROR, Fix.SAFE, on="panoptic")
 def things_not_first(file: PanopticFile) -> Iterator[Hit]:
     """A stuff category stands before a thing in `categories`.
 
-    mmdet and K-Net number classes in the file's order and take the first as the things: with stuff among them, classes
-    are exchanged without a word.
+    mmdet and K-Net number classes in the file's order and take the first ones as the things: with stuff among them,
+    classes are silently exchanged.
 
-    The fix puts things before stuff, each in the order they had. Ids stay as they are.
+    The fix puts things before stuff, each in the order they had. Ids do not change.
     """
     known = [category for category in file.categories if category.usable and category.isthing is not None]
     flags = [int(category.isthing or 0) for category in known]
     if len(known) < len(file.categories) or set(flags) != {0, 1} or flags == sorted(flags, reverse=True):
         return
-    early = known[flags.index(0)]
     yield Hit(
-        f"the stuff category {early.name!r} stands before things",
+        f"the stuff category {known[flags.index(0)].name!r} stands before things",
         file.path,
         "/categories",
         expected="all things, then all stuff",
@@ -77,69 +86,63 @@ def _things_first(file: PanopticFile) -> list[Edit]:
 
 
 @rule("CP003", "png-missing", Severity.ERROR, on="part")
-def png_missing(part: Part) -> Iterator[Hit]:
+@on_pngs
+def png_missing(found: Pngs) -> Iterator[Hit]:
     """An image of the panoptic JSON has no PNG.
 
-    The PNG says which pixel belongs to which segment; without it training stops when it comes to the image. There is no
-    fix: convert again, or take the image out.
+    The PNG says which pixel belongs to which segment; without it training stops at this image. There is no fix: convert
+    again, or remove the image.
     """
-    found = pngs(part)
-    if found is None or not found.file.entries.count:
-        return
+    entries, part = found.file.entries, found.part
     if found.folder is None:
-        if part.dataset.layout == "coco":
+        if part.dataset.layout == "coco" and entries.count:
             folder = part.dataset.show(part.pngs_dir) if part.pngs_dir is not None else "panoptic_*"
-            yield Hit(
-                f"the folder of its PNGs is not there, nor is any of its {found.file.entries.count:,} PNGs",
-                found.file.path,
-                "/annotations",
-                expected=f"a folder {folder}",
-                found="no such folder",
-            )
+            message = f"the folder of its PNGs is missing, with all {entries.count:,} PNGs"
+            expected = f"a folder {folder}"
+            yield Hit(message, found.file.path, "/annotations", expected=expected, found="no such folder")
         return
     for entry, path in enumerate(found.paths):
-        if path is None and found.file.entries.usable[entry]:
-            name = found.file.entries.names[entry] or found.derived(entry)
-            yield found.file.entry_hit(
-                entry,
-                "there is no such PNG",
-                "file_name",
-                expected=f"a file {name!r} in {part.dataset.show(found.folder)}",
-                found="no such file",
-            )
+        if path is None and entries.usable[entry]:
+            name = entries.names[entry] or found.derived(entry)
+            expected = f"a file {name!r} in {part.dataset.show(found.folder)}"
+            more: dict[str, Any] = {"expected": expected, "found": "no such file"}
+            yield found.file.entry_hit(entry, "there is no such PNG", "file_name", **more)
 
 
 @rule("CP004", "png-name-not-derivable", Severity.ERROR, Fix.SAFE, on="part")
-def png_name(part: Part) -> Iterator[Hit]:
+@on_pngs
+def png_name(found: Pngs) -> Iterator[Hit]:
     """The PNG's name is not the image's with `.jpg` replaced by `.png`.
 
-    mmdet does not read the JSON's name of the PNG: it takes the image's and replaces `.jpg` by `.png`. Images called
+    mmdet does not read the PNG's name from the JSON: it takes the image's and replaces `.jpg` by `.png`. Images called
     `.jpeg` or `.JPG`, and PNGs of another name, are not found, and training stops.
 
     Example: image `a.jpeg` with PNG `a.png`; image `a.jpg` with PNG `a_panoptic.png`.
 
     The fix renames the PNG, in the folder and in the JSON; an image called `.jpeg` or `.JPG` is renamed to `.jpg`, in
-    the folder and in every annotation file of the split.
+    the folder and in every annotation file of the split. There is none where two files would get the same name.
     """
-    found = pngs(part)
-    if found is None or found.folder is None:
+    if found.folder is None:
         return
+    names = [each for each in found.file.images.names if each]
+    stems = [str(Path(each).with_suffix("")) for each in names]
     for entry, path in enumerate(found.paths):
         derived, said = found.derived(entry), found.file.entries.names[entry]
         if path is None or derived is None or (said == derived and derived.endswith(".png")):
             continue
         wanted = derived if derived.endswith(".png") else str(Path(derived).with_suffix(".png"))
+        free = stems.count(str(Path(wanted).with_suffix(""))) == 1
         yield found.file.entry_hit(
             entry,
             "mmdet does not find this PNG: it takes the image's name with .png for .jpg",
             "file_name",
             expected=f"the PNG {wanted!r} of an image {str(Path(wanted).with_suffix('.jpg'))!r}",
             found=f"the PNG {said!r} of the image {found.file.image_name(int(found.file.image_rows[entry]))!r}",
-            edits=_derivable(part, found, entry, Path(path), wanted),
+            edits=_derivable(found, entry, Path(path), wanted) if free else [],
         )
 
 
-def _derivable(part: Part, found: Pngs, entry: int, path: Path, wanted: str) -> list[Edit]:
+def _derivable(found: Pngs, entry: int, path: Path, wanted: str) -> list[Edit]:
     """What makes the PNG's name follow from the image's; nothing where that would take another file's name."""
     place = found.place(wanted)
     if place is None or (place != path and found.exists(place)):
@@ -152,7 +155,7 @@ def _derivable(part: Part, found: Pngs, entry: int, path: Path, wanted: str) -> 
         return edits
     if Path(image).suffix.lower() not in (".jpg", ".jpeg"):
         return []
-    book = album(part)
+    book = album(found.part)
     meaning, name = book.meaning(image), str(Path(image).with_suffix(".jpg"))
     if meaning.path is None or name in book.listing or meaning.how != "named" or meaning.odd:
         return []
@@ -164,54 +167,40 @@ def _derivable(part: Part, found: Pngs, entry: int, path: Path, wanted: str) -> 
 
 
 @rule("CP005", "png-size-mismatch", Severity.ERROR, on="part")
-def png_size(part: Part) -> Iterator[Hit]:
-    """The PNG has another size than its picture.
+@on_pngs
+def png_size(found: Pngs) -> Iterator[Hit]:
+    """The PNG has another size than its image.
 
-    Segments lie in the wrong place, or training stops. Usually pictures or PNGs were scaled alone. There is no fix.
+    Segments lie in the wrong place, or training stops. Usually only the images or only the PNGs were scaled. There is
+    no fix.
     """
-    found = pngs(part)
-    if found is None:
-        return
     for entry in np.flatnonzero(found.where >= 0).tolist():
-        sizes = found.image_sizes[entry]
-        size = found.size(entry)
+        sizes, size = found.image_sizes[entry], found.size(entry)
         if sizes and size not in sizes:
-            yield found.file.entry_hit(
-                entry,
-                "the PNG has another size than its picture",
-                expected=" or ".join(f"{width}x{height}" for width, height in sorted(sizes)),
-                found=f"{size[0]}x{size[1]}",
-            )
+            expected = " or ".join(f"{width}x{height}" for width, height in sorted(sizes))
+            more: dict[str, Any] = {"expected": expected, "found": f"{size[0]}x{size[1]}"}
+            yield found.file.entry_hit(entry, "the PNG has another size than its image", **more)
 
 
 @rule("CP006", "png-not-rgb8", Severity.ERROR, Fix.SAFE, on="part")
-def png_not_rgb(part: Part) -> Iterator[Hit]:
+@on_pngs
+def png_not_rgb(found: Pngs) -> Iterator[Hit]:
     """The PNG is not RGB with 8 bits a channel.
 
     A segment's id is R + 256 G + 65536 B. A PNG with a palette, grey levels or 16 bits gives other ids, or none, in one
     reader and the right ones in another.
 
-    The fix writes the ids as RGB where they can be told for certain: where reading it as RGB, as palette indices or as
-    grey levels gives just the ids that the JSON has.
+    The fix writes the ids as RGB where they are certain: where reading it as RGB, as palette indices or as grey levels
+    gives exactly the ids that the JSON has.
     """
-    found = pngs(part)
-    if found is None:
-        return
     for entry in np.flatnonzero((found.where >= 0) & ~found.plain).tolist():
         path = Path(found.paths[entry] or "")
-        kind, mode = found.kind(entry)
-        ids = _told_ids(path, _said_ids(found, entry))
-        edits = []
-        if ids is not None:
-            edits = [WriteFile(path, partial(encode_png, rgb_of(ids)), f"saved {path.name} as RGB")]
-        yield found.file.entry_hit(
-            entry,
-            "the PNG is not RGB with 8 bits a channel",
-            "file_name",
-            expected="PNG, RGB, 8 bits",
-            found=f"{kind}, {mode}",
-            edits=edits,
+        ids = _certain_ids(path, _said_ids(found, entry))
+        edits = (
+            [WriteFile(path, partial(encode_png, rgb_of(ids)), f"saved {path.name} as RGB")] if ids is not None else []
         )
+        more: dict[str, Any] = {"expected": "PNG, RGB, 8 bits", "found": ", ".join(found.kind(entry)), "edits": edits}
+        yield found.file.entry_hit(entry, "the PNG is not RGB with 8 bits a channel", "file_name", **more)
 
 
 def _said_ids(found: Pngs, entry: int) -> set[int]:
@@ -219,12 +208,12 @@ def _said_ids(found: Pngs, entry: int) -> set[int]:
     return set(segments.ids[(segments.entry == entry) & segments.has_id].tolist())
 
 
-def _told_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
-    """The PNG's ids as the one reading gives them that has just the JSON's ids, zero aside."""
+def _certain_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
+    """The PNG's ids by the reading that gives exactly the JSON's ids, apart from zero."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        readings = [np.asarray(picture.convert("RGB"))]
+    with Image.open(path) as image:
+        readings = [np.asarray(image.convert("RGB"))]
     readings.append(decode_labels(path))
     for labels in readings:
         ids = ids_of(labels)
@@ -234,63 +223,57 @@ def _told_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
 
 
 @rule("CP014", "void-fraction-high", Severity.INFO, on="part")
-def void_fraction(part: Part) -> Iterator[Hit]:
+@on_pngs
+def void_fraction(found: Pngs) -> Iterator[Hit]:
     """More than half of an image belongs to no segment.
 
-    Void is neither trained on nor scored. That may be meant; it may also be that the stuff was left out, or that
-    segments were lost in a conversion. There is no fix.
+    Void is neither trained on nor scored. That may be intended; or the stuff was left out, or segments were lost in a
+    conversion. There is no fix.
     """
-    found = pngs(part)
-    if found is None:
-        return
-    rows, entries = found.all_regions, found.region_entry
-    declared = {int(found.file.segments.entry[each]) for each in np.flatnonzero(found.file.segments.ids == 0).tolist()}
+    rows, entries, segments = found.all_regions, found.region_entry, found.file.segments
+    declared = set(segments.entry[segments.ids == 0].tolist())
     for row in np.flatnonzero(rows[:, ID] == 0).tolist():
         entry = int(entries[row])
         width, height = found.size(entry)
         share = rows[row, AREA] / (width * height)
         if share > VOID_SHARE and entry not in declared:
-            yield found.file.entry_hit(
-                entry,
-                "most of the image belongs to no segment",
-                expected=f"at most {VOID_SHARE:.0%} of its pixels 0 (void)",
-                found=f"{share:.0%}",
-            )
+            more: dict[str, Any] = {
+                "expected": f"at most {VOID_SHARE:.0%} of its pixels 0 (void)",
+                "found": f"{share:.0%}",
+            }
+            yield found.file.entry_hit(entry, "most of the image belongs to no segment", **more)
 
 
 @rule("CP015", "image-without-thing", Severity.WARNING, on="part")
-def image_without_thing(part: Part) -> Iterator[Hit]:
+@on_pngs
+def image_without_thing(found: Pngs) -> Iterator[Hit]:
     """A training image has no thing, or only crowds.
 
-    mmdet drops such images from panoptic training (`filter_empty_gt`), stuff and all. seg2knet's own training keeps
+    mmdet drops such images from panoptic training (`filter_empty_gt`), with their stuff. seg2knet's own training keeps
     them. There is no fix.
     """
-    found = pngs(part)
-    if found is None or part.split not in ("train", ""):
-        return
     file, segments = found.file, found.file.segments
-    if not any(category.isthing for category in file.categories):
+    if found.part.split not in ("train", "") or not any(category.isthing for category in file.categories):
         return
     good = (found.thing == 1) & (segments.crowd == 0)
     with_thing = set(file.image_rows[np.unique(segments.entry[good])].tolist())
-    for row in range(file.images.count):
-        if row not in with_thing and file.images.usable[row]:
-            message = "no thing is on it: mmdet drops it from training"
-            yield file.image_hit(row, message, expected="one thing at least", found="none")
+    for row in sorted(set(file.image_rows[file.image_rows >= 0].tolist()) - with_thing):
+        message = "the image has no thing: mmdet drops it from training"
+        yield file.image_hit(row, message, expected="at least one thing", found="none")
 
 
 @rule("CP016", "instance-panoptic-json-disagree", Severity.WARNING, on="part")
 def files_disagree(part: Part) -> Iterator[Hit]:
-    """The split's instance file and panoptic file do not fit one another.
+    """The split's instance file and panoptic file do not match.
 
     Both describe the same images: one file name has one id and size in both, the things of the panoptic file are the
-    categories of the instance file, and an image cannot have more things than instances. Where they differ, one of them
-    was made from older data, and instance and panoptic training learn different things. There is no fix: convert again.
+    categories of the instance file, and an image cannot have more things than instances. Where they differ, one was
+    made from older data, and instance and panoptic training learn different things. There is no fix: convert again.
     """
     instances, panoptic, found = part.instances, part.panoptic, pngs(part)
     if instances is None or panoptic is None or found is None or instances.faults or panoptic.faults:
         return
-    # With the pictures at hand IM003 and IM004 say whose size is wrong.
+    # With the images at hand IM003 and IM004 say whose size is wrong.
     yield from _images_differ(instances, panoptic, sizes=not album(part).folder)
     yield from _categories_differ(instances, panoptic)
     yield from _counts_differ(instances, panoptic, found)
@@ -299,11 +282,10 @@ def files_disagree(part: Part) -> Iterator[Hit]:
 def _table(file: JsonFile) -> dict[str, tuple[int, int, int, int]]:
     """Name -> row, id, width, height of each image."""
     images = file.images
-    return {
-        name: (row, int(images.ids[row]), int(images.widths[row]), int(images.heights[row]))
-        for row, name in enumerate(images.names)
-        if name
-    }
+    columns = zip(
+        images.names, range(images.count), images.ids.tolist(), images.widths.tolist(), images.heights.tolist()
+    )
+    return {name: facts for name, *facts in columns if name}  # type: ignore[misc]
 
 
 def _images_differ(instances: CocoFile, panoptic: PanopticFile, *, sizes: bool) -> Iterator[Hit]:
@@ -311,21 +293,14 @@ def _images_differ(instances: CocoFile, panoptic: PanopticFile, *, sizes: bool) 
     for name, (row, *facts) in ours.items():
         other = theirs.get(name)
         if other is None:
-            yield panoptic.image_hit(
-                row, "the instance file has no such image", expected="the same in both", found="none"
-            )
+            more: dict[str, Any] = {"expected": "the same images in both", "found": "none"}
+            yield panoptic.image_hit(row, "the instance file has no such image", **more)
         elif other[1] != facts[0] or (sizes and list(other[1:]) != facts):
-            yield panoptic.image_hit(
-                row,
-                "the instance file says otherwise",
-                expected="id {}, {}x{}".format(*other[1:]),
-                found="id {}, {}x{}".format(*facts),
-            )
-    for name, (row, *_) in theirs.items():
-        if name not in ours:
-            yield instances.image_hit(
-                row, "the panoptic file has no such image", expected="the same in both", found="none"
-            )
+            shown = ["id {}, {}x{}".format(*each) for each in (other[1:], facts)]
+            yield panoptic.image_hit(row, "the instance file differs", expected=shown[0], found=shown[1])
+    for name in theirs.keys() - ours.keys():
+        message, expected = "the panoptic file has no such image", "the same images in both"
+        yield instances.image_hit(theirs[name][0], message, expected=expected, found="none")
 
 
 def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[Hit]:
@@ -333,32 +308,55 @@ def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[
     theirs = {each.id: each.name for each in instances.categories}
     if things and things != theirs:
         differ = [key for key in {**things, **theirs} if things.get(key) != theirs.get(key)]
-        shown = [f"{key}: {things.get(key)!r} and {theirs.get(key)!r}" for key in differ[:5]]
-        yield Hit(
-            "the things of the panoptic file are not the categories of the instance file",
-            panoptic.path,
-            "/categories",
-            expected="the same ids and names",
-            found="; ".join(shown) + (f" and {len(differ) - 5} more" if len(differ) > 5 else ""),
-        )
+        shown = "; ".join(f"{key}: {things.get(key)!r} and {theirs.get(key)!r}" for key in differ[:5])
+        shown += f" and {len(differ) - 5} more" if len(differ) > 5 else ""
+        message = "the things of the panoptic file are not the categories of the instance file"
+        yield Hit(message, panoptic.path, "/categories", expected="the same ids and names", found=shown)
 
 
 def _counts_differ(instances: CocoFile, panoptic: PanopticFile, found: Pngs) -> Iterator[Hit]:
-    """Images with more things than instances; fewer are no wonder, for what is hidden has no segment."""
+    """Images with more things than instances; fewer is normal, because hidden objects have no segment."""
     segments = panoptic.segments
     things = _by_row(panoptic.image_rows[segments.entry[(found.thing == 1) & (segments.crowd == 0)]], panoptic)
     theirs = _by_row(instances.image_rows, instances)
     rows = _table(instances)
     for name, (row, *_) in _table(panoptic).items():
         if name in rows and things[row] > theirs[rows[name][0]]:
-            yield panoptic.image_hit(
-                row,
-                "it has more things than the instance file has instances",
-                expected=f"at most {theirs[rows[name][0]]}",
-                found=str(things[row]),
-            )
+            more: dict[str, Any] = {"expected": f"at most {theirs[rows[name][0]]}", "found": str(things[row])}
+            yield panoptic.image_hit(row, "it has more things than the instance file has instances", **more)
 
 
 def _by_row(rows: np.ndarray, file: JsonFile) -> np.ndarray:
-    """How often each image's row is there."""
+    """How often each image's row occurs."""
     return np.bincount(rows[rows >= 0], minlength=file.images.count)
+
+
+@rule("CP018", "image-with-two-entries", Severity.ERROR, on="panoptic")
+def two_entries(file: PanopticFile) -> Iterator[Hit]:
+    """Two entries of `annotations` belong to one image.
+
+    Readers keep the last one: the segments of the other are lost, or looked for in the wrong PNG. There is no fix,
+    because which of the two is right cannot be told.
+    """
+    first: dict[int, int] = {}
+    for entry, row in enumerate(file.image_rows.tolist()):
+        if row >= 0 and first.setdefault(row, entry) != entry:
+            found = f"also /annotations/{first[row]}"
+            message = "an earlier entry belongs to the same image"
+            yield file.entry_hit(entry, message, "image_id", expected="one entry for each image", found=found)
+
+
+@rule("CP019", "image-without-entry", Severity.ERROR, on="panoptic")
+def no_entry(file: PanopticFile) -> Iterator[Hit]:
+    """An image of the panoptic JSON has no entry in `annotations`.
+
+    It has no PNG and no segments: panopticapi's evaluation stops with an exception, trainers skip the image. There is
+    no fix: convert again, or remove the image.
+    """
+    if not file.has["annotations"] or (file.image_rows < 0).any():
+        return  # CI009 says so
+    rows = set(file.image_rows.tolist())
+    for row in np.flatnonzero(file.images.usable & file.images.has_id).tolist():
+        if row not in rows and file.images.index.row(int(file.images.ids[row])) == row:
+            message = "the image has no entry in annotations"
+            yield file.image_hit(row, message, expected="one entry for each image", found="none")

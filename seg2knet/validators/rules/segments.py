@@ -1,18 +1,20 @@
-"""CP rules about segments and their pixels: CP007 to CP013."""
+"""CP007 to CP013 and CP017: segments and their pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, Optional
 
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import AREA, HEIGHT, ID, WIDTH, X, Y, encode_png, ids_of, rgb_of
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.subjects.data import Part
-from seg2knet.validators.subjects.panoptic import TOP, Pngs, pngs
+from seg2knet.validators.rules.panoptic import on_pngs
+from seg2knet.validators.subjects.files import PanopticFile
+from seg2knet.validators.subjects.panoptic import TOP, Pngs
 
 _SLACK = 0.5
 
@@ -21,82 +23,80 @@ def _at(found: Pngs, segment: int, key: str = "") -> str:
     return found.file.segment_pointer(segment) + (f"/{key}" if key else "")
 
 
+def _other_png(found: Pngs) -> set[int]:
+    """Entries whose PNG is likely another image's: it has fewer of their segments than it lacks, or most boxes and
+    areas differ."""
+    segments, count = found.file.segments, found.file.entries.count
+    lacking = np.bincount(segments.entry[found.checked & (found.match < 0)], minlength=count)
+    having = np.bincount(segments.entry[found.match >= 0], minlength=count)
+    rows = np.flatnonzero(found.match >= 0)
+    regions = found.all_regions[found.match[rows]]
+    differ = (np.abs(segments.areas[rows] - regions[:, AREA]) > _SLACK) & (
+        np.abs(segments.boxes[rows] - regions[:, X:]) > _SLACK
+    ).any(1)
+    differing = np.bincount(segments.entry[rows[differ]], minlength=count)
+    return set(np.flatnonzero((lacking > having) | ((differing > 1) & (2 * differing > having))).tolist())
+
+
 @rule("CP007", "segment-id-not-in-png", Severity.ERROR, Fix.SAFE, on="part")
-def segment_not_in_png(part: Part) -> Iterator[Hit]:
+@on_pngs
+def segment_not_in_png(found: Pngs) -> Iterator[Hit]:
     """A segment of the JSON has no pixel in the PNG.
 
     It has no mask: trainers make an empty one, or stop; panopticapi's evaluation stops with a `KeyError`.
 
-    The fix takes the segment out of the JSON: nothing that could be seen is lost. Where the PNG has one region without
-    a segment, of just that area and box, the segment gets that region's id instead. Where other regions without a
-    segment are left, taking it out is an unsafe fix, for it may be one of them.
+    The fix removes the segment from the JSON: nothing visible is lost. Where the PNG has one region without a segment,
+    of exactly that area and box, the segment gets that region's id instead. Where other regions without a segment are
+    left, removing it is an unsafe fix, because it may be one of them; where the PNG lacks most of the entry's segments
+    it is likely another image's, and there is no fix.
     """
-    found = pngs(part)
-    if found is None:
-        return
+    other = _other_png(found)
     for segment in np.flatnonzero(found.checked & ~found.impossible & (found.match < 0)).tolist():
-        entry = int(found.file.segments.entry[segment])
-        own = found.lost.get(segment)
+        entry, own = int(found.file.segments.entry[segment]), found.lost.get(segment)
         edits: list[Edit] = [Remove(found.file.path, _at(found, segment))]
+        message, shown = "the segment has no pixel in the PNG", "no pixel"
         if own is not None:
             edits = [SetValue(found.file.path, _at(found, segment, "id"), int(found.all_regions[own, ID]))]
-        yield found.file.segment_hit(
-            segment,
-            "the segment has no pixel in the PNG",
-            expected="its id in the PNG",
-            found="no pixel" if own is None else f"no pixel; {found.all_regions[own, ID]} has its area and box",
-            edits=edits,
-            fix=Fix.UNSAFE if own is None and found.unclaimed.get(entry) else Fix.SAFE,
-        )
+            shown = f"no pixel; {found.all_regions[own, ID]} has its area and box"
+        elif entry in other:
+            message, edits = message + ", like most of this entry's: is it another image's?", []
+        fix = Fix.UNSAFE if own is None and found.unclaimed.get(entry) else Fix.SAFE
+        yield found.file.segment_hit(segment, message, expected="its id in the PNG", found=shown, edits=edits, fix=fix)
 
 
 @rule("CP008", "png-id-not-in-json", Severity.ERROR, on="part")
-def png_id_unknown(part: Part) -> Iterator[Hit]:
+@on_pngs
+def png_id_unknown(found: Pngs) -> Iterator[Hit]:
     """The PNG has an id that no segment of the image has.
 
     Its class is not known: panopticapi's evaluation stops with a `KeyError`, trainers treat the pixels as void. There
-    is no fix. Where a segment without pixels has the region's area and box, CP007 or CP009 say so instead.
+    is no fix. Where a segment without pixels has the region's area and box, CP007 or CP009 report it instead.
     """
-    found = pngs(part)
-    if found is None:
-        return
     claimed = set(found.lost.values())
-    for entry, rows in found.unclaimed.items():
-        for row in rows:
-            if row in claimed:
-                continue
-            region = found.all_regions[row]
-            yield found.file.entry_hit(
-                entry,
-                f"the PNG has the id {region[ID]}, which no segment has",
-                "segments_info",
-                expected="a segment with that id",
-                found=f"{region[AREA]:,} pixels from ({region[X]}, {region[Y]}) on, {region[WIDTH]}x{region[HEIGHT]}",
-            )
+    for entry, row in ((entry, row) for entry, rows in found.unclaimed.items() for row in rows):
+        if row in claimed:
+            continue
+        number, pixels, *box = found.all_regions[row].tolist()
+        shown = "{:,} pixels from ({}, {}) on, {}x{}".format(pixels, *box)
+        message = f"the PNG has the id {number}, which no segment has"
+        yield found.file.entry_hit(entry, message, "segments_info", expected="a segment with that id", found=shown)
 
 
 @rule("CP009", "segment-id-zero-or-over-24-bit", Severity.ERROR, Fix.SAFE, on="part")
-def segment_id_impossible(part: Part) -> Iterator[Hit]:
+@on_pngs
+def segment_id_impossible(found: Pngs) -> Iterator[Hit]:
     """A segment's id is 0, negative, or does not fit into 24 bits.
 
     0 is void in the PNG, and a pixel holds no more than 24 bits: such a segment loses its pixels.
 
     The fix gives it the id that its pixels have: the lower 24 bits, or that of the only region of its area and box.
-    Where the id is 0 and just its area is 0 in the PNG, both get a new id. A segment without pixels is taken out. Where
-    none of this can be told there is no fix.
+    Where the id is 0 and exactly its area is 0 in the PNG, both get a new id. A segment without pixels is removed. Else
+    there is no fix.
     """
-    found = pngs(part)
-    if found is None:
-        return
     for segment in np.flatnonzero(found.impossible).tolist():
-        yield found.file.segment_hit(
-            segment,
-            "the id cannot stand in a PNG",
-            "id",
-            expected=f"1 to {TOP - 1}",
-            found=str(found.file.segments.ids[segment]),
-            edits=_possible(found, segment),
-        )
+        more: dict[str, Any] = {"expected": f"1 to {TOP - 1}", "found": str(found.file.segments.ids[segment])}
+        edits = _possible(found, segment)
+        yield found.file.segment_hit(segment, "the id cannot be in a PNG", "id", edits=edits, **more)
 
 
 def _possible(found: Pngs, segment: int) -> list[Edit]:
@@ -112,18 +112,13 @@ def _possible(found: Pngs, segment: int) -> list[Edit]:
     void = int(table[table[:, ID] == 0, AREA].sum())
     if segments.ids[segment] != 0 or not void:
         return [Remove(found.file.path, _at(found, segment))]
-    if void != segments.areas[segment] or found.repeated[segment]:
-        return []
     fresh = int(max(table[:, ID].max(), segments.ids[segments.entry == entry].max())) + 1
-    path = Path(found.paths[entry] or "")
-    if fresh >= TOP:
+    if void != segments.areas[segment] or found.repeated[segment] or fresh >= TOP:
         return []
-    return [
-        SetValue(found.file.path, _at(found, segment, "id"), fresh),
-        WriteFile(
-            path, partial(_repainted, path, {0: fresh}), f"gave the segment with id 0 in {path.name} the id {fresh}"
-        ),
-    ]
+    path = Path(found.paths[entry] or "")
+    what = f"gave the segment with id 0 in {path.name} the id {fresh}"
+    repaint = WriteFile(path, partial(_repainted, path, {0: fresh}), what)
+    return [SetValue(found.file.path, _at(found, segment, "id"), fresh), repaint]
 
 
 def _repainted(path: Path, new: dict[int, int]) -> bytes:
@@ -136,106 +131,89 @@ def _repainted(path: Path, new: dict[int, int]) -> bytes:
 
 
 @rule("CP010", "duplicate-segment-id-in-image", Severity.ERROR, on="part")
-def segment_id_repeated(part: Part) -> Iterator[Hit]:
+@on_pngs
+def segment_id_repeated(found: Pngs) -> Iterator[Hit]:
     """Two segments of an image have the same id.
 
-    The PNG cannot tell them apart: both get all pixels of the id, or one of the two is dropped. There is no fix, for
-    which of the two is meant only the source can say.
+    The PNG cannot tell them apart: both get all pixels of the id, or one of the two is dropped. There is no fix,
+    because only the source knows which of the two is meant.
     """
-    found = pngs(part)
-    if found is None:
-        return
     segments = found.file.segments
     first: set[tuple[int, int]] = set()
     for segment in np.flatnonzero(found.repeated).tolist():
         key = (int(segments.entry[segment]), int(segments.ids[segment]))
         if key in first:
-            yield found.file.segment_hit(
-                segment,
-                "another segment of the image has the same id",
-                "id",
-                expected="an id of its own",
-                found=str(key[1]),
-            )
+            more: dict[str, Any] = {"expected": "an id of its own", "found": str(key[1])}
+            yield found.file.segment_hit(segment, "another segment of the image has the same id", "id", **more)
         first.add(key)
 
 
 @rule("CP011", "segment-area-mismatch", Severity.WARNING, Fix.SAFE, on="part")
-def segment_area(part: Part) -> Iterator[Hit]:
+@on_pngs
+def segment_area(found: Pngs) -> Iterator[Hit]:
     """A segment's area is missing or not the number of its pixels in the PNG.
 
-    Trainers drop segments by area, and evaluation sorts and weighs by it. The fix counts the pixels.
+    Trainers drop segments by area, and evaluation sorts and weighs by it.
+
+    The fix writes the number of pixels; it is unsafe where area and box of most segments differ, because then the PNG
+    may be another image's.
     """
-    found = pngs(part)
-    if found is None:
-        return
-    for segment, region in _measured(found):
+    for segment, region, fix in _measured(found):
         area = found.file.segments.areas[segment]
         if not abs(area - region[AREA]) < _SLACK:
-            yield found.file.segment_hit(
-                segment,
-                "the area is not the number of pixels",
-                "area",
-                expected=str(region[AREA]),
-                found="none" if np.isnan(area) else f"{area:g}",
-                edits=[SetValue(found.file.path, _at(found, segment, "area"), int(region[AREA]))],
-            )
+            edits = [SetValue(found.file.path, _at(found, segment, "area"), int(region[AREA]))]
+            shown = "none" if np.isnan(area) else f"{area:g}"
+            more: dict[str, Any] = {"expected": str(region[AREA]), "found": shown, "edits": edits, "fix": fix}
+            yield found.file.segment_hit(segment, "the area is not the number of pixels", "area", **more)
 
 
 @rule("CP012", "segment-bbox-missing-or-mismatch", Severity.ERROR, Fix.SAFE, on="part")
-def segment_bbox(part: Part) -> Iterator[Hit]:
+@on_pngs
+def segment_bbox(found: Pngs) -> Iterator[Hit]:
     """A segment's box is missing or not that of its pixels in the PNG.
 
     mmdet reads `bbox` of every segment: without it loading stops with a `KeyError`; a wrong one drops the segment or
-    trains the wrong box. The fix takes the box of the pixels: x, y, width, height.
+    trains the wrong box.
+
+    The fix writes the box of the pixels: x, y, width, height. It is unsafe where CP011's is.
     """
-    found = pngs(part)
-    if found is None:
-        return
-    for segment, region in _measured(found):
-        box = found.file.segments.boxes[segment]
+    for segment, region, fix in _measured(found):
+        box, own = found.file.segments.boxes[segment], region[X:].tolist()
         if not np.abs(box - region[X:]).max() < _SLACK:
-            own = region[X:].tolist()
-            yield found.file.segment_hit(
-                segment,
-                "the box is not that of the pixels",
-                "bbox",
-                expected=str(own),
-                found="none, or no box" if np.isnan(box).any() else str([float(f"{side:g}") for side in box]),
-                edits=[SetValue(found.file.path, _at(found, segment, "bbox"), own)],
-            )
+            edits = [SetValue(found.file.path, _at(found, segment, "bbox"), own)]
+            shown = "none, or no box" if np.isnan(box).any() else str([float(f"{side:g}") for side in box])
+            more: dict[str, Any] = {"expected": str(own), "found": shown, "edits": edits, "fix": fix}
+            yield found.file.segment_hit(segment, "the box is not that of the pixels", "bbox", **more)
 
 
-def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray]]:
-    """Segments that have pixels of their own, each with its region, where area or box do not fit it."""
-    segments = found.file.segments
+def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray, Optional[Fix]]]:
+    """Segments that have pixels of their own, each with its region, where area or box do not fit it, and the fix."""
+    segments, other = found.file.segments, _other_png(found)
     rows = np.flatnonzero((found.match >= 0) & ~found.repeated)
     regions = found.all_regions[found.match[rows]]
     right = np.abs(segments.areas[rows] - regions[:, AREA]) < _SLACK
     right &= (np.abs(segments.boxes[rows] - regions[:, X:]) < _SLACK).all(axis=1)
     for place in np.flatnonzero(~right).tolist():
-        yield int(rows[place]), regions[place]
+        segment = int(rows[place])
+        yield segment, regions[place], Fix.UNSAFE if int(segments.entry[segment]) in other else None
 
 
 @rule("CP013", "stuff-category-repeated-in-image", Severity.WARNING, Fix.SAFE, on="part")
-def stuff_repeated(part: Part) -> Iterator[Hit]:
-    """A stuff category has two segments and more in one image.
+@on_pngs
+def stuff_repeated(found: Pngs) -> Iterator[Hit]:
+    """A stuff category has two or more segments in one image.
 
-    Stuff is one region an image; K-Net has one kernel for it. Of several segments all but one count as missed.
+    Stuff is one region in an image; K-Net has one kernel for it. Of several segments all but one count as missed.
 
     The fix makes them one: the PNG's pixels get the first one's id, whose area and box become those of all.
     """
-    found = pngs(part)
-    if found is None:
-        return
     for entry, groups in _repeats(found).items():
         for group in groups:
-            category = int(found.file.segments.category_ids[group[0]])
-            index = found.file.category_index(category)
+            category = found.file.categories[found.file.category_index(found.file.segments.category_ids[group[0]])]
             joinable = all(found.match[each] >= 0 and not found.repeated[each] for each in group)
             yield found.file.segment_hit(
                 group[1],
-                f"the stuff {found.file.categories[index].name!r} has {len(group)} segments in the image",
+                f"the stuff {category.name!r} has {len(group)} segments in the image",
                 "category_id",
                 expected="one segment",
                 found=f"ids {', '.join(str(found.file.segments.ids[each]) for each in group[:8])}",
@@ -258,7 +236,7 @@ def _repeats(found: Pngs) -> dict[int, list[list[int]]]:
 
 
 def _joined(found: Pngs, entry: int, groups: list[list[int]]) -> list[Edit]:
-    """One segment of each group of the entry; all groups at once, for they share the PNG."""
+    """One segment of each group of the entry; all groups at once, because they share the PNG."""
     segments, path = found.file.segments, Path(found.paths[entry] or "")
     new: dict[int, int] = {}
     edits: list[Edit] = []
@@ -275,3 +253,20 @@ def _joined(found: Pngs, entry: int, groups: list[list[int]]) -> list[Edit]:
         edits += [Remove(found.file.path, _at(found, each)) for each in group[1:]]
     what = f"made one segment of each stuff class in {path.name}"
     return [*edits, WriteFile(path, partial(_repainted, path, new), what)]
+
+
+@rule("CP017", "segment-iscrowd-missing", Severity.ERROR, Fix.SAFE, on="panoptic")
+def segment_iscrowd_missing(file: PanopticFile) -> Iterator[Hit]:
+    """Segments have no `iscrowd`.
+
+    panopticapi's evaluation and mmdet's loader stop with `KeyError: 'iscrowd'`.
+
+    The fix writes 0: one object, or stuff.
+    """
+    wrong = {fault.pointer for fault in file.reading.faults}
+    pointers = [f"{file.segment_pointer(row)}/iscrowd" for row in np.flatnonzero(~file.segments.has_crowd).tolist()]
+    pointers = [pointer for pointer in pointers if pointer not in wrong]
+    if pointers:
+        edits = [SetValue(file.path, pointer, 0) for pointer in pointers]
+        message = f"{len(pointers):,} of {file.segments.count:,} segments have no iscrowd"
+        yield Hit(message, file.path, "/annotations", expected="iscrowd 0 or 1", found=pointers[0], edits=edits)

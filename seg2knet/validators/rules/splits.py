@@ -1,4 +1,4 @@
-"""SP001 to SP003: what must hold between the splits of a data set."""
+"""SP001 to SP005: what must hold between the splits of a data set."""
 
 from __future__ import annotations
 
@@ -9,54 +9,71 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, SetValue, Severity, rule
-from seg2knet.validators.rules.coco_categories import is_background
+from seg2knet.validators.rules.coco_categories import is_background, table_of, unknown_references
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 
 ORDER = {"train": 0, "val": 1, "test": 2}
+COPY_SHARE = 0.5
+"""Share of a split's images in another from which one is taken for a copy of the other."""
+Listed = tuple[Part, int, Path]
+"""An image: its split, its row in the annotation file or -1, its file."""
 
 
 @rule("SP001", "same-image-in-two-splits", Severity.ERROR, Fix.UNSAFE, on="dataset")
 def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
-    """The same picture is in two splits, whatever its name.
+    """The same image is in two splits, whatever its name.
 
-    The model is judged on what it has learned by heart: the figure is too good, and nobody notices. Files are compared
-    byte by byte, not by name: equal names in two splits are no defect (`0001.jpg` of two cameras), equal pictures are.
+    The model is evaluated on what it has memorised: the result is too good, and nobody notices. Files are compared byte
+    by byte, not by name: equal names in two splits are not a defect (`0001.jpg` of two cameras), equal images are.
 
-    The unsafe fix takes the picture and its objects out of the split that trains, so that what was measured before
-    stays comparable; between val and test, out of val.
+    The unsafe fix removes the image and its objects from the training split, so that earlier results stay comparable;
+    between val and test, from val. Where half a split and more is in another, one is a copy of the other: that is one
+    finding, and there is no fix, because it would empty the split.
     """
     from seg2knet.validators.subjects.pictures import same_content
 
+    listed = images_of_splits(dataset)
+    leaks: dict[tuple[str, str], list[tuple[Listed, Listed]]] = {}
+    for group in same_content([path for _, _, path in listed], dataset.jobs) if listed else ():
+        keeper = listed[group[-1]]
+        for member in (listed[index] for index in group):
+            if member[0].split != keeper[0].split:
+                leaks.setdefault((member[0].split, keeper[0].split), []).append((member, keeper))
+    for (split, other), pairs in leaks.items():
+        part = pairs[0][0][0]
+        total = sum(each.split == split for each, _, _ in listed)
+        if len(pairs) >= max(COPY_SHARE * total, 2):
+            file = part.instances or part.panoptic
+            where = file.path if file is not None else part.images_dir or dataset.root
+            found = f"{len(pairs):,} of {total:,} images of {split} are in {other}"
+            yield Hit(f"{split} is a copy of {other}", where, expected="each image in one split", found=found)
+            continue
+        for member, keeper in pairs:
+            yield _leak(dataset, member, keeper)
+
+
+def images_of_splits(dataset: DataSet) -> list[Listed]:
+    """The images of train, val and test, in this order; empty where there are not two of these splits."""
     parts = sorted((part for part in dataset.parts if part.split in ORDER), key=lambda part: ORDER[part.split])
     if len({part.split for part in parts}) < 2:
-        return
-    listed = [(part, row, path) for part in parts for row, path in _pictures(part)]
-    for group in same_content([path for _, _, path in listed], dataset.jobs):
-        members = [listed[index] for index in group]
-        keeper = members[-1]
-        for part, row, path in members:
-            if part.split != keeper[0].split:
-                yield _leak(dataset, part, row, path, keeper)
+        return []
+    return [(part, row, path) for part in parts for row, path in _images(part)]
 
 
-def _pictures(part: Part) -> list[tuple[int, Path]]:
-    """(row in the annotation file or -1, file) of the pictures of a split that are there."""
+def _images(part: Part) -> list[tuple[int, Path]]:
     file: Optional[JsonFile] = part.instances or part.panoptic
     if file is None:
         return [(-1, path) for path in part.pictures()]
-    found = []
-    for row, name in enumerate(file.images.names):
-        path = part.picture(name)
-        if path is not None and path.is_file():
-            found.append((row, path))
-    return found
+    places = [part.picture(name) for name in file.images.names]
+    return [(row, path) for row, path in enumerate(places) if path is not None and path.is_file()]
 
 
-def _leak(dataset: DataSet, part: Part, row: int, path: Path, twin: tuple[Part, int, Path]) -> Hit:
-    message = f"the same picture is in {twin[0].split}: {dataset.show(twin[2])}"
-    more: dict[str, Any] = {"expected": "a picture in one split", "found": f"in {part.split} and {twin[0].split}"}
+def _leak(dataset: DataSet, member: Listed, twin: Listed) -> Hit:
+    part, row, path = member
+    message = f"the same image is in {twin[0].split}: {dataset.show(twin[2])}"
+    more: dict[str, Any] = {"expected": "each image in one split", "found": f"in {part.split} and {twin[0].split}"}
     file: Optional[JsonFile] = part.instances or part.panoptic
     if file is None:
         edits: list[Edit] = []
@@ -81,81 +98,80 @@ def category_lists_differ(dataset: DataSet) -> Iterator[Hit]:
     """The splits do not have the same categories under the same ids in the same order.
 
     A trainer numbers labels by the training file; the validation file's objects then count as other classes, and the
-    figures fall without an error. Tools that export split by split list only what occurs in each.
+    metrics fall without an error. Tools that export split by split list only what occurs in each. In panoptic files
+    `isthing` must be the same too.
 
     The fix gives every file the categories of all of them, those of train first, each with one id everywhere;
-    annotations follow their class by its name. No object changes its class.
+    annotations follow their class by its name. No object changes its class. There is no fix where names need one of
+    their own first, `isthing` differs, or an object's category is not in the list.
     """
     for kind in (CocoFile, PanopticFile):
         files = [file for part in dataset.parts for file in part.json_files if isinstance(file, kind)]
         files = [file for file in files if file.has["categories"]]
         files.sort(key=lambda file: ORDER.get(file.part.split, 3) if file.part is not None else 3)
-        yield from _differing(dataset, files)
-
-
-def _differing(dataset: DataSet, files: Sequence[JsonFile]) -> Iterator[Hit]:
-    if len(files) < 2:
-        return
-    clean = _is_clean(files)
-    first = _list(files[0])
-    for file in files[1:]:
-        if _list(file) == first:
-            continue
-        yield Hit(
-            f"the categories are not those of {dataset.show(files[0].path)}",
-            file.path,
-            "/categories",
-            expected=_difference(first, _list(file)),
-            found=_difference(_list(file), first),
-            edits=(lambda: _unified(files)) if clean else (),
-        )
+        clean = _is_clean(files)
+        for file in files[1:]:
+            first, own = _list(files[0]), _list(file)
+            if own != first:
+                yield Hit(
+                    f"the categories are not those of {dataset.show(files[0].path)}",
+                    file.path,
+                    "/categories",
+                    expected=_difference(first, own),
+                    found=_difference(own, first),
+                    edits=(lambda files=files: _unified(files)) if clean else (),  # type: ignore[misc]
+                )
 
 
 def _is_clean(files: Sequence[JsonFile]) -> bool:
-    """Whether nothing must be guessed; names with a defect of their own are mended first."""
+    """Whether nothing must be guessed; names with a defect of their own are fixed first."""
     names: set[str] = set()
+    kinds: set[tuple[str, Optional[int]]] = set()
     for file in files:
         own = [each.name for each in file.categories if each.name is not None and each.id is not None]
         if len(own) < len(file.categories) or len(set(own)) < len(own) or len(file.category_places) < len(own):
             return False
+        if unknown_references(file):
+            return False
         names.update(own)
+        kinds.update((str(each.name), each.isthing) for each in file.categories if isinstance(file, PanopticFile))
     alike = {" ".join(name.split()).casefold() for name in names}
-    return len(alike) == len(names) and all(name == name.strip() for name in names)
+    return len(alike) == len(names) >= len(kinds) and all(name == name.strip() for name in names)
 
 
-def _list(file: JsonFile) -> list[tuple[Optional[int], Optional[str]]]:
+def _list(file: JsonFile) -> list[tuple[Any, ...]]:
+    if isinstance(file, PanopticFile):
+        return [(category.id, category.name, category.isthing) for category in file.categories]
     return [(category.id, category.name) for category in file.categories]
 
 
 def _difference(one: Sequence[tuple], other: Sequence[tuple]) -> str:
     only = [each for each in one if each not in other]
-    if not only:
-        return (
-            f"{len(one)} categories, in another order"
-            if sorted(map(str, one)) == sorted(map(str, other))
-            else (f"{len(one)} categories and no more")
-        )
-    return ", ".join(f"{number}: {shown(name)}" for number, name in only[:4]) + (" ..." if len(only) > 4 else "")
+    if only:
+        kinds = {1: ", thing", 0: ", stuff"}
+        texts = [f"{number}: {shown(name)}{kinds.get(more[0], '') if more else ''}" for number, name, *more in only[:4]]
+        return ", ".join(texts) + (" ..." if len(only) > 4 else "")
+    same = sorted(map(str, one)) == sorted(map(str, other))
+    return f"{len(one)} categories" + (", in another order" if same else " and no more")
 
 
 def _unified(files: Sequence[JsonFile]) -> Sequence[Edit]:
     """Every file's categories and annotations with one numbering for all."""
     ids: dict[str, int] = {}
     source: dict[str, tuple[JsonFile, int]] = {}
-    for file in files:
-        for category in file.categories:
-            assert category.name is not None
-            if category.name in ids:
-                continue
-            number = category.id or 0
-            if number in ids.values() or category.id is None:
-                number = max([*ids.values(), *(each.id or 0 for other in files for each in other.categories)]) + 1
-            ids[category.name] = number
-            source[category.name] = (file, category.index)
-    whole = [_category(*source[name], ids[name]) for name in ids]
+    largest = max(each.id or 0 for file in files for each in file.categories)
+    for category, owner in ((each, file) for file in files for each in file.categories):
+        assert category.name is not None
+        if category.name in ids:
+            continue
+        number = category.id or 0
+        if number in ids.values() or category.id is None:
+            number = max([*ids.values(), largest]) + 1
+        ids[category.name], source[category.name] = number, (owner, category.index)
+    whole = [{**file.raw_category(index), "id": ids[name]} for name, (file, index) in source.items()]
     edits: list[Edit] = []
     for file in files:
-        if _list(file) == [(each["id"], each["name"]) for each in whole]:
+        if [(each.id, each.name) for each in file.categories] == [(each["id"], each["name"]) for each in whole]:
             continue
         edits.append(SetValue(file.path, "/categories", whole))
         new = {each.id: ids[each.name] for each in file.categories if each.name is not None and each.id is not None}
@@ -164,54 +180,84 @@ def _unified(files: Sequence[JsonFile]) -> Sequence[Edit]:
     return edits
 
 
-def _category(file: JsonFile, index: int, number: int) -> dict:
-    """A category as it stands in its file, all its keys, with this id."""
-    entry = dict(file.raw_category(index))
-    entry["id"] = number
-    return entry
-
-
 @rule("SP003", "class-missing-from-train", Severity.ERROR, on="dataset")
 def class_missing_from_train(dataset: DataSet) -> Iterator[Hit]:
     """A class has objects in another split and none in train.
 
-    The model cannot learn it, and its AP of 0 pulls the mean down. Split again so that rare classes are in each part
-    (`seg2knet convert coco ... --split`), or leave the class out.
+    The model cannot learn it, and its AP of 0 lowers the mean. Split again so that rare classes are in each part
+    (`seg2knet convert coco ... --split`), or drop the class.
     """
-    trained = [part for part in dataset.parts if part.split == "train"]
-    others = [part for part in dataset.parts if part.split in ("val", "test")]
-    for kind in (CocoFile, PanopticFile):
-        train = [file for part in trained for file in part.json_files if isinstance(file, kind)]
-        if not train or not any(_counted(file) for file in train):
-            continue
-        have: set[Optional[str]] = {name for file in train for name, count in _counted(file).items() if count}
+    for train, others in _kinds(dataset):
+        have = {name for file in train for name in _counted(file)}
         told: set[str] = set()
-        for part in others:
-            for file in part.json_files:
-                if not isinstance(file, kind):
+        for file, split in others:
+            for name, count in _counted(file).items():
+                if name in have or name in told or is_background(name):
                     continue
-                for name, count in _counted(file).items():
-                    if name in have or name in told or is_background(name):
-                        continue
-                    told.add(name)
-                    index = next((each.index for each in train[0].categories if each.name == name), None)
-                    yield Hit(
-                        f"no object of train is a {name!r}",
-                        train[0].path,
-                        "/categories" + ("" if index is None else f"/{index}"),
-                        expected="objects of every class",
-                        found=f"none in train, {count:,} in {part.split}",
-                    )
+                told.add(name)
+                index = next((each.index for each in train[0].categories if each.name == name), None)
+                pointer = "/categories" + ("" if index is None else f"/{index}")
+                more: dict[str, Any] = {
+                    "expected": "objects of every class",
+                    "found": f"none in train, {count:,} in {split}",
+                }
+                yield Hit(f"no object of train is a {name!r}", train[0].path, pointer, **more)
+
+
+def _kinds(dataset: DataSet) -> Iterator[tuple[list[JsonFile], list[tuple[JsonFile, str]]]]:
+    """Instance files, then panoptic ones: those of train, and the others with their split; only with objects in
+    train."""
+    for kind in (CocoFile, PanopticFile):
+        files = [(file, part.split) for part in dataset.parts for file in part.json_files if isinstance(file, kind)]
+        train: list[JsonFile] = [file for file, split in files if split == "train"]
+        if any(_counted(file) for file in train):
+            yield train, [(file, split) for file, split in files if split in ("val", "test")]
 
 
 def _counted(file: JsonFile) -> dict[str, int]:
-    """Class name -> objects, for the classes that have some."""
-    table = file.annotations if isinstance(file, CocoFile) else file.segments  # type: ignore[attr-defined]
+    """Class name, without white space around it, -> objects, for the classes that have some."""
+    table = table_of(file)
     ids, counts = np.unique(table.category_ids[table.has_category_id], return_counts=True)
-    found: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for number, count in zip(ids.tolist(), counts.tolist()):
         index = file.category_index(number)
         name = file.categories[index].name if index >= 0 else None
         if name is not None:
-            found[name] = found.get(name, 0) + count
-    return found
+            name = name.strip()
+            totals[name] = totals.get(name, 0) + count
+    return totals
+
+
+@rule("SP004", "split-without-data", Severity.ERROR, on="dataset")
+def split_without_data(dataset: DataSet) -> Iterator[Hit]:
+    """The validation split has no images or no annotations.
+
+    The evaluation after each epoch stops, or gives `nan` and -1 for everything, and no checkpoint is the best one.
+    There is no fix: split again (`seg2knet convert ... --split`).
+    """
+    for file in (file for part in dataset.parts if part.split == "val" for file in part.json_files):
+        for table, count in (("images", file.images.count), ("annotations", table_of(file).count)):
+            if file.has[table] and not count and not file.faults:
+                more: dict[str, Any] = {"expected": f"at least one of its {table}", "found": "an empty list"}
+                yield Hit(f"the validation split has no {table}", file.path, f"/{table}", **more)
+                break
+
+
+@rule("SP005", "class-missing-from-val", Severity.WARNING, on="dataset")
+def class_missing_from_val(dataset: DataSet) -> Iterator[Hit]:
+    """Classes have objects in train and none in val.
+
+    Nothing tells how well they are learned: their AP is -1 or `nan`, and the mean skips them. There is no fix: split
+    again so that rare classes are in each part.
+    """
+    for train, others in _kinds(dataset):
+        for file in (file for file, split in others if split == "val"):
+            have = _counted(file)
+            counts = {name: count for each in train for name, count in _counted(each).items()}
+            missing = [name for name in counts if name not in have and not is_background(name)]
+            if have and missing:
+                names = ", ".join(f"{name!r} ({counts[name]:,} in train)" for name in missing[:5])
+                names += f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+                things = "class" if len(missing) == 1 else "classes"
+                message, found = f"no object of val is of the {things} {names}", f"{len(missing)} {things} without any"
+                yield Hit(message, file.path, "/categories", expected="objects of every class", found=found)

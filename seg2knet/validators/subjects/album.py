@@ -10,10 +10,11 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Optional, Union
+from urllib.parse import unquote
 
 import numpy as np
 
-from seg2knet.dataset.images import SUFFIXES, is_image
+from seg2knet.dataset.images import is_image
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
 from seg2knet.validators.subjects.pictures import Gallery, survey
@@ -32,8 +33,8 @@ class Meaning:
         path: the file, where there is one.
         proper: the name it should have been, relative to the folder of pictures; ``None`` where nobody can say.
         odd: it has back-slashes, is absolute or leaves the folder.
-        how: ``named`` (the file is where the name says), ``case``, ``suffix`` or ``elsewhere`` (what differs from the
-            only file it can mean), ``missing``.
+        how: ``named`` (the file is where the name says), ``case``, ``quoted`` (``%20`` or white space at the ends),
+            ``suffix`` or ``elsewhere`` (what differs from the only file it can mean), ``missing``.
     """
 
     path: Optional[str]
@@ -68,13 +69,18 @@ class Album:
             folders.sort()
             head = os.path.join(folder, "")
             inner = head[start:].replace(os.sep, "/")
-            pictures = sorted([name for name in names if name.endswith(SUFFIXES) or is_image(name)])
+            pictures = sorted([name for name in names if is_image(name)])
             found.update(zip([inner + name for name in pictures], [head + name for name in pictures]))
         return found
 
     @cached_property
-    def _by_case(self) -> dict[str, str]:
-        return {_folded(name): name for name in reversed(self.listing)}
+    def _by_case(self) -> dict[str, Optional[str]]:
+        """Folded name -> the file of that name, ``None`` where several have it."""
+        found: dict[str, Optional[str]] = {}
+        for name in self.listing:
+            folded = _folded(name)
+            found[folded] = None if folded in found else name
+        return found
 
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
@@ -143,6 +149,9 @@ class Album:
         found = self._by_case.get(_folded(name))
         if found is not None and found not in self.names:
             return Meaning(self.listing[found], found, odd, "case")
+        plain = unquote(name).strip()
+        if plain != name and plain in self.listing and plain not in self.names:
+            return Meaning(self.listing[plain], plain, odd, "quoted")
         same_stem = [each for each in self._by_stem.get(stem(name), ()) if each not in self.names]
         if len(same_stem) == 1:
             return Meaning(self.listing[same_stem[0]], same_stem[0], odd, "suffix")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from seg2knet.dataset.images import is_image
-from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade
+from seg2knet.dataset.layout import LEDGER, SPLITS, AdeLayout, CocoLayout, find_ade
 from seg2knet.dataset.text import natural
 from seg2knet.errors import UsageError
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
@@ -102,6 +102,18 @@ class DataSet:
     @property
     def instance_files(self) -> list[CocoFile]:
         return [part.instances for part in self.parts if part.instances is not None]
+
+    @cached_property
+    def _everywhere(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for folder, _, names in os.walk(self.root):
+            for name in filter(is_image, names):
+                found.setdefault(name, []).append(Path(folder, name))
+        return found
+
+    def elsewhere(self, name: str) -> Optional[Path]:
+        """A file anywhere below the root whose name is the last step of ``name``."""
+        return next(iter(self._everywhere.get(posixpath.basename(name.replace("\\", "/")), [])), None)
 
     def show(self, path: Union[str, Path]) -> str:
         """A file's name for people: relative to the data set where it is inside, with forward slashes."""
@@ -216,7 +228,8 @@ def _loose(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> D
 
 def _json_files(root: Path) -> list[Path]:
     folders = [root, *sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))]
-    return [path for folder in folders for path in sorted(folder.glob("*.json")) if path.is_file()]
+    found = [path for folder in folders for path in sorted(folder.glob("*.json"))]
+    return [path for path in found if path.is_file() and path.name != LEDGER]
 
 
 def _single(path: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:

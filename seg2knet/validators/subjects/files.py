@@ -62,6 +62,14 @@ class CocoFile(JsonFile):
     def _read_rows(self, rows: Sequence[Any]) -> None:
         self.annotations = Annotations.of(rows)
 
+    @property
+    def _referring(self) -> Any:
+        return self.annotations
+
+    @property
+    def _category_references(self) -> Iterable[int]:
+        return np.unique(self.annotations.category_ids[self.annotations.has_category_id]).tolist()
+
     @cached_property
     def image_rows(self) -> np.ndarray:
         """For each annotation the row of its image, ``(N,)`` int64, -1 for none."""
@@ -208,6 +216,14 @@ class PanopticFile(JsonFile):
     def _read_rows(self, rows: Sequence[Any]) -> None:
         self.entries = PanopticAnnotations.of(rows)
         self.segments = Segments.of(rows)
+
+    @property
+    def _referring(self) -> Any:
+        return self.entries
+
+    @property
+    def _category_references(self) -> Iterable[int]:
+        return np.unique(self.segments.category_ids[self.segments.has_category_id]).tolist()
 
     @cached_property
     def image_rows(self) -> np.ndarray:

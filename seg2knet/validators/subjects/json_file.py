@@ -173,14 +173,39 @@ class JsonFile:
                     return word
         return number
 
-    def number_of(self, word: str, pointer: str) -> int:
-        """The number that is to replace an id that is a word: after the largest that is there."""
+    @cached_property
+    def largest_image_id(self) -> int:
+        """The largest number that is an image's id or that an annotation refers to: new ids lie beyond it."""
+        table = self._referring
+        ids = [self.images.ids[self.images.has_id], table.image_ids[table.has_image_id]]
+        return _largest(np.concatenate(ids))
+
+    @cached_property
+    def largest_category_id(self) -> int:
+        """Likewise of categories."""
+        own = [category.id for category in self.categories if category.id is not None]
+        return _largest(np.array([*own, *self._category_references], np.int64))
+
+    @property
+    def _referring(self) -> Any:
+        """The table whose rows refer to images."""
+        raise NotImplementedError
+
+    @property
+    def _category_references(self) -> Iterable[int]:
+        raise NotImplementedError
+
+    def number_of(self, word: str, pointer: str) -> Optional[int]:
+        """The number that is to replace an id that is a word: beyond every id and reference; ``None`` for a reference
+        to a word that no image or category has."""
         of_category = "category" in pointer or pointer.startswith("/categories/")
         words = self.reading.category_words if of_category else self.reading.image_words
+        number = words.numbers[word]
         if of_category:
-            real = [category.id for category in self.categories if category.id is not None and category.id < WORD_IDS]
-            largest = max(real, default=0)
-        else:
-            ids = self.images.ids[self.images.has_id & (self.images.ids < WORD_IDS)]
-            largest = int(ids.max(initial=0))
-        return max(largest, 0) + 1 + words.numbers[word] - WORD_IDS
+            return self.largest_category_id + 1 + number - WORD_IDS if number in self.category_places else None
+        return self.largest_image_id + 1 + number - WORD_IDS if self.image_row(number) >= 0 else None
+
+
+def _largest(ids: np.ndarray) -> int:
+    """The largest id that is written as a number, at least 0."""
+    return int(ids[ids < WORD_IDS].max(initial=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterator
 from functools import cached_property
@@ -147,11 +148,13 @@ class AdeSet:
     @cached_property
     def classes(self) -> Optional[list[tuple[int, str]]]:
         """Number and name of each class as ``objectInfo.txt`` has them; ``None`` where there is no such list."""
-        for name in (self.layout.object_info.name, "objectInfo150.txt"):
-            file = self.layout.root / name
-            if file.is_file():
-                return _object_info(file)
-        return None
+        return _object_info(self.class_list) if self.class_list is not None else None
+
+    @cached_property
+    def class_list(self) -> Optional[Path]:
+        """The list of classes, ``None`` where there is none."""
+        names = (self.layout.object_info.name, "objectInfo150.txt")
+        return next((path for path in map(self.layout.root.joinpath, names) if path.is_file()), None)
 
     @property
     def top(self) -> Optional[int]:
@@ -227,6 +230,8 @@ def _stem(name: str) -> str:
 def _object_info(file: Path) -> list[tuple[int, str]]:
     """Number and name of each class; in a file without numbers the lines are counted from 1."""
     text = file.read_text(encoding="utf-8-sig", errors="replace")
+    if "\t" not in text and all("," in line for line in text.splitlines() if line.strip()):
+        text = "\n".join("\t".join(cells) for cells in csv.reader(text.splitlines()))
     numbered = [(row.number, row.name) for row in class_rows(text) if row.number is not None]
     names = [line.rpartition("\t")[2].strip() for line in text.splitlines() if line.strip()]
     return numbered or list(enumerate(names, 1))

@@ -15,7 +15,7 @@ from small_sets import change, coco, noise
 
 from seg2knet.validators.engine import validate
 from seg2knet.validators.fixing import fixes, repairs
-from seg2knet.validators.rules import images
+from seg2knet.validators.rules import image_files
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +33,14 @@ def test_a_picture_that_cannot_be_made_anew(tmp_path: Path, monkeypatch: pytest.
     bad, good = (root / "train2017" / f"train_{index}.jpg" for index in (0, 2))
     cmyk(bad)
     cmyk(good)
-    real = images.plain_rgb
+    real = image_files.plain_rgb
 
     def plain_rgb(path: Path) -> bytes:
         if path == bad:
             raise error
         return real(path)
 
-    monkeypatch.setattr(images, "plain_rgb", plain_rgb)
+    monkeypatch.setattr(image_files, "plain_rgb", plain_rgb)
     report = validate(root, fix="unsafe")
     assert Image.open(good).mode == "RGB"
     assert Image.open(bad).mode == "CMYK"
@@ -95,7 +95,7 @@ def test_a_fix_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.Mon
     train = folder_set(tmp_path / "set")
     val = train.with_name("instances_val2017.json")
     for path in (train, val):
-        change(path, lambda data: data["annotations"][0].update(bbox=[1, 2, 3, 4]))
+        change(path, lambda data: data["annotations"][0].update(bbox=[6, 6, 20, 28]))
         change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
     real = repairs.set_box
 
@@ -108,7 +108,7 @@ def test_a_fix_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.Mon
     report = validate(tmp_path / "set", fix="safe")
     assert [finding.code for finding in report] == ["CI034"]
     assert [line for line in report.fixed if "CI034" in line and "could not be mended: no mask" in line]
-    assert json.loads(val.read_text())["annotations"][0]["bbox"] != [1, 2, 3, 4]
+    assert json.loads(val.read_text())["annotations"][0]["bbox"] != [6, 6, 20, 28]
 
 
 def test_what_was_taken_out_of_other_files_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

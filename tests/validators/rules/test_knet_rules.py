@@ -12,6 +12,7 @@ from shapes_set import HEIGHT, SQUARE, WIDTH, data, folder_set, write
 from small_sets import coco
 
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import learning_rate
 from seg2knet.validators.engine import validate
 from seg2knet.validators.rules import knet_config
 
@@ -98,6 +99,19 @@ def test_nothing_of_the_configuration_is_run(root: Path) -> None:
     config.write_text("import sys\nsys.seg2knet_was_here = True\nclasses = [each for each in 'ab']\n" + MODERN)
     assert codes(root, config) == []
     assert not hasattr(sys, "seg2knet_was_here")
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 4, 8, 16])
+def test_rate_of_a_run_from_scratch_is_the_recipe_s(root: Path, batch: int, narrow: bool) -> None:
+    rate = learning_rate(scratch=True, narrow=narrow).at(batch)
+    text = MODERN.replace('"init_cfg": {"type": "Pretrained", "checkpoint": "r50.pth"}', '"type": "ResNet"')
+    text = text.replace("total_batch_size = 2", f"total_batch_size = {batch}").replace("1.25e-5", repr(rate))
+    config = root / "config.py"
+    config.write_text(text)
+    assert codes(root, config) == []
+    config.write_text(text.replace(repr(rate), repr(100 * rate)))
+    assert codes(root, config) == ["KN010"]
 
 
 def test_panoptic_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

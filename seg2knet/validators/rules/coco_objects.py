@@ -1,9 +1,9 @@
-"""CI039 to CI043: crowds, doubles, and what a file holds as a whole."""
+"""CI039 to CI043: crowds, duplicates, and a file's objects as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -26,28 +26,20 @@ def iscrowd_missing(file: CocoFile) -> Iterator[Hit]:
 
     The fix writes 0: one object.
     """
-    table = file.annotations
     wrong = {fault.pointer for fault in file.reading.faults}
-    for row in np.flatnonzero(~table.has_crowd & table.usable).tolist():
-        if f"/annotations/{row}/iscrowd" in wrong:
-            continue
-        yield file.hit(
-            row,
-            "an annotation without iscrowd",
-            "iscrowd",
-            expected="0 or 1",
-            found="nothing of use",
-            edits=[SetValue(file.path, f"/annotations/{row}/iscrowd", 0)],
-        )
+    for row in np.flatnonzero(~file.annotations.has_crowd & file.annotations.usable).tolist():
+        pointer = f"/annotations/{row}/iscrowd"
+        if pointer not in wrong:
+            more: dict[str, Any] = {"found": "nothing usable", "edits": [SetValue(file.path, pointer, 0)]}
+            yield file.hit(row, "an annotation without iscrowd", "iscrowd", expected="0 or 1", **more)
 
 
 @rule("CI040", "suspicious-all-crowd", Severity.ERROR, Fix.SAFE, on="instances")
 def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
     """Every annotation is a crowd (`iscrowd` 1).
 
-    A crowd is a region of many objects that nobody drew one by one; trainers leave crowds out, so that nothing is left
-    to train on. Tools that write masks as run-length codes set `iscrowd` to 1 because COCO's own crowds are written
-    like that.
+    A crowd is a region of many objects that nobody drew one by one; trainers skip crowds, so that nothing is left to
+    train on. Tools that write masks as RLEs set `iscrowd` to 1 because COCO's own crowds are written like that.
 
     The fix writes 0 everywhere.
     """
@@ -55,7 +47,7 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
     if not table.count or not (table.has_crowd & (table.crowd == 1)).all():
         return
     yield Hit(
-        f"all {table.count:,} annotations are crowds: trainers drop every one",
+        f"all {table.count:,} annotations are crowds: trainers skip every one",
         file.path,
         "/annotations",
         expected="iscrowd 0 for single objects",
@@ -68,14 +60,13 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
 def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
     """Two annotations of one class cover the same pixels (IoU of at least 0.98).
 
-    The object counts twice: one of the two can never be found, so recall has a ceiling, and in training two kernels
-    are pulled to one object. Usually a file was merged with itself, or saved twice by a tool.
+    The object counts twice: one of the two can never be found, so recall has a ceiling, and in training two kernels are
+    pulled to one object. Usually a file was merged with itself, or saved twice by a tool.
 
-    The unsafe fix takes the later one out.
+    The unsafe fix removes the later one.
     """
-    pairs = _close_pairs(file)
     gone: set[int] = set()
-    for first, second in pairs.tolist():
+    for first, second in _close_pairs(file).tolist():
         if first in gone or second in gone:
             continue
         iou = _iou(file, first, second)
@@ -83,20 +74,16 @@ def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
             continue
         gone.add(second)
         other = file.shown_id(file.annotations.ids, file.annotations.has_id, first)
-        yield file.hit(
-            second,
-            f"covers the same pixels as annotation {other if other is not None else f'/annotations/{first}'}",
-            expected="one annotation an object",
-            found=f"IoU {iou:.3f}, same class",
-            edits=repairs.remove(file, second),
-        )
+        message = f"covers the same pixels as annotation {other if other is not None else f'/annotations/{first}'}"
+        more: dict[str, Any] = {"found": f"IoU {iou:.3f}, same class", "edits": repairs.remove(file, second)}
+        yield file.hit(second, message, expected="one annotation for each object", **more)
 
 
 def _close_pairs(file: CocoFile) -> np.ndarray:
-    """Pairs (earlier, later row) of one picture and class whose areas and extents allow that IoU, ``(P, 2)``.
+    """Pairs (earlier, later row) of one image and class whose areas and extents allow that IoU, ``(P, 2)``.
 
-    Objects are sorted by picture, class and left edge, and compared with the next, the one after that, and so on, all
-    at once, as long as any two left edges are near enough.
+    Objects are sorted by image, class and left edge, and compared with the next, the one after that, and so on, all at
+    once, as long as any two left edges are near enough.
     """
     shapes, table = file.shapes, file.annotations
     rows = np.flatnonzero(shapes.sound & (file.image_rows >= 0) & table.has_category_id & (shapes.areas > 0))
@@ -104,7 +91,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
     # along a spike, which costs at least a pixel a row.
     width = shapes.extents[rows, 2] - shapes.extents[rows, 0]
     slack = np.maximum(0.1 * width, 3.0)
-    # One number for picture, class and crowd: ids may be any size, so their rank is taken.
+    # One number for image, class and crowd: ids may be any size, so their rank is used.
     classes, ranks = np.unique(table.category_ids[rows], return_inverse=True)
     key = (file.image_rows[rows] * max(len(classes), 1) + ranks) * 2 + (table.crowd[rows] != 0)
     order = np.lexsort((shapes.extents[rows, 0], key))
@@ -127,7 +114,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
 
 def _alike(one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray) -> np.ndarray:
     """Whether boxes overlap by 80 % of their union and areas differ by less than 10 %: looser than what is sought,
-    for outlines and pixels differ."""
+    because outlines and pixels differ."""
     low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
     common = np.clip(high - low, 0, None).prod(1)
     union = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
@@ -168,8 +155,8 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
 def image_without_annotations(file: CocoFile) -> Iterator[Hit]:
     """An image has no annotation.
 
-    That is right where the picture has no object of any class; it teaches the model what is none. Where nobody came
-    round to annotating it, every object on it teaches the model that it is background.
+    That is right where the image has no object of any class; it teaches the model the background. Where nobody
+    annotated it, every object on it teaches the model that it is background. There is no fix.
     """
     if not file.has["annotations"]:
         return
@@ -179,18 +166,18 @@ def image_without_annotations(file: CocoFile) -> Iterator[Hit]:
     again = np.zeros(images.count, bool)
     again[images.has_id] = images.index.rows(images.ids[images.has_id]) != np.flatnonzero(images.has_id)
     for row in np.flatnonzero(~has & images.usable & images.has_id & ~again).tolist():
-        yield file.image_hit(row, "an image without annotations", expected="objects, or a picture that has none")
+        yield file.image_hit(row, "an image without annotations", expected="objects, or an image without any")
 
 
 @rule("CI043", "class-imbalance", Severity.INFO, on="instances")
 def class_imbalance(file: CocoFile) -> Iterator[Hit]:
     """Some classes have very few objects, others very many.
 
-    The rare class's AP will be low and jump from epoch to epoch. `--balance` draws its pictures more often; more
-    pictures of it are better.
+    The rare class's AP will be low and jump from epoch to epoch. `--balance` draws its images more often; more images
+    of it are better.
 
     Reported where the most frequent class has 100 times the objects of the rarest and that one fewer than 10, or 2000
-    times whatever the numbers are. Classes without any object are another matter (CI017, SP003).
+    times whatever the numbers are. Classes without objects are CI017 and SP003.
     """
     known = file.category_indices
     counts = np.bincount(known[known >= 0], minlength=len(file.categories))
@@ -198,20 +185,16 @@ def class_imbalance(file: CocoFile) -> Iterator[Hit]:
     if len(there) < 2:
         return
     most = int(there[np.argmax(counts[there])])
-    rare = [
-        int(each)
-        for each in there[np.argsort(counts[there], kind="stable")]
-        if (counts[each] < FEW and counts[most] >= IMBALANCE * counts[each])
-        or counts[most] >= GREAT_IMBALANCE * counts[each]
-    ]
-    if rare:
-        said = [f"{file.categories[each].name!r} {counts[each]:,}" for each in (most, *rare)]
+    ratios = counts[most] / counts[there]
+    rare = there[((counts[there] < FEW) & (ratios >= IMBALANCE)) | (ratios >= GREAT_IMBALANCE)]
+    rare = rare[np.argsort(counts[rare], kind="stable")]
+    if len(rare):
+        words = [f"{file.categories[each].name!r} {counts[each]:,}" for each in (most, *rare.tolist())]
+        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
         yield Hit(
-            "few objects of some classes: "
-            + ", ".join(said[1:6])
-            + (f" and {len(rare) - 5} more" if len(rare) > 5 else ""),
+            f"few objects of some classes: {', '.join(words[1:6])}{more}",
             file.path,
             "/categories",
             expected=f"less than a factor of {IMBALANCE} between classes",
-            found=f"{said[0]}, {said[1]}",
+            found=f"{words[0]}, {words[1]}",
         )

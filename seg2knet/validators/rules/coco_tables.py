@@ -1,0 +1,315 @@
+"""CI001 to CI010: the JSON itself, its tables, the types of their values, ids and what refers to them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Union
+
+import numpy as np
+from msgspec import UNSET
+
+from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
+from seg2knet.validators.subjects.document import kind_of, shown
+from seg2knet.validators.subjects.files import KEYS, CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.measure import USELESS
+from seg2knet.validators.subjects.outlines import FLAT, WRONG_TYPE
+from seg2knet.validators.subjects.records import TypeFault
+
+TABLES = ("instances", "panoptic")
+
+
+@rule("CI001", "json-unreadable", Severity.ERROR, Fix.SAFE, on=TABLES)
+def json_unreadable(file: JsonFile) -> Iterator[Hit]:
+    """The file is not valid JSON (RFC 8259).
+
+    Every loader stops at it, usually with a traceback that does not name the file. Line and column are given. `NaN`
+    and `Infinity`, which Python writes and other parsers refuse, are reported where they stand (CI023).
+
+    The fix removes a byte order mark, as Windows editors write it, and saves the same text as plain UTF-8. Nothing
+    else can be repaired without guessing.
+    """
+    for fault in file.faults:
+        message = f"not readable as JSON: {fault.message}" + (f" ({fault.place})" if fault.place else "")
+        edits = []
+        if fault.repair is not None:
+            edits = [WriteFile(file.path, partial(bytes, fault.repair), fault.what)]
+        yield Hit(message, file.path, expected="JSON in UTF-8", found=fault.message, edits=edits)
+
+
+@rule("CI002", "missing-top-level-key", Severity.ERROR, on=TABLES)
+def missing_top_level_key(file: JsonFile) -> Iterator[Hit]:
+    """`images`, `annotations` or `categories` is missing at the top level.
+
+    pycocotools fails with a bare `KeyError`, or silently loads nothing. A misspelt key (`annotation`, `categoryes`) is
+    named; or the file is not a data set but a list of results. There is no fix.
+    """
+    if file.keys is None:
+        if file.top:
+            message = "not a COCO data set: the top level is not an object with images, annotations and categories"
+            yield Hit(message, file.path, expected="an object", found=file.top)
+        return
+    for key in (key for key in KEYS if key not in file.keys):
+        close = difflib.get_close_matches(key, [other for other in file.keys if other not in KEYS], 1, 0.75)
+        found = f"{close[0]!r}" if close else ", ".join(map(repr, file.keys)) or "an empty object"
+        message = f"no {key!r} at the top level" + (f"; {close[0]!r} looks like it" if close else "")
+        yield Hit(message, file.path, expected=repr(key), found=found)
+
+
+@rule("CI003", "wrong-field-type", Severity.ERROR, Fix.SAFE, on=TABLES)
+def wrong_field_type(file: JsonFile) -> Iterator[Hit]:
+    """A field has the wrong type, or a required field is missing.
+
+    `"image_id": "7"` matches no image with the id 7: objects vanish silently. JavaScript tools and spreadsheets write
+    such files. Ids that are words (`"img_7"`) break every loader that puts ids into an array.
+
+    The fix writes the same value in the right type; words become numbers above every id and reference in the file, the
+    same word the same number everywhere. A value that is not a number at all stays.
+    """
+    for fault in file.reading.faults:
+        yield _type_hit(file, fault)
+    yield from _missing_fields(file)
+    if isinstance(file, CocoFile):
+        yield from _segmentations(file)
+
+
+def _type_hit(file: JsonFile, fault: TypeFault) -> Hit:
+    value = fault.value
+    if fault.word is not None:
+        number = file.number_of(fault.word, fault.pointer)
+        value = UNSET if number is None else number
+    _, table, *steps = fault.pointer.split("/")
+    row = int(steps[0]) if steps and steps[0].isdecimal() else -1
+    if value is UNSET and table == "annotations" and steps[1:] == ["id"] and isinstance(file, CocoFile):
+        value = file.fresh_ids.get(row, UNSET)
+    key = (steps or [table])[-1]
+    message = f"{'element' if key.isdecimal() else key} has the wrong type"
+    hit = Hit(message, file.path)
+    if row >= 0 and table == "annotations" and isinstance(file, CocoFile):
+        hit = file.hit(row, message)
+    elif row >= 0 and table == "annotations" and isinstance(file, PanopticFile):
+        hit = file.entry_hit(row, message)
+    elif row >= 0 and table == "images":
+        hit = file.image_hit(row, message)
+    edits = () if value is UNSET else [SetValue(file.path, fault.pointer, value)]
+    return replace(hit, pointer=fault.pointer, expected=fault.expected, found=fault.found, edits=edits)
+
+
+def _missing_fields(file: JsonFile) -> Iterator[Hit]:
+    """Fields of images and categories that are required."""
+    known = {fault.pointer for fault in file.reading.faults}
+    images = file.images
+    fields = {
+        "id": (images.has_id, "an integer"),
+        "file_name": (np.fromiter((name is not None for name in images.names), bool, images.count), "a string"),
+        "width": (images.widths > 0, "an integer above 0"),
+        "height": (images.heights > 0, "an integer above 0"),
+    }
+    missing = ~np.logical_and.reduce([there for there, _ in fields.values()])
+    for row in np.flatnonzero(missing & images.usable).tolist():
+        for key, (there, expected) in fields.items():
+            if not there[row] and f"/images/{row}/{key}" not in known:
+                measurable = key in ("width", "height") and _on_disk(file, row)
+                edits = partial(_size_edits, file, row, key) if measurable else ()
+                more: dict[str, Any] = {"expected": expected, "found": "nothing usable", "edits": edits}
+                yield file.image_hit(row, f"an image without a usable {key}", key, **more)
+    for category in file.categories:
+        for key, value, expected in (("id", category.id, "an integer"), ("name", category.name, "a string")):
+            if value is None and category.usable and f"/categories/{category.index}/{key}" not in known:
+                message = f"a category without a usable {key}"
+                yield file.category_hit(category, message, key, expected=expected, found="nothing usable")
+
+
+def _on_disk(file: JsonFile, row: int) -> bool:
+    place = file.part.picture(file.images.names[row]) if file.part is not None else None
+    return place is not None and place.is_file()
+
+
+def _size_edits(file: JsonFile, row: int, key: str) -> list[Edit]:
+    from seg2knet.dataset.images import probe
+    from seg2knet.errors import DataError
+
+    place = file.part.picture(file.images.names[row]) if file.part is not None else None
+    try:
+        width, height = probe(place or "").shown
+    except DataError:
+        return []
+    return [SetValue(file.path, f"/images/{row}/{key}", width if key == "width" else height)]
+
+
+def _segmentations(file: CocoFile) -> Iterator[Hit]:
+    expected = "a list of polygons [[x, y, x, y, ...]], or an object with size and counts"
+    for row in np.flatnonzero((file.shapes.flags & (FLAT | WRONG_TYPE) != 0) | (file.shapes.kinds == USELESS)).tolist():
+        value = file.segmentation(row)
+        flat = bool(file.shapes.flags[row] & FLAT)
+        edits = [SetValue(file.path, f"/annotations/{row}/segmentation", [value])] if flat else []
+        message = "a polygon outside a list of polygons" if flat else "not a segmentation that COCO knows"
+        found = f"{kind_of(value)}: {shown(value)}"
+        yield file.hit(row, message, "segmentation", expected=expected, found=found, edits=edits)
+
+
+def repeated(ids: np.ndarray, there: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(row, first row with that id) for every row whose id an earlier one has."""
+    rows = np.flatnonzero(there)
+    _, first, inverse = np.unique(ids[rows], return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[inverse] != np.arange(len(rows)))
+    for place in again.tolist():
+        yield int(rows[place]), int(rows[first[inverse[place]]])
+
+
+@rule("CI004", "duplicate-image-id", Severity.ERROR, Fix.UNSAFE, on=TABLES)
+def duplicate_image_id(file: JsonFile) -> Iterator[Hit]:
+    """Two images have the same id.
+
+    pycocotools keeps the last one, so that the objects of one image are laid over another.
+
+    The unsafe fix removes the later entry where both name the same file; else it gives the later one a new id. All
+    objects stay with the first, because nothing says whose they are.
+    """
+    images = file.images
+    largest = file.largest_image_id
+    for count, (row, first) in enumerate(repeated(images.ids, images.has_id), 1):
+        edits: list[Edit] = [SetValue(file.path, f"/images/{row}/id", largest + count)]
+        if images.names[row] == images.names[first]:
+            edits = [Remove(file.path, f"/images/{row}")]
+        message = f"an earlier image has the id {file.shown_id(images.ids, images.has_id, row)} too"
+        found = f"the id of {images.names[first]!r}"
+        yield file.image_hit(row, message, "id", expected="an id of its own", found=found, edits=edits)
+
+
+@rule("CI005", "duplicate-file-name", Severity.ERROR, Fix.UNSAFE, on=TABLES)
+def duplicate_file_name(file: JsonFile) -> Iterator[Hit]:
+    """Two images have the same file name.
+
+    The image is trained on twice, each time with the objects of the other entry as background; in an evaluation every
+    correct detection on it counts as a false positive once.
+
+    The unsafe fix removes the later entry and gives its objects to the first.
+    """
+    images = file.images
+    first: dict[str, int] = {}
+    for row, name in enumerate(images.names):
+        if name is None or first.setdefault(name, row) == row:
+            continue
+        into = first[name]
+        if images.has_id[row] and images.ids[row] == images.ids[into]:
+            continue  # CI004
+        found = f"also image {file.shown_id(images.ids, images.has_id, into)}"
+        more: dict[str, Any] = {"expected": "one entry for each image", "edits": partial(_merged, file, row, into)}
+        yield file.image_hit(row, "an earlier image has the same file name", "file_name", found=found, **more)
+
+
+def _merged(file: JsonFile, row: int, into: int) -> list[Edit]:
+    edits: list[Edit] = [Remove(file.path, f"/images/{row}")]
+    if not (file.images.has_id[row] and file.images.has_id[into]):
+        return edits if not file.images.has_id[row] else []
+    if isinstance(file, PanopticFile):
+        # An image has one PNG: the later entry's cannot be laid over the first's.
+        return edits + [Remove(file.path, f"/annotations/{entry}") for entry in np.flatnonzero(file.image_rows == row)]
+    if isinstance(file, CocoFile):
+        target, rows = int(file.images.ids[into]), np.flatnonzero(file.image_rows == row)
+        edits += [SetValue(file.path, f"/annotations/{each}/image_id", target) for each in rows]
+    return edits
+
+
+def _id_hit(file: CocoFile, row: int, message: str, expected: str, found: str) -> Hit:
+    edits = [SetValue(file.path, f"/annotations/{row}/id", file.fresh_ids[row])]
+    return file.hit(row, message, "id", expected=expected, found=found, edits=edits)
+
+
+@rule("CI006", "duplicate-annotation-id", Severity.ERROR, Fix.SAFE, on="instances")
+def duplicate_annotation_id(file: CocoFile) -> Iterator[Hit]:
+    """Two annotations have the same id.
+
+    pycocotools keeps the last one: the others are lost to everything that looks objects up by id, and the evaluation
+    matches predictions against one object under another's id.
+
+    The fix gives the later ones new ids above the largest. Nothing refers to annotation ids.
+    """
+    table = file.annotations
+    for row, first in repeated(table.ids, table.has_id & (table.ids != 0)):
+        found = f"the id of annotation /annotations/{first}"
+        yield _id_hit(file, row, "an earlier annotation has the same id", "an id of its own", found)
+
+
+@rule("CI007", "annotation-id-zero", Severity.ERROR, Fix.SAFE, on="instances")
+def annotation_id_zero(file: CocoFile) -> Iterator[Hit]:
+    """An annotation has the id 0.
+
+    pycocotools notes for each prediction the id of the object it matched, with 0 for none: perfect predictions score
+    below 1.
+
+    The fix gives it a new id above the largest.
+    """
+    for row in np.flatnonzero(file.annotations.has_id & (file.annotations.ids == 0)).tolist():
+        yield _id_hit(file, row, "annotation id 0: pycocotools counts a match with it as none", "an id above 0", "0")
+
+
+@rule("CI008", "missing-annotation-id", Severity.ERROR, Fix.SAFE, on="instances")
+def missing_annotation_id(file: CocoFile) -> Iterator[Hit]:
+    """An annotation has no id.
+
+    pycocotools stops with `KeyError: 'id'`.
+
+    The fix gives it a new id above the largest.
+    """
+    wrong = {fault.pointer for fault in file.reading.faults}
+    for row in np.flatnonzero(~file.annotations.has_id & file.annotations.usable).tolist():
+        if f"/annotations/{row}/id" not in wrong:
+            yield _id_hit(file, row, "an annotation without an id", "an integer above 0", "nothing")
+
+
+@rule("CI009", "unknown-image-ref", Severity.ERROR, Fix.UNSAFE, on=TABLES)
+def unknown_image_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
+    """An annotation refers to an image that the file does not have, or to none.
+
+    Trainers skip such objects silently; `coco.loadImgs` stops with a `KeyError`. Usually the file was reduced to fewer
+    images and its annotations were not.
+
+    The unsafe fix removes the annotation.
+    """
+    if not file.has["images"]:
+        return
+    table = file.annotations if isinstance(file, CocoFile) else file.entries
+    hit = file.hit if isinstance(file, CocoFile) else file.entry_hit
+    wrong = {fault.pointer for fault in file.reading.faults}
+    for row in np.flatnonzero((file.image_rows < 0) & table.usable).tolist():
+        there = bool(table.has_image_id[row])
+        if not there and f"/annotations/{row}/image_id" in wrong:
+            continue
+        found = str(file.as_written(int(table.image_ids[row]))) if there else "nothing"
+        message = f"no image has the id {found}" if there else "an annotation without an image_id"
+        edits = [Remove(file.path, f"/annotations/{row}")]
+        yield hit(row, message, "image_id", expected="the id of an image of this file", found=found, edits=edits)
+
+
+@rule("CI010", "unknown-category-ref", Severity.ERROR, Fix.UNSAFE, on=TABLES)
+def unknown_category_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
+    """An annotation (or panoptic segment) refers to a category that the file does not have, or to none.
+
+    mmdet skips such objects silently, others stop with a `KeyError`. Often the ids count from 0 in one place and from
+    1 in another.
+
+    The unsafe fix removes the annotation. A segment stays, because its pixels are still in the PNG.
+    """
+    if not file.has["categories"]:
+        return
+    coco = isinstance(file, CocoFile)
+    table = file.annotations if isinstance(file, CocoFile) else file.segments
+    hit = file.hit if isinstance(file, CocoFile) else file.segment_hit
+    usable = file.annotations.usable if isinstance(file, CocoFile) else True
+    known = np.array(sorted(file.category_places), np.int64)
+    expected = f"one of the {len(known)} ids from {known[0]} to {known[-1]}" if len(known) else "the id of a category"
+    wrong = {fault.pointer for fault in file.reading.faults}
+    unknown = ~(table.has_category_id & np.isin(table.category_ids, known)) & usable
+    for row in np.flatnonzero(unknown).tolist():
+        there = bool(table.has_category_id[row])
+        pointer = f"/annotations/{row}" if coco else file.segment_pointer(row)  # type: ignore[union-attr]
+        if not there and f"{pointer}/category_id" in wrong:
+            continue
+        found = str(file.as_written(int(table.category_ids[row]))) if there else "nothing"
+        message = f"no category has the id {found}" if there else "no category_id"
+        edits = [Remove(file.path, pointer)] if coco else []
+        yield hit(row, message, "category_id", expected=expected, found=found, edits=edits)
