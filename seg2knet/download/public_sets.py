@@ -13,8 +13,7 @@ from typing import Callable, Optional
 
 from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout
 from seg2knet.download.archive import Place, as_it_is, unpack
-from seg2knet.download.meter import bar
-from seg2knet.download.transfer import Remote, TransferError, digest, fetch, require_space, size_of
+from seg2knet.download.transfer import Remote, TransferError, bar, digest, fetch, require_space, size_of
 from seg2knet.errors import DataError, UsageError
 
 WAITING = ".download"

@@ -1,38 +1,37 @@
-"""Downloads over http(s) that survive a line that breaks, and never leave a wrong file under the right name.
+"""Downloads over http(s) that survive a broken connection, and never leave a wrong file under the right name.
 
 A file arrives as ``NAME.part`` beside its target and is renamed only when it is whole: of the promised length, and of
-the digest where one is known. What is there of a broken download is gone on with (RFC 9110, range requests, guarded by
-``If-Range``), or done again where the server cannot.
+the digest where one is known. A broken download is resumed (RFC 9110, range requests, guarded by ``If-Range``), or
+begun again where the server cannot. Connections, proxies, redirects and retries are those of requests and urllib3.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import json
 import os
+import re
 import shutil
-import socket
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from seg2knet._version import __version__
-from seg2knet.dataset.text import whole_number
 from seg2knet.errors import EnvironmentProblem, UsageError
 
-_DIGITS = 18
-"""Of a file's length in bytes, at most."""
+if TYPE_CHECKING:
+    import requests
 
 CHUNK = 1 << 20
 Progress = Callable[[int, Optional[int]], None]
 """Called with (bytes that are there, bytes in all or ``None`` where the server does not say)."""
+
+_FOR_NOW = (408, 425, 429, 500, 502, 503, 504)
+"""Answers of a server that may do better in a moment."""
 
 
 class TransferError(EnvironmentProblem):
@@ -46,15 +45,11 @@ class TransferError(EnvironmentProblem):
 
 
 class _Broken(Exception):
-    """The line broke, the server stumbled: worth another attempt."""
-
-
-class _Complete(Exception):
-    """All of the file is there already."""
+    """The connection broke: worth another attempt."""
 
 
 class _Changed(Exception):
-    """What is there of the file cannot be gone on with: begin again."""
+    """What is there of the file cannot be continued: begin again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Remote:
     """A file on a server.
 
     Attributes:
-        urls: where it is to be had, mirrors after one another.
+        urls: its addresses, mirrors after one another.
         size: its length in bytes, where known.
         digest: ``sha256:HEX`` or ``md5:HEX``, or a beginning of it, where known.
     """
@@ -82,7 +77,7 @@ def fetch(
     pause: float = 1.0,
     timeout: float = 30.0,
 ) -> Path:
-    """Download a file, going on where an earlier attempt or run stopped.
+    """Download a file, resuming where an earlier attempt or run stopped.
 
     Args:
         remote: where it is and what it must be.
@@ -90,7 +85,7 @@ def fetch(
         hint: what the user can do where there is no network, for the error.
         attempts: how often in a row nothing may come before it is given up.
         pause: seconds before the second attempt, doubled for each further one.
-        timeout: seconds without a byte after which the line counts as broken.
+        timeout: seconds without a byte after which the connection counts as broken.
 
     Returns:
         ``target``.
@@ -107,83 +102,113 @@ def fetch(
         wrong = mismatch(remote, target)
         if wrong is not None:
             raise TransferError(
-                "not the file expected", file=target, found=wrong, hint="remove it, and it is downloaded anew"
+                "not the file expected", file=target, found=wrong, hint="remove it, and it is downloaded again"
             )
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target):
+    with _alone(target), _session(attempts, pause) as session:
         if target.is_file():  # another process was quicker
             return target
         refused: list[TransferError] = []
         for url in remote.urls:
             try:
-                return _from(url, remote, target, progress, attempts, pause, timeout)
+                return _Download(session, url, remote, target, progress, timeout).run(attempts, pause)
             except TransferError as error:
                 refused.append(error)
         if len(refused) == 1:
             raise refused[0].advised(hint)
-        said = [f"{url}: {error.found or error.message}" for url, error in zip(remote.urls, refused)]
-        raise TransferError("the file cannot be downloaded", found="\n            ".join(said), hint=hint)
+        lines = [f"{url}: {error.found or error.message}" for url, error in zip(remote.urls, refused)]
+        raise TransferError("the file cannot be downloaded", found="\n            ".join(lines), hint=hint)
 
 
-def _from(
-    url: str,
-    remote: Remote,
-    target: Path,
-    progress: Optional[Progress],
-    attempts: int,
-    pause: float,
-    timeout: float,
-) -> Path:
-    """One address, with as many attempts as bring something."""
-    part = _Part(target, url, trusted=remote.digest is not None)
-    failures, restarted = 0, False
-    while True:
-        before = part.length
-        try:
-            _receive(url, remote, part, progress, timeout)
-            wrong = mismatch(remote, part.file)
-            if wrong is None:
-                part.finish()
-                return target
-            raise _Changed(wrong)
-        except _Changed as why:
-            # A part of an older version, glued to the new one, is done again once; a wrong file stays wrong.
-            part.discard()
-            if restarted or before == 0:
-                raise TransferError("the server sends a wrong file", file=url, found=str(why)) from None
-            restarted = True
-        except _Broken as why:
-            failures = 1 if part.length > before else failures + 1
-            if failures >= attempts:
-                raise TransferError(
-                    "the download keeps breaking off",
-                    file=url,
-                    found=f"{why}; {part.length:,} bytes are there",
-                    hint="run the same command again later: it goes on where it stopped",
-                ) from None
-            time.sleep(pause * 2 ** (failures - 1))
+def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
+    """What the server says the length of a file is; ``None`` where it does not say.
+
+    Raises:
+        TransferError: no such file, no network.
+    """
+    with _session(3, 1.0) as session, _asked(session, "HEAD", url, {}, timeout) as response:
+        if response.status_code in (405, 501):  # it does not do HEAD
+            return None
+        _require_success(response, url)
+        return _number(response.headers.get("Content-Length"))
 
 
-class _Part:
-    """The unfinished file, and beside it a note of which version of which address it is a part of."""
+def _session(attempts: int, pause: float) -> requests.Session:
+    """A session that retries, and follows redirects to http(s) alone, and from https to https alone."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
 
-    def __init__(self, target: Path, url: str, trusted: bool) -> None:
-        self.target = target
-        self.file = target.with_name(target.name + ".part")
-        self.note = target.with_name(target.name + ".part.json")
-        self.trusted = trusted
+    class Session(requests.Session):
+        def get_redirect_target(self, response: requests.Response) -> Optional[str]:
+            target = super().get_redirect_target(response)
+            if target is not None:
+                there = urllib.parse.urljoin(response.url, target)
+                if not there.startswith(("https://", "http://")[: 1 if response.url.startswith("https://") else 2]):
+                    raise TransferError("a redirect that is not followed", file=response.url, found=there)
+            return target
+
+    retry = Retry(
+        total=None, connect=0, redirect=None, read=attempts - 1, status=attempts - 1, allowed_methods=None,
+        status_forcelist=_FOR_NOW, backoff_factor=pause / 2, raise_on_status=False,
+    )  # fmt: skip
+    session = Session()
+    session.headers.update({"User-Agent": f"seg2knet/{__version__}", "Accept-Encoding": "identity"})
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _asked(
+    session: requests.Session, method: str, url: str, headers: dict[str, str], timeout: float
+) -> requests.Response:
+    """
+    Raises:
+        TransferError: the server cannot be reached. _Broken: it was, and the connection broke.
+    """
+    import requests
+
+    try:
+        return session.request(method, url, headers=headers, timeout=timeout, stream=True, allow_redirects=True)
+    except (requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError) as error:
+        raise _Broken(str(error)) from None
+    except requests.exceptions.RequestException as error:
+        reason = getattr(error.args[0] if error.args else error, "reason", error)
+        raise TransferError("the server cannot be reached", file=url, found=str(reason)) from None
+
+
+def _require_success(response: requests.Response, url: str) -> None:
+    if response.status_code >= 400:
+        found = f"HTTP {response.status_code} {response.reason}"
+        raise TransferError("the server does not give the file", file=url, found=found)
+
+
+@dataclass
+class _Download:
+    """A file from one address: ``NAME.part``, and beside it a note of the address and version it is a part of."""
+
+    session: requests.Session
+    url: str
+    remote: Remote
+    target: Path
+    progress: Optional[Progress]
+    timeout: float
+
+    def __post_init__(self) -> None:
+        self.file = self.target.with_name(self.target.name + ".part")
+        self.note = self.target.with_name(self.target.name + ".part.json")
         self.validator: Optional[str] = None
-        self.promised: Optional[int] = None
+        trusted = self.remote.digest is not None
         try:
             noted = json.loads(self.note.read_text())
-            known = noted["url"] == url or trusted
-            self.validator = noted["validator"] if noted["url"] == url else None
+            known = noted["url"] == self.url or trusted
+            self.validator = noted["validator"] if noted["url"] == self.url else None
         except (OSError, ValueError, KeyError, TypeError):
             known = False
         # Without a digest to check in the end, bytes are only added to a part of the same version of the same file.
         if not known or not (self.validator or trusted):
-            self.discard()
+            self._discard()
 
     @property
     def length(self) -> int:
@@ -192,124 +217,123 @@ class _Part:
         except OSError:
             return 0
 
-    def begin(self, url: str, validator: Optional[str], promised: Optional[int]) -> None:
-        self.validator, self.promised = validator, promised
-        self.note.write_text(json.dumps({"url": url, "validator": validator}))
+    def run(self, attempts: int, pause: float) -> Path:
+        """Ask until the file is whole, with as many attempts as bring something."""
+        failures, restarted = 0, False
+        while True:
+            before = self.length
+            try:
+                self._receive()
+                wrong = mismatch(self.remote, self.file)
+                if wrong is not None:
+                    raise _Changed(wrong)
+                os.replace(self.file, self.target)
+                self.note.unlink(missing_ok=True)
+                return self.target
+            except _Changed as reason:
+                # A part of an older version, glued to the new one, is done again once; a wrong file stays wrong.
+                self._discard()
+                if restarted or before == 0:
+                    raise TransferError("the server sends a wrong file", file=self.url, found=str(reason)) from None
+                restarted = True
+            except _Broken as reason:
+                failures = 1 if self.length > before else failures + 1
+                if failures >= attempts:
+                    raise TransferError(
+                        "the download keeps breaking off",
+                        file=self.url,
+                        found=f"{reason}; {self.length:,} bytes are there",
+                        hint="run the same command again later: it resumes where it stopped",
+                    ) from None
+                time.sleep(pause * 2 ** (failures - 1))
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         for path in (self.file, self.note):
             path.unlink(missing_ok=True)
         self.validator = None
 
-    def finish(self) -> None:
-        os.replace(self.file, self.target)
-        self.note.unlink(missing_ok=True)
+    def _receive(self) -> None:
+        """Ask for what is missing and add it. Returns when the promised length is there; else raises."""
+        start = self.length
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        if start and self.validator:
+            headers["If-Range"] = self.validator
+        with _asked(self.session, "GET", self.url, headers, self.timeout) as response:
+            if response.status_code == 416:
+                total = _number(response.headers.get("Content-Range", "").rpartition("/")[2])
+                if total == start and self.remote.digest is not None:
+                    return  # all of the file is there already
+                raise _Changed(f"{total} bytes on the server, {start} are here")
+            _require_success(response, self.url)
+            start, total = self._span(response, start)
+            if self.remote.size is not None and total is not None and total != self.remote.size:
+                raise _Changed(f"{total:,} bytes, expected {self.remote.size:,}")
+            expected = total if total is not None else self.remote.size
+            require_space(self.target.parent, (expected or start) - start, f"{self.target.name} takes")
+            etag = response.headers.get("ETag", "W/")
+            self.validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
+            self.note.write_text(json.dumps({"url": self.url, "validator": self.validator}))
+            length = self._append(response, start, expected)
+        if expected is not None and length < expected:
+            raise _Broken(f"{length:,} of {expected:,} bytes came")
 
+    def _span(self, response: requests.Response, start: int) -> tuple[int, Optional[int]]:
+        """(offset that the answer begins at, length of the whole file where told)."""
+        if response.status_code != 206:
+            if start:  # it cannot do ranges, or the file has changed: from the beginning
+                self._discard()
+            return 0, _number(response.headers.get("Content-Length"))
+        span = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if span is None or _number(span[1]) != start:
+            raise _Changed(f"a range that was not asked for: {response.headers.get('Content-Range')!r}")
+        return start, _number(span[2])
 
-def _receive(url: str, remote: Remote, part: _Part, progress: Optional[Progress], timeout: float) -> None:
-    """Ask for what is missing and add it. Returns when the promised length is there; else raises."""
-    start = part.length
-    headers = {"User-Agent": f"seg2knet/{__version__}", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if part.validator:
-            headers["If-Range"] = part.validator
-    try:
-        with _open(url, headers, timeout) as response:
-            start, total = _whence(response, part, start)
-            if remote.size is not None and total is not None and total != remote.size:
-                raise _Changed(f"{total:,} bytes, expected {remote.size:,}")
-            expected = total if total is not None else remote.size
-            require_space(part.target.parent, (expected or start) - start, f"{part.target.name} takes")
-            part.begin(url, _validator(response), expected)
-            length = _append(response, part, start, expected, progress)
-    except _Complete:
-        if part.promised not in (None, start) and not part.trusted:
-            raise _Changed(f"{start:,} bytes, after promising {part.promised:,}") from None
-        return
-    except (http.client.HTTPException, socket.timeout, ConnectionError) as error:
-        raise _Broken(str(error) or type(error).__name__) from None
-    if expected is not None and length < expected:
-        raise _Broken(f"{length:,} of {expected:,} bytes came")
+    def _append(self, response: requests.Response, start: int, expected: Optional[int]) -> int:
+        from urllib3.exceptions import HTTPError
 
-
-def _open(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPResponse:
-    """
-    Raises:
-        TransferError: the server refuses. _Broken: it does for now. _Changed, _Complete: there is nothing after the
-            bytes that are there already, whose number is wrong or right.
-    """
-    try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
-    except urllib.error.HTTPError as error:
-        error.close()
-        said = f"HTTP {error.code} {error.reason}"
-        if error.code == 416:
-            total = error.headers.get("Content-Range", "").rpartition("/")[2]
-            if headers.get("Range") == f"bytes={total}-":
-                raise _Complete from None
-            raise _Changed(f"{total or 'fewer'} bytes on the server, more than that are here") from None
-        if error.code in (408, 425, 429) or error.code >= 500:
-            raise _Broken(said) from None
-        raise TransferError("the server does not give the file", file=url, found=said) from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, (socket.timeout, ConnectionResetError, http.client.HTTPException)):
-            raise _Broken(str(error.reason)) from None
-        raise TransferError("the server cannot be reached", file=url, found=str(error.reason)) from None
-    except ValueError as error:
-        raise UsageError("not an address", found=url, hint=str(error)) from None
-
-
-def _whence(response: http.client.HTTPResponse, part: _Part, start: int) -> tuple[int, Optional[int]]:
-    """(offset that the answer begins at, length of the whole file where told)."""
-    length = response.headers.get("Content-Length", "")
-    if response.status != 206:
-        if start:  # it cannot do ranges, or the file has changed: from the beginning
-            part.discard()
-        return 0, whole_number(length, _DIGITS)
-    told = response.headers.get("Content-Range", "")
-    unit, _, span = told.partition(" ")
-    first, _, _ = span.partition("-")
-    total = span.rpartition("/")[2]
-    if unit != "bytes" or whole_number(first, _DIGITS) != start:
-        raise _Changed(f"a range that was not asked for: {told!r}")
-    return start, whole_number(total, _DIGITS)
-
-
-def _validator(response: http.client.HTTPResponse) -> Optional[str]:
-    """What names this version of the file: a strong ETag, else its date."""
-    etag = response.headers.get("ETag")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return response.headers.get("Last-Modified")
-
-
-def _append(
-    response: http.client.HTTPResponse, part: _Part, start: int, expected: Optional[int], progress: Optional[Progress]
-) -> int:
-    length = start
-    with part.file.open("ab" if start else "wb") as out:
-        while True:
+        length = start
+        with self.file.open("ab" if start else "wb") as out:
             try:
-                chunk = response.read(CHUNK)
-            except http.client.IncompleteRead as broken:
-                chunk = broken.partial
-                if not chunk:
-                    break
-            if not chunk:
-                break
-            length += len(chunk)
-            if expected is not None and length > expected:
-                raise _Changed(f"more than the {expected:,} bytes that were promised")
-            try:
-                out.write(chunk)
+                for chunk in response.raw.stream(CHUNK, decode_content=False):
+                    length += len(chunk)
+                    if expected is not None and length > expected:
+                        raise _Changed(f"more than the {expected:,} bytes that were promised")
+                    out.write(chunk)
+                    if self.progress is not None:
+                        self.progress(length, expected)
+            except HTTPError as error:
+                raise _Broken(str(error)) from None
             except OSError as error:
-                raise TransferError("the download cannot be written", file=part.file, found=str(error)) from None
-            if progress is not None:
-                progress(length, expected)
-        out.flush()
-        os.fsync(out.fileno())
-    return length
+                raise TransferError("the download cannot be written", file=self.file, found=str(error)) from None
+            finally:
+                out.flush()
+                os.fsync(out.fileno())
+        return length
+
+
+def _number(text: Optional[str]) -> Optional[int]:
+    """A length in bytes, as headers have it."""
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None
+
+
+@contextlib.contextmanager
+def bar(title: str, verb: str = "downloading") -> Iterator[Progress]:
+    """A progress bar on a terminal, one plain line in a log; yields what is to be called with (done, total) bytes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    columns = (TextColumn(f"{verb} {title}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bars(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title, total=None)
+
+        def update(done: int, total: Optional[int]) -> None:
+            if not console.is_terminal and not bars.tasks[task].completed:
+                console.print(f"{verb} {title}" + (f", {total / 1e6:,.1f} MB" if total else ""), highlight=False)
+            bars.update(task, completed=done, total=total)
+
+        yield update
 
 
 def mismatch(remote: Remote, file: Path) -> Optional[str]:
@@ -352,28 +376,6 @@ def require_space(folder: Path, needed: int, what: str) -> None:
             expected=f"{what} {needed / 1e9:.1f} GB",
             hint="make room, or name a folder on another disk",
         )
-
-
-def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
-    """What the server says the length of a file is; ``None`` where it does not say.
-
-    Raises:
-        TransferError: no such file, no network.
-    """
-    request = urllib.request.Request(url, method="HEAD", headers={"Accept-Encoding": "identity"})
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            length = response.headers.get("Content-Length", "")
-            return whole_number(length, _DIGITS)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code in (405, 501):  # it does not do HEAD
-            return None
-        said = f"HTTP {error.code} {error.reason}"
-        raise TransferError("the server does not give the file", file=url, found=said) from None
-    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-        said = str(getattr(error, "reason", error))
-        raise TransferError("the server cannot be reached", file=url, found=said) from None
 
 
 @contextlib.contextmanager

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from seg2knet.download.meter import bar
-from seg2knet.download.transfer import Remote, fetch
+from seg2knet.download.transfer import Remote, bar, fetch
 from seg2knet.errors import DataError
 
 MIRROR = "SEG2KNET_WEIGHTS_URL"

@@ -13,8 +13,7 @@ import pytest
 from local_server import LocalServer, Page
 
 from seg2knet.download import transfer
-from seg2knet.download.meter import bar
-from seg2knet.download.transfer import Remote, TransferError, fetch
+from seg2knet.download.transfer import Remote, TransferError, bar, fetch
 from seg2knet.errors import UsageError
 
 BODY = random.Random(0).randbytes(300_000)
@@ -67,7 +66,7 @@ def test_a_broken_line_is_gone_on_with(server: LocalServer, tmp_path: Path) -> N
 
 def test_a_broken_run_is_gone_on_with(server: LocalServer, tmp_path: Path) -> None:
     server.pages["file"] = Page(BODY, break_after=[70_000, 0, 0, 0])
-    with pytest.raises(TransferError, match="goes on where it stopped") as caught:
+    with pytest.raises(TransferError, match="resumes where it stopped") as caught:
         get(server, tmp_path / "file")
     assert "70,000" in str(caught.value)
     server.pages["file"].break_after = []
