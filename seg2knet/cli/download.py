@@ -12,8 +12,8 @@ import click
 @click.command()
 @click.argument("name", metavar="coco2017|ade20k", type=click.Choice(["coco2017", "ade20k"]))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [data/coco or data/ade]")
-@click.option("--splits", default="train,val", show_default=True, help="COCO: which pictures to fetch.")
-@click.option("--test", is_flag=True, help="The test pictures too, with image_info_test-dev2017.json for COCO.")
+@click.option("--splits", default="train,val", show_default=True, help="COCO: which images to fetch.")
+@click.option("--test", is_flag=True, help="The test images too, with image_info_test-dev2017.json for COCO.")
 @click.option("--panoptic/--no-panoptic", default=True, show_default=True, help="COCO: the panoptic annotations too.")
 @click.option("--url", help="A mirror that has the files under the publisher's paths or their bare names.")
 @click.option("--keep", is_flag=True, help="Keep the zip files, in .download in the folder.")
@@ -32,7 +32,7 @@ def download(
 ) -> None:
     """Fetch COCO 2017 or ADE20K into the layout that train expects.
 
-    Goes on where it was broken off. Asks for disk space first; checks every file.
+    Resumes an interrupted download. Checks the disk space first, and every file.
     """
     from seg2knet.download import public_sets
 
@@ -51,7 +51,7 @@ def download(
     try:
         public_sets.bring(todo, folder, keep=keep, check_digest=not no_digest, say=click.echo)
     except KeyboardInterrupt:
-        click.echo("\nstopped; the same command goes on from here", err=True)
+        click.echo("\nstopped; run the same command again to resume", err=True)
         sys.exit(130)
     click.echo(public_sets.what_is_there(name, folder))
     click.echo(f"next: seg2knet train {folder}")

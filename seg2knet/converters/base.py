@@ -34,7 +34,7 @@ class ReaderOptions(BaseModel):
         "refuse", description="What to do with boxes that have no outline: skip them as an error, or take four corners."
     )
     images: Optional[Path] = Field(
-        None, description="Folder of the pictures, where they do not stand by the annotations."
+        None, description="Folder of the images, where they do not stand by the annotations."
     )
 
 
@@ -174,8 +174,8 @@ class Writer(ABC):
 
     Attributes:
         needs_classes: ``encode`` needs the final class list (it writes class numbers into pixels).
-        png_names: the loader derives a mask's name from the picture's, so pictures are named for it.
-        jpeg_only: the loader takes ``.jpg`` alone; other pictures are re-encoded.
+        png_names: the loader derives a mask's name from the image's, so images are named for it.
+        jpeg_only: the loader takes ``.jpg`` alone; other images are re-encoded.
     """
 
     name: ClassVar[str]

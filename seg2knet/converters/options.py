@@ -42,7 +42,7 @@ class ConvertOptions:
         to: targets.
         out: the folder to be made; by default each target's own.
         split: shares by split; ``None``: as the source has it, else 0.8 train, 0.2 val.
-        resplit: divide anew what the source has divided.
+        resplit: divide again what the source has divided.
         group_by: ``folder`` or a regular expression: images that stay together.
         seed: of the division.
         classes: the class file.
@@ -52,16 +52,16 @@ class ConvertOptions:
         min_area: objects of fewer pixels are left out.
         polygons: masks become polygons.
         layout: with the year 2017 in names, or without.
-        images: how pictures get to the target.
-        exif: re-save turned pictures upright, or keep them as they are.
+        images: how images get to the target.
+        exif: re-save turned images upright, or keep them as they are.
         overlap: who has a pixel that several objects claim (panoptic, ade).
         void_class: the class of pixels that nobody claims (panoptic).
         jobs, engine, ray_address: where the work runs.
         dry_run: read everything, write nothing.
-        resume: go on where a run that died stopped.
+        resume: continue where a run that died stopped.
         overwrite: replace a folder that no conversion made.
         validate: check the result.
-        allow_skips: losing objects is no failure, not even all of them.
+        allow_skips: losing objects, even all of them, is not a failure.
         reader: options of the source's format.
     """
 

@@ -1,6 +1,6 @@
 """Objects painted one over another, pixel by pixel at most one: what panoptic and semantic masks show.
 
-A picture is painted not pixel by pixel but stretch by stretch: down the columns, from one object's border to the next.
+An image is painted not pixel by pixel but stretch by stretch: down the columns, from one object's border to the next.
 """
 
 from __future__ import annotations

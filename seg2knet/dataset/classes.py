@@ -87,7 +87,7 @@ class ClassList(msgspec.Struct, frozen=True):
         """The same classes with exactly those in ``stuff`` as stuff.
 
         Raises:
-            DataError: a name in ``stuff`` is no class.
+            DataError: a name in ``stuff`` is not a class.
         """
         wanted = set(stuff)
         unknown = sorted(wanted - set(self.names))

@@ -23,7 +23,7 @@ def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
     Links to folders are followed, but none twice, so that loops end; hidden folders are left out.
 
     Raises:
-        DataError: a folder cannot be read, or a path is no Unicode, which no target can hold.
+        DataError: a folder cannot be read, or a path is not Unicode, which no target can hold.
     """
     ends = tuple(suffixes)
     seen: set[tuple[int, int]] = set()
@@ -52,7 +52,7 @@ def _unicode(path: str) -> str:
         path.encode()
     except UnicodeEncodeError:
         raise DataError(
-            "a path that is no Unicode",
+            "a path that is not Unicode",
             file=path.encode("utf-8", "backslashreplace").decode(),
             expected="UTF-8, as all targets write names",
             hint="rename the file or folder",
@@ -99,10 +99,10 @@ def head(path: Union[str, Path], most: int) -> bytes:
 
 
 def picture_header(path: str) -> images.Header:
-    """A picture's header, from the file's first bytes where they have it.
+    """An image's header, from the file's first bytes where they have it.
 
     Raises:
-        DataError: not there, not a picture, or of a size out of reason.
+        DataError: not there, not an image, or of a size out of reason.
     """
     try:
         found = images.parse(head(path, _HEADER))
@@ -112,10 +112,10 @@ def picture_header(path: str) -> images.Header:
 
 
 def load_json(path: Union[str, Path]) -> Any:
-    """A JSON file as plain data; a byte-order mark is no matter.
+    """A JSON file as plain data; a byte-order mark is allowed.
 
     Raises:
-        DataError: it cannot be read, or is no JSON.
+        DataError: it cannot be read, or is not JSON.
     """
     return parse_json(read_json(path), path)
 
@@ -139,7 +139,7 @@ def parse_json(data: bytes, name: Union[str, Path]) -> Any:
     """JSON in memory; ``name`` is what errors call it.
 
     Raises:
-        DataError: it is no JSON, or nested too deep.
+        DataError: it is not JSON, or nested too deep.
     """
     if data[:3] == b"\xef\xbb\xbf":
         data = data[3:]

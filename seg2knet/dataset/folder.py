@@ -22,13 +22,13 @@ class Split:
 
     Attributes:
         name: ``train``, ``val`` or ``test``.
-        images: folder of the pictures.
+        images: folder of the images.
         annotations: JSON file (instance, panoptic) or folder of masks (semantic).
         pngs: panoptic: folder of the PNGs.
-        count: pictures.
+        count: images.
         objects: objects or segments; 0 for semantic, where they are not counted.
-        most: the most that are on one picture.
-        has_truth: False for a list of pictures alone (``image_info_*.json``).
+        most: the most that are on one image.
+        has_truth: False for a list of images alone (``image_info_*.json``).
     """
 
     name: str
@@ -145,7 +145,7 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
 
 
 def _count(annotations: list) -> tuple[int, int]:
-    """Objects in all, and on the picture that has the most."""
+    """Objects in all, and on the image that has the most."""
     if annotations and isinstance(annotations[0], PanopticAnnotation):
         counts = [len(each.segments_info) for each in annotations]
     else:
@@ -154,7 +154,7 @@ def _count(annotations: list) -> tuple[int, int]:
 
 
 def _image_info(layout: CocoLayout, name: str) -> Optional[Path]:
-    """The list of a split's pictures where it has no truth, by COCO's names."""
+    """The list of a split's images where it has no truth, by COCO's names."""
     dev = layout.root / "annotations" / f"image_info_{name}-dev{layout.year}.json"
     return next((file for file in (dev, layout.image_info(name)) if file.is_file()), None)
 

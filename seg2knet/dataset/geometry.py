@@ -4,7 +4,7 @@ A mask is what pycocotools decodes, for that is what mmdet trains on; areas and 
 module that calls pycocotools, OpenCV or Shapely on shapes. pycocotools crashes the process on a NaN and reads four
 numbers as a box, so everything is checked here before it gets there.
 
-Coordinates are pixels of the picture as shown, x to the right, y down; a pixel is the unit square whose upper left
+Coordinates are pixels of the image as shown, x to the right, y down; a pixel is the unit square whose upper left
 corner is its index. Masks are ``(H, W)`` bool or uint8 arrays.
 """
 
@@ -45,7 +45,7 @@ def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -
     """The union of polygons as pycocotools rasterises them.
 
     Raises:
-        DataError: a part that pycocotools must not see, or a picture too large.
+        DataError: a part that pycocotools must not see, or an image too large.
     """
     from pycocotools import mask as coco_mask
 
@@ -60,16 +60,16 @@ def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -
 
 
 def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
-    """The mask of any shape on a picture of that size.
+    """The mask of any shape on an image of that size.
 
     Raises:
-        DataError: the shape cannot be rasterised, or its size is not the picture's.
+        DataError: the shape cannot be rasterised, or its size is not the image's.
     """
     if isinstance(shape, Polygons):
         return polygons_to_rle(shape.parts, height, width)
     if (shape.height, shape.width) != (height, width):
         raise DataError(
-            "a mask of another size than its picture",
+            "a mask of another size than its image",
             found=f"{shape.width}x{shape.height}",
             expected=f"{width}x{height}",
         )
@@ -77,10 +77,10 @@ def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
 
 
 def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
-    """The masks of many shapes of one picture, in few calls; polygons must have been checked.
+    """The masks of many shapes of one image, in few calls; polygons must have been checked.
 
     Raises:
-        DataError: a mask of another size, or a picture too large.
+        DataError: a mask of another size, or an image too large.
     """
     from pycocotools import mask as coco_mask
 

@@ -1,4 +1,4 @@
-"""Size and orientation of a picture from its file's first bytes; decoding where there is no other way.
+"""Size and orientation of an image from its file's first bytes; decoding where there is no other way.
 
 JPEG (ITU T.81, Exif 2.3), PNG (W3C PNG, third edition) and BMP headers are read here; Pillow, which knows every other
 format, is asked for the rest. Nothing decodes pixels but ``decode`` and ``upright``.
@@ -15,25 +15,25 @@ from typing import Optional, Union
 import msgspec
 import numpy as np
 
-from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.rle import check_size
 from seg2knet.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""Suffixes, in lower case, of files that are taken for pictures."""
+"""Suffixes, in lower case, of files that are taken for images."""
 
 _HEAD = 4096
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """What a picture file says of itself.
+    """What an image file says of itself.
 
     Attributes:
         width, height: pixels as stored.
         orientation: EXIF orientation, 1..8 (1: as stored).
         format: ``JPEG``, ``PNG``, ``BMP`` or Pillow's name.
         mode: Pillow's name of the pixel layout: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``...
-        pages: pictures in the file (TIFF, GIF, animated WebP).
+        pages: images in the file (TIFF, GIF, animated WebP).
     """
 
     width: int
@@ -45,7 +45,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def shown(self) -> tuple[int, int]:
-        """Width and height of the picture as shown, that is with the orientation applied."""
+        """Width and height of the image as shown, that is with the orientation applied."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
 
@@ -59,7 +59,7 @@ def probe(path: Union[str, Path]) -> Header:
     """Read a file's header.
 
     Raises:
-        DataError: not there, not a picture, or of a size out of reason.
+        DataError: not there, not an image, or of a size out of reason.
     """
     try:
         with open(path, "rb") as file:
@@ -68,7 +68,7 @@ def probe(path: Union[str, Path]) -> Header:
             if header is None and head[:2] == b"\xff\xd8":
                 header = _jpeg(head + file.read())
     except OSError as error:
-        raise DataError("the picture cannot be read", file=path, found=error.strerror or str(error)) from None
+        raise DataError("the image cannot be read", file=path, found=error.strerror or str(error)) from None
     if header is None:
         header = _ask_pillow(path, path)
     return _checked(header, path)
@@ -81,16 +81,16 @@ def parse(head: bytes) -> Optional[Header]:
         DataError: a size out of reason.
     """
     header = _parse(head)
-    return header and _checked(header, "picture")
+    return header and _checked(header, "image")
 
 
-def probe_bytes(data: bytes, name: str = "embedded picture") -> Header:
-    """The same for an encoded picture in memory; ``name`` is what errors call it."""
+def probe_bytes(data: bytes, name: str = "embedded image") -> Header:
+    """The same for an encoded image in memory; ``name`` is what errors call it."""
     return _checked(_parse(data) or _ask_pillow(io.BytesIO(data), name), name)
 
 
 def decode(source: Union[str, Path, bytes], *, upright: bool = True) -> np.ndarray:
-    """Decode a picture.
+    """Decode an image.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB, as shown unless ``upright`` is False.
@@ -100,21 +100,21 @@ def decode(source: Union[str, Path, bytes], *, upright: bool = True) -> np.ndarr
     """
     from PIL import ImageOps
 
-    with _opened(source) as picture:
-        turned = ImageOps.exif_transpose(picture) if upright else picture
+    with _opened(source) as image:
+        turned = ImageOps.exif_transpose(image) if upright else image
         return np.asarray(turned.convert("RGB"))
 
 
 def upright(source: Union[str, Path, bytes]) -> bytes:
-    """The picture re-encoded as shown, without its orientation tag, in its own format (JPEG at quality 95)."""
+    """The image re-encoded as shown, without its orientation tag, in its own format (JPEG at quality 95)."""
     from PIL import ImageOps
 
-    with _opened(source) as picture:
-        kind = picture.format or "PNG"
-        turned = ImageOps.exif_transpose(picture)
+    with _opened(source) as image:
+        kind = image.format or "PNG"
+        turned = ImageOps.exif_transpose(image)
         out = io.BytesIO()
-        options = {"quality": 95, "subsampling": "keep" if turned is picture else 0} if kind == "JPEG" else {}
-        keep = {key: picture.info[key] for key in ("icc_profile", "dpi") if picture.info.get(key)}
+        options = {"quality": 95, "subsampling": "keep" if turned is image else 0} if kind == "JPEG" else {}
+        keep = {key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)}
         turned.save(out, format=kind, **options, **keep)
         return out.getvalue()
 
@@ -122,7 +122,7 @@ def upright(source: Union[str, Path, bytes]) -> bytes:
 def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
     """Decode a mask image without changing a number of it: palette images as indices, 16 bit as 16 bit.
 
-    From a file, or from the bytes of one that is no TIFF.
+    From a file, or from the bytes of one that is not a TIFF.
 
     Returns:
         ``(H, W)`` uint8, uint16 or int32, or ``(H, W, 3)`` uint8 RGB. Alpha is dropped; 1-bit images are 0 and 1.
@@ -132,12 +132,12 @@ def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
     """
     if not isinstance(path, bytes) and str(path).lower().endswith((".tif", ".tiff")):
         return _decode_tiff(path)
-    with _opened(path) as picture:
-        if picture.mode == "RGBA":
-            picture = picture.convert("RGB")
-        elif picture.mode == "LA":
-            picture = picture.convert("L")
-        array = np.asarray(picture)
+    with _opened(path) as image:
+        if image.mode == "RGBA":
+            image = image.convert("RGB")
+        elif image.mode == "LA":
+            image = image.convert("L")
+        array = np.asarray(image)
     return array.astype(np.uint8) if array.dtype == bool else array
 
 
@@ -154,42 +154,32 @@ def _decode_tiff(path: Union[str, Path]) -> np.ndarray:
 
 
 class _opened:
-    """A picture opened by Pillow, with whatever its decoders raise turned into a ``DataError``."""
+    """An image opened by Pillow, with whatever its decoders raise turned into a ``DataError``."""
 
     def __init__(self, source: Union[str, Path, bytes]) -> None:
-        self.name = "embedded picture" if isinstance(source, bytes) else str(source)
+        self.name = "embedded image" if isinstance(source, bytes) else str(source)
         self.source = io.BytesIO(source) if isinstance(source, bytes) else source
 
     def __enter__(self):  # type: ignore[no-untyped-def]  # Pillow is imported late
         from PIL import Image
 
         try:
-            self.picture = Image.open(self.source)
-            _check_pixels(*self.picture.size, self.name)
-            self.picture.load()
+            self.image = Image.open(self.source)
+            check_size(*self.image.size[::-1], self.name)
+            self.image.load()
         except DataError:
             raise
         except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
-            raise DataError("the picture cannot be decoded", file=self.name, found=str(error)) from None
-        return self.picture
+            raise DataError("the image cannot be decoded", file=self.name, found=str(error)) from None
+        return self.image
 
     def __exit__(self, *_: object) -> None:
-        self.picture.close()
+        self.image.close()
 
 
 def _checked(header: Header, name: Union[str, Path]) -> Header:
-    _check_pixels(header.width, header.height, name)
+    check_size(header.height, header.width, name)
     return header
-
-
-def _check_pixels(width: int, height: int, name: Union[str, Path]) -> None:
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise DataError(
-            "a picture of that size cannot be",
-            file=name,
-            found=f"{width}x{height}",
-            expected=f"at most {MAX_PIXELS:,} pixels",
-        )
 
 
 def _parse(head: bytes) -> Optional[Header]:
@@ -265,18 +255,18 @@ def _ask_pillow(source: Union[str, Path, io.BytesIO], name: Union[str, Path]) ->
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a picture over Pillow's own limit is refused by ours, with an error
-            with Image.open(source) as picture:
-                orientation = picture.getexif().get(0x0112, 1)
+            warnings.simplefilter("ignore")  # an image over Pillow's own limit is refused by ours, with an error
+            with Image.open(source) as image:
+                orientation = image.getexif().get(0x0112, 1)
                 # Pillow gives a TIFF's size as shown and all others' as stored.
-                tags = getattr(picture, "tag_v2", {})
+                tags = getattr(image, "tag_v2", {})
                 return Header(
-                    tags.get(256, picture.width),
-                    tags.get(257, picture.height),
+                    tags.get(256, image.width),
+                    tags.get(257, image.height),
                     orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
-                    picture.format or "",
-                    picture.mode,
-                    getattr(picture, "n_frames", 1),
+                    image.format or "",
+                    image.mode,
+                    getattr(image, "n_frames", 1),
                 )
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
-        raise DataError("not a picture that can be read", file=name, found=str(error)) from None
+        raise DataError("not an image that can be read", file=name, found=str(error)) from None

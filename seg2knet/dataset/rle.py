@@ -10,6 +10,7 @@ Masks are ``(H, W)`` arrays. Boxes are x, y, width, height in pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Union
 
 import numpy as np
@@ -36,7 +37,7 @@ def size_allowed(height: int, width: int) -> bool:
     return height >= 1 and width >= 1 and height * width <= MAX_PIXELS
 
 
-def check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int, file: Union[str, Path, None] = None) -> None:
     """
     Raises:
         DataError: a side below 1 pixel, or more than ``MAX_PIXELS`` in all.
@@ -44,6 +45,7 @@ def check_size(height: int, width: int) -> None:
     if not size_allowed(height, width):
         raise DataError(
             "an image cannot have that size",
+            file=file,
             found=f"{width}x{height}",
             expected=f"sides of at least 1 pixel and at most {MAX_PIXELS:,} pixels in all",
         )

@@ -15,7 +15,7 @@ class Polygons(msgspec.Struct, frozen=True, gc=False, tag=True):
     """One object's outline in one or more parts; the object is the union of the parts.
 
     Attributes:
-        parts: each a flat list ``[x0, y0, x1, y1, ...]`` in pixels of the picture as shown, numbers as the source has
+        parts: each a flat list ``[x0, y0, x1, y1, ...]`` in pixels of the image as shown, numbers as the source has
             them (COCO's polygon ``segmentation``).
     """
 
@@ -62,14 +62,14 @@ class Object(msgspec.Struct, frozen=True, gc=False):
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
-    """A picture: where it is and how large it is shown.
+    """An image: where it is and how large it is shown.
 
     Attributes:
         name: its name in the data set, relative, with forward slashes, sub-folders and suffix kept: ``day 1/a.jpg``.
-        width, height: pixels of the picture as shown, EXIF orientation applied.
-        path: the file, absolute; ``None`` when the picture is only embedded or not there.
-        orientation: EXIF orientation, 1..8; with 5..8 the stored picture is turned a quarter.
-        data: the encoded picture where there is no file (LabelMe's ``imageData``, a video's frame).
+        width, height: pixels of the image as shown, EXIF orientation applied.
+        path: the file, absolute; ``None`` when the image is only embedded or not there.
+        orientation: EXIF orientation, 1..8; with 5..8 the stored image is turned a quarter.
+        data: the encoded image where there is no file (LabelMe's ``imageData``, a video's frame).
         extra: fields of the source's own for this image (COCO's ``license``, ``date_captured``...), kept.
     """
 
@@ -89,7 +89,7 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
         reason: kebab-case, one of a few a format: ``point-has-no-area``, ``box-only``.
         place: file and where in it.
         count: how many objects it stands for.
-        asked: True when the user asked for it (``--drop``, ``--min-area``): then it is no failure.
+        asked: True when the user asked for it (``--drop``, ``--min-area``): then it is not a failure.
         detail: what was found, for a person.
     """
 
@@ -101,7 +101,7 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
 
 
 class Note(msgspec.Struct, frozen=True, gc=False):
-    """Something a user should hear of though no object was lost: a picture turned upright, parts joined.
+    """Something a user should hear of though no object was lost: an image turned upright, parts joined.
 
     Attributes:
         kind: kebab-case; notes of one kind are counted together.

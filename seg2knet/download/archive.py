@@ -60,7 +60,7 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
             return [target / path for _, path in entries]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(
-            "a damaged zip file", file=archive, found=str(error), hint="remove it, and it is downloaded anew"
+            "a damaged zip file", file=archive, found=str(error), hint="remove it, and it is downloaded again"
         ) from None
 
 

@@ -46,7 +46,7 @@ class Archive:
 
 
 def _ade_test_picture(name: str) -> Optional[Path]:
-    """The test pictures stand in a folder of their own in ``release_test.zip``."""
+    """The test images stand in a folder of their own in ``release_test.zip``."""
     file = name.rpartition("/")[2]
     kept = as_it_is(name) is not None and file.lower().endswith(".jpg")
     return AdeLayout(Path("ADEChallengeData2016")).images("test") / file if kept else None
@@ -188,7 +188,7 @@ def _note_done(out: Path, archive: Archive, files: Sequence[Path]) -> None:
 
 
 def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = True, say: Say = print) -> None:
-    """Download and unpack what was planned; a run that is broken off goes on where it was.
+    """Download and unpack what was planned; a run that was interrupted resumes where it stopped.
 
     Args:
         todo: from :func:`plan`.
@@ -227,7 +227,7 @@ def _check(archive: Archive, file: Path) -> None:
             file=file,
             found=f"{kind} {found}",
             expected=f"{kind} {expected}",
-            hint="remove it, and it is downloaded anew; if you trust it as it is: --no-digest",
+            hint="remove it, and it is downloaded again; if you trust it as it is: --no-digest",
         )
 
 

@@ -187,7 +187,7 @@ def test_a_run_that_is_broken_off_goes_on(mirror: LocalServer, tmp_path: Path, m
     monkeypatch.setattr(public_sets, "unpack", stop)
     stopped = run("coco2017", "--out", tmp_path, "--url", mirror.url)
     assert stopped.exit_code == 130
-    assert "goes on from here" in stopped.output
+    assert "again to resume" in stopped.output
     monkeypatch.setattr(public_sets, "unpack", real)
     mirror.requests.clear()
     assert run("coco2017", "--out", tmp_path, "--url", mirror.url).exit_code == 0

@@ -88,7 +88,7 @@ def color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:
     """RGB from ``[r, g, b]`` or ``#rrggbb``; ``None`` from ``None``.
 
     Raises:
-        DataError: it is no colour.
+        DataError: it is not a colour.
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""The validator's look at what was written, in a process of its own: its memory is gone before the run goes on."""
+"""The validator's look at what was written, in a process of its own: its memory is freed before the run continues."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def check(tree: Path, target: Path, ignore: Sequence[str], jobs: Optional[int]) 
         raise EnvironmentProblem(
             "the validation of what was written died",
             found=error.found,
-            hint="--resume goes on from what is done; with --no-validate nothing is validated",
+            hint="--resume continues from what is done; with --no-validate nothing is validated",
         ) from None

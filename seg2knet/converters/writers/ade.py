@@ -1,4 +1,4 @@
-"""ADE20K challenge layout (http://sceneparsing.csail.mit.edu): ``.jpg`` pictures and 8-bit masks, 0 = unlabelled."""
+"""ADE20K challenge layout (http://sceneparsing.csail.mit.edu): ``.jpg`` images and 8-bit masks, 0 = unlabelled."""
 
 from __future__ import annotations
 

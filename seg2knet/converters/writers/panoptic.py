@@ -64,7 +64,7 @@ class PanopticWriter(Writer):
                 written += len(segment.objects)
             else:
                 hidden += segment.objects
-        written += numbers.count(_IGNORED)  # regions to be ignored are in the picture, as void
+        written += numbers.count(_IGNORED)  # regions to be ignored are in the image, as void
         skips = tuple(
             Skip("hidden-by-others", f"{sample.image.name}: {sample.objects[index].place}") for index in hidden
         )
@@ -94,7 +94,7 @@ class PanopticWriter(Writer):
             numbers.append(number)
         if len(segments) >= MOST:
             raise DataError(
-                "too many objects on one picture", file=measured.sample.image.name, found=str(len(segments)),
+                "too many objects on one image", file=measured.sample.image.name, found=str(len(segments)),
                 expected=f"at most {MOST - 1}",
             )  # fmt: skip
         return segments, numbers
@@ -124,7 +124,7 @@ class PanopticWriter(Writer):
 
 
 def png_name(name: str) -> str:
-    """The mask's name that mmdet derives from a picture's: every ``.jpg`` in it becomes ``.png``."""
+    """The mask's name that mmdet derives from an image's: every ``.jpg`` in it becomes ``.png``."""
     derived = name.replace(".jpg", ".png")
     return derived if derived.endswith(".png") else f"{without_suffix(name)}.png"
 
@@ -140,7 +140,7 @@ def _info(number: int, segment: _Segment, area: int, box: tuple[int, int, int, i
 
 
 def _png(painting: Painting, segments: int) -> bytes:
-    """The picture as an RGB PNG of ids: R + 256 G + 256^2 B."""
+    """The image as an RGB PNG of ids: R + 256 G + 256^2 B."""
     ids = np.array([segment_id(number) for number in range(segments + 1)], np.int32)
     # Least byte first, as in every machine that PyTorch runs on: R, G, B and nothing.
     pixels = painting.image(ids).view(np.uint8).reshape(painting.height, painting.width, 4)
