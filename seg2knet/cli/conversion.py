@@ -27,7 +27,7 @@ _EVERY = 10.0
 class Progress:
     """A bar a step on a terminal, plain lines in a log. No thread draws it, for workers are forked meanwhile."""
 
-    def __init__(self, dry_run: bool = False) -> None:
+    def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bars: Optional[Bars] = None
         self.tasks: dict[str, Any] = {}

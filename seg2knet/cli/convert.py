@@ -149,7 +149,7 @@ def _convert(format: str, own: ReaderOptions, values: dict[str, Any]) -> int:
         reader=own,
         **{key: values[key] for key in _PLAIN},
     )
-    with conversion.Progress(dry_run=options.dry_run) as progress:
+    with conversion.Progress() as progress:
         result = run(format, sources, options, progress)
     conversion.report(result, options)
     return conversion.exit_code(result, options.allow_skips)
