@@ -4,17 +4,22 @@ pip builds mmcv in an isolated environment, where torch is absent, and therefore
 then fails although K-Net calls none of those operators. :func:`install` puts a module in the place of ``mmcv._ext``
 whose every operator raises when it is *called*. A compiled mmcv is left alone. No file is written.
 
+torchvision from PyPI has the same problem beside a torch that it was not built for, the CPU's for instance: it fails to
+import, and with it timm and mmseg. :func:`declare_torchvision` lets it import.
+
 Works with mmcv 1.x (the classic stack) and 2.x, on Python 3.9 and later.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
-from typing import Callable, NoReturn, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 from seg2knet.errors import EnvironmentProblem
 
@@ -66,7 +71,7 @@ def compiled() -> bool:
 
 
 def install() -> bool:
-    """Make ``import mmdet`` and ``import mmseg`` work whether or not mmcv has its operators.
+    """Make ``import mmdet`` and ``import mmseg`` work whether or not mmcv and torchvision have their operators.
 
     Call it before the first import of mmdet or mmseg; calling it again changes nothing.
 
@@ -76,6 +81,7 @@ def install() -> bool:
     Raises:
         EnvironmentProblem: mmcv itself is not installed.
     """
+    declare_torchvision()
     reason = _why_not()
     if reason is not None:
         stand_in = sys.modules.get(NAME)
@@ -83,6 +89,35 @@ def install() -> bool:
             stand_in = sys.modules[NAME] = StandIn(reason)
         sys.modules["mmcv"]._ext = stand_in  # type: ignore[attr-defined]
     return reason is not None
+
+
+def declare_torchvision() -> bool:
+    """Make ``import torchvision`` work where its compiled operators do not load.
+
+    It registers how the shapes of two of its operators follow, which needs them declared; nothing here calls them.
+
+    Returns:
+        True where they are declared here, False where torchvision has its own or is not installed.
+    """
+    import torch
+
+    spec = importlib.util.find_spec("torchvision") if "torchvision" not in sys.modules else None
+    if spec is None or spec.origin is None or _TORCHVISION or not hasattr(torch, "library"):  # torch 1.10 has none
+        return bool(_TORCHVISION)
+    compiled_files = [file for file in Path(spec.origin).parent.glob("_C*") if file.suffix in (".so", ".pyd")]
+    with contextlib.suppress(OSError):
+        for file in compiled_files:
+            torch.ops.load_library(str(file))
+            return False
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _TORCHVISION.append(library)
+    return True
+
+
+_TORCHVISION: list[Any] = []
+"""The library of declared operators: they are gone when it is."""
 
 
 def _why_not() -> Optional[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -58,3 +59,17 @@ def test_the_stand_in_raises_only_when_called() -> None:
 def test_dunder_names_stay_absent() -> None:
     with pytest.raises(AttributeError):
         _ = mmcv_ops.StandIn("").__wrapped__
+
+
+def test_torchvision_imports_beside_a_torch_that_it_was_not_built_for() -> None:
+    pytest.importorskip("torch")
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    fresh("import torchvision.ops, mmseg.models")
+
+
+def test_no_operator_is_declared_where_torchvision_is_absent() -> None:
+    fresh(
+        "assert not mmcv_ops.declare_torchvision()",
+        before="sys.modules['torchvision'] = None  # as if it were not installed",
+    )

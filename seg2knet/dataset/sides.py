@@ -1,0 +1,106 @@
+"""Classes that a mirror image turns into one another: ``back_left_door`` and ``back_right_door``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from seg2knet.errors import UsageError
+
+_LEFT_RIGHT = """
+    left right, lefthand righthand, lh rh, lhs rhs, l r,
+    links rechts, linke rechte, linker rechter, linkes rechtes, linken rechten,
+    izquierda derecha, izquierdo derecho, izq der, esquerda direita, esquerdo direito, esq dir,
+    gauche droite, gauche droit, sinistra destra, sinistro destro, sx dx,
+    vänster höger, vänstra högra, venstre højre, venstre høyre, vasen oikea,
+    lewy prawy, lewa prawa, lewe prawe, levý pravý, levá pravá, levé pravé, sol sağ, kiri kanan, stânga dreapta,
+    левый правый, левая правая, левое правое, лівий правий, ліва права, αριστερά δεξιά, 左 右, 왼쪽 오른쪽
+"""
+"""Words for left and right in some twenty languages, from English and German to Chinese, Japanese and Korean."""
+_WORD = re.compile(r"[左右]|[^\W\d_左右]+|\d+")
+_CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\d_A-Z])")
+
+
+def _counterparts() -> dict[str, list[str]]:
+    opposite: dict[str, list[str]] = {}
+    for pair in _LEFT_RIGHT.split(","):
+        left, right = pair.split()
+        opposite.setdefault(left, []).append(right)
+        opposite.setdefault(right, []).append(left)
+    return opposite
+
+
+_OPPOSITE = _counterparts()
+_SHORT = 3
+"""Words of up to this many letters say a side only where the other side's class is there."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The sided classes of a class list.
+
+    Attributes:
+        pairs: classes that a horizontal flip turns into one another.
+        alone: classes whose name has a side and whose counterpart is not a class.
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    alone: tuple[str, ...] = ()
+
+    def swapped(self, names: Sequence[str]) -> list[int]:
+        """For each label of ``names`` its label in the mirror image."""
+        other = dict(self.pairs) | {right: left for left, right in self.pairs}
+        place = {name: label for label, name in enumerate(names)}
+        return [place.get(other.get(name, name), label) for label, name in enumerate(names)]
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name in lower case: ``frontLeft_door2`` -> ``front, left, door, 2``."""
+    parts = itertools.chain.from_iterable(_CAMEL.split(run) for run in _WORD.findall(name))
+    return tuple(part.lower() for part in parts)
+
+
+def find_sides(names: Sequence[str], mirror: Iterable[str] = ()) -> Sides:
+    """The pairs of classes whose names differ by a word for left and one for right.
+
+    Args:
+        names: the classes.
+        mirror: more pairs, each ``A=B``; they come before those found by name.
+
+    Raises:
+        UsageError: a pair of classes that there are not, or a class in two pairs.
+    """
+    pairs = [_given(text, names) for text in mirror]
+    taken = [name for pair in pairs for name in pair]
+    twice = sorted({name for name in taken if taken.count(name) > 1})
+    if twice:
+        raise UsageError("--mirror names a class twice", found=", ".join(twice))
+    by_words: dict[tuple[str, ...], str] = {}
+    for name in names:
+        by_words.setdefault(words(name), name)
+    alone = []
+    for name in names:
+        sided = [word for word in words(name) if word in _OPPOSITE]
+        if not sided or name in taken:
+            continue
+        options = [_OPPOSITE.get(word, [word]) for word in words(name)]
+        matches = (by_words.get(mirrored) for mirrored in itertools.product(*options))
+        other = next((match for match in matches if match is not None and match not in taken), None)
+        if other is not None:
+            pairs.append((name, other))
+            taken += [name, other]
+        elif any(len(word) > _SHORT for word in sided):
+            alone.append(name)
+    return Sides(tuple(pairs), tuple(alone))
+
+
+def _given(text: str, names: Sequence[str]) -> tuple[str, str]:
+    left, equals, right = (part.strip() for part in text.partition("="))
+    unknown = [name for name in (left, right) if name not in names]
+    if not equals or unknown or left == right:
+        raise UsageError(
+            "--mirror takes two classes of the data", found=text, expected="A=B, of " + ", ".join(names[:20])
+        )
+    return left, right
