@@ -89,12 +89,11 @@ def describe(name: str) -> TimmInfo:
         except (RuntimeError, AssertionError) as error:
             raise UsageError(refusal, found=_first_line(error), expected="images of any size", hint=hint) from None
     config = timm.get_pretrained_cfg(name)
-    scaled = [[round(255 * value, 3) for value in values] for values in (config.mean, config.std)]
+    mean, std = ([round(255 * value, 3) for value in values] for values in (config.mean, config.std))
     first, second, third, fourth = levels
-    return TimmInfo(
-        (channels[first], channels[second], channels[third], channels[fourth]), (first, second, third, fourth),
-        *scaled, pretrained=bool(config.hf_hub_id or config.url),
-    )  # fmt: skip
+    at_strides = (channels[first], channels[second], channels[third], channels[fourth])
+    pretrained = bool(config.hf_hub_id or config.url)
+    return TimmInfo(at_strides, (first, second, third, fourth), mean, std, pretrained)
 
 
 def _first_line(error: Exception) -> str:
