@@ -40,25 +40,12 @@ class Source:
     kind: str
 
 
-SOURCES = {
-    "r18": Source("resnet18-f37072fd.pth", TORCHVISION, "ResNet-18"),
-    "r50": Source("resnet50-0676ba61.pth", TORCHVISION, "ResNet-50"),
-    "r101": Source("resnet101-63fe2227.pth", TORCHVISION, "ResNet-101"),
-    "r18-deep-stem": Source("resnet18_v1c-b5776b93.pth", THIRD_PARTY, "ResNet-18 with a deep stem"),
-    "r50-deep-stem": Source("resnet50_v1c-2cccc1ad.pth", THIRD_PARTY, "ResNet-50 with a deep stem"),
-    "r101-deep-stem": Source("resnet101_v1c-e67eebb6.pth", THIRD_PARTY, "ResNet-101 with a deep stem"),
-    "swin-t": Source("swin_tiny_patch4_window7_224_20220308-f41b89d3.pth", SWIN, "Swin 96 wide, depth 6"),
-    "swin-l": Source("swin_large_patch4_window7_224_22k_20220308-d5bdebaf.pth", SWIN, "Swin 192 wide, depth 18"),
-}
-
-
-def backbone_file(key: str) -> Path:
-    """The file of ``SOURCES[key]`` as published, downloaded to the cache once.
+def backbone_file(source: Source) -> Path:
+    """The file as published, downloaded to the cache once.
 
     Raises:
         TransferError: it cannot be downloaded; the message lists the alternatives.
     """
-    source = SOURCES[key]
     mirror = os.environ.get(MIRROR)
     folders = (mirror.rstrip("/") + "/",) if mirror else source.folders
     hint = (

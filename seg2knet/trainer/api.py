@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from seg2knet.errors import DataError
-from seg2knet.trainer.evaluate.evaluation import Evaluation
-from seg2knet.trainer.predict.prediction import Prediction
-from seg2knet.trainer.run.session import TrainResult
+from seg2knet.trainer.options import INFO, TrainOptions, did_you_mean, value_type
+
+if TYPE_CHECKING:
+    from seg2knet.trainer.evaluate.evaluation import Evaluation
+    from seg2knet.trainer.predict.prediction import Prediction
+    from seg2knet.trainer.run.session import TrainResult
 
 PathLike = Union[str, Path]
-_PATHS = ("backbone_weights", "config", "work_dir")
 
 
-def train(
-    data: Optional[PathLike] = None,
-    *,
-    say: Callable[[str], None] = print,
-    stack: Optional[str] = None,
-    knet: Optional[PathLike] = None,
-    **options: Any,
-) -> TrainResult:
+def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print, **options: Any) -> TrainResult:
     """Train a K-Net.
 
     Args:
         data: a data set's folder; by default ``data/coco`` or ``data/ade``.
-        stack: ``mmengine`` or ``classic``; by default the one that is installed.
-        knet: classic stack: a checkout of the authors' K-Net.
         say: takes lines for the user; the progress of the run itself goes to standard output.
         options: fields of :class:`seg2knet.trainer.options.TrainOptions`: ``epochs=12``, ``gpus=0``...
 
@@ -38,21 +33,45 @@ def train(
 
     Raises:
         Seg2KNetError: the options, the data or the machine do not allow it.
-        TypeError: an option that there is not.
+        TypeError: no option of that name.
+    """
+    for name, value in options.items():
+        if name not in INFO:
+            hint = did_you_mean(name, tuple(INFO))
+            raise TypeError(f"train() has no option {name!r}" + (f": {hint}" if hint else ""))
+        if value is not None and value_type(name) in (Path, str):
+            options[name] = value_type(name)(value)
+    return run(TrainOptions(data=Path(data) if data is not None else None, **options), say)
+
+
+train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what completion shows
+    [
+        inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None),
+        inspect.Parameter("say", inspect.Parameter.KEYWORD_ONLY, default=print),
+        *(
+            inspect.Parameter(
+                each.name, inspect.Parameter.KEYWORD_ONLY, default=getattr(TrainOptions(), each.name),
+                annotation=each.type,
+            )
+            for each in fields(TrainOptions)
+            if each.name in INFO
+        ),
+    ],
+    return_annotation="TrainResult",
+)  # fmt: skip
+
+
+def run(options: TrainOptions, say: Callable[[str], None] = print) -> TrainResult:
+    """Train as the options say, on the stack that they ask for, or that is installed.
+
+    Raises:
+        Seg2KNetError: see :func:`train`.
     """
     from seg2knet.trainer import stacks
-    from seg2knet.trainer.options import TrainOptions
     from seg2knet.trainer.run import session
 
-    for name in _PATHS:
-        if options.get(name) is not None:
-            options[name] = Path(options[name])
-    if options.get("img_size") is not None:
-        options["img_size"] = str(options["img_size"])
-    asked = TrainOptions(data=Path(data) if data is not None else None, **options)
-    checkout = Path(knet) if knet is not None else None
-    other = stacks.choose(stack, checkout)
-    return session.run(asked, say) if other is None else other.train(asked, knet=checkout, say=say)
+    stack = stacks.choose(options.stack, options.knet)
+    return session.run(options, say) if stack is None else stack.train(options, knet=options.knet, say=say)
 
 
 def evaluate(

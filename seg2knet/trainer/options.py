@@ -1,156 +1,298 @@
-"""What a user may ask of a training run: one record, filled by the command line or by :func:`seg2knet.train`."""
+"""The options of a training run, each said once: a field of :class:`TrainOptions`.
+
+The command line and its help, the heading of a run's config, what ``--resume`` compares and the table of docs/train.md
+are made from these fields.
+"""
+
+# ruff: noqa: RUF009 - _option() makes a dataclass field
 
 from __future__ import annotations
 
 import difflib
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
 from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import SCHEDULES
+from seg2knet.trainer.config.backbones import BACKBONES
 
 TASKS = ("instance", "panoptic", "semantic")
-BACKBONES = ("r18", "r18-half", "r50", "r101", "r101-dcn", "swin-t", "swin-l")
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 LAUNCHERS = ("torchrun", "slurm", "none")
+ConfigValue = Union[str, Callable[[Mapping[str, Any]], Any]]
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """What there is to know about an option beside its type and default.
+
+    Attributes:
+        help: for ``--help`` and the docs, without the default.
+        group: heading that it stands under.
+        metavar: placeholder of its value.
+        default: what happens where it is not given, in words; by default its default value.
+        choices: the values it can take, where they are few.
+        least: the smallest number it can be.
+        in_config: where a run's config has its value: a path, or a function of the config. ``--resume`` compares it.
+        shapes: it changes what is trained, so it cannot be given with ``--config``.
+    """
+
+    help: str
+    group: str
+    metavar: Optional[str] = None
+    default: Optional[str] = None
+    choices: tuple[str, ...] = ()
+    least: Optional[float] = None
+    in_config: Optional[ConfigValue] = None
+    shapes: bool = True
+
+
+def _option(group: str, help: str, value: Any = None, **info: Any) -> Any:
+    metadata = {"info": OptionInfo(help, group, **info)}
+    if isinstance(value, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=value, metadata=metadata)
+
+
+def _is_mixed(config: Mapping[str, Any]) -> bool:
+    return config["optim_wrapper"]["type"] == "AmpOptimWrapper"
+
+
+def _has_ema(config: Mapping[str, Any]) -> bool:
+    return any(hook.get("type") == "EMAHook" for hook in config.get("custom_hooks", []))
+
+
+MODEL, LENGTH, IMAGES, RUN = "Task and model", "Length and learning rate", "Images", "Run"
+MACHINE, MACHINES = "This machine", "Several machines, other launchers"
 
 
 @dataclass
 class TrainOptions:
-    """Options of a run. ``None`` means: decided from the data and the machine, and printed.
-
-    Attributes:
-        data: folder of the data set; by default ``data/coco`` or ``data/ade``.
-        task: one of ``TASKS``; by default what the folder holds.
-        model: a name of ``seg2knet models``; sets backbone, schedule and task.
-        head: semantic: whose prediction the kernels refine: ``fcn``, ``pspnet``, ``deeplabv3`` or ``upernet``.
-        epochs, schedule: how long; ``schedule`` is a key of ``SCHEDULES``.
-        batch_size: images a step over all processes.
-        lr: learning rate; by default 1e-4 for 16 images a step, in proportion.
-        img_size: ``640`` (longest side) or ``1333x800`` (longest, shortest side at most).
-        backbone: one of ``BACKBONES``.
-        pretrained: start from a backbone trained on ImageNet.
-        backbone_weights: a file with the backbone's weights.
-        load_from: a checkpoint to start from, by path or URL.
-        config: a config file, instead of all that would be decided here.
-        resume: go on with the run in the work dir.
-        channels_last: images as (H, W, C) in memory; by default on the CPU, where it is faster.
-        amp: mixed precision: bfloat16 where the device has it, else float16; by default on processors that compute
-            in bfloat16, where it is faster.
-        gpus: processes, one a GPU; 0 trains on the CPU.
-        device: ``cuda`` or ``cpu``; ``cpu`` with ``gpus=2`` trains in two processes.
-        cfg_options: ``key.in.config=value``, applied last.
-        early_stop: epochs without a better figure after which a run ends.
-        balance: class-balanced sampling: classes on less than this share of the images are shown more often.
-        accumulate: steps whose gradients are summed up before the weights change.
-    """
+    """Options of a run. ``None`` means: decided from the data and the machine, and printed."""
 
     data: Optional[Path] = None
-    task: Optional[str] = None
-    model: Optional[str] = None
-    head: Optional[str] = None
-    epochs: Optional[int] = None
-    schedule: Optional[str] = None
-    batch_size: Optional[int] = None
-    lr: Optional[float] = None
-    img_size: Optional[str] = None
-    backbone: Optional[str] = None
-    pretrained: bool = True
-    backbone_weights: Optional[Path] = None
-    load_from: Optional[str] = None
-    config: Optional[Path] = None
-    work_dir: Optional[Path] = None
-    resume: bool = False
-    seed: int = 0
-    amp: Optional[bool] = None
-    compile: bool = False
-    channels_last: Optional[bool] = None
-    workers: Optional[int] = None
-    gpus: Optional[int] = None
-    device: Optional[str] = None
-    nodes: int = 1
-    node_rank: int = 0
-    rdzv: Optional[str] = None
-    launcher: str = "torchrun"
-    max_restarts: int = 0
-    cfg_options: dict[str, Any] = field(default_factory=dict)
-    early_stop: int = 0
-    ema: bool = False
-    accumulate: int = 1
-    balance: float = 0.0
-    multi_scale: bool = False
-    logger: str = "tensorboard"
-    validate: bool = True
-    dry_run: bool = False
+    task: Optional[str] = _option(
+        MODEL, "What to segment.", choices=TASKS, default="what the folder holds", in_config="task"
+    )
+    model: Optional[str] = _option(
+        MODEL, "A model of the authors' table (seg2knet models): backbone, schedule and task.", metavar="NAME"
+    )
+    backbone: Optional[str] = _option(MODEL, "Backbone.", choices=tuple(BACKBONES), default="r50")
+    head: Optional[str] = _option(
+        MODEL, "Semantic: the head whose prediction the kernels refine.", default="upernet",
+        choices=("fcn", "pspnet", "deeplabv3", "upernet"),
+    )  # fmt: skip
+    pretrained: bool = _option(MODEL, "Start from ImageNet weights, or from nothing.", True)
+    backbone_weights: Optional[Path] = _option(
+        MODEL, "File with the backbone's weights.", metavar="FILE", default="downloaded once, checked and kept"
+    )
+    load_from: Optional[str] = _option(
+        MODEL, "Start from a checkpoint of this tool or of the authors.", metavar="FILE|URL", in_config="load_from"
+    )
+    stack: Optional[str] = _option(
+        MODEL, "mmengine, or classic (mmdet 2).", metavar="NAME", default="what is installed", shapes=False
+    )
+    knet: Optional[Path] = _option(
+        MODEL, "Classic stack: a checkout of the authors' K-Net.", metavar="DIR", shapes=False
+    )
+
+    epochs: Optional[int] = _option(
+        LENGTH, "Epochs; with --resume more than before extend a finished run.", metavar="N", least=1,
+        default="12, more for small data sets", in_config="max_epochs",
+    )  # fmt: skip
+    schedule: Optional[str] = _option(
+        LENGTH, "12 epochs, or 36 with --multi-scale.", choices=tuple(SCHEDULES), default="see --epochs"
+    )
+    batch_size: Optional[int] = _option(
+        LENGTH, "Images per step over all processes.", metavar="N", least=1, default="2 per process",
+        in_config="total_batch_size",
+    )  # fmt: skip
+    lr: Optional[float] = _option(
+        LENGTH, "Learning rate.", metavar="RATE", default="1e-4 for 16 images per step, in proportion",
+        in_config="optim_wrapper.optimizer.lr",
+    )  # fmt: skip
+    accumulate: int = _option(
+        LENGTH, "Sum the gradients of N steps before the weights change.", 1, metavar="N", least=1,
+        in_config=lambda config: config["optim_wrapper"].get("accumulative_counts", 1),
+    )  # fmt: skip
+    ema: bool = _option(LENGTH, "Evaluate and keep a moving average of the weights.", False, in_config=_has_ema)
+    early_stop: int = _option(
+        LENGTH, "Stop after N epochs without a better figure.", 0, metavar="N", least=0, default="never",
+        in_config="early_stop",
+    )  # fmt: skip
+
+    img_size: Optional[str] = _option(
+        IMAGES, "Longest side, or longest x shortest side.", metavar="N|WxH", default="1333x800; semantic: 512"
+    )
+    multi_scale: bool = _option(IMAGES, "Draw the image size anew each time, 0.8 to 1 of --img-size.", False)
+    balance: float = _option(
+        IMAGES, "Repeat images of classes that are on a smaller share of the images than this.", 0.0, metavar="SHARE",
+        least=0, default="off", in_config="train_dataloader.sampler.balance",
+    )  # fmt: skip
+    validate: bool = _option(IMAGES, "Check the data before the first step.", True, shapes=False)
+
+    gpus: Optional[int] = _option(
+        MACHINE, "Processes, one per GPU; 0 trains on the CPU.", metavar="N", least=0, default="all there are",
+        shapes=False,
+    )  # fmt: skip
+    device: Optional[str] = _option(
+        MACHINE, "Device; cpu with --gpus 2 trains in two processes.", choices=("cuda", "cpu"),
+        default="cuda where there is a GPU", shapes=False,
+    )  # fmt: skip
+    amp: Optional[bool] = _option(
+        MACHINE, "Mixed precision: bfloat16, or float16 where the GPU has no bfloat16.", in_config=_is_mixed,
+        default="on for processors that compute in bfloat16",
+    )  # fmt: skip
+    workers: Optional[int] = _option(
+        MACHINE, "Processes that load images, for each one that trains.", metavar="N", least=0, shapes=False,
+        default="from the number of cores",
+    )  # fmt: skip
+    channels_last: Optional[bool] = _option(MACHINE, "Images as (H, W, C) in memory.", default="on the CPU")
+    compile: bool = _option(
+        MACHINE, "Compile the network by torch.compile: needs a C++ compiler, minutes at the start.", False,
+        in_config="compile",
+    )  # fmt: skip
+
+    work_dir: Optional[Path] = _option(
+        RUN, "Folder for all that the run writes.", metavar="DIR", default="work_dirs/DATA-BACKBONE, numbered",
+        shapes=False,
+    )  # fmt: skip
+    resume: bool = _option(RUN, "Continue the run in the work dir.", False, shapes=False)
+    config: Optional[Path] = _option(RUN, "Run this config file as it is.", metavar="FILE", shapes=False)
+    cfg_options: dict[str, Any] = _option(
+        RUN, "Change the config: --cfg-options model.num_kernels=50.", {}, metavar="KEY=VALUE"
+    )
+    dry_run: bool = _option(RUN, "Check everything and write the config, but do not train.", False, shapes=False)
+    seed: int = _option(RUN, "Seed of all random numbers.", 0, metavar="N", in_config="randomness.seed")
+    logger: str = _option(
+        RUN, "Where curves go besides the work dir; mlflow: MLFLOW_TRACKING_URI, else mlflow.db in the work dir.",
+        "tensorboard", choices=LOGGERS,
+    )  # fmt: skip
+
+    nodes: int = _option(MACHINES, "Machines.", 1, metavar="N", least=1, shapes=False)
+    node_rank: int = _option(MACHINES, "Number of this machine, from 0.", 0, metavar="N", least=0, shapes=False)
+    rdzv: Optional[str] = _option(
+        MACHINES, "Address of the first machine, the same on all.", metavar="HOST:PORT", shapes=False
+    )
+    launcher: str = _option(
+        MACHINES, "Who starts the processes: slurm under srun, none for anything else.", "torchrun", choices=LAUNCHERS,
+        shapes=False,
+    )  # fmt: skip
+    max_restarts: int = _option(
+        MACHINES, "Restart from last.pth this many times when a process dies.", 0, metavar="N", least=0, shapes=False
+    )
 
     def check(self) -> TrainOptions:
-        """Say what does not fit.
+        """Refuse values out of range and options that contradict one another.
 
         Raises:
-            UsageError: a value out of range, or options that contradict one another.
+            UsageError: says which, and what to do.
         """
-        for name, choices in (
-            ("task", TASKS),
-            ("schedule", tuple(SCHEDULES)),
-            ("backbone", BACKBONES),
-            ("logger", LOGGERS),
-            ("launcher", LAUNCHERS),
-            ("device", ("cuda", "cpu")),
-        ):
+        for name, info in INFO.items():
             value = getattr(self, name)
-            if value is not None and value not in choices:
-                expected = ", ".join(choices)
-                raise UsageError(f"--{name} {value} is not known", expected=expected, hint=_near(value, choices))
-        for name, least in (
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("workers", 0),
-            ("gpus", 0),
-            ("nodes", 1),
-            ("accumulate", 1),
-            ("early_stop", 0),
-            ("max_restarts", 0),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least {least}", found=str(value))
+            if value is not None and info.choices and value not in info.choices:
+                raise UsageError(
+                    f"{flag(name)} {value} is not known",
+                    expected=", ".join(info.choices),
+                    hint=did_you_mean(value, info.choices),
+                )
+            if value is not None and info.least is not None and value < info.least:
+                raise UsageError(f"{flag(name)} must be at least {info.least}", found=str(value))
         if self.lr is not None and not self.lr > 0:
             raise UsageError("--lr must be above 0", found=str(self.lr))
-        if not 0 <= self.balance < 1:
-            raise UsageError("--balance must be at least 0 and below 1", found=str(self.balance))
+        if self.balance >= 1:
+            raise UsageError("--balance must be below 1", found=str(self.balance))
         if self.epochs is not None and self.schedule is not None:
             raise UsageError("--epochs and --schedule both say how long to train", hint="give one of them")
         if self.backbone_weights is not None and not self.pretrained:
             raise UsageError("--backbone-weights and --no-pretrained contradict one another", hint="give one of them")
-        if not 0 <= self.node_rank < self.nodes:
-            raise UsageError(
-                "--node-rank must be below --nodes", found=f"--node-rank {self.node_rank} --nodes {self.nodes}"
-            )
+        if self.device == "cuda" and self.gpus == 0:
+            raise UsageError("--device cuda and --gpus 0 contradict one another", hint="give one of them")
+        if self.node_rank >= self.nodes:
+            found = f"--node-rank {self.node_rank} --nodes {self.nodes}"
+            raise UsageError("--node-rank must be below --nodes", found=found)
         if self.nodes > 1 and self.launcher == "torchrun" and not self.rdzv:
-            raise UsageError(
-                "several machines need a place to meet",
-                hint="give the first machine's address to all of them: --rdzv HOST:29500",
-            )
+            hint = "give the first machine's address to all of them: --rdzv HOST:29500"
+            raise UsageError("several machines need a meeting point", hint=hint)
         return self
 
-    def shaping(self) -> list[str]:
-        """Names of those options that were given and shape the config, for ``--resume`` and ``--config``."""
-        running = {
-            "data", "config", "work_dir", "resume", "gpus", "device", "nodes", "node_rank", "rdzv", "launcher",
-            "max_restarts", "validate", "dry_run", "workers",
-        }  # fmt: skip
+    def given(self) -> list[str]:
+        """Names of the options that differ from their defaults."""
         defaults = TrainOptions()
-        return [
-            each.name
-            for each in fields(self)
-            if each.name not in running and getattr(self, each.name) != getattr(defaults, each.name)
-        ]
+        return [name for name in INFO if getattr(self, name) != getattr(defaults, name)]
+
+    def shaping(self) -> list[str]:
+        """Names of the options that were given and change what is trained."""
+        return [name for name in self.given() if INFO[name].shapes]
+
+    def arguments(self, names: Iterable[str]) -> list[str]:
+        """These options as the command line takes them: ``["--epochs", "3", "--no-amp"]``."""
+        found: list[str] = []
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                found += [part for key, entry in value.items() for part in (flag(name), f"{key}={entry}")]
+            elif isinstance(value, bool):
+                found.append(flag(name) if value else flag(f"no_{name}"))
+            else:
+                found += [flag(name), str(value)]
+        return found
+
+    def command(self) -> str:
+        """The command line that asks for all this."""
+        data = [str(self.data)] if self.data is not None else []
+        return shlex.join(["seg2knet", "train", *data, *self.arguments(self.given())])
+
+
+INFO: dict[str, OptionInfo] = {each.name: each.metadata["info"] for each in fields(TrainOptions) if each.metadata}
+"""Name of a field -> what there is to know about the option, in the order of the fields."""
+
+
+def flag(name: str) -> str:
+    """``batch_size`` -> ``--batch-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def value_type(name: str) -> type:
+    """The type of an option's value: ``bool``, ``int``, ``float``, ``str``, ``Path`` or ``dict``."""
+    hint = get_type_hints(TrainOptions)[name]
+    inner = [each for each in get_args(hint) if each is not type(None)]
+    return inner[0] if get_origin(hint) is Union else get_origin(hint) or hint
+
+
+def default_text(name: str) -> str:
+    """What an option is where it is not given; nothing to say: an empty text."""
+    value = getattr(TrainOptions(), name)
+    described = INFO[name].default
+    if described is not None:
+        return described
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None or value == {} else str(value)
+
+
+def table() -> str:
+    """The options as Markdown, a table for each group: what docs/train.md shows."""
+    lines: list[str] = []
+    group = None
+    for name, info in INFO.items():
+        if info.group != group:
+            group = info.group
+            lines += ["", f"### {group}", "", "| option | meaning | default |", "|---|---|---|"]
+        names = f"`{flag(name)} {info.metavar}`" if info.metavar else f"`{flag(name)}`"
+        if value_type(name) is bool and getattr(TrainOptions(), name) is not False:
+            names += f", `{flag('no_' + name)}`"
+        choices = f" One of `{'`, `'.join(info.choices)}`." if info.choices else ""
+        lines.append(f"| {names} | {info.help}{choices} | {default_text(name)} |".replace("FILE|URL", "FILE/URL"))
+    return "\n".join(lines[1:]) + "\n"
 
 
 def image_scale(text: Optional[str]) -> tuple[int, int]:
-    """``--img-size`` as (longest side, shortest side), both at most; pictures keep their proportions.
+    """``--img-size`` as (longest side, shortest side), both at most; images keep their proportions.
 
     Raises:
         UsageError: neither ``640`` nor ``1333x800``.
@@ -166,6 +308,7 @@ def image_scale(text: Optional[str]) -> tuple[int, int]:
     return max(sides), min(sides)
 
 
-def _near(value: str, choices: tuple[str, ...]) -> Optional[str]:
-    close = difflib.get_close_matches(value, choices, 1, 0.4)
+def did_you_mean(name: str, choices: Sequence[str]) -> Optional[str]:
+    """A hint that names the nearest choice; ``None`` where none is near."""
+    close = difflib.get_close_matches(name, choices, 1, 0.4)
     return f"did you mean {close[0]}?" if close else None

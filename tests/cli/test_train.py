@@ -111,7 +111,7 @@ def test_gpus_that_are_not_there(here: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_resuming_nothing_says_so(here: Path) -> None:
     result = run("--resume", "--gpus", "0")
     assert isinstance(result.exception, UsageError)
-    assert "nothing to go on with" in str(result.exception)
+    assert "nothing to resume" in str(result.exception)
 
 
 def test_a_named_model_is_what_it_stands_for(here: Path) -> None:

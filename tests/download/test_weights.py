@@ -16,7 +16,6 @@ import torch
 
 from seg2knet.download import weights
 from seg2knet.download.transfer import TransferError
-from seg2knet.download.weights import SOURCES
 from seg2knet.errors import DataError
 
 
@@ -32,13 +31,6 @@ def saved(content: Any) -> bytes:
     out = io.BytesIO()
     torch.save(content, out)
     return out.getvalue()
-
-
-def test_every_backbone_has_a_source_with_a_digest() -> None:
-    for name in ("r18", "r50", "r101", "r101-dcn", "swin-t", "swin-l"):
-        source = SOURCES[name.removesuffix("-dcn")]
-        assert weights._digest_in(source.file) is not None
-        assert all(folder.startswith("https://") and folder.endswith("/") for folder in source.folders)
 
 
 class TestCheckpoint:
@@ -78,14 +70,14 @@ class TestCheckpoint:
 
     def test_training_starts_from_a_url(self, server: LocalServer) -> None:
         from seg2knet.trainer.options import TrainOptions
-        from seg2knet.trainer.run.session import _with_local_checkpoint
+        from seg2knet.trainer.run.session import with_local_checkpoint
 
         server.pages["knet.pth"] = Page(b"weights")
-        options = _with_local_checkpoint(TrainOptions(load_from=f"{server.url}/knet.pth"))
+        options = with_local_checkpoint(TrainOptions(load_from=f"{server.url}/knet.pth"))
         assert options.load_from is not None
         assert Path(options.load_from).read_bytes() == b"weights"
         with pytest.raises(DataError, match="no such checkpoint"):
-            _with_local_checkpoint(TrainOptions(load_from="lost.pth"))
+            with_local_checkpoint(TrainOptions(load_from="lost.pth"))
 
     def test_the_command_line_takes_a_url(self, server: LocalServer) -> None:
         from seg2knet.trainer.predict.inference import local_file

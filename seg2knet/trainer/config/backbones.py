@@ -1,90 +1,162 @@
-"""Backbones as mmdet and mmseg build them, and the neck's channels."""
+"""The backbones, each said once: an entry of ``BACKBONES`` has all that the rest asks of one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, field
 from typing import Any, Optional
+
+from seg2knet.download.weights import SWIN, THIRD_PARTY, TORCHVISION, Source
+from seg2knet.errors import EnvironmentProblem
+
+DEFORMABLE = "seg2knet.trainer.openmmlab.deformable"
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone's config and what follows from it.
+    """A backbone.
 
     Attributes:
-        config: for mmdet's registry.
-        channels: of its four levels, strides 4 to 32.
+        name: for ``--backbone``.
         title: for a person.
+        settings: its config in mmdet's registry, without weights.
+        channels: of its four levels, strides 4 to 32.
+        weights: where its ImageNet weights are published.
+        pretrained, scratch: settings that a start from weights, or from nothing, adds.
         imports: modules that register what it is made of, for ``custom_imports``.
+        width: channels of K-Net on top of it.
+        semantic: name of its body in mmsegmentation's K-Net configs; ``None`` where there is none.
+        semantic_weights: where the weights of mmsegmentation's variant are published.
     """
 
-    config: dict[str, Any]
-    channels: tuple[int, int, int, int]
+    name: str
     title: str
+    settings: dict[str, Any]
+    channels: tuple[int, int, int, int]
+    weights: Optional[Source] = None
+    pretrained: dict[str, Any] = field(default_factory=dict)
+    scratch: dict[str, Any] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
+    width: int = 256
+    semantic: Optional[str] = None
+    semantic_weights: Optional[Source] = None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether K-Net on top of it is narrower than the paper's."""
+        return self.width < 256
+
+    def config(self, weights: Optional[str], scratch: bool) -> dict[str, Any]:
+        """Its config for mmdet's registry.
+
+        Args:
+            weights: file with pretrained weights, if it starts from one.
+            scratch: the run starts from nothing: nothing is frozen and BatchNorm learns.
+        """
+        initial = {"type": "Pretrained", "checkpoint": weights} if weights else None
+        mode = self.scratch if scratch else self.pretrained
+        return {**copy.deepcopy(self.settings), **mode, "init_cfg": initial}
+
+    def require(self, instead: Optional[str] = None) -> None:
+        """
+        Args:
+            instead: what to choose where its operator is missing, for the message.
+
+        Raises:
+            EnvironmentProblem: it needs deformable convolution and nothing here provides it.
+        """
+        if DEFORMABLE not in self.imports:
+            return
+        from seg2knet.trainer.openmmlab import deformable
+
+        try:
+            deformable.operator()
+        except EnvironmentProblem as problem:
+            instead = instead or f"--backbone {self.name.removesuffix('-dcn')}"
+            raise EnvironmentProblem(
+                problem.message,
+                found=problem.found,
+                expected=problem.expected,
+                hint=f"{problem.hint}; or take {instead}, which needs none",
+            ) from None
 
 
-_SWINS = {
-    "swin-t": (96, (2, 2, 6, 2), (3, 6, 12, 24), 0.2, "Swin-T"),
-    "swin-l": (192, (2, 2, 18, 2), (6, 12, 24, 48), 0.3, "Swin-L"),
-}
-"""Width, depths, heads (Liu et al., arXiv 2103.14030), stochastic depth with pretrained weights, title."""
-
-
-def backbone(name: str, weights: Optional[str], scratch: bool) -> Backbone:
-    """A backbone by name (``options.BACKBONES``).
-
-    Args:
-        name: ``r18``, ``r18-half`` (half as wide, for CPUs), ``r50``, ``r101``, ``r101-dcn``, ``swin-t`` or ``swin-l``.
-        weights: file with pretrained weights, if it starts from one.
-        scratch: it starts from nothing at all: nothing is frozen and BatchNorm learns.
-    """
-    initial = {"type": "Pretrained", "checkpoint": weights} if weights else None
-    if name in _SWINS:
-        width, depths, heads, drop, title = _SWINS[name]
-        config: dict[str, Any] = {
-            "type": "SwinTransformer",
-            "embed_dims": width,
-            "depths": depths,
-            "num_heads": heads,
-            "window_size": 7,
-            "mlp_ratio": 4,
-            "qkv_bias": True,
-            "drop_path_rate": 0.1 if scratch else drop,
-            "patch_norm": True,
-            "out_indices": (0, 1, 2, 3),
-            "with_cp": False,
-            "convert_weights": False,
-            "init_cfg": initial,
-        }
-        return Backbone(config, (width, 2 * width, 4 * width, 8 * width), title)
-    depth, _, variant = name[1:].partition("-")
-    return _resnet(int(depth), variant, initial, scratch)
-
-
-def _resnet(depth: int, variant: str, initial: Optional[dict[str, str]], scratch: bool) -> Backbone:
-    config: dict[str, Any] = {
+def _resnet(depth: int, file: str, deep_stem_file: str, variant: str = "", title: str = "", **more: Any) -> Backbone:
+    levels = (64, 128, 256, 512) if depth < 50 else (256, 512, 1024, 2048)
+    settings = {
         "type": "ResNet",
         "depth": depth,
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
         "style": "pytorch",
-        # BatchNorm keeps the statistics it learned on ImageNet; stem and first stage stay as they are.
         "norm_cfg": {"type": "BN", "requires_grad": True},
-        "norm_eval": not scratch,
-        "frozen_stages": -1 if scratch else 1,
-        "init_cfg": initial,
+        **more.pop("settings", {}),
     }
-    if variant == "half":
-        config.update(base_channels=32, stem_channels=32)
-        return Backbone(config, (32, 64, 128, 256), f"ResNet-{depth} of half width")
-    if variant == "dcn":
+    entry: dict[str, Any] = {
+        "channels": levels,
+        "weights": Source(file, TORCHVISION, f"ResNet-{depth}"),
+        # BatchNorm keeps the statistics it learned on ImageNet; stem and first stage stay as they are.
+        "pretrained": {"norm_eval": True, "frozen_stages": 1},
+        "scratch": {"norm_eval": False, "frozen_stages": -1},
+    }
+    if not variant:
+        entry["semantic"] = "r50-d8"
+        entry["semantic_weights"] = Source(deep_stem_file, THIRD_PARTY, f"ResNet-{depth} with a deep stem")
+    return Backbone(f"r{depth}{variant}", f"ResNet-{depth}{title}", settings, **{**entry, **more})
+
+
+def _swin(
+    name: str, title: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...], drop_path: float, file: str
+) -> Backbone:
+    """Width, depths and heads: Liu et al., arXiv 2103.14030."""
+    settings = {
+        "type": "SwinTransformer",
+        "embed_dims": width,
+        "depths": depths,
+        "num_heads": heads,
+        "window_size": 7,
+        "mlp_ratio": 4,
+        "qkv_bias": True,
+        "patch_norm": True,
+        "out_indices": (0, 1, 2, 3),
+        "with_cp": False,
+        "convert_weights": False,
+    }
+    source = Source(file, SWIN, f"Swin {width} wide, depth {depths[2]}")
+    return Backbone(
+        name, title, settings, (width, 2 * width, 4 * width, 8 * width), source,
+        pretrained={"drop_path_rate": drop_path}, scratch={"drop_path_rate": 0.1}, semantic=name,
+        semantic_weights=source,
+    )  # fmt: skip
+
+
+_R18 = ("resnet18-f37072fd.pth", "resnet18_v1c-b5776b93.pth")
+_R50 = ("resnet50-0676ba61.pth", "resnet50_v1c-2cccc1ad.pth")
+_R101 = ("resnet101-63fe2227.pth", "resnet101_v1c-e67eebb6.pth")
+
+_ALL = (
+    _resnet(18, *_R18),
+    _resnet(
+        18, *_R18, "-half", " of half width", settings={"base_channels": 32, "stem_channels": 32},
+        channels=(32, 64, 128, 256), weights=None, width=64,
+    ),
+    _resnet(50, *_R50),
+    _resnet(101, *_R101),
+    _resnet(
+        101, *_R101, "-dcn", " with deformable convolution", imports=(DEFORMABLE,),
         # Stages 3 to 5, as in the authors' table.
-        config["dcn"] = {"type": "Seg2KNetDeformConv", "deform_groups": 1, "fallback_on_stride": False}
-        config["stage_with_dcn"] = (False, True, True, True)
-        return Backbone(
-            config,
-            (256, 512, 1024, 2048),
-            f"ResNet-{depth} with deformable convolution",
-            ("seg2knet.trainer.openmmlab.deformable",),
-        )
-    return Backbone(config, (64, 128, 256, 512) if depth < 50 else (256, 512, 1024, 2048), f"ResNet-{depth}")
+        settings={
+            "dcn": {"type": "Seg2KNetDeformConv", "deform_groups": 1, "fallback_on_stride": False},
+            "stage_with_dcn": (False, True, True, True),
+        },
+    ),
+    _swin(
+        "swin-t", "Swin-T", 96, (2, 2, 6, 2), (3, 6, 12, 24), 0.2, "swin_tiny_patch4_window7_224_20220308-f41b89d3.pth"
+    ),
+    _swin(
+        "swin-l", "Swin-L", 192, (2, 2, 18, 2), (6, 12, 24, 48), 0.2,
+        "swin_large_patch4_window7_224_22k_20220308-d5bdebaf.pth",
+    ),
+)  # fmt: skip
+BACKBONES = {backbone.name: backbone for backbone in _ALL}
+"""Name -> backbone."""

@@ -1,202 +1,174 @@
-"""The config of a run: one whole file, made from data and options, that a person can read, change and run again.
-
-Each section is a list of entries (name, value, comment); :func:`build` makes them, :func:`text` writes them out.
-"""
+"""The config of a run: one whole file, made from data and options, that a person can read, change and run again."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 from seg2knet._version import __version__
 from seg2knet.dataset.folder import DataFolder, Split
-from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import WARMUP_FACTOR, WARMUP_STEPS, milestones
 from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
-from seg2knet.trainer.config.plan import Plan, decide
-from seg2knet.trainer.config.source import Ref, assignment, is_name
-from seg2knet.trainer.options import TrainOptions
+from seg2knet.trainer.config.overrides import put
+from seg2knet.trainer.config.plan import RunPlan
+from seg2knet.trainer.config.source import Ref, assignment
+from seg2knet.trainer.options import INFO, flag
 
-RESERVED = ("filename", "text", "pretty_text", "env_variables")
-"""Names that mmengine refuses in a config file."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a config: ``name = value``, with a comment above it."""
-
-    name: str
-    value: Any
-    comment: str = ""
+Section = dict[str, Any]
+"""Variable of the config -> its value, in the file's order."""
 
 
 @dataclass
 class RunConfig:
-    """A run's config, and what to tell the user of how it came about.
+    """A run's config.
 
     Attributes:
         heading: comment lines at the top of the file.
-        sections: title -> entries, in the file's order.
-        notes: lines for the user: what was decided, and why.
+        sections: title -> variables.
+        comments: variable -> the line above it.
     """
 
     heading: list[str]
-    sections: dict[str, list[Entry]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    sections: dict[str, Section]
+    comments: dict[str, str] = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """All entries by name."""
-        return {entry.name: entry.value for entries in self.sections.values() for entry in entries}
-
-    def override(self, options: Mapping[str, Any]) -> None:
-        """Set values by path: ``model.num_kernels=50``, ``train_pipeline.2.prob=0``.
-
-        Raises:
-            UsageError: a path that leads nowhere.
-        """
-        content = self.as_dict()
-        for path, value in options.items():
-            put(content, path, value)
-        for title, entries in self.sections.items():
-            self.sections[title] = [Entry(each.name, content.pop(each.name), each.comment) for each in entries]
-        if content:
-            self.sections["Given by --cfg-options"] = [Entry(name, value) for name, value in content.items()]
+    def text(self) -> str:
+        """The config as a Python file."""
+        lines = [f"# {line}".rstrip() for line in self.heading]
+        for title, section in self.sections.items():
+            lines += ["", f"# --- {title} " + "-" * max(0, 90 - len(title))]
+            lines += [assignment(name, value, self.comments.get(name, "")) for name, value in section.items()]
+        return "\n".join(lines) + "\n"
 
 
-def text(config: RunConfig) -> str:
-    """The config as a Python file."""
-    lines = [f"# {line}".rstrip() for line in config.heading]
-    for title, entries in config.sections.items():
-        lines += ["", f"# --- {title} " + "-" * max(0, 90 - len(title))]
-        lines += [assignment(entry.name, entry.value, entry.comment) for entry in entries]
-    return "\n".join(lines) + "\n"
-
-
-def build(
-    options: TrainOptions,
-    data: DataFolder,
-    processes: int,
-    weights: Optional[str],
-    work_dir: Path,
-    workers: int,
-    cpu: bool = False,
-    bfloat16: bool = False,
-) -> RunConfig:
-    """Make a run's config; see :class:`~seg2knet.trainer.config.plan.Plan` for the arguments.
+def build(plan: RunPlan) -> RunConfig:
+    """A run's config.
 
     Raises:
-        UsageError: the options do not fit the data, or ``--cfg-options`` leads nowhere.
+        UsageError: ``--cfg-options`` leads nowhere.
     """
-    plan = decide(options, data, processes, weights, work_dir, workers, cpu, bfloat16)
-    config = RunConfig(_heading(plan), notes=plan.notes)
-    config.sections = {
-        "What is trained": _what(plan),
+    sections = {
+        "What is trained": _task(plan),
         "Data": _data(plan),
-        "Model": [Entry("model", _parts(plan).model(plan))],
+        "Model": {"model": _parts(plan).model(plan)},
         "Schedule": _schedule(plan),
         "Evaluation": _evaluation(plan),
         "Run": _run(plan),
     }
-    config.override(options.cfg_options)
-    return config
+    content = {name: value for section in sections.values() for name, value in section.items()}
+    for path, value in plan.options.cfg_options.items():
+        put(content, path, value)
+    for section in sections.values():
+        section.update({name: content.pop(name) for name in section})
+    if content:
+        sections["Given by --cfg-options"] = content
+    return RunConfig(_heading(plan), sections, _option_comments() | _comments(plan))
 
 
-def _parts(plan: Plan) -> Any:
+def _parts(plan: RunPlan) -> Any:
     """The module with what is the task's own: ``imports``, ``SCOPE``, pipelines, model, optimiser."""
     return config_semantic if plan.data.task == "semantic" else config_coco
 
 
-def _heading(plan: Plan) -> list[str]:
+def _heading(plan: RunPlan) -> list[str]:
     data = plan.data
     counts = ", ".join(f"{split.count} {name} images" for name, split in data.splits.items())
     return [
-        f"K-Net for {data.task} segmentation, {plan.feature.title}: {len(data.classes)} classes, {counts}.",
-        f"Written by seg2knet {__version__} from the data and the options. It is the whole config: change what you",
-        f"like, then run it again: seg2knet train --config {plan.work_dir / 'config.py'}",
+        f"K-Net for {data.task} segmentation, {plan.backbone.title}: {len(data.classes)} classes, {counts}.",
+        f"Written by seg2knet {__version__} for: {plan.options.command()}",
+        "It is the whole config: change what you like, then run it again:",
+        f"seg2knet train --config {plan.work_dir / 'config.py'}",
     ]
 
 
-def _what(plan: Plan) -> list[Entry]:
+def _option_comments() -> dict[str, str]:
+    """Variables that an option sets as a whole, explained by its help."""
+    variables = {info.in_config: f"{flag(name)}: {info.help}" for name, info in INFO.items()}
+    return {name: text for name, text in variables.items() if isinstance(name, str) and "." not in name}
+
+
+def _comments(plan: RunPlan) -> dict[str, str]:
+    interval = val_interval(plan.epochs)
+    gamma = 0.3 if plan.scratch else 0.1
+    return {
+        "classes": "as the data name them; their places are the labels",
+        "thing_classes": "things come first",
+        "train_dataloader": "batch_size is shared out among the processes when they start",
+        "val_dataloader": f"the {plan.judged.name} split" if plan.judged is not None else "",
+        "test_dataloader": "evaluated once, when training is over" if plan.tested is not None else "",
+        "train_cfg": f"evaluated after every {interval} epochs" if interval > 1 else "evaluated after every epoch",
+        "param_scheduler": f"warm-up over {_warmup(plan)} of {plan.epochs * plan.steps} steps; "
+        f"after the epochs named, {gamma:g} of the rate before",
+        "sync_bn": "on several GPUs: BatchNorm's statistics are those of the whole batch",
+    }
+
+
+def _task(plan: RunPlan) -> Section:
     classes = plan.data.classes
-    imports = {"imports": _parts(plan).imports(plan), "allow_failed_imports": False}
-    entries = [
-        Entry("task", plan.data.task),
-        Entry("classes", classes.names, "as the data name them; their places are the labels"),
-    ]
-    if plan.data.task == "panoptic":
-        entries += [Entry("thing_classes", classes.things, "things come first"), Entry("stuff_classes", classes.stuff)]
-    return [
-        *entries,
-        Entry("palette", [classes.color(index) for index in range(len(classes))]),
-        Entry("metainfo", _meta(plan.data.task)),
-        Entry("data_root", str(plan.data.root.resolve())),
-        Entry("work_dir", str(plan.work_dir)),
-        Entry("default_scope", _parts(plan).SCOPE),
-        Entry("custom_imports", imports),
-    ]
+    parts = {"thing_classes": classes.things, "stuff_classes": classes.stuff} if plan.data.task == "panoptic" else {}
+    return {
+        "task": plan.data.task,
+        "classes": classes.names,
+        **parts,
+        "palette": [classes.color(index) for index in range(len(classes))],
+        "metainfo": {name: Ref(name) for name in ("classes", "palette", *parts)},
+        "data_root": str(plan.data.root.resolve()),
+        "work_dir": str(plan.work_dir),
+        "default_scope": _parts(plan).SCOPE,
+        "custom_imports": {"imports": _parts(plan).imports(plan), "allow_failed_imports": False},
+    }
 
 
-def _meta(task: str) -> dict[str, Any]:
-    """What a data set says of itself (mmengine's ``metainfo``)."""
-    names = ["classes", "palette", *(["thing_classes", "stuff_classes"] if task == "panoptic" else [])]
-    return {name: Ref(name) for name in names}
-
-
-def _data(plan: Plan) -> list[Entry]:
-    parts = _parts(plan)
-    train: dict[str, Any] = {
+def _data(plan: RunPlan) -> Section:
+    train = {
         "batch_size": Ref("total_batch_size"),
-        "num_workers": plan.workers,
-        "persistent_workers": plan.workers > 0,
+        "num_workers": plan.machine.workers,
+        "persistent_workers": plan.machine.workers > 0,
         "drop_last": plan.data.task == "semantic" and plan.train.count >= plan.batch,
         "sampler": {"type": "EpochSampler", "seed": plan.options.seed, "balance": plan.options.balance},
         "dataset": dataset(plan.data, plan.train, train=True, seed=plan.options.seed),
     }
-    entries = [
-        Entry("train_pipeline", parts.train_pipeline(plan)),
-        Entry("test_pipeline", parts.test_pipeline(plan)),
-        Entry("total_batch_size", plan.batch, "images a step, over all processes"),
-        Entry("train_dataloader", train, "batch_size is shared out among the processes when they start"),
-    ]
+    section: Section = {
+        "train_pipeline": _parts(plan).train_pipeline(plan),
+        "test_pipeline": _parts(plan).test_pipeline(plan),
+        "total_batch_size": plan.batch,
+        "train_dataloader": train,
+    }
     if plan.judged is not None:
-        loader = loader_for(plan.data, plan.judged, plan.workers)
-        entries.append(Entry("val_dataloader", loader, f"the {plan.judged.name} split"))
-        if plan.tested is None:
-            entries.append(Entry("test_dataloader", Ref("val_dataloader")))
-        else:
-            after = loader_for(plan.data, plan.tested, plan.workers)
-            entries.append(Entry("test_dataloader", after, "judged once, when training is over"))
-    return entries
+        section["val_dataloader"] = loader_for(plan.data, plan.judged, plan.machine.workers)
+        section["test_dataloader"] = Ref("val_dataloader")
+        if plan.tested is not None:
+            section["test_dataloader"] = loader_for(plan.data, plan.tested, plan.machine.workers)
+    return section
 
 
 def dataset(data: DataFolder, split: Split, *, train: bool, seed: int = 0) -> dict[str, Any]:
     """A split as a data set of mmdet's or mmseg's registry."""
     images = str(split.images.resolve())
-    found: dict[str, Any] = {
+    annotations = str(split.annotations.resolve())
+    entry: dict[str, Any] = {
         "type": {"instance": "InstanceData", "panoptic": "PanopticData", "semantic": "SemanticData"}[data.task]
     }
     if data.task == "semantic":
-        found["data_prefix"] = {"img_path": images, "seg_map_path": str(split.annotations.resolve())}
+        entry["data_prefix"] = {"img_path": images, "seg_map_path": annotations}
     else:
-        found["ann_file"] = str(split.annotations.resolve())
-        found["data_prefix"] = {"img": images}
-        if data.task == "panoptic":
-            found["data_prefix"]["seg"] = str(split.pngs.resolve()) if split.pngs is not None else ""
-    found["metainfo"] = Ref("metainfo")
-    found["pipeline"] = Ref("train_pipeline" if train else "test_pipeline")
-    found["test_mode"] = not train
+        entry["ann_file"] = annotations
+        entry["data_prefix"] = {"img": images}
+    if data.task == "panoptic":
+        entry["data_prefix"]["seg"] = str(split.pngs.resolve()) if split.pngs is not None else ""
+    entry["metainfo"] = Ref("metainfo")
+    entry["pipeline"] = Ref("train_pipeline" if train else "test_pipeline")
+    entry["test_mode"] = not train
     if train:
-        found["seed"] = seed
-    return found
+        entry["seed"] = seed
+    return entry
 
 
 def loader_for(data: DataFolder, split: Split, workers: int) -> dict[str, Any]:
-    """A split's loader for evaluation: one picture at a time, in order."""
+    """A split's loader for evaluation: one image at a time, in order."""
     return {
         "batch_size": 1,
         "num_workers": workers,
@@ -207,46 +179,47 @@ def loader_for(data: DataFolder, split: Split, workers: int) -> dict[str, Any]:
     }
 
 
-def _schedule(plan: Plan) -> list[Entry]:
-    epochs, options = plan.epochs, plan.options
-    total = epochs * plan.steps
-    warmup = max(2, min(WARMUP_STEPS, total // 10))
+def val_interval(epochs: int) -> int:
+    """Epochs between two evaluations: about twelve in a run."""
+    return max(1, round(epochs / 12))
+
+
+def _warmup(plan: RunPlan) -> int:
+    return max(2, min(WARMUP_STEPS, plan.epochs * plan.steps // 10))
+
+
+def _schedule(plan: RunPlan) -> Section:
     optimizer = _parts(plan).optimizer(plan)
-    if options.accumulate > 1:
-        optimizer["accumulative_counts"] = options.accumulate
+    if plan.options.accumulate > 1:
+        optimizer["accumulative_counts"] = plan.options.accumulate
     if plan.amp:
         optimizer.update(type="AmpOptimWrapper", dtype="auto")
+    drops = milestones(plan.epochs, plan.options.schedule or "1x")
     gamma = 0.3 if plan.scratch else 0.1
-    interval = max(1, round(epochs / 12))
-    drops = milestones(epochs, options.schedule or "1x")
-    return [
-        Entry("max_epochs", epochs),
-        Entry(
-            "train_cfg",
-            {"type": "ResumableLoop", "max_epochs": Ref("max_epochs"), "val_interval": interval},
-            f"evaluated after every {interval} epochs" if interval > 1 else "evaluated after every epoch",
-        ),
-        Entry("optim_wrapper", optimizer),
-        Entry(
-            "param_scheduler",
-            [
-                {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": warmup},
-                {"type": "MultiStepLR", "by_epoch": True, "milestones": drops, "gamma": gamma},
-            ],
-            f"warm-up over {warmup} of {total} steps; after the epochs named, {gamma:g} of the rate before",
-        ),
-    ]
+    return {
+        "max_epochs": plan.epochs,
+        "train_cfg": {
+            "type": "ResumableLoop",
+            "max_epochs": Ref("max_epochs"),
+            "val_interval": val_interval(plan.epochs),
+        },
+        "optim_wrapper": optimizer,
+        "param_scheduler": [
+            {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": _warmup(plan)},
+            {"type": "MultiStepLR", "by_epoch": True, "milestones": drops, "gamma": gamma},
+        ],
+    }
 
 
-def _evaluation(plan: Plan) -> list[Entry]:
+def _evaluation(plan: RunPlan) -> Section:
     if plan.judged is None:
-        return []
-    return [
-        Entry("val_cfg", {}),
-        Entry("val_evaluator", evaluator_for(plan.data, plan.judged)),
-        Entry("test_cfg", {}),
-        Entry("test_evaluator", evaluator_for(plan.data, plan.tested or plan.judged)),
-    ]
+        return {}
+    return {
+        "val_cfg": {},
+        "val_evaluator": evaluator_for(plan.data, plan.judged),
+        "test_cfg": {},
+        "test_evaluator": evaluator_for(plan.data, plan.tested or plan.judged),
+    }
 
 
 def evaluator_for(data: DataFolder, split: Split) -> dict[str, Any]:
@@ -256,71 +229,35 @@ def evaluator_for(data: DataFolder, split: Split) -> dict[str, Any]:
     return METRIC_OF[data.task].config(split)
 
 
-def _mlflow(plan: Plan) -> dict[str, str]:
-    """The server that the environment names, else a database in the work dir: MLflow no longer starts file stores."""
-    server = os.environ.get("MLFLOW_TRACKING_URI")
-    if server:
-        return {"tracking_uri": server}
-    work_dir = plan.work_dir.resolve()
-    return {"tracking_uri": f"sqlite:///{work_dir / 'mlflow.db'}", "artifact_location": (work_dir / "mlflow").as_uri()}
-
-
-def _run(plan: Plan) -> list[Entry]:
-    options, name = plan.options, plan.data.root.resolve().name
-    backends: list[dict[str, Any]] = [{"type": "LocalVisBackend"}]
-    if options.logger == "tensorboard":
-        backends.append({"type": "TensorboardVisBackend"})
-    elif options.logger == "wandb":
-        backends.append({"type": "WandbVisBackend", "init_kwargs": {"project": "seg2knet", "name": name}})
-    elif options.logger == "mlflow":
-        backends.append({"type": "MLflowVisBackend", "exp_name": "seg2knet", "run_name": name, **_mlflow(plan)})
+def _run(plan: RunPlan) -> Section:
+    options = plan.options
     ema = {"type": "EMAHook", "momentum": 0.0002, "ema_type": "ExpMomentumEMA"}
-    return [
-        Entry("randomness", {"seed": options.seed}),
-        Entry("load_from", options.load_from),
-        Entry("early_stop", options.early_stop, "epochs without a better figure after which the run ends; 0: never"),
-        Entry("compile", options.compile),
-        Entry("sync_bn", plan.scratch, "on several GPUs: BatchNorm's statistics are those of the whole batch"),
-        Entry("find_unused_parameters", False),
-        Entry("custom_hooks", [ema] if options.ema else []),
-        Entry("visualizer", {"type": "mmengine.Visualizer", "vis_backends": backends}),
-        Entry("log_processor", {"by_epoch": True, "window_size": 50}),
-    ]
+    return {
+        "randomness": {"seed": options.seed},
+        "load_from": options.load_from,
+        "early_stop": options.early_stop,
+        "compile": options.compile,
+        "sync_bn": plan.scratch,
+        "find_unused_parameters": False,
+        "custom_hooks": [ema] if options.ema else [],
+        "visualizer": {"type": "mmengine.Visualizer", "vis_backends": [{"type": "LocalVisBackend"}, *_logger(plan)]},
+        "log_processor": {"by_epoch": True, "window_size": 50},
+    }
 
 
-# -- --cfg-options -----------------------------------------------------------------------------------------------------
+def _logger(plan: RunPlan) -> list[dict[str, Any]]:
+    name = plan.data.root.resolve().name
+    if plan.options.logger == "tensorboard":
+        return [{"type": "TensorboardVisBackend"}]
+    if plan.options.logger == "wandb":
+        return [{"type": "WandbVisBackend", "init_kwargs": {"project": "seg2knet", "name": name}}]
+    if plan.options.logger == "none":
+        return []
+    server = os.environ.get("MLFLOW_TRACKING_URI")
+    store = {"tracking_uri": server} if server else _mlflow_store(plan.work_dir.resolve())
+    return [{"type": "MLflowVisBackend", "exp_name": "seg2knet", "run_name": name, **store}]
 
 
-def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
-    """Set what a path of ``--cfg-options`` names in a config of dicts and lists.
-
-    Returns:
-        the steps of the path: keys of dicts, indices of lists.
-
-    Raises:
-        UsageError: it leads nowhere, or begins with what no variable of a config file can be called.
-    """
-    keys = path.split(".")
-    if not is_name(keys[0]) or keys[0] in RESERVED:
-        raise UsageError("--cfg-options names no variable of the config", place=path, found=keys[0] or "nothing")
-    steps: list[Union[str, int]] = []
-    for depth, key in enumerate(keys, 1):
-        if not isinstance(content, (list, dict)):
-            found = f"{type(content).__name__}, which has no parts"
-            raise UsageError("--cfg-options leads nowhere", place=path, found=found)
-        step: Any = _index(content, key, path) if isinstance(content, list) else key
-        steps.append(step)
-        if depth == len(keys):
-            content[step] = value
-        elif isinstance(content, dict) and key not in content:
-            here, expected = ".".join(keys[:depth]), ", ".join(map(str, content))
-            raise UsageError("--cfg-options leads nowhere", place=here, expected=expected)
-        else:
-            content = content[step]
-    return steps
-
-
-def _index(content: list, key: str, path: str) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", key) or not -len(content) <= int(key) < len(content):
-        raise UsageError("--cfg-options leads nowhere", place=path, expected=f"a number below {len(content)}")
-    return int(key)
+def _mlflow_store(work_dir: Path) -> dict[str, str]:
+    """A database in the work dir: MLflow no longer starts stores of files."""
+    return {"tracking_uri": f"sqlite:///{work_dir / 'mlflow.db'}", "artifact_location": (work_dir / "mlflow").as_uri()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seg2knet.knet.recipe import BACKBONE_LR_FACTOR, MAX_GRADIENT_NORM, WEIGHT_DECAY
-from seg2knet.trainer.config.plan import Plan
+from seg2knet.trainer.config.plan import RunPlan
 
 SCOPE = "mmdet"
 MEAN = [123.675, 116.28, 103.53]
@@ -13,18 +13,18 @@ STD = [58.395, 57.12, 57.375]
 """ImageNet's, RGB, 0..255: what pretrained backbones were trained with."""
 
 
-def imports(plan: Plan) -> list[str]:
+def imports(plan: RunPlan) -> list[str]:
     """Modules that register what the config names."""
     ours = [
         "seg2knet.trainer.openmmlab.datasets",
         "seg2knet.trainer.openmmlab.sampling",
         "seg2knet.trainer.openmmlab.metrics",
     ]
-    return [*ours, "seg2knet.knet.detector", *plan.feature.imports]
+    return [*ours, "seg2knet.knet.detector", *plan.backbone.imports]
 
 
-def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
-    """What is done to a picture before it is learned from."""
+def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
+    """What is done to an image before it is learned from."""
     load: dict[str, Any] = {"type": "LoadPanoptic"}
     if plan.data.task == "instance":
         load = {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True, "poly2mask": True}
@@ -40,8 +40,8 @@ def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def test_pipeline(plan: Plan) -> list[dict[str, Any]]:
-    """What is done to a picture before it is judged."""
+def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
+    """What is done to an image before it is judged."""
     keys: tuple[str, ...] = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     if plan.data.task == "panoptic":
         keys += ("seg_map_path", "segments_info")
@@ -52,11 +52,10 @@ def test_pipeline(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def model(plan: Plan) -> dict[str, Any]:
+def model(plan: RunPlan) -> dict[str, Any]:
     """K-Net; the class counts stand here and nowhere else."""
     panoptic = plan.data.task == "panoptic"
-    width = 64 if plan.narrow else 256
-    options = plan.options
+    width = plan.backbone.width
     return {
         "type": "KNet",
         "data_preprocessor": {
@@ -68,27 +67,33 @@ def model(plan: Plan) -> dict[str, Any]:
             "pad_mask": False,
             "pad_seg": panoptic,
         },
-        "backbone": plan.feature.config,
-        "neck": {"type": "FPN", "in_channels": list(plan.feature.channels), "out_channels": width, "num_outs": 4},
+        "backbone": plan.backbone.config(plan.weights, plan.scratch),
+        "neck": {"type": "FPN", "in_channels": list(plan.backbone.channels), "out_channels": width, "num_outs": 4},
         "num_things": len(plan.data.classes.things),
         "num_stuff": len(plan.data.classes.stuff) if panoptic else 0,
         "num_kernels": _kernels(plan),
         "num_stages": 3,
         "channels": width,
-        "feedforward_channels": 256 if plan.narrow else 2048,
+        "feedforward_channels": 256 if plan.backbone.narrow else 2048,
         "num_heads": 8,
-        "channels_last": plan.cpu if options.channels_last is None else options.channels_last,
+        "channels_last": _channels_last(plan),
         "test_cfg": {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6},
     }
 
 
-def _kernels(plan: Plan) -> int:
-    """The paper's 100; in the small model some two to three times as many as one picture has objects, at least 12."""
-    return max(12, min(100, round(2.5 * plan.train.most))) if plan.narrow else 100
+def _channels_last(plan: RunPlan) -> bool:
+    """As asked, else on the CPU, where it is faster."""
+    given = plan.options.channels_last
+    return plan.machine.device == "cpu" if given is None else given
 
 
-def optimizer(plan: Plan) -> dict[str, Any]:
-    """AdamW as knet.md has it; from scratch the backbone learns as fast as the rest, and norms do not decay."""
+def _kernels(plan: RunPlan) -> int:
+    """The paper's 100; in the small model some two to three times as many as one image has objects, at least 12."""
+    return max(12, min(100, round(2.5 * plan.train.most))) if plan.backbone.narrow else 100
+
+
+def optimizer(plan: RunPlan) -> dict[str, Any]:
+    """The paper's AdamW; from scratch the backbone learns as fast as the rest, and norms do not decay."""
     parts: dict[str, Any] = {"custom_keys": {"backbone": {"lr_mult": BACKBONE_LR_FACTOR}}}
     if plan.scratch:
         parts = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0}

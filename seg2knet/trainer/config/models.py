@@ -8,14 +8,15 @@ known here.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Optional
 
-from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import learning_rate
+from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.trainer.options import did_you_mean
 
 PAPER = "arXiv 2106.14855 and its release"
 ABSTRACT = "arXiv 2106.14855, abstract"
@@ -43,12 +44,12 @@ class ModelSpec:
 
     Attributes:
         task: ``instance``, ``panoptic`` or ``semantic``.
-        backbone: a name that :func:`.backbones.backbone` knows (``semantic_model`` for semantic).
+        backbone: a key of :data:`.backbones.BACKBONES`.
         schedule: ``1x`` or ``3x`` (with multi-scale) epochs on COCO; ``80k``: iterations of 16 crops.
         head: for semantic: the head whose prediction the kernels refine.
         crop: for semantic: height and width of a training crop.
         figures: what was published, the authors' first.
-        checkpoint: where a trained one is to be had, ``None`` where that is not known here.
+        checkpoint: URL of trained weights, ``None`` where none is known here.
     """
 
     name: str
@@ -61,11 +62,6 @@ class ModelSpec:
     checkpoint: Optional[str] = None
 
     @property
-    def deformable(self) -> bool:
-        """Whether it convolves with learned offsets, for which PyTorch alone has no operator."""
-        return "dcn" in self.backbone
-
-    @property
     def lr(self) -> float:
         """Learning rate for 16 images a step: 1e-4; with a Swin backbone in semantic segmentation 6e-5."""
         return learning_rate(semantic_swin=self.task == "semantic" and self.backbone.startswith("swin")).base
@@ -73,22 +69,9 @@ class ModelSpec:
     def require(self) -> None:
         """
         Raises:
-            EnvironmentProblem: the model needs deformable convolution and nothing here provides it.
+            EnvironmentProblem: it needs an operator that nothing here provides.
         """
-        if not self.deformable:
-            return
-        from seg2knet.trainer.openmmlab import deformable
-
-        try:
-            deformable.operator()
-        except EnvironmentProblem as problem:
-            plain = self.name.replace("-dcn", "")
-            raise EnvironmentProblem(
-                problem.message,
-                found=problem.found,
-                expected=problem.expected,
-                hint=f"{problem.hint}; or take --model {plain}, which needs none",
-            ) from None
+        BACKBONES[self.backbone].require(f"--model {self.name.replace('-dcn', '')}")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for ``seg2knet models --json``."""
@@ -169,9 +152,5 @@ def get(name: str) -> ModelSpec:
     plain = name.lower().removesuffix(".py").replace("_", "-").replace("-coco", "").replace("-ade20k", "-ade")
     if plain in MODELS:
         return MODELS[plain]
-    near = difflib.get_close_matches(plain, MODELS, 1, 0.5)
-    raise UsageError(
-        f"no model is called {name!r}",
-        expected="a name that seg2knet models lists",
-        hint=f"did you mean {near[0]}?" if near else "seg2knet models",
-    )
+    hint = did_you_mean(plain, tuple(MODELS)) or "seg2knet models"
+    raise UsageError(f"no model is called {name!r}", expected="a name that seg2knet models lists", hint=hint)

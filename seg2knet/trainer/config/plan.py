@@ -10,59 +10,60 @@ from typing import Optional
 from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, learning_rate
-from seg2knet.trainer.config.backbones import Backbone, backbone
+from seg2knet.trainer.config.backbones import BACKBONES, Backbone
 from seg2knet.trainer.options import TrainOptions, image_scale
 
 ENOUGH_IMAGES = 48_000
-"""Pictures that a run shows at least, by default, up to 100 epochs: 12 epochs of 400 pictures are too few steps."""
-NARROW = "r18-half"
+"""Images that a run shows at least, by default, up to 100 epochs: 12 epochs of 400 images are too few steps."""
 CROP = 512
 
 
+@dataclass(frozen=True)
+class Machine:
+    """What a run trains on.
+
+    Attributes:
+        device: ``cuda`` or ``cpu``.
+        processes: how many train together.
+        workers: processes that load images, for each one that trains.
+        bfloat16: the processor has instructions for it.
+    """
+
+    device: str = "cpu"
+    processes: int = 1
+    workers: int = 0
+    bfloat16: bool = False
+
+
 @dataclass
-class Plan:
+class RunPlan:
     """All decisions of a run.
 
     Attributes:
-        options, data: what was asked for, and of what.
-        processes: how many train together.
+        options, data, machine: what was asked for, of what, and where.
         work_dir: where the run leaves what it makes.
-        workers: processes that load pictures, for each one that trains.
-        cpu: there is no GPU.
-        amp: mixed precision.
         weights: file with the backbone's pretrained weights.
-        scratch: the run starts from nothing: neither a backbone's weights nor a checkpoint.
-        narrow: the small model.
-        feature: the backbone.
-        batch: images a step over all processes.
+        backbone: what K-Net stands on.
+        batch: images per step over all processes.
         epochs, steps: epochs, and steps of each.
         lr: learning rate.
-        scale: longest and shortest side that pictures are fitted into; semantic: the crop's sides.
-        sizes: scales that are drawn from in training.
-        judged: the split that is evaluated on while training.
-        tested: the split that is judged once at the end.
-        notes: lines for the user.
+        scale: longest and shortest side that images are fitted into; semantic: the crop's sides.
+        amp: mixed precision.
+        notes: lines for the user: what was decided, and why.
     """
 
     options: TrainOptions
     data: DataFolder
-    processes: int
+    machine: Machine
     work_dir: Path
-    workers: int
-    cpu: bool
-    amp: bool
     weights: Optional[str]
-    scratch: bool
-    narrow: bool
-    feature: Backbone
+    backbone: Backbone
     batch: int
     epochs: int
     steps: int
     lr: float
     scale: tuple[int, int]
-    sizes: list[tuple[int, int]]
-    judged: Optional[Split]
-    tested: Optional[Split]
+    amp: bool
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -70,45 +71,63 @@ class Plan:
         """The split that is trained on."""
         return self.data.splits["train"]
 
+    @property
+    def judged(self) -> Optional[Split]:
+        """The split that is evaluated on while training."""
+        return _with_truth(self.data, "val") or _with_truth(self.data, "test")
+
+    @property
+    def tested(self) -> Optional[Split]:
+        """The split that is evaluated once at the end, where there is one beside :attr:`judged`."""
+        return _with_truth(self.data, "test") if self.judged is not _with_truth(self.data, "test") else None
+
+    @property
+    def scratch(self) -> bool:
+        """The run starts from nothing: neither a backbone's weights nor a checkpoint."""
+        return self.weights is None and self.options.load_from is None
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Scales that are drawn from in training: one, or short sides from 0.8 to 1 (640..800 of 800: ms-3x)."""
+        long, short = self.scale
+        if not self.options.multi_scale and self.options.schedule != "3x":
+            return [self.scale]
+        shorts = sorted({round(short * part / 50) for part in range(40, 51, 2)})
+        return [(long if long > short else size, size) for size in shorts]
+
 
 def decide(
-    options: TrainOptions,
-    data: DataFolder,
-    processes: int,
-    weights: Optional[str],
-    work_dir: Path,
-    workers: int,
-    cpu: bool,
-    bfloat16: bool,
-) -> Plan:
-    """Decide everything that the options leave open; `bfloat16` says whether the processor computes in it.
+    options: TrainOptions, data: DataFolder, machine: Machine, weights: Optional[str], work_dir: Path
+) -> RunPlan:
+    """Decide everything that the options leave open.
+
+    Args:
+        options: what was asked for.
+        data: the data set.
+        machine: what it trains on.
+        weights: file with the backbone's pretrained weights; ``None``: it starts without.
+        work_dir: where the run leaves what it makes.
 
     Raises:
         UsageError: the options do not fit the data.
     """
-    train = _training_split(data)
-    scratch = weights is None and options.load_from is None
-    name = options.backbone or "r50"
-    feature = backbone(name, weights, scratch)
-    batch = options.batch_size or 2 * processes
-    _check(options, data, name, batch, processes)
-    epochs, why_epochs = _epochs(options, train.count)
-    lr, why_lr = _learning_rate(options, data.task, name, batch * options.accumulate, scratch)
-    judged = next((split for key in ("val", "test") if (split := _with_truth(data, key))), None)
-    tested = _with_truth(data, "test")
-    long, short = image_scale(options.img_size) if data.task != "semantic" or options.img_size else (CROP, CROP)
-    # The last step of an epoch is left out where mmseg's pooling heads would see a single picture.
-    steps = train.count // batch if data.task == "semantic" and train.count >= batch else math.ceil(train.count / batch)
-    amp, why_amp = _precision(options, name, cpu, bfloat16)
-    notes = [f"{feature.title}, {_origin(options, weights)}", why_epochs, why_lr, *why_amp]
-    if judged is None:
-        notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
-    return Plan(
-        options=options, data=data, processes=processes, work_dir=work_dir, workers=workers, cpu=cpu, amp=amp,
-        weights=weights, scratch=scratch, narrow=name == NARROW, feature=feature, batch=batch, epochs=epochs,
-        steps=steps, lr=lr, scale=(long, short), sizes=_sizes(options, long, short), judged=judged,
-        tested=tested if tested is not judged else None, notes=notes,
+    images = _training_split(data).count
+    backbone = BACKBONES[options.backbone or "r50"]
+    batch = options.batch_size or 2 * machine.processes
+    _check(options, data, backbone, batch, machine.processes)
+    # The last step of an epoch is left out where mmseg's pooling heads would see a single image.
+    steps = images // batch if data.task == "semantic" and images >= batch else math.ceil(images / batch)
+    plan = RunPlan(
+        options, data, machine, work_dir, weights, backbone, batch, epochs=0, steps=steps, lr=0.0,
+        scale=image_scale(options.img_size) if options.img_size or data.task != "semantic" else (CROP, CROP), amp=False,
     )  # fmt: skip
+    plan.notes.append(f"{backbone.title}, {_origin(plan)}")
+    plan.epochs = _epochs(plan)
+    plan.lr = _learning_rate(plan)
+    plan.amp = _mixed_precision(plan)
+    if plan.judged is None:
+        plan.notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
+    return plan
 
 
 def _training_split(data: DataFolder) -> Split:
@@ -116,11 +135,16 @@ def _training_split(data: DataFolder) -> Split:
     if train is None or not train.has_truth:
         raise UsageError("the data set has no train split", file=data.root, found=", ".join(data.splits) or "nothing")
     if train.count == 0:
-        raise UsageError("the train split has no pictures", file=train.annotations)
+        raise UsageError("the train split has no images", file=train.annotations)
     return train
 
 
-def _check(options: TrainOptions, data: DataFolder, name: str, batch: int, processes: int) -> None:
+def _with_truth(data: DataFolder, name: str) -> Optional[Split]:
+    split = data.splits.get(name)
+    return split if split is not None and split.has_truth and split.count else None
+
+
+def _check(options: TrainOptions, data: DataFolder, backbone: Backbone, batch: int, processes: int) -> None:
     if batch % processes:
         raise UsageError(
             f"--batch-size {batch} cannot be shared out among {processes} processes",
@@ -132,10 +156,9 @@ def _check(options: TrainOptions, data: DataFolder, name: str, batch: int, proce
         return
     from seg2knet.trainer.openmmlab import semantic
 
-    if name not in semantic.BACKBONES:
-        raise UsageError(
-            f"--backbone {name} is not there for semantic segmentation", expected=", ".join(semantic.BACKBONES)
-        )
+    if backbone.semantic is None:
+        expected = ", ".join(semantic.SEMANTIC_BACKBONES)
+        raise UsageError(f"--backbone {backbone.name} has no K-Net for semantic segmentation", expected=expected)
     least = semantic.least_batch(options.head or "upernet") * processes
     if batch < least:
         raise UsageError(
@@ -144,57 +167,53 @@ def _check(options: TrainOptions, data: DataFolder, name: str, batch: int, proce
             hint=f"--batch-size {least}, or --head fcn",
         )
     if options.balance:
-        raise UsageError("--balance goes by objects, which semantic segmentation does not have", hint="leave it away")
+        raise UsageError("--balance goes by objects, which semantic segmentation does not have")
 
 
-def _with_truth(data: DataFolder, name: str) -> Optional[Split]:
-    split = data.splits.get(name)
-    return split if split is not None and split.has_truth and split.count else None
-
-
-def _origin(options: TrainOptions, weights: Optional[str]) -> str:
-    if options.load_from:
-        return f"starts from {options.load_from}"
-    if weights:
-        return f"backbone pretrained on ImageNet ({Path(weights).name})"
+def _origin(plan: RunPlan) -> str:
+    if plan.options.load_from:
+        return f"starts from {plan.options.load_from}"
+    if plan.weights:
+        return f"backbone pretrained on ImageNet ({Path(plan.weights).name})"
     return "from scratch: nothing is frozen, BatchNorm learns, the backbone learns as fast as the rest"
 
 
-def _epochs(options: TrainOptions, images: int) -> tuple[int, str]:
+def _epochs(plan: RunPlan) -> int:
+    options, images = plan.options, plan.train.count
     if options.epochs:
-        return options.epochs, f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}"
-    if options.schedule:
-        return SCHEDULES[options.schedule], f"{SCHEDULES[options.schedule]} epochs (schedule {options.schedule})"
-    found = max(SCHEDULES["1x"], min(100, math.ceil(ENOUGH_IMAGES / images)))
-    if found == SCHEDULES["1x"]:
-        return found, f"{found} epochs (schedule 1x)"
-    return found, f"{found} epochs (for {images} images; COCO's 12 would be too few steps; --schedule 1x asks for them)"
+        epochs, reason = options.epochs, ""
+    elif options.schedule:
+        epochs, reason = SCHEDULES[options.schedule], f" (schedule {options.schedule})"
+    else:
+        epochs = max(SCHEDULES["1x"], min(100, math.ceil(ENOUGH_IMAGES / images)))
+        reason = f" (for {images} images; COCO's 12 would be too few steps; --schedule 1x asks for them)"
+        if epochs == SCHEDULES["1x"]:
+            reason = " (schedule 1x)"
+    plan.notes.append(f"{epochs} epoch{'s' if epochs > 1 else ''}{reason}")
+    return epochs
 
 
-def _learning_rate(options: TrainOptions, task: str, name: str, batch: int, scratch: bool) -> tuple[float, str]:
-    if options.lr:
-        return options.lr, f"learning rate {options.lr:g} (given)"
-    semantic_swin = task == "semantic" and name.startswith("swin")
-    rate = learning_rate(scratch=scratch, narrow=name == NARROW, semantic_swin=semantic_swin)
+def _learning_rate(plan: RunPlan) -> float:
+    if plan.options.lr:
+        plan.notes.append(f"learning rate {plan.options.lr:g} (given)")
+        return plan.options.lr
+    batch = plan.batch * plan.options.accumulate
+    semantic_swin = plan.data.task == "semantic" and plan.backbone.name.startswith("swin")
+    rate = learning_rate(scratch=plan.scratch, narrow=plan.backbone.narrow, semantic_swin=semantic_swin)
     lr, formula = float(f"{rate.at(batch):.6g}"), f"{rate.base:g} x {batch}/{BASE_BATCH}"
+    note = f"learning rate {lr:g} = {formula} images a step"
     if lr == rate.limit:
-        return lr, f"learning rate {lr:g}: the limit from scratch ({formula} images a step, at most {rate.limit:g})"
-    return lr, f"learning rate {lr:g} = {formula} images a step"
+        note = f"learning rate {lr:g}: the limit from scratch ({formula} images a step, at most {rate.limit:g})"
+    plan.notes.append(note)
+    return lr
 
 
-def _precision(options: TrainOptions, name: str, cpu: bool, bfloat16: bool) -> tuple[bool, list[str]]:
-    """Whether precision is mixed: as asked, else on processors that compute in bfloat16, where it was measured to win
-    (docs/speed.md): not with the narrow model, and on a GPU nothing was measured."""
-    if options.amp is not None:
-        return options.amp, []
-    if not cpu or not bfloat16 or name == NARROW:
-        return False, []
-    return True, ["mixed precision: this processor computes in bfloat16, which is faster (--no-amp: float32)"]
-
-
-def _sizes(options: TrainOptions, long: int, short: int) -> list[tuple[int, int]]:
-    """One size, or the short side from 0.8 to 1 of what was asked for (640..800 of 800: knet.md's ms-3x)."""
-    if not options.multi_scale and options.schedule != "3x":
-        return [(long, short)]
-    shorts = sorted({round(short * part / 50) for part in range(40, 51, 2)})
-    return [(long if long > short else size, size) for size in shorts]
+def _mixed_precision(plan: RunPlan) -> bool:
+    """As asked, else on processors that compute in bfloat16, where it was measured to win (docs/speed.md): not with a
+    narrow model, and on a GPU nothing was measured."""
+    if plan.options.amp is not None:
+        return plan.options.amp
+    if plan.machine.device != "cpu" or not plan.machine.bfloat16 or plan.backbone.narrow:
+        return False
+    plan.notes.append("mixed precision: this processor computes in bfloat16, which is faster (--no-amp: float32)")
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seg2knet.trainer.config.plan import Plan
+from seg2knet.trainer.config.plan import RunPlan
 
 SCOPE = "mmseg"
 META_KEYS = (
@@ -13,7 +13,7 @@ META_KEYS = (
 )  # fmt: skip
 
 
-def imports(plan: Plan) -> list[str]:
+def imports(plan: RunPlan) -> list[str]:
     """Modules that register what the config names."""
     return [
         "seg2knet.trainer.openmmlab.semantic_data",
@@ -22,7 +22,7 @@ def imports(plan: Plan) -> list[str]:
     ]
 
 
-def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
+def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
     """mmsegmentation's for ADE20K: half to twice the size, a crop of it, flips, colours changed a little."""
     long, short = plan.scale
     return [
@@ -36,8 +36,8 @@ def train_pipeline(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def test_pipeline(plan: Plan) -> list[dict[str, Any]]:
-    """Whole pictures, the shortest side as in training; the truth stays at its own size."""
+def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
+    """Whole images, the shortest side as in training; the truth stays at its own size."""
     long, short = plan.scale
     return [
         {"type": "LoadImageFromFile"},
@@ -47,7 +47,7 @@ def test_pipeline(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def model(plan: Plan) -> dict[str, Any]:
+def model(plan: RunPlan) -> dict[str, Any]:
     """mmsegmentation's K-Net, with the data's class count and plain BatchNorm where there is one process."""
     from seg2knet.trainer.openmmlab import packages as openmmlab
     from seg2knet.trainer.openmmlab import semantic
@@ -58,17 +58,17 @@ def model(plan: Plan) -> dict[str, Any]:
         return semantic.semantic_model(
             num_classes=len(plan.data.classes),
             head=plan.options.head or "upernet",
-            backbone=plan.options.backbone or "r50",
+            backbone=plan.backbone.name,
             crop_size=(short, long),
             weights=Path(plan.weights) if plan.weights else None,
-            processes=plan.processes,
+            processes=plan.machine.processes,
         )
 
 
-def optimizer(plan: Plan) -> dict[str, Any]:
+def optimizer(plan: RunPlan) -> dict[str, Any]:
     """mmsegmentation's for K-Net, at the learning rate decided."""
     from seg2knet.trainer.openmmlab import semantic
 
-    found = semantic.semantic_optimizer(plan.options.backbone or "r50")
-    found["optimizer"]["lr"] = plan.lr
-    return found
+    wrapper = semantic.semantic_optimizer(plan.backbone.name)
+    wrapper["optimizer"]["lr"] = plan.lr
+    return wrapper

@@ -14,37 +14,23 @@ from torch import Tensor
 
 from seg2knet.download import weights
 from seg2knet.download.transfer import digest
-from seg2knet.errors import DataError, UsageError
+from seg2knet.download.weights import Source
+from seg2knet.errors import DataError
 from seg2knet.knet import checkpoints
 
 
-def backbone(
-    name: str, path: Optional[Path] = None, pretrained: bool = True, deep_stem: bool = False
-) -> Optional[Path]:
-    """A file with the backbone's pretrained weights, under the names that mmdet's and mmseg's backbones load.
+def backbone(source: Source, path: Optional[Path] = None) -> Path:
+    """A file with a backbone's pretrained weights, under the names that mmdet's and mmseg's backbones load.
 
     Args:
-        name: ``r18``, ``r50``, ``r101``, ``r101-dcn``, ``swin-t`` or ``swin-l``.
+        source: where they are published, and the architecture that they must have.
         path: the user's own file: torchvision's, the Swin authors', OpenMMLab's, or a checkpoint with such a backbone.
-        pretrained: ``False``: none is wanted.
-        deep_stem: for mmseg's ResNetV1c.
-
-    Returns:
-        the file, or ``None`` where none is wanted.
 
     Raises:
         TransferError: it cannot be downloaded; the message lists the alternatives.
         DataError: the file cannot be read or holds another backbone.
-        UsageError: no backbone of that name.
     """
-    if not pretrained and path is None:
-        return None
-    plain = name.removesuffix("-dcn")
-    key = f"{plain}-deep-stem" if deep_stem and plain.startswith("r") else plain
-    if key not in weights.SOURCES:
-        raise UsageError(f"no backbone is called {name!r}", expected=", ".join(weights.SOURCES))
-    file = path if path is not None else weights.backbone_file(key)
-    return _prepared(file, weights.SOURCES[key].kind)
+    return _prepared(path if path is not None else weights.backbone_file(source), source.kind)
 
 
 def _prepared(file: Path, kind: str) -> Path:

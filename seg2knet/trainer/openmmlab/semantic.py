@@ -12,13 +12,12 @@ from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.knet.recipe import learning_rate
+from seg2knet.trainer.config.backbones import BACKBONES
 
 HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 """Heads whose prediction the kernels refine."""
 
-_RESNETS = {"r18": 18, "r50": 50, "r101": 101}
-_SWINS = ("swin-t", "swin-l")
-BACKBONES = (*_RESNETS, *_SWINS)
+SEMANTIC_BACKBONES = tuple(name for name, entry in BACKBONES.items() if entry.semantic)
 _POOLING = ("pspnet", "deeplabv3", "upernet")
 """Heads that pool a whole image to one pixel: normalising over a batch needs two of them."""
 
@@ -37,7 +36,7 @@ def semantic_model(
     Args:
         num_classes: classes, background not counted (``reduce_zero_label``).
         head: one of ``HEADS``; Swin backbones have ``upernet`` alone.
-        backbone: one of ``BACKBONES``.
+        backbone: one of ``SEMANTIC_BACKBONES``.
         crop_size: height and width of training crops.
         weights: file with the backbone's weights; ``None`` starts from scratch.
         processes: training processes; statistics are shared between them where there are several (SyncBN).
@@ -59,10 +58,10 @@ def semantic_model(
         loss["avg_non_ignore"] = True
     if processes == 1:
         _set_everywhere(model, "type", "BN", where="SyncBN")
-    if backbone in _RESNETS:
-        model["backbone"]["depth"] = _RESNETS[backbone]
-    if backbone == "r18":
-        _narrow(model)
+    entry = BACKBONES[backbone]
+    if "depth" in entry.settings:
+        model["backbone"]["depth"] = entry.settings["depth"]
+        _fit_channels(model, entry.channels)
     model.pop("pretrained", None)
     if weights is not None:
         model["backbone"]["init_cfg"] = {"type": "Pretrained", "checkpoint": str(weights)}
@@ -74,7 +73,7 @@ def semantic_model(
 
 def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
     """The optimiser of mmseg's K-Net for 16 images a step: AdamW, gradient norm clipped at 1."""
-    swin = backbone in _SWINS
+    swin = BACKBONES[backbone].semantic == backbone
     optimizer: dict[str, Any] = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
     wrapper: dict[str, Any] = {
         "type": "OptimWrapper",
@@ -96,13 +95,13 @@ def _own_config(head: str, backbone: str) -> dict[str, Any]:
     """The ``model`` of mmseg's config for that head and the backbone nearest to the one asked for."""
     if head not in HEADS:
         raise UsageError(f"no head is called {head!r}", expected=", ".join(HEADS))
-    if backbone not in BACKBONES:
-        raise UsageError(f"no backbone is called {backbone!r}", expected=", ".join(BACKBONES))
-    if backbone in _SWINS and head != "upernet":
+    if backbone not in SEMANTIC_BACKBONES:
+        raise UsageError(f"no semantic backbone is called {backbone!r}", expected=", ".join(SEMANTIC_BACKBONES))
+    body = BACKBONES[backbone].semantic
+    if body == backbone and head != "upernet":
         raise UsageError(f"there is no K-Net of {head} on {backbone}", expected="upernet on Swin backbones")
     from mmengine.config import Config
 
-    body = backbone if backbone in _SWINS else "r50-d8"
     size = "640x640" if backbone == "swin-l" else "512x512"
     pattern = f"knet-s3_{body}_{head}_*_ade20k-{size}.py"
     found = sorted(_config_folder().glob(pattern))
@@ -148,8 +147,8 @@ def _all_of(node: Any, key: str) -> list[dict[str, Any]]:
     return []
 
 
-def _narrow(model: dict[str, Any]) -> None:
-    """ResNet-18 has basic blocks: a quarter of the channels of ResNet-50, and no dilation in its first block."""
+def _fit_channels(model: dict[str, Any], channels: tuple[int, int, int, int]) -> None:
+    """Input channels of the heads: mmseg's configs have those of ResNet-50, and ResNet-18 has a quarter."""
     for head in (model["decode_head"]["kernel_generate_head"], model["auxiliary_head"]):
-        wide = head["in_channels"]
-        head["in_channels"] = [count // 4 for count in wide] if isinstance(wide, (list, tuple)) else wide // 4
+        places = head["in_index"]
+        head["in_channels"] = [channels[i] for i in places] if isinstance(places, (list, tuple)) else channels[places]

@@ -13,6 +13,7 @@ from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import stacks
+from seg2knet.trainer.config.reading import parse_config
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict.prediction import Prediction
 
@@ -36,7 +37,6 @@ class Segmenter:
 
     def __init__(self, checkpoint: Union[str, Path], device: Optional[str] = None) -> None:
         openmmlab.load()
-        from mmengine.config import Config
         from mmengine.registry import MODELS, init_default_scope
 
         from seg2knet.knet import checkpoints
@@ -55,7 +55,7 @@ class Segmenter:
             )
         self.device = pick_device(device)
         with openmmlab.silence():
-            self.config = Config.fromstring(meta["cfg"], ".py")
+            self.config = parse_config(meta["cfg"])
             self.task: str = self.config.task
             if self.task == "semantic":
                 openmmlab.load(semantic=True)

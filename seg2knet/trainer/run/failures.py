@@ -36,12 +36,12 @@ def explained() -> Iterator[None]:
                 "torch.compile cannot compile the model here",
                 found=text.strip().splitlines()[0],
                 expected="a C++ compiler (g++), on a GPU a C compiler and triton",
-                hint="apt-get install g++, or leave --compile away",
+                hint="apt-get install g++, or train without --compile",
             ) from None
         if "DataLoader worker" not in text:
             raise
         raise EnvironmentProblem(
-            "a process that loads pictures was killed",
+            "a process that loads images was killed",
             found=text.splitlines()[0],
             hint="most often shared memory or memory ran out: --workers 0; docker run --shm-size=8g; seg2knet doctor",
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -11,8 +11,10 @@ from typing import Any, Optional
 
 import torch
 from mmengine.dist import all_reduce, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
+from mmengine.registry import HOOKS
 
+from seg2knet.errors import Seg2KNetError
 from seg2knet.trainer.openmmlab.metrics import HEADLINE
 from seg2knet.trainer.run.interrupt import Interrupted
 from seg2knet.trainer.run.loop import save
@@ -22,6 +24,19 @@ from seg2knet.trainer.run.records import Row, best_row, draw_curves, read_rows, 
 LAST, BEST, RESULTS, CURVES = "last.pth", "best.pth", "results.csv", "curves.png"
 SAVE_SECONDS = 900.0
 """Within a long epoch a checkpoint is written this often."""
+CHECK_STEPS = 20
+"""The loss is looked at, whether it is finite, once in so many steps: a look waits for the GPU."""
+
+
+@HOOKS.register_module()
+class SparseRuntimeInfo(RuntimeInfoHook):
+    """mmengine's, which copies every loss off the GPU; here not at each step, but at those that are logged."""
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
+    ) -> None:
+        if self.every_n_train_iters(runner, CHECK_STEPS):
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
 
 class Keeper(Hook):
@@ -53,6 +68,7 @@ class Keeper(Hook):
         self.rows: list[Row] = []
         self._lr = 0.0
         self._loss: Any = 0.0
+        self._losses: dict[str, Any] = {}
         self._steps = 0
         self._seconds = 0.0
         self._began = time.monotonic()
@@ -61,7 +77,7 @@ class Keeper(Hook):
     # -- training ------------------------------------------------------------------------------------------------
 
     def before_train(self, runner: Any) -> None:
-        """Take up the rows of the run that this one goes on from."""
+        """Show the run, with the best figure of the run that this one resumes."""
         best = best_row(self.rows, self.figure)
         if self.view is not None:
             self.view.start(runner.iter, best[self.figure] if best else None)
@@ -92,10 +108,26 @@ class Keeper(Hook):
         assert outputs is not None
         self._loss = self._loss + outputs["loss"].detach().double()
         self._steps += 1
-        if not torch.isfinite(outputs["loss"]):
-            raise _diverged(runner.epoch + 1, batch_idx + 1, outputs, self._lr)
+        self._losses = outputs
+        if self._steps % CHECK_STEPS == 0:
+            self._check_loss(runner.epoch + 1, batch_idx + 1)
         if self.view is not None and self.view.wants_step():
             self.view.step(runner.epoch + 1, batch_idx + 1, float(outputs["loss"]), memory())
+
+    def _check_loss(self, epoch: int, step: int) -> None:
+        """
+        Raises:
+            Seg2KNetError: the sum of the epoch's losses is no number any more.
+        """
+        if math.isfinite(float(self._loss)):
+            return
+        names = [name for name, value in self._losses.items() if not torch.isfinite(torch.as_tensor(value)).all()]
+        raise Seg2KNetError(
+            f"the loss is no longer a number, at epoch {epoch}, within {CHECK_STEPS} steps before step {step}",
+            found=f"{', '.join(names) or 'a loss before the last one'} not finite, learning rate {self._lr:g}",
+            expected="finite losses",
+            hint=f"a new run with a lower learning rate: --lr {self._lr / 4:.2g}, or with --no-amp",
+        )
 
     def after_step(self, runner: Any) -> None:
         """After a step is over and counted: save, and stop where that was asked for."""
@@ -131,14 +163,13 @@ class Keeper(Hook):
         if self.view is not None:
             self.view.judging(runner.epoch, batch_idx + 1, len(runner.val_dataloader))
         if runner.stop.agreed():
-            raise Interrupted  # last.pth was written before the evaluation began; going on, it is done first
+            raise Interrupted  # last.pth was written before the evaluation began; resuming, it is done first
 
     def after_val_epoch(self, runner: Any, metrics: Optional[dict[str, float]] = None) -> None:
         figures = {name: rounded(value) for name, value in (metrics or {}).items()}
         before = best_row(self.rows[:-1], self.figure)
         self.rows[-1].update(figures)
-        found = figures.get(self.figure, 0.0)
-        is_best = before is None or found > before[self.figure]
+        is_best = before is None or figures.get(self.figure, 0.0) > before[self.figure]
         if is_best and is_main_process():
             extra = {**self._state(), "figures": figures, "report": runner.val_evaluator.metrics[0].report}
             save(runner.checkpoint(optimizer=False, extra=extra), self.work_dir / BEST)
@@ -165,6 +196,8 @@ class Keeper(Hook):
             self.view.epoch(self.rows[-1], names[self.figure], is_best)
 
     def _save_last(self, runner: Any) -> None:
+        if self._losses:
+            self._check_loss(runner.epoch + 1, self._steps)
         if is_main_process():
             save(runner.checkpoint(optimizer=True, extra=self._state()), self.work_dir / LAST)
         self._saved = time.monotonic()
@@ -180,20 +213,12 @@ class Keeper(Hook):
 
 
 def memory() -> float:
-    """The most memory that this process had so far, in MB: the GPU's where there is one, else the machine's."""
+    """MB at most so far: on the GPU where there is one, else of this process; 0 on Windows, which does not say."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated() / 2**20
+    try:
+        import resource
+    except ImportError:
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-def _diverged(epoch: int, step: int, losses: Mapping[str, Any], lr: float) -> Exception:
-    from seg2knet.errors import Seg2KNetError
-
-    wrong = [name for name, value in losses.items() if not torch.isfinite(torch.as_tensor(value)).all()]
-    return Seg2KNetError(
-        f"the loss is no longer a number, at epoch {epoch}, step {step}",
-        found=f"{', '.join(wrong)} not finite, learning rate {lr:g}",
-        expected="finite losses",
-        hint=f"go on from the last checkpoint with a lower learning rate: --lr {lr / 4:.2g}; or without --amp",
-    )
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

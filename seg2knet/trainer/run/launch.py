@@ -13,9 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -24,13 +23,10 @@ from seg2knet.engines import cores
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
 from seg2knet.trainer.options import TrainOptions
 
-STOP_SECONDS = 60.0
-"""How long processes may take to save after Ctrl-C."""
-
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run takes place.
+    """Where a run trains.
 
     Attributes:
         device: ``cuda`` or ``cpu``.
@@ -57,23 +53,25 @@ def find_place(options: TrainOptions) -> Place:
         EnvironmentProblem: fewer GPUs than asked for.
     """
     there = count_gpus()
+    if options.device == "cuda" and not there:
+        hint = "--device cpu trains on the CPU; seg2knet doctor says why no GPU is found"
+        raise EnvironmentProblem("--device cuda needs a GPU", found="no GPU", hint=hint)
     if options.launcher != "torchrun":
-        # Someone else starts the processes; how many there are stands in the environment.
-        world = _started_world(options.launcher)
-        device = options.device or ("cuda" if there else "cpu")
-        return Place(device, world, 1)
+        # Someone else starts the processes; how many there are is in the environment.
+        world = os.environ.get("SLURM_NTASKS" if options.launcher == "slurm" else "WORLD_SIZE", "1")
+        return Place(options.device or ("cuda" if there else "cpu"), int(world))
     if options.device == "cpu" or options.gpus == 0:
-        local = max(1, options.gpus or 1)
-        return Place("cpu", local, options.nodes, None if options.gpus else "training on the CPU")
-    if options.gpus is None:
-        if there:
-            return Place("cuda", there, options.nodes, f"training on {_gpus(there)}")
-        if options.device == "cuda":
-            raise _too_few(1, 0)
+        return Place("cpu", options.gpus or 1, options.nodes, None if options.gpus else "training on the CPU")
+    if options.gpus is None and not there:
         return Place("cpu", 1, options.nodes, "no GPU here: training on the CPU (--gpus 0 says so without asking)")
-    if options.gpus > there:
-        raise _too_few(options.gpus, there)
-    return Place("cuda", options.gpus, options.nodes, f"training on {_gpus(options.gpus)}")
+    wanted = there if options.gpus is None else options.gpus
+    if wanted > there:
+        raise EnvironmentProblem(
+            f"--gpus {wanted} asks for more GPUs than this machine has",
+            found=_gpus(there) if there else "no GPU",
+            hint=f"--gpus {there}" if there else "--gpus 0 trains on the CPU; seg2knet doctor says why no GPU is found",
+        )
+    return Place("cuda", wanted, options.nodes, f"training on {_gpus(wanted)}")
 
 
 def count_gpus() -> int:
@@ -92,20 +90,6 @@ def count_gpus() -> int:
 
 def _gpus(count: int) -> str:
     return f"{count} GPU{'s' if count != 1 else ''}"
-
-
-def _too_few(asked: int, there: int) -> EnvironmentProblem:
-    none = "--gpus 0 trains on the CPU; seg2knet doctor says why no GPU is found"
-    return EnvironmentProblem(
-        f"--gpus {asked} asks for more GPUs than this machine has",
-        found=_gpus(there) if there else "no GPU",
-        hint=f"--gpus {there}" if there else none,
-    )
-
-
-def _started_world(launcher: str) -> int:
-    name = "SLURM_NTASKS" if launcher == "slurm" else "WORLD_SIZE"
-    return int(os.environ.get(name, 1))
 
 
 def start(config: Path, work_dir: Path, options: TrainOptions, place: Place, resume: bool) -> None:
@@ -224,12 +208,13 @@ def _torchrun(config: Path, work_dir: Path, options: TrainOptions, place: Place,
         # find the addresses of those that died and, where they are quicker than the new ones, connect to nobody.
         environment.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
         environment.setdefault("OMP_NUM_THREADS", str(threads_each(place.local)))
+        if sys.platform == "win32":
+            environment.setdefault("USE_LIBUV", "0")  # PyTorch's wheels for Windows are built without
         log = work_dir / "torchrun.log"
         with open(log, "ab") as stream:
-            # A session of its own: the terminal's Ctrl-C comes to this process alone, which passes it on as a file.
             process = subprocess.Popen(
                 torchrun_command(config, options, place, resume),
-                env=environment, stdin=subprocess.DEVNULL, stderr=stream, start_new_session=True,
+                env=environment, stdin=subprocess.DEVNULL, stderr=stream, **_apart(),
             )  # fmt: skip
             with _stop_by_file(stop_file, process):
                 code = process.wait()
@@ -260,16 +245,24 @@ def _stop_by_file(stop_file: Path, process: subprocess.Popen) -> Iterator[None]:
             _kill(process)
 
 
+def _apart() -> dict[str, Any]:
+    """Arguments of Popen: the terminal's Ctrl-C comes to this process alone, which passes it on as a file."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
 def _kill(process: subprocess.Popen) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 5
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    """End torchrun and the processes that it started; Windows has no signal for a group, so torchrun ends its own."""
+    for ask in ("SIGTERM", "SIGKILL"):
+        if sys.platform == "win32":
+            process.terminate()
+        else:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.Signals[ask])
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+            return
 
 
 def _failure(folder: Path, log: Path, processes: int, code: int) -> Seg2KNetError:

@@ -5,32 +5,32 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from seg2knet.dataset.folder import DataFolder
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import TrainOptions
 
 
-def choose(options: TrainOptions, data: DataFolder) -> Path:
-    """``--work-dir``, or a new folder in ``work_dirs`` named after the data.
+def choose(options: TrainOptions, named: Path) -> Path:
+    """``--work-dir``, or the first of `named`, ``NAMED-2``, ``NAMED-3``... that holds no run.
 
     Raises:
-        UsageError: the folder named holds the checkpoints of another run.
+        UsageError: the folder that was asked for holds the checkpoints of another run.
     """
-    if options.work_dir is not None:
-        must_be_free(options.work_dir)
-        return options.work_dir
-    name = data.root.resolve().name
-    if options.backbone:
-        name += f"-{options.backbone}"
-    return next_free(Path("work_dirs") / name, options)
+    if options.work_dir is None:
+        return _next_free(named, options)
+    if _has_checkpoints(options.work_dir):
+        raise UsageError(
+            "the work dir holds another run's checkpoints",
+            file=options.work_dir,
+            hint="--resume continues it; another --work-dir starts a new run; "
+            f"or: rm -r {shlex.quote(str(options.work_dir))}",
+        )
+    return options.work_dir
 
 
-def next_free(first: Path, options: TrainOptions) -> Path:
-    """The folder, or the first of ``NAME-2``, ``NAME-3``... that holds no run."""
+def _next_free(first: Path, options: TrainOptions) -> Path:
     if options.nodes > 1 or options.launcher != "torchrun":
         return first  # processes that are started apart from one another must agree on a name
-    number = 1
-    folder = first
+    number, folder = 1, first
     while _has_checkpoints(folder):
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
@@ -41,19 +41,6 @@ def _has_checkpoints(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("last.pth", "best.pth"))
 
 
-def must_be_free(folder: Path) -> None:
-    """
-    Raises:
-        UsageError: the folder holds the checkpoints of another run.
-    """
-    if _has_checkpoints(folder):
-        raise UsageError(
-            "the work dir holds another run's checkpoints",
-            file=folder,
-            hint=f"--resume goes on with it; another --work-dir starts anew; or: rm -r {shlex.quote(str(folder))}",
-        )
-
-
 def latest() -> Path:
     """The run that was last at work here.
 
@@ -62,5 +49,5 @@ def latest() -> Path:
     """
     runs = sorted(Path("work_dirs").glob("*/last.pth"), key=lambda file: file.stat().st_mtime)
     if not runs:
-        raise UsageError("nothing to go on with", found="no work_dirs/*/last.pth", hint="--resume --work-dir FOLDER")
+        raise UsageError("nothing to resume", found="no work_dirs/*/last.pth", hint="--resume --work-dir FOLDER")
     return runs[-1].parent

@@ -34,10 +34,10 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
         epoch, ``classes``: figures by class, ``test``: figures on the test split where there is one.
     """
     openmmlab.load()
-    from mmengine.config import Config
     from mmengine.dist import is_main_process
 
     from seg2knet.knet import checkpoints
+    from seg2knet.trainer.config.reading import read_config
     from seg2knet.trainer.run.failures import explained
     from seg2knet.trainer.run.hooks import BEST, LAST
     from seg2knet.trainer.run.interrupt import StopRequest
@@ -45,7 +45,7 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
 
     set_threads()
     _meet(device)
-    config = Config.fromfile(config_file)
+    config = read_config(config_file)
     _fit_to_machine(config, device, resume)
     with StopRequest() as stop, _warnings_into_log(), explained():
         runner = TrainRunner.prepare(device, stop).from_cfg(config)
@@ -95,6 +95,8 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
     """What a config cannot know: how many processes share a batch, the device, the precision that it has."""
     import torch
 
+    from seg2knet.trainer.run.hooks import CHECK_STEPS
+
     processes = int(os.environ.get("WORLD_SIZE", 1))
     total = config.get("total_batch_size", config.train_dataloader.batch_size)
     if total % processes:
@@ -104,9 +106,10 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
         )
     config.train_dataloader.batch_size = total // processes
     config.launcher = "pytorch" if processes > 1 else "none"
+    start_method = "fork" if sys.platform == "linux" else "spawn"
     config.env_cfg = {
         "cudnn_benchmark": False,
-        "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0},
+        "mp_cfg": {"mp_start_method": start_method, "opencv_num_threads": 0},
     }
     config.resume = False
     if resume:
@@ -122,7 +125,11 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
     wrapper.setdefault("constructor", "FewGroups")
     if device == "cpu" and wrapper.optimizer.type in ("AdamW", "Adam", "SGD"):
         wrapper.optimizer.setdefault("fused", True)  # one pass over the memory instead of a dozen
-    config.default_hooks = {"checkpoint": None, "logger": {"type": "LoggerHook", "interval": 20}}
+    config.default_hooks = {
+        "checkpoint": None,
+        "logger": {"type": "LoggerHook", "interval": CHECK_STEPS},
+        "runtime_info": {"type": "SparseRuntimeInfo"},
+    }
 
 
 def _keeper(runner: Any, config: Any) -> Any:
@@ -136,7 +143,7 @@ def _keeper(runner: Any, config: Any) -> Any:
     loop = runner.train_loop
     view = None
     if is_main_process():
-        view = RunView(HEADLINE[config.task], loop.max_epochs, len(loop.dataloader))
+        view = RunView(HEADLINE[config.task], loop.max_epochs, len(loop.dataloader), Path(config.work_dir))
     about = {"task": config.task, "classes": list(config.classes), "format": 1}
     keeper = Keeper(
         Path(config.work_dir), config.task, view, config.get("total_batch_size", 1), config.get("early_stop", 0), about
@@ -260,9 +267,9 @@ def main() -> None:
 
 
 def _has_checkpoint(config_file: Path) -> bool:
-    from mmengine.config import Config
+    from seg2knet.trainer.config.reading import read_config
 
-    return (Path(Config.fromfile(config_file, import_custom_modules=False).work_dir) / "last.pth").is_file()
+    return (Path(read_config(config_file, register=False).work_dir) / "last.pth").is_file()
 
 
 def leave_error(error: BaseException) -> None:

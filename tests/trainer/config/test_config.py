@@ -11,7 +11,8 @@ import pytest
 from seg2knet.cli._values import key_values
 from seg2knet.dataset.folder import read_folder
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer.config import build as configs
+from seg2knet.trainer.config.build import build
+from seg2knet.trainer.config.plan import Machine, decide
 from seg2knet.trainer.options import TrainOptions, image_scale
 
 
@@ -26,10 +27,11 @@ def built(
     """The config as it is run: its text, executed."""
     asked = TrainOptions(**options).check()
     folder = read_folder(data, asked.task)
-    made = configs.build(asked, folder, processes, weights, Path("work_dirs/x"), 1, cpu, bfloat16)
+    machine = Machine("cpu" if cpu else "cuda", processes, 1, bfloat16)
+    plan = decide(asked, folder, machine, weights, Path("work_dirs/x"))
     content: dict[str, Any] = {}
-    exec(configs.text(made), content)
-    content["notes"] = made.notes
+    exec(build(plan).text(), content)
+    content["notes"] = plan.notes
     return content
 
 

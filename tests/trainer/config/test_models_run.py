@@ -55,7 +55,7 @@ def test_a_step(spec: ModelSpec, mixed: bool, torchvision: None) -> None:  # noq
 
 def detector(spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
     """K-Net with the model's backbone, and two pictures with an object each."""
-    from seg2knet.trainer.config.backbones import backbone
+    from seg2knet.trainer.config.backbones import BACKBONES
     from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
     mmcv_ops.install()
@@ -70,7 +70,7 @@ def detector(spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
     import seg2knet.knet.detector  # noqa: F401 - registers KNet
 
     panoptic = spec.task == "panoptic"
-    feature = backbone(spec.backbone, None, scratch=True)
+    feature = BACKBONES[spec.backbone]
     config = ConfigDict(
         {
             "type": "KNet",
@@ -82,7 +82,7 @@ def detector(spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
                 "pad_size_divisor": 32,
                 "pad_seg": panoptic,
             },
-            "backbone": feature.config,
+            "backbone": feature.config(None, scratch=True),
             "neck": {"type": "FPN", "in_channels": list(feature.channels), "out_channels": 256, "num_outs": 4},
             "num_things": 2,
             "num_stuff": 2 if panoptic else 0,

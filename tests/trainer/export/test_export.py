@@ -30,9 +30,9 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 def small_knet(panoptic: bool, backbone: str = "r18") -> dict[str, Any]:
     """The config of a K-Net of 20 kernels."""
-    from seg2knet.trainer.config.backbones import backbone as feature
+    from seg2knet.trainer.config.backbones import BACKBONES
 
-    levels = feature(backbone, None, scratch=True)
+    levels = BACKBONES[backbone]
     return dict(  # noqa: C408 - as in a config file
         type="KNet",
         data_preprocessor={
@@ -43,10 +43,10 @@ def small_knet(panoptic: bool, backbone: str = "r18") -> dict[str, Any]:
             "pad_size_divisor": 32,
             "pad_seg": panoptic,
         },
-        backbone=levels.config,
+        backbone=levels.config(None, scratch=True),
         neck={
             "type": "FPN",
-            "in_channels": list(feature(backbone, None, True).channels),
+            "in_channels": list(levels.channels),
             "out_channels": 32,
             "num_outs": 4,
         },

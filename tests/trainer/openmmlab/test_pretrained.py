@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import torch
 
 from seg2knet.download import weights
 from seg2knet.download.transfer import TransferError
-from seg2knet.download.weights import SOURCES, Source
-from seg2knet.errors import DataError, UsageError
+from seg2knet.download.weights import Source
+from seg2knet.errors import DataError
+from seg2knet.trainer.config.backbones import BACKBONES
 from seg2knet.trainer.openmmlab import pretrained
 
 
@@ -45,61 +47,55 @@ def saved(content: Any) -> bytes:
     return out.getvalue()
 
 
-def publish(server: LocalServer, monkeypatch: pytest.MonkeyPatch, name: str, content: Any, **page: Any) -> str:
-    """Put a file on the server, named by its digest, as the source of backbone ``name``."""
+R18, R50 = (BACKBONES[name].weights for name in ("r18", "r50"))
+
+
+def publish(server: LocalServer, content: Any, kind: str = "ResNet-18", **page: Any) -> Source:
+    """Put a file on the server, named by its digest: a backbone's source."""
     body = saved(content)
-    file = f"{name}-{hashlib.sha256(body).hexdigest()[:8]}.pth"
+    file = f"backbone-{hashlib.sha256(body).hexdigest()[:8]}.pth"
     server.pages[file] = Page(body, **page)
-    monkeypatch.setitem(SOURCES, name, Source(file, (server.url + "/",), SOURCES[name].kind))
-    return file
+    return Source(file, (server.url + "/",), kind)
 
 
-def test_it_is_fetched_once_and_prepared(server: LocalServer, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    file = publish(server, monkeypatch, "r18", resnet18(), break_after=[100, 1000])
-    found = pretrained.backbone("r18")
-    assert found is not None
+def test_it_is_fetched_once_and_prepared(server: LocalServer, own_cache: Path) -> None:
+    source = publish(server, resnet18(), break_after=[100, 1000])
+    found = pretrained.backbone(source)
     assert own_cache in found.parents
-    assert (own_cache / file).is_file()
+    assert (own_cache / source.file).is_file()
     state = torch.load(found, weights_only=True)["state_dict"]
     assert "fc.weight" not in state
     assert state["layer4.1.conv1.weight"][0, 0, 0, 0] == 4.5
     asked = len(server.requests)
-    assert pretrained.backbone("r18") == found
+    assert pretrained.backbone(source) == found
     assert len(server.requests) == asked
 
 
-def test_none_is_wanted(server: LocalServer) -> None:
-    assert pretrained.backbone("r50", pretrained=False) is None
-
-
-def test_a_wrong_digest(server: LocalServer, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> None:
-    file = publish(server, monkeypatch, "r18", resnet18())
-    server.pages[file] = Page(b"a page that says: please log in to the network")
+def test_a_wrong_digest(server: LocalServer, own_cache: Path) -> None:
+    source = publish(server, resnet18())
+    server.pages[source.file] = Page(b"a page that says: please log in to the network")
     with pytest.raises(TransferError, match="wrong file"):
-        pretrained.backbone("r18")
-    assert not (own_cache / file).exists()
+        pretrained.backbone(source)
+    assert not (own_cache / source.file).exists()
 
 
 def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(weights.MIRROR, "http://127.0.0.1:9/")
     with pytest.raises(TransferError) as caught:
-        pretrained.backbone("r50")
+        pretrained.backbone(R50)
     for way_out in ("--backbone-weights PATH", "--no-pretrained", weights.MIRROR, "resnet50-0676ba61.pth"):
         assert way_out in str(caught.value)
 
 
 def test_a_mirror(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = publish(server, monkeypatch, "r18", resnet18())
-    monkeypatch.setitem(SOURCES, "r18", Source(file, ("http://127.0.0.1:9/",), "ResNet-18"))
+    source = publish(server, resnet18())
     monkeypatch.setenv(weights.MIRROR, server.url)
-    assert pretrained.backbone("r18") is not None
+    assert pretrained.backbone(replace(source, folders=("http://127.0.0.1:9/",))).is_file()
 
 
-def test_the_second_folder_is_tried(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = publish(server, monkeypatch, "r18-deep-stem", resnet18(deep_stem=True))
-    source = Source(file, (server.url + "/gone/", server.url + "/"), SOURCES["r18-deep-stem"].kind)
-    monkeypatch.setitem(SOURCES, "r18-deep-stem", source)
-    assert pretrained.backbone("r18", deep_stem=True) is not None
+def test_the_second_folder_is_tried(server: LocalServer) -> None:
+    source = publish(server, resnet18(deep_stem=True), "ResNet-18 with a deep stem")
+    assert pretrained.backbone(replace(source, folders=(server.url + "/gone/", server.url + "/"))).is_file()
 
 
 @pytest.mark.parametrize(
@@ -115,8 +111,7 @@ def test_the_second_folder_is_tried(server: LocalServer, monkeypatch: pytest.Mon
 def test_a_file_of_ones_own(tmp_path: Path, wrap: Any) -> None:
     file = tmp_path / "mine.pth"
     file.write_bytes(saved(wrap(resnet18())))
-    found = pretrained.backbone("r18", path=file)
-    assert found is not None
+    found = pretrained.backbone(R18, path=file)
     state = torch.load(found, weights_only=True)["state_dict"]
     assert set(state) == {key for key in resnet18() if not key.startswith("fc.")}
 
@@ -129,7 +124,7 @@ def test_another_backbone_is_refused(tmp_path: Path, name: str, deep_stem: bool,
     file = tmp_path / "mine.pth"
     file.write_bytes(saved(resnet18()))
     with pytest.raises(DataError, match="another backbone") as caught:
-        pretrained.backbone(name, path=file, deep_stem=deep_stem)
+        pretrained.backbone(BACKBONES[name].semantic_weights if deep_stem else BACKBONES[name].weights, path=file)
     assert caught.value.found is not None
     assert found in caught.value.found
 
@@ -139,14 +134,12 @@ def test_no_weights_in_it(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "mine.pth"
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"mine\.pth"):
-        pretrained.backbone("r18", path=file)
+        pretrained.backbone(R18, path=file)
 
 
-def test_no_such_file_and_no_such_backbone(tmp_path: Path) -> None:
+def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        pretrained.backbone("r18", path=tmp_path / "none.pth")
-    with pytest.raises(UsageError, match="vgg"):
-        pretrained.backbone("vgg")
+        pretrained.backbone(R18, path=tmp_path / "none.pth")
 
 
 class TestSwin:
@@ -200,7 +193,7 @@ class TestSwin:
         converted = pretrained.convert_swin(theirs)
         assert set(converted) == {key for key in model.state_dict() if not key.startswith("norm")}
 
-    def test_mmdet_loads_what_was_prepared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_mmdet_loads_what_was_prepared(self, tmp_path: Path) -> None:
         from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
         mmcv_ops.install()
@@ -212,8 +205,7 @@ class TestSwin:
                   if not key.startswith("norm")}  # fmt: skip
         file = tmp_path / "swin.pth"
         file.write_bytes(saved({"model": theirs}))
-        monkeypatch.setitem(SOURCES, "swin-t", Source("x", (), "Swin 4 wide, depth 1"))
-        prepared = pretrained.backbone("swin-t", path=file)
+        prepared = pretrained.backbone(Source("x", (), "Swin 4 wide, depth 1"), path=file)
         model = SwinTransformer(**small, init_cfg=ConfigDict(type="Pretrained", checkpoint=str(prepared)))
         model.init_weights()
         assert torch.equal(model.patch_embed.projection.weight, theirs["patch_embed.proj.weight"])
@@ -238,5 +230,5 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "evil.pth"
     torch.save({"state_dict": resnet18(), "meta": Harm()}, file)
     with pytest.raises(DataError, match="safely"):
-        pretrained.backbone("r18", path=file)
+        pretrained.backbone(R18, path=file)
     assert not (tmp_path / "harm").exists()

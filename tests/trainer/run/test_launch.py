@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +13,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from seg2knet.errors import UsageError
+from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.options import TrainOptions
 from seg2knet.trainer.run import launch
 
@@ -67,3 +70,22 @@ def test_processes_of_another_launcher(environment: pytest.MonkeyPatch) -> None:
     launch.join("none")
     assert os.environ["LOCAL_RANK"] == "0"
     assert os.environ["OMP_NUM_THREADS"] == "4"
+
+
+def test_a_gpu_that_is_asked_for_by_device_is_spoken_of_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "count_gpus", lambda: 0)
+    with pytest.raises(EnvironmentProblem) as error:
+        launch.find_place(TrainOptions(device="cuda"))
+    assert "--device cuda" in str(error.value)
+    assert "--gpus" not in str(error.value)
+    with pytest.raises(UsageError, match="--device cuda and --gpus 0"):
+        TrainOptions(device="cuda", gpus=0).check()
+
+
+def test_processes_are_ended_where_there_are_no_signals_for_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch.sys, "platform", "win32")
+    monkeypatch.delattr(os, "killpg")
+    monkeypatch.delattr(signal, "SIGKILL")
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    launch._kill(process)
+    assert process.poll() is not None

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import TrainOptions
-from seg2knet.trainer.run.reruns import given
+from seg2knet.trainer.run.reruns import given, resumed
 
 TEXT = """
 max_epochs = 12
@@ -78,3 +78,25 @@ def test_options_that_lead_nowhere_are_refused(tmp_path: Path, path: str) -> Non
     with pytest.raises(UsageError, match="--cfg-options"):
         given(options(tmp_path, **{path: 1}))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """The work dir of a run that was stopped."""
+    (tmp_path / "config.py").write_text(TEXT.replace("max_epochs = 12", "max_epochs = 12\nseed = max_epochs"))
+    (tmp_path / "last.pth").touch()
+    return tmp_path
+
+
+def test_more_epochs_extend_a_run(stopped: Path) -> None:
+    file, work_dir, unread = resumed(TrainOptions(work_dir=stopped, resume=True, epochs=20))
+    assert (file, work_dir, unread) == (stopped / "config.py", stopped, [])
+    found = Config.fromfile(file)
+    assert (found.max_epochs, found.train_cfg.max_epochs) == (20, 20)
+    resumed(TrainOptions(work_dir=stopped, resume=True, epochs=20))
+    with pytest.raises(UsageError, match="--epochs 19 is not what the run was started with"):
+        resumed(TrainOptions(work_dir=stopped, resume=True, epochs=19))
+
+
+def test_what_the_config_does_not_have_is_not_compared(stopped: Path) -> None:
+    assert resumed(TrainOptions(work_dir=stopped, resume=True, backbone="r18", task="instance"))[2] == ["--backbone"]

@@ -72,7 +72,8 @@ def read_until(process: subprocess.Popen[str], start_of_line: str) -> None:
 
 def test_a_run_leaves_what_it_promises(trained: Any, coco_root: Path) -> None:
     folder = trained.work_dir
-    for name in ("config.py", "best.pth", "last.pth", "results.csv", "curves.png", "samples.png", "summary.json"):
+    names = "config.py best.pth last.pth results.csv curves.png samples.png summary.json train.log"
+    for name in names.split():
         assert (folder / name).stat().st_size > 0, name
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [int(row["epoch"]) for row in rows] == [1, 2]
@@ -81,6 +82,9 @@ def test_a_run_leaves_what_it_promises(trained: Any, coco_root: Path) -> None:
     assert sum(row["objects"] for row in trained.classes) == 6
     assert trained.epochs == 2
     assert not trained.interrupted
+    log = (folder / "train.log").read_text()
+    assert "instance segmentation, 2 classes" in log
+    assert "epoch 2/2" in log
     assert list(folder.glob("*/*.log")), "mmengine's whole log stands in the work dir"
 
 
@@ -173,7 +177,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(coco_root: Path, tmp_path: Path) -> 
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert f"go on with: seg2knet train --resume --work-dir {tmp_path / 'run'} --gpus 0" in output
+    assert f"resume with: seg2knet train --resume --work-dir {tmp_path / 'run'} --gpus 0" in output
     assert "Traceback" not in output
     assert torch.load(tmp_path / "run" / "last.pth", weights_only=True)["optimizer"]
 
@@ -240,17 +244,28 @@ def test_another_runs_checkpoints_are_not_written_over(trained: Any, coco_root: 
 
 
 def test_resuming_with_other_options_is_refused(trained: Any, coco_root: Path, train_small: Train) -> None:
-    with pytest.raises(UsageError, match="--epochs 9"):
-        train_small(coco_root, trained.work_dir, epochs=9, resume=True)
+    with pytest.raises(UsageError, match="--epochs 1"):
+        train_small(coco_root, trained.work_dir, epochs=1, resume=True)
     with pytest.raises(UsageError, match="--amp is not what"):
         train_small(coco_root, trained.work_dir, amp=True, resume=True)
     with pytest.raises(UsageError, match="--ema is not what"):
         train_small(coco_root, trained.work_dir, ema=True, resume=True)
 
 
+def test_a_finished_run_is_extended(trained: Any, coco_root: Path, train_small: Train, tmp_path: Path) -> None:
+    shutil.copytree(trained.work_dir, tmp_path / "run")
+    config = tmp_path / "run" / "config.py"
+    config.write_text(config.read_text().replace(str(trained.work_dir), str(tmp_path / "run")))
+    result, _ = train_small(coco_root, tmp_path / "run", epochs=3, resume=True)
+    assert result.epochs == 3
+    assert [row[0] for row in _figures(result.work_dir)] == ["1", "2", "3"]
+    assert _figures(result.work_dir)[:2] == _figures(trained.work_dir)
+
+
 def test_resuming_says_which_options_it_does_not_compare(trained: Any, coco_root: Path, train_small: Train) -> None:
     _, said = train_small(coco_root, trained.work_dir, resume=True, dry_run=True)
-    assert any(line.startswith("not compared with that config: --img-size, --backbone") for line in said), said
+    words = "not compared with that config: --backbone, --no-pretrained, --img-size"
+    assert any(line.startswith(words) for line in said), said
 
 
 def test_options_do_what_they_say(coco_root: Path, train_small: Train, tmp_path: Path) -> None:
@@ -291,7 +306,7 @@ def test_without_a_compiler_compiling_is_refused_with_the_reason(coco_root: Path
         command(coco_root, tmp_path / "run", "--compile"), env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2, done.stdout + done.stderr
-    assert "leave --compile away" in done.stderr
+    assert "train without --compile" in done.stderr
     assert "Traceback" not in done.stderr
 
 
