@@ -101,7 +101,7 @@ def test_a_split_that_is_not_there(yolo: Path) -> None:
     with pytest.raises(DataError, match="val: images/none"):
         YoloReader(yolo).scan()
     put(yolo / "data.yaml", "train: images/train\ntest: images/none\nnames: [car]")
-    assert kinds(YoloReader(yolo).scan()) == ["split-not-there"]
+    assert kinds(YoloReader(yolo).scan()) == ["split-not-there", "labels-not-listed"]
 
 
 def test_a_bare_folder_with_classes_txt(tmp_path: Path) -> None:
@@ -136,14 +136,14 @@ def test_a_picture_without_a_label_file_has_no_objects(yolo: Path) -> None:
 def test_a_label_file_without_a_picture_is_told(yolo: Path) -> None:
     put(yolo / "labels/train/lost.txt", TRIANGLE)
     scan = YoloReader(yolo).scan()
-    assert reasons(scan) == ["label-without-picture"]
+    assert reasons(scan) == ["label-without-image"]
     assert scan.skips[0].place.endswith("lost.txt")
 
 
 def test_folders_without_any_label_are_refused(yolo: Path) -> None:
     for path in (yolo / "labels").rglob("*.txt"):
         path.unlink()
-    with pytest.raises(DataError, match="none of the pictures has a label file"):
+    with pytest.raises(DataError, match="none of the images has a label file"):
         YoloReader(yolo).scan()
 
 
@@ -171,8 +171,8 @@ def test_an_empty_label_file(tmp_path: Path) -> None:
 def test_a_hair_outside_is_clipped_more_is_told(tmp_path: Path) -> None:
     sample = rows(tmp_path, "0 -0.000001 0.1 1.0000012 0.1 0.9 0.9")
     assert sample.objects[0].shape.parts[0][:3] == [0.0, 5.0, 100.0]
-    assert [(note.kind, note.count) for note in sample.notes] == [("clipped-to-the-picture", 2)]
-    assert reasons(rows(tmp_path, "0 0.1 0.1 1.2 0.1 0.9 0.9")) == ["outside-the-picture"]
+    assert [(note.kind, note.count) for note in sample.notes] == [("clipped-to-the-image", 2)]
+    assert reasons(rows(tmp_path, "0 0.1 0.1 1.2 0.1 0.9 0.9")) == ["outside-the-image"]
     assert "pixels?" in rows(tmp_path, "0 10 10 90 10 90 45").skips[0].detail
 
 
@@ -271,3 +271,19 @@ def test_labelformats_fixture_agrees_with_its_coco_twin(shared: Path) -> None:
         for found in sample.objects:
             (same,) = [note for note in theirs if names[note["category_id"]] == found.label]
             assert found.shape.parts[0] == pytest.approx(same["segmentation"][0], abs=1e-3)
+
+
+def test_pose_is_refused(yolo: Path) -> None:
+    put(yolo / "data.yaml", "train: images/train\nval: images/val\nkpt_shape: [17, 3]\nnames: [person]")
+    with pytest.raises(DataError, match="keypoints"):
+        YoloReader(yolo).scan()
+
+
+def test_an_inline_list_of_images_and_labels_that_no_split_lists(yolo: Path) -> None:
+    shown = sorted(path.relative_to(yolo).as_posix() for path in (yolo / "images/train").iterdir())
+    put(yolo / "data.yaml", f"train: [{', '.join(shown)}]\nnames: [car, van]")
+    scan = YoloReader(yolo).scan()
+    assert [handle.split for handle in scan.handles] == ["train"] * len(shown)
+    assert [(note.kind, Path(note.place).name) for note in scan.notes if note.kind == "labels-not-listed"] == [
+        ("labels-not-listed", "val")
+    ]

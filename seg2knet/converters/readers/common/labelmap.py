@@ -3,6 +3,7 @@
 labelmap.txt        CVAT, Datumaro: ``name:r,g,b:parts:actions``
 dataset_meta.json   Datumaro: ``label_map``, ``segmentation_colors``, ``background_label``
 labelmap.csv        columns ``name`` and ``r, g, b``, or ``id``/``index``
+_classes.csv        Roboflow: ``Pixel Value, Class``
 config*.json        Mapillary Vistas: ``labels`` with ``readable``, ``color``, ``instances``
 NAMES.json          ``{"0": "background", "1": "car"}`` or ``["background", "car"]``
 label_colors.txt    CamVid: ``r g b name``
@@ -33,7 +34,8 @@ _VOID = (
 )  # fmt: skip
 _CAMVID = re.compile(r"^(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\S.*)$")
 FILES = (
-    "labelmap.txt", "dataset_meta.json", "labelmap.csv", "class_dict.csv", "label_colors.txt", "class_names.txt",
+    "labelmap.txt", "dataset_meta.json", "labelmap.csv", "class_dict.csv", "_classes.csv", "label_colors.txt",
+    "class_names.txt",
     "classes.txt", "labels.txt", "class_id_to_name.json", "classes.json", "config.json", "config_v2.0.json",
     "config_v1.2.json", "objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv",
 )  # fmt: skip
@@ -76,13 +78,11 @@ def is_void(name: str) -> bool:
     return name.strip().lower() in _VOID
 
 
-def find(folders: Sequence[Path]) -> Optional[Path]:
-    """The first file in ``folders`` that says the classes, by its name."""
-    for folder in folders:
-        for name in FILES:
-            if (folder / name).is_file():
-                return folder / name
-    return None
+def find(folders: Sequence[Path], above: Path) -> Optional[Path]:
+    """The first file in ``folders`` that says the classes, by its name; else CVAT's, up to two levels ``above``."""
+    files = [folder / name for folder in folders for name in FILES]
+    files += [folder / FILES[0] for folder in above.absolute().parents[:2]]
+    return next((path for path in files if path.is_file()), None)
 
 
 def read(path: Path) -> Labelmap:
@@ -253,7 +253,7 @@ def _from_csv(path: Path) -> list[Entry]:
         raise DataError(
             "no column of names", file=path, found=", ".join(rows[0])[:200], expected="name,r,g,b or id,name"
         )
-    number = _column(head, "id", "index", "idx", "number", "value", "class_id")
+    number = _column(head, "id", "index", "idx", "number", "value", "class_id", "pixel value")
     channels = [_column(head, short, long) for short, long in (("r", "red"), ("g", "green"), ("b", "blue"))]
     stuff = _column(head, "stuff")
     entries = []
@@ -285,8 +285,10 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
             return _datumaro(document, path)
         if isinstance(document.get("labels"), list):
             return [_mapillary(number, entry, path) for number, entry in enumerate(document["labels"])]
-        if isinstance(document.get("names"), (list, Mapping)):
-            document = document["names"]
+        for key in ("names", "classes"):
+            if isinstance(document.get(key), (list, Mapping)):
+                document = document[key]
+                break
     if isinstance(document, Mapping) and document:
         try:
             return [Entry(int(number), str(name)) for number, name in document.items()]
@@ -319,12 +321,6 @@ def _mapillary(number: int, entry: Any, path: Path) -> Entry:
     name = entry.get("readable") or entry.get("name")
     return Entry(
         number, str(name), _color(entry.get("color")), bool(entry["instances"]) if "instances" in entry else None
-    )
-
-
-def _bad_line(path: Path, place: int, found: str, expected: str) -> DataError:
-    return DataError(
-        "not a line of such a file", file=path, place=f"line {place}", found=found[:100], expected=expected
     )
 
 

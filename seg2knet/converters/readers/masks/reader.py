@@ -146,7 +146,7 @@ class MaskReader(Reader):
             return _labelmap.read(self.options.labelmap)
         inner = sorted(path for path in self.source.iterdir() if path.is_dir())
         deeper = [path for folder in inner for path in sorted(folder.iterdir()) if path.is_dir()]
-        path = _labelmap.find([self.source, *inner, *deeper, self.source.absolute().parent])
+        path = _labelmap.find([self.source, *inner, *deeper, self.source.absolute().parent], above=self.source)
         return _labelmap.read(path) if path is not None else None
 
     def _labelmap_for(self, choice: _guess.Choice, pairing: _pairs.Pairing) -> Optional[Labelmap]:

@@ -29,7 +29,7 @@ NAMES = (
 _CLASS_FOLDERS = ("SegmentationClass", "SegmentationClassPNG", "SegmentationClassRaw", "SegmentationClassAug")
 _OBJECT_FOLDERS = ("SegmentationObject", "SegmentationObjectPNG")
 _XML_FOLDERS = ("Annotations",)
-_PICTURE_FOLDERS = ("JPEGImages", "Images", "img")
+_IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "img")
 
 
 class Root(msgspec.Struct):
@@ -97,25 +97,24 @@ def roots(source: Path, pictures: Optional[Path]) -> list[Root]:
     return []
 
 
-def child(folder: Path, names: Sequence[str]) -> Optional[Path]:
-    """The first of these folders that is there, in any case of letters."""
+def child(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Optional[Path]:
+    """The first of these folders that holds such files, in any case of letters: labelme2voc fills ``SegmentationClass``
+    with arrays and puts the images of them into ``SegmentationClassPNG``."""
     try:
         inside = {entry.name.lower(): entry.path for entry in os.scandir(folder) if entry.is_dir()}
     except OSError:
         return None
-    return next((Path(inside[name.lower()]) for name in names if name.lower() in inside), None)
+    there = [Path(inside[name.lower()]) for name in names if name.lower() in inside]
+    return next((path for path in there if next(iter(walk(path, suffixes)), None) is not None), None)
 
 
 def _is_root(folder: Path) -> bool:
-    if child(folder, _CLASS_FOLDERS) is not None:
-        return True
-    xmls = child(folder, _XML_FOLDERS)
-    return xmls is not None and next(iter(walk(xmls, (".xml",))), None) is not None
+    return child(folder, _CLASS_FOLDERS) is not None or child(folder, _XML_FOLDERS, (".xml",)) is not None
 
 
 def _root(path: Path, prefix: str, pictures: Optional[Path]) -> Root:
-    folder = pictures or child(path, _PICTURE_FOLDERS) or path
-    xmls = child(path, _XML_FOLDERS)
+    folder = pictures or child(path, _IMAGE_FOLDERS) or path
+    xmls = child(path, _XML_FOLDERS, (".xml",))
     return Root(
         path,
         prefix,

@@ -15,16 +15,14 @@ from typing_extensions import Literal
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
 from seg2knet.converters.readers.common.encodings import Decoder
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits, ordered, short_name
 from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette, picture, upright_labels
 from seg2knet.converters.readers.voc import folders as _voc
 from seg2knet.converters.registry import register_reader
-from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry
-from seg2knet.dataset.files import picture_header
-from seg2knet.dataset.images import Header
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Sample, Skip
 from seg2knet.errors import DataError, Seg2KNetError
 
@@ -88,9 +86,9 @@ class VocReader(Reader):
             return self._masks(handle, document)
         if document is not None and not where.get("bare"):
             return self._boxes(handle, document)
-        if where["picture"] is None:
+        if where["image"] is None:
             raise DataError("neither the picture nor an annotation is there", file=self.source, found=handle.name)
-        return Sample(picture(handle.name, where["picture"], None)[0], (), handle.split)
+        return Sample(picture(handle.name, where["image"], None)[0], (), handle.split)
 
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:
@@ -99,7 +97,8 @@ class VocReader(Reader):
             return _voc.with_palette(_labelmap.read(self.options.labelmap))
         found = _voc.roots(self.source, self.options.images)
         places = [root.path for root in found]
-        path = _labelmap.find([self.source, *places, *(place / "ImageSets" for place in places)])
+        inner = [folder for place in places for folder in (place / "ImageSets", place / "SegmentationClass")]
+        path = _labelmap.find([self.source, *places, *inner], above=self.source)
         if path is not None:
             return _voc.with_palette(_labelmap.read(path))
         for xml in [path for root in found for path in sorted(root.xmls.values())][:50]:
@@ -116,8 +115,8 @@ class VocReader(Reader):
         classes = labels_as_shown(where["classes"])
         size = (classes.shape[1], classes.shape[0])
         turn = 1
-        if where["picture"] is not None:
-            image, turn = picture(handle.name, where["picture"], size)
+        if where["image"] is not None:
+            image, turn = picture(handle.name, where["image"], size)
         else:
             image = Image(handle.name, *size)
         split = self.options.instances == "components"
@@ -151,36 +150,24 @@ class VocReader(Reader):
 
     def _boxes(self, handle: Handle, document: _voc.Document) -> Sample:
         where = handle.where
-        place = where["xml"]
-        if where["picture"] is not None:
-            header = picture_header(where["picture"])
-        elif document.size is not None:
-            header = Header(*document.size)
-        else:
-            raise DataError("neither the picture nor its size is to be found", file=place, hint="--images-dir DIR")
-        size = fit(document.size, header)
-        objects: list[Object] = []
-        skips: list[Skip] = []
+        canvas = Canvas(handle.name, where["xml"], path=where["image"], declared=document.size)
         for number, boxed in enumerate(document.objects, 1):
-            made = self._object(boxed, f"{place}: object {number}")
-            (objects if isinstance(made, Object) else skips).append(made)  # type: ignore[arg-type]
-        settled, lost, notes = settle(size, header, objects, place)
-        image = Image(handle.name, size.width, size.height, where["picture"], header.orientation)
-        return Sample(image, settled, handle.split, (*skips, *lost), tuple(notes))
+            try:
+                shape = self._outline(boxed)
+            except NotAnObject as problem:
+                canvas.lost(f"object {number}", problem)
+            else:
+                canvas.add(boxed.name, shape, f"object {number}", attributes=boxed.attributes or None)
+        return canvas.sample(handle.split)
 
-    def _object(self, boxed: _voc.Boxed, place: str) -> Object | Skip:
+    def _outline(self, boxed: _voc.Boxed) -> Polygons:
         if not boxed.name:
-            return Skip("no-label", place)
+            raise NotAnObject("no-label")
         if boxed.polygon is not None:
-            problem = geometry.polygon_problem(boxed.polygon)
-            if problem is None:
-                return Object(boxed.name, Polygons([boxed.polygon]), False, place, boxed.attributes or None)
-            return Skip("not-a-polygon", place, detail=problem)
+            return polygon(boxed.polygon)
         if boxed.box is None:
-            return Skip("not-a-box", place, detail="no <bndbox> with xmin < xmax and ymin < ymax")
-        if self.options.boxes == "refuse":
-            return Skip("box-only", place, detail="a box has no outline; --boxes as-polygons takes its corners")
-        return Object(boxed.name, Polygons([geometry.box_polygon(*boxed.box)]), False, place, boxed.attributes or None)
+            raise NotAnObject("not-a-box", "no <bndbox> with xmin < xmax and ymin < ymax")
+        return box(*boxed.box, self.options.boxes)
 
 
 class _Listing:
@@ -217,7 +204,7 @@ class _Listing:
     def _take(self, root: _voc.Root, stem: str, splits: Splits) -> None:
         xml = root.xmls.get(stem)
         path = root.pictures.find(stem) or (root.pictures.find(_file_name(xml)) if xml else None)
-        where = {"picture": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
+        where = {"image": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
         self._append(root, path, stem, where, splits.of(stem))
 
     def _without(self, root: _voc.Root, name: str, splits: Splits) -> None:
@@ -225,7 +212,7 @@ class _Listing:
         path = root.pictures.find(name)
         if splits.of(name) == "test" and path is not None:
             self.notes.append(Note("test-picture-without-truth", path, "kept, without objects"))
-            self._append(root, path, name, {"picture": path, "bare": True}, "test")
+            self._append(root, path, name, {"image": path, "bare": True}, "test")
         elif self.masks or path is not None:
             reason = "listed-without-mask" if self.masks else "listed-without-annotation"
             self.skips.append(Skip(reason, str(root.path / name), detail=f"it stands in {splits.files}"))

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import msgspec
 
@@ -28,43 +28,44 @@ _NAME_FILES = ("classes.txt", "obj.names", "labels.txt", "class_names.txt", "nam
 _NOT_LABELS = frozenset((*_NAME_FILES, "train.txt", "val.txt", "valid.txt", "test.txt", "notes.txt", "readme.txt"))
 
 
+Listed = tuple[Optional[str], str, str, str]
+"""An image: its split, its name, a longer name for where that is taken, its file."""
+
+
 class Found(msgspec.Struct):
-    """Pictures of a data set.
+    """Images of a data set.
 
     Attributes:
-        pictures: by split, the name in the data set, the picture, its label file or ``None``.
+        images: of each its split, name in the data set, file, and label file or ``None``.
         skips, notes: what is missing.
     """
 
-    pictures: list[tuple[Optional[str], str, str, Optional[str]]]
+    images: list[tuple[Optional[str], str, str, Optional[str]]]
     skips: list[Skip]
     notes: list[Note]
 
 
-def find(source: Path, pictures: Optional[Path]) -> Found:
+def find(source: Path, images: Optional[Path]) -> Found:
     """
     Args:
         source: a folder, or a YAML file.
-        pictures: the folder of the pictures, where they are not by the labels.
+        images: the folder of the images, where they are not by the labels.
 
     Raises:
-        DataError: nothing is there, or the YAML says what is not there.
+        DataError: nothing is there, or the YAML names what is not there.
     """
     config = config_file(source)
-    if config is not None:
-        found = _Configured(config).find()
-    elif source.is_dir():
-        found = _Folder(source, pictures).find()
-    else:
+    if config is None and not source.is_dir():
         raise absent("a folder with data.yaml, or with images/ and labels/", source)
-    if not found.pictures:
-        raise absent("pictures, and labels of the same names", source)
-    if not any(label for *_, label in found.pictures):
+    found = _Configured(config).find() if config is not None else _Folder(source, images).find()
+    if not found.images:
+        raise absent("images, and labels of the same names", source)
+    if not any(label for *_, label in found.images):
         raise DataError(
-            "none of the pictures has a label file",
+            "none of the images has a label file",
             file=source,
-            found=f"{len(found.pictures)} pictures, as {found.pictures[0][2]}",
-            expected=label_path(found.pictures[0][2]),
+            found=f"{len(found.images)} images, as {found.images[0][2]}",
+            expected=label_path(found.images[0][2]),
         )
     return found
 
@@ -145,25 +146,24 @@ class _Configured:
         self.notes: list[Note] = []
 
     def find(self) -> Found:
-        folders: list[tuple[str, str, list[str]]] = []
+        if "kpt_shape" in self.document:
+            raise DataError(
+                "a YOLO pose data set: keypoints, which have no outline", file=self.config, place="kpt_shape",
+                expected="a segmentation data set", hint="export the segmentation labels of the same images",
+            )  # fmt: skip
+        images: list[Listed] = []
+        folders: set[str] = set()
         for key, split in _KEYS.items():
             for value in self._values(key):
-                folders.append((split, *self._pictures(key, value)))
-        if not folders:
+                images += self._images(key, split, value, folders)
+        if not any(self._values(key) for key in _KEYS):
             raise DataError(
                 "no split", file=self.config, found=", ".join(map(str, self.document)), expected="train: and val:"
             )
-        pictures: list[tuple[Optional[str], str, str, Optional[str]]] = []
-        seen: set[tuple[str, str]] = set()
-        names = _unique(folders, str(self.root))
-        for (split, _, paths), short in zip(folders, names):
-            for path, name in zip(paths, short):
-                if (split, path) not in seen:
-                    seen.add((split, path))
-                    pictures.append((split, name, path, label_of(path)))
-        labels = {label for *_, label in pictures if label}
-        skips = _loose({base for _, base, _ in folders if base}, labels)
-        return Found(pictures, skips, self.notes)
+        labelled = _labelled(dict.fromkeys(images), label_of)
+        used = {label for *_, label in labelled if label}
+        notes = [*self.notes, *_unlisted(self.root, folders, used)]
+        return Found(labelled, _loose(folders, used), notes)
 
     def _root(self) -> Path:
         """``path`` of the YAML: absolute, relative to the file, or stale, and then the file's own folder."""
@@ -184,13 +184,13 @@ class _Configured:
             )
         return [each for each in values if each]
 
-    def _pictures(self, key: str, value: str) -> tuple[str, list[str]]:
-        """The folder that names are relative to (empty for a list), and the pictures."""
+    def _images(self, key: str, split: str, value: str, folders: set[str]) -> list[Listed]:
+        """The images of a folder, which is added to ``folders``, of a list, or of one line of an inline list."""
         place = self._resolve(value, key)
         if place is None:
-            if _KEYS[key] == "test":
+            if split == "test":
                 self.notes.append(Note("split-not-there", str(self.config), f"{key}: {value}"))
-                return "", []
+                return []
             raise DataError(
                 "a split that is not there",
                 file=self.config,
@@ -199,15 +199,20 @@ class _Configured:
                 expected=f"a folder or list in {self.root}",
                 hint="correct the YAML, or copy it into the data set's folder",
             )
+        root = str(self.root)
         if os.path.isdir(place):
-            return place, sorted(walk(place, SUFFIXES), key=natural)
-        paths = []
-        for line in read_list(place):
-            base = os.path.dirname(place) if line.startswith("./") else str(self.root)
-            found = next((path for path in _tails(line, [base, os.path.dirname(place)]) if os.path.isfile(path)), None)
-            if is_image(line):
-                paths.append(found or os.path.join(base, line))
-        return "", paths
+            folders.add(place)
+            paths = sorted(walk(place, SUFFIXES), key=natural)
+            return [(split, relative(path, place), _inside(path, root), path) for path in paths]
+        if is_image(place):
+            return [(split, _listed_name(place, root), _inside(place, root), place)]
+        found: list[Listed] = []
+        for line in filter(is_image, read_list(place)):
+            base = os.path.dirname(place) if line.startswith("./") else root
+            tries = _tails(line, [base, os.path.dirname(place)])
+            path = next((path for path in tries if os.path.isfile(path)), os.path.join(base, line))
+            found.append((split, _listed_name(path, root), _inside(path, root), path))
+        return found
 
     def _resolve(self, value: str, key: str) -> Optional[str]:
         """A path of the YAML: as it says, below the root, or, where both are stale, by its end."""
@@ -240,35 +245,30 @@ class _Configured:
 class _Folder:
     """A data set without a file that describes it."""
 
-    def __init__(self, source: Path, pictures: Optional[Path]) -> None:
+    def __init__(self, source: Path, images: Optional[Path]) -> None:
         self.source = source
-        self.pictures = pictures
+        self.images = images
 
     def find(self) -> Found:
-        root = str(self.pictures or self.source)
+        root = str(self.images or self.source)
         splits = Splits.find(self.source, ("",))
-        paths = sorted(walk(root, SUFFIXES), key=natural)
-        kept = [(path, relative(path, root)) for path in paths]
-        chosen = [splits.of(name) for _, name in kept]
+        paths = [(path, relative(path, root)) for path in sorted(walk(root, SUFFIXES), key=natural)]
+        chosen = [splits.of(name) for _, name in paths]
         if None in chosen and not splits:
-            chosen = [None] * len(kept)
-        short = [short_name(name) for _, name in kept]
-        taken: dict[tuple[Optional[str], str], int] = {}
-        for key in zip(chosen, short):
-            taken[key] = taken.get(key, 0) + 1
-        pictures = [
-            (split, tail if taken[split, tail] == 1 else name, path, self._label(path, name))
-            for split, tail, (path, name) in zip(chosen, short, kept)
-        ]
-        labels = {label for *_, label in pictures if label}
-        return Found(pictures, _loose({str(self.source)}, labels), [])
+            chosen = [None] * len(paths)
+        images = [(split, short_name(name), name, path) for split, (path, name) in zip(chosen, paths)]
+        labelled = _labelled(images, self._label)
+        used = {label for *_, label in labelled if label}
+        return Found(labelled, _loose({str(self.source)}, used), [])
 
-    def _label(self, path: str, name: str) -> Optional[str]:
-        if self.pictures is None:
-            return label_of(path)
-        stem = os.path.splitext(name)[0]
-        beside = [str(self.source / f"{stem}.txt"), str(self.source / "labels" / f"{stem}.txt")]
-        return next((label for label in beside if os.path.isfile(label)), None) or label_of(path)
+    def _label(self, path: str) -> Optional[str]:
+        if self.images is not None:
+            stem = os.path.splitext(relative(path, str(self.images)))[0]
+            beside = [str(self.source / f"{stem}.txt"), str(self.source / "labels" / f"{stem}.txt")]
+            label = next((label for label in beside if os.path.isfile(label)), None)
+            if label is not None:
+                return label
+        return label_of(path)
 
     def names(self) -> Optional[dict[int, str]]:
         for folder in (self.source, self.source / "labels", self.source.absolute().parent):
@@ -278,23 +278,21 @@ class _Folder:
         return None
 
 
-def _unique(folders: Iterable[tuple[str, str, list[str]]], root: str) -> list[list[str]]:
-    """Names of the pictures of each folder: relative to it; relative to ``root`` where two would be called the same."""
-    short = [
-        [relative(path, base) if base else _listed_name(path, root) for path in paths] for _, base, paths in folders
-    ]
-    counts: dict[tuple[str, str], set[str]] = {}
-    for (split, _, paths), names in zip(folders, short):
-        for path, name in zip(paths, names):
-            counts.setdefault((split, name), set()).add(path)
+def _labelled(
+    images: Iterable[Listed], label: Callable[[str], Optional[str]]
+) -> list[tuple[Optional[str], str, str, Optional[str]]]:
+    """Images with their labels; named by the longer name where two files would have one name."""
+    owners: dict[tuple[Optional[str], str], set[str]] = {}
+    for split, short, _, path in images:
+        owners.setdefault((split, short), set()).add(path)
     return [
-        [name if len(counts[split, name]) == 1 else _inside(path, root) for path, name in zip(paths, names)]
-        for (split, _, paths), names in zip(folders, short)
+        (split, short if len(owners[split, short]) == 1 else long, path, label(path))
+        for split, short, long, path in images
     ]
 
 
 def _listed_name(path: str, root: str) -> str:
-    """A listed picture's name: what follows the last ``images``, without the split's folder."""
+    """A listed image's name: what follows the last ``images``, without the split's folder."""
     tail = path.replace(os.sep, "/").rpartition("/images/")[2] if "/images/" in path else _inside(path, root)
     return short_name(tail)
 
@@ -337,13 +335,29 @@ def _numbered(names: Any, path: Path) -> dict[int, str]:
 
 
 def _loose(folders: Iterable[str], used: set[str]) -> list[Skip]:
-    """Label files that belong to no picture."""
-    loose = set()
+    """Label files that belong to no image."""
+    loose: set[str] = set()
     for folder in folders:
         labels = label_path(os.path.join(folder, "x"))[: -len("/x.txt")]
-        place = labels if os.path.isdir(labels) else folder
-        for path in walk(place, (".txt",)):
-            if os.path.basename(path).lower() not in _NOT_LABELS:
-                loose.add(os.path.normpath(path))
+        loose |= _label_files(labels if os.path.isdir(labels) else folder)
     loose -= {os.path.normpath(path) for path in used}
-    return [Skip("label-without-picture", path) for path in sorted(loose, key=natural)]
+    return [Skip("label-without-image", path) for path in sorted(loose, key=natural)]
+
+
+def _unlisted(root: Path, folders: set[str], used: set[str]) -> list[Note]:
+    """Folders of labels whose images the YAML does not list."""
+    listed = {os.path.dirname(os.path.normpath(path)) for path in used}
+    listed |= {os.path.normpath(label_path(os.path.join(folder, "x"))[: -len("/x.txt")]) for folder in folders}
+    inner = sorted(entry.path for entry in os.scandir(root / "labels") if entry.is_dir()) if _has_labels(root) else []
+    counts = {folder: len(_label_files(folder)) for folder in map(os.path.normpath, inner) if folder not in listed}
+    detail = "label files in a folder that the YAML does not list are not read"
+    return [Note("labels-not-listed", folder, detail, count) for folder, count in counts.items() if count]
+
+
+def _has_labels(root: Path) -> bool:
+    return (root / "labels").is_dir()
+
+
+def _label_files(folder: str) -> set[str]:
+    paths = walk(folder, (".txt",))
+    return {os.path.normpath(path) for path in paths if os.path.basename(path).lower() not in _NOT_LABELS}

@@ -9,19 +9,20 @@ from functools import cached_property
 from itertools import repeat
 from operator import mul
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 from pydantic import Field
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, polygon
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import picture, read_text
-from seg2knet.converters.readers.yolo import folders as _yolo
+from seg2knet.converters.readers.common.sources import read_text
+from seg2knet.converters.readers.yolo import folders
 from seg2knet.converters.readers.yolo.bridges import bridged, unbridged
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.sample import Note, Object, Polygons, Sample, Skip
+from seg2knet.dataset.sample import Note, Polygons, Sample
 from seg2knet.errors import Seg2KNetError
 
 HAIR = 0.01
@@ -46,25 +47,25 @@ class YoloReader(Reader):
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
         try:
-            config = _yolo.config_file(source)
-            found = _yolo.find(source, None)
+            config = folders.config_file(source)
+            found = folders.find(source, None)
         except Seg2KNetError:
             return None
-        labels = [label for *_, label in found.pictures if label]
+        labels = [label for *_, label in found.images if label]
         rows = sum(_has_rows(label) for label in labels[:20])
         if rows < len(labels[:20]):
             return None
-        reason = f"{len(labels)} of {len(found.pictures)} pictures have a label file with rows of numbers"
+        reason = f"{len(labels)} of {len(found.images)} images have a label file with rows of numbers"
         if config is not None:
             return Evidence(0.95, (f"{config.name} has names and splits", reason))
         return Evidence(0.8, (reason,))
 
     def scan(self) -> Scan:
-        found = _yolo.find(self.source, self.options.images)
+        found = folders.find(self.source, self.options.images)
         notes = list(found.notes)
-        without = sum(label is None for *_, label in found.pictures)
+        without = sum(label is None for *_, label in found.images)
         if without:
-            notes.append(Note("no-label-file", str(self.source), "pictures without one have no objects", without))
+            notes.append(Note("no-label-file", str(self.source), "images without one have no objects", without))
         classes = None
         if self._names is not None:
             infos = {name: ClassInfo(name) for _, name in sorted(self._names.items())}
@@ -72,115 +73,110 @@ class YoloReader(Reader):
         else:
             detail = "neither data.yaml nor classes.txt says their names"
             notes.append(Note("classes-called-by-number", str(self.source), detail))
-        handles = [Handle(name, [path, label], split) for split, name, path, label in found.pictures]
+        handles = [Handle(name, [path, label], split) for split, name, path, label in found.images]
         return Scan(ordered(handles), classes, tuple(found.skips), tuple(notes))
 
     @cached_property
     def _names(self) -> Optional[dict[int, str]]:
-        return _yolo.names(self.source)
+        return folders.names(self.source)
 
     def read(self, handle: Handle) -> Sample:
         path, label = handle.where
-        image, _ = picture(handle.name, path, None)
-        if label is None:
-            return Sample(image, (), handle.split)
-        rows = _Rows(label, image.width, image.height, self._names, self.options)
-        for number, line in enumerate(read_text(label).splitlines(), 1):
-            if line and not line.isspace():
-                rows.take(number, line)
-        return Sample(image, tuple(rows.objects), handle.split, tuple(rows.skips), tuple(rows.notes))
+        canvas = Canvas(handle.name, label or path, path=path)
+        if label is not None:
+            rows = _Rows(canvas, self._names, self.options)
+            for number, line in enumerate(read_text(label).splitlines(), 1):
+                if line and not line.isspace():
+                    try:
+                        rows.take(f"line {number}", line)
+                    except NotAnObject as problem:
+                        canvas.lost(f"line {number}", problem)
+        return canvas.sample(handle.split)
 
 
 class _Rows:
     """Rows of one label file as objects.
 
     Args:
-        path: the label file.
-        width, height: of the picture as shown.
+        canvas: takes them.
         names: of the classes; ``None``: they are called by number.
     """
 
-    def __init__(
-        self, path: str, width: int, height: int, names: Optional[dict[int, str]], options: YoloOptions
-    ) -> None:
-        self.path = path
-        self.size = (width, height)
+    def __init__(self, canvas: Canvas, names: Optional[dict[int, str]], options: YoloOptions) -> None:
+        width, height = canvas.width, canvas.height
+        self.canvas = canvas
         self.huge = max(width, height) > geometry.MAX_COORDINATE
         self.hair = (min(1 / width, HAIR), min(1 / height, HAIR))
         self.names = names
         self.options = options
-        self.objects: list[Object] = []
-        self.skips: list[Skip] = []
-        self.notes: list[Note] = []
 
-    def take(self, number: int, line: str) -> None:
-        """One row."""
+    def take(self, place: str, line: str) -> None:
+        """One row.
+
+        Raises:
+            NotAnObject: it is not one.
+        """
         words = line.split()
         try:
             values = [*map(float, words)]
         except ValueError:
-            self._lose("not-a-row", number, f"not numbers: {line.strip()[:60]!r}")
-            return
+            raise NotAnObject("not-a-row", f"not numbers: {line.strip()[:60]!r}") from None
         label = self._label(values[0])
         if label is None:
-            self._lose("unknown-class", number, f"class {words[0][:20]} is not among the names")
-            return
+            raise NotAnObject("unknown-class", f"class {words[0][:20]} is not among the names")
         del values[0]
         if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
-            self._lose("not-finite", number, "a coordinate that is not a finite number")
-        elif len(values) == 4:
-            self._box(number, label, values)
+            raise NotAnObject("not-finite", "a coordinate that is not a finite number")
+        if len(values) == 4:
+            self.canvas.add(label, self._box(place, values), place)
         elif len(values) < 6 or len(values) % 2:
-            self._lose("not-a-row", number, f"{len(values)} numbers after the class: neither a box nor a polygon")
-        elif self._inside(number, values):
-            self._polygon(number, label, values)
+            detail = f"{len(values)} numbers after the class: neither a box nor a polygon"
+            raise NotAnObject("not-a-row", detail)
+        else:
+            self._clip(place, values)
+            self.canvas.add(label, self._polygon(place, values), place)
 
     def _label(self, value: float) -> Optional[str]:
         if not (0 <= value < 1e9 and value == int(value)):
             return None
         return str(int(value)) if self.names is None else self.names.get(int(value))
 
-    def _polygon(self, number: int, label: str, values: list[float]) -> None:
-        parts: Union[list[list[float]], None] = None
+    def _polygon(self, place: str, values: list[float]) -> Polygons:
+        parts: list[list[float]] = [values]
         if bridged(values):
             if self.options.unbridge:
                 parts = unbridged(values)
             else:
-                detail = "parts joined by lines of no width; --unbridge takes them apart"
-                self.notes.append(Note("bridged-parts", self._place(number), detail))
-        flat = [self._in_pixels(part) for part in parts or [values]]
-        # Three points or more, all in the picture: what could still be wrong is a picture miles long.
-        problem = next(filter(None, map(geometry.polygon_problem, flat)), None) if self.huge else None
-        if problem is not None:
-            self._lose("not-a-polygon", number, problem)
-            return
-        self.objects.append(Object(label, Polygons(flat), False, self._place(number)))
+                self.canvas.note("bridged-parts", place, "parts joined by lines of no width; --unbridge splits them")
+        parts = [self._in_pixels(part) for part in parts]
+        # Three points or more, all in the image: what could still be wrong is an image miles long.
+        return Polygons([polygon(part).parts[0] for part in parts] if self.huge else parts)
 
-    def _box(self, number: int, label: str, values: list[float]) -> None:
+    def _box(self, place: str, values: list[float]) -> Polygons:
         x, y, width, height = values
         if width <= 0 or height <= 0:
-            self._lose("not-a-box", number, f"width {width:g}, height {height:g}")
-            return
+            raise NotAnObject("not-a-box", f"width {width:g}, height {height:g}")
         if self.options.boxes == "refuse":
-            self._lose("box-only", number, "a box has no outline; --boxes as-polygons takes its corners")
-            return
+            raise NotAnObject("box-only", BOX_ONLY)
         corners = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-        if self._inside(number, corners):
-            left, top, right, bottom = self._in_pixels(corners)
-            polygon = geometry.box_polygon(left, top, right - left, bottom - top)
-            self.objects.append(Object(label, Polygons([polygon]), False, self._place(number)))
+        self._clip(place, corners)
+        left, top, right, bottom = self._in_pixels(corners)
+        return Polygons([geometry.box_polygon(left, top, right - left, bottom - top)])
 
     def _in_pixels(self, fractions: list[float]) -> list[float]:
-        width, height = self.size
         pixels = fractions[:]
-        pixels[0::2] = map(mul, fractions[0::2], repeat(width))
-        pixels[1::2] = map(mul, fractions[1::2], repeat(height))
+        pixels[0::2] = map(mul, fractions[0::2], repeat(self.canvas.width))
+        pixels[1::2] = map(mul, fractions[1::2], repeat(self.canvas.height))
         return pixels
 
-    def _inside(self, number: int, values: list[float]) -> bool:
-        """Clip what lies outside by a hair, in place; what lies further out is lost, and so is the row."""
+    def _clip(self, place: str, values: list[float]) -> None:
+        """Clip what lies outside by a hair, in place.
+
+        Raises:
+            NotAnObject: a coordinate lies further outside.
+        """
         if min(values) >= 0.0 and max(values) <= 1.0:
-            return True
+            return
         clipped = 0
         for index, value in enumerate(values):
             if 0.0 <= value <= 1.0:
@@ -188,18 +184,10 @@ class _Rows:
             hair = self.hair[index % 2]
             if not -hair <= value <= 1.0 + hair:
                 hint = ": are these pixels?" if value > 2 else ""
-                self._lose("outside-the-picture", number, f"{value:g} where 0 to 1 was expected{hint}")
-                return False
+                raise NotAnObject("outside-the-image", f"{value:g} where 0 to 1 was expected{hint}")
             values[index] = min(max(value, 0.0), 1.0)
             clipped += 1
-        self.notes.append(Note("clipped-to-the-picture", self._place(number), "a hair outside 0..1", clipped))
-        return True
-
-    def _place(self, number: int) -> str:
-        return f"{self.path}: line {number}"
-
-    def _lose(self, reason: str, number: int, detail: str) -> None:
-        self.skips.append(Skip(reason, self._place(number), detail=detail))
+        self.canvas.note("clipped-to-the-image", place, "a hair outside 0..1", clipped)
 
 
 def _has_rows(label: str) -> bool:
