@@ -552,3 +552,89 @@ def test_a_second_mask_of_a_picture_is_told(tmp_path: Path) -> None:
     found = reader(tmp_path, encoding="classes")
     assert reasons(found.scan()) == ["second-mask"]
     assert len(read(found)) == 1
+
+
+def counted(count: int, dtype: Any = np.uint8) -> np.ndarray:
+    """A mask of ``count`` numbered pieces, none touching another."""
+    drawn = np.zeros((6, 4 * count + 4), dtype)
+    for number in range(1, count + 1):
+        drawn[1:4, 4 * number - 3 : 4 * number] = number
+    return drawn
+
+
+@pytest.mark.parametrize(("dtype", "counts"), [(np.uint8, (1, 3, 2)), (np.uint16, (2, 5, 4)), (np.uint16, (300, 2))])
+def test_numbered_objects_of_one_class(tmp_path: Path, dtype: Any, counts: tuple[int, ...]) -> None:
+    for number, count in enumerate(counts):
+        source(tmp_path, counted(count, dtype), f"cells{number}")
+    found = reader(tmp_path, class_name="cell")
+    assert guessed(found) == "instances"
+    samples = read(found)
+    assert [labels(sample) for sample in samples.values()] == [["cell"] * count for count in counts]
+    first = masks(next(iter(samples.values())))
+    assert all((mask == (counted(counts[0], dtype) == number)).all() for number, mask in enumerate(first, 1))
+
+
+def test_numbered_objects_touch_and_255_may_be_a_border(tmp_path: Path) -> None:
+    drawn = counted(2)
+    drawn[1:4, 4] = 2
+    drawn[0, 0] = 255
+    sample = one(reader(source(tmp_path, drawn), encoding="instances"))
+    assert labels(sample) == ["object", "object"]
+
+
+def test_numbers_that_are_classes_or_objects_are_not_guessed(tmp_path: Path) -> None:
+    source(tmp_path, counted(2), "a")
+    source(tmp_path, counted(3), "b")
+    with pytest.raises(UsageError, match="--encoding instances --class-name"):
+        MaskReader(tmp_path).scan()
+    (tmp_path / "classes.txt").write_text("one\ntwo\nthree\n")
+    assert guessed(MaskReader(tmp_path)) == "classes"
+
+
+def test_classes_of_several_pieces_are_no_objects(tmp_path: Path) -> None:
+    for number, count in enumerate((1, 3, 2)):
+        source(tmp_path, np.concatenate([counted(count)] * 2), f"a{number}")
+    assert guessed(MaskReader(tmp_path)) == "classes"
+
+
+@pytest.mark.parametrize(("images", "drawn"), [("PNGImages", "PedMasks"), ("photos of may", "hand drawn")])
+def test_two_folders_of_equal_stems(tmp_path: Path, images: str, drawn: str) -> None:
+    ending = ".png" if images == "PNGImages" else ".jpg"
+    for number in range(1, 4):
+        picture(tmp_path / images / f"Ped{number}{ending}", 4 * number + 4, 6)
+        mask(tmp_path / drawn / f"Ped{number}_mask.png", counted(number))
+    samples = read(MaskReader(tmp_path))
+    assert [len(sample.objects) for sample in samples.values()] == [1, 2, 3]
+    assert all(sample.image.path and images in sample.image.path for sample in samples.values())
+
+
+def test_roboflows_table_of_classes(tmp_path: Path) -> None:
+    picture(tmp_path / "train/a.jpg", 6, 4)
+    mask(tmp_path / "train/a_mask.png", CLASSES % 255)
+    (tmp_path / "train/_classes.csv").write_text("Pixel Value, Class\n0, background\n1, cat\n2, dog\n")
+    assert labels(one(MaskReader(tmp_path))) == ["cat", "cat", "dog"]
+
+
+@pytest.mark.parametrize("key", ["names", "classes"])
+def test_classes_below_a_key(tmp_path: Path, key: str) -> None:
+    source(tmp_path, CLASSES)
+    (tmp_path / "classes.json").write_text(json.dumps({key: {"1": "door", "2": "wall"}}))
+    assert labels(one(MaskReader(tmp_path))) == ["door", "door", "wall"]
+
+
+def test_cvats_label_map_two_levels_up(tmp_path: Path) -> None:
+    root = source(tmp_path / "export/train", np.stack([CLASSES % 255 * 9] * 3, axis=2))
+    (tmp_path / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,9,9::\nvan:18,18,18::\n"
+    )
+    found = reader(root, encoding="colors")
+    assert labels(one(found)) == ["cat", "cat", "van"]
+
+
+def test_many_kinds_of_masks_are_not_all_listed(tmp_path: Path) -> None:
+    picture(tmp_path / "images/a.jpg", 6, 4)
+    for number in range(40):
+        mask(tmp_path / f"masks/kind{number}/a.png", CLASSES)
+    with pytest.raises(UsageError, match="object-files") as caught:
+        MaskReader(tmp_path).scan()
+    assert str(caught.value).count("kind") < 20

@@ -268,3 +268,16 @@ def test_pascals_own_masks(shared: Path) -> None:
     samples = read(VocReader(shared / "corpora/voc__labelformat__semantic_pascalvoc"))
     assert list(samples) == ["2007_000032.jpg", "subdir/2007_000033.jpg"]
     assert set(labels(samples["2007_000032.jpg"])) == {"aeroplane", "person"}
+
+
+def test_labelme2vocs_folders(tmp_path: Path) -> None:
+    """Arrays stand in SegmentationClass, the images of them in SegmentationClassPNG."""
+    picture(tmp_path / "JPEGImages/a.jpg")
+    for name, drawn in (("Class", CLASSES), ("Object", OBJECTS)):
+        mask(tmp_path / f"Segmentation{name}PNG/a.png", drawn, VOC_PALETTE)
+        (tmp_path / f"Segmentation{name}").mkdir()
+        np.save(tmp_path / f"Segmentation{name}/a.npy", drawn)
+    names = ["__ignore__", "_background_", "car", "bike"]
+    (tmp_path / "class_names.txt").write_text("\n".join(names))
+    assert VocReader.sniff(tmp_path) is not None
+    assert labels(one(VocReader(tmp_path))) == ["bike", "bike"]

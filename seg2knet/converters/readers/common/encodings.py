@@ -11,7 +11,6 @@ import numpy as np
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.sources import labels_as_shown, upright_labels
-from seg2knet.converters.readers.masks.guess import grey
 from seg2knet.dataset import label_image
 from seg2knet.dataset.sample import Note, Object, Rle, Skip
 from seg2knet.errors import DataError
@@ -24,6 +23,9 @@ _COLOR = _labelmap.HIGHEST
 """Packed colours that are no class stand above all numbers that are."""
 
 
+_NAME_IT = "add it to the label map (--labelmap FILE, --colors), as background where it is no class"
+
+
 class Decoder:
     """Objects of one image, as they are found.
 
@@ -32,7 +34,7 @@ class Decoder:
         labelmap: the classes; ``None`` where they are called by number.
         ignore: numbers that are no class.
         split: masks that know no instances: whether each connected piece is an object.
-        class_name: what the class of binary masks is called.
+        class_name: the class of binary masks and of numbered objects.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class Decoder:
             self._binary(self._single(labels))
         elif encoding == "classes":
             self._classes(label_image.cut(self._single(labels)))
+        elif encoding == "instances":
+            self._counted(label_image.cut(self._single(labels)))
         else:
             self._instances(label_image.cut(self._single(labels)), 1000 if "1000" in encoding else 256)
 
@@ -148,6 +152,13 @@ class Decoder:
         self._take(label_image.regions(runs, without=sorted(void | stuff), split=True))
         self._take(label_image.regions(runs, without=sorted(set(np.unique(runs.values).tolist()) - stuff)))
 
+    def _counted(self, runs: label_image.Runs) -> None:
+        """A number an object, all of one class; 255 is void unless the numbers run up to it."""
+        border = set() if 254 in runs.values else self.ignore & {255}
+        found = label_image.regions(runs, without=sorted({0, *(self.ignore - {255}), *border}))
+        for number, rle in zip(found.values, found.rles):
+            self.objects.append(Object(self.class_name, rle, place=f"{self.path}: instance {number}"))
+
     def _take(self, found: label_image.Regions) -> None:
         for index, (number, rle) in enumerate(zip(found.values, found.rles), 1):
             self._add(number, rle, f"region {index}")
@@ -191,12 +202,19 @@ class Decoder:
         elif number in self.labelmap.names:
             self.objects.append(Object(self.labelmap.names[number], rle, iscrowd, f"{self.path}: {place}"))
         elif number >= _COLOR:
-            self._lose("colour-without-a-class", place, f"colour {_labelmap.written(number - _COLOR)}")
+            self._lose("colour-without-a-class", place, f"colour {_labelmap.written(number - _COLOR)}; {_NAME_IT}")
         else:
-            self._lose("number-without-a-class", place, f"number {number}")
+            self._lose("number-without-a-class", place, f"number {number}; {_NAME_IT}")
 
     def _lose(self, reason: str, place: str, detail: str) -> None:
         self.skips.append(Skip(reason, f"{self.path}: {place}", detail=detail))
+
+
+def grey(labels: np.ndarray) -> np.ndarray:
+    """One channel of an image whose three are equal; any other as it is."""
+    if labels.ndim == 3 and (labels[..., 0] == labels[..., 1]).all() and (labels[..., 0] == labels[..., 2]).all():
+        return labels[..., 0]
+    return labels
 
 
 def foreground(labels: np.ndarray, path: str) -> np.ndarray:

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Optional
 
 import msgspec
@@ -38,6 +39,7 @@ _MASK_ENDS = (
     "_segmentation", "_annotation", "_instances", "_instance", "_labels", "_label", "_masks", "_mask", "-mask", "_gt",
     "-gt", "_seg", "_l",
 )  # fmt: skip
+_MASK_WORD = re.compile("mask|label|seg|annot|truth|gt", re.IGNORECASE)
 _MASK_STARTS = ("gt_", "gt-", "mask_", "mask-", "masks_", "label_", "seg_")
 
 
@@ -97,6 +99,8 @@ def pair(paths: Iterable[str], pictures: Optional[str] = None, masks: Sequence[s
         parsed = [_become(one, "picture") if one.role is None else one for one in parsed]
     if not any(one.role == "mask" for one in parsed) or not any(one.role == "picture" for one in parsed):
         parsed = _by_affix(parsed)
+    if pictures is None and not masks and not any(one.role == "mask" for one in parsed):
+        parsed = _by_folders(parsed)
     shown = [one for one in parsed if one.role == "picture"]
     hidden = [one for one in parsed if one.role == "mask"]
     return _matched(shown, hidden)
@@ -202,6 +206,33 @@ def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
         else:
             result.append(_become(one, "picture"))
     return result
+
+
+def _by_folders(parsed: list[_Parsed]) -> list[_Parsed]:
+    """Roles of the files of two folders of nearly equal stems: the one of PNGs, or whose name has a word for masks."""
+    folders: dict[str, list[_Parsed]] = {}
+    for one in parsed:
+        folders.setdefault(one.path.rpartition("/")[0], []).append(one)
+    for (first, some), (second, others) in combinations(folders.items(), 2):
+        stems, more = ({_bare(one.stem, "mask")[0] for one in each} for each in (some, others))
+        if len(stems & more) < 0.9 * max(len(stems), len(more)):
+            continue
+        marked = [folder for folder in (first, second) if _MASK_WORD.search(folder.rpartition("/")[2])]
+        drawn = [folder for folder in (first, second) if all(one.path.endswith(".png") for one in folders[folder])]
+        chosen = marked if len(marked) == 1 else drawn
+        if len(chosen) == 1:
+            roles = {chosen[0]: "mask", second if chosen[0] == first else first: "picture"}
+            return [_placed(one, roles.get(one.path.rpartition("/")[0])) for one in parsed]
+    return parsed
+
+
+def _placed(one: _Parsed, role: Optional[str]) -> _Parsed:
+    """A file whose folder says its role, so that it is no part of the key."""
+    if role is None:
+        return msgspec.structs.replace(one, role="other")
+    folder = one.path.split("/")[-2] if "/" in one.path else ""
+    bare, affix = _bare(one.stem, role)
+    return _Parsed(one.path, role, one.folders[:-1], one.stem, bare, "/".join(filter(None, (folder, affix))))
 
 
 def _matched(pictures: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:

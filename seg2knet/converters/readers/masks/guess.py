@@ -9,16 +9,20 @@ from typing import Optional
 import msgspec
 import numpy as np
 
+from seg2knet.converters.readers.common.encodings import grey
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.pairs import Pairing
 from seg2knet.converters.readers.common.sources import labels_as_shown
+from seg2knet.dataset import label_image
 from seg2knet.errors import DataError, UsageError
 
 LOOK = 24
 """Masks of a kind that are looked at."""
 _INSTANCES = ("instance", "segmentationobject")
 _CLASSES = ("label", "class", "semantic", "segmentation", "annot", "mask", "gt", "seg")
-_DRAWN = ("panoptic", "color", "rgb")
+_DRAWN = ("panoptic", "color", "rgb", "viz", "vis")
+_MOST_PIECES = 5000
+"""Numbers in a mask beyond which nobody counted objects."""
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -33,8 +37,8 @@ class Choice(msgspec.Struct, frozen=True):
 
     encoding: str
     kind: Optional[str]
-    classes: Optional[str]
-    reasons: tuple[str, ...]
+    classes: Optional[str] = None
+    reasons: tuple[str, ...] = ()
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -46,6 +50,8 @@ class Look(msgspec.Struct, frozen=True):
         colored: some are in colour.
         deep: some have 16 bits or more.
         lossy: some are JPEG.
+        counted: the highest number of each mask with any, where in all of them numbers run from 1 without gaps and
+            nearly every number is one connected piece; else empty.
     """
 
     count: int
@@ -53,15 +59,16 @@ class Look(msgspec.Struct, frozen=True):
     colored: bool
     deep: bool
     lossy: bool
+    counted: tuple[int, ...]
 
     def describe(self) -> str:
         if self.colored:
             return f"{self.count} looked at are in colour, {len(self.values)} colours"
         depth = "16-bit" if self.deep else "8-bit"
-        shown = ", ".join(map(str, self.values[:6].tolist())) + (
-            f" ... {self.values[-1]}" if len(self.values) > 6 else ""
+        last = f" ... {self.values[-1]}" if len(self.values) > 6 else ""
+        return (
+            f"{self.count} looked at are {depth} with the numbers {', '.join(map(str, self.values[:6].tolist()))}{last}"
         )
-        return f"{self.count} looked at are {depth} with the numbers {shown}"
 
 
 def look(paths: Sequence[str]) -> Look:
@@ -72,6 +79,7 @@ def look(paths: Sequence[str]) -> Look:
     """
     chosen = [paths[index * len(paths) // min(LOOK, len(paths))] for index in range(min(LOOK, len(paths)))]
     values: list[np.ndarray] = []
+    counted: Optional[list[int]] = []
     colored = deep = lossy = False
     for path in chosen:
         labels = grey(labels_as_shown(path))
@@ -81,14 +89,24 @@ def look(paths: Sequence[str]) -> Look:
             colored = True
             labels = labels.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
         values.append(np.unique(labels))
-    return Look(len(chosen), np.unique(np.concatenate(values)), colored, deep, lossy)
+        if counted is not None and not colored and not lossy:
+            highest = _highest(labels, values[-1])
+            counted = None if highest is None else counted + [highest] * (highest > 0)
+    numbers = () if counted is None or colored or lossy else tuple(counted)
+    return Look(len(chosen), np.unique(np.concatenate(values)), colored, deep, lossy, numbers)
 
 
-def grey(labels: np.ndarray) -> np.ndarray:
-    """One channel of an image whose three are equal; any other as it is."""
-    if labels.ndim == 3 and (labels[..., 0] == labels[..., 1]).all() and (labels[..., 0] == labels[..., 2]).all():
-        return labels[..., 0]
-    return labels
+def _highest(labels: np.ndarray, values: np.ndarray) -> Optional[int]:
+    """The number of objects that a mask counts from 1 on, 0 for an empty one; ``None`` where it does not count."""
+    numbers = values[values > 0]
+    if len(numbers) > 1 and numbers[-1] == 255 and numbers[-2] != 254:
+        numbers = numbers[:-1]  # a void border
+    if not len(numbers):
+        return 0
+    if numbers[0] != 1 or numbers[-1] > _MOST_PIECES or len(numbers) < 0.9 * numbers[-1]:
+        return None
+    pieces = label_image.regions(label_image.cut(labels), without=[0, 255] if numbers[-1] < 255 else [0], split=True)
+    return int(numbers[-1]) if len(pieces.values) <= 1.1 * len(numbers) else None
 
 
 def choose(
@@ -102,25 +120,26 @@ def choose(
     """Choose kind and encoding.
 
     Args:
-        pairing: what was found.
+        pairing: images and masks.
         absolute: the path of a mask.
         labelmap: the classes, where they are known.
-        encoding, masks, class_masks: what the user said, each of which limits the choice.
+        encoding, masks, class_masks: the options, each of which limits the choice.
 
     Raises:
         DataError: a mask cannot be decoded.
-        UsageError: it cannot be told, or what was said does not fit.
+        UsageError: it cannot be told, or the options do not fit.
     """
-    kinds = _Kinds(pairing, absolute)
-    if encoding == "object-files" or (encoding is None and masks is None and kinds.one_an_object()):
-        return Choice("object-files", None, None, (f"{kinds.several} pictures have several masks each",))
-    return _Chooser(kinds, labelmap).choose(encoding, masks, class_masks)
+    chooser = _Chooser(pairing, absolute, labelmap)
+    if encoding == "object-files" or (encoding is None and masks is None and chooser.one_an_object()):
+        return Choice("object-files", None, None, (f"{chooser.several} images have several masks each",))
+    return chooser.choose(encoding, masks, class_masks)
 
 
-class _Kinds:
-    """Kinds of masks with the paths of each; looked at when asked for."""
+class _Chooser:
+    """Kinds of masks with the paths of each; looked at when needed."""
 
-    def __init__(self, pairing: Pairing, absolute: Callable[[str], str]) -> None:
+    def __init__(self, pairing: Pairing, absolute: Callable[[str], str], labelmap: Optional[Labelmap]) -> None:
+        self.labelmap = labelmap
         self.paths: dict[str, list[str]] = {}
         self.several = 0
         self.repeated = 0
@@ -130,6 +149,7 @@ class _Kinds:
             self.repeated += len(set(kinds)) < len(kinds)
             for mask in pair.masks:
                 self.paths.setdefault(mask.kind, []).append(absolute(mask.path))
+        self.kinds = sorted(self.paths)
         self._looks: dict[str, Look] = {}
 
     def look(self, kind: str) -> Look:
@@ -139,37 +159,11 @@ class _Kinds:
 
     def one_an_object(self) -> bool:
         """Whether masks come one an object: several of a kind, or kinds by class, and all of two numbers at most."""
-        if not self.several:
-            return False
-        if not self.repeated and not _by_class(list(self.paths)):
+        if not self.several or not (self.repeated or _by_class(self.kinds)):
             return False
         some = [path for paths in list(self.paths.values())[:LOOK] for path in paths[:2]]
-        seen = look(some)
-        return not seen.colored and all(len(np.unique(grey(labels_as_shown(path)))) <= 2 for path in some[:LOOK])
-
-    def matching(self, text: str) -> list[str]:
-        exact = [kind for kind in self.paths if kind.lower() == text.lower()]
-        return exact or [kind for kind in self.paths if text.lower().strip("/") in kind.lower()]
-
-
-def _by_class(kinds: Sequence[str]) -> bool:
-    """``car/masks`` and ``road/masks``: one word in common, and names before it that say no kind of mask."""
-    heads = [kind.rpartition("/") for kind in kinds]
-    words = _INSTANCES + _CLASSES + _DRAWN
-    return (
-        len(kinds) > 1
-        and len({tail for _, _, tail in heads}) == 1
-        and all(
-            head and not any(word in head.lower() for word in words) and not re.match(r"v\d", head)
-            for head, _, _ in heads
-        )
-    )
-
-
-class _Chooser:
-    def __init__(self, kinds: _Kinds, labelmap: Optional[Labelmap]) -> None:
-        self.kinds = kinds
-        self.labelmap = labelmap
+        masks = [grey(labels_as_shown(path)) for path in some[:LOOK]]
+        return all(mask.ndim == 2 and len(np.unique(mask)) <= 2 for mask in masks)
 
     def choose(self, encoding: Optional[str], masks: Optional[str], class_masks: Optional[str]) -> Choice:
         chosen = self._named(masks, "--masks") if masks else None
@@ -182,44 +176,48 @@ class _Chooser:
             return self._two(chosen, classes)
         kind = chosen or self._kind(encoding)
         if encoding is not None:
-            return Choice(encoding, kind, None, ())
-        seen = self.kinds.look(kind)
+            return Choice(encoding, kind)
+        seen = self.look(kind)
         guessed, reason = self._guess(kind, seen)
-        if guessed is None:
-            partner = self._partner(kind)
-            if partner is None:
-                raise self._unclear(kind, seen, reason)
-            return Choice("instances+classes", kind, partner, (f"masks in {kind} and {partner}", seen.describe()))
-        return Choice(guessed, kind, None, (f"masks in {kind}: {seen.describe()}" if kind else seen.describe(), reason))
+        if guessed is not None:
+            where = f"masks in {kind}: " if kind else ""
+            return Choice(guessed, kind, None, (f"{where}{seen.describe()}", reason))
+        partner = self._partner(kind)
+        if partner is None:
+            raise self._unclear(kind, seen, reason)
+        return Choice("instances+classes", kind, partner, (f"masks in {kind} and {partner}", seen.describe()))
 
     def _named(self, text: str, option: str) -> str:
-        found = self.kinds.matching(text)
-        if len(found) != 1:
+        exact = [kind for kind in self.kinds if kind.lower() == text.lower()]
+        matching = exact or [kind for kind in self.kinds if text.lower().strip("/") in kind.lower()]
+        if len(matching) != 1:
+            shown = ", ".join(self.kinds[:12]) + (f" and {len(self.kinds) - 12} more" if len(self.kinds) > 12 else "")
             raise UsageError(
-                f"{option} must name one kind of masks",
-                found=f"{option} {text} fits {', '.join(found) or 'none'}",
-                expected=f"one of {', '.join(sorted(self.kinds.paths))}",
+                f"{option} must name one kind of masks, by its folder or the end of its files' names",
+                found=f"{option} {text} fits {', '.join(matching[:12]) or 'none'}",
+                expected=f"one of {shown}",
+                hint=f"{option} {(matching or self.kinds)[0]}",
             )
-        return found[0]
+        return matching[0]
 
     def _kind(self, encoding: Optional[str]) -> str:
         """The kind to read: instances before classes, drawings last."""
-        kinds = sorted(self.kinds.paths)
-        if len(kinds) == 1:
-            return kinds[0]
-        plain = [kind for kind in kinds if not _says(kind, _DRAWN)] or kinds
+        if len(self.kinds) == 1:
+            return self.kinds[0]
+        plain = [kind for kind in self.kinds if not _says(kind, _DRAWN)] or self.kinds
         if encoding == "colors":
-            plain = [kind for kind in kinds if _says(kind, ("color", "rgb"))] or plain
+            plain = [kind for kind in self.kinds if _says(kind, ("color", "rgb"))] or plain
         instances = [kind for kind in plain if _says(kind, _INSTANCES)]
         if encoding in ("classes", "binary", "colors"):
             instances = []
             plain = [kind for kind in plain if not _says(kind, _INSTANCES)] or plain
         wanted = instances or [kind for kind in plain if "trainids" not in kind] or plain
         if len(wanted) != 1:
+            more = f" and {len(wanted) - 12} more" if len(wanted) > 12 else ""
             raise UsageError(
-                "several kinds of masks: which is to be read?",
-                found=", ".join(wanted),
-                hint=f"say so: --masks {wanted[0]}",
+                "several kinds of masks: which one to read?",
+                found=f"{', '.join(wanted[:12])}{more}",
+                hint=f"name it: --masks {wanted[0]}; where each mask is one object: --encoding object-files",
             )
         return wanted[0]
 
@@ -227,29 +225,28 @@ class _Chooser:
         """The kind that says the classes of the instances in ``kind``."""
         if not _says(kind, _INSTANCES):
             return None
-        beside = [other for other in self.kinds.paths if other != kind and not _says(other, _DRAWN + _INSTANCES)]
+        beside = [other for other in self.kinds if other != kind and not _says(other, _DRAWN + _INSTANCES)]
         same = [other for other in beside if other.rpartition("/")[0] == kind.rpartition("/")[0]]
         beside = same or beside
         return beside[0] if len(beside) == 1 else None
 
     def _two(self, chosen: Optional[str], classes: Optional[str]) -> Choice:
-        if chosen is None:
-            instances = [kind for kind in sorted(self.kinds.paths) if _says(kind, _INSTANCES) and kind != classes]
-            if len(instances) != 1:
-                raise UsageError(
-                    "which masks number the instances?",
-                    found=", ".join(sorted(self.kinds.paths)),
-                    hint="say so: --masks INSTANCES --class-masks CLASSES",
-                )
-            chosen = instances[0]
+        instances = [kind for kind in self.kinds if _says(kind, _INSTANCES) and kind != classes]
+        if chosen is None and len(instances) != 1:
+            raise UsageError(
+                "which masks number the instances?",
+                found=", ".join(self.kinds[:12]),
+                hint="name both: --masks INSTANCES --class-masks CLASSES",
+            )
+        chosen = chosen or instances[0]
         classes = classes or self._partner(chosen)
         if classes is None:
             raise UsageError(
-                "which masks say the instances' classes?",
-                found=", ".join(sorted(self.kinds.paths)),
-                hint=f"say so: --masks {chosen} --class-masks CLASSES",
+                "which masks hold the instances' classes?",
+                found=", ".join(self.kinds[:12]),
+                hint=f"name both: --masks {chosen} --class-masks CLASSES",
             )
-        return Choice("instances+classes", chosen, classes, ())
+        return Choice("instances+classes", chosen, classes)
 
     def _guess(self, kind: str, seen: Look) -> tuple[Optional[str], str]:
         """The encoding, or ``None``, and why."""
@@ -264,6 +261,12 @@ class _Chooser:
             return None, "JPEG blurs numbers: a class's number cannot be told from the next one's"
         if len(values) <= 2 and values[-1] == 255 and not self._known(255):
             return "binary", "0 and 255 only"
+        if self.labelmap is None and max(seen.counted, default=0) > 1 and self._partner(kind) is None:
+            counts = f"numbers run from 1 to {min(seen.counted)}..{max(seen.counted)}, mask by mask, each in one piece"
+            if max(seen.counted) > 255 or (len(seen.counted) > 2 and len(set(seen.counted)) > 1):
+                return "instances", f"{counts}, and no file names classes: objects of one class"
+            if len(set(seen.counted)) > 1 or seen.counted[0] > 4:
+                return None, f"{counts}: they may number the objects of one class, or be classes"
         if values[-1] < 256 and _says(kind, _INSTANCES):
             return None, "instances are numbered, which says nothing of their classes"
         if values[-1] < 256 or (self.labelmap and set(values.tolist()) <= set(self.labelmap.names) | {0}):
@@ -276,27 +279,40 @@ class _Chooser:
         known = np.isin(seen.values, np.array([*self.labelmap.colors, 0], np.int64))
         if known.all():
             return "colors", f"all {len(seen.values)} colours are classes' colours"
-        if known.mean() < 0.5:
-            return None, f"only {int(known.sum())} of {len(seen.values)} colours are classes' colours"
-        return "colors", f"{int(known.sum())} of {len(seen.values)} colours are classes' colours"
+        said = f"{int(known.sum())} of {len(seen.values)} colours are classes' colours"
+        return (None, f"only {said}") if known.mean() < 0.5 else ("colors", said)
 
     def _known(self, number: int) -> bool:
         return self.labelmap is not None and number in self.labelmap.names
 
     def _unclear(self, kind: str, seen: Look, reason: str) -> Exception:
-        hint = "say which it is: --encoding ..."
+        hint = "name it: --encoding ..."
+        one_class = "--encoding instances --class-name NAME where they number the objects of one class"
         if seen.colored:
             hint = 'name the colours: --labelmap FILE or --colors "car=255,0,0; road=128,64,128"'
         elif seen.lossy:
             hint = "export the masks as PNG; if they are black and white, --encoding binary"
         elif _says(kind, _INSTANCES):
-            hint = "name the masks with the classes: --encoding instances+classes --class-masks FOLDER"
+            hint = f"name the masks with the classes: --encoding instances+classes --class-masks FOLDER; or {one_class}"
+        elif seen.counted:
+            hint = f"{one_class}; --encoding classes where a number is a class"
         kind_error = DataError if seen.lossy else UsageError
         return kind_error(
-            f"it cannot be told how the masks {f'in {kind} ' if kind else ''}are encoded",
+            f"the encoding of the masks {f'in {kind} ' if kind else ''}cannot be told",
             found=f"{seen.describe()}: {reason}",
             hint=hint,
         )
+
+
+def _by_class(kinds: Sequence[str]) -> bool:
+    """``car/masks`` and ``road/masks``: one word in common, and names before it that are not a kind of mask."""
+    heads = [kind.rpartition("/") for kind in kinds]
+    words = _INSTANCES + _CLASSES + _DRAWN
+    return (
+        len(kinds) > 1
+        and len({tail for _, _, tail in heads}) == 1
+        and all(head and not _says(head, words) and not re.match(r"v\d", head) for head, _, _ in heads)
+    )
 
 
 def _says(kind: str, words: Sequence[str]) -> bool:

@@ -1,7 +1,8 @@
-"""Mask images (PNG, TIFF, BMP; 1, 8 or 16 bits, palette or RGB) beside pictures, in seven encodings.
+"""Mask images (PNG, TIFF, BMP; 1, 8 or 16 bits, palette or RGB) beside pictures, in eight encodings.
 
 classes              a pixel is a class's number
 colors               a pixel is a class's colour
+instances            a pixel is an object's number, all of one class (StarDist, Cellpose, PennFudan)
 instances+classes    two images: an instance's number, a class's number
 class*1000+instance  Cityscapes (https://github.com/mcordts/cityscapesScripts, helpers/labels.py), MOTS
 class*256+instance   KITTI, Mapillary Vistas
@@ -39,8 +40,17 @@ from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.errors import DataError, UsageError
 
 Encoding = Literal[
-    "classes", "colors", "instances+classes", "class*1000+instance", "class*256+instance", "binary", "object-files"
+    "classes",
+    "colors",
+    "instances",
+    "instances+classes",
+    "class*1000+instance",
+    "class*256+instance",
+    "binary",
+    "object-files",
 ]
+
+_ONE_CLASS = ("binary", "object-files", "instances")
 
 
 class MaskOptions(ReaderOptions):
@@ -68,7 +78,9 @@ class MaskOptions(ReaderOptions):
     ignore: str = Field(
         "255", description="Numbers that are no class, divided by commas; what a class file names counts."
     )
-    class_name: str = Field("object", description="The class of binary masks, and of object-files that name none.")
+    class_name: str = Field(
+        "object", description="The class of binary masks, of numbered instances, and of object-files that name none."
+    )
 
 
 @register_reader
@@ -150,7 +162,7 @@ class MaskReader(Reader):
         return _labelmap.read(path) if path is not None else None
 
     def _labelmap_for(self, choice: _guess.Choice, pairing: _pairs.Pairing) -> Optional[Labelmap]:
-        if choice.encoding in ("binary", "object-files"):
+        if choice.encoding in _ONE_CLASS:
             return None
         if self._labelmap is None and _is_cityscapes(choice, pairing):
             return _cityscapes.LABELMAP
@@ -236,7 +248,7 @@ class _Scan:
         place, encoding = str(self.reader.source), self.choice.encoding
         if self.choice.reasons:
             self.notes.append(Note("encoding-guessed", place, f"{encoding}: {'; '.join(self.choice.reasons)}"))
-        if self.labelmap is None and encoding not in ("binary", "object-files"):
+        if self.labelmap is None and encoding not in _ONE_CLASS:
             detail = "no file says their names; name one with --labelmap"
             self.notes.append(Note("classes-called-by-number", place, detail))
 
