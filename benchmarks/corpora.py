@@ -70,7 +70,7 @@ def _converted(case: Case, format: str, source: Path, target: str, out: Path, im
 
 
 def _without_pictures(case: Case, format: str, source: Path, target: str, out: Path, first: Seg2KNetError) -> str:
-    """Where nothing can be converted for want of pictures: the annotations alone."""
+    """Where nothing can be converted for want of images: the annotations alone."""
     if re.search("picture|image", f"{first.found}"):
         try:
             return f"`--images none`: {_converted(case, format, source, target, out, 'none')}"
@@ -111,7 +111,7 @@ def page(rows: list[Row]) -> str:
         "",
         "Written by `make corpora`: folders of annotation files that other people's tools wrote, as `convert auto`",
         "names them, converted to every target or refused, and compared with what their authors published.",
-        "Where a folder has no pictures, `--images none` converts the annotations alone.",
+        "Where a folder has no images, `--images none` converts the annotations alone.",
         "",
         "| source | auto says | coco | panoptic | ade | compared with its author's |",
         "|---|---|---|---|---|---|",

@@ -277,7 +277,7 @@ CASES = [
     Case(
         "labelme+maskpng__labelme__tutorial_embedded_imagedata", "labelme",
         expected=one_mask("labelme+maskpng__labelme__tutorial_embedded_imagedata/apc2016_obj3/label.png", 0.97),
-        note="the picture is embedded",
+        note="the image is embedded",
     ),
     Case("coco+yoloseg__labelformat__instance_segmentation/YOLOv8", expected=labelformat),
     Case(
@@ -291,7 +291,7 @@ CASES = [
     Case("cvat-xml__datumaro__for_images/export_project", None, BOXES, counted(6, 6), "`--boxes as-polygons`"),
     Case("cvat-xml__datumaro__for_images/export_task", options=BOXES, note="`--boxes as-polygons`"),
     Case("cvat-xml__datumaro__for_video", options=BOXES, note="`--boxes as-polygons`; tracks"),
-    Case("cvat-xml__Coral-Imaging__coral", note="no pictures"),
+    Case("cvat-xml__Coral-Imaging__coral", note="no images"),
     Case("cvat-xml-rotatedbox__docling__fixtures", options=BOXES, note="`--boxes as-polygons`; one image"),
     Case("coco__datumaro__coco_dataset/coco_instances"),
     Case("coco__datumaro__coco_dataset/coco_panoptic"),
@@ -307,7 +307,7 @@ CASES = [
     Case("coco-roboflow__datumaro__roboflow/voc", options=BOXES, note="`--boxes as-polygons`"),
     Case("coco-roboflow__datumaro__roboflow/yolo", options=BOXES, note="`--boxes as-polygons`"),
     Case("coco-roboflow__datumaro__roboflow/yolo", note="boxes, as they come"),
-    Case("coco-rle-sam__datumaro__segment_anything", note="one JSON a picture, not COCO's layout"),
+    Case("coco-rle-sam__datumaro__segment_anything", note="one JSON an image, not COCO's layout"),
     Case("relaxed-layouts__datumaro__kaggle/image_mask"),
     Case("relaxed-layouts__datumaro__kaggle/image_mask_with_labelmap"),
     Case("relaxed-layouts__datumaro__kaggle/relaxed_coco", options=BOXES, note="`--boxes as-polygons`"),
@@ -318,7 +318,7 @@ CASES = [
     Case("coco-det__labelformat__weird_names/COCO", options=BOXES, note="`--boxes as-polygons`"),
     Case("coco-det__labelformat__weird_names/YOLOv8", options=BOXES, note="`--boxes as-polygons`"),
     Case("coco+vocdet__mmdet-fork__tests_data/VOCdevkit", options=BOXES, note="`--boxes as-polygons`; two years"),
-    Case("coco+vocdet__mmdet-fork__tests_data/coco_sample.json", note="no pictures"),
+    Case("coco+vocdet__mmdet-fork__tests_data/coco_sample.json", note="no images"),
     Case(
         "labelme+maskpng__bubbliiiing-unet__datasets", "labelme",
         expected=one_mask("labelme+maskpng__bubbliiiing-unet__datasets/SegmentationClass/1.png", 0.99),
@@ -334,7 +334,7 @@ CASES = [
     Case("labelme-xml__datumaro__labelme_dataset", "voc", note="LabelMe's old web tool"),
     Case("voc__labelformat__semantic_pascalvoc"),
     Case("voc__datumaro__voc_dataset/voc_dataset1"),
-    Case("voc__datumaro__voc_dataset/voc_dataset2", note="no pictures"),
+    Case("voc__datumaro__voc_dataset/voc_dataset2", note="no images"),
     Case("voc__datumaro__voc_dataset/voc_dataset3", options=BOXES, note="`--boxes as-polygons`"),
     Case("maskpng-palette__mmseg-fork__pseudo_dataset", expected=counted(5, 5)),
     Case("maskpng__datumaro__common_semantic_segmentation/dataset"),
@@ -343,7 +343,7 @@ CASES = [
     Case("maskpng-cityscapes__datumaro__cityscapes/dataset"),
     Case("maskpng-cityscapes__datumaro__cityscapes/train_dataset"),
     Case("maskpng-kitti16__datumaro__kitti_segmentation"),
-    Case("maskpng-mots16__datumaro__mots", note="masks and pictures of different sizes"),
+    Case("maskpng-mots16__datumaro__mots", note="masks and images of different sizes"),
     Case(
         "maskpng+panoptic__datumaro__mapillary_vistas", "masks", {"masks": "v2.0/instances"}, mapillary,
         note="`--masks v2.0/instances`",
@@ -354,5 +354,5 @@ CASES = [
     Case("yolo-det__datumaro__yolo_dataset/annotations", note="labels where no rule looks for them"),
     Case("ade20k-full__datumaro__ade20k2017/dataset"),
     Case("ade20k-full__datumaro__ade20k2020/dataset"),
-    Case("images-exif__opencv-cvat__exif_rotated", note="pictures alone"),
+    Case("images-exif__opencv-cvat__exif_rotated", note="images alone"),
 ]  # fmt: skip

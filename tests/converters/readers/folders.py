@@ -1,4 +1,4 @@
-"""What tests of readers share: pictures and masks on disk, a source read whole."""
+"""What tests of readers share: images and masks on disk, a source read whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VOC_PALETTE = [color >> shift & 255 for color in palette() for shift in (0, 8, 1
 
 
 def picture(path: Path, width: int = 8, height: int = 6, orientation: int = 1) -> Path:
-    """A grey picture; ``width`` and ``height`` as stored."""
+    """A grey image; ``width`` and ``height`` as stored."""
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = pillow.new("RGB", (width, height), (90, 120, 150))
     exif = pillow.Exif()

@@ -81,7 +81,7 @@ def test_without_a_table_classes_are_called_by_number(ade: Path) -> None:
 def test_what_is_alone_is_told(ade: Path) -> None:
     picture(ade / "images/training/b.jpg", 4, 3)
     mask(ade / "annotations/training/c.png", LABELS)
-    assert reasons(AdeReader(ade).scan()) == ["picture-without-mask", "mask-without-picture"]
+    assert reasons(AdeReader(ade).scan()) == ["image-without-mask", "mask-without-image"]
 
 
 def test_numbers_over_the_table_are_told(ade: Path) -> None:

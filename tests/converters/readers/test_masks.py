@@ -415,7 +415,7 @@ def test_pictures_and_masks_that_are_alone_are_told(tmp_path: Path) -> None:
     picture(tmp_path / "images/b.jpg", 6, 4)
     mask(tmp_path / "masks/c.png", CLASSES)
     scan = MaskReader(tmp_path).scan()
-    assert reasons(scan) == ["picture-without-mask", "mask-without-picture"]
+    assert reasons(scan) == ["image-without-mask", "mask-without-image"]
 
 
 def test_folders_and_lists_say_the_splits(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_folders_and_lists_say_the_splits(tmp_path: Path) -> None:
     (root / "val.txt").write_text("images/b.jpg\n")
     scan = MaskReader(root).scan()
     assert [(handle.name, handle.split) for handle in scan.handles] == [("a.jpg", "train"), ("b.jpg", "val")]
-    assert "picture-in-no-list" in kinds(scan)
+    assert "image-in-no-list" in kinds(scan)
 
 
 def test_test_pictures_need_no_mask(tmp_path: Path) -> None:

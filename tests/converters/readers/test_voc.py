@@ -35,7 +35,7 @@ def boxed(name: str, *box: float, more: str = "") -> str:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """One picture with two bicycles that touch but for the border between them."""
+    """One image with two bicycles that touch but for the border between them."""
     picture(tmp_path / "JPEGImages/a.jpg")
     mask(tmp_path / "SegmentationClass/a.png", CLASSES, VOC_PALETTE)
     mask(tmp_path / "SegmentationObject/a.png", OBJECTS, VOC_PALETTE)

@@ -1,7 +1,7 @@
 """The full ADE20K releases of 2017 and 2020 (https://groups.csail.mit.edu/vision/datasets/ADE20K/): ``X.jpg`` beside
 ``X_seg.png``, where red and green hold the class (``red // 10 * 256 + green``, 0 for none) and blue the instance.
 
-Names stand beside each picture: ``X_atr.txt`` (2017; by instance) or ``X.json`` (2020; by class). Parts of objects,
+Names stand beside each image: ``X_atr.txt`` (2017; by instance) or ``X.json`` (2020; by class). Parts of objects,
 ``X_parts_1.png`` and so on, are not read.
 """
 
@@ -24,15 +24,15 @@ from seg2knet.errors import DataError
 ENDINGS = ("_seg.png",)
 
 
-def pictures(source: Path) -> list[tuple[str, str]]:
-    """Pictures and their masks, in no order; a mask without its picture has an empty path."""
+def images(source: Path) -> list[tuple[str, str]]:
+    """Images and their masks, in no order; a mask without its image has an empty path."""
     if not source.is_dir():
         return []
     found = []
     for mask in walk(source, ENDINGS):
         stem = mask[: -len(ENDINGS[0])]
-        picture = next((stem + suffix for suffix in (".jpg", ".JPG", ".jpeg") if os.path.isfile(stem + suffix)), "")
-        found.append((picture, mask))
+        image = next((stem + suffix for suffix in (".jpg", ".JPG", ".jpeg") if os.path.isfile(stem + suffix)), "")
+        found.append((image, mask))
     return found
 
 

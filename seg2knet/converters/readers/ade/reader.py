@@ -23,7 +23,7 @@ from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common.encodings import Decoder
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits, ordered
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, picture, relative, upright_labels
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative, sized_image, upright_labels
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
@@ -64,11 +64,9 @@ class AdeReader(Reader):
         except Seg2KNetError:
             return None
         if root is None:
-            count = len(_ade_full.pictures(source))
+            count = len(_ade_full.images(source))
             return (
-                Evidence(0.9, (f"{count} masks *_seg.png beside their pictures, as the full ADE20K",))
-                if count
-                else None
+                Evidence(0.9, (f"{count} masks *_seg.png beside their images, as the full ADE20K",)) if count else None
             )
         table = _table(source, root)
         splits = [split for split in AdeLayout.FOLDERS if AdeLayout(root).annotations(split).is_dir()]
@@ -90,8 +88,8 @@ class AdeReader(Reader):
         places = [(split, layout.images(split), layout.annotations(split)) for split in AdeLayout.FOLDERS]
         if not any(masks.is_dir() for _, _, masks in places):
             places = [("", root / "images", root / "annotations")]
-        for split, pictures, masks in places:
-            self._split(split or None, pictures, masks, handles, skips)
+        for split, images, masks in places:
+            self._split(split or None, images, masks, handles, skips)
         if not handles:
             raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
         if self._labelmap is None:
@@ -103,9 +101,9 @@ class AdeReader(Reader):
     def read(self, handle: Handle) -> Sample:
         path, mask = handle.where
         if mask is None:
-            return Sample(picture(handle.name, path, None)[0], (), handle.split)
+            return Sample(sized_image(handle.name, path, None)[0], (), handle.split)
         labels = labels_as_shown(mask)
-        image, turn = picture(handle.name, path, (labels.shape[1], labels.shape[0]))
+        image, turn = sized_image(handle.name, path, (labels.shape[1], labels.shape[0]))
         if mask.endswith(_ade_full.ENDINGS):
             by_instance = self.options.instances == "objects"
             names = self._labelmap.names if self._labelmap is not None else {}
@@ -117,8 +115,8 @@ class AdeReader(Reader):
         return Sample(image, tuple(decoder.objects), handle.split, tuple(decoder.skips), tuple(decoder.notes))
 
     def _scan_full(self) -> Scan:
-        """The full release: masks beside their pictures, splits by folder."""
-        found = _ade_full.pictures(self.source)
+        """The full release: masks beside their images, splits by folder."""
+        found = _ade_full.images(self.source)
         if not found:
             raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
         if self.options.instances == "components":
@@ -127,10 +125,10 @@ class AdeReader(Reader):
             )
         if self._mapping is not None and self._labelmap is None:
             raise UsageError("--map-from-ade needs the challenge's names", hint="--labelmap objectInfo150.txt")
-        skips = [Skip("mask-without-picture", mask) for path, mask in sorted(found) if not path]
-        pictures = sorted(((relative(path, str(self.source)), [path, mask]) for path, mask in found if path), key=_name)
+        skips = [Skip("mask-without-image", mask) for path, mask in sorted(found) if not path]
+        images = sorted(((relative(path, str(self.source)), [path, mask]) for path, mask in found if path), key=_name)
         classes = self._labelmap.classes() if self._labelmap is not None and self._mapping is not None else None
-        return Scan(Splits({}).handles(pictures)[0], classes, tuple(skips))
+        return Scan(Splits({}).handles(images)[0], classes, tuple(skips))
 
     @cached_property
     def _mapping(self) -> Optional[dict[int, int]]:
@@ -153,19 +151,17 @@ class AdeReader(Reader):
                 return msgspec.structs.replace(labelmap, things=things)
         return labelmap
 
-    def _split(
-        self, split: Optional[str], pictures: Path, masks: Path, handles: list[Handle], skips: list[Skip]
-    ) -> None:
-        """The images of a split: pictures and masks of one stem."""
+    def _split(self, split: Optional[str], images: Path, masks: Path, handles: list[Handle], skips: list[Skip]) -> None:
+        """The images of a split: images and masks of one stem."""
         found = {_stem(path, masks): path for path in walk(masks, (".png",))} if masks.is_dir() else {}
-        shown = sorted(walk(pictures, SUFFIXES), key=natural) if pictures.is_dir() else []
+        shown = sorted(walk(images, SUFFIXES), key=natural) if images.is_dir() else []
         for path in shown:
-            mask = found.pop(_stem(path, pictures), None)
+            mask = found.pop(_stem(path, images), None)
             if mask is None and split != "test":
-                skips.append(Skip("picture-without-mask", path, detail=f"expected in {masks}"))
+                skips.append(Skip("image-without-mask", path, detail=f"expected in {masks}"))
                 continue
-            handles.append(Handle(relative(path, str(pictures)), [path, mask], split))
-        skips += [Skip("mask-without-picture", path) for path in sorted(found.values(), key=natural)]
+            handles.append(Handle(relative(path, str(images)), [path, mask], split))
+        skips += [Skip("mask-without-image", path) for path in sorted(found.values(), key=natural)]
 
 
 def _root(source: Path) -> Optional[Path]:

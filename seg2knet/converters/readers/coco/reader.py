@@ -25,7 +25,7 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.coco import index as coco_index
 from seg2knet.converters.readers.coco.shapes import Annotations, segments
 from seg2knet.converters.readers.common.canvas import Canvas
-from seg2knet.converters.readers.common.sources import Pictures
+from seg2knet.converters.readers.common.sources import ImageFiles
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.names import safe
 from seg2knet.converters.splitting.splits import canonical
@@ -202,9 +202,9 @@ class CocoReader(Reader):
         return None
 
     @cached_property
-    def _below(self) -> Pictures:
+    def _below(self) -> ImageFiles:
         """All images of the source."""
-        return Pictures(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
+        return ImageFiles(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
 
     def _masks(self, file: _File) -> list[str]:
         folder = file.path.with_suffix("")
@@ -241,7 +241,7 @@ class _Listing:
             else:
                 others.setdefault(first, []).append(row)
         for first, rows in others.items():
-            detail = f"{len(rows) + 1} entries of one picture, taken as one image"
+            detail = f"{len(rows) + 1} entries of one image, taken as one image"
             notes.append(Note("image-listed-twice", f"{file.path}: image {found.names[first]!r}", detail))
         self._files.append((len(self._keys), file, found, others))
 
@@ -256,7 +256,7 @@ class _Listing:
 
 
 def _safe_name(name: str, path: Path, notes: list[Note]) -> str:
-    """A picture's name in the data set: as it is, but relative.
+    """An image's name in the data set: as it is, but relative.
 
     Raises:
         DataError: it leads out of the folder.

@@ -97,9 +97,7 @@ class Decoder:
             place = path.rpartition("/")[2]
             if labels.shape[:2] != (size if turn < 5 else size[::-1]):
                 found = f"{labels.shape[1]}x{labels.shape[0]}"
-                self._lose(
-                    "size-differs", place, f"the first mask of this picture is {size[1]}x{size[0]}, this {found}"
-                )
+                self._lose("size-differs", place, f"the first mask of this image is {size[1]}x{size[0]}, this {found}")
                 continue
             mask = foreground(grey(labels), path)
             found_regions = label_image.regions(label_image.cut(mask.astype(np.uint8)), without=[0])

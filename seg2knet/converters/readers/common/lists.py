@@ -62,11 +62,11 @@ class Splits:
         return self._table.keys()
 
     def listed(self, path: str) -> bool:
-        """Whether a list names this picture, or there are no lists."""
+        """Whether a list names this image, or there are no lists."""
         return not self._table or self._key(path) is not None
 
     def of(self, path: str) -> Optional[str]:
-        """The split of a picture, by its path relative to the source."""
+        """The split of an image, by its path relative to the source."""
         if self._table:
             key = self._key(path)
             return self._table[key] if key is not None else None
@@ -76,14 +76,14 @@ class Splits:
                 return split
         return None
 
-    def handles(self, pictures: Iterable[tuple[str, Any]]) -> tuple[list[Handle], list[str]]:
-        """Handles of pictures (relative path, ``where``), split by split, and the pictures that are in no list.
+    def handles(self, images: Iterable[tuple[str, Any]]) -> tuple[list[Handle], list[str]]:
+        """Handles of images (relative path, ``where``), split by split, and the images that are in no list.
 
-        A picture is called by its path without the folders that say that it is a picture, or its split; by its whole
+        An image is called by its path without the folders that say that it is an image, or its split; by its whole
         path where two would be called the same.
         """
         kept, left = [], []
-        for path, where in pictures:
+        for path, where in images:
             if self.listed(path):
                 kept.append((self.of(path), short_name(path), path, where))
             else:

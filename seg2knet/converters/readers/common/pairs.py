@@ -1,7 +1,7 @@
-"""Which mask belongs to which picture, from nothing but their paths.
+"""Which mask belongs to which image, from nothing but their paths.
 
 A path is read as words: a folder such as ``images`` or ``masks``, a prefix or suffix such as ``_img`` or ``gt_`` says
-what a file is; what is left (``train/berlin``, ``000019``) is its key. A picture and a mask of one key are a pair.
+what a file is; what is left (``train/berlin``, ``000019``) is its key. An image and a mask of one key are a pair.
 Masks of several kinds (``instances`` and ``labels``, ``v1.2`` and ``v2.0``) are told apart by the folders and suffixes
 that made them masks.
 """
@@ -20,7 +20,7 @@ import msgspec
 
 from seg2knet.dataset.text import natural
 
-_PICTURE_FOLDERS = (
+_IMAGE_FOLDERS = (
     "images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "rgb", "photos", "pictures", "inputs", "input",
     "image_2",
 )  # fmt: skip
@@ -31,8 +31,8 @@ _MASK_FOLDERS = (
     "masks", "mask", "classes", "gtfine", "gtcoarse", "gts", "gt", "panoptic", "seg",
 )  # fmt: skip
 _SPLITS = ("train", "val", "valid", "validation", "test", "training", "testing")
-_PICTURE_ENDS = ("_leftimg8bit", "_image", "_img", "-image", "-img", "_rgb")
-_PICTURE_STARTS = ("image_", "image-", "img_", "img-")
+_IMAGE_ENDS = ("_leftimg8bit", "_image", "_img", "-image", "-img", "_rgb")
+_IMAGE_STARTS = ("image_", "image-", "img_", "img-")
 _MASK_ENDS = (
     "_gtfine_instanceids", "_gtfine_labeltrainids", "_gtfine_labelids", "_gtfine_color", "_gtcoarse_instanceids",
     "_gtcoarse_labelids", "_gtcoarse_color", "_instanceids", "_labelids", "_labeltrainids", "_color_mask",
@@ -51,9 +51,9 @@ class Mask(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pair(msgspec.Struct, gc=False):
-    """A picture with its masks; paths relative to the source."""
+    """An image with its masks; paths relative to the source."""
 
-    picture: str
+    image: str
     masks: list[Mask]
 
 
@@ -61,9 +61,9 @@ class Pairing(msgspec.Struct):
     """What was found.
 
     Attributes:
-        pairs: pictures that have a mask, in natural order.
-        bare: pictures that have none.
-        loose: masks that have no picture.
+        pairs: images that have a mask, in natural order.
+        bare: images that have none.
+        loose: masks that have no image.
     """
 
     pairs: list[Pair]
@@ -72,7 +72,7 @@ class Pairing(msgspec.Struct):
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many pictures have a mask of each kind."""
+        """How many images have a mask of each kind."""
         return Counter(kind for pair in self.pairs for kind in {mask.kind for mask in pair.masks})
 
 
@@ -87,21 +87,21 @@ class _Parsed(msgspec.Struct, gc=False):
     kind: str
 
 
-def pair(paths: Iterable[str], pictures: Optional[str] = None, masks: Sequence[str] = ()) -> Pairing:
+def pair(paths: Iterable[str], images: Optional[str] = None, masks: Sequence[str] = ()) -> Pairing:
     """Pair files by their paths, all relative to one folder.
 
     Args:
-        pictures: the folder of the pictures; by the words in the paths when not given.
+        images: the folder of the images; by the words in the paths when not given.
         masks: folders of masks, each a kind of its own, likewise.
     """
-    parsed = [_parse(path, pictures, masks) for path in sorted(paths, key=natural)]
-    if pictures is None and not any(one.role == "picture" for one in parsed):
-        parsed = [_become(one, "picture") if one.role is None else one for one in parsed]
-    if not any(one.role == "mask" for one in parsed) or not any(one.role == "picture" for one in parsed):
+    parsed = [_parse(path, images, masks) for path in sorted(paths, key=natural)]
+    if images is None and not any(one.role == "image" for one in parsed):
+        parsed = [_become(one, "image") if one.role is None else one for one in parsed]
+    if not any(one.role == "mask" for one in parsed) or not any(one.role == "image" for one in parsed):
         parsed = _by_affix(parsed)
-    if pictures is None and not masks and not any(one.role == "mask" for one in parsed):
+    if images is None and not masks and not any(one.role == "mask" for one in parsed):
         parsed = _by_folders(parsed)
-    shown = [one for one in parsed if one.role == "picture"]
+    shown = [one for one in parsed if one.role == "image"]
     hidden = [one for one in parsed if one.role == "mask"]
     return _matched(shown, hidden)
 
@@ -113,10 +113,10 @@ def below(path: str, folder: str) -> Optional[str]:
     return path[len(folder) + 1 :] if path.startswith(folder + "/") else None
 
 
-def _parse(path: str, pictures: Optional[str], masks: Sequence[str]) -> _Parsed:
+def _parse(path: str, images: Optional[str], masks: Sequence[str]) -> _Parsed:
     said = [(folder, "mask") for folder in masks]
-    if pictures is not None:
-        said.append((pictures, "picture"))
+    if images is not None:
+        said.append((images, "image"))
     for folder, role in said:
         rest = below(path, folder)
         if rest is not None:
@@ -124,7 +124,7 @@ def _parse(path: str, pictures: Optional[str], masks: Sequence[str]) -> _Parsed:
             stem = posixpath.splitext(file)[0]
             return _Parsed(path, role, tuple(inner), stem, _bare(stem, role)[0], folder)
     parsed = _by_words(path)
-    if (masks and parsed.role == "mask") or (pictures is not None and parsed.role != "mask"):
+    if (masks and parsed.role == "mask") or (images is not None and parsed.role != "mask"):
         return msgspec.structs.replace(parsed, role="other")
     return parsed
 
@@ -151,7 +151,7 @@ def _by_words(path: str) -> _Parsed:
 def _folder_role(folder: str) -> tuple[Optional[str], str, str]:
     """What a folder's name says, by which word, and what is left of it: ``trainannot`` is masks of ``train``."""
     low = folder.lower()
-    for role, words in (("picture", _PICTURE_FOLDERS), ("mask", _MASK_FOLDERS)):
+    for role, words in (("image", _IMAGE_FOLDERS), ("mask", _MASK_FOLDERS)):
         if low in words:
             return role, folder, ""
         for word in words:
@@ -171,14 +171,14 @@ def left_of(folder: str) -> Optional[str]:
 
 
 def stems(stem: str) -> tuple[str, ...]:
-    """A picture's stem, and what is left of it without prefix or suffix."""
-    return stem, _bare(stem, "picture")[0]
+    """An image's stem, and what is left of it without prefix or suffix."""
+    return stem, _bare(stem, "image")[0]
 
 
 def _bare(stem: str, role: Optional[str]) -> tuple[str, str]:
     """A stem without the affix that says what its file is, and the affix."""
     low = stem.lower()
-    for kind, ends, starts in (("mask", _MASK_ENDS, _MASK_STARTS), ("picture", _PICTURE_ENDS, _PICTURE_STARTS)):
+    for kind, ends, starts in (("mask", _MASK_ENDS, _MASK_STARTS), ("image", _IMAGE_ENDS, _IMAGE_STARTS)):
         if role in (kind, None):
             for end in ends:
                 if low.endswith(end) and len(low) > len(end):
@@ -194,17 +194,15 @@ def _become(one: _Parsed, role: str) -> _Parsed:
 
 
 def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
-    """Roles of files in one folder: a mask's affix makes a mask where a picture of the bare name stands beside it."""
-    stems = {(one.folders, one.stem) for one in parsed} | {
-        (one.folders, _bare(one.stem, "picture")[0]) for one in parsed
-    }
+    """Roles of files in one folder: a mask's affix makes a mask where an image of the bare name stands beside it."""
+    stems = {(one.folders, one.stem) for one in parsed} | {(one.folders, _bare(one.stem, "image")[0]) for one in parsed}
     result = []
     for one in parsed:
         bare, affix = _bare(one.stem, "mask")
         if affix and bare != one.stem and (one.folders, bare) in stems:
             result.append(msgspec.structs.replace(one, role="mask", bare=bare, kind=affix))
         else:
-            result.append(_become(one, "picture"))
+            result.append(_become(one, "image"))
     return result
 
 
@@ -221,7 +219,7 @@ def _by_folders(parsed: list[_Parsed]) -> list[_Parsed]:
         drawn = [folder for folder in (first, second) if all(one.path.endswith(".png") for one in folders[folder])]
         chosen = marked if len(marked) == 1 else drawn
         if len(chosen) == 1:
-            roles = {chosen[0]: "mask", second if chosen[0] == first else first: "picture"}
+            roles = {chosen[0]: "mask", second if chosen[0] == first else first: "image"}
             return [_placed(one, roles.get(one.path.rpartition("/")[0])) for one in parsed]
     return parsed
 
@@ -235,43 +233,43 @@ def _placed(one: _Parsed, role: Optional[str]) -> _Parsed:
     return _Parsed(one.path, role, one.folders[:-1], one.stem, bare, "/".join(filter(None, (folder, affix))))
 
 
-def _matched(pictures: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:
-    found = {one.path: Pair(one.path, []) for one in pictures}
-    keys = _Keys(pictures)
+def _matched(images: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:
+    found = {one.path: Pair(one.path, []) for one in images}
+    keys = _Keys(images)
     loose = []
     for mask in masks:
         match = keys.of(mask)
         if match is None:
             loose.append(mask.path)
         else:
-            picture, extra = match
+            image, extra = match
             kind = "/".join(filter(None, [*extra, mask.kind]))
-            found[picture].masks.append(Mask(kind, mask.path))
+            found[image].masks.append(Mask(kind, mask.path))
     return Pairing(
         [each for each in found.values() if each.masks], [path for path, each in found.items() if not each.masks], loose
     )
 
 
 class _Keys:
-    """Pictures by key."""
+    """Images by key."""
 
-    def __init__(self, pictures: Sequence[_Parsed]) -> None:
-        self.folders = {folder for one in pictures for folder in one.folders}
+    def __init__(self, images: Sequence[_Parsed]) -> None:
+        self.folders = {folder for one in images for folder in one.folders}
         self.whole: dict[tuple[tuple[str, ...], str], list[str]] = {}
         self.bare: dict[tuple[tuple[str, ...], str], list[str]] = {}
-        for one in pictures:
+        for one in images:
             self.whole.setdefault((one.folders, one.stem), []).append(one.path)
             self.bare.setdefault((one.folders, one.bare), []).append(one.path)
 
     def of(self, mask: _Parsed) -> Optional[tuple[str, tuple[str, ...]]]:
-        """The picture of a mask, and those of its folders that no picture has; ``None`` where there is not one."""
+        """The image of a mask, and those of its folders that no image has; ``None`` where there is not one."""
         extra = tuple(folder for folder in mask.folders if folder not in self.folders)
         common = tuple(folder for folder in mask.folders if folder in self.folders)
         for folders, left in ((mask.folders, ()), (common, extra)):
-            picture = self._named(folders, mask)
-            if picture is not None:
-                return picture, left
-        # One mask an object, in a folder of the picture's name.
+            image = self._named(folders, mask)
+            if image is not None:
+                return image, left
+        # One mask an object, in a folder of the image's name.
         for index in range(len(mask.folders) - 1, -1, -1):
             inner = mask.folders[index]
             outer = tuple(folder for folder in mask.folders[:index] if folder in self.folders)
@@ -295,14 +293,14 @@ class _Keys:
         exact = [path for path in self.whole.get((folders, stem), []) if path.endswith(ending)] if ending else []
         if len(exact) == 1:
             return exact[0]
-        stripped = _bare(mask.bare, "picture")[0]
+        stripped = _bare(mask.bare, "image")[0]
         candidates = self.bare.get((folders, stripped), []) if stripped != mask.bare else []
         return candidates[0] if len(candidates) == 1 else None
 
     def _beginning(
         self, folders: tuple[str, ...], mask: _Parsed, extra: tuple[str, ...]
     ) -> Optional[tuple[str, tuple[str, ...]]]:
-        """The picture with whose stem the mask's begins, before a separator: ``street_car_1`` is of ``street``."""
+        """The image with whose stem the mask's begins, before a separator: ``street_car_1`` is of ``street``."""
         stem = mask.stem
         ends = [match.start() for match in re.finditer(r"[-_. ]", stem)]
         for end in reversed(ends):

@@ -1,4 +1,4 @@
-"""What the readers of folders share: small text files, lists of names, pictures by name, label images as shown."""
+"""What the readers of folders share: small text files, lists of names, images by name, label images as shown."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def load_yaml(path: Union[str, Path]) -> Any:
         ) from None
 
 
-class Pictures:
-    """Pictures below a folder, by relative path, file name and stem, in any case of letters.
+class ImageFiles:
+    """Images below a folder, by relative path, file name and stem, in any case of letters.
 
     Args:
         root: the folder.
-        paths: the pictures, absolute or as ``root`` is; found by a walk when not given.
+        paths: the images, absolute or as ``root`` is; found by a walk when not given.
     """
 
     def __init__(self, root: Union[str, Path], paths: Optional[Iterable[str]] = None) -> None:
@@ -154,8 +154,8 @@ def absent(expected: str, source: Path, hint: Optional[str] = None) -> DataError
     return DataError("not a data set of this format", file=source, found=found, expected=expected, hint=hint)
 
 
-def picture(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[Image, int]:
-    """A picture, and the EXIF orientation by which annotations made for ``size`` (width, height) must be turned.
+def sized_image(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[Image, int]:
+    """An image, and the EXIF orientation by which annotations made for ``size`` (width, height) must be turned.
 
     Raises:
         DataError: it cannot be read, or its size is another.
@@ -163,12 +163,12 @@ def picture(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[Imag
     header = picture_header(path)
     fitted = fit(size, header)
     if fitted.problem is not None:
-        raise DataError("annotation and picture are of different sizes", file=path, found=fitted.problem)
+        raise DataError("annotation and image are of different sizes", file=path, found=fitted.problem)
     return Image(name, fitted.width, fitted.height, os.path.abspath(path), header.orientation), fitted.turn
 
 
 def upright_labels(labels: np.ndarray, turn: int) -> np.ndarray:
-    """A label image turned as EXIF orientation ``turn`` (1..8) says its picture is."""
+    """A label image turned as EXIF orientation ``turn`` (1..8) says its image is."""
     if turn >= 5:
         labels = labels.swapaxes(0, 1)
     if turn in (2, 3, 6, 7):

@@ -40,10 +40,10 @@ class Video:
                     "the video has no such frame", file=self.path, place=f"frame {frame}", found=f"{self._next} frames"
                 )
             self._next += 1
-        good, picture = self._capture.retrieve()
+        good, image = self._capture.retrieve()
         if not good:
             raise DataError("a frame cannot be decoded", file=self.path, place=f"frame {frame}")
-        return cv2.imencode(".png", picture)[1].tobytes()
+        return cv2.imencode(".png", image)[1].tobytes()
 
     def count(self) -> int:
         """How many frames the container says that there are; 0 where it cannot be read."""

@@ -17,7 +17,7 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import Pictures, absent
+from seg2knet.converters.readers.common.sources import ImageFiles, absent
 from seg2knet.converters.readers.common.video import Video
 from seg2knet.converters.readers.cvat import meta as cvat_meta
 from seg2knet.converters.readers.cvat.index import Element, File
@@ -137,20 +137,20 @@ class _Index:
 
     def add(self, file: File, prefix: str) -> Meta:
         """One file; ``prefix`` is what its images' names begin with."""
-        pictures = Pictures(self.options.images or Path(file.path).absolute().parent)
+        images = ImageFiles(self.options.images or Path(file.path).absolute().parent)
         meta, frames = Meta(), Frames({}, [])
         for element in file.elements():
             if element.tag == "meta":
                 meta = cvat_meta.read(file.element(element.start, element.end))
             elif element.tag == "image":
-                self._image(file, element, pictures, prefix)
+                self._image(file, element, images, prefix)
             else:
                 steps = {number: task.step for number, task in meta.tasks.items()}
                 frames.add(element, steps, self.options.interpolate)
         if frames.gaps:
             detail = "the file has key frames alone; --interpolate fills what lies between, as CVAT shows it"
             self.notes.append(Note("frames-between-key-frames-empty", file.path, detail, frames.gaps))
-        self._frames(file, frames, meta, pictures, prefix)
+        self._frames(file, frames, meta, images, prefix)
         return meta
 
     def handles(self) -> list[Handle]:
@@ -169,7 +169,7 @@ class _Index:
             result.append(Handle(name, where, split))
         return result
 
-    def _image(self, file: File, element: Element, pictures: Pictures, prefix: str) -> None:
+    def _image(self, file: File, element: Element, images: ImageFiles, prefix: str) -> None:
         values = element.attributes
         name, subset = values.get("name", ""), values.get("subset", "")
         where: dict[str, Any] = {"file": file.path, "start": element.start, "end": element.end}
@@ -180,16 +180,16 @@ class _Index:
         except DataError:
             self.images.append((canonical(subset), "", f"image {values.get('id', '')}", {**where, "unsafe": name}))
             return
-        where["image"] = _find(pictures, clean, subset)
+        where["image"] = _find(images, clean, subset)
         self.images.append((canonical(subset), _folder(subset), prefix + clean, where))
 
-    def _frames(self, file: File, frames: Frames, meta: Meta, pictures: Pictures, prefix: str) -> None:
+    def _frames(self, file: File, frames: Frames, meta: Meta, images: ImageFiles, prefix: str) -> None:
         tasks = sorted({task for task, _ in frames.entries})
         if not tasks and (self.options.video is None or self.images):
             return
         for number in tasks or [""]:
             task = meta.task(number)
-            shown = _frame_pictures(pictures, task if len(tasks) > 1 else None)
+            shown = _frame_images(images, task if len(tasks) > 1 else None)
             inside = f"{_folder(task.name) or number}/" if len(tasks) > 1 else ""
             for frame in self._numbers(frames, number, task, shown):
                 image = shown.get(frame)
@@ -230,22 +230,22 @@ def _below(path: Path, source: Path) -> str:
     return f"{'/'.join(parts)}/" if parts else ""
 
 
-def _find(pictures: Pictures, name: str, subset: str) -> Optional[str]:
-    """Where CVAT's exports put a picture: ``images/SUBSET/NAME``, ``images/NAME``; else wherever there is one such."""
+def _find(images: ImageFiles, name: str, subset: str) -> Optional[str]:
+    """Where CVAT's exports put an image: ``images/SUBSET/NAME``, ``images/NAME``; else wherever there is one such."""
     tries = [f"images/{subset}/{name}", f"{subset}/{name}"] if subset else []
     for candidate in (*tries, f"images/{name}", name):
-        if candidate in pictures.paths:
-            return pictures.paths[candidate]
-    return (pictures.find(f"{subset}/{name}") if subset else None) or pictures.find(name)
+        if candidate in images.paths:
+            return images.paths[candidate]
+    return (images.find(f"{subset}/{name}") if subset else None) or images.find(name)
 
 
-def _frame_pictures(pictures: Pictures, task: Optional[Task]) -> dict[int, str]:
-    """Pictures of frames by number; of one task, where there are several, by its folder."""
+def _frame_images(images: ImageFiles, task: Optional[Task]) -> dict[int, str]:
+    """Images of frames by number; of one task, where there are several, by its folder."""
     found: dict[int, str] = {}
-    for path in sorted(pictures.paths, key=natural):
+    for path in sorted(images.paths, key=natural):
         match = _FRAME.match(os.path.splitext(path)[0])
         if match and (task is None or not {task.name, task.subset}.isdisjoint(path.split("/")[:-1])):
-            found.setdefault(int(match[1]), pictures.paths[path])
+            found.setdefault(int(match[1]), images.paths[path])
     return found
 
 

@@ -1,7 +1,7 @@
 """LabelMe JSON (https://github.com/wkentaro/labelme), versions 1 to 7, and what other tools write in its form.
 
-One JSON a picture: ``shapes`` with ``label``, ``points`` ``[[x, y], ...]``, ``shape_type`` (the oldest have none:
-a polygon) and ``group_id``; ``imagePath``; ``imageData``, the picture in base64. Coordinates are pixels of the picture
+One JSON an image: ``shapes`` with ``label``, ``points`` ``[[x, y], ...]``, ``shape_type`` (the oldest have none:
+a polygon) and ``group_id``; ``imagePath``; ``imageData``, the image in base64. Coordinates are pixels of the image
 as shown.
 """
 
@@ -132,7 +132,7 @@ class LabelMeReader(Reader):
         return Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
 
     def _find_image(self, stem: str, said: Any) -> Optional[str]:
-        """The picture: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
+        """The image: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
@@ -169,7 +169,7 @@ def _document(path: str) -> tuple[_Document, bool]:
 
 
 def _tries(folders: list[str], said: str) -> Iterator[str]:
-    """Where a picture may be that an annotation says is at ``said``."""
+    """Where an image may be that an annotation says is at ``said``."""
     absolute = said.startswith("/") or said[1:3] == ":/"  # of Windows, its back-slashes turned
     if not absolute:
         for folder in folders:
@@ -198,7 +198,7 @@ def _embedded(text: Any, path: str) -> Optional[bytes]:
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
     except (binascii.Error, ValueError) as error:
-        raise DataError("the embedded picture is damaged", file=path, place="imageData", found=str(error)) from None
+        raise DataError("the embedded image is damaged", file=path, place="imageData", found=str(error)) from None
 
 
 def _annotations(source: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Mask images (PNG, TIFF, BMP; 1, 8 or 16 bits, palette or RGB) beside pictures, in eight encodings.
+"""Mask images (PNG, TIFF, BMP; 1, 8 or 16 bits, palette or RGB) beside images, in eight encodings.
 
 classes              a pixel is a class's number
 colors               a pixel is a class's colour
@@ -29,7 +29,7 @@ from seg2knet.converters.readers.common import pairs as _pairs
 from seg2knet.converters.readers.common.encodings import Decoder, parse_ignore
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, picture, relative, upright_labels
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative, sized_image, upright_labels
 from seg2knet.converters.readers.masks import guess as _guess
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import images
@@ -100,7 +100,7 @@ class MaskReader(Reader):
             return None
         if not pairing.pairs or all(kind.endswith("_seg") for kind in pairing.kinds):  # that is the full ADE20K
             return None
-        reasons = [f"{len(pairing.pairs)} pictures have a mask image"]
+        reasons = [f"{len(pairing.pairs)} images have a mask image"]
         score = 0.7
         try:
             reasons += reader._choice(pairing).reasons
@@ -116,7 +116,7 @@ class MaskReader(Reader):
         pairing = self._pairing()
         if not pairing.pairs:
             raise absent(
-                "pictures and masks of the same names, in folders such as images/ and masks/",
+                "images and masks of the same names, in folders such as images/ and masks/",
                 self.source,
                 "name the folders: --images-dir DIR --masks DIR",
             )
@@ -127,11 +127,11 @@ class MaskReader(Reader):
     def read(self, handle: Handle) -> Sample:
         encoding, shown, classes, cityscapes, *masks = handle.where
         if not masks:
-            return Sample(picture(handle.name, shown, None)[0], (), handle.split)
+            return Sample(sized_image(handle.name, shown, None)[0], (), handle.split)
         path = masks[1]
         first = labels_as_shown(path)
         size = (first.shape[1], first.shape[0])
-        image, turn = picture(handle.name, shown, size)
+        image, turn = sized_image(handle.name, shown, size)
         decoder = Decoder(
             path,
             _cityscapes.LABELMAP if cityscapes else self._labelmap,
@@ -179,7 +179,7 @@ class MaskReader(Reader):
                 inside = os.path.relpath(found[0], self.source).replace(os.sep, "/")
                 folders[option] = (f"//{option}" if inside.startswith("..") else inside, found[0])
             elif said and option == "images":
-                raise UsageError("no such folder of pictures", found=str(said))
+                raise UsageError("no such folder of images", found=str(said))
         return folders
 
     def _pairing(self) -> _pairs.Pairing:
@@ -225,22 +225,22 @@ class _Scan:
     def run(self) -> Scan:
         self._say_choice()
         splits = Splits.find(self.reader.source)
-        pictures = [(pair.picture, self._where(pair)) for pair in self.pairing.pairs if splits.listed(pair.picture)]
-        unlisted = len(self.pairing.pairs) - len(pictures)
+        shown = [(pair.image, self._where(pair)) for pair in self.pairing.pairs if splits.listed(pair.image)]
+        unlisted = len(self.pairing.pairs) - len(shown)
         bare: list[tuple[str, list[Any]]] = [(path, []) for path in self.pairing.bare if splits.listed(path)]
         if unlisted:
             detail = f"in none of {splits.files}, so left out"
-            self.notes.append(Note("picture-in-no-list", str(self.reader.source), detail, unlisted))
+            self.notes.append(Note("image-in-no-list", str(self.reader.source), detail, unlisted))
         kept = []
-        for path, where in pictures + bare:
+        for path, where in shown + bare:
             if where:
                 kept.append((path, where))
             elif splits.of(path) == "test":
                 kept.append((path, self._place(path, None)))
-                self.notes.append(Note("test-picture-without-mask", self.reader.path(path), "kept, without truth"))
+                self.notes.append(Note("test-image-without-mask", self.reader.path(path), "kept, without truth"))
             else:
-                self.skips.append(Skip("picture-without-mask", self.reader.path(path), detail="is it without objects?"))
-        self.skips += [Skip("mask-without-picture", self.reader.path(path)) for path in self.pairing.loose]
+                self.skips.append(Skip("image-without-mask", self.reader.path(path), detail="is it without objects?"))
+        self.skips += [Skip("mask-without-image", self.reader.path(path)) for path in self.pairing.loose]
         classes = self.labelmap.classes() if self.labelmap is not None else None
         return Scan(splits.handles(kept)[0], classes, tuple(self.skips), tuple(self.notes))
 
@@ -253,7 +253,7 @@ class _Scan:
             self.notes.append(Note("classes-called-by-number", place, detail))
 
     def _where(self, pair: _pairs.Pair) -> list[Any]:
-        """What ``read`` needs of a picture; empty where it has no mask of the kind that is read."""
+        """What ``read`` needs of an image; empty where it has no mask of the kind that is read."""
         masks = [mask for mask in pair.masks if self.choice.kind in (None, mask.kind)]
         if self.choice.kind is not None:
             detail = "one mask of a kind is read; --encoding object-files reads all as objects"
@@ -262,23 +262,23 @@ class _Scan:
         classes = [mask.path for mask in pair.masks if mask.kind == self.choice.classes]
         if not masks or (self.choice.classes is not None and not classes):
             return []
-        where = self._place(pair.picture, self.reader.path(classes[0]) if classes else None)
+        where = self._place(pair.image, self.reader.path(classes[0]) if classes else None)
         for mask in masks:
-            where += [_class_in(mask, pair.picture), self.reader.path(mask.path)]
+            where += [_class_in(mask, pair.image), self.reader.path(mask.path)]
         return where
 
     def _place(self, path: str, classes: Optional[str]) -> list[Any]:
-        """A list, for there may be 100,000: the encoding, the picture, the class mask, whether Cityscapes' classes are
+        """A list, for there may be 100,000: the encoding, the image, the class mask, whether Cityscapes' classes are
         meant; after that come class and path of each mask."""
         return [self.choice.encoding, self.reader.path(path), classes, self.labelmap is _cityscapes.LABELMAP]
 
 
-def _class_in(mask: _pairs.Mask, picture: str) -> str:
-    """The class of a mask of one object: a folder's name, or what its own says beside the picture's and a number."""
+def _class_in(mask: _pairs.Mask, image: str) -> str:
+    """The class of a mask of one object: a folder's name, or what its own says beside the image's and a number."""
     folders = [part for part in mask.kind.split("/") if not part.startswith(("_", "-", ".", " "))]
     named = [part for part in map(_pairs.left_of, folders) if part]
     stem = posixpath.splitext(posixpath.basename(mask.path))[0]
-    shown = posixpath.splitext(posixpath.basename(picture))[0]
+    shown = posixpath.splitext(posixpath.basename(image))[0]
     said = named[0] if named else stem.removeprefix(shown)
     said = re.sub(r"([-_. ]*\d+)+$", "", said).strip("-_. ")
     words = [word for word in re.split(r"[-_ ]", said) if _pairs.left_of(word)]
@@ -290,7 +290,7 @@ def _is_cityscapes(choice: _guess.Choice, pairing: _pairs.Pairing) -> bool:
     kind = (choice.kind or "").lower()
     if "instanceids" in kind or ("labelids" in kind and "train" not in kind):
         return True
-    return choice.encoding == "class*256+instance" and "image_2/" in pairing.pairs[0].picture
+    return choice.encoding == "class*256+instance" and "image_2/" in pairing.pairs[0].image
 
 
 def _has_a_format(source: Path, pairing: _pairs.Pairing) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from seg2knet.converters.readers.common import xml as _xml
 from seg2knet.converters.readers.common.labelmap import Labelmap
-from seg2knet.converters.readers.common.sources import Pictures, relative
+from seg2knet.converters.readers.common.sources import ImageFiles, relative
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.errors import DataError
@@ -37,9 +37,9 @@ class Root(msgspec.Struct):
 
     Attributes:
         path: the folder.
-        prefix: what the names of its pictures begin with, where a source has several such folders.
+        prefix: what the names of its images begin with, where a source has several such folders.
         classes, objects, xmls: files by relative path without suffix.
-        pictures: of this folder.
+        images: of this folder.
         flat: laid out in no way: XML files anywhere.
     """
 
@@ -48,7 +48,7 @@ class Root(msgspec.Struct):
     classes: dict[str, str]
     objects: dict[str, str]
     xmls: dict[str, str]
-    pictures: Pictures
+    images: ImageFiles
     flat: bool = False
 
 
@@ -69,18 +69,18 @@ class Boxed(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """An XML file: the picture's name and size, where they are said, and the objects."""
+    """An XML file: the image's name and size, where they are said, and the objects."""
 
     filename: str
     size: Optional[tuple[int, int]]
     objects: list[Boxed]
 
 
-def roots(source: Path, pictures: Optional[Path]) -> list[Root]:
+def roots(source: Path, images: Optional[Path]) -> list[Root]:
     """All VOC folders in a source: itself, or those up to two levels down (``VOCdevkit/VOC2012``).
 
     Args:
-        pictures: where the pictures are, if not in ``JPEGImages``.
+        images: where the images are, if not in ``JPEGImages``.
     """
     if not source.is_dir():
         return []
@@ -89,11 +89,9 @@ def roots(source: Path, pictures: Optional[Path]) -> list[Root]:
         found = [folder for folder in folders if _is_root(folder)]
         if found:
             several = len(found) > 1
-            return [
-                _root(path, path.relative_to(source).as_posix() + "/" if several else "", pictures) for path in found
-            ]
+            return [_root(path, path.relative_to(source).as_posix() + "/" if several else "", images) for path in found]
     if any(_xml.root_tag(path) == "annotation" for path in walk(source, (".xml",))):
-        return [_flat(source, pictures)]
+        return [_flat(source, images)]
     return []
 
 
@@ -112,8 +110,8 @@ def _is_root(folder: Path) -> bool:
     return child(folder, _CLASS_FOLDERS) is not None or child(folder, _XML_FOLDERS, (".xml",)) is not None
 
 
-def _root(path: Path, prefix: str, pictures: Optional[Path]) -> Root:
-    folder = pictures or child(path, _IMAGE_FOLDERS) or path
+def _root(path: Path, prefix: str, images: Optional[Path]) -> Root:
+    folder = images or child(path, _IMAGE_FOLDERS) or path
     xmls = child(path, _XML_FOLDERS, (".xml",))
     return Root(
         path,
@@ -121,13 +119,13 @@ def _root(path: Path, prefix: str, pictures: Optional[Path]) -> Root:
         _stems(child(path, _CLASS_FOLDERS), SUFFIXES),
         _stems(child(path, _OBJECT_FOLDERS), SUFFIXES),
         _stems(xmls, (".xml",)),
-        Pictures(folder),
+        ImageFiles(folder),
     )
 
 
-def _flat(source: Path, pictures: Optional[Path]) -> Root:
-    """XML files anywhere, pictures beside them."""
-    return Root(source, "", {}, {}, _stems(source, (".xml",)), Pictures(pictures or source), True)
+def _flat(source: Path, images: Optional[Path]) -> Root:
+    """XML files anywhere, images beside them."""
+    return Root(source, "", {}, {}, _stems(source, (".xml",)), ImageFiles(images or source), True)
 
 
 def _stems(folder: Optional[Path], suffixes: Sequence[str]) -> dict[str, str]:

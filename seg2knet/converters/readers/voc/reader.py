@@ -19,7 +19,7 @@ from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, 
 from seg2knet.converters.readers.common.encodings import Decoder
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits, ordered, short_name
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette, picture, upright_labels
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette, sized_image, upright_labels
 from seg2knet.converters.readers.voc import folders as _voc
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
@@ -87,8 +87,8 @@ class VocReader(Reader):
         if document is not None and not where.get("bare"):
             return self._boxes(handle, document)
         if where["image"] is None:
-            raise DataError("neither the picture nor an annotation is there", file=self.source, found=handle.name)
-        return Sample(picture(handle.name, where["image"], None)[0], (), handle.split)
+            raise DataError("neither the image nor an annotation is there", file=self.source, found=handle.name)
+        return Sample(sized_image(handle.name, where["image"], None)[0], (), handle.split)
 
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:
@@ -116,7 +116,7 @@ class VocReader(Reader):
         size = (classes.shape[1], classes.shape[0])
         turn = 1
         if where["image"] is not None:
-            image, turn = picture(handle.name, where["image"], size)
+            image, turn = sized_image(handle.name, where["image"], size)
         else:
             image = Image(handle.name, *size)
         split = self.options.instances == "components"
@@ -193,25 +193,25 @@ class _Listing:
         if len(stems) < len(annotated):
             detail = f"in none of {splits.files}, so left out"
             self.notes.append(Note("in-no-list", str(root.path), detail, len(annotated) - len(stems)))
-        unused = len(root.pictures.paths) - len(stems) - len(set(splits.names) - set(annotated))
+        unused = len(root.images.paths) - len(stems) - len(set(splits.names) - set(annotated))
         if not splits and unused > 0:
-            detail = "pictures with neither mask nor XML file are no part of the set"
-            self.notes.append(Note("picture-without-annotation", root.pictures.root, detail, unused))
+            detail = "images with neither mask nor XML file are no part of the set"
+            self.notes.append(Note("image-without-annotation", root.images.root, detail, unused))
         for name in splits.names:
             if name not in annotated:
                 self._without(root, name, splits)
 
     def _take(self, root: _voc.Root, stem: str, splits: Splits) -> None:
         xml = root.xmls.get(stem)
-        path = root.pictures.find(stem) or (root.pictures.find(_file_name(xml)) if xml else None)
+        path = root.images.find(stem) or (root.images.find(_file_name(xml)) if xml else None)
         where = {"image": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
         self._append(root, path, stem, where, splits.of(stem))
 
     def _without(self, root: _voc.Root, name: str, splits: Splits) -> None:
         """An image that is listed, and has no annotation of the kind that is read."""
-        path = root.pictures.find(name)
+        path = root.images.find(name)
         if splits.of(name) == "test" and path is not None:
-            self.notes.append(Note("test-picture-without-truth", path, "kept, without objects"))
+            self.notes.append(Note("test-image-without-truth", path, "kept, without objects"))
             self._append(root, path, name, {"image": path, "bare": True}, "test")
         elif self.masks or path is not None:
             reason = "listed-without-mask" if self.masks else "listed-without-annotation"
@@ -224,7 +224,7 @@ class _Listing:
     def _append(
         self, root: _voc.Root, path: Optional[str], stem: str, where: dict[str, Any], split: Optional[str]
     ) -> None:
-        name = os.path.relpath(path, root.pictures.root).replace(os.sep, "/") if path is not None else f"{stem}.jpg"
+        name = os.path.relpath(path, root.images.root).replace(os.sep, "/") if path is not None else f"{stem}.jpg"
         if root.flat and (split, short_name(name)) not in self.taken:
             name = short_name(name)
         self.taken.add((split, name))

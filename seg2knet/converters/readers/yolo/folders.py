@@ -1,7 +1,7 @@
-"""Where a YOLO data set has its pictures, labels and names: ``data.yaml``, darknet's ``obj.data``, or folders alone.
+"""Where a YOLO data set has its images, labels and names: ``data.yaml``, darknet's ``obj.data``, or folders alone.
 
 Rules: https://docs.ultralytics.com/datasets/segment/ and ``img2label_paths`` as documented there: the label of
-``.../images/a/b.jpg`` is ``.../labels/a/b.txt``, at the last ``images`` in the path; else it stands beside the picture.
+``.../images/a/b.jpg`` is ``.../labels/a/b.txt``, at the last ``images`` in the path; else it stands beside the image.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ def _describes(path: Path) -> bool:
     return isinstance(document, Mapping) and "names" in document and not _KEYS.keys().isdisjoint(document)
 
 
-def label_path(picture: str) -> str:
-    """Where the label of a picture belongs."""
-    path = picture.replace(os.sep, "/")
+def label_path(image: str) -> str:
+    """Where the label of an image belongs."""
+    path = image.replace(os.sep, "/")
     head, images, tail = path.rpartition("/images/")
     if not images:
         match = re.match("(.*)/images/(.*)$", path, re.IGNORECASE | re.DOTALL)
@@ -122,9 +122,9 @@ def label_path(picture: str) -> str:
     return f"{os.path.splitext(path)[0]}.txt"
 
 
-def label_of(picture: str) -> Optional[str]:
-    """The label file of a picture where there is one; beside it, if not where it belongs."""
-    for path in (label_path(picture), os.path.splitext(picture)[0] + ".txt"):
+def label_of(image: str) -> Optional[str]:
+    """The label file of an image where there is one; beside it, if not where it belongs."""
+    for path in (label_path(image), os.path.splitext(image)[0] + ".txt"):
         if os.path.isfile(path):
             return path
     return None
@@ -348,7 +348,7 @@ def _unlisted(root: Path, folders: set[str], used: set[str]) -> list[Note]:
     """Folders of labels whose images the YAML does not list."""
     listed = {os.path.dirname(os.path.normpath(path)) for path in used}
     listed |= {os.path.normpath(label_path(os.path.join(folder, "x"))[: -len("/x.txt")]) for folder in folders}
-    inner = sorted(entry.path for entry in os.scandir(root / "labels") if entry.is_dir()) if _has_labels(root) else []
+    inner = sorted(str(path) for path in (root / "labels").iterdir() if path.is_dir()) if _has_labels(root) else []
     counts = {folder: len(_label_files(folder)) for folder in map(os.path.normpath, inner) if folder not in listed}
     detail = "label files in a folder that the YAML does not list are not read"
     return [Note("labels-not-listed", folder, detail, count) for folder, count in counts.items() if count]

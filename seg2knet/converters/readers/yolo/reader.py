@@ -1,5 +1,5 @@
-"""YOLO's segmentation labels (https://docs.ultralytics.com/datasets/segment/): a text file a picture, a row an object,
-``class x1 y1 x2 y2 ...`` in fractions of the picture as shown. A row of four numbers is a box: centre, width, height.
+"""YOLO's segmentation labels (https://docs.ultralytics.com/datasets/segment/): a text file an image, a row an object,
+``class x1 y1 x2 y2 ...`` in fractions of the image as shown. A row of four numbers is a box: centre, width, height.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from seg2knet.dataset.sample import Note, Polygons, Sample
 from seg2knet.errors import Seg2KNetError
 
 HAIR = 0.01
-"""What lies outside by no more than a pixel and this fraction of the picture is clipped."""
+"""What lies outside by no more than a pixel and this fraction of the image is clipped."""
 
 
 class YoloOptions(ReaderOptions):
