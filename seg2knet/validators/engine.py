@@ -72,7 +72,7 @@ def validate(
 
     for each in paths:
         if fix is not None:
-            dataset, findings = mend(partial(open_one, each), rules, fix, diff, backup, report)
+            dataset, findings = mend(each, partial(open_one, each), rules, fix, diff, backup, report)
         else:
             dataset = open_one(each)
             findings = check(dataset, rules)

@@ -55,11 +55,15 @@ class Remove:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """Replace a file by what ``make()`` returns (called when the fix is applied); ``what`` says it in a few words."""
+    """Replace a file by what ``make()`` returns (called when the fix is applied); ``what`` says it in a few words.
+
+    ``new``: there is no such file yet; where one stands the fix is left out.
+    """
 
     file: Path
     make: Callable[[], bytes]
     what: str
+    new: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ class Report:
         strict: whether warnings fail.
         fixed: one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed.
         removed: one line for each thing that a fix took out.
+        not_fixed: one line for each thing that ``--fix`` could not change, with the reason.
+        failed: whether a file could not be written (``exit_code`` is then 2).
         diff: the fixes with the values before and after, as ``--diff`` prints them.
         checked: files read, images, annotations, seconds and the like.
     """
@@ -30,6 +32,8 @@ class Report:
     strict: bool = False
     fixed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    not_fixed: list[str] = field(default_factory=list)
+    failed: bool = False
     diff: list[str] = field(default_factory=list)
     checked: dict[str, Any] = field(default_factory=dict)
 
@@ -57,8 +61,8 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0: nothing at or above the failing severity; 1: something."""
-        return int(bool(self.errors or (self.strict and self.warnings)))
+        """0: nothing at or above the failing severity; 1: something; 2: a fix could not be written."""
+        return 2 if self.failed else int(bool(self.errors or (self.strict and self.warnings)))
 
     def by_rule(self) -> dict[str, list[Finding]]:
         """Code -> its findings, in the order of the rules."""
@@ -81,6 +85,7 @@ class Report:
             "by_rule": {code: len(group) for code, group in self.by_rule().items()},
             "fixed": self.fixed,
             "removed": self.removed,
+            "not_fixed": self.not_fixed,
             "checked": self.checked,
             "exit_code": self.exit_code,
         }

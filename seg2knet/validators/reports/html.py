@@ -41,7 +41,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
             ("fixable with --fix", summary["fixable"], "good"),
             ("with --unsafe-fixes", summary["fixable_unsafe"], "good"),
         ],
-        done=[("Mended", report.fixed), ("Removed by fixes", report.removed)],
+        done=[("Mended", report.fixed), ("Removed by fixes", report.removed), ("Not fixed", report.not_fixed)],
         rules=_rules(report),
         files=list(dict.fromkeys(finding.file for finding in findings)),
         cuts=_cuts(report, len(findings), sum(each is not None for each in drawn.values()), len(chosen)),

@@ -83,11 +83,11 @@ def statistics(report: Report, *, colour: bool = False, width: Optional[int] = N
 
 
 def _fixed(report: Report, show_all: bool) -> Iterator[str]:
-    for title, lines in (("fixed", report.fixed), ("removed", report.removed)):
+    for title, lines in (("fixed", report.fixed), ("removed", report.removed), ("not fixed", report.not_fixed)):
         if lines:
             yield f"{title}:"
-            # What was removed is always listed whole: nothing goes in silence.
-            limit = len(lines) if show_all or title == "removed" else 20
+            # What was removed, and what could not be done, is always listed whole: nothing goes in silence.
+            limit = len(lines) if show_all or title != "fixed" else 20
             yield from (f"  {clean(each)}" for each in lines[:limit])
             if len(lines) > limit:
                 yield f"  and {len(lines) - limit:,} more (--show-all shows them)"

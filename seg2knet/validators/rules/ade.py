@@ -192,7 +192,8 @@ def suffix_ignored(layout: AdeLayout) -> Iterator[Hit]:
                 target = path.with_suffix(".png")
                 edits: list[Edit] = [RenameFile(path, target)]
                 if kind != "PNG":
-                    edits = [WriteFile(target, partial(_as_png, path), f"saved {name} as PNG"), DeleteFile(path)]
+                    made = WriteFile(target, partial(_as_png, path), f"saved {name} as PNG", new=True)
+                    edits = [made, DeleteFile(path)]
                 yield _unseen("mask", path, ".png", edits if _stem(name) in single else [], name)
 
 

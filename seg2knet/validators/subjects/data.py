@@ -85,6 +85,7 @@ class DataSet:
         config: a training configuration to check the data against.
         jobs: how many processes or threads may be used.
         prefix: what shown names begin with.
+        images: the folder of images, where the user named one.
     """
 
     root: Path
@@ -94,6 +95,7 @@ class DataSet:
     config: Optional[Path] = None
     jobs: int = 1
     prefix: str = ""
+    images: Optional[Path] = None
 
     @property
     def json_files(self) -> list[Union[CocoFile, PanopticFile]]:
@@ -114,6 +116,16 @@ class DataSet:
     def elsewhere(self, name: str) -> Optional[Path]:
         """A file anywhere below the root whose name is the last step of ``name``."""
         return next(iter(self._everywhere.get(posixpath.basename(name.replace("\\", "/")), [])), None)
+
+    def owns(self, folder: Path) -> bool:
+        """Whether a folder is the data set's own: below its root, or given by the user, and no link leads out of it."""
+        real = Path(os.path.realpath(folder))
+        own = [Path(os.path.realpath(given)) for given in (self.root, self.images) if given is not None]
+        for beside in (part.images_dir for part in self.parts):
+            # The folder of images of a single file, where it is found beside the file and is no link.
+            if beside is not None and self.root not in beside.parents and not beside.is_symlink():
+                own.append(Path(os.path.realpath(beside)))
+        return any(real == base or base in real.parents for base in own)
 
     def show(self, path: Union[str, Path]) -> str:
         """A file's name for people: relative to the data set where it is inside, with forward slashes."""
@@ -153,6 +165,7 @@ def find(
     open_it = _single if path.is_file() else _folder
     dataset = open_it(path, images, overlay or {}, jobs)
     dataset.config = config
+    dataset.images = images
     return dataset
 
 

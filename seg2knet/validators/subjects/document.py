@@ -68,6 +68,7 @@ class JsonText:
         text: its bytes in UTF-8, without byte order mark, ``NaN`` and ``Infinity`` masked; empty when unreadable.
         start: where ``text`` begins in the file; -1 where the file is not in UTF-8 and places do not carry over.
         faults: what is wrong with the file as JSON.
+        state: the file's state when it was read (``state_of``).
         masked: whether numbers that JSON does not know stood in it.
     """
 
@@ -82,6 +83,7 @@ class JsonText:
         self.masked = False
         self.start = 0
         self.text: Union[bytes, mmap.mmap] = b""
+        self.state = state_of(path)
         try:
             self.text = _content(content or path)
         except OSError as error:
@@ -199,6 +201,15 @@ def _content(path: Path) -> Union[bytes, mmap.mmap]:
         return path.read_bytes()
     with open(path, "rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def state_of(path: Path) -> Optional[tuple[int, ...]]:
+    """What changes when a file is written: size, time of change, number; ``None`` where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 @contextmanager

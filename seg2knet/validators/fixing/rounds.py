@@ -1,0 +1,135 @@
+"""Which fixes go together: no two touch the same place, none writes where something stands or is about to stand."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from seg2knet.validators.model import DeleteFile, Edit, Finding, Remove, RenameFile, ReplaceText, SetValue, WriteFile
+
+TABLE = "/categories"
+"""Replaced as a whole only in a round in which no single category is changed: one would undo the other."""
+
+
+@dataclass
+class _Claims:
+    """What the fixes of one round touch in one file."""
+
+    whole: bool = False
+    places: set[str] = field(default_factory=set)
+    above: set[str] = field(default_factory=set)
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass
+class Round:
+    """The fixes of one round that go together.
+
+    Attributes:
+        edits: all of them, each once.
+        taken: findings and the edits that are theirs alone.
+    """
+
+    edits: list[Edit] = field(default_factory=list)
+    taken: list[tuple[Finding, list[Edit]]] = field(default_factory=list)
+    _claims: dict[Path, _Claims] = field(default_factory=dict)
+    _made: dict[tuple[Path, str], Edit] = field(default_factory=dict)
+    _coming: set[str] = field(default_factory=set)
+    _in_table: bool = False
+    _listings: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
+
+    def take(self, finding: Finding, edits: Sequence[Edit]) -> Optional[str]:
+        """Take a finding's edits, all or none.
+
+        Returns:
+            Why they can never be made; ``None`` where they were taken, or may be in a later round.
+        """
+        fresh = [edit for edit in edits if self._made.get(_identity(edit)) != edit]
+        if any(isinstance(edit, SetValue) and edit.pointer == TABLE for edit in fresh) and self._in_table:
+            return None
+        leaving = {edit.file for edit in fresh if isinstance(edit, (RenameFile, DeleteFile))}
+        for edit in fresh:
+            target = target_of(edit)
+            if target is not None and (_key(target) in self._coming or target in self._claims):
+                return None
+            standing = self._standing(target, edit.file if isinstance(edit, RenameFile) else None) if target else None
+            if standing is not None:
+                # What another fix of this round takes away may be gone in the next one.
+                return None if standing in self._claims or standing in leaving else f"{standing.name} stands there"
+        if any(self._touches(edit) or _key(edit.file) in self._coming for edit in fresh):
+            return None
+        for edit in fresh:
+            self._claim(edit)
+        self.edits.extend(fresh)
+        if fresh:
+            self.taken.append((finding, fresh))
+        return None
+
+    def _standing(self, target: Path, source: Optional[Path]) -> Optional[Path]:
+        """What has a file's name, in whatever case, other than the file that is to be renamed to it."""
+        folder = target.parent
+        if folder not in self._listings:
+            names: dict[str, list[str]] = {}
+            for name in os.listdir(folder) if folder.is_dir() else ():
+                names.setdefault(_folded(name), []).append(name)
+            self._listings[folder] = names
+        for name in self._listings[folder].get(_folded(target.name), ()):
+            if source is None or folder / name != source:
+                return folder / name
+        return None
+
+    def _touches(self, edit: Edit) -> bool:
+        claims = self._claims.get(edit.file)
+        if claims is None:
+            return False
+        if claims.whole or isinstance(edit, (WriteFile, RenameFile, DeleteFile)):
+            return True
+        if isinstance(edit, ReplaceText):
+            return any(edit.start < end and start < edit.end for start, end in claims.spans)
+        return edit.pointer in claims.above or any(each in claims.places for each in _and_above(edit.pointer))
+
+    def _claim(self, edit: Edit) -> None:
+        target = target_of(edit)
+        if target is not None:
+            self._coming.add(_key(target))
+        claims = self._claims.setdefault(edit.file, _Claims())
+        self._made[_identity(edit)] = edit
+        if isinstance(edit, (WriteFile, RenameFile, DeleteFile)):
+            claims.whole = True
+        elif isinstance(edit, ReplaceText):
+            claims.spans.append((edit.start, edit.end))
+        else:
+            claims.places.add(edit.pointer)
+            claims.above.update(list(_and_above(edit.pointer))[1:])
+            self._in_table |= edit.pointer.startswith(TABLE)
+
+
+def target_of(edit: Edit) -> Optional[Path]:
+    """The file that an edit makes where none is, or ``None``."""
+    if isinstance(edit, RenameFile):
+        return edit.to
+    return edit.file if isinstance(edit, WriteFile) and edit.new else None
+
+
+def _identity(edit: Edit) -> tuple[Path, str]:
+    """File and place: two rules that ask for the same edit of the same place agree."""
+    return edit.file, edit.pointer if isinstance(edit, (SetValue, Remove)) else ""
+
+
+def _and_above(pointer: str) -> Iterator[str]:
+    while pointer:
+        yield pointer
+        pointer = pointer.rpartition("/")[0]
+
+
+def _key(path: Path) -> str:
+    return _folded(str(path))
+
+
+def _folded(name: str) -> str:
+    """A name as file systems compare it that mind neither case nor Unicode's forms."""
+    return unicodedata.normalize("NFC", name).casefold()
