@@ -17,6 +17,8 @@ COMMANDS = {
     "validate": ("seg2knet.cli.validate", "Find what is wrong with a data set, and repair it."),
     "train": ("seg2knet.cli.train", "Train a K-Net on a data set."),
     "test": ("seg2knet.cli.test", "Evaluate a checkpoint."),
+    "compare": ("seg2knet.cli.compare", "Compare two checkpoints or result files."),
+    "audit": ("seg2knet.cli.audit", "Rank the labels that look wrong."),
     "predict": ("seg2knet.cli.predict", "Segment images with a checkpoint."),
     "doctor": ("seg2knet.cli.doctor", "Check this machine and the installed packages."),
     "models": ("seg2knet.cli.models", "List the models that train by name."),

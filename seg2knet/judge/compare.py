@@ -54,11 +54,9 @@ class Comparison:
         Raises:
             UsageError: it cannot be read.
         """
-        parts = _CONDITION.match(condition)
-        if parts is None:
-            raise UsageError("--fail-if cannot be read", found=condition, expected="AP < -0.01")
-        value, bound = self.difference(parts[1]), float(parts[3])
-        return {"<": value < bound, ">": value > bound, "<=": value <= bound, ">=": value >= bound}[parts[2]]
+        figure, sign, bound = check_condition(condition)
+        value = self.difference(figure)
+        return {"<": value < bound, ">": value > bound, "<=": value <= bound, ">=": value >= bound}[sign]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -70,6 +68,18 @@ class Comparison:
             "won": self.won,
             "lost": self.lost,
         }
+
+
+def check_condition(condition: str) -> tuple[str, str, float]:
+    """Figure, comparison sign and bound of a condition.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    parts = _CONDITION.match(condition)
+    if parts is None:
+        raise UsageError("--fail-if cannot be read", found=condition, expected="AP < -0.01")
+    return parts[1], parts[2], float(parts[3])
 
 
 def compare(

@@ -1,0 +1,104 @@
+"""From checkpoints or result files and a data set to what :mod:`seg2knet.judge` works on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from seg2knet.dataset.folder import DataFolder, read_folder
+from seg2knet.errors import DataError, UsageError
+from seg2knet.judge.compare import Comparison, compare
+from seg2knet.judge.page import Judged
+
+Ticked = Callable[[int, int], None]
+
+
+def judged(
+    source: Union[str, Path],
+    data: Optional[Path] = None,
+    split: Optional[str] = None,
+    *,
+    device: Optional[str] = None,
+    workers: int = 2,
+    ticked: Optional[Ticked] = None,
+) -> Judged:
+    """Results on a split of a data set, with its annotations.
+
+    Args:
+        source: a checkpoint of an instance model, or a JSON file of COCO results.
+        data: a data set's folder; by default, for a checkpoint, the one it was trained on.
+        split: ``val`` by default, ``test`` where there is no val.
+        device, workers, ticked: as :func:`.evaluation.evaluate` takes them.
+
+    Raises:
+        DataError: the source or the data cannot be used, or the model is not of instance segmentation.
+        UsageError: there is no such split, or a result file comes without data.
+    """
+    if Path(source).suffix.lower() == ".json":
+        return annotated(read_folder(data, "instance"), split, read_results(Path(source)))
+    from seg2knet.trainer.evaluate.evaluation import evaluate
+
+    evaluation = evaluate(source, data, split, device=device, workers=workers, ticked=ticked)
+    if evaluation.task != "instance":
+        raise DataError(
+            "only instance models can be compared object by object", file=source, found=f"a {evaluation.task} model"
+        )
+    return annotated(read_folder(evaluation.data, "instance"), evaluation.split, evaluation.predictions)
+
+
+def annotated(folder: DataFolder, split: Optional[str], results: list[dict[str, Any]]) -> Judged:
+    """Results beside the annotations of a split (``val``, else ``test``, by default)."""
+    name = split or next((name for name in ("val", "test", "train") if name in folder.splits), "val")
+    part = folder.split(name)
+    return Judged(json.loads(part.annotations.read_bytes()), results, part.images)
+
+
+def read_results(file: Path) -> list[dict[str, Any]]:
+    """A file of COCO results.
+
+    Raises:
+        DataError: it cannot be read, or is no list of results with masks.
+    """
+    try:
+        results = json.loads(file.read_bytes())
+    except OSError as error:
+        raise DataError("the results cannot be read", file=file, found=str(error.strerror)) from None
+    except ValueError as error:
+        raise DataError("this is not JSON", file=file, found=str(error)) from None
+    keys = {"image_id", "category_id", "segmentation", "score"}
+    if not isinstance(results, list):
+        raise DataError("this is not a list of COCO results", file=file, found=type(results).__name__)
+    for place, result in enumerate(results):
+        if not isinstance(result, dict) or not keys <= set(result):
+            raise DataError(
+                "this is not a COCO result with a mask", file=file, place=f"result {place}",
+                expected=", ".join(sorted(keys)), hint="seg2knet test CHECKPOINT --out results.json writes them",
+            )  # fmt: skip
+    return results
+
+
+def compare_sources(
+    a: Union[str, Path],
+    b: Union[str, Path],
+    data: Optional[Path] = None,
+    split: Optional[str] = None,
+    *,
+    seed: int = 0,
+    device: Optional[str] = None,
+    workers: int = 2,
+    ticked: Optional[Ticked] = None,
+) -> tuple[Comparison, Judged, Judged]:
+    """Compare two checkpoints or result files on the same split.
+
+    Raises:
+        DataError: one cannot be used, or they are not on the same images.
+        UsageError: there is no such split.
+    """
+    first, second = (judged(source, data, split, device=device, workers=workers, ticked=ticked) for source in (a, b))
+    if first.truth != second.truth:
+        raise UsageError(
+            "the two were trained on different data", hint="name the data to compare on: seg2knet compare A B DATA"
+        )
+    return compare(first.truth, first.results, second.results, (str(a), str(b)), seed=seed), first, second
