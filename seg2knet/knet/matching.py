@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Optional
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -16,7 +19,10 @@ from seg2knet.knet.targets import BatchTruth
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 1.0, 4.0
 INVALID_COST = 1e6
+"""In place of costs that are not finite."""
 
+Solver = Callable[[Tensor], Tensor]
+"""(B, N, G) costs -> (B, N) int64, the column assigned to each row, -1 for none."""
 Pairs = tuple[np.ndarray, np.ndarray]
 """Kernels of one image, rising, and for each of them its object, counted within the image; (n,) int64 each."""
 
@@ -85,16 +91,49 @@ def batch_costs(mask_logits: Tensor, truth: BatchTruth, class_logits: Optional[T
 def assign(costs: Sequence[Tensor]) -> list[Pairs]:
     """Assign objects to kernels, one to one, at the least total cost of each matrix.
 
-    All matrices go to the CPU in one copy: the only synchronisation with the device that a training step needs.
+    Everything is copied to the CPU at once: the only synchronisation with the device that a training step needs. Where
+    torch-hungarian can solve on the GPU, the assignments are copied, otherwise the costs, which SciPy then solves.
 
     Args:
-        costs: (N, G) each; N and G may differ. With more objects than kernels some objects get no kernel.
+        costs: (N, G) each, of one N; G may differ. With more objects than kernels some objects get no kernel.
     """
-    flat = torch.cat([cost.flatten() for cost in costs]).cpu().numpy()
     # The costs of a diverging model are not numbers. The run reports that by its loss; matching must not fail on it.
-    flat = np.nan_to_num(flat, nan=INVALID_COST, posinf=INVALID_COST, neginf=-INVALID_COST)
+    flat = torch.cat([cost.flatten() for cost in costs])
+    flat = flat.nan_to_num(nan=INVALID_COST, posinf=INVALID_COST, neginf=-INVALID_COST)
+    finite = [part.view(cost.shape) for part, cost in zip(flat.split([cost.numel() for cost in costs]), costs)]
+    solver = _gpu_solver(flat.device)
+    most = max(cost.shape[1] for cost in costs)
+    if solver is not None and 0 < most <= costs[0].shape[0]:
+        return _assign_batch(finite, most, solver)
+    on_cpu = flat.cpu().numpy()
     ends = np.cumsum([cost.numel() for cost in costs])
-    return [linear_sum_assignment(flat[end - c.numel() : end].reshape(c.shape)) for c, end in zip(costs, ends)]
+    return [linear_sum_assignment(on_cpu[end - c.numel() : end].reshape(c.shape)) for c, end in zip(costs, ends)]
+
+
+def _assign_batch(costs: Sequence[Tensor], most: int, solver: Solver) -> list[Pairs]:
+    """All matrices as one batch (len(costs), N, most).
+
+    Columns that an image lacks cost the same for every kernel, so they do not change which kernels its objects get.
+    """
+    padded = torch.stack([F.pad(cost, (0, most - cost.shape[1])) for cost in costs])
+    columns = solver(padded).cpu().numpy()
+    pairs = []
+    for row, cost in zip(columns, costs):
+        kernels = np.flatnonzero((row >= 0) & (row < cost.shape[1]))
+        pairs.append((kernels, row[kernels]))
+    return pairs
+
+
+@cache
+def _gpu_solver(device: torch.device) -> Optional[Solver]:
+    """torch-hungarian's solver where it is installed and runs on this GPU: NVIDIA, compute capability 8.0 or newer."""
+    if device.type != "cuda" or torch.version.cuda is None or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    if find_spec("torch_linear_assignment") is None or find_spec("triton") is None:
+        return None
+    from torch_linear_assignment import batch_linear_assignment
+
+    return batch_linear_assignment
 
 
 def positives(pairs: Sequence[Pairs], truth: BatchTruth, num_kernels: int = 0, num_things: int = 0) -> Matches:

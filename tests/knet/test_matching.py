@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import permutations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seg2knet.knet import matching
 from seg2knet.knet.matching import assign, batch_costs, matching_cost, positives
 from seg2knet.knet.targets import BatchTruth, ImageTruth, collate
 
@@ -66,6 +68,28 @@ def test_matching_is_the_cheapest_of_all(kernels: int, counts: list[int], seed: 
             sum(wide[r, c] for r, c in enumerate(order)) for order in permutations(range(wide.shape[1]), wide.shape[0])
         )
         assert abs(cost[rows, columns].sum() - best) < 1e-4
+
+
+@pytest.mark.parametrize("counts", [[3], [2, 0, 5], [0, 0], [1, 6]])
+def test_the_gpu_solver_finds_what_scipy_finds(counts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch-hungarian's batched solver, on the CPU here; with more objects than kernels SciPy solves."""
+    package = pytest.importorskip("torch_linear_assignment")
+    calls: list[torch.Size] = []
+
+    def solve(costs: torch.Tensor) -> torch.Tensor:
+        calls.append(costs.shape)
+        return package.batch_linear_assignment(costs)
+
+    costs = [torch.randn(5, count, generator=torch.Generator().manual_seed(count)) - 3 for count in counts]
+    expected = matching.assign(costs)
+    monkeypatch.setattr(matching, "_gpu_solver", lambda device: solve)
+    for ours, theirs in zip(matching.assign(costs), expected):
+        np.testing.assert_array_equal(ours, theirs)
+    assert calls == ([] if max(counts) in (0, 6) else [(len(counts), 5, max(counts))])
+
+
+def test_there_is_no_gpu_solver_for_the_cpu() -> None:
+    assert matching._gpu_solver(torch.device("cpu")) is None
 
 
 def test_a_diverged_model_is_still_matched() -> None:
