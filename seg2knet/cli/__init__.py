@@ -9,7 +9,7 @@ from typing import Optional
 import click
 
 from seg2knet._version import __version__
-from seg2knet.cli.groups import SuggestingGroup
+from seg2knet.cli.terminal import SuggestingGroup
 from seg2knet.errors import Seg2KNetError
 
 COMMANDS = {
@@ -23,11 +23,11 @@ COMMANDS = {
     "doctor": ("seg2knet.cli.doctor", "Check this machine and the installed packages."),
     "models": ("seg2knet.cli.models", "List the models that train by name."),
     "stats": ("seg2knet.cli.stats", "Show what a data set contains."),
-    "rule": ("seg2knet.cli.rule", "Explain one of the validator's rules."),
+    "rule": ("seg2knet.cli.rules", "Explain one of the validator's rules."),
     "rules": ("seg2knet.cli.rules", "List the validator's rules."),
     "download": ("seg2knet.cli.download", "Download COCO 2017 or ADE20K into the layout that train expects."),
     "export": ("seg2knet.cli.export", "Write a checkpoint as ONNX or TorchScript."),
-    "setup": ("seg2knet.cli.setup", "Create the environment of the authors' own stack."),
+    "setup": ("seg2knet.cli.doctor", "Create the environment of the authors' own stack."),
 }
 """Name -> (module, one line of help). The module has a click command under the name of the command."""
 

@@ -46,7 +46,7 @@ def compare(
     import json
     import sys
 
-    from seg2knet.cli._bar import bar
+    from seg2knet.cli.terminal import bar
     from seg2knet.judge import compare as judging
     from seg2knet.judge.page import compare_page
     from seg2knet.trainer.evaluate.judging import compare_sources

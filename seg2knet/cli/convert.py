@@ -11,7 +11,7 @@ from typing import Any, Optional, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from seg2knet.cli.groups import SuggestingGroup
+from seg2knet.cli.terminal import SuggestingGroup
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Layout, Overlap, Source
 from seg2knet.converters.registry import reader, readers

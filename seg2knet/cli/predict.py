@@ -47,7 +47,7 @@ def predict(
     """
     from functools import partial
 
-    from seg2knet.cli._bar import bar
+    from seg2knet.cli.terminal import bar
     from seg2knet.errors import DataError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented

@@ -47,7 +47,7 @@ def test(
     import json
     import sys
 
-    from seg2knet.cli._bar import bar
+    from seg2knet.cli.terminal import bar
     from seg2knet.errors import UsageError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.evaluate.evaluation import evaluate

@@ -55,7 +55,7 @@ def train(cfg_options: tuple[str, ...], **given: Any) -> None:
     seg2knet train data/coco --epochs 50 --backbone r101
     seg2knet train --resume --work-dir work_dirs/coco-r50
     """
-    from seg2knet.cli._values import key_values
+    from seg2knet.cli.terminal import key_values
     from seg2knet.trainer import api
 
     options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)

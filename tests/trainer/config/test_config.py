@@ -8,7 +8,7 @@ from typing import Any
 import drawn_sets
 import pytest
 
-from seg2knet.cli._values import key_values
+from seg2knet.cli.terminal import key_values
 from seg2knet.dataset.folder import read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.config.build import build

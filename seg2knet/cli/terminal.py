@@ -1,0 +1,70 @@
+"""What commands share: groups that name the nearest command, a progress bar, ``KEY=VALUE`` options."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional
+
+import click
+
+from seg2knet.errors import UsageError
+
+
+class SuggestingGroup(click.Group):
+    """A group whose error for an unknown command says which one was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        name = args[0]
+        if name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"no {self.kind} is called {name!r}. {self.suggestion(ctx, args)}", ctx)
+
+    kind = "command"
+    """What the names of this group are names of."""
+
+    def suggestion(self, ctx: click.Context, args: list[str]) -> str:
+        """What to type instead of ``args``."""
+        names = {name.lower(): name for name in self.list_commands(ctx)}
+        near = difflib.get_close_matches(args[0].lower(), names, n=1, cutoff=0.6)
+        if near:
+            return f"Did you mean: {ctx.command_path} {names[near[0]]}"
+        return f"Expected one of: {', '.join(names.values())}"
+
+
+@contextlib.contextmanager
+def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, nothing in a log: yields what to call with how many are done, and of how many."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def key_values(pairs: Iterable[str], option: str) -> dict[str, Any]:
+    """``["a.b=3", "c=x"]`` as ``{"a.b": 3, "c": "x"}``: values are Python literals, else text.
+
+    Raises:
+        UsageError: one has no ``=``.
+    """
+    found = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise UsageError(f"{option} takes KEY=VALUE", found=pair, expected="model.num_kernels=50")
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key] = {"true": True, "false": False, "none": None}.get(value.lower(), value)
+    return found
