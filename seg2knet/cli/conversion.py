@@ -15,9 +15,11 @@ from rich.table import Table
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally
 from seg2knet.converters.options import ConvertOptions, Source
+from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.pipeline import Result
 from seg2knet.converters.registry import readers
 from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.text import printable
 
 STEPS = {"classes": "looking for classes", "read": "reading", "write": "writing", "check": "validating"}
 _EVERY = 10.0
@@ -74,9 +76,9 @@ def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOpti
     name, evidence = detect([source.path for source in sources])
     kind = readers()[name]
     console = Console(highlight=False)
-    console.print(f"{kind.title} (seg2knet convert {name}):")
+    _line(console, f"{kind.title} (seg2knet convert {name}):")
     for reason in evidence.reasons:
-        console.print(f"  {reason}", markup=False, soft_wrap=True)
+        _line(console, f"  {reason}")
     given = own.model_dump(exclude_unset=True)
     return name, kind.Options(**given)
 
@@ -89,19 +91,19 @@ def report(result: Result, options: ConvertOptions) -> None:
     if ledger.splits:
         console.print(_splits(ledger))
     _tallies(console, ledger)
-    console.print(f"{len(result.classes)} classes: {_shortened(result.classes.names)}", markup=False, soft_wrap=True)
+    _line(console, f"{len(result.classes)} classes: {_shortened(result.classes.names)}")
     if ledger.splits and "val" not in ledger.splits:
         hint = "there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2"
-        console.print(hint, soft_wrap=True)
+        _line(console, hint)
     if "panoptic" in options.targets and not result.classes.stuff:
         hint = "no class is stuff; name those that are with --stuff A,B or in a class file (--classes)"
-        console.print(hint, soft_wrap=True)
+        _line(console, hint)
     if options.dry_run:
-        console.print("dry run: nothing was written")
+        _line(console, "dry run: nothing was written")
         return
     for root in dict.fromkeys(result.folders.values()):
         made = ", ".join(target for target, folder in result.folders.items() if folder == root)
-        console.print(f"{made} written to {root} (ledger: {root / LEDGER})", markup=False, soft_wrap=True)
+        _line(console, f"{made} written to {root} (ledger: {root / LEDGER})")
     for folder, found in result.reports.items():
         _findings(console, folder, found)
 
@@ -110,6 +112,20 @@ def exit_code(result: Result, allow_skips: bool) -> int:
     """0; 1 where objects were lost unasked, or the result has errors."""
     lost = bool(result.ledger.unasked) and not allow_skips
     return int(lost or any(found.exit_code for found in result.reports.values()))
+
+
+def stopped(options: ConvertOptions) -> str:
+    """What to say after Ctrl-C."""
+    roots = dict.fromkeys(Staging(options.root(target)).root for target in options.targets)
+    kept = [str(root) for root in roots if root.exists() and not options.dry_run]
+    if not kept:
+        return "stopped; nothing was changed"
+    return f"stopped; nothing was changed. The same command with --resume continues from {', '.join(kept)}"
+
+
+def _line(console: Console, text: str) -> None:
+    """Print a line as it is, whatever the user's data put into it."""
+    console.print(printable(text), markup=False, soft_wrap=True)
 
 
 def _counts(ledger: Ledger) -> Table:
@@ -148,31 +164,29 @@ def _tallies(console: Console, ledger: Ledger) -> None:
     ]
     for title, tallies in groups:
         for reason, tally in sorted(tallies.items()):
-            console.print(f"{title}: {reason}: {tally.count:,}", markup=False, soft_wrap=True)
+            _line(console, f"{title}: {reason}: {tally.count:,}")
             for place, detail in tally.places[:3]:
-                console.print(
-                    f"    {place}{': ' + detail if detail and detail != place else ''}", markup=False, soft_wrap=True
-                )
+                _line(console, f"    {place}{': ' + detail if detail and detail != place else ''}")
 
 
 def _findings(console: Console, folder: Path, found: Any) -> None:
     errors, warnings = len(found.errors), len(found.warnings)
     if not errors and not warnings:
-        console.print(f"validate {folder}: clean", markup=False, soft_wrap=True)
+        _line(console, f"validate {folder}: clean")
         return
     said = f"validate {folder}: {errors:,} errors, {warnings:,} warnings; in full: seg2knet validate {folder}"
-    console.print(said, markup=False, soft_wrap=True)
+    _line(console, said)
     for code, group in found.by_rule().items():
         first = group[0]
         if first.severity.value in ("error", "warning"):
             line = f"    {first.severity.value}: {code}: {len(group):,}, first {first.message}"
-            console.print(line, markup=False, soft_wrap=True)
+            _line(console, line)
         if code in _SOUND:
-            console.print(f"        {_SOUND[code]}", markup=False, soft_wrap=True)
+            _line(console, f"        {_SOUND[code]}")
     if not errors:
         codes = ", ".join(code for code, group in found.by_rule().items() if group[0].severity.value == "warning")
         said = f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}"
-        console.print(said, markup=False, soft_wrap=True)
+        _line(console, said)
 
 
 _SOUND = {

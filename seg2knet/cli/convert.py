@@ -150,7 +150,11 @@ def _convert(format: str, own: ReaderOptions, values: dict[str, Any]) -> int:
         **{key: values[key] for key in _PLAIN},
     )
     with conversion.Progress() as progress:
-        result = run(format, sources, options, progress)
+        try:
+            result = run(format, sources, options, progress)
+        except KeyboardInterrupt:
+            click.echo(f"\n{conversion.stopped(options)}", err=True)
+            return 130
     conversion.report(result, options)
     return conversion.exit_code(result, options.allow_skips)
 

@@ -117,6 +117,14 @@ class Reader(ABC):
                 be read but has no area, no class or no place in a segmentation data set is a ``Skip`` instead.
         """
 
+    def count(self, handle: Handle) -> int:
+        """How many objects the annotation of an image has that ``read`` refused, for the ledger; 0 where none can tell.
+
+        Raises:
+            DataError: the annotation cannot be read either.
+        """
+        return 0
+
 
 class Measured(msgspec.Struct, frozen=True, gc=False):
     """A sample with what its masks measure, done once for all writers.

@@ -69,6 +69,13 @@ class Ledger(msgspec.Struct):
         """Count an image that is not written; its objects are counted by ``skip``."""
         self.image_skips.setdefault(reason, Tally()).add(1, [(place, detail)])
 
+    def lose_image(self, reason: str, place: str, detail: str, objects: int) -> None:
+        """Count an image that is not written, and the objects on it."""
+        self.skip_image(reason, place, detail)
+        self.objects_read += objects
+        if objects:
+            self.skip(Skip(f"image-{reason}", place, objects, detail=detail))
+
     def note(self, note: Note) -> None:
         self.notes.setdefault(note.kind, Tally()).add(note.count, [(note.place, note.detail)])
 

@@ -25,16 +25,17 @@ from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output import checking
 from seg2knet.converters.output import images as image_files
 from seg2knet.converters.output.joining import Joining, splits_of
-from seg2knet.converters.output.staging import Staging, check_target
+from seg2knet.converters.output.staging import Staging, check_target, files_in
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
 from seg2knet.converters.splitting.division import Assignment, assign, folder_names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.transforms import Recipe
-from seg2knet.converters.work import Brief, Census, Task, Work, part_is_current, read_summary
+from seg2knet.converters.work import Brief, Census, Task, Work, count_objects, part_is_current, read_summary
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Skip
+from seg2knet.dataset.text import clean_name, printable
 from seg2knet.engines import Engine, engine
 from seg2knet.errors import DataError, UsageError
 
@@ -93,11 +94,17 @@ class Conversion:
             if not source.path.exists():
                 raise DataError("no such source", file=source.path, hint="check the path; quote it if it has spaces")
         if not options.dry_run:
-            for root in self.stagings:
-                check_target(root, [source.path for source in sources], options.overwrite)
+            for staging in self.stagings.values():
+                check_target(staging.target, [source.path for source in sources], self._replaced(staging))
         kind = reader_of(format)
         self.readers: list[Reader] = [kind(source.path, options.reader or kind.Options()) for source in sources]
         self.ledger = Ledger()
+
+    def _replaced(self, staging: Staging) -> Optional[set[str]]:
+        """The targets that this run makes in a folder; ``None`` where whatever stands there may be replaced."""
+        if self.options.overwrite:
+            return None
+        return {name for name in self.options.targets if self.stagings[self.options.root(name)] is staging}
 
     def run(self) -> Result:
         scans = self.scan()
@@ -131,7 +138,7 @@ class Conversion:
         """List what there is."""
         scans = []
         for split, reader in zip(self._splits_of_sources(), self.readers):
-            scan = reader.scan()
+            scan = self._told(reader.scan(), reader)
             if split is not None:
                 handles = [msgspec.structs.replace(handle, split=split) for handle in scan.handles]
                 scan = msgspec.structs.replace(scan, handles=handles)
@@ -151,6 +158,24 @@ class Conversion:
             for start in range(0, len(scan.handles), size):
                 self.tasks.append(Task(len(self.tasks), source, scan.handles[start : start + size]))
         return scans
+
+    def _told(self, scan: Scan, reader: Reader) -> Scan:
+        """A scan without files whose names no target can hold, and with names of classes that can be shown."""
+        handles = []
+        for handle in scan.handles:
+            try:
+                msgspec.msgpack.encode(handle)
+                handles.append(handle)
+            except UnicodeEncodeError:
+                self.ledger.images_read += 1
+                place = printable(f"{reader.source}: {handle.name}")
+                detail = "rename the file: names must be UTF-8"
+                self.ledger.lose_image("name-not-unicode", place, detail, count_objects(reader, handle))
+        classes = scan.classes
+        if classes is not None:
+            infos = [msgspec.structs.replace(info, name=clean_name(info.name)) for info in classes]
+            classes = ClassList(tuple({info.name: info for info in infos}.values()))
+        return msgspec.structs.replace(scan, handles=handles, classes=classes)
 
     def _splits_of_sources(self) -> list[Optional[str]]:
         """The split of each source: as the user says, else as several sources' own names do (trainset, testset)."""
@@ -316,13 +341,18 @@ class Conversion:
             **self.ledger.to_json(root),
         }
         for staging in self.stagings.values():
-            (staging.tree / LEDGER).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+            file = staging.tree / LEDGER
+            file.touch()
+            text = orjson.dumps({**document, "files": files_in(staging.tree)}, option=orjson.OPT_INDENT_2)
+            file.write_bytes(text + b"\n")
         if self.options.validate:
             ignored = ("IM",) if self.options.images == "none" else ()
             for folder, staging in self.stagings.items():
                 self.progress("check", 0, 1)
                 result.reports[folder] = checking.check(staging.tree, folder, ignored, self.options.jobs)
                 self.progress("check", 1, 1)
+        for staging in self.stagings.values():
+            check_target(staging.target, [], self._replaced(staging))  # again: the run took a while
         for staging in self.stagings.values():
             staging.swap()
         for staging in self.stagings.values():

@@ -13,6 +13,7 @@ from seg2knet.converters.base import IGNORE, Measured
 from seg2knet.dataset import geometry
 from seg2knet.dataset.rle import areas_and_boxes, rle_to_mask
 from seg2knet.dataset.sample import Note, Object, Rle, Sample, Skip
+from seg2knet.dataset.text import clean_name
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -41,6 +42,7 @@ def prepare(sample: Sample, recipe: Recipe) -> Measured:
     """
     image = sample.image
     objects, skips, notes = list(sample.objects), list(sample.skips), list(sample.notes)
+    objects = [_cleaned(item, image.name, notes) for item in objects]
     if recipe.mapping or recipe.drop or recipe.known is not None:
         objects = _labelled(objects, recipe, image.name, skips)
     if recipe.polygons:
@@ -52,6 +54,14 @@ def prepare(sample: Sample, recipe: Recipe) -> Measured:
         objects, rles = [objects[i] for i in keep], [rles[i] for i in keep]
         areas, boxes = [areas[i] for i in keep], [boxes[i] for i in keep]
     return Measured(Sample(image, tuple(objects), sample.split, tuple(skips), tuple(notes)), rles, areas, boxes)
+
+
+def _cleaned(item: Object, name: str, notes: list[Note]) -> Object:
+    label = clean_name(item.label)
+    if label == item.label:
+        return item
+    notes.append(Note("class-name-cleaned", _place(name, item), f"{item.label!r}: {label}"))
+    return msgspec.structs.replace(item, label=label)
 
 
 def _labelled(objects: Iterable[Object], recipe: Recipe, name: str, skips: list[Skip]) -> list[Object]:

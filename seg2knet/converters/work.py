@@ -20,7 +20,7 @@ from seg2knet.converters.output import images as image_files
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.splitting import names
 from seg2knet.converters.transforms import Recipe, prepare
-from seg2knet.dataset.sample import Image, Note, Sample, Skip
+from seg2knet.dataset.sample import Image, Note, Sample
 from seg2knet.errors import DataError
 
 
@@ -122,12 +122,14 @@ class Work:
         summary, finished = Summary(Ledger(), []), []
         for index, handle in enumerate(task.handles):
             summary.ledger.images_read += 1
+            reader = self.readers[task.source]
             try:
-                sample = self._read(task.source, handle)
+                sample = reader.read(handle)
             except DataError as error:
-                place = f"{self.readers[task.source].source}: {handle.name}"
-                summary.ledger.skip_image("unreadable", *_place_and_detail(error, place))
+                place, detail = _place_and_detail(error, f"{reader.source}: {handle.name}")
+                summary.ledger.lose_image("unreadable", place, detail, count_objects(reader, handle))
                 continue
+            sample = msgspec.structs.replace(sample, split=sample.split or handle.split)
             done = self._encode(task, index, sample, summary.ledger)
             if done is not None:
                 finished.append(done[0])
@@ -136,30 +138,24 @@ class Work:
             _write_part(self.staging.part(task.number), summary, finished)
         return summary
 
-    def _read(self, source: int, handle: Handle) -> Sample:
-        sample = self.readers[source].read(handle)
-        image = msgspec.structs.replace(sample.image, name=names.safe(sample.image.name))
-        return msgspec.structs.replace(sample, image=image, split=sample.split or handle.split)
-
     def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[tuple[Finished, Brief]]:
         image = sample.image
         read = len(sample.objects) + sum(skip.count for skip in sample.skips)
-        ledger.objects_read += read
         for note in sample.notes:
             ledger.note(note)
         try:
+            image = msgspec.structs.replace(image, name=names.safe(image.name))
+            sample = msgspec.structs.replace(sample, image=image)
             if self.mode != "none" and image.path is None and image.data is None:
                 raise _Missing("not found; name its folder with --images-dir, or take none with --images none")
             forms, notes = self._forms(image)
             measured = prepare(sample, self.recipe)
             encoded = [writer.encode(measured) for writer in self.writers]
         except DataError as error:
-            reason = "missing" if isinstance(error, _Missing) else "unreadable"
-            place, detail = _place_and_detail(error, image.name)
-            ledger.skip_image(reason, place, detail)
-            if read:
-                ledger.skip(Skip(f"image-{reason}", place, count=read, detail=detail))
+            reason = {_Missing: "missing", names.BadName: "bad-name"}.get(type(error), "unreadable")
+            ledger.lose_image(reason, *_place_and_detail(error, image.name), read)
             return None
+        ledger.objects_read += read
         for skip in measured.sample.skips:
             ledger.skip(skip)
         for note in (*measured.sample.notes[len(sample.notes) :], *notes):
@@ -227,6 +223,14 @@ class Census:
                 continue  # the run itself says so
             labels.update(item.label for item in measured.sample.objects)
         return labels
+
+
+def count_objects(reader: Reader, handle: Handle) -> int:
+    """Objects of an image that cannot be read, as far as its annotation tells."""
+    try:
+        return reader.count(handle)
+    except (DataError, UnicodeError):
+        return 0
 
 
 class _Missing(DataError):

@@ -23,7 +23,7 @@ def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
     Links to folders are followed, but none twice, so that loops end; hidden folders are left out.
 
     Raises:
-        DataError: a folder cannot be read, or a path is not Unicode, which no target can hold.
+        DataError: a folder cannot be read.
     """
     ends = tuple(suffixes)
     seen: set[tuple[int, int]] = set()
@@ -40,24 +40,11 @@ def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
                     if entry.name.startswith("."):
                         continue
                     if entry.name.lower().endswith(ends) and _is_file(entry):
-                        yield _unicode(entry.path)
+                        yield entry.path
                     elif _is_dir(entry):
                         stack.append(entry.path)
         except OSError as error:
             raise DataError("the folder cannot be read", file=current, found=error.strerror or str(error)) from None
-
-
-def _unicode(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise DataError(
-            "a path that is not Unicode",
-            file=path.encode("utf-8", "backslashreplace").decode(),
-            expected="UTF-8, as all targets write names",
-            hint="rename the file or folder",
-        ) from None
-    return path
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote: numbers in it, its natural order."""
+"""Text that somebody else wrote: numbers in it, its natural order, what of it can be shown."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Optional
 
 _DIGITS = re.compile(r"\d+")
+_UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def whole_number(text: str, digits: int = 9) -> Optional[int]:
@@ -39,3 +40,15 @@ def naturally(paths: Iterable[str]) -> list[str]:
     for place, key in enumerate(keys):
         keys[place] = key.rpartition("\0\0")[2]
     return keys
+
+
+def printable(text: str) -> str:
+    """Text for a terminal or a log: what is not printable as escapes, so that nobody's data can move the cursor."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def clean_name(name: str) -> str:
+    """A class's name without control characters, line breaks and marks of writing direction; else letter for letter."""
+    if name.isprintable() or not _UNPRINTED.search(name):
+        return name
+    return " ".join(_UNPRINTED.sub(" ", name).split())

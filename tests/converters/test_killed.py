@@ -58,7 +58,7 @@ def run_and_kill(labelme: Make, tmp_path: Path, images: int, times: int) -> None
         at_work += killed_after(rng.uniform(0.02, length), root, out)
         now = everything(out)
         if now == everything(whole):  # it was quicker than the signal: put the old one back
-            seg2knet.convert("labelme", root, out=out, split="val", validate=False, jobs=1)
+            seg2knet.convert("labelme", root, out=out, split="val", validate=False, jobs=1, overwrite=True)
             now = everything(out)
         assert now == old
     assert at_work
@@ -72,8 +72,8 @@ def test_killed_a_few_times(labelme: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(labelme: Make, tmp_path: Path) -> None:
-    run_and_kill(labelme, tmp_path, images=300, times=20)
+def test_killed_at_thirty_random_moments(labelme: Make, tmp_path: Path) -> None:
+    run_and_kill(labelme, tmp_path, images=300, times=30)
 
 
 def test_resumed_after_each_kill(labelme: Make, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import orjson
 
 from seg2knet.converters.output.images import unwritable
 from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.text import printable
 from seg2knet.errors import EnvironmentProblem, UsageError
 
 
@@ -26,11 +27,11 @@ class Staging:
     """The working folder of one conversion to one target folder.
 
     Args:
-        target: the folder that is to be made or replaced.
+        target: the folder that is to be made or replaced; where it is a link, what that leads to.
     """
 
     def __init__(self, target: Path) -> None:
-        self.target = Path(os.path.abspath(target))
+        self.target = Path(os.path.realpath(target))
         self.root = self.target.parent / f".{self.target.name}.seg2knet"
         self.tree = self.root / "tree"
         self._lock: Optional[Any] = None
@@ -118,31 +119,67 @@ class Staging:
         self._lock = file
 
 
-def check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
+def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]) -> None:
     """
+    Args:
+        target: the folder, links followed.
+        sources: what is read.
+        replaced: the targets that are made anew there; ``None`` where whatever is there may be replaced.
+
     Raises:
         UsageError: the target would swallow a source, or holds something that no conversion made.
     """
-    place = Path(os.path.realpath(target))
     for source in sources:
         inside = Path(os.path.realpath(source))
-        if inside == place or place in inside.parents:
+        if inside == target or target in inside.parents:
             raise UsageError(
                 "the source lies in the folder that is to be replaced",
                 found=f"source {source}, target {target}",
                 hint="name another folder with --out",
             )
-    if not target.exists() or overwrite:
+    if not target.exists() or replaced is None:
         return
+    hint = "name another folder with --out, or give --overwrite to replace all of it"
     if not target.is_dir():
         raise UsageError("the target is a file", found=str(target), hint="name a folder with --out")
-    if (target / LEDGER).is_file() or not any(target.iterdir()):
-        return
-    raise UsageError(
-        "the target folder holds something that was not made by seg2knet convert, and would be replaced",
-        found=f"{target}: {', '.join(sorted(entry.name for entry in target.iterdir())[:5])}",
-        hint="name another folder with --out, or give --overwrite to replace it",
-    )
+    made, ours = _made_by_us(target)
+    strangers = [
+        printable(f"{folder}/{name}".lstrip("/"))
+        for folder, names in files_in(target).items()
+        for name in names
+        if name not in ours.get(folder, ())
+    ]
+    if strangers:
+        more = f" and {len(strangers) - 5:,} more" if len(strangers) > 5 else ""
+        raise UsageError(
+            "the target folder holds files that seg2knet convert did not make, and that would be lost",
+            file=target, found=f"{', '.join(strangers[:5])}{more}", hint=hint,
+        )  # fmt: skip
+    if made - replaced:
+        raise UsageError(
+            "the target folder holds a data set of another target, which would be lost",
+            file=target, found=", ".join(sorted(made)), expected=", ".join(sorted(replaced)), hint=hint,
+        )  # fmt: skip
+
+
+def files_in(root: Path) -> dict[str, list[str]]:
+    """All files below a folder, links too: the names in each folder that has some, by its path with forward slashes."""
+    found = {}
+    for folder, folders, names in os.walk(root):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        if names or links:
+            below = "" if folder == str(root) else os.path.relpath(folder, root).replace(os.sep, "/")
+            found[below] = sorted(names + links)
+    return dict(sorted(found.items()))
+
+
+def _made_by_us(target: Path) -> tuple[set[str], dict[str, set[str]]]:
+    """The targets and the files that the ledger in a folder lists; nothing where there is none."""
+    try:
+        ledger = orjson.loads((target / LEDGER).read_bytes())
+        return set(ledger["options"]["to"]), {folder: set(names) for folder, names in ledger["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set(), {}
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -8,24 +8,32 @@ from typing import Optional
 
 from seg2knet.errors import DataError
 
+LONGEST = 255
+"""Bytes of a file's name that file systems take."""
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+
+class BadName(DataError):
+    """An image's name under which nothing can be written."""
 
 
 def safe(name: str) -> str:
     """An image's name with forward slashes, checked to stay inside its folder.
 
     Raises:
-        DataError: it is empty, absolute, or leads out.
+        BadName: it is empty, absolute, or leads out, or no file can have it.
     """
     clean = name.replace("\\", "/")
     parts = clean.split("/")
     if not clean or clean.startswith("/") or re.match("[A-Za-z]:", clean) or ".." in parts or "\0" in clean:
-        raise DataError(
+        raise BadName(
             "an image's name that leads out of the data set",
             found=repr(name),
             expected="a name relative to the images' folder, without '..'",
             hint="correct the name; nothing was read or written under it",
         )
+    if any(len(part.encode(errors="replace")) > LONGEST for part in parts):
+        raise BadName("an image's name that no file can have", found=repr(name), expected=f"at most {LONGEST} bytes")
     return "/".join(part for part in parts if part not in ("", "."))
 
 

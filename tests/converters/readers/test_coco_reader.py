@@ -15,6 +15,7 @@ from drawn import picture
 from seg2knet.converters.base import Scan
 from seg2knet.converters.readers.coco import reader as coco_reader
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
+from seg2knet.converters.splitting.names import safe
 from seg2knet.dataset.rle import mask_to_rle, rle_area, rle_bbox, rle_runs, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
@@ -188,8 +189,11 @@ def test_entries_of_one_picture_are_one_image(coco: Make) -> None:
 def test_name_that_leaves_the_folder_is_refused(coco: Make, name: str) -> None:
     path = coco([IMAGE], [annotation()])
     path.write_text(path.read_text().replace("a.jpg", name.replace("\\", "\\\\")))
+    (path.parent.parent / "out.jpg").write_bytes((path.parent / "images" / "a.jpg").read_bytes())
+    _, (sample,) = read(path)
+    assert sample.image.path is None
     with pytest.raises(DataError, match="leads out"):
-        read(path)
+        safe(sample.image.name)
 
 
 @pytest.mark.parametrize("name", ["/data/old machine/a.jpg", "C:\\data\\a.jpg"])

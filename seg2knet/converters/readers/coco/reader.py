@@ -27,7 +27,6 @@ from seg2knet.converters.readers.coco.shapes import Annotations, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.sources import ImageFiles
 from seg2knet.converters.registry import register_reader
-from seg2knet.converters.splitting.names import safe
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import parse_json, walk
@@ -256,23 +255,14 @@ class _Listing:
 
 
 def _safe_name(name: str, path: Path, notes: list[Note]) -> str:
-    """An image's name in the data set: as it is, but relative.
-
-    Raises:
-        DataError: it leads out of the folder.
-    """
+    """An image's name in the data set: as it is, but relative; one that leads out is refused when it is written."""
     clean = name.replace("\\", "/")
     if clean.startswith("/") or re.match("[A-Za-z]:", clean):
         clean = clean.rpartition("/")[2]
         notes.append(Note("absolute-name", f"{path}: image {name!r}", f"taken as {clean}"))
     elif clean != name:
         notes.append(Note("backslash-in-name", f"{path}: image {name!r}", f"taken as {clean}"))
-    try:
-        return safe(clean)
-    except DataError as error:
-        raise DataError(
-            error.message, file=path, place="/images", found=error.found, expected=error.expected, hint=error.hint
-        ) from None
+    return clean
 
 
 def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) -> dict[Any, ClassInfo]:

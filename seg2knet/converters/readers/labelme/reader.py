@@ -105,6 +105,9 @@ class LabelMeReader(Reader):
         Shapes(canvas, self.options.boxes, self.options.strip_instance_suffix, checked).read(document.shapes)
         return canvas.sample(handle.split)
 
+    def count(self, handle: Handle) -> int:
+        return len(_document(handle.where)[0].shapes)
+
     def _labels_file(self) -> Optional[ClassList]:
         for folder in (Path(self._base), Path(self._base).parent):
             file = folder / "labels.txt"
@@ -131,13 +134,18 @@ class LabelMeReader(Reader):
             name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
         return Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
 
+    def _is_below(self, path: str) -> bool:
+        """Whether a path is below the source or ``--images-dir``: an annotation must not fetch files from elsewhere."""
+        whole = os.path.normpath(path)
+        return any(whole.startswith(os.path.join(folder, "")) for folder in (self._base, *self._folders))
+
     def _find_image(self, stem: str, said: Any) -> Optional[str]:
         """The image: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
             for candidate in _tries(folders, clean):
-                if os.path.isfile(candidate):
+                if os.path.isfile(candidate) and self._is_below(candidate):
                     return candidate if "/" not in clean else os.path.normpath(candidate)
         own = os.path.basename(stem)
         for folder in folders:

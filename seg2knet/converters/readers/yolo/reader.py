@@ -93,6 +93,10 @@ class YoloReader(Reader):
                         canvas.lost(f"line {number}", problem)
         return canvas.sample(handle.split)
 
+    def count(self, handle: Handle) -> int:
+        label = handle.where[1]
+        return sum(not line.isspace() for line in read_text(label).splitlines() if line) if label else 0
+
 
 class _Rows:
     """Rows of one label file as objects.
