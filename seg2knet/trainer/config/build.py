@@ -102,6 +102,7 @@ def _comments(plan: RunPlan) -> dict[str, str]:
         "train_cfg": f"evaluated after every {interval} epochs" if interval > 1 else "evaluated after every epoch",
         "param_scheduler": f"warm-up over {_warmup(plan)} of {plan.epochs * plan.steps} steps; "
         f"after the epochs named, {gamma:g} of the rate before",
+        "gpu": "on GPUs alone: one kernel for the optimiser, pinned memory for batches, no copy of gradients, TF32",
         "sync_bn": "on several GPUs: BatchNorm's statistics are those of the whole batch",
     }
 
@@ -237,6 +238,7 @@ def _run(plan: RunPlan) -> Section:
         "load_from": options.load_from,
         "early_stop": options.early_stop,
         "compile": options.compile,
+        "gpu": {"fused": True, "pin_memory": True, "gradient_as_bucket_view": True, "tf32": False},
         "sync_bn": plan.scratch,
         "find_unused_parameters": False,
         "custom_hooks": [ema] if options.ema else [],

@@ -7,13 +7,36 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.optim import AmpOptimWrapper, DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
 
+CHECK_STEPS = 20
+"""Values are read from the device once in so many steps: reading one waits for the GPU."""
+
+
+class _SparseNorm(OptimWrapper):
+    """mmengine's wrapper, which reads the gradients' norm at each step."""
+
+    def _clip_grad(self) -> None:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = self.clip_func(parameters, **self.clip_grad_kwargs) if parameters else None
+        if norm is not None and self._inner_count // self._accumulative_counts % CHECK_STEPS == 0:
+            self.message_hub.update_scalar(f"train/{self.grad_name}", float(norm))
+
 
 @OPTIM_WRAPPERS.register_module()
-class Bfloat16Wrapper(OptimWrapper):
+class Float32Wrapper(_SparseNorm):
+    """mmengine's ``OptimWrapper``."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class Float16Wrapper(_SparseNorm, AmpOptimWrapper):
+    """mmengine's ``AmpOptimWrapper``: mixed precision in float16, with the loss scaled."""
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16Wrapper(_SparseNorm):
     """Mixed precision in bfloat16, which needs no scaling of the loss: on GPUs that have it, and on the CPU.
 
     Args:

@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 
 from seg2knet.errors import Seg2KNetError
 from seg2knet.trainer.openmmlab.metrics import HEADLINE
+from seg2knet.trainer.openmmlab.optimizer import CHECK_STEPS
 from seg2knet.trainer.run.interrupt import Interrupted
 from seg2knet.trainer.run.loop import save
 from seg2knet.trainer.run.progress import RunView
@@ -24,8 +25,6 @@ from seg2knet.trainer.run.records import Row, best_row, draw_curves, read_rows, 
 LAST, BEST, RESULTS, CURVES = "last.pth", "best.pth", "results.csv", "curves.png"
 SAVE_SECONDS = 900.0
 """Within a long epoch a checkpoint is written this often."""
-CHECK_STEPS = 20
-"""The loss is looked at, whether it is finite, once in so many steps: a look waits for the GPU."""
 
 
 @HOOKS.register_module()

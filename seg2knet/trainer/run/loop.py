@@ -99,7 +99,7 @@ class TrainRunner(Runner):
 
     def wrap_model(self, model_wrapper_cfg: Optional[dict], model: torch.nn.Module) -> torch.nn.Module:
         """Move the model to the device; DDP where there are several processes."""
-        local = int(os.environ.get("LOCAL_RANK", 0))
+        local = local_gpu()
         model = model.to(f"cuda:{local}" if self.device == "cuda" else "cpu")
         if not is_distributed():
             return revert_sync_batchnorm(model)
@@ -112,6 +112,7 @@ class TrainRunner(Runner):
             module=model,
             device_ids=[local] if self.device == "cuda" else None,
             broadcast_buffers=False,
+            gradient_as_bucket_view=self.cfg.get("gpu", {}).get("gradient_as_bucket_view", True),
             find_unused_parameters=bool(self.cfg.get("find_unused_parameters", False)),
         )
 
@@ -204,6 +205,11 @@ class TrainRunner(Runner):
         for hook in self._hooks:
             if hasattr(hook, fn_name):
                 getattr(hook, fn_name)(self, **kwargs)
+
+
+def local_gpu() -> int:
+    """Number of this process's GPU: its local rank, or 0 where the launcher shows each process its own GPU alone."""
+    return int(os.environ.get("LOCAL_RANK", 0)) % max(1, torch.cuda.device_count())
 
 
 def save(checkpoint: dict[str, Any], path: Path) -> None:

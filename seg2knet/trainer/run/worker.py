@@ -14,6 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,6 +24,8 @@ from seg2knet.trainer.openmmlab import packages as openmmlab
 ERRORS = "SEG2KNET_ERRORS"
 """Environment variable: the folder where a process that fails leaves why."""
 SUMMARY, SAMPLES = "summary.json", "samples.png"
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for one another: longer than the first one's evaluation, NCCL's ten minutes are not."""
 PACKAGE = str(Path(__file__).resolve().parents[2])
 
 
@@ -83,11 +86,13 @@ def _meet(device: str) -> None:
     """Join the other processes; behind it the config that the first one wrote is there for all."""
     import torch
 
+    from seg2knet.trainer.run.loop import local_gpu
+
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(local_gpu())
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
         torch.distributed.barrier()
 
 
@@ -115,16 +120,24 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
     if resume:
         config.load_from = str(Path(config.work_dir) / "last.pth")
         config.resume = True
-    wrapper = config.optim_wrapper
+    wrapper, gpu = config.optim_wrapper, config.get("gpu", {})
     if wrapper.type == "AmpOptimWrapper" and wrapper.get("dtype") == "auto":
-        bf16 = device == "cpu" or torch.cuda.is_bf16_supported()
+        # Below compute capability 8.0 a GPU emulates bfloat16, slowly.
+        bf16 = device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
         wrapper.dtype = "bfloat16" if bf16 else "float16"
         if bf16:
             wrapper.type, wrapper.device_type = "Bfloat16Wrapper", device
             wrapper.pop("dtype")
+    wrapper.type = {"OptimWrapper": "Float32Wrapper", "AmpOptimWrapper": "Float16Wrapper"}.get(
+        wrapper.type, wrapper.type
+    )
     wrapper.setdefault("constructor", "FewGroups")
-    if device == "cpu" and wrapper.optimizer.type in ("AdamW", "Adam", "SGD"):
+    fused = device == "cpu" or gpu.get("fused", True)
+    if fused and wrapper.optimizer.type in ("AdamW", "Adam", "SGD"):
         wrapper.optimizer.setdefault("fused", True)  # one pass over the memory instead of a dozen
+    if device == "cuda":
+        config.train_dataloader.setdefault("pin_memory", gpu.get("pin_memory", True))
+        torch.backends.cuda.matmul.allow_tf32 = gpu.get("tf32", False)
     config.default_hooks = {
         "checkpoint": None,
         "logger": {"type": "LoggerHook", "interval": CHECK_STEPS},
