@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
+from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
 
@@ -19,11 +21,18 @@ class GroupedCommand(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None and isinstance(parameter, click.Option):
-                info = INFO.get(parameter.name or "")
+                info = INFO.get((parameter.name or "").removeprefix("no_"))
                 groups.setdefault(info.group if info else "Help", []).append(record)
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+def _options() -> Iterator[click.Option]:
+    for name, info in INFO.items():
+        yield _option(name)
+        if info.no is not None:
+            yield click.Option([flag(f"no_{name}")], is_flag=True, help=f"The same as {flag(name)} {info.no}.")
 
 
 def _option(name: str) -> click.Option:
@@ -43,7 +52,7 @@ def _option(name: str) -> click.Option:
     )
 
 
-@click.command(cls=GroupedCommand, params=[_option(name) for name in INFO], short_help="Train a K-Net on a data set.")
+@click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 def train(cfg_options: tuple[str, ...], **given: Any) -> None:
     """Train a K-Net on DATA: data/coco or data/ade by default.
@@ -58,6 +67,11 @@ def train(cfg_options: tuple[str, ...], **given: Any) -> None:
     from seg2knet.cli.terminal import key_values
     from seg2knet.trainer import api
 
+    for name in [name for name, info in INFO.items() if info.no is not None]:
+        if given.pop(f"no_{name}"):
+            if given[name] not in (None, INFO[name].no):
+                raise UsageError(f"{flag(name)} {given[name]} and {flag('no_' + name)} contradict one another")
+            given[name] = INFO[name].no
     options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)
     try:
         result = api.run(options, click.echo)

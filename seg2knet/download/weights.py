@@ -33,25 +33,26 @@ SWIN = (
 
 @dataclass(frozen=True)
 class Source:
-    """A pretrained backbone: its file's name, the URLs of folders that have it, and the architecture it must hold."""
+    """Published weights: their file's name, the URLs of folders that have it, and what the file holds."""
 
     file: str
     folders: tuple[str, ...]
     kind: str
 
 
-def backbone_file(source: Source) -> Path:
+def published(source: Source, instead: str) -> Path:
     """The file as published, downloaded to the cache once.
 
+    Args:
+        source: the file.
+        instead: what to do where it cannot be downloaded, for the message.
+
     Raises:
-        TransferError: it cannot be downloaded; the message lists the alternatives.
+        TransferError: it cannot be downloaded; the message says where to put the file, and `instead`.
     """
     mirror = os.environ.get(MIRROR)
     folders = (mirror.rstrip("/") + "/",) if mirror else source.folders
-    hint = (
-        f"without a network, give a file: --backbone-weights PATH (of {source.file}); "
-        f"or train from scratch: --no-pretrained; or name a mirror: {MIRROR}=https://..."
-    )
+    hint = f"without a network: put {source.file} into {cache()}; {instead}; or name a mirror: {MIRROR}=https://..."
     remote = Remote(tuple(folder + source.file for folder in folders), digest=_digest_in(source.file))
     return _fetched(remote, cache() / source.file, hint)
 

@@ -39,7 +39,9 @@ def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print
         if name not in INFO:
             hint = did_you_mean(name, tuple(INFO))
             raise TypeError(f"train() has no option {name!r}" + (f": {hint}" if hint else ""))
-        if value is not None and value_type(name) in (Path, str):
+        if isinstance(value, bool) and INFO[name].no is not None:
+            options[name] = None if value else INFO[name].no
+        elif value is not None and value_type(name) in (Path, str):
             options[name] = value_type(name)(value)
     return run(TrainOptions(data=Path(data) if data is not None else None, **options), say)
 

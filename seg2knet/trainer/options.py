@@ -39,6 +39,7 @@ class OptionInfo:
         least: the smallest number it can be.
         in_config: where a run's config has its value: a path, or a function of the config. ``--resume`` compares it.
         shapes: it changes what is trained, so it cannot be given with ``--config``.
+        no: the value that ``--no-NAME`` stands for.
     """
 
     help: str
@@ -49,6 +50,7 @@ class OptionInfo:
     least: Optional[float] = None
     in_config: Optional[ConfigValue] = None
     shapes: bool = True
+    no: Optional[str] = None
 
 
 def _option(group: str, help: str, value: Any = None, **info: Any) -> Any:
@@ -86,7 +88,11 @@ class TrainOptions:
         MODEL, "Semantic: the head whose prediction the kernels refine.", default="upernet",
         choices=("fcn", "pspnet", "deeplabv3", "upernet"),
     )  # fmt: skip
-    pretrained: bool = _option(MODEL, "Start from ImageNet weights, or from nothing.", True)
+    pretrained: Optional[str] = _option(
+        MODEL, "Start from a trained K-Net (semantic: on ADE20K), from a backbone's weights, or from nothing.",
+        choices=("coco", "imagenet", "none"), no="none",
+        default="coco where one is published for task and backbone, else imagenet",
+    )  # fmt: skip
     backbone_weights: Optional[Path] = _option(
         MODEL, "File with the backbone's weights.", metavar="FILE", default="downloaded once, checked and kept"
     )
@@ -208,8 +214,9 @@ class TrainOptions:
             raise UsageError("--balance must be below 1", found=str(self.balance))
         if self.epochs is not None and self.schedule is not None:
             raise UsageError("--epochs and --schedule both say how long to train", hint="give one of them")
-        if self.backbone_weights is not None and not self.pretrained:
-            raise UsageError("--backbone-weights and --no-pretrained contradict one another", hint="give one of them")
+        if self.backbone_weights is not None and self.pretrained in ("none", "coco"):
+            found = " ".join(self.arguments(["pretrained"]))
+            raise UsageError(f"--backbone-weights and {found} contradict one another", hint="give one of them")
         if self.device == "cuda" and self.gpus == 0:
             raise UsageError("--device cuda and --gpus 0 contradict one another", hint="give one of them")
         if self.node_rank >= self.nodes:
@@ -234,7 +241,9 @@ class TrainOptions:
         found: list[str] = []
         for name in names:
             value = getattr(self, name)
-            if isinstance(value, dict):
+            if value is not None and value == INFO[name].no:
+                found.append(flag(f"no_{name}"))
+            elif isinstance(value, dict):
                 found += [part for key, entry in value.items() for part in (flag(name), f"{key}={entry}")]
             elif isinstance(value, bool):
                 found.append(flag(name) if value else flag(f"no_{name}"))
@@ -284,7 +293,7 @@ def table() -> str:
             group = info.group
             lines += ["", f"### {group}", "", "| option | meaning | default |", "|---|---|---|"]
         names = f"`{flag(name)} {info.metavar}`" if info.metavar else f"`{flag(name)}`"
-        if value_type(name) is bool and getattr(TrainOptions(), name) is not False:
+        if info.no is not None or (value_type(name) is bool and getattr(TrainOptions(), name) is not False):
             names += f", `{flag('no_' + name)}`"
         choices = f" One of `{'`, `'.join(info.choices)}`." if info.choices else ""
         lines.append(f"| {names} | {info.help}{choices} | {default_text(name)} |".replace("FILE|URL", "FILE/URL"))

@@ -184,7 +184,7 @@ def _fit_backbone(model: dict[str, Any], options: TrainOptions, fitted: Fitted) 
         if model.get("pretrained") is not None:
             model["pretrained"] = None
         backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": str(Path(options.backbone_weights).resolve())}
-    elif not options.pretrained:
+    elif options.pretrained == "none":
         if "pretrained" in model:
             model["pretrained"] = None
         backbone["init_cfg"] = None

@@ -30,7 +30,8 @@ def backbone(source: Source, path: Optional[Path] = None) -> Path:
         TransferError: it cannot be downloaded; the message lists the alternatives.
         DataError: the file cannot be read or holds another backbone.
     """
-    return _prepared(path if path is not None else weights.backbone_file(source), source.kind)
+    instead = "or --backbone-weights PATH of that file; or train from scratch: --no-pretrained"
+    return _prepared(path if path is not None else weights.published(source, instead), source.kind)
 
 
 def _prepared(file: Path, kind: str) -> Path:
@@ -68,6 +69,15 @@ def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith("backbone.") for key in state):
         state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
     return convert_swin(state) if any(key.startswith("layers.") for key in state) else dict(state)
+
+
+def modern_swin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a whole model with a backbone in the Swin authors' names, if it has one, in OpenMMLab's."""
+    own = {key[9:]: value for key, value in state.items() if key.startswith("backbone.")}
+    if not any(key.startswith("layers.") for key in own):
+        return dict(state)
+    others = {key: value for key, value in state.items() if not key.startswith("backbone.")}
+    return {**others, **{f"backbone.{key}": value for key, value in convert_swin(own).items()}}
 
 
 _SWIN_NAMES = (

@@ -22,6 +22,8 @@ from seg2knet._version import __version__
 from seg2knet.errors import DataError
 from seg2knet.knet import checkpoints
 from seg2knet.trainer.openmmlab import optimizer as _optimizer  # noqa: F401  registers the wrappers of optimisers
+from seg2knet.trainer.openmmlab import pretrained
+from seg2knet.trainer.run import class_rows
 from seg2knet.trainer.run.interrupt import Interrupted, StopRequest
 from seg2knet.trainer.run.progress import RunView
 
@@ -172,13 +174,21 @@ class TrainRunner(Runner):
         return found
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Start from the weights of a checkpoint, ours or the authors'; class layers that do not fit start anew."""
+        """Start from the weights of a checkpoint, ours or the authors'; classes of the same name keep their rows."""
         model = self.model.module if is_model_wrapper(self.model) else self.model
-        report = checkpoints.load(model, checkpoints.read(filename)["state_dict"])
+        content = checkpoints.read(filename)
+        state = pretrained.modern_swin(checkpoints.from_released(content["state_dict"]))
+        theirs = class_rows.classes_of(content)
+        lines = []
+        if theirs is not None:
+            ours = self.train_dataloader.dataset.metainfo["classes"]
+            state, rows = class_rows.fit(state, model.state_dict(), theirs, ours)
+            lines = rows.text().splitlines()
+        report = checkpoints.load(model, state)
         self._has_loaded = True
         if self.view is not None:
-            for line in report.text().splitlines():
-                self.view.say(f"{filename}: {line}")
+            for line in [*report.text().splitlines(), *lines]:
+                self.view.say(f"{Path(filename).name}: {line}")
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a checkpoint of :meth:`checkpoint`."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.dataset.folder import DataFolder, read_folder
+from seg2knet.download import weights
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
+from seg2knet.trainer.config import models
 from seg2knet.trainer.config.backbones import BACKBONES
 from seg2knet.trainer.config.build import build
 from seg2knet.trainer.config.plan import Machine, decide
@@ -106,8 +108,6 @@ def with_local_checkpoint(options: TrainOptions) -> TrainOptions:
     """
     if options.load_from is None:
         return options
-    from seg2knet.download import weights
-
     return replace(options, load_from=str(weights.checkpoint(options.load_from)))
 
 
@@ -119,8 +119,6 @@ def with_model(options: TrainOptions) -> TrainOptions:
     """
     if options.model is None:
         return options
-    from seg2knet.trainer.config import models
-
     spec = models.get(options.model)
     spec.require()
     for name in ("backbone", "task"):
@@ -147,7 +145,8 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     _check_logger(options, say)
     work_dir = work_dirs.choose(options, Path("work_dirs") / f"{data.root.resolve().name}-{options.backbone or 'r50'}")
     machine = Machine(place.device, place.processes, _workers(options, place), computes_in_bfloat16())
-    plan = decide(options, data, machine, _weights(options, data.task), work_dir)
+    options, backbone_weights = start_from(options, data.task, say)
+    plan = decide(options, data, machine, backbone_weights, work_dir)
     for note in plan.notes:
         say(note)
     config = build(plan)
@@ -192,17 +191,41 @@ def check_data(root: Path, say: Say) -> None:
     )
 
 
-def _weights(options: TrainOptions, task: str) -> Optional[str]:
-    """The file with the backbone's weights, downloaded where it must be; ``None`` for none."""
+def start_from(options: TrainOptions, task: str, say: Say) -> tuple[TrainOptions, Optional[str]]:
+    """What the run starts from: a checkpoint as ``load_from``, or a file with the backbone's weights, or nothing.
+
+    Without ``--pretrained`` the first of these that is published.
+
+    Raises:
+        UsageError: no such weights are published. TransferError: they cannot be downloaded.
+        DataError: the file of weights cannot be read or holds another backbone.
+    """
     backbone = BACKBONES[options.backbone or "r50"]
     source = backbone.semantic_weights if task == "semantic" else backbone.weights
-    if not options.pretrained or options.load_from is not None:
-        return None
+    wanted = options.pretrained
+    if options.load_from is not None or wanted == "none":
+        return options, None
+    if options.backbone_weights is None and wanted in (None, "coco"):
+        spec = models.trained(task, backbone.name, options.head, options.model)
+        if spec is not None and spec.checkpoint is not None:
+            say(f"K-Net trained before: {spec.name}, {spec.figures[-1] if spec.figures else 'no figure published'}")
+            return replace(options, load_from=str(weights.published(spec.checkpoint, _OTHER_STARTS))), None
+        if wanted == "coco":
+            hint = f"--pretrained imagenet; or one of: {', '.join(models.backbones_trained(task))}"
+            raise UsageError(f"no K-Net with --backbone {backbone.name} is published for {task}", hint=hint)
+    if source is None and wanted is None and options.backbone_weights is None:
+        return options, None
     if source is None:
-        raise UsageError(f"no weights are published for --backbone {backbone.name}", hint="--no-pretrained")
+        raise UsageError(f"no weights are published for --backbone {backbone.name}", hint="--pretrained none")
     from seg2knet.trainer.openmmlab import pretrained
 
-    return str(pretrained.backbone(source, options.backbone_weights))
+    return options, str(pretrained.backbone(source, options.backbone_weights))
+
+
+_OTHER_STARTS = (
+    "or --load-from PATH of that file; or start from the backbone's weights: --pretrained imagenet; "
+    "or from nothing: --pretrained none"
+)
 
 
 def _workers(options: TrainOptions, place: launch.Place) -> int:
@@ -242,7 +265,7 @@ def _check_logger(options: TrainOptions, say: Say) -> None:
     Raises:
         EnvironmentProblem: the logger asked for is not installed.
     """
-    if options.logger == "none" or find_spec(options.logger) is not None:
+    if options.logger == "none" or importlib.util.find_spec(options.logger) is not None:
         return
     hint = f"pip install {options.logger}"
     if options.logger != "tensorboard":

@@ -85,7 +85,7 @@ def test_knets_own_schedule(coco: Path) -> None:
 
 
 def test_from_scratch_everything_learns(coco: Path) -> None:
-    scratch = built(coco, weights=None, pretrained=False)
+    scratch = built(coco, weights=None, pretrained="none")
     assert scratch["model"]["backbone"]["frozen_stages"] == -1
     assert scratch["model"]["backbone"]["norm_eval"] is False
     assert "custom_keys" not in scratch["optim_wrapper"]["paramwise_cfg"]
@@ -221,7 +221,7 @@ def test_semantic_takes_its_classes_from_the_list(tmp_path: Path) -> None:
         ({"backbone": "r5"}, "r50"),
         ({"epochs": 0}, "at least 1"),
         ({"epochs": 3, "schedule": "1x"}, "--schedule"),
-        ({"pretrained": False, "backbone_weights": Path("x")}, "contradict"),
+        ({"pretrained": "none", "backbone_weights": Path("x")}, "contradict"),
         ({"nodes": 2}, "--rdzv"),
         ({"lr": -1.0}, "--lr"),
     ],
