@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.terminal import key_values
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
@@ -52,9 +53,25 @@ def _option(name: str) -> click.Option:
     )
 
 
+def options_from(parameters: dict[str, Any]) -> TrainOptions:
+    """The record of what the command line gave, by the names of its parameters.
+
+    Raises:
+        UsageError: options that contradict one another, or ``--cfg-options`` without a value.
+    """
+    given = dict(parameters)
+    given["cfg_options"] = key_values(given["cfg_options"], "--cfg-options")
+    for name, info in INFO.items():
+        if info.no is not None and given.pop(f"no_{name}"):
+            if given[name] not in (None, info.no):
+                raise UsageError(f"{flag(name)} {given[name]} and {flag('no_' + name)} contradict one another")
+            given[name] = info.no
+    return TrainOptions(**given)
+
+
 @click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-def train(cfg_options: tuple[str, ...], **given: Any) -> None:
+def train(**parameters: Any) -> None:
     """Train a K-Net on DATA: data/coco or data/ade by default.
 
     Classes and task come from the data, the rest has defaults that are printed; config.py in the work dir has it all.
@@ -64,15 +81,9 @@ def train(cfg_options: tuple[str, ...], **given: Any) -> None:
     seg2knet train data/coco --epochs 50 --backbone r101
     seg2knet train --resume --work-dir work_dirs/coco-r50
     """
-    from seg2knet.cli.terminal import key_values
     from seg2knet.trainer import api
 
-    for name in [name for name, info in INFO.items() if info.no is not None]:
-        if given.pop(f"no_{name}"):
-            if given[name] not in (None, INFO[name].no):
-                raise UsageError(f"{flag(name)} {given[name]} and {flag('no_' + name)} contradict one another")
-            given[name] = INFO[name].no
-    options = TrainOptions(cfg_options=key_values(cfg_options, "--cfg-options"), **given)
+    options = options_from(parameters)
     try:
         result = api.run(options, click.echo)
     except KeyboardInterrupt:
@@ -94,16 +105,17 @@ def _show(result: Any) -> None:
     """The figures and files of a finished run, on the terminal and in its train.log."""
     from rich.console import Console
 
-    from seg2knet.trainer.run.progress import class_table
+    from seg2knet.trainer.run.progress import class_table, log
 
+    console = Console(highlight=False, markup=False, soft_wrap=True, record=True)
     if result.classes:
         figures = ", ".join(f"{name} {value:.3f}" for name, value in result.figures.items())
-        click.echo(f"\nbest epoch: {figures}")
-        Console(highlight=False).print(class_table(result.classes))
-        click.echo()
+        console.print(f"\nbest epoch: {figures}")
+        console.print(class_table(result.classes))
+        console.print()
     if result.test:
-        click.echo("test split: " + ", ".join(f"{name} {value:.3f}" for name, value in result.test.items()))
-    click.echo(f"best checkpoint: {result.best}" if result.best else f"last checkpoint: {result.last}")
+        console.print("test split: " + ", ".join(f"{name} {value:.3f}" for name, value in result.test.items()))
+    console.print(f"best checkpoint: {result.best}" if result.best else f"last checkpoint: {result.last}")
     files: dict[str, Optional[Path]] = {
         "results": result.work_dir / "results.csv",
         "curves": result.work_dir / "curves.png",
@@ -111,5 +123,6 @@ def _show(result: Any) -> None:
     }
     for title, path in files.items():
         if path is not None and path.exists():
-            click.echo(f"{title}: {path}")
-    click.echo(f"next: seg2knet predict {shlex.quote(str(result.best or result.last))} IMAGES")
+            console.print(f"{title}: {path}")
+    console.print(f"next: seg2knet predict {shlex.quote(str(result.best or result.last))} IMAGES")
+    log(result.work_dir, console.export_text().splitlines())

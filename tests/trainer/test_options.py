@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import seg2knet
 from seg2knet.cli import cli
+from seg2knet.cli.train import options_from
 from seg2knet.cli.train import train as command
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, flag, table
@@ -36,24 +37,28 @@ def test_the_table_of_the_docs_is_made_from_the_options() -> None:
 
 def test_the_command_line_gives_back_what_arguments_write() -> None:
     asked = TrainOptions(
-        data=Path("tests"), task="panoptic", epochs=3, lr=1e-3, amp=False, ema=True, validate=False,
+        data=Path("tests"), task="panoptic", epochs=3, lr=1e-3, amp=False, ema=True, validate=False, pretrained="none",
         work_dir=Path("a b"), cfg_options={"model.num_kernels": 9, "x.y": "z"}, logger="none",
     )  # fmt: skip
     words = asked.arguments(asked.given())
     assert "--no-amp" in words
     assert "--no-validate" in words
     with command.make_context("train", ["tests", *words]) as context:
-        given: dict[str, Any] = dict(context.params)
-    assert given.pop("cfg_options") == ("model.num_kernels=9", "x.y=z")
-    assert TrainOptions(**given, cfg_options=asked.cfg_options) == asked
-    assert asked.command().startswith("seg2knet train tests --task panoptic --epochs 3")
+        assert options_from(context.params) == asked
+    assert asked.command().startswith("seg2knet train tests --task panoptic --no-pretrained --epochs 3")
 
 
 def test_defaults_of_the_command_line_are_those_of_the_record() -> None:
     with command.make_context("train", []) as context:
-        given: dict[str, Any] = dict(context.params)
-    given.pop("cfg_options")
-    assert TrainOptions(**given) == TrainOptions()
+        assert options_from(context.params) == TrainOptions()
+
+
+def test_no_is_a_value_of_the_option() -> None:
+    with command.make_context("train", ["--no-pretrained"]) as context:
+        assert options_from(context.params).pretrained == "none"
+    both = command.make_context("train", ["--no-pretrained", "--pretrained", "coco"]).params
+    with pytest.raises(UsageError, match="--pretrained coco and --no-pretrained"):
+        options_from(both)
 
 
 @pytest.mark.parametrize(
