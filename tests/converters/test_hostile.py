@@ -19,6 +19,7 @@ from seg2knet.converters.api import convert
 from seg2knet.converters.detection import detect
 from seg2knet.converters.pipeline import Result
 from seg2knet.converters.registry import readers
+from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.errors import Seg2KNetError
 
 SQUARE = [1, 1, 9, 1, 9, 9, 1, 9]
@@ -110,8 +111,74 @@ def ade(source: Path) -> None:
     cv2.imwrite(str(source / "annotations/training/a.png"), np.ones((30, 40), np.uint8))
 
 
+def via(source: Path, name: str = "a.jpg") -> None:
+    picture(source / "a.jpg")
+    shape = {"name": "polygon", "all_points_x": SQUARE[::2], "all_points_y": SQUARE[1::2]}
+    region = {"shape_attributes": shape, "region_attributes": {"kind": "car"}}
+    document = {"a.jpg1": {"filename": name, "size": 1, "regions": [region]}}
+    (source / "via.json").write_text(json.dumps(document))
+
+
+def labelstudio(source: Path, name: str = "a.jpg") -> None:
+    picture(source / "a.jpg")
+    value = {"points": [[1, 1], [9, 1], [9, 9]], "polygonlabels": ["car"]}
+    result = {"type": "polygonlabels", "value": value, "original_width": 40, "original_height": 30}
+    task = {"id": 1, "data": {"image": f"/{name}"}, "annotations": [{"result": [result]}]}
+    (source / "project.json").write_text(json.dumps([task]))
+
+
+def supervisely(source: Path) -> None:
+    picture(source / "ds/img/a.jpg")
+    (source / "ds/ann").mkdir()
+    shape = {"classTitle": "car", "geometryType": "polygon", "points": {"exterior": [[1, 1], [9, 1], [9, 9]]}}
+    document = {"size": {"width": 40, "height": 30}, "objects": [shape]}
+    (source / "ds/ann/a.jpg.json").write_text(json.dumps(document))
+
+
+def labelbox(source: Path, name: str = "a.jpg") -> None:
+    picture(source / "a.jpg")
+    polygon = {"name": "car", "polygon": [{"x": 1, "y": 1}, {"x": 9, "y": 1}, {"x": 9, "y": 9}]}
+    row = {"data_row": {"external_id": name, "row_data": ""}, "media_attributes": {"width": 40, "height": 30},
+           "projects": {"p": {"labels": [{"annotations": {"objects": [polygon]}}]}}}  # fmt: skip
+    (source / "a.ndjson").write_text(json.dumps(row))
+
+
+def darwin(source: Path, name: str = "a.jpg") -> None:
+    picture(source / "a.jpg")
+    path = [{"x": 1, "y": 1}, {"x": 9, "y": 1}, {"x": 9, "y": 9}]
+    item = {"name": name, "path": "/", "slots": [{"width": 40, "height": 30}]}
+    document = {"version": "2.0", "item": item, "annotations": [{"name": "car", "polygon": {"paths": [path]}}]}
+    (source / "a.json").write_text(json.dumps(document))
+
+
+def isat(source: Path, name: str = "a.jpg") -> None:
+    picture(source / "a.jpg")
+    info = {"name": name, "width": 40, "height": 30}
+    shape = {"category": "car", "group": 1, "segmentation": [[1, 1], [9, 1], [9, 9]]}
+    (source / "a.json").write_text(json.dumps({"info": info, "objects": [shape]}))
+
+
+def sa1b(source: Path, name: str = "a.jpg") -> None:
+    picture(source / "a.jpg")
+    code = {"size": [30, 40], "counts": mask_to_rle(np.ones((30, 40), np.uint8)).counts.decode()}
+    image = {"file_name": name, "width": 40, "height": 30}
+    (source / "a.json").write_text(json.dumps({"image": image, "annotations": [{"id": 1, "segmentation": code}]}))
+
+
+def openimages(source: Path) -> None:
+    import cv2
+
+    picture(source / "train/a.jpg")
+    (source / "masks").mkdir()
+    cv2.imwrite(str(source / "masks/a_m1_0.png"), np.ones((30, 40), np.uint8))
+    table = "MaskPath,ImageID,LabelName,BoxID\na_m1_0.png,a,/m/1,0\n"
+    (source / "train-annotations-object-segmentation.csv").write_text(table)
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
-    "coco": coco, "labelme": labelme, "cvat": cvat, "voc": voc, "yolo": yolo, "masks": masks, "ade": ade,
+    "coco": coco, "labelme": labelme, "cvat": cvat, "voc": voc, "yolo": yolo, "masks": masks, "ade": ade, "via": via,
+    "labelstudio": labelstudio, "supervisely": supervisely, "labelbox": labelbox, "darwin": darwin, "isat": isat,
+    "sa1b": sa1b, "openimages": openimages,
 }  # fmt: skip
 
 
@@ -139,7 +206,7 @@ def test_every_format_is_tried_here() -> None:
 @pytest.mark.parametrize(
     "name", ["../away/x.jpg", "../../x.jpg", "images/../../secret.jpg", "C:\\x.jpg", "a\0.jpg", ""]
 )
-@pytest.mark.parametrize("make", [coco, cvat])
+@pytest.mark.parametrize("make", [coco, cvat, via, labelstudio, labelbox, darwin, isat, sa1b])
 def test_names_that_leave_the_folder(source: Path, run: Any, make: Any, name: str) -> None:
     picture(source.parent / "secret.jpg")
     picture(source.parent / "away/kept.jpg")
@@ -214,7 +281,7 @@ def test_a_picture_of_ten_billion_pixels_in_40_kb(source: Path, run: Any, format
     assert lost(result)
 
 
-@pytest.mark.parametrize("format", ["masks", "ade"])
+@pytest.mark.parametrize("format", ["masks", "ade", "openimages"])
 def test_a_mask_of_ten_billion_pixels_in_40_kb(source: Path, run: Any, format: str) -> None:
     MAKERS[format](source)
     (drawn,) = source.rglob("*.png")
@@ -225,10 +292,12 @@ def test_a_mask_of_ten_billion_pixels_in_40_kb(source: Path, run: Any, format: s
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"images":' + "[" * 100_000 + "]" * 100_000 + "}"])
-@pytest.mark.parametrize("format", ["coco", "labelme", "masks"])
+@pytest.mark.parametrize(
+    "format", ["coco", "labelme", "masks", "via", "labelstudio", "supervisely", "darwin", "isat", "sa1b"]
+)
 def test_json_nested_100_000_deep(source: Path, run: Any, format: str, text: str) -> None:
     MAKERS[format](source)
-    path = source / "dataset_meta.json" if format == "masks" else next(source.glob("*.json"))
+    path = source / "dataset_meta.json" if format == "masks" else next(source.rglob("*.json"))
     path.write_text(text)
     assert isinstance(run(format, source), Seg2KNetError)
 

@@ -13,7 +13,7 @@ from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.files import picture_header
 from seg2knet.dataset.label_image import window_rle
-from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.rle import MAX_PIXELS, mask_to_rle, rle_to_mask
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
 from seg2knet.errors import DataError
 
@@ -141,6 +141,26 @@ class Canvas:
         if rle is None:
             raise NotAnObject("no-pixels", "no pixel of the mask lies in the image")
         return rle
+
+    def rings(self, outer: list[list[float]], holes: Sequence[list[float]] = (), even_odd: bool = False) -> Shape:
+        """Rings of one object: polygons, or the mask where there are holes.
+
+        Args:
+            outer: rings, of which the object is the union; or, with ``even_odd``, what an odd number of them covers.
+            holes: rings cut out of it.
+
+        Raises:
+            NotAnObject: a ring is not a polygon.
+        """
+        polygons = [polygon(ring) for ring in (*outer, *holes)]
+        if len(polygons) == 1:
+            return polygons[0]
+        masks = [rle_to_mask(geometry.shape_to_rle(each, self.height, self.width)) for each in polygons]
+        union = np.logical_or.reduce(masks[: len(outer)])
+        mask = np.logical_xor.reduce(masks[: len(outer)]) if even_odd else union
+        for hole in masks[len(outer) :]:
+            mask = mask & ~hole
+        return Polygons(outer) if (mask == union).all() else mask_to_rle(mask)
 
 
 def polygon(flat: list[float], reason: str = "not-a-polygon") -> Polygons:

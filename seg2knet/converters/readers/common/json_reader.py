@@ -1,0 +1,246 @@
+"""What readers of JSON formats share: files that fit, images of records, objects one by one.
+
+A format has one JSON an image (``per_image``), or files with a record an image. A subclass says by ``fits`` which
+documents are its own, by ``records`` what images a document has, and by ``draw`` what objects a record has. What is
+malformed in one object is a skip, in a record an error of its image.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Optional
+
+from seg2knet.converters.base import Evidence, Handle, Reader, Scan
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
+from seg2knet.converters.readers.common.lists import Splits
+from seg2knet.converters.readers.common.sources import ImageFiles, absent, relative
+from seg2knet.converters.splitting import names
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.files import load_json, walk
+from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.dataset.text import natural
+from seg2knet.errors import DataError
+
+_LOOK = 12
+MALFORMED = (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError)
+"""What reading a value of the wrong kind raises."""
+
+Record = tuple[str, Any]
+"""An image's name, and what ``draw`` needs."""
+
+
+class JsonReader(Reader):
+    """A format of JSON files."""
+
+    per_image: ClassVar[bool] = True
+    suffixes: ClassVar[tuple[str, ...]] = (".json",)
+    expected: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fits(cls, document: Any) -> bool:
+        """Whether a document is of this format."""
+
+    def records(self, document: Any, path: str) -> Iterable[Record]:
+        """The images of a document."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
+        """An image with its objects; ``record`` is the document where there is one an image."""
+
+    @classmethod
+    def files(cls, source: Path) -> Iterator[str]:
+        """The annotation files of a source, in no order."""
+        if source.is_dir():
+            for path in walk(source, cls.suffixes):
+                if os.path.basename(path) != LEDGER:
+                    yield path
+        elif source.name.lower().endswith(cls.suffixes) and source.is_file():
+            yield str(source)
+
+    @classmethod
+    def load(cls, path: str) -> Any:
+        """
+        Raises:
+            DataError: it cannot be read.
+        """
+        return load_json(path)
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        looked = list(islice(cls.files(source), _LOOK))
+        fitting = [path for path in looked if cls._fits(path)]
+        if not fitting:
+            return None
+        reason = f"{len(fitting)} of {len(looked)} files looked at have {cls.expected}"
+        return Evidence(0.95 if len(fitting) == len(looked) else 0.75, (reason,))
+
+    @classmethod
+    def _fits(cls, path: str) -> bool:
+        try:
+            return cls.fits(cls.load(path))
+        except (DataError, *MALFORMED):
+            return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "images"}  # each process lists them itself
+
+    def scan(self) -> Scan:
+        root = str(self.source if self.source.is_dir() else self.source.parent)
+        found: list[tuple[str, Any]] = []
+        paths = sorted(self.files(self.source), key=natural)
+        self.skips: list[Skip] = []
+        self.notes: list[Note] = []
+        for path in sorted(paths, key=self._rank):
+            if found and self._rank(path) > self._rank(str(found[0][1][0])):
+                break  # another export of the same
+            below = relative(path, root)
+            if self.per_image:
+                found.append((self.name_of(below), [path, None]))
+                continue
+            document = self.load(path)
+            if not self.fits(document) and len(paths) > 1:
+                continue
+            folder = posixpath.dirname(below)
+            try:
+                records = list(self.records(document, path))
+            except MALFORMED as error:
+                raise self._malformed(path, error) from None
+            found += [(posixpath.join(folder, name), [path, data]) for name, data in records]
+        if not found:
+            raise absent(self.expected, self.source)
+        handles, _ = Splits({}).handles(found)
+        return Scan(handles, self.classes(), tuple(self.skips), tuple(self.notes))
+
+    def name_of(self, below: str) -> str:
+        """What an image is called before it is read, from its annotation's path below the source."""
+        return below
+
+    def _rank(self, path: str) -> int:
+        return next((rank for rank, suffix in enumerate(self.suffixes) if path.lower().endswith(suffix)), 0)
+
+    def classes(self) -> Optional[ClassList]:
+        """The class list, where a file says it; called after ``records``."""
+        return None
+
+    def read(self, handle: Handle) -> Sample:
+        path, record = handle.where
+        try:
+            if self.per_image:
+                record = self.load(path)
+                if not self.fits(record):
+                    raise self._malformed(path, None)
+            return self.draw(handle, path, record).sample(handle.split)
+        except MALFORMED as error:
+            raise self._malformed(path, error) from None
+
+    def _malformed(self, path: str, error: Optional[Exception]) -> DataError:
+        found = f"{type(error).__name__}: {error}"[:200] if error is not None else "another document"
+        return DataError(f"not as {self.title} has it", file=path, found=found, expected=self.expected)
+
+    @cached_property
+    def images(self) -> ImageFiles:
+        """All images of the source."""
+        return ImageFiles(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
+
+    def canvas(
+        self,
+        handle: Handle,
+        path: str,
+        called: Sequence[str],
+        declared: Optional[tuple[Any, Any]] = None,
+        folders: Sequence[str] = (),
+    ) -> Canvas:
+        """The canvas of an image.
+
+        Args:
+            path: the annotation file.
+            called: what the image may be called, the likeliest first.
+            declared: its width and height, where the annotation says them.
+            folders: where it may be, beside the annotation file and anywhere below the source.
+
+        Raises:
+            DataError: several images are called so, or there is neither an image nor a size.
+        """
+        base = called[0].replace("\\", "/").rpartition("/")[2]
+        file = self._file(path, called, folders)
+        folder = posixpath.dirname(handle.name)
+        name = names.safe(posixpath.join(folder, os.path.basename(file) if file else base))
+        return Canvas(name, f"{path}: image {base!r}", path=file, declared=_size(declared))
+
+    def _file(self, path: str, called: Sequence[str], folders: Sequence[str]) -> Optional[str]:
+        tails = [name.replace("\\", "/").lstrip("/") for name in called]
+        tails = [*tails, *(tail.rpartition("/")[2] for tail in tails)]
+        tails = [tail for tail in dict.fromkeys(tails) if tail and ".." not in tail.split("/")]
+        for folder in (*folders, os.path.dirname(path)):
+            for tail in tails:
+                if self.options.images is None and os.path.isfile(os.path.join(folder, tail)):
+                    return os.path.join(folder, tail)
+        for tail in tails:
+            matches = self.images.matches(tail)
+            if len(matches) > 1:
+                raise DataError(
+                    "several images of that name", file=path, place=f"image {tail!r}",
+                    found=", ".join(sorted(matches)[:3]), hint="name the folder that is meant with --images-dir",
+                )  # fmt: skip
+            if matches:
+                return matches[0]
+        return None
+
+
+def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None]) -> None:
+    """Read items one by one as ``KIND NUMBER``; one that is malformed or not an object becomes a skip."""
+    for number, item in enumerate(items if isinstance(items, list) else [], 1):
+        place = f"{kind} {number}"
+        try:
+            take(item, place)
+        except NotAnObject as problem:
+            canvas.lost(place, problem)
+        except MALFORMED as error:
+            canvas.skip("malformed", place, f"{type(error).__name__}: {error}"[:200])
+
+
+def flat(points: Any) -> list[float]:
+    """``[x, y, ...]`` from ``[[x, y], ...]`` or ``[{"x": x, "y": y}, ...]``, numbers as they are.
+
+    Raises:
+        NotAnObject: it is not a list of points.
+    """
+    numbers: list[float] = []
+    for point in points if isinstance(points, list) else [None]:
+        pair = (point.get("x"), point.get("y")) if isinstance(point, dict) else point
+        if (
+            not isinstance(pair, (list, tuple))
+            or len(pair) < 2
+            or not all(type(one) in (int, float) for one in pair[:2])
+        ):
+            raise NotAnObject("no-points", f"found {point!r:.60} where a point was expected")
+        numbers += pair[:2]
+    return numbers
+
+
+def label_of(value: Any) -> str:
+    """A class's name.
+
+    Raises:
+        NotAnObject: there is none.
+    """
+    if type(value) in (int, float):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise NotAnObject("no-label", f"label {value!r:.60}")
+    return value.strip()
+
+
+def _size(declared: Optional[tuple[Any, Any]]) -> Optional[tuple[int, int]]:
+    if declared is None or not all(type(side) in (int, float) and 1 <= side < 1e9 for side in declared):
+        return None
+    return int(declared[0]), int(declared[1])

@@ -1,0 +1,50 @@
+"""ISAT (https://github.com/yatengLG/ISAT_with_segment_anything): one JSON an image, ``info`` and ``objects``.
+
+An object's parts have one ``group``; a higher ``layer`` lies over a lower one. Coordinates are pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seg2knet.converters.base import IGNORE, Handle
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, polygon
+from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of
+from seg2knet.converters.registry import register_reader
+
+_BACKGROUND = "__background__"
+
+
+@register_reader
+class IsatReader(JsonReader):
+    name = "isat"
+    title = "ISAT JSON"
+    expected = 'an object with "info" and "objects"'
+
+    @classmethod
+    def fits(cls, document: Any) -> bool:
+        info = document.get("info") if isinstance(document, dict) else None
+        return isinstance(info, dict) and "name" in info and isinstance(document.get("objects"), list)
+
+    def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
+        info = record["info"]
+        canvas = self.canvas(handle, path, [info["name"]], (info.get("width"), info.get("height")))
+
+        def take(entry: Any, place: str) -> None:
+            label = label_of(entry.get("category"))
+            if label == _BACKGROUND:
+                canvas.lost(place, NotAnObject("background", "the category __background__ means no object"), asked=True)
+                return
+            group, layer = entry.get("group"), entry.get("layer")
+            canvas.add(
+                label,
+                polygon(flat(entry["segmentation"])),
+                place,
+                group=(label, group) if type(group) in (int, str) and group not in (0, "") else None,
+                iscrowd=entry.get("iscrowd") is True or label == IGNORE,
+                attributes={"note": entry["note"]} if isinstance(entry.get("note"), str) and entry["note"] else None,
+                z=int(layer) if type(layer) in (int, float) and abs(layer) < 1e9 else 0,
+            )
+
+        each(canvas, record["objects"], "object", take)
+        return canvas

@@ -1,0 +1,145 @@
+"""Labelbox exports: v2 as NDJSON, a row an image, and v1 as a JSON list.
+
+Masks are URLs that need a key or have expired: nothing is fetched. Files of them, named ``FEATURE_ID.png``, are taken
+from anywhere below the source; what has none is a skip.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Optional
+
+import numpy as np
+from pydantic import Field
+
+from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
+from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
+from seg2knet.converters.readers.common.sources import labels_as_shown, read_text
+from seg2knet.converters.registry import register_reader
+from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.sample import Note, Rle, Shape, Skip
+from seg2knet.errors import DataError, UsageError
+
+_MAX_TEXT = 1 << 29
+
+
+class LabelboxOptions(ReaderOptions):
+    """Labelbox's own options."""
+
+    project: Optional[str] = Field(None, description="The project to read, by id or name, where rows have several.")
+    label: Optional[int] = Field(
+        None, description="Which of several labels of an image to read: 1 for the first, -1 for the last."
+    )
+
+
+@register_reader
+class LabelboxReader(JsonReader):
+    name = "labelbox"
+    title = "Labelbox"
+    Options = LabelboxOptions
+    per_image = False
+    suffixes = (".ndjson", ".jsonl", ".json")
+    expected = 'rows with "data_row" and "projects" (v2), or a list with "Labeled Data" and "Label" (v1)'
+
+    @classmethod
+    def load(cls, path: str) -> Any:
+        if path.lower().endswith(".json"):
+            return super().load(path)
+        try:
+            return [json.loads(line) for line in read_text(path, _MAX_TEXT).splitlines() if line.strip()]
+        except (ValueError, RecursionError) as error:
+            raise DataError("not NDJSON, a JSON object a line", file=path, found=str(error)) from None
+
+    @classmethod
+    def fits(cls, document: Any) -> bool:
+        first = (document or [None])[0] if isinstance(document, list) else document
+        return isinstance(first, dict) and ({"data_row", "projects"} <= first.keys() or "Labeled Data" in first)
+
+    def records(self, document: Any, path: str) -> Iterable[Record]:
+        for number, row in enumerate(document if isinstance(document, list) else [document], 1):
+            if "data_row" in row:
+                yield from self._row(row, f"{path}: row {number}")
+            else:
+                name = row.get("External ID") or row["Labeled Data"].partition("?")[0].rpartition("/")[2]
+                label = row.get("Label")
+                if not isinstance(label, dict):
+                    self.notes.append(Note("skipped-by-annotator", f"{path}: row {number}", f"Label: {label!r}"))
+                objects = label.get("objects", []) if isinstance(label, dict) else []
+                if isinstance(label, dict) and label and "objects" not in label and "classifications" not in label:
+                    objects = _oldest(label)
+                yield name, [[name], None, objects]
+
+    def _row(self, row: dict[str, Any], place: str) -> Iterable[Record]:
+        data, media = row["data_row"], row.get("media_attributes") or {}
+        projects = {key: value for key, value in row["projects"].items() if self._wanted(key, value)}
+        if len(projects) > 1:
+            found = ", ".join(f"{key} ({value.get('name')})" for key, value in projects.items())
+            raise UsageError("an image of several projects", found=f"{place}: {found}", hint="--project ID")
+        labels = [label for value in projects.values() for label in value["labels"]]
+        if len(labels) > 1:
+            if self.options.label is None:
+                found = f"{place}: {len(labels)} labels"
+                raise UsageError("an image with several labels", found=found, hint="--label 1, or -1 for the last")
+            labels = labels[self.options.label - (self.options.label > 0) :][:1]
+        objects = labels[0]["annotations"].get("objects", []) if labels else []
+        called = [data.get("external_id"), data.get("global_key"), data.get("row_data", "").rpartition("/")[2]]
+        called = [name for name in called if isinstance(name, str) and name]
+        if not called:
+            self.skips.append(Skip("no-image-name", place, max(len(objects), 1)))
+            return
+        size = [media.get("width"), media.get("height")] if media.get("width") and media.get("height") else None
+        yield called[0].replace("\\", "/").rpartition("/")[2], [called, size, objects]
+
+    def _wanted(self, key: str, project: dict[str, Any]) -> bool:
+        return self.options.project in (None, key, project.get("name"))
+
+    def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
+        called, size, objects = record
+        canvas = self.canvas(handle, path, called, size)
+
+        def take(entry: Any, place: str) -> None:
+            label = label_of(entry.get("name") or entry.get("title") or entry.get("value"))
+            canvas.add(label, self._shape(canvas, entry), place)
+
+        each(canvas, objects, "object", take)
+        return canvas
+
+    def _shape(self, canvas: Canvas, entry: dict[str, Any]) -> Shape:
+        sides = entry.get("bounding_box") or entry.get("bbox")
+        if sides:
+            return box(sides["left"], sides["top"], sides["width"], sides["height"], self.options.boxes)
+        if entry.get("polygon"):
+            return polygon(flat(entry["polygon"]))
+        for key in ("line", "point"):
+            if entry.get(key):
+                raise NotAnObject(f"{key}-has-no-area", f"a {key}")
+        return self._mask(canvas, entry)
+
+    def _mask(self, canvas: Canvas, entry: dict[str, Any]) -> Rle:
+        feature = entry.get("feature_id") or entry.get("featureId")
+        files = self.images.matches(f"{feature}.png") if isinstance(feature, str) else []
+        if len(files) != 1:
+            raise NotAnObject(
+                "mask-is-a-url", f"nothing is fetched: download it as {feature}.png to anywhere below the source"
+            )
+        labels = labels_as_shown(files[0])
+        color = (entry.get("composite_mask") or {}).get("color_rgb")
+        if labels.ndim == 3:
+            mask = (labels == np.asarray(color)).all(axis=2) if color else labels.max(axis=2) > 127
+        else:
+            mask = labels > labels.max(initial=0) // 2
+        if mask.shape != (canvas.height, canvas.width) or mask.size > MAX_PIXELS:
+            raise NotAnObject("size-differs", f"the mask is {mask.shape[1]}x{mask.shape[0]}")
+        return canvas.bitmap(mask)
+
+
+def _oldest(label: dict[str, Any]) -> list[dict[str, Any]]:
+    """``{class: [{"geometry": [{"x", "y"}]}]}`` as objects."""
+    return [
+        {"name": name, "polygon": entry["geometry"]}
+        for name, entries in label.items()
+        if isinstance(entries, list)
+        for entry in entries
+    ]

@@ -1,0 +1,197 @@
+"""Label Studio JSON (https://labelstud.io/guide/export): tasks with ``data`` and ``annotations``; JSON-MIN.
+
+Coordinates are percent of the image. A geometry and its label are one item of a result, or two with one ``id``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import Field
+
+from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
+from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
+from seg2knet.converters.readers.labelstudio.brush import brush_mask
+from seg2knet.converters.registry import register_reader
+from seg2knet.dataset.sample import Note, Shape
+from seg2knet.errors import UsageError
+
+_GEOMETRY = ("points", "rle", "radiusX", "width", "x")
+_NOT_REGIONS = frozenset({"relation", "choices", "textarea", "rating", "taxonomy", "number", "pairwise", "datetime"})
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-(.+)$")
+_MIN_KEYS = frozenset({"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"})
+
+
+class LabelStudioOptions(ReaderOptions):
+    """Label Studio's own options."""
+
+    annotator: Optional[str] = Field(
+        None,
+        description="Which annotation of a task to read where there are several: newest, ground-truth, all (their "
+        "objects together), or an annotator's id.",
+    )
+    predictions: bool = Field(False, description="Read a model's predictions where a task has no annotation.")
+
+
+@register_reader
+class LabelStudioReader(JsonReader):
+    name = "labelstudio"
+    title = "Label Studio JSON"
+    Options = LabelStudioOptions
+    per_image = False
+    expected = 'tasks with "data" and "annotations"'
+
+    @classmethod
+    def fits(cls, document: Any) -> bool:
+        first = (document or [None])[0] if isinstance(document, list) else document
+        if not isinstance(first, dict):
+            return False
+        done = any(isinstance(first.get(key), list) for key in ("annotations", "completions", "predictions"))
+        return (isinstance(first.get("data"), dict) and done) or "annotation_id" in first
+
+    def records(self, document: Any, path: str) -> Iterable[Record]:
+        cancelled = 0
+        for number, task in enumerate(document if isinstance(document, list) else [document], 1):
+            place = f"{path}: task {task.get('id', number)}"
+            if "data" not in task:
+                task = _from_min(task)
+            annotations = task.get("annotations") or task.get("completions") or []
+            kept = [one for one in annotations if not (one.get("was_cancelled") or one.get("skipped"))]
+            cancelled += len(annotations) - len(kept)
+            if not kept and self.options.predictions:
+                kept = (task.get("predictions") or [])[-1:]
+            kept = self._chosen(kept, place)
+            results = [item for one in kept for item in one.get("result") or []]
+            yield from _images(task, results)
+        if cancelled:
+            self.notes.append(Note("cancelled-annotation", path, "was_cancelled, so left out", cancelled))
+
+    def _chosen(self, annotations: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
+        """
+        Raises:
+            UsageError: there are several, and the options do not say which.
+        """
+        wanted = self.options.annotator
+        if wanted == "ground-truth" and any(one.get("ground_truth") for one in annotations):
+            annotations = [one for one in annotations if one.get("ground_truth")]
+        elif wanted not in (None, "newest", "all", "ground-truth"):
+            return [one for one in annotations if _annotator(one) == wanted]
+        if len(annotations) < 2 or wanted == "all":
+            return annotations
+        if wanted == "newest":
+            return [max(annotations, key=lambda one: str(one.get("updated_at") or one.get("created_at") or ""))]
+        raise UsageError(
+            "a task with several annotations: which one to read?",
+            found=f"{place}: by {', '.join(_annotator(one) for one in annotations)}",
+            hint="--annotator newest, ground-truth, all, or an annotator's id",
+        )
+
+    def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
+        called, results = record
+        sizes = ((item.get("original_width"), item.get("original_height")) for item in results)
+        canvas = self.canvas(handle, path, called, next((size for size in sizes if all(size)), None))
+
+        def take(region: Any, place: str) -> None:
+            value, kind, label = region
+            shape = self._shape(canvas, value, kind)
+            canvas.add(label_of(label), shape, place)
+
+        each(canvas, list(_regions(results)), "region", take)
+        return canvas
+
+    def _shape(self, canvas: Canvas, value: dict[str, Any], kind: str) -> Shape:
+        across, down = canvas.width / 100, canvas.height / 100
+        if "rle" in value:
+            return canvas.bitmap(brush_mask(value["rle"], canvas.height, canvas.width))
+        if "points" in value:
+            if value.get("closed") is False:
+                raise NotAnObject("line-has-no-area", "an open polygon")
+            points = flat(value["points"])
+            return polygon([number * (down if index % 2 else across) for index, number in enumerate(points)])
+        if "radiusX" in value:
+            radii = value["radiusX"] * across, value["radiusY"] * down
+            return ellipse(value["x"] * across, value["y"] * down, *radii, value.get("rotation") or 0)
+        if "keypoint" in kind or "height" not in value:
+            raise NotAnObject("point-has-no-area" if "keypoint" in kind else "unknown-shape-type", f"a {kind}")
+        left, top = value["x"] * across, value["y"] * down
+        width, height = value["width"] * across, value["height"] * down
+        degrees = value.get("rotation") or 0
+        # Turned about the upper left corner; the centre goes round with it.
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        x, y = left + (width * cos - height * sin - width) / 2, top + (width * sin + height * cos - height) / 2
+        return box(x, y, width, height, self.options.boxes, degrees)
+
+
+def _annotator(annotation: dict[str, Any]) -> str:
+    by = annotation.get("completed_by", "unknown")
+    return str(by.get("email") or by.get("id")) if isinstance(by, dict) else str(by)
+
+
+def _images(task: dict[str, Any], results: list[dict[str, Any]]) -> Iterator[Record]:
+    """The images of a task, each with its results: a list of images has ``item_index``."""
+    urls = next((value for value in task["data"].values() if _is_url(value)), None)
+    if isinstance(urls, list):
+        for index, url in enumerate(urls):
+            called = _called(url)
+            yield called[0], [called, [item for item in results if item.get("item_index", 0) == index]]
+        return
+    called = [*(_called(urls) if urls else []), *_called(task.get("file_upload"))]
+    called = list(dict.fromkeys(called)) or [f"task_{task.get('id')}"]
+    yield called[0], [called, results]
+
+
+def _is_url(value: Any) -> bool:
+    """Whether a field of a task is a path or URL, or a list of some."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_url, value))
+    return isinstance(value, str) and re.search(r"^(/|\w+://)|\.\w{3,4}($|\?)", value) is not None
+
+
+def _called(url: Any) -> list[str]:
+    """File names of a URL: without and with the 8 digits that Label Studio puts before the name of an upload."""
+    if not isinstance(url, str) or not url:
+        return []
+    parts = urlsplit(url)
+    path = parse_qs(parts.query).get("d", [parts.path])[0]
+    name = unquote(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    uploaded = _UPLOADED.match(name)
+    return [uploaded[1], name] if uploaded else [name] if name else []
+
+
+def _regions(results: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Geometry, kind and label of each region; items of one ``id`` are one region."""
+    regions: dict[Any, list[dict[str, Any]]] = {}
+    for number, item in enumerate(results):
+        if item.get("type") not in _NOT_REGIONS and isinstance(item.get("value"), dict):
+            regions.setdefault(item.get("id") or f"item {number}", []).append(item)
+    for items in regions.values():
+        shaped = next((item for item in items if any(key in item["value"] for key in _GEOMETRY)), items[0])
+        labels = [
+            label
+            for item in items
+            for key, labels in item["value"].items()
+            if key.endswith("labels") and isinstance(labels, list)
+            for label in labels
+        ]
+        yield shaped["value"], str(shaped.get("type")), next(iter(labels), None)
+
+
+def _from_min(task: dict[str, Any]) -> dict[str, Any]:
+    """A task of JSON-MIN as one of JSON: what a tag holds is a list of values."""
+    results = []
+    data = {}
+    for key, values in task.items():
+        if isinstance(values, list) and values and all(isinstance(value, dict) for value in values):
+            for value in values:
+                sizes = {side: value.get(side) for side in ("original_width", "original_height")}
+                kind = next((name for name in value if name.endswith("labels")), "labels")
+                results.append({"type": kind, "value": value, **sizes})
+        elif key not in _MIN_KEYS:
+            data[key] = values
+    annotation = {"completed_by": task.get("annotator"), "result": results, "created_at": task.get("created_at")}
+    return {"id": task.get("id"), "data": data, "annotations": [annotation]}

@@ -1,0 +1,1 @@
+"""OpenImages masks."""

@@ -1,0 +1,142 @@
+"""OpenImages V5 and later (https://storage.googleapis.com/openimages/web/factsfigures_v7.html): mask PNGs and the CSVs
+``SPLIT-annotations-object-segmentation.csv`` that say whose they are. A mask may be smaller or larger than its image.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import posixpath
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+
+from seg2knet.converters.base import Evidence, Handle, Reader, Scan
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
+from seg2knet.converters.readers.common.encodings import foreground, grey
+from seg2knet.converters.readers.common.lists import Splits
+from seg2knet.converters.readers.common.sources import ImageFiles, absent, labels_as_shown, read_text, relative
+from seg2knet.converters.registry import register_reader
+from seg2knet.converters.splitting.splits import canonical
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.files import walk
+from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.dataset.text import natural
+from seg2knet.errors import DataError, Seg2KNetError
+
+_CSV = "annotations-object-segmentation.csv"
+_NAMES = "class-descriptions"
+_MAX_CSV = 1 << 30
+
+
+@register_reader
+class OpenImagesReader(Reader):
+    name = "openimages"
+    title = "OpenImages masks"
+
+    @classmethod
+    def sniff(cls, source: Path) -> Optional[Evidence]:
+        try:
+            files = _tables(source)
+        except Seg2KNetError:
+            return None
+        return Evidence(0.97, (f"{os.path.basename(files[0])} says whose masks are",)) if files else None
+
+    def scan(self) -> Scan:
+        files = _tables(self.source)
+        if not files:
+            raise absent(f"SPLIT-{_CSV}, and the masks that it lists", self.source)
+        found: dict[str, list[Any]] = {}
+        skips: list[Skip] = []
+        root = str(self.source)
+        for file in files:
+            split = canonical(os.path.basename(file).partition("-")[0]) or ""
+            for number, row in enumerate(_rows(file, ("MaskPath", "ImageID", "LabelName")), 2):
+                image, mask = self._image(row["ImageID"], split), self._pngs.find(row["MaskPath"])
+                place = f"{file}: line {number}"
+                if image is None or mask is None:
+                    missing = f"image {row['ImageID']}" if image is None else row["MaskPath"]
+                    skips.append(Skip("image-missing" if image is None else "mask-missing", place, detail=missing))
+                    continue
+                name = relative(image, root)
+                key = name if split and split in map(canonical, name.split("/")) else posixpath.join(split, name)
+                label = self._classes.get(row["LabelName"], row["LabelName"])
+                found.setdefault(key, [image]).append([label, mask, place])
+        if not found:
+            raise DataError(
+                "not one image with its mask", file=self.source, found=f"{len(skips)} rows", hint="--images-dir DIR"
+            )
+        handles, _ = Splits({}).handles(sorted(found.items(), key=lambda item: natural(item[0])))
+        used = {label for _, *masks in found.values() for label, *_ in masks}
+        classes = ClassList.of([name for name in dict.fromkeys(self._classes.values()) if name in used])
+        detail = "a class that no mask is of is left out"
+        unused = len(set(self._classes.values()) - used)
+        notes = (Note("class-without-mask", str(self.source), detail, unused),) if unused else ()
+        return Scan(handles, classes if used <= set(classes.names) else None, tuple(skips), notes)
+
+    def read(self, handle: Handle) -> Sample:
+        image, *masks = handle.where
+        canvas = Canvas(handle.name, image, path=image)
+        for label, path, place in masks:
+            try:
+                mask = foreground(grey(labels_as_shown(path)), path)
+                if mask.shape != (canvas.height, canvas.width):
+                    size = (canvas.width, canvas.height)
+                    canvas.note("mask-resized", place, f"{mask.shape[1]}x{mask.shape[0]} to {size[0]}x{size[1]}")
+                    mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+                canvas.add(label, canvas.bitmap(mask), place)
+            except NotAnObject as problem:
+                canvas.lost(place, problem)
+            except DataError as error:
+                canvas.skip("mask-unreadable", place, error.message)
+        return canvas.sample(handle.split)
+
+    def _image(self, number: str, split: str) -> Optional[str]:
+        """An image by its id; the one in the split's folder, where several have it."""
+        paths = [path for path in self._images.matches(number) if os.path.splitext(os.path.basename(path))[0] == number]
+        inside = [path for path in paths if split in map(canonical, relative(path, str(self.source)).split("/"))]
+        paths = inside if len(paths) > 1 else paths
+        return paths[0] if len(paths) == 1 else None
+
+    @cached_property
+    def _images(self) -> ImageFiles:
+        return ImageFiles(self.options.images or self.source)
+
+    @cached_property
+    def _pngs(self) -> ImageFiles:
+        return ImageFiles(self.source, walk(self.source, (".png",)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": self.source, "options": self.options}
+
+    @cached_property
+    def _classes(self) -> dict[str, str]:
+        """Names by id (``/m/04yx4``); the file has a heading in V6, none before."""
+        names: dict[str, str] = {}
+        for path in sorted(walk(self.source, (".csv",))):
+            if _NAMES in os.path.basename(path):
+                rows = csv.reader(io.StringIO(read_text(path)))
+                names.update({row[0]: row[1] for row in rows if len(row) > 1 and row[0] != "LabelName"})
+        return names
+
+
+def _tables(source: Path) -> list[str]:
+    if not source.is_dir():
+        return []
+    return sorted((path for path in walk(source, (".csv",)) if path.endswith(_CSV)), key=natural)
+
+
+def _rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path, _MAX_CSV))))
+    except csv.Error as error:
+        raise DataError("not a CSV file", file=path, found=str(error)) from None
+    if rows and any(not isinstance(rows[0].get(key), str) for key in needed):
+        raise DataError(
+            "not OpenImages' table", file=path, found=", ".join(map(str, rows[0]))[:200], expected=needed[0]
+        )
+    return [row for row in rows if all(isinstance(row.get(key), str) for key in needed)]

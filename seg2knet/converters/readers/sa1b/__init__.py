@@ -1,0 +1,1 @@
+"""SA-1B (Segment Anything)."""

@@ -1,0 +1,56 @@
+"""SA-1B (https://ai.meta.com/datasets/segment-anything/): ``sa_N.json`` beside ``sa_N.jpg``, masks without classes,
+which overlap and nest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
+from seg2knet.converters.readers.common.json_reader import JsonReader, each
+from seg2knet.converters.registry import register_reader
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.rle import rle_from_string
+from seg2knet.errors import DataError
+
+
+class Sa1bOptions(ReaderOptions):
+    """SA-1B's own options."""
+
+    class_name: str = Field("object", description="The class of all masks.")
+
+
+@register_reader
+class Sa1bReader(JsonReader):
+    name = "sa1b"
+    title = "SA-1B"
+    Options = Sa1bOptions
+    expected = 'an object with "image" and "annotations", one file an image'
+
+    @classmethod
+    def fits(cls, document: Any) -> bool:
+        image = document.get("image") if isinstance(document, dict) else None
+        return isinstance(image, dict) and "file_name" in image and isinstance(document.get("annotations"), list)
+
+    def classes(self) -> ClassList:
+        return ClassList.of([self.options.class_name])
+
+    def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
+        image = record["image"]
+        canvas = self.canvas(handle, path, [image["file_name"]], (image.get("width"), image.get("height")))
+
+        def take(entry: Any, place: str) -> None:
+            code = entry["segmentation"]
+            if code["size"] != [canvas.height, canvas.width]:
+                raise NotAnObject("rle-size-differs", f"size {code['size']!r:.60}")
+            try:
+                mask = rle_from_string(code["counts"].encode("ascii"), canvas.height, canvas.width)
+            except (DataError, UnicodeError) as error:
+                raise NotAnObject("rle-unusable", str(error)) from None
+            canvas.add(self.options.class_name, mask, f"annotation {entry.get('id')}")
+
+        each(canvas, record["annotations"], "annotation", take)
+        return canvas

@@ -1,0 +1,1 @@
+"""VIA (VGG Image Annotator)."""
