@@ -52,17 +52,27 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def key_values(pairs: Iterable[str], option: str) -> dict[str, Any]:
+def key_values(pairs: Iterable[str], option: str, form: str = "KEY=VALUE", *, literal: bool = True) -> dict[str, Any]:
     """``["a.b=3", "c=x"]`` as ``{"a.b": 3, "c": "x"}``: values are Python literals, else text.
+
+    Args:
+        pairs: what was given.
+        option: and with which option.
+        form: what it takes, for the message.
+        literal: ``False``: values are text alone.
 
     Raises:
         UsageError: one has no ``=``.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            raise UsageError(f"{option} takes KEY=VALUE", found=pair, expected="model.num_kernels=50")
+            expected = "model.num_kernels=50" if literal else form
+            raise UsageError(f"{option} takes {form}", found=pair, expected=expected)
+        if not literal:
+            found[key.strip()] = value.strip()
+            continue
         try:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):

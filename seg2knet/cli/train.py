@@ -61,6 +61,7 @@ def options_from(parameters: dict[str, Any]) -> TrainOptions:
     """
     given = dict(parameters)
     given["cfg_options"] = key_values(given["cfg_options"], "--cfg-options")
+    given["mirror"] = key_values(given["mirror"], "--mirror", "A=B", literal=False)
     for name, info in INFO.items():
         if info.no is not None and given.pop(f"no_{name}"):
             if given[name] not in (None, info.no):

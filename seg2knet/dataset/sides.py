@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from seg2knet.errors import UsageError
 
@@ -62,21 +63,22 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(part.lower() for part in parts)
 
 
-def find_sides(names: Sequence[str], mirror: Iterable[str] = ()) -> Sides:
+def find_sides(names: Sequence[str], mirror: Mapping[str, str] = MappingProxyType({})) -> Sides:
     """The pairs of classes whose names differ by a word for left and one for right.
 
     Args:
         names: the classes.
-        mirror: more pairs, each ``A=B``; they come before those found by name.
+        mirror: more pairs; they come before those found by name.
 
     Raises:
         UsageError: a pair of classes that there are not, or a class in two pairs.
     """
-    pairs = [_given(text, names) for text in mirror]
+    pairs = list(mirror.items())
     taken = [name for pair in pairs for name in pair]
-    twice = sorted({name for name in taken if taken.count(name) > 1})
-    if twice:
-        raise UsageError("--mirror names a class twice", found=", ".join(twice))
+    wrong = sorted({name for name in taken if name not in names or taken.count(name) > 1})
+    if wrong:
+        expected = "two classes of " + ", ".join(names[:20])
+        raise UsageError("--mirror: not classes, or in two pairs", found=", ".join(wrong), expected=expected)
     by_words: dict[tuple[str, ...], str] = {}
     for name in names:
         by_words.setdefault(words(name), name)
@@ -94,13 +96,3 @@ def find_sides(names: Sequence[str], mirror: Iterable[str] = ()) -> Sides:
         elif any(len(word) > _SHORT for word in sided):
             alone.append(name)
     return Sides(tuple(pairs), tuple(alone))
-
-
-def _given(text: str, names: Sequence[str]) -> tuple[str, str]:
-    left, equals, right = (part.strip() for part in text.partition("="))
-    unknown = [name for name in (left, right) if name not in names]
-    if not equals or unknown or left == right:
-        raise UsageError(
-            "--mirror takes two classes of the data", found=text, expected="A=B, of " + ", ".join(names[:20])
-        )
-    return left, right

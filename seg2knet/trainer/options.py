@@ -68,6 +68,11 @@ def _has_ema(config: Mapping[str, Any]) -> bool:
     return any(hook.get("type") == "EMAHook" for hook in config.get("custom_hooks", []))
 
 
+def _flip(config: Mapping[str, Any]) -> str:
+    steps = {step["type"] for step in config["train_pipeline"]}
+    return "none" if "RandomFlip" not in steps else "swap" if "SwapSides" in steps else "plain"
+
+
 MODEL, LENGTH, IMAGES, RUN = "Task and model", "Length and learning rate", "Images", "Run"
 MACHINE, MACHINES = "This machine", "Several machines, other launchers"
 
@@ -135,6 +140,14 @@ class TrainOptions:
         IMAGES, "Longest side, or longest x shortest side.", metavar="N|WxH", default="1333x800; semantic: 512"
     )
     multi_scale: bool = _option(IMAGES, "Draw the image size anew each time, 0.8 to 1 of --img-size.", False)
+    flip: str = _option(
+        IMAGES, "Mirror half of the images: swap turns left_door into right_door and the like, plain does not.", "swap",
+        choices=("swap", "plain", "none"), in_config=_flip,
+    )  # fmt: skip
+    mirror: dict[str, Any] = _option(
+        IMAGES, "With --flip swap: two more classes that a mirror image turns into one another.", {}, metavar="A=B",
+        default="by left and right in their names",
+    )  # fmt: skip
     balance: float = _option(
         IMAGES, "Repeat images of classes that are on a smaller share of the images than this.", 0.0, metavar="SHARE",
         least=0, default="off", in_config="train_dataloader.sampler.balance",
@@ -210,6 +223,8 @@ class TrainOptions:
                 raise UsageError(f"{flag(name)} must be at least {info.least}", found=str(value))
         if self.lr is not None and not self.lr > 0:
             raise UsageError("--lr must be above 0", found=str(self.lr))
+        if self.mirror and self.flip != "swap":
+            raise UsageError(f"--mirror and --flip {self.flip} contradict one another", hint="--flip swap")
         if self.balance >= 1:
             raise UsageError("--balance must be below 1", found=str(self.balance))
         if self.epochs is not None and self.schedule is not None:

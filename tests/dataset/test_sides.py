@@ -66,11 +66,11 @@ def test_labels_of_a_mirror_image() -> None:
 
 def test_other_pairs_can_be_given() -> None:
     names = ["driver", "passenger", "left", "right", "left_2"]
-    assert find_sides(names, ["driver=passenger"]).pairs == (("driver", "passenger"), ("left", "right"))
-    assert find_sides(names, ["left=left_2"]).pairs == (("left", "left_2"),)
+    assert find_sides(names, {"driver": "passenger"}).pairs == (("driver", "passenger"), ("left", "right"))
+    assert find_sides(names, {"left": "left_2"}).pairs == (("left", "left_2"),)
 
 
-@pytest.mark.parametrize("mirror", [["a=c"], ["a"], ["a=a"], ["a=b", "b=a"]])
-def test_pairs_that_cannot_be_are_refused(mirror: list[str]) -> None:
+@pytest.mark.parametrize("mirror", [{"a": "c"}, {"a": "a"}, {"a": "b", "b": "a"}])
+def test_pairs_that_cannot_be_are_refused(mirror: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="--mirror"):
         find_sides(["a", "b"], mirror)

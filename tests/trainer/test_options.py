@@ -39,6 +39,7 @@ def test_the_command_line_gives_back_what_arguments_write() -> None:
     asked = TrainOptions(
         data=Path("tests"), task="panoptic", epochs=3, lr=1e-3, amp=False, ema=True, validate=False, pretrained="none",
         work_dir=Path("a b"), cfg_options={"model.num_kernels": 9, "x.y": "z"}, logger="none",
+        mirror={"left eye": "right eye"},
     )  # fmt: skip
     words = asked.arguments(asked.given())
     assert "--no-amp" in words

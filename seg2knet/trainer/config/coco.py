@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seg2knet.knet.recipe import BACKBONE_LR_FACTOR, MAX_GRADIENT_NORM, WEIGHT_DECAY
+from seg2knet.trainer.config.augmentation import FLIPPING, flips
 from seg2knet.trainer.config.plan import RunPlan
 
 SCOPE = "mmdet"
@@ -19,6 +20,7 @@ def imports(plan: RunPlan) -> list[str]:
         "seg2knet.trainer.openmmlab.datasets",
         "seg2knet.trainer.openmmlab.sampling",
         "seg2knet.trainer.openmmlab.metrics",
+        FLIPPING,
     ]
     return [*ours, "seg2knet.knet.detector", *plan.backbone.imports]
 
@@ -35,7 +37,7 @@ def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
         {"type": "LoadImageFromFile"},
         load,
         resize,
-        {"type": "RandomFlip", "prob": 0.5},
+        *flips(plan),
         {"type": "PackKNetInputs"},
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from seg2knet.dataset.folder import DataFolder, Split
+from seg2knet.dataset.sides import Sides, find_sides
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, learning_rate
 from seg2knet.trainer.config.backbones import BACKBONES, Backbone
@@ -49,6 +50,7 @@ class RunPlan:
         lr: learning rate.
         scale: longest and shortest side that images are fitted into; semantic: the crop's sides.
         amp: mixed precision.
+        sides: classes that are swapped in a mirror image.
         notes: lines for the user: what was decided, and why.
     """
 
@@ -64,6 +66,7 @@ class RunPlan:
     lr: float
     scale: tuple[int, int]
     amp: bool
+    sides: Sides = field(default_factory=Sides)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -125,6 +128,7 @@ def decide(
     plan.epochs = _epochs(plan)
     plan.lr = _learning_rate(plan)
     plan.amp = _mixed_precision(plan)
+    plan.sides = _sides(plan)
     if plan.judged is None:
         plan.notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
     return plan
@@ -206,6 +210,24 @@ def _learning_rate(plan: RunPlan) -> float:
         note = f"learning rate {lr:g}: the limit from scratch ({formula} images a step, at most {rate.limit:g})"
     plan.notes.append(note)
     return lr
+
+
+def _sides(plan: RunPlan) -> Sides:
+    """The classes that are swapped where an image is flipped, and a note of what a flip does to sided classes."""
+    if plan.options.flip == "none":
+        return Sides()
+    sides = find_sides(plan.data.classes.names, plan.options.mirror)
+    pairs = ", ".join(f"{left} and {right}" for left, right in sides.pairs)
+    if pairs and plan.options.flip == "plain":
+        plan.notes.append(f"images are flipped, and labels that have a side are not swapped (--flip plain): {pairs}")
+    elif pairs:
+        plan.notes.append(f"labels that are swapped where an image is flipped (--flip plain: none): {pairs}")
+    if sides.alone:
+        plan.notes.append(
+            f"images are flipped, and no class is the other side of {', '.join(sides.alone)} "
+            "(--mirror A=B names one; --flip none does not flip)"
+        )
+    return sides if plan.options.flip == "swap" else Sides()
 
 
 def _mixed_precision(plan: RunPlan) -> bool:

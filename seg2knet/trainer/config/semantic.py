@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from seg2knet.trainer.config.augmentation import FLIPPING, flips
 from seg2knet.trainer.config.plan import RunPlan
 
 SCOPE = "mmseg"
@@ -19,6 +20,7 @@ def imports(plan: RunPlan) -> list[str]:
         "seg2knet.trainer.openmmlab.semantic_data",
         "seg2knet.trainer.openmmlab.sampling",
         "seg2knet.trainer.openmmlab.metrics",
+        FLIPPING,
     ]
 
 
@@ -30,7 +32,7 @@ def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
         {"type": "LoadAnnotations", "reduce_zero_label": True},
         {"type": "RandomResize", "scale": (4 * long, short), "ratio_range": (0.5, 2.0), "keep_ratio": True},
         {"type": "RandomCrop", "crop_size": (short, long), "cat_max_ratio": 0.75},
-        {"type": "RandomFlip", "prob": 0.5},
+        *flips(plan),
         {"type": "PhotoMetricDistortion"},
         {"type": "PackSegInputs"},
     ]

@@ -1,4 +1,4 @@
-"""KN001 to KN004, KN009, KN010 and KN012: does the training configuration fit the data.
+"""KN001 to KN004, KN009, KN010, KN012 and KN013: does the training configuration fit the data.
 
 The configuration is the one named by ``--config``; without one these rules have nothing to look at.
 """
@@ -13,6 +13,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from seg2knet.dataset.sides import find_sides
 from seg2knet.knet.recipe import LearningRate, learning_rate
 from seg2knet.validators.model import Edit, Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
@@ -344,3 +345,30 @@ def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
                 found="False",
                 edits=edits,
             )
+
+
+@rule("KN013", "flip-mixes-left-and-right", Severity.WARNING, on="dataset")
+def flip_mixes_sides(dataset: DataSet) -> Iterator[Hit]:
+    """The configuration flips images, and classes differ by left and right alone.
+
+    A flip turns a left door into a right one, and mmdet's `RandomFlip` keeps the label: half of what is learned of such
+    classes is wrong. `seg2knet train` writes configurations with a step `SwapSides` after the flip; elsewhere flip with
+    probability 0.
+    """
+    config, files = config_of(dataset), training_files(dataset)
+    if config is None or not files:
+        return
+    types = [entry for entry in config.having("type") if isinstance(entry.value, str)]
+    pairs = find_sides(_names(files[0])).pairs
+    if not pairs or any(entry.value == "SwapSides" for entry in types):
+        return
+    for entry in types:
+        step = config.at(*entry.path[:-1])
+        if entry.value != "RandomFlip" or not isinstance(step, dict) or step.get("swap_seg_labels"):
+            continue
+        if (step.get("prob", step.get("flip_ratio")) or 0) != 0 and step.get("direction") not in (
+            "vertical",
+            "diagonal",
+        ):
+            shown = ", ".join(f"{left} and {right}" for left, right in pairs[:3])
+            yield _hit(config, entry, "flipped images keep the labels of sided classes", found=shown, expected="prob 0")

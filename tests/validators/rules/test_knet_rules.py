@@ -231,3 +231,28 @@ def test_more_objects_than_kernels(root: Path) -> None:
 def test_clean_set_is_ready(root: Path) -> None:
     assert json.loads((root / "annotations" / "instances_train2017.json").read_text("utf-8"))["images"]
     assert codes(root) == []
+
+
+FLIPPING = '{"type": "RandomFlip", "prob": 0.5}'
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (FLIPPING, ["KN013"]),
+        ('dict(type="RandomFlip", flip_ratio=0.5)', ["KN013"]),
+        ('{"type": "RandomFlip", "prob": [0.3, 0.2], "direction": ["horizontal", "vertical"]}', ["KN013"]),
+        ('{"type": "RandomFlip", "prob": 0.0}', []),
+        ('{"type": "RandomFlip", "prob": 0.5, "direction": "vertical"}', []),
+        ('{"type": "RandomFlip", "prob": 0.5, "swap_seg_labels": [(0, 1)]}', []),
+        (FLIPPING + ', {"type": "SwapSides", "pairs": [("left_door", "right_door")], "classes": classes}', []),
+    ],
+)
+def test_a_flip_of_sided_classes_is_told(root: Path, steps: str, expected: list[str]) -> None:
+    config = root / "config.py"
+    config.write_text(MODERN.replace('"poly2mask": True}]', '"poly2mask": True}, ' + steps + "]"))
+    assert codes(root, config) == [], "no class has a side"
+    file = next(root.rglob("instances_train*.json"))
+    file.write_text(file.read_text().replace('"car"', '"left_door"').replace('"wheel"', '"right_door"'))
+    config.write_text(config.read_text().replace('"car"', '"left_door"').replace('"wheel"', '"right_door"'))
+    assert codes(root, config) == expected
