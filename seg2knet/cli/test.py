@@ -23,6 +23,14 @@ import click
     "--format-only", "submission", type=click.Path(path_type=Path), metavar="ZIP",
     help="Write what COCO's or ADE's evaluation server accepts; no figures.",
 )  # fmt: skip
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The page to write; by default beside the checkpoint, test-<split>.html.",
+)
+@click.option("--no-html", is_flag=True, help="Write no page.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write figures by class.")
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
 @click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
@@ -35,6 +43,9 @@ def test(
     json_file: Optional[Path],
     out: Optional[Path],
     submission: Optional[Path],
+    html: Optional[Path],
+    no_html: bool,
+    csv_file: Optional[Path],
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
@@ -50,9 +61,11 @@ def test(
     from seg2knet.cli.terminal import bar
     from seg2knet.errors import UsageError
     from seg2knet.trainer import stacks
+    from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import evaluate
 
     quiet = str(json_file) == "-"
+    page: Optional[Path] = None
     other = stacks.choose(stack, knet)
     if other is not None:
         if show_dir is not None or submission is not None:
@@ -67,6 +80,13 @@ def test(
                 checkpoint, data, split, show_dir=show_dir, submission=submission, device=device, workers=workers,
                 ticked=ticked,
             )  # fmt: skip
+    if result.figures and not no_html and other is None:
+        page = html or result.checkpoint.parent / f"test-{result.split}.html"
+    report = judging.report(result) if page is not None or csv_file is not None else None
+    if report is not None and page is not None:
+        page.write_text(report.html, encoding="utf-8")
+    if report is not None and csv_file is not None:
+        csv_file.write_text(report.csv, encoding="utf-8")
     text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False)
     if json_file is not None and not quiet:
         json_file.write_text(text + "\n", encoding="utf-8")
@@ -75,7 +95,7 @@ def test(
     if quiet:
         sys.stdout.write(text + "\n")
         return
-    _print(result, show_dir, json_file, out, submission)
+    _print(result, show_dir, json_file, csv_file, out, submission, page)
 
 
 def _print(result: Any, *files: Optional[Path]) -> None:

@@ -75,6 +75,14 @@ def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
     )
 
 
+def classes_page(title: str, images: int, figures: dict[str, float], rows: Sequence[dict[str, Any]]) -> str:
+    """The page of a panoptic or semantic model: its figures, and those of each class, the weakest first."""
+    keys = list(rows[0]) if rows else []
+    figure = next((key for key in keys if isinstance(rows[0][key], float)), None)
+    ranked = sorted(rows, key=lambda row: row[figure]) if figure else rows
+    return _page("classes.html.j2", title=title, images=images, figures=figures, keys=keys, rows=ranked)
+
+
 def compare_page(comparison: Comparison, a: Judged, b: Judged) -> str:
     """The page of two models on the same annotations."""
     changes = [

@@ -15,7 +15,7 @@ pytest.importorskip("jinja2")
 
 from seg2knet.judge.analysis import analyse
 from seg2knet.judge.compare import compare
-from seg2knet.judge.page import Judged, as_csv, audit_page, compare_page, model_page
+from seg2knet.judge.page import Judged, as_csv, audit_page, classes_page, compare_page, model_page
 from seg2knet.judge.suspects import Suspect
 
 FOUND = [result(1, 1, 10, 10, 0.9), result(1, 2, 60, 10, 0.8)]
@@ -68,3 +68,10 @@ def test_csv(judged: Judged) -> None:
     assert rows[0]["name"] == "all classes"
     assert rows[1]["name"] == "</script><b>car"
     assert float(rows[1]["AP50"]) == pytest.approx(float(rows[0]["AP50"]), abs=1e-6)
+
+
+def test_the_page_of_classes_has_the_weakest_first() -> None:
+    rows = [{"class": "sky", "IoU": 0.9, "pixels": 10}, {"class": "<road>", "IoU": 0.25, "pixels": 7}]
+    page = classes_page("best.pth", 3, {"mIoU": 0.575}, rows)
+    assert page.index("&lt;road&gt;") < page.index("sky")
+    assert "0.250" in page

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
+from seg2knet.judge.analysis import analyse
 from seg2knet.judge.compare import Comparison, compare
-from seg2knet.judge.page import Judged
+from seg2knet.judge.page import Judged, as_csv, classes_page, model_page
+from seg2knet.trainer.evaluate.evaluation import Evaluation, evaluate
 
 Ticked = Callable[[int, int], None]
 
@@ -38,8 +43,6 @@ def judged(
     """
     if Path(source).suffix.lower() == ".json":
         return annotated(read_folder(data, "instance"), split, read_results(Path(source)))
-    from seg2knet.trainer.evaluate.evaluation import evaluate
-
     evaluation = evaluate(source, data, split, device=device, workers=workers, ticked=ticked)
     if evaluation.task != "instance":
         raise DataError(
@@ -77,6 +80,33 @@ def read_results(file: Path) -> list[dict[str, Any]]:
                 expected=", ".join(sorted(keys)), hint="seg2knet test CHECKPOINT --out results.json writes them",
             )  # fmt: skip
     return results
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``test`` leaves: an HTML page, and the figures by class as CSV."""
+
+    html: str
+    csv: str
+
+
+def report(evaluation: Evaluation) -> Report:
+    """The page and the table of an evaluation.
+
+    Raises:
+        EnvironmentProblem: hotcoco or Jinja2 is not installed.
+    """
+    title = f"{evaluation.checkpoint} on {evaluation.data}, {evaluation.split} split"
+    if evaluation.task == "instance":
+        one = annotated(read_folder(evaluation.data, "instance"), evaluation.split, evaluation.predictions)
+        analysis = analyse(one.truth, one.results)
+        return Report(model_page(title, one, analysis), as_csv(analysis))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(evaluation.classes[0]) if evaluation.classes else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(evaluation.classes)
+    page = classes_page(title, evaluation.images, evaluation.figures, evaluation.classes)
+    return Report(page, out.getvalue())
 
 
 def compare_sources(

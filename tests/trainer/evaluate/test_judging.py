@@ -131,3 +131,17 @@ def test_the_command(trained: Any, coco_root: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert f"look at them in {page}" in done.output
     assert "Labels that look wrong" in page.read_text()
+
+
+def test_the_page_of_test(trained: Any, coco_root: Path, tmp_path: Path) -> None:
+    checkpoint = str(trained.best or trained.last)
+    done = CliRunner().invoke(cli, ["test", checkpoint, str(coco_root), "--csv", str(tmp_path / "classes.csv")])
+    assert done.exit_code == 0, done.output
+    page = Path(checkpoint).parent / "test-val.html"
+    assert f"wrote {page}" in done.output
+    assert "Where the model fails" in page.read_text()
+    assert (tmp_path / "classes.csv").read_text().startswith("name,objects,AP,AP50,AP75,F1,threshold\nall classes,")
+    page.unlink()
+    done = CliRunner().invoke(cli, ["test", checkpoint, str(coco_root), "--no-html", "--json", "-"])
+    assert done.exit_code == 0, done.output
+    assert not page.exists()
