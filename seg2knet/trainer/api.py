@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -46,21 +45,11 @@ def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print
     return run(TrainOptions(data=Path(data) if data is not None else None, **options), say)
 
 
-train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what completion shows
-    [
-        inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None),
-        inspect.Parameter("say", inspect.Parameter.KEYWORD_ONLY, default=print),
-        *(
-            inspect.Parameter(
-                each.name, inspect.Parameter.KEYWORD_ONLY, default=getattr(TrainOptions(), each.name),
-                annotation=each.type,
-            )
-            for each in fields(TrainOptions)
-            if each.name in INFO
-        ),
-    ],
-    return_annotation="TrainResult",
-)  # fmt: skip
+_KEYWORDS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(TrainOptions(), name)) for name in INFO
+]
+_SHOWN = [*list(inspect.signature(train).parameters.values())[:2], *_KEYWORDS]
+setattr(train, "__signature__", inspect.signature(train).replace(parameters=_SHOWN))  # noqa: B010 - mypy knows none
 
 
 def run(options: TrainOptions, say: Callable[[str], None] = print) -> TrainResult:

@@ -1,6 +1,6 @@
 """The options of a training run, each said once: a field of :class:`TrainOptions`.
 
-The command line and its help, the heading of a run's config, what ``--resume`` compares and the table of docs/train.md
+The command line and its help, the comments of a run's config, what ``--resume`` compares and the table of docs/train.md
 are made from these fields.
 """
 
@@ -297,22 +297,6 @@ def default_text(name: str) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return "" if value is None or value == {} else str(value)
-
-
-def table() -> str:
-    """The options as Markdown, a table for each group: what docs/train.md shows."""
-    lines: list[str] = []
-    group = None
-    for name, info in INFO.items():
-        if info.group != group:
-            group = info.group
-            lines += ["", f"### {group}", "", "| option | meaning | default |", "|---|---|---|"]
-        names = f"`{flag(name)} {info.metavar}`" if info.metavar else f"`{flag(name)}`"
-        if info.no is not None or (value_type(name) is bool and getattr(TrainOptions(), name) is not False):
-            names += f", `{flag('no_' + name)}`"
-        choices = f" One of `{'`, `'.join(info.choices)}`." if info.choices else ""
-        lines.append(f"| {names} | {info.help}{choices} | {default_text(name)} |".replace("FILE|URL", "FILE/URL"))
-    return "\n".join(lines[1:]) + "\n"
 
 
 def image_scale(text: Optional[str]) -> tuple[int, int]:

@@ -15,9 +15,25 @@ from seg2knet.cli import cli
 from seg2knet.cli.train import options_from
 from seg2knet.cli.train import train as command
 from seg2knet.errors import UsageError
-from seg2knet.trainer.options import INFO, TrainOptions, flag, table
+from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "train.md"
+
+
+def table() -> str:
+    """The options as Markdown, a table for each group: what docs/train.md shows."""
+    lines: list[str] = []
+    group = None
+    for name, info in INFO.items():
+        if info.group != group:
+            group = info.group
+            lines += ["", f"### {group}", "", "| option | meaning | default |", "|---|---|---|"]
+        names = f"`{flag(name)} {info.metavar}`" if info.metavar else f"`{flag(name)}`"
+        if info.no is not None or (value_type(name) is bool and getattr(TrainOptions(), name) is not False):
+            names += f", `{flag('no_' + name)}`"
+        choices = f" One of `{'`, `'.join(info.choices)}`." if info.choices else ""
+        lines.append(f"| {names} | {info.help}{choices} | {default_text(name)} |".replace("FILE|URL", "FILE/URL"))
+    return "\n".join(lines[1:]) + "\n"
 
 
 def test_every_field_is_an_option_with_help() -> None:
@@ -32,7 +48,7 @@ def test_every_field_is_an_option_with_help() -> None:
 def test_the_table_of_the_docs_is_made_from_the_options() -> None:
     page = PAGE.read_text(encoding="utf-8")
     found = page.partition("<!-- options -->\n")[2].partition("<!-- end of options -->")[0]
-    assert found.strip() == table().strip(), "python -c 'from seg2knet.trainer.options import table; print(table())'"
+    assert found.strip() == table().strip(), "write into it what python tests/trainer/test_options.py prints"
 
 
 def test_the_command_line_gives_back_what_arguments_write() -> None:
@@ -96,3 +112,7 @@ def test_the_function_trains_on_the_stack_asked_for(monkeypatch: pytest.MonkeyPa
     asked, checkout = seg2knet.train("data", stack="classic", knet=str(tmp_path), epochs=2, img_size=640)
     assert checkout == tmp_path
     assert (asked.epochs, asked.img_size, asked.data) == (2, "640", Path("data"))
+
+
+if __name__ == "__main__":
+    print(table())

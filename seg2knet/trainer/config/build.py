@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,8 @@ Section = dict[str, Any]
 """Variable of the config -> its value, in the file's order."""
 
 
-@dataclass
-class RunConfig:
-    """A run's config.
-
-    Attributes:
-        heading: comment lines at the top of the file.
-        sections: title -> variables.
-        comments: variable -> the line above it.
-    """
-
-    heading: list[str]
-    sections: dict[str, Section]
-    comments: dict[str, str] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """The config as a Python file."""
-        lines = [f"# {line}".rstrip() for line in self.heading]
-        for title, section in self.sections.items():
-            lines += ["", f"# --- {title} " + "-" * max(0, 90 - len(title))]
-            lines += [assignment(name, value, self.comments.get(name, "")) for name, value in section.items()]
-        return "\n".join(lines) + "\n"
-
-
-def build(plan: RunPlan) -> RunConfig:
-    """A run's config.
+def build(plan: RunPlan) -> str:
+    """A run's config, as a Python file.
 
     Raises:
         UsageError: ``--cfg-options`` leads nowhere.
@@ -65,7 +41,12 @@ def build(plan: RunPlan) -> RunConfig:
         section.update({name: content.pop(name) for name in section})
     if content:
         sections["Given by --cfg-options"] = content
-    return RunConfig(_heading(plan), sections, _option_comments() | _comments(plan))
+    comments = _option_comments() | _comments(plan)
+    lines = [f"# {line}".rstrip() for line in _heading(plan)]
+    for title, section in sections.items():
+        lines += ["", f"# --- {title} " + "-" * max(0, 90 - len(title))]
+        lines += [assignment(name, value, comments.get(name, "")) for name, value in section.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _parts(plan: RunPlan) -> Any:

@@ -19,16 +19,42 @@ from seg2knet.knet.recipe import learning_rate
 from seg2knet.trainer.config.backbones import BACKBONES
 from seg2knet.trainer.options import did_you_mean
 
-PAPER = "arXiv 2106.14855 and its release"
-ABSTRACT = "arXiv 2106.14855, abstract"
-TABLE = "arXiv 2106.14855, table 3"
-ZOO = "mmsegmentation, configs/knet"
-ZOO_FOLDERS = (
+METRICS = {"instance": "mask AP", "panoptic": "PQ", "semantic": "mIoU"}
+SOURCES = {
+    "release": ("COCO val2017", "arXiv 2106.14855 and its release"),
+    "test-dev": ("COCO test-dev", "arXiv 2106.14855, abstract"),
+    "ade": ("ADE20K val", "arXiv 2106.14855 and its release"),
+    "table": ("ADE20K val", "arXiv 2106.14855, table 3"),
+    "best": ("ADE20K val, the paper's best", "arXiv 2106.14855, abstract"),
+    "zoo": ("ADE20K val", "mmsegmentation, configs/knet"),
+}
+"""Where a figure was published -> the data it was measured on, and the source."""
+COCO_FOLDERS = ("https://download.openmmlab.com/mim-example/knet/det/knet/",)
+ADE_FOLDERS = (
     "https://download.openmmlab.com/mmsegmentation/v0.5/knet/",
     "https://mmassets.onedl.ai/mmsegmentation/v0.5/knet/",
 )
-RELEASE = "https://download.openmmlab.com/mim-example/knet/det/knet/"
-"""Folder of the authors' released weights."""
+TABLE = """
+r50-fpn-1x                  r50      1x        release=34.0               r50_fpn_1x_coco 20211016_113017-8a8645d4
+r50-fpn-ms-3x               r50      3x        release=37.8
+r101-fpn-ms-3x              r101     3x        release=39.2
+r101-dcn-fpn-ms-3x          r101-dcn 3x        release=40.5               r101_dcn-c3-c5_fpn_ms-3x_coco 20211017_054515-163a3126
+swin-l-fpn-ms-3x            swin-l   3x        -
+r50-fpn-1x-panoptic         r50      1x        release=44.3               r50_fpn_1x_coco-panoptic 20211017_151750-395fbcba
+r50-fpn-ms-3x-panoptic      r50      3x        release=47.1               r50_fpn_ms-3x_coco-panoptic 20211017_054613-4375b8be
+r101-fpn-ms-3x-panoptic     r101     3x        release=48.4               r101_fpn_ms-3x_coco-panoptic 20211017_054501-9c600b0c
+r101-dcn-fpn-ms-3x-panoptic r101-dcn 3x        release=49.6               r101_dcn-c3-c5_fpn_ms-3x_coco-panoptic 20211019_191549-6d13fab7
+swin-l-fpn-ms-3x-panoptic   swin-l   3x        release=54.6,test-dev=55.2 swin-l_fpn_ms-3x_16x2_coco-panoptic 20211020_062341-62f3bbff
+fcn-r50-ade                 r50      fcn       table=43.3,zoo=43.6        fcn_r50-d8_8x2_512x512 20220228_043751-abcab920
+pspnet-r50-ade              r50      pspnet    table=43.9,zoo=44.18       pspnet_r50-d8_8x2_512x512 20220228_054634-d2c72240
+deeplabv3-r50-ade           r50      deeplabv3 table=44.6,zoo=45.06       deeplabv3_r50-d8_8x2_512x512 20220228_041642-00c8fbeb
+upernet-r50-ade             r50      upernet   table=43.6,zoo=43.45       upernet_r50-d8_8x2_512x512 20220304_125657-215753b0
+upernet-swin-t-ade          swin-t   upernet   ade=45.4,zoo=45.84         upernet_swin-t_8x2_512x512 20220303_133059-7545e1dc
+upernet-swin-l-ade          swin-l   upernet   table=52.0,zoo=52.05       upernet_swin-l_8x2_512x512 20220303_154559-d8da9a90
+upernet-swin-l-640-ade      swin-l   upernet   best=54.3,zoo=52.21        upernet_swin-l_8x2_640x640 20220301_220747-8787fc71
+"""  # noqa: E501
+"""The authors' table, in its order: name without ``knet-s3-``, backbone, schedule or head, figures, and where trained
+weights are published: their file's name without ``knet_s3_``, and its time stamp."""
 
 
 @dataclass(frozen=True)
@@ -85,94 +111,24 @@ class ModelSpec:
         return {**asdict(self), "checkpoint": source.folders[0] + source.file if source is not None else None}
 
 
-def _coco(
-    name: str, task: str, backbone: str, schedule: str, *figures: tuple[float, str, str], released: str = ""
-) -> ModelSpec:
-    """`released`: folder and time stamp of the weights in the release."""
-    metric = "PQ" if task == "panoptic" else "mask AP"
-    published = tuple(Figure(metric, *rest) for rest in figures)
-    folder, _, stamp = released.partition(" ")
-    file = Source(f"{folder}_{stamp}.pth", (f"{RELEASE}{folder}/",), f"K-Net, {name}") if released else None
-    return ModelSpec(name, task, backbone, schedule, figures=published, checkpoint=file)
+def _spec(name: str, backbone: str, kind: str, figures: str, folder: str = "", stamp: str = "") -> ModelSpec:
+    """A row of ``TABLE``."""
+    name, folder = f"knet-s3-{name}", f"knet_s3_{folder}"
+    semantic = name.endswith("-ade")
+    task = "semantic" if semantic else "panoptic" if name.endswith("-panoptic") else "instance"
+    pairs = [pair.split("=") for pair in figures.split(",") if pair != "-"]
+    published = tuple(Figure(METRICS[task], float(value), *SOURCES[where]) for where, value in pairs)
+    folder += "_adamw_80k_ade20k" if semantic else ""
+    sites = ADE_FOLDERS if semantic else COCO_FOLDERS
+    source = Source(f"{folder}_{stamp}.pth", tuple(f"{site}{folder}/" for site in sites), f"K-Net, {name}")
+    checkpoint = source if stamp else None
+    if not semantic:
+        return ModelSpec(name, task, backbone, kind, figures=published, checkpoint=checkpoint)
+    crop = 640 if "-640-" in name else 512
+    return ModelSpec(name, task, backbone, "80k", kind, (crop, crop), published, checkpoint)
 
 
-def _ade(
-    name: str, head: str, backbone: str, zoo: float, file: str, *figures: tuple[float, str, str], crop: int = 512
-) -> ModelSpec:
-    published = tuple(Figure("mIoU", *rest) for rest in (*figures, (zoo, ADE, ZOO)))
-    folder, _, stamp = file.partition(" ")
-    folder += "_adamw_80k_ade20k"
-    source = Source(f"{folder}_{stamp}.pth", tuple(f"{zoo}{folder}/" for zoo in ZOO_FOLDERS), f"K-Net, {name}")
-    return ModelSpec(name, "semantic", backbone, "80k", head, (crop, crop), published, source)
-
-
-COCO = "COCO val2017"
-ADE = "ADE20K val"
-
-_ALL = (
-    _coco(
-        "knet-s3-r50-fpn-1x", "instance", "r50", "1x", (34.0, COCO, PAPER),
-        released="knet_s3_r50_fpn_1x_coco 20211016_113017-8a8645d4",
-    ),
-    _coco("knet-s3-r50-fpn-ms-3x", "instance", "r50", "3x", (37.8, COCO, PAPER)),
-    _coco("knet-s3-r101-fpn-ms-3x", "instance", "r101", "3x", (39.2, COCO, PAPER)),
-    _coco(
-        "knet-s3-r101-dcn-fpn-ms-3x", "instance", "r101-dcn", "3x", (40.5, COCO, PAPER),
-        released="knet_s3_r101_dcn-c3-c5_fpn_ms-3x_coco 20211017_054515-163a3126",
-    ),
-    _coco("knet-s3-swin-l-fpn-ms-3x", "instance", "swin-l", "3x"),
-    _coco(
-        "knet-s3-r50-fpn-1x-panoptic", "panoptic", "r50", "1x", (44.3, COCO, PAPER),
-        released="knet_s3_r50_fpn_1x_coco-panoptic 20211017_151750-395fbcba",
-    ),
-    _coco(
-        "knet-s3-r50-fpn-ms-3x-panoptic", "panoptic", "r50", "3x", (47.1, COCO, PAPER),
-        released="knet_s3_r50_fpn_ms-3x_coco-panoptic 20211017_054613-4375b8be",
-    ),
-    _coco(
-        "knet-s3-r101-fpn-ms-3x-panoptic", "panoptic", "r101", "3x", (48.4, COCO, PAPER),
-        released="knet_s3_r101_fpn_ms-3x_coco-panoptic 20211017_054501-9c600b0c",
-    ),
-    _coco(
-        "knet-s3-r101-dcn-fpn-ms-3x-panoptic", "panoptic", "r101-dcn", "3x", (49.6, COCO, PAPER),
-        released="knet_s3_r101_dcn-c3-c5_fpn_ms-3x_coco-panoptic 20211019_191549-6d13fab7",
-    ),
-    _coco(
-        "knet-s3-swin-l-fpn-ms-3x-panoptic", "panoptic", "swin-l", "3x", (54.6, COCO, PAPER),
-        (55.2, "COCO test-dev", ABSTRACT),
-        released="knet_s3_swin-l_fpn_ms-3x_16x2_coco-panoptic 20211020_062341-62f3bbff",
-    ),
-    _ade(
-        "knet-s3-fcn-r50-ade", "fcn", "r50", 43.6,
-        "knet_s3_fcn_r50-d8_8x2_512x512 20220228_043751-abcab920", (43.3, ADE, TABLE),
-    ),
-    _ade(
-        "knet-s3-pspnet-r50-ade", "pspnet", "r50", 44.18,
-        "knet_s3_pspnet_r50-d8_8x2_512x512 20220228_054634-d2c72240", (43.9, ADE, TABLE),
-    ),
-    _ade(
-        "knet-s3-deeplabv3-r50-ade", "deeplabv3", "r50", 45.06,
-        "knet_s3_deeplabv3_r50-d8_8x2_512x512 20220228_041642-00c8fbeb", (44.6, ADE, TABLE),
-    ),
-    _ade(
-        "knet-s3-upernet-r50-ade", "upernet", "r50", 43.45,
-        "knet_s3_upernet_r50-d8_8x2_512x512 20220304_125657-215753b0", (43.6, ADE, TABLE),
-    ),
-    _ade(
-        "knet-s3-upernet-swin-t-ade", "upernet", "swin-t", 45.84,
-        "knet_s3_upernet_swin-t_8x2_512x512 20220303_133059-7545e1dc", (45.4, ADE, PAPER),
-    ),
-    _ade(
-        "knet-s3-upernet-swin-l-ade", "upernet", "swin-l", 52.05,
-        "knet_s3_upernet_swin-l_8x2_512x512 20220303_154559-d8da9a90", (52.0, ADE, TABLE),
-    ),
-    _ade(
-        "knet-s3-upernet-swin-l-640-ade", "upernet", "swin-l", 52.21,
-        "knet_s3_upernet_swin-l_8x2_640x640 20220301_220747-8787fc71",
-        (54.3, "ADE20K val, the paper's best", ABSTRACT), crop=640,
-    ),
-)  # fmt: skip
-
+_ALL = (_spec(*row.split()) for row in TABLE.strip().splitlines())
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _ALL})
 """Name -> model, in the order of the authors' table."""
 
@@ -192,15 +148,10 @@ def trained(task: str, backbone: str, head: Optional[str] = None, model: Optiona
     if task == "semantic":
         published = [spec for spec in published if spec.head == (head or "upernet")]
     for kind in (task, "panoptic" if task == "instance" else task):
-        found = [spec for spec in published if spec.task == kind]
-        if found:
-            return max(found, key=lambda spec: spec.schedule)
+        of_kind = [spec for spec in published if spec.task == kind]
+        if of_kind:
+            return max(of_kind, key=lambda spec: spec.schedule)
     return None
-
-
-def backbones_trained(task: str) -> list[str]:
-    """Backbones with which a K-Net for this task is published."""
-    return [name for name in BACKBONES if trained(task, name) is not None]
 
 
 def get(name: str) -> ModelSpec:

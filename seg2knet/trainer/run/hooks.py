@@ -20,7 +20,7 @@ from seg2knet.trainer.openmmlab.optimizer import CHECK_STEPS
 from seg2knet.trainer.run.interrupt import Interrupted
 from seg2knet.trainer.run.loop import save
 from seg2knet.trainer.run.progress import RunView
-from seg2knet.trainer.run.records import Row, best_row, draw_curves, read_rows, rounded, write_rows
+from seg2knet.trainer.run.records import FIGURES, Row, best_row, draw_curves, read_rows, rounded, write_rows
 
 LAST, BEST, RESULTS, CURVES = "last.pth", "best.pth", "results.csv", "curves.png"
 SAVE_SECONDS = 900.0
@@ -191,8 +191,7 @@ class Keeper(Hook):
         write_rows(self.work_dir / RESULTS, self.rows)
         draw_curves(self.rows, self.work_dir / CURVES, self.figure)
         if self.view is not None:
-            names = {"AP": ("AP", "AP50"), "PQ": ("PQ", "PQ_things", "PQ_stuff"), "mIoU": ("mIoU", "aAcc")}
-            self.view.epoch(self.rows[-1], names[self.figure], is_best)
+            self.view.epoch(self.rows[-1], FIGURES[self.figure], is_best)
 
     def _save_last(self, runner: Any) -> None:
         if self._losses:

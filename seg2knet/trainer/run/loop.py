@@ -168,7 +168,7 @@ class TrainRunner(Runner):
             "message_hub": {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}},
         }
         if optimizer:
-            found["optimizer"] = _on_cpu(self.optim_wrapper.state_dict())
+            found["optimizer"] = self.optim_wrapper.state_dict()
             found["param_schedulers"] = [scheduler.state_dict() for scheduler in self.param_schedulers or []]
         self.call_hook("before_save_checkpoint", checkpoint=found)
         return found
@@ -230,13 +230,3 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(part, path)
-
-
-def _on_cpu(state: Any) -> Any:
-    if isinstance(state, torch.Tensor):
-        return state.cpu()
-    if isinstance(state, dict):
-        return {key: _on_cpu(value) for key, value in state.items()}
-    if isinstance(state, (list, tuple)):
-        return type(state)(_on_cpu(value) for value in state)
-    return state

@@ -6,11 +6,13 @@ import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 Row = dict[str, Union[int, float]]
 FIRST = ("epoch", "iteration", "loss", "lr", "seconds", "images_per_second", "memory_mb")
 """Columns of every row; the figures of the evaluation follow."""
+FIGURES = {"AP": ("AP", "AP50", "AP75"), "PQ": ("PQ", "PQ_things", "PQ_stuff"), "mIoU": ("mIoU", "mAcc", "aAcc")}
+"""The figure that decides which epoch is best -> those that are shown."""
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -26,12 +28,14 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write ``results.csv`` whole; a reader never sees half a file."""
-    columns = list(FIRST) + sorted({key for row in rows for key in row} - set(FIRST), key=_figure_order)
+    shown = [name for names in FIGURES.values() for name in names]
+    present = {key for row in rows for key in row}
+    columns = [*FIRST, *(name for name in shown if name in present), *sorted(present - {*FIRST, *shown})]
     part = path.with_name(f".{path.name}.part")
     with open(part, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows([{key: _short(value) for key, value in row.items()} for row in rows])
+        writer.writerows(rows)
     os.replace(part, path)
 
 
@@ -46,15 +50,6 @@ def best_row(rows: Sequence[Row], figure: str) -> Optional[Row]:
     return max(judged, key=lambda row: (row[figure], -row["epoch"])) if judged else None
 
 
-def _short(value: Union[int, float]) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
-
-
-def _figure_order(name: str) -> tuple[int, str]:
-    order = ("AP", "AP50", "AP75", "PQ", "SQ", "RQ", "mIoU", "mAcc", "aAcc")
-    return (order.index(name) if name in order else len(order), name)
-
-
 def draw_curves(rows: Sequence[Row], path: Path, figure: str) -> None:
     """Loss and figures over the epochs, as a PNG."""
     import matplotlib
@@ -66,7 +61,7 @@ def draw_curves(rows: Sequence[Row], path: Path, figure: str) -> None:
     drawn, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), dpi=110)
     left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="#3a78c8", marker=".", linewidth=1.6)
     left.set(title="loss", xlabel="epoch")
-    for place, name in enumerate(_figures(rows, figure)):
+    for place, name in enumerate(FIGURES[figure]):
         judged = [row for row in rows if name in row]
         right.plot(
             [row["epoch"] for row in judged], [row[name] for row in judged], marker=".", linewidth=1.6, label=name,
@@ -84,13 +79,3 @@ def draw_curves(rows: Sequence[Row], path: Path, figure: str) -> None:
     drawn.tight_layout()
     drawn.savefig(path)
     pyplot.close(drawn)
-
-
-def _figures(rows: Sequence[Row], figure: str) -> list[str]:
-    wanted: dict[str, tuple[str, ...]] = {
-        "AP": ("AP", "AP50", "AP75"),
-        "PQ": ("PQ", "PQ_things", "PQ_stuff"),
-        "mIoU": ("mIoU", "mAcc", "aAcc"),
-    }
-    present: set[Any] = {key for row in rows for key in row}
-    return [name for name in wanted.get(figure, (figure,)) if name in present]

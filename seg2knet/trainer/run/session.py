@@ -153,7 +153,7 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     work_dir.mkdir(parents=True, exist_ok=True)
     config_file = work_dir / "config.py"
     if launch.is_first(options):
-        config_file.write_text(config.text(), encoding="utf-8")
+        config_file.write_text(config, encoding="utf-8")
     return config_file, work_dir
 
 
@@ -211,7 +211,8 @@ def start_from(options: TrainOptions, task: str, say: Say) -> tuple[TrainOptions
             say(f"K-Net trained before: {spec.name}, {spec.figures[-1] if spec.figures else 'no figure published'}")
             return replace(options, load_from=str(weights.published(spec.checkpoint, _OTHER_STARTS))), None
         if wanted == "coco":
-            hint = f"--pretrained imagenet; or one of: {', '.join(models.backbones_trained(task))}"
+            known = ", ".join(name for name in BACKBONES if models.trained(task, name) is not None)
+            hint = f"--pretrained imagenet; or --backbone with one of: {known}"
             raise UsageError(f"no K-Net with --backbone {backbone.name} is published for {task}", hint=hint)
     if source is None and wanted is None and options.backbone_weights is None:
         return options, None

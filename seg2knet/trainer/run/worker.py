@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional
 
-from seg2knet.errors import EnvironmentProblem, Seg2KNetError
+from seg2knet.errors import Seg2KNetError
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
 ERRORS = "SEG2KNET_ERRORS"
@@ -37,6 +37,7 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
         epoch, ``classes``: figures by class, ``test``: figures on the test split where there is one.
     """
     openmmlab.load()
+    import cv2
     from mmengine.dist import is_main_process
 
     from seg2knet.knet import checkpoints
@@ -46,16 +47,17 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     from seg2knet.trainer.run.interrupt import StopRequest
     from seg2knet.trainer.run.loop import TrainRunner
 
-    set_threads()
+    cv2.setNumThreads(0)  # the loader's processes are the parallelism, and a fork after OpenCV's threads hangs
     _meet(device)
     config = read_config(config_file)
     _fit_to_machine(config, device, resume)
-    with StopRequest() as stop, _warnings_into_log(), explained():
+    with StopRequest() as stop, explained(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of other packages, theirs to fix
         runner = TrainRunner.prepare(device, stop).from_cfg(config)
         try:
             keeper = _keeper(runner, config)
             runner.view = keeper.view
-            with _forwarded_warnings(runner, keeper.view):
+            with _own_warnings(keeper.view):
                 runner.train()
                 interrupted = runner.train_loop.interrupted
                 test = {} if interrupted else _judge_test_split(runner, config)
@@ -212,31 +214,23 @@ def _close(runner: Any) -> None:
         dist.destroy_process_group()
 
 
-# -- what is heard of other packages ---------------------------------------------------------------------------------
+# -- warnings --------------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _warnings_into_log() -> Iterator[None]:
-    """Python warnings of other packages are theirs to mend: they are dropped while the run lasts."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _own_warnings(view: Any) -> Iterator[None]:
+    """Shows warnings that this package logs, through mmengine's logger too, once each."""
+    from mmengine.logging import MMLogger
 
-
-@contextlib.contextmanager
-def _forwarded_warnings(runner: Any, view: Any) -> Iterator[None]:
-    """Warnings that this package gives through mmengine's logger are shown, once each."""
-    if view is None:
-        yield
-        return
+    loggers = [MMLogger.get_current_instance(), logging.getLogger("seg2knet")]
     handler = _Shown(view)
-    runner.logger.addHandler(handler)
-    logging.getLogger("seg2knet").addHandler(handler)
+    for logger in loggers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        runner.logger.removeHandler(handler)
-        logging.getLogger("seg2knet").removeHandler(handler)
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 class _Shown(logging.Handler):
@@ -248,16 +242,9 @@ class _Shown(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         ours = record.name.startswith("seg2knet") or record.pathname.startswith(PACKAGE)
-        if ours and text not in self.seen:
+        if ours and self.view is not None and text not in self.seen:
             self.seen.add(text)
             self.view.say(f"warning: {text}")
-
-
-def set_threads() -> None:
-    """OpenCV in one thread: the loader's processes are the parallelism, and a fork after OpenCV's threads hangs."""
-    import cv2
-
-    cv2.setNumThreads(0)
 
 
 # -- a process of its own --------------------------------------------------------------------------------------------
@@ -293,10 +280,8 @@ def leave_error(error: BaseException) -> None:
         return
     rank = os.environ.get("RANK", "0")
     known = isinstance(error, Seg2KNetError)
-    text = str(error) if known else "".join(traceback.format_exception(error))
     short = str(error) if known else f"{type(error).__name__}: {error}"
-    if isinstance(error, EnvironmentProblem):
-        short = str(error)
+    text = short if known else "".join(traceback.format_exception(error))
     content = {"rank": int(rank), "short": short, "text": text, "known": known}
     Path(folder, f"error-{rank}.json").write_text(json.dumps(content))
 

@@ -30,7 +30,7 @@ def built(
     machine = Machine("cpu" if cpu else "cuda", processes, 1, bfloat16)
     plan = decide(asked, folder, machine, weights, Path("work_dirs/x"))
     content: dict[str, Any] = {}
-    exec(build(plan).text(), content)
+    exec(build(plan), content)
     content["notes"] = plan.notes
     return content
 

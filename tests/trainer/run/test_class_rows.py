@@ -133,7 +133,7 @@ def test_a_file_that_was_put_there_is_taken(release: dict[str, Any], monkeypatch
 
 
 def test_what_is_not_published_cannot_be_asked_for(release: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="one of: r18"):
+    with pytest.raises(UsageError, match="with one of: r18"):
         start_from(TrainOptions(backbone="r101", pretrained="coco"), "instance", lambda line: None)
     with pytest.raises(UsageError, match="no weights are published for --backbone r18-half"):
         start_from(TrainOptions(backbone="r18-half", pretrained="imagenet"), "instance", lambda line: None)
