@@ -81,7 +81,7 @@ class JsonReader(Reader):
         if not fitting:
             return None
         reason = f"{len(fitting)} of {len(looked)} files looked at have {cls.expected}"
-        return Evidence(0.95 if len(fitting) == len(looked) else 0.75, (reason,))
+        return Evidence(1.0 if len(fitting) == len(looked) else 0.8, (reason,))
 
     @classmethod
     def _fits(cls, path: str) -> bool:
@@ -174,7 +174,7 @@ class JsonReader(Reader):
         file = self._file(path, called, folders)
         folder = posixpath.dirname(handle.name)
         name = names.safe(posixpath.join(folder, os.path.basename(file) if file else base))
-        return Canvas(name, f"{path}: image {base!r}", path=file, declared=_size(declared))
+        return Canvas(name, f"{path}: image {base!r}", path=file, declared=size_of(declared))
 
     def _file(self, path: str, called: Sequence[str], folders: Sequence[str]) -> Optional[str]:
         tails = [name.replace("\\", "/").lstrip("/") for name in called]
@@ -240,7 +240,8 @@ def label_of(value: Any) -> str:
     return value.strip()
 
 
-def _size(declared: Optional[tuple[Any, Any]]) -> Optional[tuple[int, int]]:
-    if declared is None or not all(type(side) in (int, float) and 1 <= side < 1e9 for side in declared):
+def size_of(declared: Optional[tuple[Any, Any]]) -> Optional[tuple[int, int]]:
+    """Width and height that an annotation says, where they can be."""
+    if declared is None or not all(type(side) in (int, float) and side >= 1 for side in declared):
         return None
     return int(declared[0]), int(declared[1])

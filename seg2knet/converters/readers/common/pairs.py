@@ -234,77 +234,56 @@ def _placed(one: _Parsed, role: Optional[str]) -> _Parsed:
 
 
 def _matched(images: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:
-    found = {one.path: Pair(one.path, []) for one in images}
-    keys = _Keys(images)
+    pairs = {one.path: Pair(one.path, []) for one in images}
+    table = _Images(images)
     loose = []
     for mask in masks:
-        match = keys.of(mask)
+        match = table.of(mask)
         if match is None:
             loose.append(mask.path)
         else:
             image, extra = match
-            kind = "/".join(filter(None, [*extra, mask.kind]))
-            found[image].masks.append(Mask(kind, mask.path))
-    return Pairing(
-        [each for each in found.values() if each.masks], [path for path, each in found.items() if not each.masks], loose
-    )
+            pairs[image].masks.append(Mask("/".join(filter(None, [*extra, mask.kind])), mask.path))
+    bare = [path for path, one in pairs.items() if not one.masks]
+    return Pairing([one for one in pairs.values() if one.masks], bare, loose)
 
 
-class _Keys:
-    """Images by key."""
+class _Images:
+    """Images by folder and name: the file's, its stem, its stem without affixes."""
 
     def __init__(self, images: Sequence[_Parsed]) -> None:
         self.folders = {folder for one in images for folder in one.folders}
-        self.whole: dict[tuple[tuple[str, ...], str], list[str]] = {}
-        self.bare: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        self.table: dict[tuple[tuple[str, ...], str, str], list[str]] = {}
         for one in images:
-            self.whole.setdefault((one.folders, one.stem), []).append(one.path)
-            self.bare.setdefault((one.folders, one.bare), []).append(one.path)
+            for kind, name in (("file", posixpath.basename(one.path)), ("stem", one.stem), ("bare", one.bare)):
+                self.table.setdefault((one.folders, kind, name), []).append(one.path)
 
     def of(self, mask: _Parsed) -> Optional[tuple[str, tuple[str, ...]]]:
         """The image of a mask, and those of its folders that no image has; ``None`` where there is not one."""
         extra = tuple(folder for folder in mask.folders if folder not in self.folders)
         common = tuple(folder for folder in mask.folders if folder in self.folders)
+        file, stripped = posixpath.basename(mask.path), _bare(mask.bare, "image")[0]
+        # Of a.jpg and a.png, a.png has the mask a.png; a.jpg.png is the mask of a.jpg.
+        names = [("stem", mask.stem), ("stem", mask.bare), ("bare", mask.bare), ("file", file), ("file", mask.stem)]
         for folders, left in ((mask.folders, ()), (common, extra)):
-            image = self._named(folders, mask)
-            if image is not None:
-                return image, left
+            for kind, name in (*names, ("bare", stripped)):
+                image = self._only(folders, kind, name)
+                if image is not None:
+                    return image, left
         # One mask an object, in a folder of the image's name.
         for index in range(len(mask.folders) - 1, -1, -1):
-            inner = mask.folders[index]
+            inner, left = mask.folders[index], mask.folders[index + 1 :]
             outer = tuple(folder for folder in mask.folders[:index] if folder in self.folders)
-            for at, left in ((outer, mask.folders[index + 1 :]), ((*outer, inner), mask.folders[index + 1 :])):
-                candidates = self.whole.get((at, inner), [])
-                if len(candidates) == 1:
-                    return candidates[0], left
-        return self._beginning(common, mask, extra)
-
-    def _named(self, folders: tuple[str, ...], mask: _Parsed) -> Optional[str]:
-        for table, stem in ((self.whole, mask.stem), (self.whole, mask.bare), (self.bare, mask.bare)):
-            candidates = table.get((folders, stem), [])
-            if len(candidates) == 1:
-                return candidates[0]
-            # a.jpg and a.png: a mask called a.png is that of a.png only if nothing else tells them apart.
-            exact = [path for path in candidates if posixpath.basename(path) == posixpath.basename(mask.path)]
-            if len(exact) == 1:
-                return exact[0]
-        # a.jpg.png is the mask of a.jpg.
-        stem, ending = posixpath.splitext(mask.stem)
-        exact = [path for path in self.whole.get((folders, stem), []) if path.endswith(ending)] if ending else []
-        if len(exact) == 1:
-            return exact[0]
-        stripped = _bare(mask.bare, "image")[0]
-        candidates = self.bare.get((folders, stripped), []) if stripped != mask.bare else []
-        return candidates[0] if len(candidates) == 1 else None
-
-    def _beginning(
-        self, folders: tuple[str, ...], mask: _Parsed, extra: tuple[str, ...]
-    ) -> Optional[tuple[str, tuple[str, ...]]]:
-        """The image with whose stem the mask's begins, before a separator: ``street_car_1`` is of ``street``."""
-        stem = mask.stem
-        ends = [match.start() for match in re.finditer(r"[-_. ]", stem)]
-        for end in reversed(ends):
-            candidates = self.whole.get((folders, stem[:end]), [])
-            if len(candidates) == 1:
-                return candidates[0], (*extra, stem[end:])
+            image = self._only(outer, "stem", inner) or self._only((*outer, inner), "stem", inner)
+            if image is not None:
+                return image, left
+        # One mask an object, beginning with the image's stem: street_car_1 is of street.
+        for match in reversed(list(re.finditer("[-_. ]", mask.stem))):
+            image = self._only(common, "stem", mask.stem[: match.start()])
+            if image is not None:
+                return image, (*extra, mask.stem[match.start() :])
         return None
+
+    def _only(self, folders: tuple[str, ...], kind: str, name: str) -> Optional[str]:
+        images = self.table.get((folders, kind, name), ())
+        return images[0] if len(images) == 1 else None

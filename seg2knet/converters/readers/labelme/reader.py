@@ -11,21 +11,22 @@ import base64
 import binascii
 import os
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import msgspec
 from pydantic import Field
 
-from seg2knet.converters.base import IGNORE, Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.base import IGNORE, Handle, ReaderOptions, Scan
 from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.json_reader import JsonReader, size_of
+from seg2knet.converters.readers.common.sources import absent, read_list
 from seg2knet.converters.readers.labelme.shapes import BACKGROUND, Entry, Shapes, any_flag, entry
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import load_json, parse_json, read_json, walk
+from seg2knet.dataset.files import parse_json, read_json
 from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Sample
 from seg2knet.dataset.text import naturally
@@ -57,21 +58,11 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 
 @register_reader
-class LabelMeReader(Reader):
+class LabelMeReader(JsonReader):
     name = "labelme"
     title = "LabelMe JSON"
     Options = LabelMeOptions
-
-    @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
-        looked = list(islice(_annotations(source), 12))
-        fits = [path for path in looked if _looks_right(path)]
-        if not fits:
-            return None
-        return Evidence(
-            len(fits) / len(looked),
-            (f'{len(fits)} of the first {len(looked)} JSON files have "shapes" and "imagePath"',),
-        )
+    expected = '"shapes" and "imagePath"'
 
     def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
         super().__init__(source, options)
@@ -80,15 +71,14 @@ class LabelMeReader(Reader):
         self._base = os.path.abspath(root)
         self._folders = [os.path.abspath(self.options.images)] if self.options.images is not None else []
 
+    @classmethod
+    def fits(cls, document: Any) -> bool:
+        return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
+
     def scan(self) -> Scan:
-        names = naturally(path[len(self._root) :] for path in _annotations(self.source))
+        names = naturally(path[len(self._root) :] for path in self.files(self.source))
         if not names:
-            raise DataError(
-                "no LabelMe annotation here",
-                file=self.source,
-                found="no .json file" if self.source.exists() else "no such folder",
-                expected="a folder with LabelMe's JSON files, at any depth, or one such file",
-            )
+            raise absent("LabelMe's JSON files, at any depth, or one such file", self.source)
         parted = all(map(_split_of, names))
         handles = (
             Handle(_stem(name), self._root + name, split)
@@ -96,32 +86,18 @@ class LabelMeReader(Reader):
             for name in names
             if not parted or _split_of(name) == split
         )
-        return Scan(list(handles), self._labels_file())
+        return Scan(list(handles), self.classes())
 
     def read(self, handle: Handle) -> Sample:
-        path = handle.where
-        document, checked = _document(path)
-        canvas = self._canvas(path, document)
-        Shapes(canvas, self.options.boxes, self.options.strip_instance_suffix, checked).read(document.shapes)
-        return canvas.sample(handle.split)
+        return self.draw(handle, handle.where, None).sample(handle.split)
 
     def count(self, handle: Handle) -> int:
         return len(_document(handle.where)[0].shapes)
 
-    def _labels_file(self) -> Optional[ClassList]:
-        for folder in (Path(self._base), Path(self._base).parent):
-            file = folder / "labels.txt"
-            if file.is_file():
-                lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-                names = dict.fromkeys(line.strip() for line in lines if line.strip())
-                return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
-        return None
-
-    def _canvas(self, path: str, document: _Document) -> Canvas:
-        declared = _size(document)
+    def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
+        document, checked = _document(path)
         stem = _stem(path[len(self._root) :])
         folder = stem.rpartition("/")[0]
-        extra = {"flags": document.flags} if any_flag(document.flags) else None
         file = self._find_image(stem, document.imagePath)
         data = _embedded(document.imageData, path) if file is None else None
         if file is not None:
@@ -132,12 +108,19 @@ class LabelMeReader(Reader):
             name = stem + _ENDINGS.get(images.probe_bytes(data, f"{path}: imageData").format, ".png")
         else:
             name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
-        return Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
+        declared = size_of((document.imageWidth, document.imageHeight))
+        extra = {"flags": document.flags} if any_flag(document.flags) else None
+        canvas = Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
+        Shapes(canvas, self.options.boxes, self.options.strip_instance_suffix, checked).read(document.shapes)
+        return canvas
 
-    def _is_below(self, path: str) -> bool:
-        """Whether a path is below the source or ``--images-dir``: an annotation must not fetch files from elsewhere."""
-        whole = os.path.normpath(path)
-        return any(whole.startswith(os.path.join(folder, "")) for folder in (self._base, *self._folders))
+    def classes(self) -> Optional[ClassList]:
+        """Of ``labels.txt``, which LabelMe is started with."""
+        for folder in (Path(self._base), Path(self._base).parent):
+            if (folder / "labels.txt").is_file():
+                names = dict.fromkeys(read_list(folder / "labels.txt"))
+                return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
+        return None
 
     def _find_image(self, stem: str, said: Any) -> Optional[str]:
         """The image: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
@@ -145,59 +128,46 @@ class LabelMeReader(Reader):
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
             for candidate in _tries(folders, clean):
-                if os.path.isfile(candidate) and self._is_below(candidate):
+                if os.path.isfile(candidate):
                     return candidate if "/" not in clean else os.path.normpath(candidate)
         own = os.path.basename(stem)
-        for folder in folders:
-            for suffix in images.SUFFIXES:
-                for ending in (suffix, suffix.upper()):
-                    if os.path.isfile(f"{folder}/{own}{ending}"):
-                        return f"{folder}/{own}{ending}"
-        return None
+        endings = (ending for suffix in images.SUFFIXES for ending in (suffix, suffix.upper()))
+        paths = (f"{folder}/{own}{ending}" for ending in list(endings) for folder in folders)
+        return next(filter(os.path.isfile, paths), None)
 
 
 def _document(path: str) -> tuple[_Document, bool]:
-    """A file's content, and whether its points are known to be pairs of numbers, finite and not far away.
-
-    Raises:
-        DataError: it cannot be read, or is of another kind.
-    """
+    """A file's content, and whether its points are known to be pairs of numbers, finite and not far away."""
     data = read_json(path)
     try:
         return _DECODER.decode(data), True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass  # something unusual, or wrong: looked at piece by piece
-    found = parse_json(data, path)
-    if not isinstance(found, dict) or not isinstance(found.get("shapes"), list):
-        raise DataError(
-            "not a LabelMe annotation", file=path, found=_keys(found), expected='an object with a list of "shapes"'
+    content = parse_json(data, path)
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        found = (
+            f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else type(content).__name__
         )
-    fields = {key: found[key] for key in _Document.__struct_fields__ if key in found}
-    return _Document(**{**fields, "shapes": list(map(entry, found["shapes"]))}), False
+        raise DataError(
+            "not a LabelMe annotation", file=path, found=found, expected='an object with a list of "shapes"'
+        )
+    fields = {key: content[key] for key in _Document.__struct_fields__ if key in content}
+    return _Document(**{**fields, "shapes": list(map(entry, content["shapes"]))}), False
 
 
 def _tries(folders: list[str], said: str) -> Iterator[str]:
     """Where an image may be that an annotation says is at ``said``."""
     absolute = said.startswith("/") or said[1:3] == ":/"  # of Windows, its back-slashes turned
     if not absolute:
-        for folder in folders:
-            yield f"{folder}/{said}"
+        yield from (f"{folder}/{said}" for folder in folders)
     if "/" in said:
-        for folder in folders:
-            yield f"{folder}/{_tail(said)}"
+        yield from (f"{folder}/{_tail(said)}" for folder in folders)
     if os.path.isabs(said):
         yield said
 
 
 def _in(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
-
-
-def _size(document: _Document) -> Optional[tuple[int, int]]:
-    width, height = document.imageWidth, document.imageHeight
-    if isinstance(width, (int, float)) and isinstance(height, (int, float)) and width > 0 and height > 0:
-        return int(width), int(height)
-    return None
 
 
 def _embedded(text: Any, path: str) -> Optional[bytes]:
@@ -207,24 +177,6 @@ def _embedded(text: Any, path: str) -> Optional[bytes]:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
     except (binascii.Error, ValueError) as error:
         raise DataError("the embedded image is damaged", file=path, place="imageData", found=str(error)) from None
-
-
-def _annotations(source: Path) -> Iterator[str]:
-    if source.is_dir():
-        yield from walk(source, (".json",))
-    elif source.is_file():
-        yield str(source)
-
-
-def _looks_right(path: str) -> bool:
-    with open(path, "rb") as file:
-        if b'"shapes"' not in file.read():
-            return False
-    try:
-        document = load_json(path)
-    except DataError:
-        return False
-    return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
 
 
 def _stem(below: str) -> str:
@@ -241,7 +193,3 @@ def _split_of(below: str) -> Optional[str]:
 def _tail(path: Any) -> str:
     """The last part of a path of any system."""
     return path.replace("\\", "/").rpartition("/")[2] if isinstance(path, str) else ""
-
-
-def _keys(document: Any) -> str:
-    return f"keys {', '.join(map(str, list(document)[:8]))}" if isinstance(document, dict) else type(document).__name__
