@@ -55,7 +55,7 @@ def test_inside_its_own_folder(ade: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_a_number_that_only_looks_like_one_is_refused(ade: Path) -> None:
     (ade / "objectInfo150.txt").write_text(TABLE.replace("2\t", "²\t", 1))
-    with pytest.raises(DataError, match="not a line of objectInfo"):
+    with pytest.raises(DataError, match="not a line of a label map"):
         AdeReader(ade).scan()
 
 

@@ -163,7 +163,7 @@ def test_colours_by_file(tmp_path: Path, file: str, text: str) -> None:
 def test_a_class_s_number_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
     meta = {"label_map": {number: "car"}, "segmentation_colors": [[255, 0, 0]]}
     (tmp_path / "dataset_meta.json").write_text(json.dumps(meta))
-    with pytest.raises(DataError, match="a class's number is none"):
+    with pytest.raises(DataError, match="a class's number is not a number"):
         MaskReader(source(tmp_path, COLOURS)).scan()
 
 

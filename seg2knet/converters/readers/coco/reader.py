@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +24,7 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.coco import index as coco_index
 from seg2knet.converters.readers.coco.shapes import Annotations, segments
 from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import ImageFiles
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
@@ -103,7 +103,7 @@ class CocoReader(Reader):
         classes = ClassList()
         skips: list[Skip] = []
         notes: list[Note] = []
-        listing = _Listing()
+        handles: list[Handle] = []
         meta: Optional[dict[str, Any]] = None
         for path in paths:
             index = coco_index.index(path)
@@ -118,11 +118,11 @@ class CocoReader(Reader):
             file = _File(path, split, index.categories, index.panoptic, crowds, self._roots(path, split))
             self._files[str(path)] = file
             meta = index.meta if len(paths) == 1 or meta is None or meta == index.meta else {}
-            listing.add(index, file, notes)
+            handles += _handles(index, file, notes)
             count, first = index.orphans
             if count:
                 skips.append(Skip("unknown-image", f"{path}: annotation {first}", count, detail="no such image id"))
-        return Scan(list(listing.handles()), classes, tuple(skips), tuple(notes), meta)
+        return Scan(ordered(handles), classes, tuple(skips), tuple(notes), meta)
 
     def read(self, handle: Handle) -> Sample:
         if not self._files:
@@ -218,40 +218,16 @@ class CocoReader(Reader):
         return parse_json(self._maps[path][slice(*span)], path)
 
 
-class _Listing:
-    """The images of all files; entries of one name in a file are one image."""
-
-    def __init__(self) -> None:
-        self._keys: list[str] = []  # of each image, what it is sorted by
-        self._rows: list[int] = []  # its first entry in its file
-        self._files: list[tuple[int, _File, coco_index.Index, dict[int, list[int]]]] = []
-
-    def add(self, found: coco_index.Index, file: _File, notes: list[Note]) -> None:
-        """Take in a file."""
-        order = {"train": 0, "val": 1, "test": 2, None: 3}[file.split]
-        firsts: dict[str, int] = {}
-        others: dict[int, list[int]] = {}  # first entry -> the others of its name
-        for row, name in enumerate(found.names):
-            name = found.names[row] = _safe_name(name, file.path, notes)
-            first = firsts.setdefault(name, row)
-            if first == row:
-                self._keys.append(f"{order}{natural(name)}")
-                self._rows.append(row)
-            else:
-                others.setdefault(first, []).append(row)
-        for first, rows in others.items():
-            detail = f"{len(rows) + 1} entries of one image, taken as one image"
-            notes.append(Note("image-listed-twice", f"{file.path}: image {found.names[first]!r}", detail))
-        self._files.append((len(self._keys), file, found, others))
-
-    def handles(self) -> Iterator[Handle]:
-        """All images, split by split, each in natural order."""
-        ends = [end for end, *_ in self._files]
-        for place in sorted(range(len(self._keys)), key=self._keys.__getitem__):
-            _, file, found, others = self._files[bisect_right(ends, place)]
-            row = self._rows[place]
-            spans = [found.spans(each) for each in (row, *others.get(row, ()))]
-            yield Handle(found.names[row], (str(file.path), spans), file.split)
+def _handles(index: coco_index.Index, file: _File, notes: list[Note]) -> list[Handle]:
+    """The images of a file; entries of one name are one image."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(index.names):
+        rows.setdefault(_safe_name(name, file.path, notes), []).append(row)
+    for name, same in rows.items():
+        if len(same) > 1:
+            detail = f"{len(same)} entries of one image, taken as one image"
+            notes.append(Note("image-listed-twice", f"{file.path}: image {name!r}", detail))
+    return [Handle(name, [str(file.path), list(map(index.spans, same))], file.split) for name, same in rows.items()]
 
 
 def _safe_name(name: str, path: Path, notes: list[Note]) -> str:

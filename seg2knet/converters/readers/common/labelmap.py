@@ -17,6 +17,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Optional
 
@@ -32,7 +33,10 @@ _VOID = (
     "background", "backgrounds", "bg", "_background_", "__background__", "void", "unlabeled", "unlabelled", "ignore",
     "ignored", "_ignore_", "__ignore__", "none", "nothing", "unannotated",
 )  # fmt: skip
-_CAMVID = re.compile(r"^(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\S.*)$")
+_CAMVID = re.compile(r"^(\d{1,3}[\s,]+\d{1,3}[\s,]+\d{1,3})[\s,]+(\S.*)$")
+_NUMBERED = re.compile(r"^(\d{1,9})\s*[:=,\t]\s*(\S.*)$")
+_CVAT = re.compile(r"^(.*?):(\d{1,3},\d{1,3},\d{1,3})?(?::([^:]*):([^:]*))?$")  # a name may have colons of its own
+_WHOLE = re.compile(r"-?\d{1,9}")
 FILES = (
     "labelmap.txt", "dataset_meta.json", "labelmap.csv", "class_dict.csv", "_classes.csv", "label_colors.txt",
     "class_names.txt",
@@ -183,58 +187,36 @@ def listed(names: Sequence[str]) -> list[Entry]:
     return [Entry(start + index, name) for index, name in enumerate(names)]
 
 
-def _colored(names: Sequence[str], colors: Sequence[int]) -> list[Entry]:
-    return [msgspec.structs.replace(entry, color=color) for entry, color in zip(listed(names), colors)]
-
-
 def _from_text(path: Path) -> list[Entry]:
     text = read_text(path)
     if path.name.lower().startswith("objectinfo") or re.match(r"\s*idx\b", text, re.IGNORECASE):
-        return _object_info(text, path)
+        rows = class_rows(text)
+        wrong = next((row for row in rows if row.number is None), None)
+        if wrong is not None:
+            raise _bad_line(path, wrong.line, wrong.text, "Idx ... Name")
+        return [Entry(row.number, row.name, None, row.isthing) for row in rows if row.number is not None]
     if "# label:color_rgb" in text or path.name.lower() == "labelmap.txt":
         return _cvat_lines(text, path)
     lines = read_list(path)
-    camvid = [_CAMVID.match(line) for line in lines]
-    if lines and all(camvid):
-        colors = [_packed(int(match[1]), int(match[2]), int(match[3])) for match in camvid if match]
-        return _colored([match[4].strip() for match in camvid if match], colors)
-    numbered = [re.match(r"^(\d+)\s*[:=,\t]\s*(\S.*)$", line) for line in lines]
-    if lines and all(numbered):
-        return [Entry(int(match[1]), match[2].strip()) for match in numbered if match and len(match[1]) < 10]
+    for pattern in (_CAMVID, _NUMBERED):
+        matches = [match for match in map(pattern.match, lines) if match]
+        if not lines or len(matches) < len(lines):
+            continue
+        if pattern is _NUMBERED:
+            return [Entry(int(match[1]), match[2].strip()) for match in matches]
+        entries = listed([match[2].strip() for match in matches])
+        return [msgspec.structs.replace(one, color=_color(match[1])) for one, match in zip(entries, matches)]
     return listed(lines)
 
 
 def _cvat_lines(text: str, path: Path) -> list[Entry]:
     entries: list[Entry] = []
     for place, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        # A name may have colons of its own; colour, parts and actions follow it.
-        match = re.match(r"^(.*?):(\d{1,3},\d{1,3},\d{1,3})?(?::([^:]*):([^:]*))?$", line.strip())
-        if match is None:
-            raise DataError(
-                "not a line of a label map",
-                file=path,
-                place=f"line {place}",
-                found=line[:100],
-                expected="name:r,g,b:parts:actions",
-            )
-        entries.append(Entry(len(entries), match[1], _color(match[2]) if match[2] else None))
-    return entries
-
-
-def _object_info(text: str, path: Path) -> list[Entry]:
-    entries = []
-    for row in class_rows(text):
-        if row.number is None:
-            raise DataError(
-                "not a line of objectInfo",
-                file=path,
-                place=f"line {row.line}",
-                found=row.text[:100],
-                expected="Idx ... Name",
-            )
-        entries.append(Entry(row.number, row.name, None, row.isthing))
+        if line.strip() and not line.lstrip().startswith("#"):
+            match = _CVAT.match(line.strip())
+            if match is None:
+                raise _bad_line(path, place, line, "name:r,g,b:parts:actions")
+            entries.append(Entry(len(entries), match[1], _color(match[2])))
     return entries
 
 
@@ -245,33 +227,29 @@ def _from_csv(path: Path) -> list[Entry]:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
     except csv.Error as error:
         raise DataError("not a CSV file", file=path, found=str(error)) from None
-    if not rows:
-        raise DataError("an empty table", file=path, expected="name,r,g,b or id,name")
-    head = [cell.strip().lower() for cell in rows[0]]
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
     name = _column(head, "name", "label", "class", "class_name", "readable")
     if name is None:
-        raise DataError(
-            "no column of names", file=path, found=", ".join(rows[0])[:200], expected="name,r,g,b or id,name"
-        )
+        found = ", ".join(head)[:200] or "an empty table"
+        raise DataError("no column of names", file=path, found=found, expected="name,r,g,b or id,name")
     number = _column(head, "id", "index", "idx", "number", "value", "class_id", "pixel value")
     channels = [_column(head, short, long) for short, long in (("r", "red"), ("g", "green"), ("b", "blue"))]
     stuff = _column(head, "stuff")
-    entries = []
-    for place, row in enumerate(rows[1:]):
+    entries: list[Entry] = []
+    for place, row in enumerate(rows[1:], 2):
         try:
-            said = place if number is None else int(row[number])
-            color = _color(" ".join(row[c] for c in channels if c is not None)) if None not in channels else None
-            if color is None and None not in channels:
-                raise ValueError
+            color = None
+            if None not in channels:
+                color = _color(" ".join(row[channel] for channel in channels if channel is not None))
+                if color is None:
+                    raise ValueError
             isthing = None if stuff is None else row[stuff].strip() not in ("1", "true")
-            entries.append(Entry(said, row[name].strip(), color, isthing))
-        except (ValueError, IndexError, TypeError):
-            raise DataError(
-                "not a line of the table", file=path, place=f"line {place + 2}", found=",".join(row)[:100]
-            ) from None
+            entries.append(Entry(0 if number is None else int(row[number]), row[name].strip(), color, isthing))
+        except (ValueError, IndexError):
+            raise _bad_line(path, place, ",".join(row), ",".join(head)) from None
     if number is None:
-        numbers = [entry.number for entry in listed([entry.name for entry in entries])]
-        return [msgspec.structs.replace(entry, number=said) for entry, said in zip(entries, numbers)]
+        numbered = listed([entry.name for entry in entries])
+        entries = [msgspec.structs.replace(one, number=two.number) for one, two in zip(entries, numbered)]
     return entries
 
 
@@ -285,15 +263,9 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
             return _datumaro(document, path)
         if isinstance(document.get("labels"), list):
             return [_mapillary(number, entry, path) for number, entry in enumerate(document["labels"])]
-        for key in ("names", "classes"):
-            if isinstance(document.get(key), (list, Mapping)):
-                document = document[key]
-                break
-    if isinstance(document, Mapping) and document:
-        try:
-            return [Entry(int(number), str(name)) for number, name in document.items()]
-        except (ValueError, TypeError):
-            pass
+        document = next((document[key] for key in ("names", "classes") if key in document), document)
+    if isinstance(document, Mapping) and document and all(_WHOLE.fullmatch(str(number)) for number in document):
+        return [Entry(int(number), str(name)) for number, name in document.items()]
     if isinstance(document, list) and document and all(isinstance(name, str) for name in document):
         return listed(document)
     raise DataError("no classes in this file", file=path, expected='{"0": "background", "1": "car"} or a list of names')
@@ -301,40 +273,51 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
 
 def _datumaro(document: Mapping[str, Any], path: Path) -> list[Entry]:
     colors = document.get("segmentation_colors")
+    colors = colors if isinstance(colors, list) else []
     entries = []
-    for place, (number, name) in enumerate(document["label_map"].items()):
-        color = None
-        if isinstance(colors, list) and place < len(colors):
-            color = _color(colors[place])
+    for (number, name), color in zip_longest(document["label_map"].items(), colors[: len(document["label_map"])]):
+        if not _WHOLE.fullmatch(str(number)):
+            raise DataError("a class's number is not a number", file=path, place="label_map", found=repr(number)[:100])
         background = str(document.get("background_label")) == str(number)
-        if not re.fullmatch(r"-?\d{1,9}", str(number)):
-            raise DataError("a class's number is none", file=path, place="label_map", found=repr(number)[:100])
-        entries.append(Entry(int(number), "background" if background else str(name), color))
+        entries.append(Entry(int(number), "background" if background else str(name), _color(color)))
     return entries
 
 
 def _mapillary(number: int, entry: Any, path: Path) -> Entry:
     if not isinstance(entry, Mapping):
-        raise DataError(
-            "not a class", file=path, place=f"labels[{number}]", found=repr(entry)[:100], expected="an object"
-        )
-    name = entry.get("readable") or entry.get("name")
-    return Entry(
-        number, str(name), _color(entry.get("color")), bool(entry["instances"]) if "instances" in entry else None
+        raise DataError("not a class", file=path, place=f"labels[{number}]", found=repr(entry)[:100])
+    isthing = bool(entry["instances"]) if "instances" in entry else None
+    return Entry(number, str(entry.get("readable") or entry.get("name")), _color(entry.get("color")), isthing)
+
+
+def _bad_line(path: Path, place: int, found: str, expected: str) -> DataError:
+    return DataError(
+        "not a line of a label map", file=path, place=f"line {place}", found=found[:100], expected=expected
     )
 
 
 def _color(value: Any) -> Optional[int]:
+    """A colour, packed; ``None`` where it is not one."""
     if isinstance(value, str):
         if re.fullmatch("#[0-9a-fA-F]{6}", value):
-            value = [int(value[i : i + 2], 16) for i in (1, 3, 5)]
+            value = list(bytes.fromhex(value[1:]))
         else:
             parts = re.split(r"[\s,]+", value.strip())
             value = [int(part) for part in parts] if all(re.fullmatch(r"\d{1,3}", part) for part in parts) else None
     if isinstance(value, (list, tuple)) and len(value) == 3 and all(type(c) is int and 0 <= c < 256 for c in value):
-        return _packed(*value)
+        return value[0] | value[1] << 8 | value[2] << 16
     return None
 
 
-def _packed(red: int, green: int, blue: int) -> int:
-    return red | green << 8 | blue << 16
+_CITYSCAPES = (
+    "unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road", "sidewalk",
+    "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole", "polegroup",
+    "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck", "bus",
+    "caravan", "trailer", "train", "motorcycle", "bicycle",
+)  # fmt: skip
+CITYSCAPES = Labelmap(
+    names={number: name for number, name in enumerate(_CITYSCAPES) if number},
+    void=frozenset({0}),
+    things={number: number >= _CITYSCAPES.index("person") for number in range(1, len(_CITYSCAPES))},
+)
+"""Cityscapes' numbers, which KITTI shares (https://github.com/mcordts/cityscapesScripts, helpers/labels.py)."""

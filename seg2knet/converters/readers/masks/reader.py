@@ -15,15 +15,15 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.readers.common import cityscapes as _cityscapes
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import pairs as _pairs
 from seg2knet.converters.readers.common.encodings import Decoder, parse_ignore
@@ -121,8 +121,39 @@ class MaskReader(Reader):
                 "name the folders: --images-dir DIR --masks DIR",
             )
         choice = self._choice(pairing)
-        labelmap = self._labelmap_for(choice, pairing)
-        return _Scan(self, pairing, choice, labelmap).run()
+        cityscapes = self._labelmap is None and _is_cityscapes(choice, pairing)
+        labelmap = self._labelmap if choice.encoding not in _ONE_CLASS else None
+        labelmap = _labelmap.CITYSCAPES if cityscapes and choice.encoding not in _ONE_CLASS else labelmap
+        place, splits = str(self.source), Splits.find(self.source)
+        notes: list[Note] = []
+        skips: list[Skip] = []
+        if choice.reasons:
+            notes.append(Note("encoding-guessed", place, f"{choice.encoding}: {'; '.join(choice.reasons)}"))
+        if labelmap is None and choice.encoding not in _ONE_CLASS:
+            detail = "no file says their names; name one with --labelmap"
+            notes.append(Note("classes-called-by-number", place, detail))
+        kept = []
+        for pair in [*pairing.pairs, *(_pairs.Pair(path, []) for path in pairing.bare)]:
+            if not splits.listed(pair.image):
+                continue
+            masks, classes, second = _masks_of(pair, choice)
+            detail = "one mask of a kind is read; --encoding object-files reads all as objects"
+            skips += [Skip("second-mask", self.path(mask.path), detail=detail) for mask in second]
+            if masks or splits.of(pair.image) == "test":
+                # A list, for there may be 100,000: what comes last are class and path of each mask.
+                drawn = [part for mask in masks for part in (_class_in(mask, pair.image), self.path(mask.path))]
+                where = [choice.encoding, self.path(pair.image), classes and self.path(classes), cityscapes, *drawn]
+                kept.append((pair.image, where))
+                if not masks:
+                    notes.append(Note("test-image-without-mask", self.path(pair.image), "kept, without truth"))
+            else:
+                skips.append(Skip("image-without-mask", self.path(pair.image), detail="is it without objects?"))
+        skips += [Skip("mask-without-image", self.path(path)) for path in pairing.loose]
+        unlisted = sum(not splits.listed(pair.image) for pair in pairing.pairs)
+        if unlisted:
+            notes.append(Note("image-in-no-list", place, f"in none of {splits.files}, so left out", unlisted))
+        classes_of = labelmap.classes() if labelmap is not None else None
+        return Scan(splits.handles(kept)[0], classes_of, tuple(skips), tuple(notes))
 
     def read(self, handle: Handle) -> Sample:
         encoding, shown, classes, cityscapes, *masks = handle.where
@@ -134,7 +165,7 @@ class MaskReader(Reader):
         image, turn = sized_image(handle.name, shown, size)
         decoder = Decoder(
             path,
-            _cityscapes.LABELMAP if cityscapes else self._labelmap,
+            _labelmap.CITYSCAPES if cityscapes else self._labelmap,
             parse_ignore(self.options.ignore),
             self.options.instances == "components",
             self.options.class_name,
@@ -160,13 +191,6 @@ class MaskReader(Reader):
         deeper = [path for folder in inner for path in sorted(folder.iterdir()) if path.is_dir()]
         path = _labelmap.find([self.source, *inner, *deeper, self.source.absolute().parent], above=self.source)
         return _labelmap.read(path) if path is not None else None
-
-    def _labelmap_for(self, choice: _guess.Choice, pairing: _pairs.Pairing) -> Optional[Labelmap]:
-        if choice.encoding in _ONE_CLASS:
-            return None
-        if self._labelmap is None and _is_cityscapes(choice, pairing):
-            return _cityscapes.LABELMAP
-        return self._labelmap
 
     @cached_property
     def _folders(self) -> dict[str, tuple[str, Path]]:
@@ -209,68 +233,15 @@ class MaskReader(Reader):
         return _guess.choose(pairing, self.path, self._labelmap, options.encoding, masks, classes)
 
 
-class _Scan:
-    """One scan, from pairs to handles."""
-
-    def __init__(
-        self, reader: MaskReader, pairing: _pairs.Pairing, choice: _guess.Choice, labelmap: Optional[Labelmap]
-    ) -> None:
-        self.reader = reader
-        self.pairing = pairing
-        self.choice = choice
-        self.labelmap = labelmap
-        self.notes: list[Note] = []
-        self.skips: list[Skip] = []
-
-    def run(self) -> Scan:
-        self._say_choice()
-        splits = Splits.find(self.reader.source)
-        shown = [(pair.image, self._where(pair)) for pair in self.pairing.pairs if splits.listed(pair.image)]
-        unlisted = len(self.pairing.pairs) - len(shown)
-        bare: list[tuple[str, list[Any]]] = [(path, []) for path in self.pairing.bare if splits.listed(path)]
-        if unlisted:
-            detail = f"in none of {splits.files}, so left out"
-            self.notes.append(Note("image-in-no-list", str(self.reader.source), detail, unlisted))
-        kept = []
-        for path, where in shown + bare:
-            if where:
-                kept.append((path, where))
-            elif splits.of(path) == "test":
-                kept.append((path, self._place(path, None)))
-                self.notes.append(Note("test-image-without-mask", self.reader.path(path), "kept, without truth"))
-            else:
-                self.skips.append(Skip("image-without-mask", self.reader.path(path), detail="is it without objects?"))
-        self.skips += [Skip("mask-without-image", self.reader.path(path)) for path in self.pairing.loose]
-        classes = self.labelmap.classes() if self.labelmap is not None else None
-        return Scan(splits.handles(kept)[0], classes, tuple(self.skips), tuple(self.notes))
-
-    def _say_choice(self) -> None:
-        place, encoding = str(self.reader.source), self.choice.encoding
-        if self.choice.reasons:
-            self.notes.append(Note("encoding-guessed", place, f"{encoding}: {'; '.join(self.choice.reasons)}"))
-        if self.labelmap is None and encoding not in _ONE_CLASS:
-            detail = "no file says their names; name one with --labelmap"
-            self.notes.append(Note("classes-called-by-number", place, detail))
-
-    def _where(self, pair: _pairs.Pair) -> list[Any]:
-        """What ``read`` needs of an image; empty where it has no mask of the kind that is read."""
-        masks = [mask for mask in pair.masks if self.choice.kind in (None, mask.kind)]
-        if self.choice.kind is not None:
-            detail = "one mask of a kind is read; --encoding object-files reads all as objects"
-            self.skips += [Skip("second-mask", self.reader.path(mask.path), detail=detail) for mask in masks[1:]]
-            masks = masks[:1]
-        classes = [mask.path for mask in pair.masks if mask.kind == self.choice.classes]
-        if not masks or (self.choice.classes is not None and not classes):
-            return []
-        where = self._place(pair.image, self.reader.path(classes[0]) if classes else None)
-        for mask in masks:
-            where += [_class_in(mask, pair.image), self.reader.path(mask.path)]
-        return where
-
-    def _place(self, path: str, classes: Optional[str]) -> list[Any]:
-        """A list, for there may be 100,000: the encoding, the image, the class mask, whether Cityscapes' classes are
-        meant; after that come class and path of each mask."""
-        return [self.choice.encoding, self.reader.path(path), classes, self.labelmap is _cityscapes.LABELMAP]
+def _masks_of(
+    pair: _pairs.Pair, choice: _guess.Choice
+) -> tuple[list[_pairs.Mask], Optional[str], Sequence[_pairs.Mask]]:
+    """The masks of an image that are read, the one that says their classes, and further ones of the same kind."""
+    masks = [mask for mask in pair.masks if choice.kind in (None, mask.kind)]
+    classes = next((mask.path for mask in pair.masks if mask.kind == choice.classes), None)
+    second = masks[1:] if choice.kind is not None else []
+    masks = masks[:1] if choice.kind is not None else masks
+    return ([] if choice.classes is not None and classes is None else masks), classes, second
 
 
 def _class_in(mask: _pairs.Mask, image: str) -> str:

@@ -189,7 +189,10 @@ class _Listing:
         annotated = root.classes if self.masks else root.xmls
         stems = [stem for stem in annotated if splits.listed(stem)]
         for stem in stems:
-            self._take(root, stem, splits)
+            xml = root.xmls.get(stem)
+            path = root.images.find(stem) or (root.images.find(_file_name(xml)) if xml else None)
+            where = {"image": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
+            self._append(root, stem, where, splits.of(stem))
         if len(stems) < len(annotated):
             detail = f"in none of {splits.files}, so left out"
             self.notes.append(Note("in-no-list", str(root.path), detail, len(annotated) - len(stems)))
@@ -201,29 +204,20 @@ class _Listing:
             if name not in annotated:
                 self._without(root, name, splits)
 
-    def _take(self, root: _voc.Root, stem: str, splits: Splits) -> None:
-        xml = root.xmls.get(stem)
-        path = root.images.find(stem) or (root.images.find(_file_name(xml)) if xml else None)
-        where = {"image": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
-        self._append(root, path, stem, where, splits.of(stem))
-
     def _without(self, root: _voc.Root, name: str, splits: Splits) -> None:
         """An image that is listed, and has no annotation of the kind that is read."""
         path = root.images.find(name)
         if splits.of(name) == "test" and path is not None:
             self.notes.append(Note("test-image-without-truth", path, "kept, without objects"))
-            self._append(root, path, name, {"image": path, "bare": True}, "test")
-        elif self.masks or path is not None:
+            self._append(root, name, {"image": path, "bare": True}, "test")
+            return
+        reason = "listed-and-not-there"
+        if self.masks or path is not None:
             reason = "listed-without-mask" if self.masks else "listed-without-annotation"
-            self.skips.append(Skip(reason, str(root.path / name), detail=f"it stands in {splits.files}"))
-        else:
-            self.skips.append(
-                Skip("listed-and-not-there", str(root.path / name), detail=f"it stands in {splits.files}")
-            )
+        self.skips.append(Skip(reason, str(root.path / name), detail=f"it stands in {splits.files}"))
 
-    def _append(
-        self, root: _voc.Root, path: Optional[str], stem: str, where: dict[str, Any], split: Optional[str]
-    ) -> None:
+    def _append(self, root: _voc.Root, stem: str, where: dict[str, Any], split: Optional[str]) -> None:
+        path = where["image"]
         name = os.path.relpath(path, root.images.root).replace(os.sep, "/") if path is not None else f"{stem}.jpg"
         if root.flat and (split, short_name(name)) not in self.taken:
             name = short_name(name)
