@@ -92,6 +92,8 @@ class Reader(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     Options: ClassVar[type[ReaderOptions]] = ReaderOptions
+    paint_order: ClassVar[bool] = False
+    """Whether the order of the objects says who lies over whom; else the smaller one does."""
 
     def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
         self.source = Path(source)

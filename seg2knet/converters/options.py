@@ -54,7 +54,8 @@ class ConvertOptions:
         layout: with the year 2017 in names, or without.
         images: how images get to the target.
         exif: re-save turned images upright, or keep them as they are.
-        overlap: who has a pixel that several objects claim (panoptic, ade).
+        overlap: who has a pixel that several objects claim (panoptic, ade); ``None``: as the source paints them, else
+            the smaller one.
         void_class: the class of pixels that nobody claims (panoptic).
         jobs, engine, ray_address: where the work runs.
         dry_run: read everything, write nothing.
@@ -80,7 +81,7 @@ class ConvertOptions:
     layout: Layout = "year"
     images: Literal["link", "copy", "symlink", "none"] = "link"
     exif: Literal["upright", "keep"] = "upright"
-    overlap: Overlap = "z-order"
+    overlap: Optional[Overlap] = None
     void_class: Optional[str] = None
     jobs: Optional[int] = None
     engine: str = "local"

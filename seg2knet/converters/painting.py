@@ -5,7 +5,7 @@ An image is painted not pixel by pixel but stretch by stretch: down the columns,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -15,6 +15,8 @@ from seg2knet.dataset.label_image import ID, Runs, X
 from seg2knet.dataset.rle import Box, check_size, rle_ones
 from seg2knet.errors import UsageError
 
+HIDDEN = "others cover all of it; --overlap small-first lets the smaller one have a pixel, z-order the upper one"
+"""What to say of an object of which no pixel is left."""
 _FEW = 64
 """An object is painted run by run where its window has this many times as many stretches as it has runs."""
 
@@ -35,14 +37,15 @@ class Painting(Runs, frozen=True):
         return [(x, y, width, height) for x, y, width, height in result.tolist()]
 
 
-def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> Painting:
+def paint(measured: Measured, numbers: Sequence[int], overlap: str, stuff: Container[str] = ()) -> Painting:
     """Paint each object's number.
 
     Args:
         measured: the objects and their masks.
         numbers: one an object, from 1.
         overlap: who has a pixel that several claim: ``z-order`` (the one on top), ``last`` (in the file),
-            ``small-first`` (the smallest), or ``error``.
+            ``small-first`` (things over stuff, the smaller one over the larger), or ``error``.
+        stuff: labels that are stuff.
 
     Raises:
         UsageError: two objects overlap, with ``error``.
@@ -54,7 +57,7 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str) -> Painting:
     starts, ends = np.searchsorted(bounds, starts), np.searchsorted(bounds, ends)
     last = list(accumulate(counts))
     seen: np.ndarray = np.zeros(len(bounds) - 1, np.int64)
-    for index in _order(measured, overlap):
+    for index in _order(measured, overlap, stuff):
         mine = slice(last[index - 1] if index else 0, last[index])
         for stretches in _stretches(starts[mine], ends[mine]):
             if overlap == "error" and seen[stretches].any():
@@ -83,11 +86,12 @@ def _overlap(measured: Measured, index: int) -> UsageError:
     )
 
 
-def _order(measured: Measured, overlap: str) -> list[int]:
+def _order(measured: Measured, overlap: str, stuff: Container[str]) -> list[int]:
     """The objects from the lowest to the uppermost."""
     indices = list(range(len(measured.rles)))
     if overlap == "small-first":
-        return sorted(indices, key=lambda index: -measured.areas[index])
+        objects = measured.sample.objects
+        return sorted(indices, key=lambda index: (objects[index].label not in stuff, -measured.areas[index]))
     if overlap == "last":
         return indices
     return sorted(indices, key=lambda index: measured.sample.objects[index].z)

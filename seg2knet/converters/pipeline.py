@@ -227,7 +227,7 @@ class Conversion:
             stuff |= {self.options.void_class}
         options = WriterOptions(
             year="2017" if self.options.layout == "year" else "",
-            overlap=self.options.overlap,
+            overlap=self.options.overlap or ("z-order" if self.readers[0].paint_order else "small-first"),
             void_class=self.options.void_class,
             stuff=stuff,
             things_only="panoptic" in names,

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
-from seg2knet.converters.painting import paint
+from seg2knet.converters.painting import HIDDEN, paint
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.dataset.classes import ClassList
@@ -45,7 +45,7 @@ class AdeWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         objects = measured.sample.objects
-        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap)
+        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap, self.options.stuff)
         void = self._numbers[self.options.void_class] if self.options.void_class is not None else 0
         numbers = np.array([void, *(self._numbers[found.label] for found in objects)], np.uint8)
         mask = painting.image(numbers)
@@ -56,7 +56,7 @@ class AdeWriter(Writer):
             index for index in np.flatnonzero(areas[1:] == 0).tolist() if not _shows(measured, index, mask, numbers)
         ]
         name = measured.sample.image.name
-        skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}") for index in hidden)
+        skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}", detail=HIDDEN) for index in hidden)
         return Encoded(fragment, len(objects) - len(hidden), cv2.imencode(".png", mask)[1].tobytes(), skips)
 
     def image(self, split: str, name: str) -> str:

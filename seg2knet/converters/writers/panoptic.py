@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.painting import Painting, paint
+from seg2knet.converters.painting import HIDDEN, Painting, paint
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
@@ -49,7 +49,7 @@ class PanopticWriter(Writer):
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
         segments, numbers = self._segments(measured)
-        painting = paint(measured, numbers, self.options.overlap)
+        painting = paint(measured, numbers, self.options.overlap, self.options.stuff)
         seen = painting.values
         if self.options.void_class is not None and not seen.all():
             segments.append(_Segment(self.options.void_class, False, []))
@@ -66,7 +66,8 @@ class PanopticWriter(Writer):
                 hidden += segment.objects
         written += numbers.count(_IGNORED)  # regions to be ignored are in the image, as void
         skips = tuple(
-            Skip("hidden-by-others", f"{sample.image.name}: {sample.objects[index].place}") for index in hidden
+            Skip("hidden-by-others", f"{sample.image.name}: {sample.objects[index].place}", detail=HIDDEN)
+            for index in hidden
         )
         fragment = Fragment(
             orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:],

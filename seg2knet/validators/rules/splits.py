@@ -180,12 +180,12 @@ def _unified(files: Sequence[JsonFile]) -> Sequence[Edit]:
     return edits
 
 
-@rule("SP003", "class-missing-from-train", Severity.ERROR, on="dataset")
+@rule("SP003", "class-missing-from-train", Severity.WARNING, on="dataset")
 def class_missing_from_train(dataset: DataSet) -> Iterator[Hit]:
     """A class has objects in another split and none in train.
 
-    The model cannot learn it, and its AP of 0 lowers the mean. Split again so that rare classes are in each part
-    (`seg2knet convert coco ... --split`), or drop the class.
+    The model cannot learn it, and its AP of 0 lowers the mean. Divide again so that rare classes are in each part
+    (`seg2knet convert ... --resplit`), or leave the class out (`--drop NAME`).
     """
     for train, others in _kinds(dataset):
         have = {name for file in train for name in _counted(file)}
@@ -201,7 +201,12 @@ def class_missing_from_train(dataset: DataSet) -> Iterator[Hit]:
                     "expected": "objects of every class",
                     "found": f"none in train, {count:,} in {split}",
                 }
-                yield Hit(f"no object of train is a {name!r}", train[0].path, pointer, **more)
+                yield Hit(
+                    f"no object of train is a {name!r}: --resplit divides anew, --drop leaves it out",
+                    train[0].path,
+                    pointer,
+                    **more,
+                )
 
 
 def _kinds(dataset: DataSet) -> Iterator[tuple[list[JsonFile], list[tuple[JsonFile, str]]]]:

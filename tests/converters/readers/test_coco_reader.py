@@ -445,3 +445,8 @@ def test_an_image_that_cannot_be_read_keeps_its_annotations(coco: Make, tmp_path
     sample = one(path)
     assert (sample.image.path, sample.image.width, len(sample.objects)) == (None, 40, 1)
     assert [note.kind for note in sample.notes] == ["image-unreadable"]
+
+
+def test_makesenses_name_of_a_file(coco: Make) -> None:
+    path = coco([IMAGE], [annotation()], file="labels_my-project-name_2026-01-02-03-04-05.json")
+    assert len(one(path.parent).objects) == 1

@@ -246,6 +246,13 @@ def test_labels_in_their_order_with_colours(tmp_path: Path) -> None:
     assert classes[0].color == (255, 0, 128)
 
 
+def test_labels_without_area_are_no_classes(tmp_path: Path) -> None:
+    kinds_of = ("tag", "points", "skeleton", "polygon", "any")
+    meta = "".join(f"<label><name>{kind}</name><type>{kind}</type></label>" for kind in kinds_of)
+    images(tmp_path, image(), meta=f"<task><labels>{meta}</labels></task>")
+    assert CvatReader(tmp_path).scan().classes.names == ("polygon", "any")
+
+
 def test_a_photo_turned_by_exif(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.jpg", 20, 10, orientation=6)
     images(tmp_path, image(f'<polygon label="a" {SQUARE}/>', size=(10, 20)))

@@ -181,6 +181,7 @@ def test_ignore_is_a_crowd_and_background_is_none(labelme: Make) -> None:
     (sample,) = read(labelme(shapes=[polygon("__ignore__"), polygon("_background_"), polygon("car")]))
     assert [(found.label, found.iscrowd) for found in sample.objects] == [("__ignore__", True), ("car", False)]
     assert [(skip.reason, skip.asked) for skip in sample.skips] == [("background", True)]
+    assert [note.kind for note in sample.notes] == ["ignored-region"]
 
 
 @pytest.mark.parametrize(

@@ -142,4 +142,4 @@ def test_class_missing_from_train(root: Path) -> None:
     report = validate(root, select=["SP", "CI"])
     assert [finding.code for finding in report] == ["SP003"]
     assert "'wheel'" in report.findings[0].message
-    assert report.exit_code == 1
+    assert report.exit_code == 0  # a warning: the smallest data sets have such classes

@@ -55,6 +55,7 @@ class AdeOptions(ReaderOptions):
 class AdeReader(Reader):
     name = "ade"
     title = "ADE20K layout"
+    paint_order = True
     Options = AdeOptions
 
     @classmethod

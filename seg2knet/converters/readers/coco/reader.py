@@ -155,7 +155,7 @@ class CocoReader(Reader):
         panoptic = [path for path in plain if _is_panoptic(path)]
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
-        chosen = chosen or [path for path in fits if not path.name.startswith(("captions_", "labels_"))]
+        chosen = chosen or [path for path in fits if _contains(path, b"segmentation") or _contains(path, b"bbox")]
         if chosen:
             return chosen
         coco_index.index(files[0])  # says what is wrong with it

@@ -9,6 +9,7 @@ from typing import Any, Optional
 import msgspec
 import numpy as np
 
+from seg2knet.converters.base import IGNORE
 from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.files import picture_header
@@ -106,6 +107,9 @@ class Canvas:
         z: int = 0,
     ) -> None:
         """An object, or a part of the object of this ``group``."""
+        if label == IGNORE:
+            iscrowd = True
+            self.note("ignored-region", place, f"{IGNORE} is not trained on: a crowd, in COCO of the first class")
         found = Object(label, shape, iscrowd, place, attributes, z)
         self._parts.setdefault(len(self._parts) if group is None else group, []).append(found)
 

@@ -10,6 +10,8 @@ import msgspec
 from seg2knet.converters.readers.common import xml
 from seg2knet.dataset.classes import ClassInfo, ClassList
 
+_NO_CLASS = frozenset(("tag", "points", "polyline", "skeleton", "cuboid"))
+
 
 class Task(msgspec.Struct, frozen=True):
     """One task.
@@ -59,8 +61,8 @@ def _classes(meta: Any) -> Optional[ClassList]:
     infos: dict[str, ClassInfo] = {}
     for label in meta.iter("label"):
         name = label.findtext("name")
-        # A part of a skeleton is no class: it has its parent's name beside its own.
-        if name and name.strip() and label.find("parent") is None:
+        # A part of a skeleton is no class: it has its parent's name beside its own. Nor is what has no area.
+        if name and name.strip() and label.find("parent") is None and xml.text(label, "type") not in _NO_CLASS:
             infos.setdefault(name, ClassInfo(name, color=_color(xml.text(label, "color"))))
     return ClassList(tuple(infos.values())) if infos else None
 

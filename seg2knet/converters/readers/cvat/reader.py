@@ -50,6 +50,7 @@ class CvatOptions(ReaderOptions):
 class CvatReader(Reader):
     name = "cvat"
     title = "CVAT XML 1.1"
+    paint_order = True
     Options = CvatOptions
 
     def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:

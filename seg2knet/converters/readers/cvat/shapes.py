@@ -35,7 +35,7 @@ def take(
     tag = element.tag
     if tag not in SHAPES:
         if tag == "tag":
-            canvas.note("tag-ignored", "", "a tag is of the whole image")
+            canvas.note("tag-ignored", "", "a tag is of the whole image, so no object")
         return
     place = f"{tag} {number}"
     values = {**element.attrib, **(override or {})}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seg2knet.converters.base import IGNORE, Handle
+from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, polygon
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of
 from seg2knet.converters.registry import register_reader
@@ -19,6 +19,7 @@ _BACKGROUND = "__background__"
 class IsatReader(JsonReader):
     name = "isat"
     title = "ISAT JSON"
+    paint_order = True
     expected = 'an object with "info" and "objects"'
 
     @classmethod
@@ -41,7 +42,7 @@ class IsatReader(JsonReader):
                 polygon(flat(entry["segmentation"])),
                 place,
                 group=(label, group) if type(group) in (int, str) and group not in (0, "") else None,
-                iscrowd=entry.get("iscrowd") is True or label == IGNORE,
+                iscrowd=entry.get("iscrowd") is True,
                 attributes={"note": entry["note"]} if isinstance(entry.get("note"), str) and entry["note"] else None,
                 z=int(layer) if type(layer) in (int, float) and abs(layer) < 1e9 else 0,
             )

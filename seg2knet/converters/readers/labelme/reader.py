@@ -61,6 +61,7 @@ _DECODER = msgspec.json.Decoder(_Document)
 class LabelMeReader(JsonReader):
     name = "labelme"
     title = "LabelMe JSON"
+    paint_order = True
     Options = LabelMeOptions
     expected = '"shapes" and "imagePath"'
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Optional, Union
 
 import msgspec
 
-from seg2knet.converters.base import IGNORE
 from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, ellipse, polygon
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.sample import Polygons, Shape
@@ -78,7 +77,7 @@ class Shapes:
             group = shape.group_id if type(shape.group_id) in _GROUPS else None
             key = None if number is None and group is None else (label, group, number)
             attributes = _attributes(shape)
-            self.canvas.add(label, outline, f"shape {index}", group=key, iscrowd=label == IGNORE, attributes=attributes)
+            self.canvas.add(label, outline, f"shape {index}", group=key, attributes=attributes)
 
     def _label(self, shape: Any) -> tuple[str, Optional[int]]:
         if type(shape) is not Entry:

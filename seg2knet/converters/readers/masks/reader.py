@@ -87,6 +87,7 @@ class MaskOptions(ReaderOptions):
 class MaskReader(Reader):
     name = "masks"
     title = "Mask images"
+    paint_order = True
     Options = MaskOptions
 
     @classmethod

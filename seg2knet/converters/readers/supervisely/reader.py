@@ -35,6 +35,7 @@ _MAX_PNG = 1 << 26
 class SuperviselyReader(JsonReader):
     name = "supervisely"
     title = "Supervisely"
+    paint_order = True
     expected = 'a project: meta.json, DATASET/ann/IMAGE.json with "size" and "objects"'
 
     @classmethod

@@ -47,6 +47,7 @@ class VocOptions(ReaderOptions):
 class VocReader(Reader):
     name = "voc"
     title = "Pascal VOC"
+    paint_order = True
     Options = VocOptions
 
     @classmethod
