@@ -11,8 +11,8 @@ from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import BROKEN, POLYGONS, _area_fits, _box_fits, mask_measures, measure_one
-from seg2knet.validators.subjects.outlines import shape_of
+from seg2knet.validators.subjects.measure import BROKEN, POLYGONS, RLE, area_fits, box_fits, draw_row, measure_one
+from seg2knet.validators.subjects.outlines import FLAT, shape_of
 
 Measures = tuple[float, tuple[float, float, float, float]]
 
@@ -28,16 +28,32 @@ def image_size(file: CocoFile, row: int) -> tuple[int, int]:
 
 
 def true_measures(segmentation: Any, height: int, width: int) -> Optional[Measures]:
-    """Area and box (x, y, w, h) of a segmentation: the mask's, or the outline's where the picture's size is not
-    known; ``None`` where it has none."""
-    found = mask_measures(segmentation, height, width)
-    if found is not None:
-        return found[0], tuple(found[1])  # type: ignore[return-value]
+    """Area and box (x, y, w, h) of a segmentation: the mask's, or the outline's where the image's size is not known;
+    ``None`` where it has none."""
     one = measure_one(segmentation, height, width)
-    if one.kinds[0] != POLYGONS or one.flags[0] & BROKEN or np.isnan(one.areas[0]) or (height and width):
+    if one is None:
         return None
-    x0, y0, x1, y1 = one.extents[0].tolist()
-    return round(float(one.areas[0]), 4), (x0, y0, round(x1 - x0, 4), round(y1 - y0, 4))
+    if one.mask_area is not None and one.mask_box is not None:
+        return one.mask_area, one.mask_box  # type: ignore[return-value]
+    return None if height and width else _of_outline(one.area, one.extent)
+
+
+def _of_outline(area: float, extent: np.ndarray) -> Measures:
+    x0, y0, x1, y1 = extent.tolist()
+    return round(float(area), 4), (x0, y0, round(x1 - x0, 4), round(y1 - y0, 4))
+
+
+def row_measures(file: CocoFile, row: int) -> Optional[Measures]:
+    """The same of an annotation of a file, which has been examined already."""
+    shapes, (height, width) = file.shapes, image_size(file, row)
+    if shapes.flags[row] & BROKEN or np.isnan(shapes.areas[row]) or shapes.kinds[row] not in (POLYGONS, RLE):
+        return None
+    if not shapes.flags[row] & FLAT and height and width:
+        if np.isnan(shapes.mask_areas[row]):
+            draw_row(shapes, row, file.segmentation(row), height, width)
+        if not np.isnan(shapes.mask_areas[row]):
+            return float(shapes.mask_areas[row]), tuple(shapes.mask_boxes[row].tolist())
+    return None if height and width else _of_outline(shapes.areas[row], shapes.extents[row])
 
 
 def plain(number: float) -> Any:
@@ -46,12 +62,12 @@ def plain(number: float) -> Any:
 
 
 def area_value(file: CocoFile, row: int) -> Optional[float]:
-    measures = true_measures(file.segmentation(row), *image_size(file, row))
+    measures = row_measures(file, row)
     return None if measures is None or measures[0] <= 0 else plain(measures[0])
 
 
 def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:
-    measures = true_measures(file.segmentation(row), *image_size(file, row))
+    measures = row_measures(file, row)
     if measures is None or measures[1][2] <= 0 or measures[1][3] <= 0:
         return None
     return [plain(each) for each in measures[1]]
@@ -83,14 +99,16 @@ def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[E
     edits: list[Edit] = list(by or [SetValue(file.path, pointer(row, "segmentation"), segmentation)])
     area, box = measures
     one = measure_one(segmentation, height, width)
+    assert one is not None
     stated = file.annotations.areas[row : row + 1]
-    areas = [np.array([area]), one.areas]
-    if not any(_area_fits(stated, each, one.perimeters).all() for each in areas) or stated[0] <= 0:
+    if not any(area_fits(stated, np.array(each), np.array(one.perimeter)).all() for each in (area, one.area)) or (
+        stated[0] <= 0
+    ):
         edits.append(SetValue(file.path, pointer(row, "area"), plain(area)))
     x, y, w, h = box
-    boxes = [np.array([[x, y, x + w, y + h]]), one.extents]
+    boxes = [np.array([[x, y, x + w, y + h]]), one.extent[None]]
     stated_box = file.boxes[row : row + 1]
-    if not any(_box_fits(stated_box, each).all() for each in boxes):
+    if not any(box_fits(stated_box, each).all() for each in boxes):
         edits.append(SetValue(file.path, pointer(row, "bbox"), [plain(each) for each in box]))
     return edits
 

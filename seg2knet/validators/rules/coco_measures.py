@@ -15,7 +15,7 @@ from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS
-from seg2knet.validators.subjects.outlines import ZERO, shape_of
+from seg2knet.validators.subjects.outlines import ZERO
 
 SAME_PLACE = 0.3
 """IoU of stated box and mask's box from which both surely mean the same object."""
@@ -181,11 +181,13 @@ def _remasked(file: CocoFile, row: int) -> Sequence[Edit]:
 def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
     """Why the mask is not in its box, and the mask as it was meant: where another reading fits box and area."""
     height, width = repairs.image_size(file, row)
-    shape, _ = shape_of(file.segmentation(row))
+    shape = file.shape(row)
     readings: list[tuple[str, Any]] = []
+    x, y, w, h = file.boxes[row]
+    swapped = np.abs(file.shapes.extents[row][[1, 0, 3, 2]] - (x, y, x + w, y + h)).max()
     if isinstance(shape, RleCode):
         readings = _other_runs(shape)
-    elif shape:
+    elif shape and swapped <= 3 * BOX_TOLERANCE:
         pairs = [np.asarray(part, np.float64).reshape(-1, 2) for part in shape]
         readings.append(("x and y are swapped", [[repairs.plain(n) for n in each[:, ::-1].ravel()] for each in pairs]))
     stated = file.annotations.areas[row]

@@ -15,7 +15,8 @@ from seg2knet.dataset.coco_json import AnnotationRecord, ImageRecord, PanopticRe
 from seg2knet.validators.model import Edit, Hit
 from seg2knet.validators.subjects.document import RawDict
 from seg2knet.validators.subjects.json_file import KEYS, JsonFile
-from seg2knet.validators.subjects.measure import Shapes, measure
+from seg2knet.validators.subjects.measure import Shapes, measure, shape_in
+from seg2knet.validators.subjects.outlines import Shape
 from seg2knet.validators.subjects.records import (
     ANNOTATION,
     SEGMENT,
@@ -113,6 +114,11 @@ class CocoFile(JsonFile):
         """An annotation's segmentation as Python objects, ``None`` where absent."""
         raw = self.annotations.segmentations[row]
         return loads(raw) if memoryview(raw).nbytes else None
+
+    def shape(self, row: int) -> Shape:
+        """An annotation's segmentation, read leniently: polygons, a run-length code, or ``None``."""
+        raw = self.annotations.segmentations[row]
+        return shape_in(raw)[0] if memoryview(raw).nbytes else None
 
     def bbox(self, row: int) -> Any:
         raw = self.annotations.boxes[row]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain
 from typing import Any, List, NamedTuple, Optional
 
@@ -24,7 +25,7 @@ import numpy as np
 from msgspec import Raw
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import MAX_PIXELS, counts_to_runs, measure_runs
+from seg2knet.dataset.rle import size_allowed
 from seg2knet.engines import engine
 from seg2knet.validators.subjects.document import no_gc
 from seg2knet.validators.subjects.outlines import (
@@ -83,7 +84,7 @@ class Shapes:
         """Rows with any of these bits."""
         return np.flatnonzero(self.flags & bits)
 
-    @property
+    @cached_property
     def sound(self) -> np.ndarray:
         """``(N,)`` bool: there is an object whose area and box can be told."""
         there = (self.kinds == POLYGONS) | (self.kinds == RLE)
@@ -127,14 +128,6 @@ def measure(table: Annotations, heights: np.ndarray, widths: np.ndarray, jobs: i
     return Shapes(*[np.concatenate([getattr(chunk, column.name) for chunk in chunks]) for column in fields(Shapes)])
 
 
-def measure_one(segmentation: Any, height: int, width: int) -> Shapes:
-    """One segmentation (as Python objects), with no box and area stated: columns of one row."""
-    size = (np.array([height]), np.array([width]))
-    shape, flag = shape_of(segmentation)
-    no_box = np.full((1, 4), np.nan), np.array([False])
-    return measured([shape], np.array([flag], np.int64), *no_box, np.array([np.nan]), *size)
-
-
 def _worker() -> Any:
     return _measure_chunk
 
@@ -162,8 +155,19 @@ def shapes_in(text: bytes) -> tuple[list[Shape], np.ndarray]:
         shapes = msgspec.json.decode(text, type=List[Shape])
         return shapes, np.zeros(len(shapes), np.int64)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        pairs = [shape_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw])]
+        pairs = [shape_in(raw) for raw in msgspec.json.decode(text, type=List[Raw])]
         return [shape for shape, _ in pairs], np.array([flag for _, flag in pairs], np.int64)
+
+
+def shape_in(raw: Raw) -> tuple[Shape, int]:
+    """One segmentation, and what is wrong with its type."""
+    try:
+        return _one_shape.decode(raw), 0
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return shape_of(loads(raw))
+
+
+_one_shape = msgspec.json.Decoder(Shape)
 
 
 def measured(
@@ -269,68 +273,95 @@ def _compare(
     sound = columns.sound
     has_area = sound & np.isfinite(stated) & (stated > 0)
     has_box = sound & ~np.isnan(columns.boxes[:, 0])
-    area_fits = _area_fits(stated, columns.areas, columns.perimeters)
-    box_fits = _box_fits(columns.boxes, columns.extents)
+    areas_fit = area_fits(stated, columns.areas, columns.perimeters)
+    boxes_fit = box_fits(columns.boxes, columns.extents)
     sizes = np.stack([widths, heights], 1)
     cut = np.concatenate([np.clip(columns.extents[:, :2], 0, sizes), np.clip(columns.extents[:, 2:], 0, sizes)], 1)
-    box_fits |= known & (columns.overshoot > 0) & _box_fits(columns.boxes, cut)
+    boxes_fit |= known & (columns.overshoot > 0) & box_fits(columns.boxes, cut)
     # A sliver may cover no pixel at all; only drawing it tells.
     thin = columns.areas <= np.minimum(0.5 * columns.perimeters, 16.0)
     polygons = sound & (columns.kinds == POLYGONS)
-    open_rows = polygons & known & ((has_area & ~area_fits) | (has_box & ~box_fits) | thin)
+    open_rows = polygons & known & ((has_area & ~areas_fit) | (has_box & ~boxes_fit) | thin)
     near = columns.overshoot < np.maximum(FAR, sizes.max(1, initial=0))
     for row in np.flatnonzero(open_rows & near):
         _rasterise(shapes[row], int(row), columns, int(heights[row]), int(widths[row]))
-    drawn = ~np.isnan(columns.mask_areas) & polygons
-    columns.flags[drawn & (columns.mask_areas == 0)] |= ZERO
-    area_fits |= drawn & _area_fits(stated, columns.mask_areas, columns.perimeters)
+    has_mask = ~np.isnan(columns.mask_areas) & polygons
+    columns.flags[has_mask & (columns.mask_areas == 0)] |= ZERO
+    areas_fit |= has_mask & area_fits(stated, columns.mask_areas, columns.perimeters)
     x, y, w, h = columns.mask_boxes.T
-    box_fits |= drawn & _box_fits(columns.boxes, np.stack([x, y, x + w, y + h], 1))
-    # What reaches far out of the picture is not drawn: that it does is its finding, and its mask is not known.
+    boxes_fit |= has_mask & box_fits(columns.boxes, np.stack([x, y, x + w, y + h], 1))
+    # What reaches far out of the image is not drawn: that it does is its finding, and its mask is not known.
     comparable = (columns.kinds == RLE) | (known & near)
     nothing = (columns.flags & ZERO != 0) & ((columns.areas < 1e-3) | (columns.mask_areas == 0))
     comparable &= ~nothing
-    columns.area_fits = ~has_area | area_fits | ~comparable
-    columns.box_fits = ~has_box | box_fits | ~comparable
+    columns.area_fits = ~has_area | areas_fit | ~comparable
+    columns.box_fits = ~has_box | boxes_fit | ~comparable
 
 
-def _area_fits(stated: np.ndarray, areas: np.ndarray, perimeters: np.ndarray) -> np.ndarray:
+def area_fits(stated: np.ndarray, areas: np.ndarray, perimeters: np.ndarray) -> np.ndarray:
+    """Whether stated areas are those of outlines, ``(N,)`` each."""
     with np.errstate(invalid="ignore"):
         return np.abs(stated - areas) <= 0.5 * perimeters + 1 + AREA_TOLERANCE * areas
 
 
-def _box_fits(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
-    """``boxes``: x, y, w, h; ``extents``: x0, y0, x1, y1; both ``(N, 4)``."""
+def box_fits(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
+    """Whether boxes are those of extents: ``boxes``: x, y, w, h; ``extents``: x0, y0, x1, y1; both ``(N, 4)``."""
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
     with np.errstate(invalid="ignore"):
         return (np.abs(corners - extents) <= BOX_TOLERANCE).all(1)
 
 
 def _rasterise(shape: Shape, row: int, columns: Shapes, height: int, width: int) -> None:
-    if not isinstance(shape, list) or height * width > MAX_PIXELS:
-        return
+    if isinstance(shape, list) and size_allowed(height, width):
+        columns.mask_areas[row], columns.mask_boxes[row] = drawn(shape, height, width)
+
+
+def drawn(parts: Sequence[list[float]], height: int, width: int) -> tuple[float, np.ndarray]:
+    """Pixels and box (x, y, w, h) of polygons that were examined and found sound."""
     from pycocotools import mask as coco_mask
 
-    usable = [part for part in shape if len(part) >= 6]
-    merged = coco_mask.merge(coco_mask.frPyObjects(usable, height, width))
-    columns.mask_areas[row] = float(coco_mask.area(merged))
-    columns.mask_boxes[row] = coco_mask.toBbox(merged)
+    merged = coco_mask.merge(coco_mask.frPyObjects([part for part in parts if len(part) >= 6], height, width))
+    return float(coco_mask.area(merged)), coco_mask.toBbox(merged)
 
 
-def mask_measures(segmentation: Any, height: int, width: int) -> Optional[tuple[float, tuple[float, ...]]]:
-    """Pixels and box (x, y, w, h) of any sound segmentation on a picture of that size, ``None`` where it has none."""
+class Measured(NamedTuple):
+    """What one segmentation measures.
+
+    Attributes:
+        area, perimeter: enclosed by its outlines, and their length. extent: ``(4,)`` x0, y0, x1, y1.
+        mask_area, mask_box: pixels and x, y, w, h; ``None`` where the image's size is not known.
+    """
+
+    area: float
+    perimeter: float
+    extent: np.ndarray
+    mask_area: Optional[float] = None
+    mask_box: Optional[tuple[float, ...]] = None
+
+
+def measure_one(segmentation: Any, height: int, width: int) -> Optional[Measured]:
+    """Measure any segmentation on an image of that size (0: not known); ``None`` where it is not sound."""
     shape, flag = shape_of(segmentation)
-    if flag & ~1 or shape is None:
-        return None
     if isinstance(shape, RleCode):
-        if examine_rle(shape, height, width).flags:
-            return None
-        return measure_runs(counts_to_runs(shape.counts), shape.size[0])[:2]
-    one = measure_one(shape, height, width)
-    if one.flags[0] & BROKEN or one.kinds[0] != POLYGONS or height < 1 or width < 1:
+        mask = examine_rle(shape, height, width)
+        x, y, w, h = mask.box
+        return None if mask.flags else Measured(mask.area, mask.perimeter, np.array([x, y, x + w, y + h]), *mask[1:3])
+    if not shape or not any(shape):
         return None
-    if np.isnan(one.mask_areas[0]) and one.overshoot[0] < max(FAR, height, width):
-        _rasterise(shape, 0, one, height, width)
-    if np.isnan(one.mask_areas[0]):
+    parts = examine(shape, crossings=False)
+    if np.bitwise_or.reduce(parts.flags) & BROKEN:
         return None
-    return float(one.mask_areas[0]), tuple(one.mask_boxes[0].tolist())
+    extent = np.concatenate([parts.extents[:, :2].min(0), parts.extents[:, 2:].max(0)])
+    outline = Measured(float(parts.areas.sum()), float(parts.perimeters.sum()), extent)
+    near = max(-extent[:2].min(), (extent[2:] - (width, height)).max()) < max(FAR, height, width)
+    if flag or not near or not size_allowed(height, width):
+        return outline
+    area, box = drawn(shape, height, width)
+    return outline._replace(mask_area=area, mask_box=tuple(box.tolist()))
+
+
+def draw_row(shapes: Shapes, row: int, segmentation: Any, height: int, width: int) -> None:
+    """Fill in ``mask_areas`` and ``mask_boxes`` of one sound annotation, where that was not done yet and can be."""
+    near = shapes.overshoot[row] < max(FAR, height, width)
+    if near and np.isnan(shapes.mask_areas[row]) and shapes.kinds[row] == POLYGONS:
+        _rasterise(shape_of(segmentation)[0], row, shapes, height, width)
