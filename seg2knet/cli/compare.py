@@ -49,22 +49,20 @@ def compare(
     from seg2knet.cli.terminal import bar
     from seg2knet.judge import compare as judging
     from seg2knet.judge.page import compare_page
-    from seg2knet.trainer.evaluate.judging import compare_sources
+    from seg2knet.trainer.evaluate.judging import compare as run
 
     for condition in conditions:
         judging.check_condition(condition)
     quiet = str(json_file) == "-"
     with bar("evaluating", quiet) as ticked:
-        comparison, first, second = compare_sources(
-            a, b, data, split, seed=seed, device=device, workers=workers, ticked=ticked
-        )
+        comparison = run(a, b, data, split, seed=seed, device=device, workers=workers, ticked=ticked)
     failed = [condition for condition in conditions if comparison.fails(condition)]
     if quiet:
         sys.stdout.write(json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False) + "\n")
     else:
         click.echo(judging.text(comparison))
     if html is not None:
-        html.write_text(compare_page(comparison, first, second), encoding="utf-8")
+        html.write_text(compare_page(comparison), encoding="utf-8")
     if json_file is not None and not quiet:
         json_file.write_text(json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if junit is not None:

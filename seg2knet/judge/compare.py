@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from seg2knet.errors import UsageError
 from seg2knet.judge.analysis import Analysis, analyse, evaluated
-from seg2knet.judge.objects import FOUND, MISSED
+from seg2knet.judge.objects import FOUND, MISSED, Judged
 
 SAMPLES = 1000
 """Bootstrap samples of the images."""
@@ -26,7 +26,7 @@ class Comparison:
             better (share of bootstrap samples in which B is better).
         classes: a row for each class: name, a, b, difference (of AP).
         won, lost: annotation ids of objects that only B, or only A, finds at its own best threshold.
-        a, b: the two analyses.
+        analyses, judged: of A and of B.
     """
 
     names: tuple[str, str]
@@ -34,8 +34,8 @@ class Comparison:
     classes: list[dict[str, Any]]
     won: list[int]
     lost: list[int]
-    a: Analysis = field(repr=False)
-    b: Analysis = field(repr=False)
+    analyses: tuple[Analysis, Analysis] = field(repr=False)
+    judged: tuple[Judged, Judged] = field(repr=False)
 
     def difference(self, figure: str) -> float:
         """B - A of a figure.
@@ -82,20 +82,13 @@ def check_condition(condition: str) -> tuple[str, str, float]:
     return parts[1], parts[2], float(parts[3])
 
 
-def compare(
-    truth: dict[str, Any],
-    a: Sequence[dict[str, Any]],
-    b: Sequence[dict[str, Any]],
-    names: tuple[str, str] = ("A", "B"),
-    *,
-    seed: int = 0,
-    samples: int = SAMPLES,
+def compared(
+    a: Judged, b: Judged, names: tuple[str, str] = ("A", "B"), *, seed: int = 0, samples: int = SAMPLES
 ) -> Comparison:
     """Compare two lists of COCO results on the same annotations.
 
     Args:
-        truth: a COCO file's content.
-        a, b: COCO results, as :func:`.analysis.analyse` takes them.
+        a, b: annotations, the same, and results.
         names: what to call them.
         seed, samples: of the bootstrap over images.
 
@@ -103,10 +96,12 @@ def compare(
         DataError: results and annotations do not fit.
         EnvironmentProblem: hotcoco is not installed.
     """
-    judged = analyse(truth, a), analyse(truth, b)
+    analyses = analyse(a.truth, a.results), analyse(b.truth, b.results)
     import hotcoco
 
-    told = hotcoco.compare(evaluated(truth, a), evaluated(truth, b), n_bootstrap=samples, seed=seed, confidence=0.95)
+    told = hotcoco.compare(
+        evaluated(a.truth, a.results), evaluated(b.truth, b.results), n_bootstrap=samples, seed=seed, confidence=0.95
+    )
     figures = []
     for name in told["metric_keys"]:
         if told["metrics_a"][name] < 0 and told["metrics_b"][name] < 0:
@@ -128,10 +123,10 @@ def compare(
         }
         for row in told["per_category"]
     ]
-    found = [{verdict.annotation_id for verdict in one.objects if verdict.kind == FOUND} for one in judged]
-    known = {verdict.annotation_id for one in judged for verdict in one.objects if verdict.kind in (FOUND, MISSED)}
+    found = [{verdict.annotation_id for verdict in one.objects if verdict.kind == FOUND} for one in analyses]
+    known = {verdict.annotation_id for one in analyses for verdict in one.objects if verdict.kind in (FOUND, MISSED)}
     won, lost = (sorted(i for i in ids & known if i is not None) for ids in (found[1] - found[0], found[0] - found[1]))
-    return Comparison(names, figures, classes, won, lost, *judged)
+    return Comparison(names, figures, classes, won, lost, analyses, (a, b))
 
 
 def _number(value: Any) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
@@ -27,6 +28,25 @@ KINDS = {
     MISSED: "an annotated object that no prediction matches",
 }
 """The kinds of verdicts, those of TIDE (Bolya et al., arXiv 2008.08115) and what they say."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Annotations, results and where the images are: what pages draw from.
+
+    Attributes:
+        truth: a COCO file's content.
+        results: COCO results.
+        images: the folder that ``file_name`` is in.
+    """
+
+    truth: dict[str, Any]
+    results: Sequence[dict[str, Any]]
+    images: Path
+
+    def named(self) -> dict[Optional[int], str]:
+        """Names of the categories by id."""
+        return {category["id"]: category["name"] for category in self.truth["categories"]}
 
 
 @dataclass(frozen=True)

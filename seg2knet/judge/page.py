@@ -6,14 +6,13 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.judge.analysis import Analysis
 from seg2knet.judge.compare import Comparison
 from seg2knet.judge.drawing import PREDICTED, TRUE, Shape, drawn
-from seg2knet.judge.objects import FOUND, KINDS, Verdict
+from seg2knet.judge.objects import FOUND, KINDS, Judged, Verdict
 from seg2knet.judge.suspects import KINDS as SUSPICIONS
 from seg2knet.judge.suspects import Suspect
 from seg2knet.validators.reports.pages import embedded, page, source
@@ -22,25 +21,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 WORST, OBJECTS, EACH_CELL, SUSPECTS = 24, 400, 12, 500
 """Images, objects, objects of one cell of the confusion matrix, and suspects that a page shows at most."""
 _SIDE, _WORST_SIDE = 200, 520
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Annotations, results and where the images are: what pages draw from.
-
-    Attributes:
-        truth: a COCO file's content.
-        results: COCO results.
-        images: the folder that ``file_name`` is in.
-    """
-
-    truth: dict[str, Any]
-    results: Sequence[dict[str, Any]]
-    images: Path
-
-    def named(self) -> dict[Optional[int], str]:
-        """Names of the categories by id."""
-        return {category["id"]: category["name"] for category in self.truth["categories"]}
 
 
 def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
@@ -83,11 +63,12 @@ def classes_page(title: str, images: int, figures: dict[str, float], rows: Seque
     return _page("classes.html.j2", title=title, images=images, figures=figures, keys=keys, rows=ranked)
 
 
-def compare_page(comparison: Comparison, a: Judged, b: Judged) -> str:
+def compare_page(comparison: Comparison) -> str:
     """The page of two models on the same annotations."""
+    a, b = comparison.judged
     changes = [
-        ("Objects that only B finds", _changed(b, comparison.b, comparison.won)),
-        ("Objects that only A finds", _changed(a, comparison.a, comparison.lost)),
+        ("Objects that only B finds", _changed(b, comparison.analyses[1], comparison.won)),
+        ("Objects that only A finds", _changed(a, comparison.analyses[0], comparison.lost)),
     ]
     return _page("compare.html.j2", comparison=comparison, changes=changes)
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+import seg2knet
 from seg2knet.cli import COMMANDS, cli
 
 HEAVY = ("torch", "cv2", "numpy", "mmdet", "mmcv", "shapely", "lxml", "pycocotools", "PIL")
@@ -36,3 +37,10 @@ def test_data_commands_never_import_torch(name: str) -> None:
         "import sys; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", check], capture_output=True, check=True)
+
+
+def test_the_api_lists_what_it_has_and_names_what_was_meant() -> None:
+    assert set(seg2knet.__all__) <= set(dir(seg2knet))
+    assert all(callable(getattr(seg2knet, name)) for name in seg2knet.__all__ if name != "__version__")
+    with pytest.raises(AttributeError, match="did you mean 'convert'"):
+        _ = seg2knet.covnert

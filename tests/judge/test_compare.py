@@ -9,11 +9,18 @@ from squares import annotation, result, truth
 
 pytest.importorskip("hotcoco")
 
+from pathlib import Path
+
 from seg2knet.errors import UsageError
-from seg2knet.judge.compare import compare, junit, text
+from seg2knet.judge.compare import Comparison, compared, junit, text
+from seg2knet.judge.objects import Judged
 
 CONTENT = truth(*(annotation(number, number, 1, 10, 10) for number in range(1, 9)), images=8)
 ALL = [result(number, 1, 10, 10, 0.9) for number in range(1, 9)]
+
+
+def compare(content: dict, a: list, b: list, **settings: int) -> Comparison:
+    return compared(Judged(content, a, Path()), Judged(content, b, Path()), **settings)
 
 
 def test_a_worse_model_is_told() -> None:

@@ -14,8 +14,9 @@ pytest.importorskip("hotcoco")
 pytest.importorskip("jinja2")
 
 from seg2knet.judge.analysis import analyse
-from seg2knet.judge.compare import compare
-from seg2knet.judge.page import Judged, as_csv, audit_page, classes_page, compare_page, model_page
+from seg2knet.judge.compare import compared
+from seg2knet.judge.objects import Judged
+from seg2knet.judge.page import as_csv, audit_page, classes_page, compare_page, model_page
 from seg2knet.judge.suspects import Suspect
 
 FOUND = [result(1, 1, 10, 10, 0.9), result(1, 2, 60, 10, 0.8)]
@@ -45,8 +46,8 @@ def test_an_image_that_is_gone_leaves_the_rest(judged: Judged) -> None:
 
 def test_the_page_of_two_models(judged: Judged) -> None:
     other = Judged(judged.truth, FOUND[:1], judged.images)
-    comparison = compare(judged.truth, judged.results, other.results, ("a.pth", "b.pth"), samples=20)
-    page = compare_page(comparison, judged, other)
+    comparison = compared(judged, other, ("a.pth", "b.pth"), samples=20)
+    page = compare_page(comparison)
     assert "a.pth" in page
     assert "AP50" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)

@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 from seg2knet.dataset.folder import DataFolder, Split, read_folder
 from seg2knet.dataset.layout import CocoLayout
 from seg2knet.errors import DataError, UsageError
-from seg2knet.judge.page import Judged
+from seg2knet.judge.objects import Judged
 from seg2knet.judge.suspects import Suspect, suspects
 from seg2knet.trainer.evaluate.evaluation import evaluate
 
@@ -44,7 +44,7 @@ class Audit:
 
 
 def audit(
-    data: Optional[Path] = None,
+    data: Union[str, Path, None] = None,
     split: str = "train",
     *,
     checkpoint: Union[str, Path, None] = None,
@@ -72,7 +72,7 @@ def audit(
         DataError: the data cannot be used.
         UsageError: there is no such split, or too few images for the folds.
     """
-    folder = read_folder(data, "instance")
+    folder = read_folder(Path(data) if data is not None else None, "instance")
     part = folder.split(split)
     truth = json.loads(part.annotations.read_bytes())
     if checkpoint is not None:

@@ -13,8 +13,9 @@ from typing import Any, Optional, Union
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.judge.analysis import analyse
-from seg2knet.judge.compare import Comparison, compare
-from seg2knet.judge.page import Judged, as_csv, classes_page, model_page
+from seg2knet.judge.compare import Comparison, compared
+from seg2knet.judge.objects import Judged
+from seg2knet.judge.page import as_csv, classes_page, model_page
 from seg2knet.trainer.evaluate.evaluation import Evaluation, evaluate
 
 Ticked = Callable[[int, int], None]
@@ -109,26 +110,34 @@ def report(evaluation: Evaluation) -> Report:
     return Report(page, out.getvalue())
 
 
-def compare_sources(
+def compare(
     a: Union[str, Path],
     b: Union[str, Path],
-    data: Optional[Path] = None,
+    data: Union[str, Path, None] = None,
     split: Optional[str] = None,
     *,
     seed: int = 0,
     device: Optional[str] = None,
     workers: int = 2,
     ticked: Optional[Ticked] = None,
-) -> tuple[Comparison, Judged, Judged]:
-    """Compare two checkpoints or result files on the same split.
+) -> Comparison:
+    """Compare two checkpoints, or two files of COCO results, on the same split.
+
+    Args:
+        a, b: checkpoints of instance models, or JSON files of COCO results.
+        data: a data set's folder; by default, for checkpoints, the one that they were trained on.
+        split: ``val`` by default.
+        seed: of the bootstrap.
+        device, workers, ticked: as :func:`.evaluation.evaluate` takes them.
 
     Raises:
-        DataError: one cannot be used, or they are not on the same images.
-        UsageError: there is no such split.
+        DataError: one cannot be used.
+        UsageError: there is no such split, or the two were trained on different data.
     """
-    first, second = (judged(source, data, split, device=device, workers=workers, ticked=ticked) for source in (a, b))
+    folder = Path(data) if data is not None else None
+    first, second = (judged(one, folder, split, device=device, workers=workers, ticked=ticked) for one in (a, b))
     if first.truth != second.truth:
         raise UsageError(
             "the two were trained on different data", hint="name the data to compare on: seg2knet compare A B DATA"
         )
-    return compare(first.truth, first.results, second.results, (str(a), str(b)), seed=seed), first, second
+    return compared(first, second, (str(a), str(b)), seed=seed)
