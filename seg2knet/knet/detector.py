@@ -16,6 +16,7 @@ from typing import Any, Optional
 import numpy as np
 import torch
 from mmdet.datasets.transforms import PackDetInputs
+from mmdet.models.data_preprocessors import DetDataPreprocessor
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS, TRANSFORMS
 from mmdet.structures import DetDataSample
@@ -40,8 +41,8 @@ class KNet(BaseDetector):
         neck: config of an mmdet FPN with four outputs of `channels` channels.
         channels_last: store feature maps in memory format (B, h, w, C).
         test_cfg: the fields of :class:`~seg2knet.knet.results.ResultRules`.
-        data_preprocessor: config of mmdet's ``DetDataPreprocessor`` with ``pad_size_divisor=32, pad_mask=False``: the
-            model pads masks at stride 4.
+        data_preprocessor: config of :class:`KNetPreprocessor` or mmdet's ``DetDataPreprocessor``, with
+            ``pad_size_divisor=32, pad_mask=False``: the model pads masks at stride 4.
         init_cfg: as everywhere in mmengine.
         sizes: the fields of :class:`~seg2knet.knet.network.Shape`: ``num_things``, ``num_stuff`` and the rest.
 
@@ -134,6 +135,22 @@ class KNet(BaseDetector):
                 f"model.num_kernels={len(truth.labels)} or more."
             )
         return truth
+
+
+@MODELS.register_module()
+class KNetPreprocessor(DetDataPreprocessor):
+    """mmdet's, with colour channels reversed by a flip: mmdet indexes by a list, which waits for the GPU each image."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(non_blocking=True, **kwargs)
+        self.reverse_channels, self._channel_conversion = self._channel_conversion, False
+
+    def cast_data(self, data: Any) -> Any:
+        """Move a batch to the model's device: ``inputs``, (3, H, W) uint8 each, and ``data_samples``."""
+        data = super().cast_data(data)
+        if self.reverse_channels and isinstance(data, dict) and "inputs" in data:
+            data["inputs"] = [image.flip(0) for image in data["inputs"]]
+        return data
 
 
 @TRANSFORMS.register_module()

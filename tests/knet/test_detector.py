@@ -165,3 +165,18 @@ def test_it_compiles_into_one_graph() -> None:
         torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)
     assert counters["stats"]["unique_graphs"] == 1
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("bgr_to_rgb", [True, False])
+def test_images_are_prepared_as_mmdet_does(bgr_to_rgb: bool) -> None:
+    common = {
+        "mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0], "bgr_to_rgb": bgr_to_rgb, "pad_size_divisor": 32,
+        "pad_mask": False,
+    }  # fmt: skip
+    results = []
+    for name in ("DetDataPreprocessor", "KNetPreprocessor"):
+        batch = [torch.arange(3 * 40 * 50).view(3, 40, 50).byte(), torch.ones(3, 64, 30, dtype=torch.uint8)]
+        data = {"inputs": batch, "data_samples": [sample([0]), sample([1])]}
+        results.append(MODELS.build({"type": name, **common})(data, training=True)["inputs"])
+    assert results[0].shape == (2, 3, 64, 64)
+    assert torch.equal(*results)

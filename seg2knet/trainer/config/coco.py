@@ -61,7 +61,7 @@ def model(plan: RunPlan) -> dict[str, Any]:
     return {
         "type": "KNet",
         "data_preprocessor": {
-            "type": "DetDataPreprocessor",
+            "type": "KNetPreprocessor",
             "mean": MEAN,
             "std": STD,
             "bgr_to_rgb": True,

@@ -39,7 +39,7 @@ class Graph(nn.Module):
         self.mean = nn.Buffer(before.mean.reshape(1, 3, 1, 1).clone() if hasattr(before, "mean") else 0 * one)
         self.std = nn.Buffer(before.std.reshape(1, 3, 1, 1).clone() if hasattr(before, "std") else one)
         # Pictures are read as BGR. Where the preprocessor turns them round, its mean and std are RGB's.
-        self.takes_rgb = bool(before._channel_conversion)
+        self.takes_rgb = getattr(before, "reverse_channels", before._channel_conversion)
 
     def normalised(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) RGB 0..255 -> what the backbone was trained on."""
