@@ -13,42 +13,41 @@ from torch import Tensor, nn
 
 from seg2knet.errors import DataError
 
-# (ours, the release's); where one is a prefix of another, the longer one comes first. `{}` stands for a number.
-_PREFIXES = [
-    ("network.localization_fpn.levels.{}.{}.conv", "rpn_head.localization_fpn.convs_all_levels.{}.conv{}.conv"),
-    ("network.localization_fpn.levels.{}.{}.norm", "rpn_head.localization_fpn.convs_all_levels.{}.conv{}.gn"),
-    ("network.localization_fpn.localization.conv", "rpn_head.localization_fpn.conv_pred.conv"),
-    ("network.localization_fpn.localization.norm", "rpn_head.localization_fpn.conv_pred.gn"),
-    ("network.localization_fpn.semantic.conv", "rpn_head.localization_fpn.aux_convs.0.conv"),
-    ("network.localization_fpn.semantic.norm", "rpn_head.localization_fpn.aux_convs.0.gn"),
-    ("network.kernel_head.localization.conv", "rpn_head.loc_convs.0.conv"),
-    ("network.kernel_head.localization.norm", "rpn_head.loc_convs.0.gn"),
-    ("network.kernel_head.semantic.conv", "rpn_head.seg_convs.0.conv"),
-    ("network.kernel_head.semantic.norm", "rpn_head.seg_convs.0.gn"),
+# Names in this model and in the release. `{}` stands for a number; a prefix of another name comes after it.
+_CONV_NORMS = {
+    "localization_fpn.levels.{}.{}": "localization_fpn.convs_all_levels.{}.conv{}",
+    "localization_fpn.localization": "localization_fpn.conv_pred",
+    "localization_fpn.semantic": "localization_fpn.aux_convs.0",
+    "kernel_head.localization": "loc_convs.0",
+    "kernel_head.semantic": "seg_convs.0",
+}
+_IN_STAGE = {
+    "feature_conv": "feat_transform.conv",
+    "update.feature_in": "kernel_update_conv.dynamic_layer",
+    "update.kernel_in": "kernel_update_conv.input_layer",
+    "update.kernel_gate": "kernel_update_conv.input_gate",
+    "update.feature_gate": "kernel_update_conv.update_gate",
+    "update.kernel_gate_norm": "kernel_update_conv.input_norm_in",
+    "update.feature_gate_norm": "kernel_update_conv.norm_in",
+    "update.kernel_norm": "kernel_update_conv.input_norm_out",
+    "update.feature_norm": "kernel_update_conv.norm_out",
+    "update.out": "kernel_update_conv.fc_layer",
+    "update.out_norm": "kernel_update_conv.fc_norm",
+    "attention": "attention.attn",
+    "ffn.0": "ffn.layers.0.0",
+    "ffn.2": "ffn.layers.1",
+    "class_branch.{}": "cls_fcs.{}",
+    "class_out": "fc_cls",
+    "mask_branch.{}": "mask_fcs.{}",
+    "mask_out": "fc_mask",
+}
+_NAMES = [
+    *((f"network.{ours}.conv", f"rpn_head.{theirs}.conv") for ours, theirs in _CONV_NORMS.items()),
+    *((f"network.{ours}.norm", f"rpn_head.{theirs}.gn") for ours, theirs in _CONV_NORMS.items()),
     ("network.kernel_head.kernels", "rpn_head.init_kernels"),
     ("network.kernel_head.semantic_out", "rpn_head.conv_seg"),
-    ("network.stages.{}.feature_conv", "roi_head.mask_head.{}.feat_transform.conv"),
-    ("network.stages.{}.update.feature_in", "roi_head.mask_head.{}.kernel_update_conv.dynamic_layer"),
-    ("network.stages.{}.update.kernel_in", "roi_head.mask_head.{}.kernel_update_conv.input_layer"),
-    ("network.stages.{}.update.kernel_gate", "roi_head.mask_head.{}.kernel_update_conv.input_gate"),
-    ("network.stages.{}.update.feature_gate", "roi_head.mask_head.{}.kernel_update_conv.update_gate"),
-    ("network.stages.{}.update.kernel_gate_norm", "roi_head.mask_head.{}.kernel_update_conv.input_norm_in"),
-    ("network.stages.{}.update.feature_gate_norm", "roi_head.mask_head.{}.kernel_update_conv.norm_in"),
-    ("network.stages.{}.update.kernel_norm", "roi_head.mask_head.{}.kernel_update_conv.input_norm_out"),
-    ("network.stages.{}.update.feature_norm", "roi_head.mask_head.{}.kernel_update_conv.norm_out"),
-    ("network.stages.{}.update.out", "roi_head.mask_head.{}.kernel_update_conv.fc_layer"),
-    ("network.stages.{}.update.out_norm", "roi_head.mask_head.{}.kernel_update_conv.fc_norm"),
-    ("network.stages.{}.attention.out_proj", "roi_head.mask_head.{}.attention.attn.out_proj"),
-    ("network.stages.{}.attention.in_proj_weight", "roi_head.mask_head.{}.attention.attn.in_proj_weight"),
-    ("network.stages.{}.attention.in_proj_bias", "roi_head.mask_head.{}.attention.attn.in_proj_bias"),
-    ("network.stages.{}.attention_norm", "roi_head.mask_head.{}.attention_norm"),
-    ("network.stages.{}.ffn.0", "roi_head.mask_head.{}.ffn.layers.0.0"),
-    ("network.stages.{}.ffn.2", "roi_head.mask_head.{}.ffn.layers.1"),
-    ("network.stages.{}.ffn_norm", "roi_head.mask_head.{}.ffn_norm"),
-    ("network.stages.{}.class_branch.{}", "roi_head.mask_head.{}.cls_fcs.{}"),
-    ("network.stages.{}.class_out", "roi_head.mask_head.{}.fc_cls"),
-    ("network.stages.{}.mask_branch.{}", "roi_head.mask_head.{}.mask_fcs.{}"),
-    ("network.stages.{}.mask_out", "roi_head.mask_head.{}.fc_mask"),
+    *((f"network.stages.{{}}.{ours}", f"roi_head.mask_head.{{}}.{theirs}") for ours, theirs in _IN_STAGE.items()),
+    ("network.stages.{}", "roi_head.mask_head.{}"),
 ]
 
 
@@ -56,8 +55,8 @@ def _pattern(prefix: str) -> re.Pattern[str]:
     return re.compile(re.escape(prefix).replace(r"\{\}", r"(\d+)") + r"(?=\.|$)")
 
 
-_TO_RELEASED = [(_pattern(ours), theirs) for ours, theirs in _PREFIXES]
-_FROM_RELEASED = [(_pattern(theirs), ours) for ours, theirs in _PREFIXES]
+_TO_RELEASED = [(_pattern(ours), theirs) for ours, theirs in _NAMES]
+_FROM_RELEASED = [(_pattern(theirs), ours) for ours, theirs in _NAMES]
 CLASS_LAYERS = re.compile(r"network\.(kernel_head\.semantic_out|stages\.\d+\.class_out)\.(weight|bias)$")
 
 

@@ -29,7 +29,7 @@ from seg2knet.errors import UsageError
 from seg2knet.knet.criterion import Criterion
 from seg2knet.knet.network import KNetwork, Predictions, Shape
 from seg2knet.knet.results import ImageSize, ResultRules, instances, panoptic
-from seg2knet.knet.targets import ImageTruth, collate
+from seg2knet.knet.targets import ImageTruth, collate, reduce_masks, reduce_semantic
 
 
 @MODELS.register_module()
@@ -143,7 +143,8 @@ class KNetPreprocessor(DetDataPreprocessor):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(non_blocking=True, **kwargs)
-        self.reverse_channels, self._channel_conversion = self._channel_conversion, False
+        self.reverse_channels: bool = getattr(self, "_channel_conversion")  # noqa: B009 - untyped in mmengine
+        self._channel_conversion = False
 
     def cast_data(self, data: Any) -> Any:
         """Move a batch to the model's device: ``inputs``, (3, H, W) uint8 each, and ``data_samples``."""
@@ -186,9 +187,12 @@ def _fields(cls: Any, values: dict[str, Any]) -> Any:
 
 def _reduced_truth(sample: DetDataSample) -> ImageTruth:
     objects = sample.gt_instances
-    semantic = sample.gt_sem_seg.sem_seg.squeeze(0).cpu().numpy() if "gt_sem_seg" in sample else None
     name = str(sample.metainfo.get("img_path", sample.metainfo.get("img_id", "an image")))
-    return ImageTruth.of(_bitmaps(objects.masks), objects.labels.tolist(), semantic, name)
+    truth = ImageTruth(reduce_masks(_bitmaps(objects.masks)), objects.labels.tolist(), name=name)
+    if "gt_sem_seg" in sample:
+        semantic = sample.gt_sem_seg.sem_seg.squeeze(0).cpu().numpy()
+        truth.semantic_masks, truth.semantic_labels = reduce_semantic(semantic)
+    return truth
 
 
 def _bitmaps(masks: Any) -> np.ndarray:

@@ -103,25 +103,13 @@ def assign(costs: Sequence[Tensor]) -> list[Pairs]:
     finite = [part.view(cost.shape) for part, cost in zip(flat.split([cost.numel() for cost in costs]), costs)]
     solver = _gpu_solver(flat.device)
     most = max(cost.shape[1] for cost in costs)
-    if solver is not None and 0 < most <= costs[0].shape[0]:
-        return _assign_batch(finite, most, solver)
-    on_cpu = flat.cpu().numpy()
-    ends = np.cumsum([cost.numel() for cost in costs])
-    return [linear_sum_assignment(on_cpu[end - c.numel() : end].reshape(c.shape)) for c, end in zip(costs, ends)]
-
-
-def _assign_batch(costs: Sequence[Tensor], most: int, solver: Solver) -> list[Pairs]:
-    """All matrices as one batch (len(costs), N, most).
-
-    Columns that an image lacks cost the same for every kernel, so they do not change which kernels its objects get.
-    """
-    padded = torch.stack([F.pad(cost, (0, most - cost.shape[1])) for cost in costs])
-    columns = solver(padded).cpu().numpy()
-    pairs = []
-    for row, cost in zip(columns, costs):
-        kernels = np.flatnonzero((row >= 0) & (row < cost.shape[1]))
-        pairs.append((kernels, row[kernels]))
-    return pairs
+    if solver is None or not 0 < most <= costs[0].shape[0]:
+        on_cpu = np.split(flat.cpu().numpy(), np.cumsum([cost.numel() for cost in costs])[:-1])
+        return [linear_sum_assignment(part.reshape(cost.shape)) for part, cost in zip(on_cpu, costs)]
+    # One batch. Columns that an image lacks cost nothing for any kernel, so they do not change which its objects get.
+    columns = solver(torch.stack([F.pad(cost, (0, most - cost.shape[1])) for cost in finite])).cpu().numpy()
+    kernels = [np.flatnonzero((row >= 0) & (row < cost.shape[1])) for row, cost in zip(columns, costs)]
+    return [(chosen, row[chosen]) for chosen, row in zip(kernels, columns)]
 
 
 @cache

@@ -32,20 +32,6 @@ class ImageTruth:
     semantic_labels: Optional[list[int]] = None  # m class indices
     name: str = "an image"  # for messages
 
-    @classmethod
-    def of(cls, masks: np.ndarray, labels: list[int], semantic: Optional[np.ndarray], name: str) -> ImageTruth:
-        """Reduce full-size truth.
-
-        Args:
-            masks: (G, H, W) bool or uint8 of 0 and 1.
-            labels: G class indices.
-            semantic: (H, W) class indices, 255 = ignore; None for instance segmentation.
-            name: of the image.
-        """
-        reduced = reduce_masks(masks) if labels else np.zeros((0, 1, 1), np.uint8)
-        semantic_masks, semantic_labels = (None, None) if semantic is None else reduce_semantic(semantic)
-        return cls(reduced, labels, semantic_masks, semantic_labels, name)
-
     def check(self, num_things: int, num_stuff: int) -> None:
         """Raise DataError where an object or the semantic map has a class that the model does not have."""
         for holder, labels, count in (
