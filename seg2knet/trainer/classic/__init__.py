@@ -5,7 +5,6 @@ These functions are the stack ``classic`` of :mod:`seg2knet.trainer.stacks`. Imp
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -22,55 +21,45 @@ def available() -> bool:
     """Whether mmdet 2 is what is installed here."""
     from seg2knet.trainer.classic import stack
 
-    return stack.is_installed()
+    return (stack.mmdet_version() or "").startswith("2.")
 
 
-def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[str], None] = print) -> TrainResult:
-    """Train; ``options.config`` is a path or the name of a config of the checkout, mmdet or mmseg."""
-    from seg2knet.trainer.classic import run
-    from seg2knet.trainer.run.session import TrainResult
-
-    work_dir = run.train(options, knet=knet, config=str(options.config) if options.config else None, say=say)
-    return TrainResult(work_dir, work_dir / "config.py")
-
-
-def evaluate(
-    checkpoint: Path,
-    data: Optional[Path] = None,
-    split: Optional[str] = None,
-    *,
-    device: Optional[str] = None,
-    knet: Optional[Path] = None,
-) -> Evaluation:
-    """Evaluate a checkpoint that this stack wrote."""
+def train(options: TrainOptions, **given: Any) -> TrainResult:
+    """Train; see :func:`seg2knet.trainer.classic.run.train`."""
     from seg2knet.trainer.classic import run
 
-    return run.evaluate(checkpoint, data, split, device=device, knet=knet)
+    return run.train(options, **given)
 
 
-def segmenter(checkpoint: Path, device: Optional[str] = None, *, knet: Optional[Path] = None) -> ClassicSegmenter:
-    """The model of a checkpoint that this stack wrote."""
-    from seg2knet.trainer.classic import run
+def evaluate(checkpoint: Path, data: Optional[Path] = None, split: Optional[str] = None, **given: Any) -> Evaluation:
+    """Evaluate; see :func:`seg2knet.trainer.classic.inference.evaluate`."""
+    from seg2knet.trainer.classic import stack
 
-    return run.segmenter(checkpoint, device, knet=knet)
+    stack.enter(given.get("knet"))
+    from seg2knet.trainer.classic import inference
 
-
-def convert_checkpoint(content: dict[str, Any], path: Path) -> Optional[dict[str, Any]]:
-    """A K-Net checkpoint of this stack with the meta information that the current stack reads."""
-    from seg2knet.trainer.classic import convert
-
-    return convert.modernised(content, path) if convert.is_classic(content) else None
+    return inference.evaluate(checkpoint, data, split, **given)
 
 
-def setup(venv: Path, **options: Any) -> None:
+def segmenter(checkpoint: Path, device: Optional[str] = None, **given: Any) -> ClassicSegmenter:
+    """The model of a checkpoint; see :class:`seg2knet.trainer.classic.inference.ClassicSegmenter`."""
+    from seg2knet.trainer.classic import stack
+
+    stack.enter(given.get("knet"))
+    from seg2knet.trainer.classic.inference import ClassicSegmenter
+
+    return ClassicSegmenter(checkpoint, device, **given)
+
+
+def setup(venv: Path, **given: Any) -> None:
     """Make its environment; see :func:`seg2knet.trainer.classic.installation.setup`."""
     from seg2knet.trainer.classic import installation
 
-    installation.setup(venv, **options)
+    installation.setup(venv, **given)
 
 
 def doctor_lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
     """What the doctor says of its packages; ``None`` where mmdet 2 is not what is installed."""
-    from seg2knet.trainer.classic import environment
+    from seg2knet.trainer.classic import checks
 
-    return environment.lines(facts, task) if environment.is_classic(facts) else None
+    return checks.lines(facts, task) if checks.is_classic(facts) else None

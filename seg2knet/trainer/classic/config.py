@@ -1,52 +1,45 @@
 """The config of a run on the classic stack: the authors' (or any of mmdet 2's, mmseg 0's) made to fit the data.
 
-Everything here is plain Python on dicts: :func:`fit` takes the merged config that the user named and answers with the
-one that is right for the data; :mod:`seg2knet.trainer.classic.text` writes down the difference.
+Everything here is plain Python on dicts: :func:`fit` takes the merged config that the user named and returns the one
+that is right for the data, whole, as it is written into the work dir.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.dataset.folder import DataFolder
-from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import SCHEDULES
 from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts
-from seg2knet.trainer.classic.pipelines import DATASET_TYPES, innermost, our_dataset, rescale, steps
+from seg2knet.trainer.classic.pipelines import (
+    DATASET_TYPES,
+    innermost,
+    our_dataset,
+    read_from_disk,
+    repeats,
+    rescale,
+    steps,
+)
+from seg2knet.trainer.config.build import put
 from seg2knet.trainer.options import TrainOptions, image_scale
 
-REFERENCE_BATCH = 16
-"""Images a step that the learning rates of K-Net's, mmdet's and mmseg's configs are meant for (8 x 2 and 4 x 4)."""
-RELEASE_LIMIT = 2
-"""Images a GPU at most in instance training with the K-Net release: on three it fails (knet.md)."""
-OUR_MODULES = {
-    "instance": "seg2knet.trainer.classic.datasets",
-    "panoptic": "seg2knet.trainer.classic.datasets",
-    "semantic": "seg2knet.trainer.classic.semantic",
-}
 RECORD = "seg2knet"
-"""The config's key under which a run says what it is: a config that has it is run as it stands."""
-
-
-@dataclass
-class Fitted:
-    """A config that fits.
-
-    Attributes:
-        config: the whole config, as it must be after inheritance.
-        comments: top-level key -> why it says what it says.
-        notes: lines to print: what was decided.
-    """
-
-    config: dict[str, Any]
-    comments: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+"""The config's key under which a run says what it is: a config that has it is run as it is."""
+REFERENCE_BATCH = 16
+"""Images a step that the learning rates of K-Net's, mmdet's and mmseg's configs are meant for, unless named (16x2)."""
+RELEASE_LIMIT = 2
+"""Images a GPU at most in instance training with the K-Net release: it fails on three (knet.md)."""
+METRICS: dict[str, dict[str, Any]] = {
+    "instance": {"metric": ["segm"], "save_best": "AP", "rule": "greater"},
+    "panoptic": {"metric": ["PQ"], "save_best": "PQ", "rule": "greater"},
+    "semantic": {"metric": "mIoU", "save_best": "mIoU", "rule": "greater", "pre_eval": True},
+}
 
 
 def task_of(config: Mapping[str, Any], name: str) -> str:
@@ -62,10 +55,10 @@ def task_of(config: Mapping[str, Any], name: str) -> str:
     model = config.get("model") or {}
     train = innermost(config.get("data", {}).get("train") or {})
     pipeline = list(steps(train.get("pipeline", ())))
-    kinds = " ".join(str(step.get("type", "")) for step in pipeline)
+    types = " ".join(str(step.get("type", "")) for step in pipeline)
     if "decode_head" in model or "img_dir" in train:
         return "semantic"
-    if "Panoptic" in kinds or "panoptic" in str(train.get("type", "")).lower():
+    if "Panoptic" in types or "panoptic" in str(train.get("type", "")).lower():
         return "panoptic"
     collected = {key for step in pipeline for key in step.get("keys", ()) if isinstance(key, str)}
     if "gt_semantic_seg" in collected:
@@ -86,10 +79,20 @@ def task_of(config: Mapping[str, Any], name: str) -> str:
 
 def is_knet(config: Mapping[str, Any]) -> bool:
     """Whether the model comes from the K-Net release: by its modules, or by its name."""
-    imports = (config.get("custom_imports") or {}).get("imports") or ()
-    names = [imports] if isinstance(imports, str) else imports
-    modules = any(str(name).split(".")[0] == "knet" for name in names)
+    modules = any(name.split(".")[0] == "knet" for name in imports_of(config))
     return modules or "knet" in str((config.get("model") or {}).get("type", "")).lower()
+
+
+def imports_of(config: Mapping[str, Any]) -> list[str]:
+    """The modules that a config imports."""
+    imports = (config.get("custom_imports") or {}).get("imports") or []
+    return [imports] if isinstance(imports, str) else list(imports)
+
+
+def reference_batch(name: str) -> int:
+    """Images a step that a config's learning rate is meant for: ``16x2`` in its name are 16 GPUs with 2 images each."""
+    named = re.search(r"(?<![a-z\d])(\d{1,2})x(\d{1,2})(?![a-z\d])", name)
+    return int(named[1]) * int(named[2]) if named else REFERENCE_BATCH
 
 
 def fit(
@@ -97,43 +100,48 @@ def fit(
     data: DataFolder,
     options: TrainOptions,
     *,
+    name: str = "",
     processes: int,
     work_dir: Path,
     knet: Optional[Path] = None,
     signature: Optional[Signature] = None,
-) -> Fitted:
+) -> tuple[dict[str, Any], list[str]]:
     """The config, right for the data, the options and the number of processes.
 
     Args:
         merged: the config that the user named, with all that it inherits.
         data: the data set, read for the config's task.
         options: what the user asked for.
+        name: the config's name, which may say for how many images its learning rate is.
         processes: how many processes train, one a GPU.
         work_dir: where the run writes.
         knet: the checkout of K-Net, if one was named.
         signature: see :func:`seg2knet.trainer.classic.counts.set_class_counts`.
 
+    Returns:
+        the config, and lines that say what was decided.
+
     Raises:
         UsageError: the options do not fit this config.
     """
-    fitted = Fitted(copy.deepcopy(dict(merged)))
-    config = fitted.config
-    _fit_model(fitted, merged, data, options, signature)
-    per_gpu = _fit_batch(fitted, data, options, processes)
-    _fit_data(fitted, data, options)
-    _fit_rate(fitted, options, per_gpu * processes)
-    steps_an_epoch = max(1, math.ceil(data.split("train").count / (per_gpu * processes)))
-    _fit_schedule(fitted, options, steps_an_epoch)
-    _fit_evaluation(fitted, data)
-    _fit_runtime(fitted, options, work_dir)
-    imports = config.get("custom_imports") or {}
-    theirs = imports.get("imports") or []
-    config["custom_imports"] = {
-        **imports,
-        "imports": [*([theirs] if isinstance(theirs, str) else theirs), OUR_MODULES[data.task]],
-        "allow_failed_imports": False,
-    }
-    fitted.comments["custom_imports"] = "theirs, and the module that registers the dataset class"
+    config = copy.deepcopy(dict(merged))
+    per_gpu = _images_a_gpu(config, data, options, processes)
+    images_a_step = per_gpu * processes
+    notes = [
+        f"{per_gpu} images a GPU, {images_a_step} a step",
+        *_fit_model(config, data, options, signature),
+        *_fit_data(config, data, options),
+        *_fit_rate(config, options, images_a_step, reference_batch(name)),
+        *_fit_schedule(config, options, data.split("train").count, images_a_step),
+    ]
+    if "val" not in data.splits:
+        notes.append("the data have no val split: nothing is evaluated while training")
+    config["evaluation"] = {"interval": config["evaluation"]["interval"], **METRICS[data.task]}
+    config.update(work_dir=str(work_dir.resolve()), seed=options.seed, resume_from=None, load_from=options.load_from)
+    if options.amp:
+        config["fp16"] = {"loss_scale": "dynamic"}
+    module = f"seg2knet.trainer.classic.{'semantic' if data.task == 'semantic' else 'datasets'}"
+    config["custom_imports"] = {"imports": [*imports_of(config), module], "allow_failed_imports": False}
     config[RECORD] = {
         "stack": "classic",
         "task": data.task,
@@ -143,64 +151,45 @@ def fit(
         "knet": str(knet.resolve()) if knet else None,
         "validate": "val" in data.splits,
     }
-    fitted.comments[RECORD] = "what this run is: seg2knet reads it back from the config and from checkpoints"
-    return fitted
+    for path, value in options.cfg_options.items():
+        if "." in path:
+            config.setdefault(path.split(".")[0], {})
+        put(config, path, value)
+    return config, notes
 
 
 def _fit_model(
-    fitted: Fitted,
-    merged: Mapping[str, Any],
-    data: DataFolder,
-    options: TrainOptions,
-    signature: Optional[Signature],
-) -> None:
+    config: dict[str, Any], data: DataFolder, options: TrainOptions, signature: Optional[Signature]
+) -> list[str]:
     stuff = len(data.classes.stuff) if data.task == "panoptic" else 0
     counts = Counts(data.task, len(data.classes) - stuff, stuff)
-    model, change = set_class_counts(merged["model"], counts, signature)
-    said = (
-        f"{counts.things} thing classes, {counts.stuff} stuff" if data.task == "panoptic" else f"{counts.total} classes"
-    )
-    fitted.notes.append(f"{said}: set in {len(change.counts)} place{'s'[: len(change.counts) != 1]} of the model")
+    config["model"], change = set_class_counts(config["model"], counts, signature)
+    for key, value in counts.by_key().items():
+        if isinstance(config.get(key), int):
+            config[key] = value
+    split = f"{counts.things} thing classes, {counts.stuff} stuff" if stuff else f"{counts.total} classes"
+    notes = [f"{split}: set in {len(change.counts)} place{'s'[: len(change.counts) != 1]} of the model"]
     if change.dropped:
-        fitted.notes.append(f"class weights made for other classes are left out: {', '.join(change.dropped)}")
-    fitted.comments["model"] = f"{said}, from {data.split('train').annotations}"
-    _fit_backbone(model, options, fitted)
-    fitted.config["model"] = model
-    for key, value in (
-        ("num_classes", counts.total),
-        ("num_thing_classes", counts.things),
-        ("num_things_classes", counts.things),
-        ("num_stuff_classes", counts.stuff),
-    ):
-        if isinstance(fitted.config.get(key), int):
-            fitted.config[key] = value
-
-
-def _fit_backbone(model: dict[str, Any], options: TrainOptions, fitted: Fitted) -> None:
-    backbone = model.get("backbone")
-    if not isinstance(backbone, dict):
-        return
-    if options.backbone_weights is not None:
-        if model.get("pretrained") is not None:
-            model["pretrained"] = None
-        backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": str(Path(options.backbone_weights).resolve())}
-    elif options.pretrained == "none":
-        if "pretrained" in model:
-            model["pretrained"] = None
+        notes.append(f"class weights made for other classes are left out: {', '.join(change.dropped)}")
+    if change.renamed:
+        notes.append(f"arguments renamed for the installed versions: {', '.join(change.renamed)}")
+    backbone = config["model"].get("backbone")
+    if isinstance(backbone, dict) and (options.backbone_weights is not None or not options.pretrained):
+        if "pretrained" in config["model"]:
+            config["model"]["pretrained"] = None
+        if options.backbone_weights is not None:
+            backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": str(Path(options.backbone_weights).resolve())}
+            return notes
         backbone["init_cfg"] = None
         # Frozen layers and frozen batch statistics are meant for pretrained weights; random ones must be learnt.
-        if backbone.get("frozen_stages", -1) != -1:
-            backbone["frozen_stages"] = -1
-        if backbone.get("norm_eval"):
-            backbone["norm_eval"] = False
-        fitted.notes.append("the backbone starts from random weights: no stage is frozen and its norms are trained")
+        backbone.update({key: off for key, off in (("frozen_stages", -1), ("norm_eval", False)) if key in backbone})
+        notes.append("the backbone starts from random weights: no stage is frozen and its norms are trained")
+    return notes
 
 
-def _fit_batch(fitted: Fitted, data: DataFolder, options: TrainOptions, processes: int) -> int:
-    """Images a GPU."""
-    settings = fitted.config["data"]
-    per_gpu = int(settings.get("samples_per_gpu", settings.get("imgs_per_gpu", 2)))
-    knet = is_knet(fitted.config) and data.task == "instance"
+def _images_a_gpu(config: dict[str, Any], data: DataFolder, options: TrainOptions, processes: int) -> int:
+    settings = config["data"]
+    per_gpu = int(settings.get("samples_per_gpu", settings.pop("imgs_per_gpu", 2)))
     if options.batch_size is not None:
         if options.batch_size % processes:
             raise UsageError(
@@ -208,7 +197,7 @@ def _fit_batch(fitted: Fitted, data: DataFolder, options: TrainOptions, processe
                 hint=f"give a multiple of {processes}",
             )
         per_gpu = options.batch_size // processes
-    if knet and per_gpu > RELEASE_LIMIT:
+    if is_knet(config) and data.task == "instance" and per_gpu > RELEASE_LIMIT:
         if options.batch_size is not None:
             most = RELEASE_LIMIT * processes
             raise UsageError(
@@ -217,59 +206,50 @@ def _fit_batch(fitted: Fitted, data: DataFolder, options: TrainOptions, processe
                 expected=f"at most {most}",
                 hint=f"give --batch-size {most}, or use the current stack, which takes any number: --stack mmengine",
             )
-        fitted.notes.append(f"{per_gpu} images a GPU is more than the K-Net release takes: {RELEASE_LIMIT} are used")
         per_gpu = RELEASE_LIMIT
-    settings.pop("imgs_per_gpu", None)
     settings["samples_per_gpu"] = per_gpu
     if options.workers is not None:
         settings["workers_per_gpu"] = options.workers
     return per_gpu
 
 
-def _fit_data(fitted: Fitted, data: DataFolder, options: TrainOptions) -> None:
-    settings = fitted.config["data"]
-    train = data.split("train")
-    evaluated = data.splits.get("val", train)
+def _fit_data(config: dict[str, Any], data: DataFolder, options: TrainOptions) -> list[str]:
+    settings = config["data"]
+    once = options.epochs is not None or options.schedule is not None  # an epoch that was asked for is one pass
+    train, evaluated = data.split("train"), data.splits.get("val", data.split("train"))
     for part, split in (("train", train), ("val", evaluated), ("test", evaluated)):
-        before = settings.get(part) or {"type": "", "pipeline": innermost(settings["train"]).get("pipeline", [])}
-        settings[part] = our_dataset(before, data, split)
+        theirs = settings.get(part) or {"pipeline": innermost(settings["train"]).get("pipeline", [])}
+        settings[part] = our_dataset(theirs, data, split, repeat=not once)
+    servers = read_from_disk([config[key] for key in config if key == "data" or key.endswith("pipeline")])
     if options.img_size is not None:
         scale = image_scale(options.img_size)
-        for part in ("train", "val", "test"):
-            rescale(settings[part], scale, data.task)
-        test_cfg = (fitted.config.get("model") or {}).get("test_cfg") or {}
+        rescale([settings[part] for part in ("train", "val", "test")], scale, data.task)
+        test_cfg = (config.get("model") or {}).get("test_cfg") or {}
         if data.task == "semantic" and "crop_size" in test_cfg:
-            test_cfg["crop_size"] = (scale[1], scale[1])
-            test_cfg["stride"] = (scale[1] * 2 // 3, scale[1] * 2 // 3)
-    fitted.comments["data"] = f"{train.count} images to train on" + (
-        f", {data.splits['val'].count} to evaluate" if "val" in data.splits else "; none to evaluate"
-    )
-    if isinstance(fitted.config.get("data_root"), str):
-        fitted.config["data_root"] = f"{data.root.resolve()}/"
-    if isinstance(fitted.config.get("dataset_type"), str):
-        fitted.config["dataset_type"] = DATASET_TYPES[data.task]
+            test_cfg.update(crop_size=(scale[1], scale[1]), stride=(scale[1] * 2 // 3, scale[1] * 2 // 3))
+    for key, value in (("data_root", f"{data.root.resolve()}/"), ("dataset_type", DATASET_TYPES[data.task])):
+        if isinstance(config.get(key), str):
+            config[key] = value
+    return [f"images are read from the disk: file_client_args for {name} are left out" for name in sorted(servers)]
 
 
-def _fit_rate(fitted: Fitted, options: TrainOptions, images_a_step: int) -> None:
-    optimizer = fitted.config.get("optimizer")
+def _fit_rate(config: dict[str, Any], options: TrainOptions, images_a_step: int, reference: int) -> list[str]:
+    optimizer, policy = config.get("optimizer"), config.get("lr_config")
     if not isinstance(optimizer, dict) or "lr" not in optimizer:
-        return
+        return []
     old = float(optimizer["lr"])
-    if options.lr is not None:
-        optimizer["lr"] = options.lr
-        said = f"learning rate {options.lr:g}, as asked"
-    else:
-        optimizer["lr"] = float(f"{old * images_a_step / REFERENCE_BATCH:.6g}")
-        said = f"learning rate {optimizer['lr']:g}: {old:g} is for {REFERENCE_BATCH} images, here are {images_a_step}"
-    policy = fitted.config.get("lr_config")
+    new = options.lr if options.lr is not None else float(f"{old * images_a_step / reference:.6g}")
+    optimizer["lr"] = new
     if isinstance(policy, dict) and policy.get("min_lr") and old:
-        policy["min_lr"] = float(f"{policy['min_lr'] * optimizer['lr'] / old:.6g}")
-    fitted.notes.append(said)
-    fitted.comments["optimizer"] = said
+        policy["min_lr"] = float(f"{policy['min_lr'] * new / old:.6g}")
+    why = "as asked" if options.lr is not None else f"{old:g} is for {reference} images a step, here are {images_a_step}"
+    return [f"learning rate {new:g}: {why}"]
 
 
-def _fit_schedule(fitted: Fitted, options: TrainOptions, steps_an_epoch: int) -> None:
-    config = fitted.config
+def _fit_schedule(config: dict[str, Any], options: TrainOptions, images: int, images_a_step: int) -> list[str]:
+    """Length, steps of the rate, warm-up, and how often to save, evaluate and log."""
+    times = repeats(config["data"]["train"])
+    steps_an_epoch = max(1, math.ceil(images * times / images_a_step))
     by_epoch, old = _length(config)
     if options.schedule is not None and not by_epoch:
         raise UsageError(
@@ -281,103 +261,40 @@ def _fit_schedule(fitted: Fitted, options: TrainOptions, steps_an_epoch: int) ->
     new = old if epochs is None else epochs if by_epoch else epochs * steps_an_epoch
     if isinstance(config.get("runner"), dict):
         config["runner"]["max_epochs" if by_epoch else "max_iters"] = new
-    for key in ("total_epochs", "max_epochs", "total_iters"):
-        if isinstance(config.get(key), int):
-            config[key] = new
-    total_steps = new * steps_an_epoch if by_epoch else new
+    config.update({key: new for key in ("total_epochs", "max_epochs", "total_iters") if isinstance(config.get(key), int)})
     policy = config.get("lr_config")
     if isinstance(policy, dict):
         if policy.get("step") is not None and new != old:
             listed = policy["step"] if isinstance(policy["step"], (list, tuple)) else [policy["step"]]
-            policy["step"] = sorted({max(1, round(each * new / old)) for each in listed})
+            policy["step"] = sorted({max(1, round(step * new / old)) for step in listed})
         if policy.get("warmup_iters") and not policy.get("warmup_by_epoch"):
-            policy["warmup_iters"] = max(1, min(policy["warmup_iters"], total_steps // 10))
-    unit = ("epoch" if by_epoch else "step") + "s"[: new != 1]
-    each = f", {steps_an_epoch} steps each" if by_epoch else f", about {new / steps_an_epoch:.3g} epochs"
-    fitted.notes.append(f"{new} {unit}{each}")
-    fitted.comments["runner"] = f"{new} {unit}{each}"
-    checkpoint = config.get("checkpoint_config")
-    if isinstance(checkpoint, dict):
-        checkpoint.setdefault("max_keep_ckpts", 3)
-        checkpoint["interval"] = _interval(checkpoint.get("interval", 1), by_epoch, new, steps_an_epoch)
+            total = new * steps_an_epoch if by_epoch else new
+            policy["warmup_iters"] = max(1, min(policy["warmup_iters"], total // 10))
+    # saved and evaluated as they do, but at least once a run; where steps count, each epoch or tenth
+    most = new if by_epoch else min(new, max(new // 10, steps_an_epoch))
+    for part in (config.get("checkpoint_config"), config.setdefault("evaluation", {})):
+        if isinstance(part, dict):
+            part["interval"] = max(1, min(int(part.get("interval", 1)), most))
+    if isinstance(config.get("checkpoint_config"), dict):
+        config["checkpoint_config"].setdefault("max_keep_ckpts", 3)
     log = config.get("log_config")
     if isinstance(log, dict) and log.get("interval"):
         log["interval"] = max(1, min(log["interval"], steps_an_epoch if by_epoch else max(1, new // 10)))
-    evaluation = config.setdefault("evaluation", {})
-    evaluation["interval"] = _interval(evaluation.get("interval", 1), by_epoch, new, steps_an_epoch)
+    passes = f" of {times} passes over the images" if times > 1 else ""
+    if by_epoch:
+        return [f"{new} epoch{'s'[: new != 1]}{passes}, {steps_an_epoch} steps each"]
+    return [f"{new} step{'s'[: new != 1]}, about {new * times / steps_an_epoch:.3g} epochs"]
 
 
 def _length(config: Mapping[str, Any]) -> tuple[bool, int]:
     """Whether a config counts epochs (else steps), and how many."""
     runner = config.get("runner") or {}
-    if "max_iters" in runner:
-        return False, int(runner["max_iters"])
-    if "max_epochs" in runner:
-        return True, int(runner["max_epochs"])
-    if "total_iters" in config:
-        return False, int(config["total_iters"])
-    if "total_epochs" in config:
-        return True, int(config["total_epochs"])
+    for by_epoch, key, old_key in ((False, "max_iters", "total_iters"), (True, "max_epochs", "total_epochs")):
+        length = runner.get(key, config.get(old_key))
+        if length is not None:
+            return by_epoch, int(length)
     raise UsageError(
         "the config does not say how long to train",
         expected="runner = dict(type='EpochBasedRunner', max_epochs=12)",
         hint="add it to the config, or choose another",
     )
-
-
-def _interval(old: int, by_epoch: bool, length: int, steps_an_epoch: int) -> int:
-    """How often to save and evaluate: as they do, but at least once a run; where steps count, each epoch or tenth."""
-    most = length if by_epoch else min(length, max(length // 10, steps_an_epoch))
-    return max(1, min(int(old), most))
-
-
-METRICS: dict[str, dict[str, Any]] = {
-    "instance": {"metric": ["segm"], "save_best": "AP", "rule": "greater"},
-    "panoptic": {"metric": ["PQ"], "save_best": "PQ", "rule": "greater"},
-    "semantic": {"metric": "mIoU", "save_best": "mIoU", "rule": "greater", "pre_eval": True},
-}
-
-
-def _fit_evaluation(fitted: Fitted, data: DataFolder) -> None:
-    kept = {"interval": fitted.config["evaluation"]["interval"]}
-    fitted.config["evaluation"] = {**kept, **METRICS[data.task]}
-    if "val" not in data.splits:
-        fitted.notes.append("the data have no val split: nothing is evaluated while training")
-    fitted.comments["evaluation"] = "the best checkpoint by this figure is kept"
-
-
-def _fit_runtime(fitted: Fitted, options: TrainOptions, work_dir: Path) -> None:
-    config = fitted.config
-    config["work_dir"] = str(work_dir.resolve())
-    config["seed"] = options.seed
-    config["resume_from"] = None
-    config["load_from"] = options.load_from
-    if options.amp:
-        config["fp16"] = {"loss_scale": "dynamic"}
-    for key, value in options.cfg_options.items():
-        _put(config, key, value)
-
-
-def _put(config: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``model.roi_head.mask_head.0.num_classes`` and the like.
-
-    Raises:
-        UsageError: the path leads nowhere.
-    """
-    *way, last = dotted.split(".")
-    node: Any = config
-    for part in way:
-        index = whole_number(part)
-        if isinstance(node, list) and index is not None and index < len(node):
-            node = node[index]
-        elif isinstance(node, dict):
-            node = node.setdefault(part, {})
-        else:
-            raise UsageError(f"--cfg-options {dotted}: there is no {part} in this config")
-    index = whole_number(last)
-    if isinstance(node, list) and index is not None and index < len(node):
-        node[index] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise UsageError(f"--cfg-options {dotted}: there is no {last} in this config")

@@ -2,21 +2,25 @@
 
 A config of mmdet 2 repeats its class counts: in each head, in lists of heads, in the fusion head, and, in the K-Net
 release, as defaults of constructors that no config mentions. :func:`set_class_counts` walks the merged model and
-answers with a new one, in which all of them are right.
+returns a new one, in which all of them are right, and so are arguments that the installed versions call otherwise.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 THINGS = ("num_thing_classes", "num_things_classes")
 STUFF = "num_stuff_classes"
 CLASSES = "num_classes"
+RANGES = ("fg_range", "bg_range")
+"""First and last label of the things, and of the stuff, in PanopticFPN's semantic head."""
 COCO = (80, 53)
 """Things and stuff of COCO panoptic: what the release and mmdet take when nothing is said."""
+RENAMED = {"embed_dim": "embed_dims", "use_checkpoint": "with_cp", "ape": "use_abs_pos_embed"}
+"""Arguments of the authors' Swin -> what mmdet 2.17 and mmseg 0.18 call them."""
 
 Signature = Callable[[str], Mapping[str, Any]]
 """A registered type's name -> the parameters of its constructor with their defaults (``REQUIRED`` where none)."""
@@ -29,8 +33,8 @@ class Counts:
 
     Attributes:
         task: ``instance``, ``panoptic`` or ``semantic``.
-        things: thing classes (instance: all classes).
-        stuff: stuff classes (semantic: all classes are counted as ``things``, and this is 0).
+        things: thing classes (instance and semantic: all classes).
+        stuff: stuff classes of a panoptic set, else 0.
     """
 
     task: str
@@ -41,6 +45,10 @@ class Counts:
     def total(self) -> int:
         return self.things + self.stuff
 
+    def by_key(self) -> dict[str, int]:
+        """The counts by the names that configs give them."""
+        return {CLASSES: self.total, **dict.fromkeys(THINGS, self.things), STUFF: self.stuff}
+
 
 @dataclass
 class Change:
@@ -49,10 +57,12 @@ class Change:
     Attributes:
         counts: place in the config -> (old, new) for every count, those that were right already included.
         dropped: class weights that were made for other classes.
+        renamed: arguments that the constructor knows by another name: ``embed_dim -> embed_dims``.
     """
 
     counts: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
 
 
 def set_class_counts(
@@ -69,26 +79,18 @@ def set_class_counts(
     Returns:
         the new model (the old one is left alone), and what was changed.
     """
-    change = Change()
-    walk = _Walk(counts, _old_counts(model), signature or (lambda _name: {}), change)
-    return walk.node(dict(model), "model"), change
+    said = dict(_counts_in(model))
+    things = next((said[key] for key in THINGS if key in said), COCO[0])
+    walk = _Walk(counts, (things, said.get(STUFF, COCO[1])), signature or (lambda _name: {}))
+    return walk.node(dict(model), "model"), walk.change
 
 
-def _old_counts(model: Any) -> tuple[int, int]:
-    """Things and stuff that the config was written for: the first that it says, else COCO's."""
-    found = dict(_counts_in(model))
-    things = next((found[key] for key in THINGS if key in found), COCO[0])
-    return things, found.get(STUFF, COCO[1])
-
-
-def _counts_in(node: Any) -> Iterable[tuple[str, int]]:
+def _counts_in(node: Any) -> Iterator[tuple[str, int]]:
     """Pairs of key and count, those nearest to the root last, so that ``dict`` keeps them."""
     if isinstance(node, Mapping):
         for value in node.values():
             yield from _counts_in(value)
-        for key, value in node.items():
-            if key in (*THINGS, STUFF) and isinstance(value, int):
-                yield key, value
+        yield from ((key, value) for key, value in node.items() if key in (*THINGS, STUFF) and isinstance(value, int))
     elif isinstance(node, (list, tuple)):
         for value in node:
             yield from _counts_in(value)
@@ -99,7 +101,7 @@ class _Walk:
     counts: Counts
     old: tuple[int, int]
     signature: Signature
-    change: Change
+    change: Change = field(default_factory=Change)
 
     def node(self, node: Any, path: str) -> Any:
         if isinstance(node, Mapping):
@@ -110,71 +112,49 @@ class _Walk:
 
     def _mapping(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         changed: dict[str, Any] = {}
-        for key, value in node.items():
+        parameters = self.signature(node["type"]) if isinstance(node.get("type"), str) else {}
+        for key, value in self._renamed(node, parameters).items():
             where = f"{path}.{key}"
-            new = self._count(key, value, self.old)
+            new = self._new(key, value, self.old)
             if new is not None:
                 self.change.counts[where] = (value, new)
                 changed[key] = new
             elif key == "class_weight" and _made_for_other_classes(value, self.counts.total):
                 self.change.dropped.append(where)
                 changed[key] = None
-            elif key in ("fg_range", "bg_range") and self.counts.task == "panoptic":
-                changed[key] = self._range(key, value, where)
             else:
                 changed[key] = self.node(value, where)
-        if isinstance(node.get("type"), str):
-            self._say_defaults(node["type"], changed, path)
+        for key, default in parameters.items():  # counts that the constructor would else take by default
+            # a backbone's num_classes belongs to its own classifier; a head's of 1 is none
+            foreign = key == CLASSES and not (_is_head_or_loss(path) and default != 1)
+            new = None if key in changed or default is REQUIRED or foreign else self._new(key, default, COCO)
+            if new is not None:
+                self.change.counts[f"{path}.{key}"] = (default, new)
+                changed[key] = new
         return changed
 
-    def _count(self, key: str, value: Any, old: tuple[int, int]) -> Optional[int]:
-        """The count that belongs at ``key``, or ``None`` where ``key`` holds no class count."""
-        if isinstance(value, bool) or not isinstance(value, int):
+    def _renamed(self, node: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The node with the names that its constructor takes."""
+        names = {key: RENAMED[key] for key in node if key in RENAMED and key not in parameters}
+        names = {old: new for old, new in names.items() if new in parameters and new not in node}
+        self.change.renamed += [f"{old} -> {new}" for old, new in names.items()]
+        return {names.get(key, key): value for key, value in node.items()}
+
+    def _new(self, key: str, value: Any, old: tuple[int, int]) -> Any:
+        """The count or range that belongs at ``key``, or ``None`` where ``key`` holds none."""
+        ours = self.counts
+        if key in RANGES and ours.task == "panoptic":
+            return (0, ours.things - 1) if key == RANGES[0] else (ours.things, ours.total - 1)
+        if isinstance(value, bool) or not isinstance(value, int) or key not in ours.by_key():
             return None
-        if key in THINGS or key == STUFF:
-            return self._thing_or_stuff(key, value)
-        if key != CLASSES:
-            return None
-        return self._panoptic_classes(value, old) if self.counts.task == "panoptic" else self.counts.total
-
-    def _thing_or_stuff(self, key: str, value: int) -> int:
-        if self.counts.task == "semantic":
-            return self.counts.total if value else 0
-        return self.counts.things if key in THINGS else self.counts.stuff
-
-    def _panoptic_classes(self, value: int, old: tuple[int, int]) -> int:
-        """A head of a panoptic model may count all classes, things alone, stuff and one for all things, or stuff."""
-        things, stuff = old
-        meaning = {
-            stuff: self.counts.stuff,
-            stuff + 1: self.counts.stuff + 1,
-            things: self.counts.things,
-            things + stuff: self.counts.total,
-        }
-        return meaning.get(value, self.counts.total)
-
-    def _range(self, key: str, value: Any, where: str) -> tuple[int, int]:
-        """First and last label of the things (``fg_range``) or of the stuff (``bg_range``) of PanopticFPN's head."""
-        things, total = self.counts.things, self.counts.total
-        new = (0, things - 1) if key == "fg_range" else (things, total - 1)
-        self.change.counts[where] = (value, new)
-        return new
-
-    def _say_defaults(self, kind: str, node: dict[str, Any], path: str) -> None:
-        """Say the counts that the constructor of ``kind`` would else take by default."""
-        for key, default in self.signature(kind).items():
-            where = f"{path}.{key}"
-            if key in node or default is REQUIRED:
-                continue
-            if key in ("fg_range", "bg_range") and self.counts.task == "panoptic":
-                node[key] = self._range(key, default, where)
-                continue
-            if key == CLASSES and not _is_head_or_loss(path):
-                continue  # a backbone's num_classes belongs to its own classifier
-            new = self._count(key, default, COCO)
-            if new is not None and (key != CLASSES or default > 1):
-                self.change.counts[where] = (default, new)
-                node[key] = new
+        if key == CLASSES and ours.task == "panoptic":
+            # A head may count all classes, things alone, stuff and one for all things, or stuff.
+            things, stuff = old
+            meaning = {stuff: ours.stuff, stuff + 1: ours.stuff + 1, things: ours.things}
+            return ours.total if value == things + stuff else meaning.get(value, ours.total)
+        if key != CLASSES and ours.task == "semantic":
+            return ours.total if value else 0
+        return ours.by_key()[key]
 
 
 def _is_head_or_loss(path: str) -> bool:

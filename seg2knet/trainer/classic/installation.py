@@ -15,6 +15,7 @@ from typing import Callable, Optional
 
 from seg2knet._version import __version__
 from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.trainer.classic.checks import PINS
 
 PYTHON = (3, 9)
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
@@ -22,7 +23,11 @@ TORCH_PAGE = "https://download.pytorch.org/whl/torch_stable.html"
 CUDA = {"10.2": "", "11.1": "+cu111", "11.3": "+cu113", "cpu": "+cpu"}
 """CUDA version of the build of torch -> the suffix of its version. 10.2 is what PyPI has; the others are PyTorch's."""
 DEFAULT_CUDA = "10.2"
-MMCV = "1.3.14"
+HOW_TO_GET_PYTHON = (
+    "get it with one of: uv python install 3.9; pyenv install 3.9; conda create -n py39 python=3.9; "
+    "apt-get install python3.9 python3.9-venv (Ubuntu: after add-apt-repository ppa:deadsnakes/ppa); "
+    "then name it: --python PATH"
+)
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,19 @@ def setup(
     """
     if cuda not in CUDA:
         raise UsageError(f"there is no torch 1.10.1 for CUDA {cuda}", expected=", ".join(CUDA))
-    _must_be_ours(venv)
+    inside = venv / "bin" / "python"
+    if venv.exists() and not ((venv / "pyvenv.cfg").is_file() and _version(inside) == PYTHON):
+        raise UsageError(
+            "this folder exists, and is no environment of Python 3.9",
+            file=venv,
+            hint="name another: --venv DIR, or remove it",
+        )
     interpreter = _python39(python)
     if ops and not dry_run and not (shutil.which("c++") or shutil.which("g++")):
         raise EnvironmentProblem(
             "mmcv's operators need a C++ compiler to be built",
             found="neither c++ nor g++",
-            hint="apt-get install build-essential, or leave the operators out: --no-ops (K-Net needs none)",
+            hint="apt-get install build-essential, or build none: --no-ops (K-Net needs no operator)",
         )
     todo = list(steps(venv, interpreter, ops=ops, cuda=cuda))
     for number, step in enumerate(todo, 1):
@@ -84,10 +95,8 @@ def setup(
         say(f"      {step.text()}")
         if not dry_run:
             started = time.monotonic()
-            _carry_out(step, venv)
+            _run(step, venv)
             say(f"      done in {time.monotonic() - started:.0f} s")
-    if not dry_run:
-        say(_versions(venv))
     say(f"ready: {venv / 'bin' / 'seg2knet'} train data/coco --knet ./K-Net --gpus 2")
 
 
@@ -103,24 +112,23 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> Iterator[Step]:
     suffix = CUDA[cuda]
     page = ("--find-links", TORCH_PAGE) if suffix else ()
     yield Step(
-        f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else 'for CUDA ' + cuda}, and the NumPy it was built for",
-        (*pip, *page, f"torch==1.10.1{suffix}", f"torchvision==0.11.2{suffix}", "numpy"),
+        f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else 'for CUDA ' + cuda}, the NumPy it was built for, and SciPy",
+        (*pip, *page, f"torch==1.10.1{suffix}", f"torchvision==0.11.2{suffix}", "numpy", "scipy"),
     )
-    # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is there already
+    # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is installed
     yield Step("OpenCV without a display, and yapf before 0.40", (*pip, "opencv-python-headless", "yapf"))
-    if ops:
-        yield Step(
-            f"mmcv-full {MMCV}, with operators: compiles for minutes",
-            (*pip, "--no-build-isolation", f"mmcv-full=={MMCV}"),
-            {"MMCV_WITH_OPS": "1", "MAX_JOBS": str(os.cpu_count() or 1)},
-        )
-    else:
-        yield Step(
-            f"mmcv {MMCV}, without operators: seg2knet stands in for those that K-Net calls",
-            (*pip, "--no-build-isolation", f"mmcv=={MMCV}"),
-            {"MMCV_WITH_OPS": "0"},
-        )
-    yield Step("mmdet 2.17.0 and mmsegmentation 0.18.0", (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0"))
+    mmcv = "mmcv-full" if ops else "mmcv"
+    yield Step(
+        f"mmcv-full {PINS[mmcv]}, with operators: compiles for minutes"
+        if ops
+        else f"mmcv {PINS[mmcv]}, without operators: seg2knet stands in for those that K-Net calls",
+        (*pip, "--no-build-isolation", f"{mmcv}=={PINS[mmcv]}"),
+        {"MMCV_WITH_OPS": "1", "MAX_JOBS": str(os.cpu_count() or 1)} if ops else {"MMCV_WITH_OPS": "0"},
+    )
+    yield Step(
+        "mmdet 2.17.0, mmsegmentation 0.18.0 and mim, which runs their own tools",
+        (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0", "openmim"),
+    )
     yield Step(
         "panopticapi (its own pins are not followed: they ask for other versions)",
         (*pip, "--no-deps", "panopticapi-lite"),
@@ -158,19 +166,9 @@ def _python39(asked: Optional[Path]) -> Path:
     )
 
 
-HOW_TO_GET_PYTHON = (
-    "get it with one of: uv python install 3.9; pyenv install 3.9; conda create -n py39 python=3.9; "
-    "apt-get install python3.9 python3.9-venv (Ubuntu: after add-apt-repository ppa:deadsnakes/ppa); "
-    "then name it: --python PATH"
-)
-
-
 def _candidates() -> Iterator[Path]:
     yield Path(sys.executable)
-    for name in ("python3.9", "python3", "python"):
-        found = shutil.which(name)
-        if found:
-            yield Path(found)
+    yield from (Path(found) for name in ("python3.9", "python3", "python") if (found := shutil.which(name)))
     home = Path.home()
     yield from sorted((home / ".pyenv" / "versions").glob("3.9*/bin/python"), reverse=True)
     yield from sorted((home / ".local/share/uv/python").glob("cpython-3.9*/bin/python3.9"), reverse=True)
@@ -186,20 +184,11 @@ def _version(python: Path) -> Optional[tuple[int, int]]:
         return None
 
 
-def _must_be_ours(venv: Path) -> None:
-    if not venv.exists():
-        return
-    inside = venv / "bin" / "python"
-    version = _version(inside) if inside.exists() else None
-    if not (venv / "pyvenv.cfg").is_file() or version != PYTHON:
-        raise UsageError(
-            "this folder is there already, and is no environment of Python 3.9",
-            file=venv,
-            hint="name another: --venv DIR, or remove it",
-        )
-
-
-def _carry_out(step: Step, venv: Path) -> None:
+def _run(step: Step, venv: Path) -> None:
+    """
+    Raises:
+        EnvironmentProblem: the command failed; its output is in ``setup.log``.
+    """
     venv.mkdir(parents=True, exist_ok=True)
     log = venv / "setup.log"
     with open(log, "a", encoding="utf-8") as stream:
@@ -216,17 +205,6 @@ def _carry_out(step: Step, venv: Path) -> None:
             f"this step failed: {step.title}",
             file=log,
             found=(errors or lines)[-1].strip(),
-            hint=f"all that was said: {log}"
+            hint=f"the whole output: {log}"
             + ("; without a working compiler: --no-ops (K-Net needs no operator)" if building else ""),
         )
-
-
-def _versions(venv: Path) -> str:
-    """What was installed, from the environment itself."""
-    program = (
-        "from importlib.metadata import distributions as d; v = {x.metadata['Name']: x.version for x in d()}; "
-        "print(', '.join(f'{n} {v[n]}' for n in ('torch', 'mmcv', 'mmcv-full', 'mmdet', 'mmsegmentation', 'numpy')"
-        " if n in v))"
-    )
-    done = subprocess.run([str(venv / "bin" / "python"), "-c", program], capture_output=True, text=True, check=False)
-    return f"installed: {done.stdout.strip()}"

@@ -1,7 +1,4 @@
-"""The datasets of a config of the classic stack, made ours: paths, classes, class of the dataset, sizes of the images.
-
-Plain Python on dicts, like :mod:`seg2knet.trainer.classic.config`, which calls it.
-"""
+"""The datasets of a config of mmdet 2 or mmseg 0: made ours, and their pipelines changed. Plain Python on dicts."""
 
 from __future__ import annotations
 
@@ -10,68 +7,63 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seg2knet.dataset.folder import DataFolder, Split
-from seg2knet.errors import UsageError
 
 DATASET_TYPES = {"instance": "Seg2KNetInstance", "panoptic": "Seg2KNetPanoptic", "semantic": "Seg2KNetSemantic"}
-WRAPPERS = ("dataset", "datasets")
+KEPT = ("pipeline", "samples_per_gpu", "filter_empty_gt", "test_mode", "ignore_index")
 
 
-def our_dataset(before: Any, data: DataFolder, split: Split) -> dict[str, Any]:
-    """One of ``data``'s parts, made ours; what wraps it (RepeatDataset ...) stays, several concatenated become one."""
-    if isinstance(before, (list, tuple)):
-        return our_dataset(before[0], data, split)
-    for key in WRAPPERS:
-        inner = before.get(key)
-        if isinstance(inner, Mapping):
-            return {**before, key: our_dataset(inner, data, split)}
-        if isinstance(inner, (list, tuple)) and inner:
-            return our_dataset(inner[0], data, split)
-    kept = {
-        key: copy.deepcopy(value)
-        for key, value in before.items()
-        if key in ("pipeline", "samples_per_gpu", "filter_empty_gt", "test_mode", "ignore_index")
-    }
-    made: dict[str, Any] = {**kept, "type": DATASET_TYPES[data.task], "classes": list(data.classes.names)}
-    if data.task == "semantic":
-        made.update(img_dir=str(split.images.resolve()), ann_dir=str(split.annotations.resolve()))
-        for step in steps(made["pipeline"]):
-            if step.get("type") == "LoadAnnotations":
-                step["reduce_zero_label"] = True
-        return made
-    made.update(ann_file=str(split.annotations.resolve()), img_prefix=f"{split.images.resolve()}/")
-    if data.task == "panoptic":
-        made["seg_prefix"] = f"{split.pngs.resolve()}/" if split.pngs else None
-    return made
-
-
-def use_split(before: Any, data: DataFolder, split: str, classes: list[str]) -> dict[str, Any]:
-    """A config's ``data.test`` turned to a split of another data set.
-
-    Raises:
-        UsageError: there is no such split, or it has other classes than the model.
-    """
-    if sorted(data.classes.names) != sorted(classes):
-        raise UsageError(
-            "the data have other classes than the model",
-            file=data.root,
-            found=", ".join(data.classes.names),
-            expected=", ".join(classes),
-        )
-    return {**our_dataset(before, data, data.split(split)), "classes": list(classes)}
+def inner(dataset: Any) -> Any:
+    """The dataset that a wrapper (RepeatDataset ...) wraps, the first of several concatenated; else ``None``."""
+    if isinstance(dataset, (list, tuple)):
+        return dataset[0] if dataset else {}
+    wrapped = dataset.get("dataset", dataset.get("datasets"))
+    return wrapped if isinstance(wrapped, (Mapping, list, tuple)) else None
 
 
 def innermost(dataset: Any) -> Mapping[str, Any]:
-    """The dataset inside its wrappers; of several, the first."""
-    if isinstance(dataset, (list, tuple)):
-        return innermost(dataset[0]) if dataset else {}
-    for key in WRAPPERS:
-        if isinstance(dataset.get(key), (Mapping, list, tuple)):
-            return innermost(dataset[key])
-    return dict(dataset)
+    """The dataset inside all its wrappers."""
+    wrapped = inner(dataset)
+    return dict(dataset) if wrapped is None else innermost(wrapped)
+
+
+def our_dataset(theirs: Any, data: DataFolder, split: Split, *, repeat: bool = True) -> dict[str, Any]:
+    """A dataset of a config made ours; what wraps it stays, several concatenated become one.
+
+    Args:
+        theirs: as the config has it.
+        data, split: what to read instead.
+        repeat: whether RepeatDataset stays.
+    """
+    wrapped = inner(theirs)
+    if wrapped is not None:
+        ours = our_dataset(wrapped, data, split, repeat=repeat)
+        stays = isinstance(wrapped, Mapping) and isinstance(theirs, Mapping)
+        return {**theirs, "dataset": ours} if stays and (repeat or theirs.get("type") != "RepeatDataset") else ours
+    ours = {key: copy.deepcopy(value) for key, value in theirs.items() if key in KEPT}
+    ours.update(type=DATASET_TYPES[data.task], classes=list(data.classes.names))
+    images, annotations = str(split.images.resolve()), str(split.annotations.resolve())
+    if data.task == "semantic":
+        for step in steps(ours["pipeline"]):
+            if step.get("type") == "LoadAnnotations":
+                step["reduce_zero_label"] = True
+        return {**ours, "img_dir": images, "ann_dir": annotations}
+    ours.update(ann_file=annotations, img_prefix=f"{images}/")
+    if data.task == "panoptic":
+        ours["seg_prefix"] = f"{split.pngs.resolve()}/" if split.pngs else None
+    return ours
+
+
+def repeats(dataset: Any) -> int:
+    """How often one epoch shows each image: the product of the RepeatDatasets' ``times``."""
+    wrapped = inner(dataset)
+    if wrapped is None:
+        return 1
+    times = dataset["times"] if isinstance(dataset, Mapping) and dataset.get("type") == "RepeatDataset" else 1
+    return int(times) * repeats(wrapped)
 
 
 def steps(node: Any) -> Iterator[dict[str, Any]]:
-    """Every step of a pipeline, those nested in others (MultiScaleFlipAug, AutoAugment) too, as they stand in it."""
+    """Every step of a pipeline, those nested in others (MultiScaleFlipAug, AutoAugment) too."""
     if isinstance(node, dict):
         if "type" in node:
             yield node
@@ -82,17 +74,26 @@ def steps(node: Any) -> Iterator[dict[str, Any]]:
             yield from steps(value)
 
 
-def rescale(dataset: Any, scale: tuple[int, int], task: str) -> None:
-    """Let a dataset's pipelines resize to ``scale`` (longest, shortest side at most)."""
+def read_from_disk(node: Any) -> set[str]:
+    """Take the clients of file servers (memcached, Ceph) out of pipelines; returns their names."""
+    servers = set()
+    for step in steps(node):
+        if (step.get("file_client_args") or {}).get("backend", "disk") != "disk":
+            servers.add(step.pop("file_client_args")["backend"])
+    return servers
+
+
+def rescale(node: Any, scale: tuple[int, int], task: str) -> None:
+    """Let pipelines resize to ``scale`` (longest, shortest side at most)."""
     longest, shortest = scale
     crop = (shortest, shortest)
-    for step in steps(dataset):
+    for step in steps(node):
         if "img_scale" in step:
             old = step["img_scale"]
-            many = isinstance(old, list) or (isinstance(old, tuple) and old and isinstance(old[0], (tuple, list)))
-            # mmseg resizes the shorter side and crops; mmdet fits the picture into both sides.
+            several = isinstance(old, list) or (isinstance(old, tuple) and old and isinstance(old[0], (tuple, list)))
+            # mmseg resizes the shorter side and crops; mmdet fits the image into both sides.
             new = (4 * shortest, shortest) if task == "semantic" else (longest, shortest)
-            step["img_scale"] = [new] if many else new
+            step["img_scale"] = [new] if several else new
             if step.get("multiscale_mode") == "range":
                 step["multiscale_mode"] = "value"
         if task == "semantic" and "crop_size" in step:

@@ -1,9 +1,4 @@
-"""The authors' own stack: mmdet 2 or mmseg 0 on mmcv 1.3, with a checkout of K-Net or any config of theirs.
-
-``train``, ``evaluate`` and ``predict`` are what the command line calls with ``--stack classic``. Nothing of the
-checkout or of the installed packages is changed: a run is a config of its own that inherits from theirs.
-Importing this module imports none of them.
-"""
+"""A training run on the classic stack: which config, fitted to the data and written down, then started."""
 
 from __future__ import annotations
 
@@ -13,21 +8,24 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
+from seg2knet.dataset.folder import read_folder
 from seg2knet.doctor import environment
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
+from seg2knet.trainer.classic import config as fitting
 from seg2knet.trainer.classic import stack
+from seg2knet.trainer.classic.config import RECORD
+from seg2knet.trainer.config.source import assignment
 from seg2knet.trainer.options import TrainOptions
-
-if TYPE_CHECKING:
-    from seg2knet.trainer.classic.inference import ClassicSegmenter
-    from seg2knet.trainer.evaluate.evaluation import Evaluation
+from seg2knet.trainer.run import interrupt, launch
+from seg2knet.trainer.run.session import TrainResult, check_data
 
 UNKNOWN_HERE = (
-    "model", "backbone", "accumulate", "ema", "balance", "early_stop", "multi_scale", "compile", "channels_last",
+    "model", "head", "backbone", "accumulate", "ema", "balance", "early_stop", "multi_scale", "compile", "channels_last",
 )  # fmt: skip
 """Options of the current stack that the classic one cannot carry out: they are refused, not left unread."""
 
@@ -38,40 +36,29 @@ class Prepared:
 
     Attributes:
         config: the config file in the work dir.
-        device: ``cuda`` or ``cpu``.
-        processes: how many processes train.
-        resume: the checkpoint to go on from, or ``None``.
-        notes: lines to print: what was decided.
+        place: device and number of processes.
         task: what it trains.
+        knet: the checkout, or ``None``.
+        notes: lines to print: what was decided.
         data: the data set's folder, to be checked before the first step; ``None`` for a config run again.
     """
 
     config: Path
-    device: str
-    processes: int
-    resume: Optional[Path]
+    place: launch.Place
     task: str
+    knet: Optional[Path]
     notes: list[str] = field(default_factory=list)
     data: Optional[Path] = None
 
 
-def train(
-    options: TrainOptions,
-    *,
-    knet: Optional[Path] = None,
-    config: Optional[str] = None,
-    say: Callable[[str], None] = print,
-) -> Path:
+def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[str], None] = print) -> TrainResult:
     """Train on the classic stack.
 
     Args:
-        options: what was asked for; ``options.config`` is not read.
+        options: what was asked for; ``options.config`` is the name or path of a config: of the checkout, of mmdet, of
+            mmseg; or one that this function wrote.
         knet: the checkout of K-Net.
-        config: name or path of a config: of the checkout, of mmdet, of mmseg; or one that this function wrote.
         say: called with each line of what was decided.
-
-    Returns:
-        the work dir.
 
     Raises:
         EnvironmentProblem: the stack is not installed, or there are fewer GPUs than asked for.
@@ -79,40 +66,47 @@ def train(
         DataError: the data cannot be trained on.
         Seg2KNetError: training failed.
     """
-    prepared = prepare(options, knet=knet, config=config)
+    prepared = prepare(options, knet=knet)
+    work_dir = prepared.config.parent
     if options.validate and prepared.data is not None:
-        from seg2knet.trainer.run.session import check_data
-
         check_data(prepared.data, say)
-    for line in prepared.notes:
+    for line in [*prepared.notes, f"config: {prepared.config}"]:
         say(line)
-    say(f"config: {prepared.config}")
-    environment.check(prepared.task, prepared.device, prepared.config.parent).raise_for_errors()
-    if not options.dry_run:
-        _start(prepared)
-    return prepared.config.parent
+    environment.check(prepared.task, prepared.place.device, work_dir).raise_for_errors()
+    _check_model(prepared)
+    latest = work_dir / "latest.pth"
+    if options.resume and not latest.exists():
+        raise UsageError(
+            "there is no run to resume", file=work_dir, found="no latest.pth", hint="start anew without --resume"
+        )
+    if options.dry_run:
+        return TrainResult(work_dir, prepared.config)
+    _start(prepared, latest.resolve() if options.resume else None)
+    best = max(work_dir.glob("best_*.pth"), key=lambda file: file.stat().st_mtime, default=None)
+    say(f"best checkpoint: {best}" if best else f"last checkpoint: {latest.resolve()}")
+    return TrainResult(work_dir, prepared.config, best, latest.resolve())
 
 
-def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optional[str] = None) -> Prepared:
+def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
     """Decide everything and write the config; see :func:`train`."""
     options.check()
     _refuse_unknown(options)
-    stack.require()
-    if knet is not None:
-        stack.require_for_checkout()
     stack.enter(knet)
-    from seg2knet.dataset.folder import read_folder
-    from seg2knet.trainer.classic import config as classic_config
-
-    path = _which_config(options, knet, config)
-    if knet is None:
-        knet = _checkout_of(path)
-    stack.enter_checkout_of(path)
+    if options.config is not None:
+        path = stack.find_config(str(options.config), knet)
+    else:
+        path = stack.default_config(options.task or read_folder(options.data).task, knet)
+    place = launch.find_place(options)
+    if options.amp and place.device == "cpu":
+        raise UsageError("--amp needs a GPU on the classic stack", hint="leave --amp out")
+    record = stack.load_config(path, run_imports=False).get(RECORD)
+    if record is not None:
+        return _again(path, record, options, place, knet)
+    knet = knet or stack.checkout_around(path)
+    if knet is not None:
+        stack.add_checkout(knet)
     merged = stack.load_config(path)
-    device, processes = _where(options)
-    if classic_config.RECORD in merged:
-        return _again(path, merged, options, device, processes)
-    task = classic_config.task_of(merged, path.name)
+    task = fitting.task_of(merged, path.name)
     if options.task not in (None, task):
         raise UsageError(
             f"this config trains {task} segmentation",
@@ -120,197 +114,136 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None, config: Optio
             found=f"--task {options.task}",
             hint="leave --task out",
         )
-    stack.require(task)
-    if task == "semantic":
-        stack.import_mmseg()
-    folder = read_folder(options.data, task)
-    work_dir = _work_dir(options, path.stem)
-    fitted = classic_config.fit(
+    data = read_folder(options.data, task)
+    if options.load_from is not None:
+        from seg2knet.download import weights
+
+        options.load_from = str(Path(weights.checkpoint(options.load_from)).resolve())
+    config, notes = fitting.fit(
         merged,
-        folder,
+        data,
         options,
-        processes=processes,
-        work_dir=work_dir,
+        name=path.stem,
+        processes=place.processes,
+        work_dir=_work_dir(options.work_dir, Path("work_dirs") / path.stem, options.resume),
         knet=knet,
         signature=stack.signature_of(task),
     )
-    written = _write(path, merged, fitted, work_dir)
-    resume = _resume_point(work_dir) if options.resume else None
-    where = "the CPU" if device == "cpu" else "1 GPU" if processes == 1 else f"{processes} GPUs"
-    notes = [f"{task}, {path.stem}, on {where}", *fitted.notes]
-    return Prepared(written, device, processes, resume, task, notes, folder.root)
+    where = "the CPU" if place.device == "cpu" else f"{place.processes} GPU{'s'[: place.processes != 1]}"
+    notes = [f"{task}, {path.stem}, on {where}", *notes]
+    return Prepared(_write(config, path, notes), place, task, knet, notes, data.root)
 
 
 def _refuse_unknown(options: TrainOptions) -> None:
     defaults = TrainOptions()
     given = [name for name in UNKNOWN_HERE if getattr(options, name) != getattr(defaults, name)]
     if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(
-            f"the classic stack does not know {names}",
+            f"the classic stack does not know {_flags(given)}",
             hint="choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE",
         )
     if options.nodes > 1 or options.launcher != "torchrun" or options.max_restarts:
-        raise UsageError("the classic stack trains on one machine", hint="for several: --stack mmengine")
+        raise UsageError(
+            "the classic stack trains on one machine",
+            hint="write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine",
+        )
 
 
-def _which_config(options: TrainOptions, knet: Optional[Path], config: Optional[str]) -> Path:
-    if config is not None:
-        return stack.find_config(config, knet)
-    task = options.task
-    if task is None:
-        from seg2knet.dataset.folder import read_folder
-
-        task = read_folder(options.data).task
-    return stack.default_config(task, knet)
+def _flags(names: list[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
-def _checkout_of(config: Path) -> Optional[Path]:
-    """The checkout that a config lies in, when it was named by its path."""
-    for folder in config.parents:
-        if (folder / "configs").is_dir() and (folder / "knet").is_dir():
-            stack.add_checkout(folder)
-            return folder
-    return None
-
-
-def _again(path: Path, merged: dict[str, Any], options: TrainOptions, device: str, processes: int) -> Prepared:
-    """A config that was made for a run is run as it stands."""
+def _again(
+    path: Path, record: Mapping[str, Any], options: TrainOptions, place: launch.Place, knet: Optional[Path]
+) -> Prepared:
+    """A config that was made for a run is run as it is, in a work dir where no other run has left checkpoints."""
     shaping = options.shaping()
     if shaping:
-        names = ", ".join("--" + name.replace("_", "-") for name in shaping)
         raise UsageError(
-            f"{names}: this config has its settings already",
+            f"{_flags(shaping)}: this config has its settings already",
             file=path,
             hint="change them in the file, or name the config it came from",
         )
-    resume = _resume_point(Path(merged["work_dir"])) if options.resume else None
-    task = merged["seg2knet"]["task"]
-    return Prepared(path, device, processes, resume, task, [f"{task}, as {path} says"])
+    checkout = stack.recorded_checkout(record, knet)
+    config = stack.load_config(path)
+    notes = [f"{record['task']}, as {path} says"]
+    work_dir = _work_dir(options.work_dir, Path(config["work_dir"]), options.resume).resolve()
+    if work_dir != path.parent:
+        config["work_dir"] = str(work_dir)
+        notes.append(f"work dir: {work_dir}")
+        path = _write(config, path, notes)
+    return Prepared(path, place, record["task"], checkout, notes)
 
 
-def _where(options: TrainOptions) -> tuple[str, int]:
-    """Device and number of processes.
-
-    Raises:
-        EnvironmentProblem: fewer GPUs than asked for.
-        UsageError: an option that the device cannot do.
-    """
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    asked = options.gpus
-    if options.device == "cpu" or asked == 0 or (asked is None and there == 0 and options.device is None):
-        if options.amp:
-            raise UsageError("--amp needs a GPU on the classic stack", hint="leave --amp out")
-        return "cpu", max(1, asked or 1)
-    wanted = there if asked is None else asked
-    if wanted > there or there == 0:
-        raise EnvironmentProblem(
-            f"{wanted or 1} GPUs were asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}",
-            hint=f"--gpus {there}" if there else "--gpus 0   trains on the CPU",
-        )
-    return "cuda", wanted
-
-
-def _work_dir(options: TrainOptions, name: str) -> Path:
-    """``--work-dir``, or a new folder in ``work_dirs`` named after the config; the last one to ``--resume`` it.
+def _work_dir(asked: Optional[Path], default: Path, resume: bool) -> Path:
+    """The folder asked for, else the first of ``NAME``, ``NAME-2``, ... without another run's checkpoints.
 
     Raises:
-        UsageError: the folder named holds another run's checkpoints.
+        UsageError: the folder asked for holds another run's checkpoints.
     """
-    first = options.work_dir or Path("work_dirs") / name
-    if options.resume:
-        return first
-    if options.work_dir is not None and any(first.glob("*.pth")):
+    if asked is not None and not resume and any(asked.glob("*.pth")):
         raise UsageError(
             "the work dir holds another run's checkpoints",
-            file=first,
-            hint="--resume goes on with it; another --work-dir starts anew",
+            file=asked,
+            hint="--resume resumes it; another --work-dir starts anew",
         )
-    number, folder = 1, first
-    while any(folder.glob("*.pth")):
+    number, folder = 1, asked or default
+    while not resume and any(folder.glob("*.pth")):
         number += 1
-        folder = first.with_name(f"{first.name}-{number}")
+        folder = default.with_name(f"{default.name}-{number}")
     return folder
 
 
-def _write(path: Path, merged: dict[str, Any], fitted: Any, work_dir: Path) -> Path:
-    """Write the config into the work dir, and see that it reads back as it was meant."""
-    from seg2knet.trainer.classic.text import difference, render
-    from seg2knet.trainer.classic.text import merged as merge
-
-    said = difference(merged, fitted.config)
-    heading = (
-        f"Written by seg2knet for the classic stack. Inherits from\n{path}\nand says what these data need.\n"
-        f"Run it again: seg2knet train --stack classic --config {work_dir / 'config.py'}"
-    )
-    work_dir.mkdir(parents=True, exist_ok=True)
-    file = work_dir / "config.py"
-    part = work_dir / ".config.part.py"
-    part.write_text(render(str(path), said, fitted.comments, heading), encoding="utf-8")
-    read_back = stack.load_config(part)
-    if difference(merge(merged, said), read_back) or difference(read_back, merge(merged, said)):
-        raise Seg2KNetError(
-            "the written config does not read back as it was meant",
-            file=part,
-            found=", ".join(difference(read_back, fitted.config)),
-            hint="please report this with the file",
-        )
-    os.replace(part, file)
+def _write(config: Mapping[str, Any], path: Path, notes: list[str]) -> Path:
+    """Write a config into its work dir."""
+    file = Path(config["work_dir"]) / "config.py"
+    heading = [
+        f"Written by seg2knet for the classic stack from {path}.",
+        *notes,
+        f"Run it again: seg2knet train --stack classic --config {file}",
+    ]
+    lines = [f"# {line}" for line in heading] + [assignment(key, value) for key, value in config.items()]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file.resolve()
 
 
-def _resume_point(work_dir: Path) -> Path:
-    latest = work_dir / "latest.pth"
-    if not latest.exists():
-        raise UsageError(
-            "there is no run to go on with",
-            file=work_dir,
-            found="no latest.pth",
-            hint="leave --resume out to start anew",
-        )
-    return latest.resolve()
-
-
-def _start(prepared: Prepared) -> None:
-    """Train: here where it is one process, else in as many as wanted."""
-    if prepared.processes == 1:
-        _run_here(prepared)
-        return
-    command = [
-        sys.executable, "-m", "torch.distributed.launch", "--use_env",
-        f"--nproc_per_node={prepared.processes}", f"--master_port={_free_port()}",
-        "-m", "seg2knet.trainer.classic.worker", str(prepared.config), prepared.device,
-        *([str(prepared.resume)] if prepared.resume else []),
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
-        stop, failed = Path(folder) / "stop", Path(folder) / "error"
-        environment = {
-            **os.environ,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONWARNINGS": "ignore",
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-            "SEG2KNET_STOP_FILE": str(stop),
-            "SEG2KNET_ERROR_FILE": str(failed),
-        }
-        # a session of its own: Ctrl-C reaches this process alone, which asks the others to stop and waits for them
-        with open(prepared.config.parent / "processes.log", "wb") as log:
-            process = subprocess.Popen(command, env=environment, stderr=log, start_new_session=True)
-            code = _wait(process, stop)
-        if code:
-            raise _failure(failed, Path(log.name), code)
-
-
-def _run_here(prepared: Prepared) -> None:
+def _check_model(prepared: Prepared) -> None:
     """
     Raises:
-        Seg2KNetError: training failed; the traceback is in ``error.log`` in the work dir.
+        Seg2KNetError: the model cannot be built.
+        EnvironmentProblem: it needs an operator that this mmcv lacks.
     """
-    from seg2knet.trainer.classic.loop import train as run
+    from mmcv import Config
+
+    from seg2knet.trainer.classic import loop
+    from seg2knet.trainer.openmmlab.operators import compiled
+
+    with stack.silent():
+        config = Config.fromfile(str(prepared.config))
+    if (config.model.get("backbone") or {}).get("dcn") and not compiled():
+        raise EnvironmentProblem(
+            "this model has deformable convolutions, and mmcv is installed without operators",
+            file=prepared.config,
+            expected="mmcv-full",
+            hint="seg2knet setup classic   (without --no-ops); or a config without dcn in its name",
+        )
+    loop.build_model(config, prepared.task)
+
+
+def _start(prepared: Prepared, resume: Optional[Path]) -> None:
+    """Train: in this process where one is enough, else in as many as wanted.
+
+    Raises:
+        Seg2KNetError: training failed; the traceback is in ``error.log`` or ``processes.log`` in the work dir.
+    """
+    if prepared.place.processes > 1:
+        _launch(prepared, resume)
+        return
+    from seg2knet.trainer.classic import loop
 
     try:
-        run(prepared.config, prepared.device, prepared.resume)
+        loop.train(prepared.config, prepared.place.device, resume, prepared.knet)
     except Seg2KNetError:
         raise
     except Exception as error:  # whatever a model of mmdet 2 or of the checkout may raise
@@ -321,8 +254,36 @@ def _run_here(prepared: Prepared) -> None:
             "training failed",
             file=prepared.config,
             found=f"{type(error).__name__}: {text[0] if text else ''}",
-            hint=f"where it failed stands in {log}",
+            hint=f"the traceback is in {log}",
         ) from error
+
+
+def _launch(prepared: Prepared, resume: Optional[Path]) -> None:
+    """Several processes, by torch.distributed.launch."""
+    from seg2knet.trainer.classic.loop import ERROR_FILE
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "torch.distributed.launch", "--use_env",
+        f"--nproc_per_node={prepared.place.processes}", f"--master_port={port}",
+        "-m", "seg2knet.trainer.classic.loop", str(prepared.config), "--device", prepared.place.device,
+        *(["--resume", str(resume)] if resume else []), *(["--knet", str(prepared.knet)] if prepared.knet else []),
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
+        stop, failed = Path(folder) / "stop", Path(folder) / "error"
+        variables = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
+        variables.update({interrupt.STOP_FILE: str(stop), ERROR_FILE: str(failed)})
+        # a session of its own: Ctrl-C reaches this process alone, which asks the others to stop and waits for them
+        with open(prepared.config.parent / "processes.log", "wb") as log:
+            process = subprocess.Popen(command, env=variables, stderr=log, start_new_session=True)
+            code = _wait(process, stop)
+        if code:
+            lines = Path(log.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            last = lines[-1] if lines else "it printed nothing"
+            said = failed.read_text(encoding="utf-8") if failed.is_file() else f"a process ended with code {code}: {last}"
+            raise Seg2KNetError(said, hint=f"the whole output is in {log.name}")
 
 
 def _wait(process: subprocess.Popen, stop: Path) -> int:
@@ -334,47 +295,3 @@ def _wait(process: subprocess.Popen, stop: Path) -> int:
                 process.terminate()
                 return process.wait()
             stop.touch()
-
-
-def _failure(failed: Path, log: Path, code: int) -> Seg2KNetError:
-    """What a worker died of: its own words where it could still say them."""
-    if failed.is_file():
-        return Seg2KNetError(failed.read_text(encoding="utf-8"))
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return Seg2KNetError(
-        f"a training process ended with code {code}",
-        file=log,
-        found=lines[-1] if lines else "nothing was said",
-        hint=f"all that they said: {log}",
-    )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def evaluate(
-    checkpoint: Path,
-    data: Optional[Path] = None,
-    split: Optional[str] = None,
-    *,
-    device: Optional[str] = None,
-    knet: Optional[Path] = None,
-) -> Evaluation:
-    """Figures of a checkpoint that the classic stack wrote; see :func:`seg2knet.trainer.classic.inference.evaluate`."""
-    stack.require()
-    stack.enter(knet)
-    from seg2knet.trainer.classic import inference
-
-    return inference.evaluate(checkpoint, data, split, device=device, knet=knet)
-
-
-def segmenter(checkpoint: Path, device: Optional[str] = None, *, knet: Optional[Path] = None) -> ClassicSegmenter:
-    """A model that the classic stack trained, ready to segment pictures."""
-    stack.require()
-    stack.enter(knet)
-    from seg2knet.trainer.classic.inference import ClassicSegmenter
-
-    return ClassicSegmenter(checkpoint, device, knet)

@@ -10,7 +10,7 @@ from mmseg.datasets.builder import DATASETS
 from mmseg.datasets.custom import CustomDataset
 
 from seg2knet.dataset.classes import palette_color
-from seg2knet.dataset.images import is_image
+from seg2knet.dataset.images import decode_labels, is_image
 from seg2knet.errors import DataError
 
 
@@ -49,18 +49,27 @@ class Seg2KNetSemantic(CustomDataset):
                 info["ann"] = {"seg_map": str(mask)}
             infos.append(info)
         if not infos:
-            raise DataError("there is no image", file=root, expected="images of the split")
+            raise DataError("the folder holds no image", file=root, expected="images of the split")
         return infos
 
     def evaluate(self, results: list, metric: Any = "mIoU", logger: Any = None, **options: Any) -> dict[str, Any]:
         """mIoU, accuracies and the figures by class, as plain numbers between 0 and 1."""
         with np.errstate(divide="ignore", invalid="ignore"):  # a class that neither side has is 0 / 0
-            found = super().evaluate(results, metric=metric, logger=logger or "silent", **options)
+            figures = super().evaluate(results, metric=metric, logger=logger or "silent", **options)
         self.by_class = [
-            {"name": name, "IoU": _known(found[f"IoU.{name}"]), "accuracy": _known(found[f"Acc.{name}"])}
+            {"name": name, "IoU": _known(figures[f"IoU.{name}"]), "accuracy": _known(figures[f"Acc.{name}"])}
             for name in self.CLASSES
         ]
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in figures.items() if "." not in name}
+
+    def image_path(self, index: int) -> Path:
+        return Path(self.img_dir) / self.img_infos[index]["filename"]
+
+    def truth(self, index: int) -> list[tuple[int, np.ndarray]]:
+        """Label and mask (H, W) of every class of an image."""
+        path = Path(self.ann_dir) / self.img_infos[index]["ann"]["seg_map"]
+        labels = decode_labels(path).astype(np.int64) - 1  # 0 is unlabelled
+        return [(label, labels == label) for label in np.unique(labels).tolist() if 0 <= label < len(self.CLASSES)]
 
 
 def _known(value: float) -> Optional[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import importlib.util
 import io
 import logging
 import sys
@@ -12,107 +13,66 @@ import warnings
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer.classic import environment, ops
 from seg2knet.trainer.classic.counts import Signature, constructor_parameters
 
 DEFAULTS = {"instance": "knet_s3_r50_fpn_1x_coco", "panoptic": "knet_s3_r50_fpn_1x_coco-panoptic"}
 """The configs of the K-Net release that are taken when none is named."""
 
 
-def installed_version(package: str) -> Optional[str]:
-    """The version of an installed package, or ``None``. Imports nothing."""
+def mmdet_version() -> Optional[str]:
+    """The installed version of mmdet, or ``None``. Imports nothing."""
     try:
-        return metadata.version(package)
+        return metadata.version("mmdet")
     except metadata.PackageNotFoundError:
         return None
-
-
-def is_installed() -> bool:
-    """Whether mmdet 2 is what is installed here: then the classic stack is chosen by itself."""
-    return (installed_version("mmdet") or "").startswith("2.")
-
-
-def require(task: Optional[str] = None) -> None:
-    """
-    Raises:
-        EnvironmentProblem: the packages of the classic stack are not installed here.
-    """
-    found = installed_version("mmdet")
-    if found is None or not found.startswith("2."):
-        raise EnvironmentProblem(
-            "the classic stack is not installed in this environment",
-            found=f"mmdet {found}" if found else "no mmdet",
-            expected="mmdet 2.17.0, in a Python 3.9 environment of its own",
-            hint="seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ...",
-        )
-    wanted = {"semantic": ("mmsegmentation", "0.18.0"), "panoptic": ("panopticapi-lite", "0.2.0")}.get(task or "")
-    if wanted and installed_version(wanted[0]) is None and installed_version("panopticapi") is None:
-        raise EnvironmentProblem(
-            f"{task} segmentation needs {wanted[0]}",
-            hint=f"{sys.executable} -m pip install --no-deps {wanted[0]}=={wanted[1]}",
-        )
-
-
-def require_for_checkout() -> None:
-    """
-    Raises:
-        EnvironmentProblem: this mmdet and the checkout of K-Net cannot be imported together.
-    """
-    version = installed_version("mmdet") or ""
-    if environment.clash(version):
-        raise EnvironmentProblem(
-            "the K-Net checkout needs an older mmdet: both register the same names",
-            found=f"mmdet {version}",
-            expected="mmdet 2.17.0",
-            hint=f"{sys.executable} -m pip install mmdet==2.17.0",
-        )
 
 
 def enter(knet: Optional[Path] = None) -> None:
     """Make this process able to import mmdet 2, mmseg 0 and the checkout's modules. Nothing is written anywhere.
 
     Args:
-        knet: the checkout of K-Net; it goes in front of ``sys.path``, so that no PYTHONPATH is asked for.
+        knet: the checkout of K-Net; it goes in front of ``sys.path``, so that no PYTHONPATH is needed.
 
     Raises:
         EnvironmentProblem: the packages are not installed.
         UsageError: ``knet`` is no checkout.
     """
+    version = mmdet_version()
+    if version is None or not version.startswith("2."):
+        raise EnvironmentProblem(
+            "the classic stack is not installed in this environment",
+            found=f"mmdet {version}" if version else "no mmdet",
+            expected="mmdet 2.17.0, in a Python 3.9 environment of its own",
+            hint="seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ...",
+        )
+    from seg2knet.trainer.classic import operators
+
     sys.dont_write_bytecode = True  # importing from the checkout must not leave __pycache__ in it
-    _quiet()
+    logging.captureWarnings(True)  # warnings of packages of 2021 go to the run's log file, not on the screen
+    warnings.simplefilter("once")
+    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    logging.getLogger("py.warnings").propagate = False
     with silent():  # torch 1.10 announces that it found CUDA's compiler and no GPU
-        ops.install()
+        operators.install()
         importlib.import_module("mmdet.models")
         importlib.import_module("mmdet.datasets")
     if knet is not None:
         add_checkout(knet)
 
 
-def import_mmseg() -> None:
-    """Import mmseg's registries."""
-    with silent():
-        importlib.import_module("mmseg.models")
-        importlib.import_module("mmseg.datasets")
-
-
-def enter_checkout_of(config: Path) -> None:
-    """Make the modules importable that a written config's own checkout has."""
-    from mmcv import Config
-
-    knet = Config.fromfile(str(config), import_custom_modules=False).get("seg2knet", {}).get("knet")
-    if knet:
-        add_checkout(Path(knet))
-
-
-def _quiet() -> None:
-    """Keep the warnings of packages of 2021 off the screen; the run's log file has them."""
-    logging.captureWarnings(True)
-    warnings.simplefilter("once")
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
-    logging.getLogger("py.warnings").propagate = False
+def package(task: str, part: str) -> Any:
+    """A module of the task's package: ``mmseg.models`` for semantic segmentation, else ``mmdet.models``."""
+    try:
+        with silent():
+            return importlib.import_module(f"{'mmseg' if task == 'semantic' else 'mmdet'}.{part}")
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f"{task} segmentation needs {error.name}", hint=f"{sys.executable} -m pip install mmsegmentation==0.18.0"
+        ) from None
 
 
 def add_checkout(knet: Path) -> None:
@@ -133,14 +93,38 @@ def add_checkout(knet: Path) -> None:
         sys.path.insert(0, str(checkout))
 
 
+def recorded_checkout(record: Mapping[str, Any], knet: Optional[Path]) -> Optional[Path]:
+    """The checkout that a run's record names, or ``knet`` where one is given; it is made importable.
+
+    Raises:
+        UsageError: the recorded one has moved and none is given.
+    """
+    checkout = knet or (Path(record["knet"]) if record.get("knet") else None)
+    if checkout is None:
+        return None
+    if knet is None and not checkout.is_dir():
+        raise UsageError(
+            "the checkout of K-Net that the model was trained with is not there any more",
+            file=checkout,
+            hint="name it: --knet ./K-Net",
+        )
+    add_checkout(checkout)
+    return checkout.resolve()
+
+
+def checkout_around(config: Path) -> Optional[Path]:
+    """The checkout that a config lies in."""
+    around = (folder for folder in config.parents if (folder / "configs").is_dir() and (folder / "knet").is_dir())
+    return next(around, None)
+
+
 def config_folders(knet: Optional[Path]) -> list[Path]:
     """Where configs are looked for by name: the checkout's, then those that came with mmdet and mmseg."""
     folders = [Path(knet) / "configs"] if knet else []
-    for package in ("mmdet", "mmseg"):
-        with contextlib.suppress(ModuleNotFoundError):
-            spec = importlib.util.find_spec(package)
-            if spec and spec.origin:
-                folders.append(Path(spec.origin).parent / ".mim" / "configs")
+    for name in ("mmdet", "mmseg"):
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin:
+            folders.append(Path(spec.origin).parent / ".mim" / "configs")
     return [folder for folder in folders if folder.is_dir()]
 
 
@@ -159,11 +143,8 @@ def find_config(name: str, knet: Optional[Path] = None) -> Path:
         files = [file for file in sorted(folder.rglob("*.py")) if "_base_" not in file.parts]
         hits = [file for file in files if file.stem == stem]
         if len(hits) > 1:
-            raise UsageError(
-                "several configs have this name",
-                found=", ".join(str(file.relative_to(folder)) for file in hits),
-                hint="give the path of one",
-            )
+            found = ", ".join(str(file.relative_to(folder)) for file in hits)
+            raise UsageError("several configs have this name", found=found, hint="give the path of one")
         if hits:
             return hits[0].resolve()
         known += [file.stem for file in files]
@@ -191,17 +172,19 @@ def default_config(task: str, knet: Optional[Path]) -> Path:
         )
     if task in DEFAULTS:
         return find_config(DEFAULTS[task], knet)
-    folder = Path(knet) / "configs"
-    names = sorted({file.stem for file in folder.rglob("*.py") if "ade" in file.stem and "_base_" not in file.parts})
+    files = config_folders(knet)[0].rglob("*ade*.py")
+    names = sorted({file.stem for file in files if "_base_" not in file.parts}) or ["fcn_r50-d8_512x512_80k_ade20k"]
     raise UsageError(
-        "there are several semantic models: name one",
-        expected=", ".join(names) if names else "a config of mmseg",
-        hint=f"--config {names[0] if names else 'fcn_r50-d8_512x512_80k_ade20k'}",
+        "there are several semantic models: name one", expected=", ".join(names), hint=f"--config {names[0]}"
     )
 
 
-def load_config(path: Path) -> dict[str, Any]:
-    """The merged config of a file, as plain dicts; its ``custom_imports`` are carried out.
+def load_config(path: Path, run_imports: bool = True) -> dict[str, Any]:
+    """The merged config of a file, as plain dicts.
+
+    Args:
+        path: the file.
+        run_imports: whether to import the modules of its ``custom_imports``.
 
     Raises:
         UsageError: it cannot be read, or what it imports cannot.
@@ -209,7 +192,8 @@ def load_config(path: Path) -> dict[str, Any]:
     from mmcv import Config
 
     try:
-        config = Config.fromfile(str(path))._cfg_dict.to_dict()
+        with silent():
+            config = Config.fromfile(str(path), import_custom_modules=run_imports)._cfg_dict.to_dict()
     except ImportError as error:
         raise UsageError(
             "the config imports a module that cannot be imported",
@@ -219,26 +203,26 @@ def load_config(path: Path) -> dict[str, Any]:
         ) from None
     except (SyntaxError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError("the config cannot be read", file=path, found=f"{type(error).__name__}: {error}") from None
-    return config
+    return {key: value for key, value in config.items() if not isinstance(value, (ModuleType, FunctionType))}
 
 
 def signature_of(task: str) -> Signature:
     """Looks up constructors in the registry of the task's package; see :data:`.counts.Signature`."""
-    registry = importlib.import_module("mmseg.models" if task == "semantic" else "mmdet.models").builder.MODELS
-    return _Signatures(registry)
+    registry = package(task, "models").builder.MODELS
 
+    def signature(name: str) -> Mapping[str, Any]:
+        registered = registry.get(name)
+        return constructor_parameters(registered) if isinstance(registered, type) else {}
 
-class _Signatures:
-    def __init__(self, registry: Any) -> None:
-        self.registry = registry
-
-    def __call__(self, name: str) -> Mapping[str, Any]:
-        cls = self.registry.get(name)
-        return constructor_parameters(cls) if isinstance(cls, type) else {}
+    return signature
 
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Swallow what libraries print while they load."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+    """Swallow what libraries print and log while they load."""
+    logging.disable(logging.INFO)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from seg2knet.trainer.openmmlab import operators as mmcv_ops
+from seg2knet.trainer.openmmlab import operators as stand_in
 
 HINT = (
     "build the operators: pip uninstall -y mmcv && pip install --no-build-isolation mmcv-full==1.3.14; "
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def install() -> bool:
-    """Put the stand-in in the place of ``mmcv._ext`` where mmcv has no operators; see :func:`mmcv_ops.install`.
+    """Put the stand-in in the place of ``mmcv._ext`` where mmcv has no operators; see :func:`stand_in.install`.
 
     Returns:
         True where the stand-in is used.
     """
-    stands_in = mmcv_ops.install()
+    stands_in = stand_in.install()
     if stands_in:
-        module = importlib.import_module(mmcv_ops.NAME)
+        module = importlib.import_module(stand_in.NAME)
         module.hint = HINT  # type: ignore[attr-defined]
         module.sigmoid_focal_loss_forward = sigmoid_focal_loss_forward  # type: ignore[attr-defined]
         module.sigmoid_focal_loss_backward = sigmoid_focal_loss_backward  # type: ignore[attr-defined]
