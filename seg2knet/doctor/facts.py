@@ -23,9 +23,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
 
+from packaging.version import Version
+
 MMCVS = ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full")
 DISTRIBUTIONS = (
-    "torch", "torchvision", "numpy", "setuptools", "pycocotools", "panopticapi", "panopticapi-lite",
+    "torch", "torchvision", "numpy", "scipy", "setuptools", "pycocotools", "panopticapi", "panopticapi-lite",
     "onedl-mmengine", "mmengine", "mmengine-lite",
     *MMCVS,
     "onedl-mmdetection", "mmdet", "onedl-mmsegmentation", "mmsegmentation", "ftfy", "regex", "yapf",
@@ -99,6 +101,10 @@ class Facts:
     driver: Optional[Driver] = None
     shm: Optional[tuple[int, int]] = None
     libgl: Optional[bool] = None
+
+    def version(self, name: str) -> Optional[Version]:
+        """The version of a distribution, ``None`` where it is not installed."""
+        return Version(self.versions[name]) if name in self.versions else None
 
     def first(self, *names: str) -> Optional[str]:
         """The first of these distributions that is installed."""

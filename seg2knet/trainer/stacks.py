@@ -62,14 +62,6 @@ class Stack(Protocol):
     def segmenter(self, checkpoint: Path, device: Optional[str] = None, *, knet: Optional[Path] = None) -> Segmenter:
         """The model of a checkpoint."""
 
-    def convert_checkpoint(self, content: dict[str, Any], path: Path) -> Optional[dict[str, Any]]:
-        """A checkpoint of this stack as the current stack reads it; ``None`` where it is not of this stack.
-
-        Args:
-            content: what :func:`seg2knet.knet.checkpoints.read` returns.
-            path: the file, for errors.
-        """
-
     def setup(self, venv: Path, **options: Any) -> None:
         """Make an environment for it; ``options`` are those of ``seg2knet setup``."""
 

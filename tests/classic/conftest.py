@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from classic_drawn import SMALL, draw
 
-from seg2knet.trainer.classic import stack as classic_stack
+from seg2knet.trainer import classic
 
-if not classic_stack.is_installed():
+if not classic.available():
     collect_ignore_glob = ["test_*.py"]
 
 

@@ -16,8 +16,7 @@ classic_stack.enter()
 
 from classic_drawn import STUFF, THINGS  # noqa: E402
 
-from seg2knet.trainer.classic.datasets import Seg2KNetInstance, Seg2KNetPanoptic  # noqa: E402
-from seg2knet.trainer.classic.results import panoptic_map  # noqa: E402
+from seg2knet.trainer.classic.datasets import Seg2KNetInstance, Seg2KNetPanoptic, panoptic_map  # noqa: E402
 
 
 def instance(folder: Path, classes: tuple[str, ...] = THINGS, **options: Any) -> Seg2KNetInstance:
@@ -98,8 +97,8 @@ def test_panoptic_images_meet_their_annotations(data: tuple[Path, Path]) -> None
 def test_a_perfect_panoptic_answer(data: tuple[Path, Path]) -> None:
     dataset = panoptic(data[0], "val", test_mode=True)
     results = []
-    for info in dataset.data_infos:
-        truth = dataset._truth_ids(info)
+    for index, info in enumerate(dataset.data_infos):
+        truth = dataset.segment_ids(index)
         answer = np.full(truth.shape, 4)
         for number, segment in enumerate(dataset.coco.imgToAnns[info["id"]], 1):
             label = dataset.cat2label[segment["category_id"]]

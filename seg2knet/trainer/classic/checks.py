@@ -128,7 +128,9 @@ def _packages(facts: Facts, task: Optional[str]) -> Iterator[Line]:
     if "scipy" in facts.versions:
         yield ok("scipy", facts.versions["scipy"])
     else:
-        yield error("scipy", "not installed", "K-Net's Hungarian assigner imports it at the first step", _install("scipy"))
+        yield error(
+            "scipy", "not installed", "K-Net's Hungarian assigner imports it at the first step", _install("scipy")
+        )
     if task == "panoptic" and facts.first("panopticapi", "panopticapi-lite") is None:
         repair = "pip install --no-deps panopticapi-lite"
         yield error("panopticapi", "not installed", "mmdet 2 reads panoptic PNGs with it", repair)

@@ -242,7 +242,9 @@ def _fit_rate(config: dict[str, Any], options: TrainOptions, images_a_step: int,
     optimizer["lr"] = new
     if isinstance(policy, dict) and policy.get("min_lr") and old:
         policy["min_lr"] = float(f"{policy['min_lr'] * new / old:.6g}")
-    why = "as asked" if options.lr is not None else f"{old:g} is for {reference} images a step, here are {images_a_step}"
+    why = (
+        "as asked" if options.lr is not None else f"{old:g} is for {reference} images a step, here are {images_a_step}"
+    )
     return [f"learning rate {new:g}: {why}"]
 
 
@@ -261,7 +263,9 @@ def _fit_schedule(config: dict[str, Any], options: TrainOptions, images: int, im
     new = old if epochs is None else epochs if by_epoch else epochs * steps_an_epoch
     if isinstance(config.get("runner"), dict):
         config["runner"]["max_epochs" if by_epoch else "max_iters"] = new
-    config.update({key: new for key in ("total_epochs", "max_epochs", "total_iters") if isinstance(config.get(key), int)})
+    config.update(
+        {key: new for key in ("total_epochs", "max_epochs", "total_iters") if isinstance(config.get(key), int)}
+    )
     policy = config.get("lr_config")
     if isinstance(policy, dict):
         if policy.get("step") is not None and new != old:

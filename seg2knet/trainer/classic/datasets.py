@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
-import cv2
 import numpy as np
 from mmcv.runner import get_dist_info
 from mmcv.utils import print_log
@@ -22,15 +21,14 @@ from mmdet.datasets.coco import CocoDataset
 from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
 from pycocotools.cocoeval import COCOeval
 
-from seg2knet.dataset.label_image import ids_of
+from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
+from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.classic.stack import silent
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
 MIN_SIZE = 32
 """Images with a shorter side are not trained on; mmdet's own limit."""
-INSTANCE_OFFSET = 1000
-"""A panoptic map of mmdet 2 holds ``label + INSTANCE_OFFSET * number``."""
 
 
 def objects(result: Any) -> Iterator[tuple[int, float, Any]]:
@@ -102,7 +100,7 @@ class _ByName:
                 place="categories",
                 found=", ".join(by_name),
                 expected=", ".join(self.CLASSES),
-                hint="write the config anew by calling seg2knet train without --config, or convert all splits in one run",
+                hint="call seg2knet train without --config to write it anew, or convert all splits in one run",
             )
         self.cat_ids = [by_name[name] for name in self.CLASSES]
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
@@ -286,13 +284,5 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
         return figures
 
     def segment_ids(self, index: int) -> np.ndarray:
-        """The segment ids (H, W) of an image's PNG.
-
-        Raises:
-            DataError: it cannot be read.
-        """
-        path = Path(self.seg_prefix) / self.data_infos[index]["segm_file"]
-        png = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if png is None:
-            raise DataError("the panoptic PNG cannot be read", file=path, expected="an RGB PNG")
-        return ids_of(png[..., ::-1])
+        """The segment ids (H, W) of an image's PNG."""
+        return read_ids(Path(self.seg_prefix) / self.data_infos[index]["segm_file"])

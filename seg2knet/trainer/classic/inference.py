@@ -14,10 +14,12 @@ from mmcv.runner import load_checkpoint
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.folder import read_folder
+from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.errors import DataError, UsageError
+from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.classic.config import METRICS, RECORD
-from seg2knet.trainer.classic.loop import build_model
+from seg2knet.trainer.classic.loop import build_dataset, build_model
 from seg2knet.trainer.classic.pipelines import our_dataset
 from seg2knet.trainer.evaluate.evaluation import Evaluation
 from seg2knet.trainer.predict.inference import pick_device, read_image
@@ -96,7 +98,7 @@ class ClassicSegmenter:
 
     def prediction(self, path: Path, result: Any) -> Prediction:
         """A result as a prediction."""
-        from seg2knet.trainer.classic.datasets import INSTANCE_OFFSET, objects, panoptic_map
+        from seg2knet.trainer.classic.datasets import objects, panoptic_map
 
         if self.task == "semantic":
             return Prediction.of_labelmap(path, result)
@@ -110,7 +112,8 @@ class ClassicSegmenter:
             height, width = read_image(path).shape[:2]
         labels = np.array([label for label, _, _ in found], np.int64)
         scores = np.array([score for _, score, _ in found], np.float32)
-        return Prediction(path, width, height, labels, scores, [np.asarray(mask, bool) for _, _, mask in found])
+        rles = [mask_to_rle(np.asarray(mask, bool)) for _, _, mask in found]
+        return Prediction(path, width, height, labels, scores, rles)
 
 
 def evaluate(
@@ -145,9 +148,7 @@ def evaluate(
     if not folder.split(split).has_truth:
         raise UsageError("this split has no truth to judge by", file=folder.split(split).annotations)
     settings = our_dataset(model.config.data.test.to_dict(), folder, folder.split(split))
-    dataset = stack.package(model.task, "datasets").build_dataset(
-        ConfigDict({**settings, "classes": names, "test_mode": True})
-    )
+    dataset = build_dataset(ConfigDict({**settings, "classes": names}), model.task, test=True)
     results: list[Any] = []
     for index in range(len(dataset)):
         result = model.result(read_image(dataset.image_path(index)))

@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from mmcv import Config
 from mmcv.cnn.utils import revert_sync_batchnorm
-from mmcv.parallel import MMDataParallel, MMDistributedDataParallel
+from mmcv.parallel import DataContainer, MMDataParallel, MMDistributedDataParallel
 from mmcv.runner import (
     HOOKS,
     DistSamplerSeedHook,
@@ -49,24 +49,35 @@ ERROR_FILE = "SEG2KNET_ERROR_FILE"
 """Environment variable: where a process that fails leaves its reason for the one that started it."""
 
 
+def unpack(batch: Any) -> Any:
+    """A batch as mmcv's ``collate`` makes it, without its containers, for the CPU."""
+    if isinstance(batch, DataContainer):
+        return batch.data[0] if batch.cpu_only else unpack(batch.data[0])
+    if isinstance(batch, dict):
+        return {key: unpack(value) for key, value in batch.items()}
+    return type(batch)(map(unpack, batch)) if isinstance(batch, (list, tuple)) else batch
+
+
 class OneCpu(MMDataParallel):
-    """A model on the CPU, also on a machine with GPUs, where mmcv's own wrapper takes all of them."""
+    """A model on the CPU; mmcv's own wrapper takes GPUs where there are some, and unpacks training batches wrongly."""
 
     def __init__(self, module: nn.Module) -> None:
         nn.Module.__init__(self)
-        self.module, self.device_ids, self.dim = module, [], 0
+        self.module = module
+        self.device_ids: list[int] = []
+
+    def scatter(self, inputs: Any, kwargs: Any, device_ids: Any) -> Any:
+        return [unpack(inputs)], [unpack(kwargs)]
 
 
 class SeveralCpus(MMDistributedDataParallel):
     """A model on the CPU of which each process has a copy; mmcv's own wrapper unpacks batches for GPUs alone."""
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        inputs, kwargs = self.scatter(inputs, kwargs, [-1])
-        return self.module(*inputs[0], **kwargs[0])
+        return self.module(*unpack(inputs), **unpack(kwargs))
 
     def train_step(self, *inputs: Any, **kwargs: Any) -> Any:
-        inputs, kwargs = self.scatter(inputs, kwargs, [-1])
-        return super().train_step(*inputs[0], **kwargs[0])
+        return super().train_step(*unpack(inputs), **unpack(kwargs))
 
 
 def wrap(model: nn.Module, device: str, world: int = 1, find_unused_parameters: bool = False) -> nn.Module:
@@ -101,12 +112,18 @@ def build_model(config: Config, task: str) -> nn.Module:
         ) from error
 
 
-def test_loader(settings: Any, config: Config, task: str, *, several: bool = False) -> DataLoader:
-    """All images of a dataset one by one, in order, without annotations; with ``several`` each process has its share."""
-    datasets = stack.package(task, "datasets")
+def build_dataset(settings: Any, task: str, test: bool = False) -> Any:
+    """A dataset; with ``test``, all images and no annotations."""
     options = {key: value for key, value in copy.deepcopy(settings).items() if key != "samples_per_gpu"}
-    dataset = datasets.build_dataset(options, {"test_mode": True})
-    return datasets.build_dataloader(dataset, 1, config.data.get("workers_per_gpu", 2), dist=several, shuffle=False)
+    return stack.package(task, "datasets").build_dataset(options, {"test_mode": True} if test else None)
+
+
+def build_loader(dataset: Any, config: Config, task: str, *, images: int, **options: Any) -> DataLoader:
+    """Batches of ``images`` images; ``options`` are those of mmdet's and mmseg's ``build_dataloader``."""
+    workers = config.data.get("workers_per_gpu", 2)
+    if task == "semantic":
+        options["persistent_workers"] = workers > 0
+    return stack.package(task, "datasets").build_dataloader(dataset, images, workers, **options)
 
 
 def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: Optional[Path] = None) -> None:
@@ -189,12 +206,11 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
             logging.getLogger("py.warnings").addHandler(handler)
     stack.package(task, "apis").set_random_seed(config.get("seed") or 0)
     torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark"))
-    datasets = stack.package(task, "datasets")
-    dataset = datasets.build_dataset(copy.deepcopy(config.data.train))
-    images, workers = config.data.samples_per_gpu, config.data.get("workers_per_gpu", 2)
+    dataset = build_dataset(config.data.train, task)
+    images = config.data.samples_per_gpu
     # a last batch of one image breaks batch norms on pooled features
     last = {"drop_last": len(dataset) >= images * world} if task == "semantic" else {}
-    loader = datasets.build_dataloader(dataset, images, workers, dist=world > 1, seed=config.get("seed"), **last)
+    loader = build_loader(dataset, config, task, images=images, dist=world > 1, seed=config.get("seed"), **last)
     model: Any = build_model(config, task)
     try:
         with stack.silent():
@@ -240,19 +256,17 @@ def _register_hooks(runner: Any, config: Config, task: str, device: str, world: 
     log = config.get("log_config") or {"interval": 50, "hooks": [{"type": "TextLoggerHook"}]}
     for hook in log["hooks"]:
         hook["type"] = {"TextLoggerHook": "Seg2KNetLoggerHook"}.get(hook["type"], hook["type"])
-    runner.register_training_hooks(
-        config.lr_config, step, config.checkpoint_config, log, config.get("momentum_config")
-    )
+    runner.register_training_hooks(config.lr_config, step, config.checkpoint_config, log, config.get("momentum_config"))
     by_epoch = runner._max_epochs is not None
     if world > 1 and by_epoch:
         runner.register_hook(DistSamplerSeedHook())
     several = world > 1 and device != "cpu"  # mmdet collects results over GPUs alone
     if config[RECORD].validate and (several or runner.rank == 0):
         core = stack.package(task, "core")
-        hook = (core.DistEvalHook if several else core.EvalHook)(
-            test_loader(config.data.val, config, task, several=several), **dict(config.evaluation, by_epoch=by_epoch)
-        )
-        runner.register_hook(hook, priority="LOW")
+        kind = core.DistEvalHook if several else core.EvalHook
+        dataset = build_dataset(config.data.val, task, test=True)
+        loader = build_loader(dataset, config, task, images=1, dist=several, shuffle=False)
+        runner.register_hook(kind(loader, **dict(config.evaluation, by_epoch=by_epoch)), priority="LOW")
     for settings in config.get("custom_hooks") or []:
         options = {key: value for key, value in settings.items() if key != "priority"}
         runner.register_hook(build_from_cfg(options, HOOKS), priority=settings.get("priority", "NORMAL"))
@@ -260,7 +274,7 @@ def _register_hooks(runner: Any, config: Config, task: str, device: str, world: 
 
 @HOOKS.register_module()
 class Seg2KNetLoggerHook(TextLoggerHook):
-    """mmcv's lines, with the learning rate that the config says instead of the first group's, which is the backbone's."""
+    """mmcv's lines, with the learning rate that the config says instead of the first group's: the backbone's."""
 
     def _log_info(self, log_dict: dict[str, Any], runner: Any) -> None:
         if isinstance(log_dict.get("lr"), float):
@@ -271,7 +285,7 @@ class Seg2KNetLoggerHook(TextLoggerHook):
 
 
 class Watch(Hook):
-    """Ends the run where its loss is no number any more, or, in all processes at the same step, where it is asked to."""
+    """Ends the run where its loss is no number any more, or, in all processes at one step, where it is asked to."""
 
     def __init__(self, stop: StopRequest) -> None:
         self.stop = stop

@@ -25,7 +25,8 @@ from seg2knet.trainer.run import interrupt, launch
 from seg2knet.trainer.run.session import TrainResult, check_data
 
 UNKNOWN_HERE = (
-    "model", "head", "backbone", "accumulate", "ema", "balance", "early_stop", "multi_scale", "compile", "channels_last",
+    "model", "head", "backbone", "accumulate", "ema", "balance", "early_stop", "multi_scale", "compile",
+    "channels_last",
 )  # fmt: skip
 """Options of the current stack that the classic one cannot carry out: they are refused, not left unread."""
 
@@ -282,7 +283,9 @@ def _launch(prepared: Prepared, resume: Optional[Path]) -> None:
         if code:
             lines = Path(log.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = lines[-1] if lines else "it printed nothing"
-            said = failed.read_text(encoding="utf-8") if failed.is_file() else f"a process ended with code {code}: {last}"
+            said = (
+                failed.read_text(encoding="utf-8") if failed.is_file() else f"a process ended with code {code}: {last}"
+            )
             raise Seg2KNetError(said, hint=f"the whole output is in {log.name}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.dataset.sample import Rle
-from seg2knet.trainer.openmmlab.metrics import as_rle
+from seg2knet.trainer.evaluate.average_precision import as_rle
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
 
 

@@ -6,9 +6,6 @@ No prediction at all gives a figure of 0, not an error.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -17,11 +14,11 @@ import numpy as np
 import orjson
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from pycocotools import mask as coco_mask
 
 from seg2knet.dataset.folder import Split
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
+from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, prepared
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
 
@@ -127,104 +124,6 @@ class InstanceAP(Metric):
         for name in self.classes:
             named.setdefault(name, max(named.values(), default=0) + 1)
         return [named[name] for name in self.classes]
-
-
-def encode_masks(masks: Any) -> list[dict]:
-    """``(N, H, W)`` masks, tensor or array, as pycocotools' run-length codes, ``counts`` as text."""
-    array = masks.cpu().numpy() if hasattr(masks, "cpu") else np.asarray(masks)
-    if not len(array):
-        return []
-    encoded = coco_mask.encode(np.asfortranarray(array.transpose(1, 2, 0), dtype=np.uint8))
-    return [{"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()} for rle in encoded]
-
-
-def prepared(content: dict[str, Any]) -> dict[str, Any]:
-    """What both libraries take: no other fields, annotations with ids from 1 (0 means no match), a mask and an area."""
-    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    kept: list[dict[str, Any]] = []
-    for annotation in content.get("annotations") or []:
-        outline, size = annotation.get("segmentation"), sizes.get(annotation["image_id"])
-        if not outline or size is None or annotation.get("ignore"):
-            continue
-        area = annotation.get("area")
-        if area is None:
-            area = float(coco_mask.area(as_rle(outline, *size)))
-        row = {key: annotation[key] for key in ("image_id", "category_id", "segmentation")}
-        kept.append({**row, "id": len(kept) + 1, "iscrowd": int(annotation.get("iscrowd", 0)), "area": area})
-    images = [{"id": image, "height": height, "width": width} for image, (height, width) in sizes.items()]
-    categories = [{"id": category["id"], "name": str(category["name"])} for category in content["categories"]]
-    return {"images": images, "categories": categories, "annotations": kept}
-
-
-def as_rle(outline: Any, height: int, width: int) -> dict[str, Any]:
-    """COCO's ``segmentation`` (polygons, runs as numbers, runs as a string) as pycocotools' run-length code."""
-    if isinstance(outline, list):
-        return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-    return coco_mask.frPyObjects(outline, height, width) if isinstance(outline["counts"], list) else outline
-
-
-def coco_ap(
-    truth: dict[str, Any], predictions: list[dict[str, Any]], categories: Sequence[int], library: Optional[str] = None
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Mask AP.
-
-    Args:
-        truth: a COCO instance file's content, annotation ids from 1.
-        predictions: COCO results with ``segmentation``.
-        categories: ids, in the order of the second result.
-        library: ``hotcoco`` or ``pycocotools``; by default hotcoco where it is installed.
-
-    Returns:
-        Figures between 0 and 1 by name, and by category ``objects``, ``AP``, ``AP50``, ``AP75``.
-    """
-    objects = dict.fromkeys(categories, 0)
-    for annotation in truth["annotations"]:
-        if not annotation["iscrowd"] and annotation["category_id"] in objects:
-            objects[annotation["category_id"]] += 1
-    columns = ("AP", "AP50", "AP75")
-    if not predictions:  # neither library takes an empty list
-        rows = [dict.fromkeys(columns, 0.0 if objects[category] else None) for category in categories]
-        return dict.fromkeys(columns, 0.0), [{"objects": objects[key], **row} for key, row in zip(categories, rows)]
-    coco, evaluator = _library(library)
-    ordered = sorted(set(categories))
-    with contextlib.redirect_stdout(io.StringIO()):  # both print what they do
-        gold = coco()
-        gold.dataset = truth
-        gold.createIndex()
-        evaluation = evaluator(gold, gold.loadRes([dict(result) for result in predictions]), "segm")
-        evaluation.params.catIds = ordered
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    names = (*columns, "APs", "APm", "APl")
-    figures = {name: float(value) for name, value in zip(names, evaluation.stats) if value >= 0}
-    # (IoU, recall, category), all sizes, most detections
-    precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
-    rows = []
-    for category in categories:
-        curves = precision[:, :, ordered.index(category)]
-        quality = {"AP": _mean(curves), "AP50": _mean(curves[0]), "AP75": _mean(curves[5])}
-        rows.append({"objects": objects[category], **quality})
-    return {"AP": 0.0, "AP50": 0.0, **figures}, rows
-
-
-def _library(name: Optional[str]) -> tuple[Any, Any]:
-    """``COCO`` and ``COCOeval`` of the library that evaluates."""
-    if name is None:
-        name = "hotcoco" if importlib.util.find_spec("hotcoco") is not None else "pycocotools"
-    if name == "hotcoco":
-        module = importlib.import_module("hotcoco")
-        return module.COCO, module.COCOeval
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    return COCO, COCOeval
-
-
-def _mean(values: Any) -> Optional[float]:
-    """Of the values that are defined: not ``None``, not -1."""
-    known = np.array([value for value in np.ravel(values) if value is not None and value > -1], np.float64)
-    return float(known.mean()) if known.size else None
 
 
 @METRICS.register_module()

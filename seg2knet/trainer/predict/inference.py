@@ -12,9 +12,9 @@ import numpy as np
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer import stacks
 from seg2knet.trainer.config.reading import parse_config
 from seg2knet.trainer.openmmlab import packages as openmmlab
+from seg2knet.trainer.predict import released
 from seg2knet.trainer.predict.prediction import Prediction
 
 
@@ -43,8 +43,8 @@ class Segmenter:
 
         self.path = local_file(checkpoint)
         content = checkpoints.read(self.path)
-        for stack in stacks.known().values():
-            content = stack.convert_checkpoint(content, self.path) or content
+        if released.is_released(content) or (content.get("meta") or {}).get("seg2knet", {}).get("stack") == "classic":
+            content = released.completed(content, self.path)
         meta = content.get("meta") or {}
         if not isinstance(meta.get("cfg"), str) or "seg2knet" not in meta:
             raise DataError(

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from seg2knet.cli import cli
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer.classic import environment as classic_environment
+from seg2knet.trainer.classic import checks
 from seg2knet.trainer.classic import installation as setup_classic
 from seg2knet.trainer.classic.installation import CONSTRAINTS, Step, setup, steps
 
@@ -50,10 +50,16 @@ def test_other_builds_of_torch() -> None:
 
 def test_constraints_and_doctor_agree() -> None:
     pinned = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
-    for name, version in classic_environment.PINS.items():
+    for name, version in checks.PINS.items():
         if not name.startswith("mmcv"):
             assert pinned[name] == version
-    assert classic_environment.PINS["mmcv-full"] == setup_classic.MMCV
+
+
+@pytest.mark.parametrize("package", ["scipy", "openmim"])
+def test_what_the_release_needs_at_the_first_step(package: str) -> None:
+    """Its Hungarian assigner imports scipy; ``mim train`` is in its recipe."""
+    assert any(f" {package}" in line for line in words())
+    assert f"\n{package}==" in CONSTRAINTS.read_text()
 
 
 def test_no_python39(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,7 +77,7 @@ def test_another_python(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_something_else(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="this folder exists"):
         setup(tmp_path)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer.classic import run as classic
+from seg2knet.trainer import classic
 from seg2knet.trainer.classic import stack as classic_stack
 from seg2knet.trainer.options import TrainOptions
 
 
-@pytest.mark.skipif(classic_stack.is_installed(), reason="mmdet 2 is installed here")
+@pytest.mark.skipif(classic.available(), reason="mmdet 2 is installed here")
 def test_not_installed() -> None:
     with pytest.raises(EnvironmentProblem, match="not installed in this environment") as caught:
-        classic.train(TrainOptions(), config="solo_r50_fpn_1x_coco")
+        classic.train(TrainOptions(config=Path("solo_r50_fpn_1x_coco")))
     assert "seg2knet setup classic" in str(caught.value)
 
 

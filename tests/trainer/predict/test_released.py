@@ -1,4 +1,4 @@
-"""Checkpoints of the classic stack on ours, and ours in the released names: the same weights, the same predictions."""
+"""Checkpoints in the released names on our stack, and ours in those names: the same weights, the same predictions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmengine")
 
+
 from seg2knet.errors import DataError  # noqa: E402
-from seg2knet.trainer.classic import convert as classic_convert  # noqa: E402
-from seg2knet.trainer.classic.text import literal  # noqa: E402
 from seg2knet.trainer.export import released as released_export  # noqa: E402
+from seg2knet.trainer.predict import released as released_checkpoints  # noqa: E402
 
 
 class Released:
@@ -45,23 +45,26 @@ class Released:
                 {"type": "Pad", "size_divisor": 32},
             ],
         }
-        config = {
-            "model": {
-                "type": "KNet",
-                "backbone": backbone,
-                "neck": {"type": "FPN", "in_channels": levels, "out_channels": self.info["channels"], "num_outs": 4},
-                "roi_head": {"mask_head": [{"num_heads": 8}] * self.info["stages"]},
-                "test_cfg": {"rcnn": {"merge": {"overlap_thr": 0.2, "instance_score_thr": 0.3}, "max_per_img": 100}},
-            },
-            "data": {"test": {"type": "Seg2KNetInstance", "pipeline": [{"type": "LoadImageFromFile"}, flip]}},
+        model = {
+            "type": "KNet",
+            "backbone": backbone,
+            "neck": {"type": "FPN", "in_channels": levels, "out_channels": self.info["channels"], "num_outs": 4},
+            "roi_head": {"mask_head": [{"num_heads": 8}] * self.info["stages"]},
+            "test_cfg": {"rcnn": {"merge": {"overlap_thr": 0.2, "instance_score_thr": 0.3}, "max_per_img": 100}},
         }
         record = {
             "stack": "classic", "task": self.info["task"], "classes": [f"it's {n}" for n in range(things + stuff)],
-            "things": things, "knet": "/K-Net", "data": "/data",
+            "things": things, "knet": "/K-Net", "data": "/data", "model": model,
+            "test_pipeline": [{"type": "LoadImageFromFile"}, flip],
         }  # fmt: skip
-        text = "\n".join(f"{name} = {literal(value)}" for name, value in config.items())
         best = {"best_score": np.float64(0.5), "best_ckpt": "a.pth"}  # as mmcv 1.3 leaves it
-        meta = {"seg2knet": record, "config": text, "CLASSES": tuple(record["classes"]), "epoch": 1, "hook_msgs": best}
+        meta = {
+            "seg2knet": record,
+            "config": "import os",
+            "CLASSES": tuple(record["classes"]),
+            "epoch": 1,
+            "hook_msgs": best,
+        }
         torch.save({"meta": meta, "state_dict": self.weights}, path)
         return path
 
@@ -108,20 +111,8 @@ def test_another_model_stays_on_its_stack(tmp_path: Path) -> None:
         "meta": {"seg2knet": {"stack": "classic", "task": "instance"}, "config": ""},
         "state_dict": {"mask_head.conv.weight": torch.zeros(1)},
     }
-    assert classic_convert.is_classic(content)
     with pytest.raises(DataError, match="only K-Net's own"):
-        classic_convert.modernised(content, tmp_path)
+        released_checkpoints.completed(content, tmp_path)
     torch.save({"state_dict": content["state_dict"]}, tmp_path / "a.pth")
     with pytest.raises(DataError, match="has released names"):
         released_export.export(tmp_path / "a.pth", tmp_path / "b.pth")
-
-
-def test_configs_are_read_and_not_run() -> None:
-    text = "a = dict(x=[1, (2,)], y={'k l': None})\nb = float('inf')\nc = a\nd = range(0, 2)"
-    found = classic_convert.read_config(text, "f")
-    assert found["a"] == found["c"] == {"x": [1, (2,)], "y": {"k l": None}}
-    assert found["b"] == float("inf")
-    assert found["d"] == [0, 1]
-    for bad in ("import os", "a = open('x')", "a = __import__('os')", "a = b", "a = 1 +", "dict(a=1)"):
-        with pytest.raises(DataError, match="cannot be read"):
-            classic_convert.read_config(bad, "f")

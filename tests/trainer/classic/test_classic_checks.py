@@ -20,6 +20,7 @@ GOOD = {
     "mmsegmentation": "0.18.0",
     "setuptools": "59.8.0",
     "yapf": "0.32.0",
+    "scipy": "1.13.1",
     "panopticapi-lite": "0.2.0",
 }
 
@@ -49,6 +50,7 @@ def test_what_setup_installs_is_well() -> None:
         ({"mmcv_full": "1.7.0"}, "mmcv", "error", "pip install mmcv-full==1.3.14"),
         ({"torch": None}, "torch", "error", "pip install torch==1.10.1 torchvision==0.11.2"),
         ({"torchvision": None}, "torchvision", "error", "pip install torch==1.10.1 torchvision==0.11.2"),
+        ({"scipy": None}, "scipy", "error", "pip install scipy==1.13.1"),
         ({"mmsegmentation": None, "task": "semantic"}, "mmseg", "error", "pip install mmsegmentation==0.18.0"),
         ({"panopticapi_lite": None, "task": "panoptic"}, "panopticapi", "error", "--no-deps panopticapi-lite"),
         ({"python": (3, 11, 7)}, "python", "error", "seg2knet setup classic"),

@@ -1,0 +1,279 @@
+"""K-Net checkpoints in the authors' names, read as checkpoints of ours: the model is told from the tensors' shapes.
+
+They come from the authors' model zoo, from mmdet 2's and mmseg 0's own training, or from the classic stack, which also
+records task, classes and pipeline in ``meta["seg2knet"]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from seg2knet.dataset.classes import ClassList
+from seg2knet.errors import DataError, UsageError
+from seg2knet.trainer.config.backbones import backbone as backbone_config
+from seg2knet.trainer.config.source import assignment
+
+KERNELS = "rpn_head.init_kernels.weight"
+HIDDEN = "roi_head.mask_head.0.ffn.layers.0.0.weight"
+SEMANTIC = "decode_head.kernel_update_head.0.fc_mask.weight"
+BLOCKS: dict[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+SMALL_BLOCKS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}
+"""Blocks of a ResNet's four levels -> its depth: of three convolutions each, and of two."""
+SCALE, CROP = (1333, 800), (512, 512)
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+RULES = {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6}
+
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a released checkpoint is.
+
+    Attributes:
+        task: ``instance``, ``panoptic`` or ``semantic``.
+        classes: panoptic: things first.
+        backbone: a backbone's config for mmdet's registry.
+        backbone_name: the same as a name: ``r50``, ``r101-dcn``, ``swin-l``.
+    """
+
+    task: str
+    classes: ClassList
+    backbone: dict[str, Any]
+    backbone_name: str
+
+
+def is_released(content: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint has the authors' names and no config of the current stack."""
+    state, meta = content["state_dict"], content.get("meta") or {}
+    return "cfg" not in meta and (KERNELS in state or SEMANTIC in state)
+
+
+def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList] = None) -> Description:
+    """Tell task, classes and backbone.
+
+    Args:
+        content: a checkpoint's ``state_dict`` and ``meta``.
+        path: its file; ``panoptic`` in its name says the task where the number of classes does not.
+        classes: its classes, where it does not name them; by default those of COCO or ADE20K.
+
+    Raises:
+        DataError: it is not K-Net's.
+        UsageError: the number of classes is not that of ``classes``, or there are none.
+    """
+    state, meta = content["state_dict"], content.get("meta") or {}
+    record = meta.get("seg2knet") or {}
+    if KERNELS not in state and SEMANTIC not in state:
+        raise DataError(
+            "only K-Net's own checkpoints can be used on the current stack",
+            file=path,
+            found=f"a {record.get('task', 'model')} with tensors such as {next(iter(state), 'none')}",
+            expected=f"tensors named as in the release: {KERNELS}, ...",
+            hint="use it on the stack it comes from: --stack classic",
+        )
+    counted = "roi_head.mask_head.0.fc_cls" if KERNELS in state else "decode_head.kernel_generate_head.conv_seg"
+    count = int(state[f"{counted}.weight"].shape[0])
+    panoptic = classes.stuff if classes is not None else "panoptic" in path.name or count == 133
+    task = record.get("task") or ("semantic" if KERNELS not in state else "panoptic" if panoptic else "instance")
+    if record.get("classes"):
+        names = list(record["classes"])
+        classes = ClassList.of(names, names[record["things"] :] if task == "panoptic" else ())
+    elif classes is None:
+        classes = _published(task)
+    if len(classes) != count:
+        raise UsageError(
+            "the checkpoint does not name its classes",
+            file=path,
+            found=f"{count} classes; {len(classes)} are known",
+            hint="give them in the order of training: --classes FILE (one name a line, or JSON with things and stuff)",
+        )
+    return Description(task, classes.things_first() if task == "panoptic" else classes, *_backbone(state))
+
+
+def _published(task: str) -> ClassList:
+    """The classes of COCO or ADE20K, as mmdet and mmseg have them."""
+    if task == "semantic":
+        from mmseg.datasets import ADE20KDataset
+
+        return ClassList.of(_attribute(ADE20KDataset, "classes"))
+    from mmdet.datasets import CocoDataset, CocoPanopticDataset
+
+    if task == "instance":
+        return ClassList.of(_attribute(CocoDataset, "classes"))
+    names = _attribute(CocoPanopticDataset, "classes")
+    return ClassList.of(names, names[len(_attribute(CocoPanopticDataset, "thing_classes")) :])
+
+
+def _attribute(dataset: Any, name: str) -> list[str]:
+    """Class names of a dataset class: ``METAINFO`` in mmdet 3 and mmseg 1, ``CLASSES`` before."""
+    meta = getattr(dataset, "METAINFO", None)
+    return list(meta[name] if meta is not None else getattr(dataset, name.upper()))
+
+
+def _backbone(state: State) -> tuple[dict[str, Any], str]:
+    """A backbone's config and name."""
+    if "backbone.patch_embed.projection.weight" in state:
+        width = int(state["backbone.patch_embed.projection.weight"].shape[0])
+        table = "backbone.stages.{}.blocks.0.attn.w_msa.relative_position_bias_table"
+        tables = [state[table.format(level)].shape for level in range(4)]
+        return {
+            **backbone_config("swin-t", None, False).config,
+            "embed_dims": width,
+            "depths": _blocks(state, r"backbone\.stages\.(\d)\.blocks\.(\d+)\."),
+            "num_heads": tuple(int(shape[1]) for shape in tables),
+            "window_size": (round(int(tables[0][0]) ** 0.5) + 1) // 2,
+        }, "swin-t" if width == 96 else "swin-l"
+    blocks = _blocks(state, r"backbone\.layer(\d)\.(\d+)\.")
+    depth = (BLOCKS if "backbone.layer1.0.conv3.weight" in state else SMALL_BLOCKS).get(blocks)
+    if depth is None:
+        raise DataError("the checkpoint has a backbone that is not known here", found=f"blocks {blocks}")
+    deformed = tuple(f"backbone.layer{level}.0.conv2.conv_offset.weight" in state for level in (1, 2, 3, 4))
+    config = backbone_config(f"r{depth}{'-dcn' * any(deformed)}", None, False).config
+    config["base_channels"] = int(state["backbone.layer1.0.conv1.weight"].shape[0])
+    if "backbone.conv1.weight" in state:
+        config["stem_channels"] = int(state["backbone.conv1.weight"].shape[0])
+    if any(deformed):
+        config["stage_with_dcn"] = deformed
+    return config, f"r{depth}{'-dcn' * any(deformed)}"
+
+
+def _blocks(state: State, pattern: str) -> tuple[int, ...]:
+    """How many blocks the four levels have."""
+    numbered = {match.groups() for match in map(re.compile(pattern).match, state) if match}
+    levels = sorted({level for level, _ in numbered})
+    return tuple(sum(level == wanted for level, _ in numbered) for wanted in levels)
+
+
+def completed(content: dict[str, Any], path: Path, classes: Optional[ClassList] = None) -> dict[str, Any]:
+    """A released checkpoint with the meta information that ours have: ``meta.cfg``, the config of the model.
+
+    Args, Raises: see :func:`describe`.
+    """
+    meta = content.get("meta") or {}
+    record = meta.get("seg2knet") or {}
+    described = describe(content, path, classes)
+    names, panoptic = described.classes.names, described.task == "panoptic"
+    groups = {"thing_classes": described.classes.things, "stuff_classes": described.classes.stuff} if panoptic else {}
+    palette = [described.classes.color(index) for index in range(len(names))]
+    build = _semantic_parts if described.task == "semantic" else _coco_parts
+    config = {
+        "task": described.task,
+        "classes": names,
+        **groups,
+        "palette": palette,
+        "metainfo": {"classes": names, "palette": palette, **groups},
+        "data_root": record.get("data", "."),
+        **build(described, content["state_dict"], record),
+    }
+    text = "\n".join(assignment(name, value) for name, value in config.items()) + "\n"
+    return {**content, "meta": {**meta, "cfg": text, "seg2knet": record}}
+
+
+def _coco_parts(described: Description, state: State, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Scope, model and pipeline of an instance or panoptic model; what shapes do not tell is as in the release."""
+    pipeline, model = record.get("test_pipeline", ()), record.get("model", {})
+    panoptic = described.task == "panoptic"
+    normalize = _step(pipeline, "Normalize")
+    kernels = state[KERNELS]
+    test_cfg = {key: next(_values(model.get("test_cfg"), key), default) for key, default in RULES.items()}
+    test_cfg["max_per_img"] = min(int(test_cfg["max_per_img"]), int(kernels.shape[0]))
+    scale = next(_values(pipeline, "img_scale"), SCALE)
+    keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+    levels = [int(state[f"neck.lateral_convs.{level}.conv.weight"].shape[1]) for level in range(4)]
+    modules = [
+        "openmmlab.datasets",
+        "openmmlab.metrics",
+        *(["openmmlab.deformable"] if "dcn" in described.backbone else []),
+    ]
+    return {
+        "default_scope": "mmdet",
+        "custom_imports": {"imports": ["seg2knet.knet.detector", *(f"seg2knet.trainer.{name}" for name in modules)]},
+        "model": {
+            "type": "KNet",
+            "data_preprocessor": {
+                "type": "DetDataPreprocessor",
+                "mean": list(normalize.get("mean", MEAN)),
+                "std": list(normalize.get("std", STD)),
+                "bgr_to_rgb": bool(normalize.get("to_rgb", True)),
+                "pad_size_divisor": _step(pipeline, "Pad").get("size_divisor") or 32,
+                "pad_mask": False,
+                "pad_seg": panoptic,
+            },
+            "backbone": {**described.backbone, "style": next(_values(model.get("backbone"), "style"), "pytorch")}
+            if described.backbone["type"] == "ResNet"
+            else described.backbone,
+            "neck": {"type": "FPN", "in_channels": levels, "out_channels": int(kernels.shape[1]), "num_outs": 4},
+            "num_things": len(described.classes.things) if panoptic else len(described.classes),
+            "num_stuff": len(described.classes.stuff) if panoptic else 0,
+            "num_kernels": int(kernels.shape[0]),
+            "num_stages": sum(1 for name in state if name.endswith(".fc_mask.weight")),
+            "channels": int(kernels.shape[1]),
+            "feedforward_channels": int(state[HIDDEN].shape[0]),
+            "num_heads": next(_values(model.get("roi_head"), "num_heads"), 8),
+            "test_cfg": test_cfg,
+        },
+        "test_pipeline": [
+            {"type": "LoadImageFromFile"},
+            {
+                "type": "Resize",
+                "scale": tuple(scale[0] if isinstance(scale[0], (list, tuple)) else scale),
+                "keep_ratio": True,
+            },
+            {"type": "PackDetInputs", "meta_keys": (*keys, "seg_map_path", "segments_info") if panoptic else keys},
+        ],
+    }
+
+
+def _semantic_parts(described: Description, state: State, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a semantic model: mmseg's K-Net, whose head is told from the names of its tensors."""
+    from seg2knet.trainer.config.semantic import META_KEYS
+    from seg2knet.trainer.openmmlab import packages, semantic
+
+    packages.load(semantic=True)
+    names = " ".join(name for name in state if name.startswith("decode_head.kernel_generate_head."))
+    parts = (("lateral_convs", "upernet"), ("psp_modules", "pspnet"), ("aspp_modules", "deeplabv3"))
+    head = next((head for part, head in parts if part in names), "fcn")
+    crop = next(_values(record.get("model", {}).get("test_cfg"), "crop_size"), CROP)
+    scale = next(_values(record.get("test_pipeline", ()), "img_scale"), (2048, crop[0]))
+    model = semantic.semantic_model(
+        num_classes=len(described.classes), head=head, backbone=described.backbone_name, crop_size=tuple(crop)
+    )
+    return {
+        "default_scope": "mmseg",
+        "custom_imports": {
+            "imports": ["seg2knet.trainer.openmmlab.semantic_data", "seg2knet.trainer.openmmlab.metrics"]
+        },
+        "model": model,
+        "test_pipeline": [
+            {"type": "LoadImageFromFile"},
+            {"type": "Resize", "scale": tuple(scale), "keep_ratio": True},
+            {"type": "LoadAnnotations", "reduce_zero_label": True},
+            {"type": "PackSegInputs", "meta_keys": META_KEYS},
+        ],
+    }
+
+
+def _step(pipeline: Any, name: str) -> Mapping[str, Any]:
+    """The first step of a pipeline, nested ones too, whose type is ``name``."""
+    if isinstance(pipeline, Mapping) and pipeline.get("type") == name:
+        return pipeline
+    parts = (
+        pipeline.values() if isinstance(pipeline, Mapping) else pipeline if isinstance(pipeline, (list, tuple)) else ()
+    )
+    return next((step for step in (_step(part, name) for part in parts) if step), {})
+
+
+def _values(node: Any, key: str) -> Iterator[Any]:
+    """The values under ``key``, wherever it stands."""
+    if isinstance(node, Mapping):
+        if key in node:
+            yield node[key]
+        for value in node.values():
+            yield from _values(value, key)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _values(value, key)
