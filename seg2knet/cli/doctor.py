@@ -26,7 +26,7 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("err
 def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: bool) -> None:
     """Check this machine and what is installed.
 
-    Every line is ok, or says what is wrong and the command that mends it. Exits 1 if something keeps training from
+    Every line is ok, or says what is wrong and the command that repairs it. Exits 1 if something keeps training from
     starting, else 0.
     """
     from seg2knet.doctor.environment import check
@@ -49,10 +49,10 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: 
 
 def _verdict(errors: int, warnings: int) -> str:
     if errors:
-        return f"Training cannot start: {errors} error{'s' * (errors > 1)}. Mend them from the top."
+        return f"Training cannot start: {errors} error{'s' * (errors > 1)}. Repair them from the top."
     if warnings:
         return f"Training can start; {warnings} warning{'s' * (warnings > 1)}."
-    return "All is well."
+    return "Everything is in order."
 
 
 @click.group(short_help="Make the environment of the authors' own stack.")

@@ -1,12 +1,14 @@
-"""What a check of the machine says: lines, each with what was found and, where something is wrong, what mends it."""
+"""What a check of the machine says: lines, each with what was found and, where something is wrong, what repairs it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from packaging.specifiers import SpecifierSet
 from typing_extensions import Literal
 
+from seg2knet.doctor.facts import Facts
 from seg2knet.errors import EnvironmentProblem
 
 Status = Literal["ok", "warning", "error"]
@@ -21,7 +23,7 @@ class Line:
         status: ``ok``; ``warning``: training starts, yet something will be slow or fail later; ``error``: it does not.
         found: what is there: ``2.13.0, CUDA 13.0``.
         problem: what is wrong with it, in one sentence.
-        command: the command that mends it.
+        command: the command that repairs it.
     """
 
     name: str
@@ -48,8 +50,49 @@ def error(name: str, found: str, problem: str, command: Optional[str] = None) ->
 
 
 @dataclass(frozen=True)
+class Package:
+    """A package that must be there in a version that fits.
+
+    Attributes:
+        name: what the line is called.
+        install: the command that installs one that fits.
+        missing: what goes wrong without it; ``None`` where nothing does.
+        versions: those that fit, as pip writes them: ``<1.24``.
+        misfit: what goes wrong with another version.
+        status: of the line for another version.
+        distributions: any of these will do; by default the one called ``name``.
+        module: what is imported of it.
+    """
+
+    name: str
+    install: str
+    missing: Optional[str] = None
+    versions: str = ""
+    misfit: str = ""
+    status: Status = "error"
+    distributions: tuple[str, ...] = ()
+    module: Optional[str] = None
+
+    def line(self, facts: Facts) -> Line:
+        """The line for what is installed."""
+        name = facts.first(*(self.distributions or (self.name,)))
+        if name is None and self.missing is None:
+            return ok(self.name, "not installed, not needed")
+        if name is None:
+            return error(self.name, "not installed", str(self.missing), self.install)
+        version, module = facts.versions[name], self.module or self.name
+        found = version if name == self.name else f"{name} {version}"
+        if module in facts.broken:
+            command = f"pip install --force-reinstall --no-deps --no-cache-dir {name}=={version}"
+            return error(self.name, found, f"it does not import: {facts.broken[module]}", command)
+        if not SpecifierSet(self.versions).contains(version, prereleases=True):
+            return Line(self.name, self.status, found, self.misfit, self.install)
+        return ok(self.name, found)
+
+
+@dataclass(frozen=True)
 class Report:
-    """All lines, in the order in which they are to be read (and mended)."""
+    """All lines, in the order in which they are to be read (and repaired)."""
 
     lines: tuple[Line, ...]
 
@@ -78,15 +121,11 @@ class Report:
     def raise_for_errors(self) -> None:
         """
         Raises:
-            EnvironmentProblem: there are errors; it names them all, and the command that mends the first.
+            EnvironmentProblem: there are errors; it names them all, and the commands that repair them.
         """
         if self.ok:
             return
-        lines = [f"{line.name}: {line.found}: {line.problem}" for line in self.errors]
-        rest = "" if len(lines) == 1 else "\n    and " + "\n    and ".join(lines[1:])
-        commands = list(dict.fromkeys(line.command for line in self.errors if line.command))
-        raise EnvironmentProblem(
-            "this machine cannot train yet",
-            found=lines[0] + rest,
-            hint="\n            ".join([*commands, "seg2knet doctor   (looks again)"]),
-        )
+        found = "\n    and ".join(f"{line.name}: {line.found}: {line.problem}" for line in self.errors)
+        commands = dict.fromkeys(line.command for line in self.errors if line.command)
+        hint = "\n            ".join([*commands, "seg2knet doctor   (looks again)"])
+        raise EnvironmentProblem("this machine cannot train yet", found=found, hint=hint)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
 
-from packaging.version import Version
+from packaging.requirements import Requirement
 
 MMCVS = ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full")
 DISTRIBUTIONS = (
@@ -102,10 +102,6 @@ class Facts:
     shm: Optional[tuple[int, int]] = None
     libgl: Optional[bool] = None
 
-    def version(self, name: str) -> Optional[Version]:
-        """The version of a distribution, ``None`` where it is not installed."""
-        return Version(self.versions[name]) if name in self.versions else None
-
     def first(self, *names: str) -> Optional[str]:
         """The first of these distributions that is installed."""
         return next((name for name in names if name in self.versions), None)
@@ -165,17 +161,10 @@ def _load(module: str) -> ModuleType | str:
 
 def _missing(name: str) -> tuple[str, ...]:
     """Distributions that ``name`` requires without condition and that are not installed."""
-    absent = []
-    for requirement in requires(name) or ():
-        required, _, condition = requirement.partition(";")
-        bare = required.strip()
-        for stop in "<>=!~ ([":
-            bare = bare.split(stop)[0]
-        if condition.strip() or bare.startswith("opencv"):  # any of the four OpenCV packages will do
-            continue
-        if _version(bare) is None:
-            absent.append(bare)
-    return tuple(absent)
+    required = [Requirement(text) for text in requires(name) or ()]
+    # any of the four OpenCV packages will do
+    certain = [each.name for each in required if each.marker is None and not each.name.startswith("opencv")]
+    return tuple(required_name for required_name in certain if _version(required_name) is None)
 
 
 def _operators(load: Any) -> bool:
@@ -264,21 +253,3 @@ def _libgl() -> Optional[bool]:
     except OSError:
         return False
     return True
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """``2.13.0+cpu`` -> (2, 13, 0). Release numbers only; what is not a number ends them."""
-    found = []
-    for part in version.split("+")[0].split("."):
-        digits = part[: next((at for at, letter in enumerate(part) if not letter.isdecimal()), len(part))]
-        if not digits:
-            break
-        found.append(int(digits))
-        if digits != part:
-            break
-    return tuple(found)
-
-
-def dotted(version: tuple[int, ...]) -> str:
-    """(2, 13, 0) -> ``2.13.0``."""
-    return ".".join(map(str, version))

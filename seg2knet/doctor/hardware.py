@@ -9,13 +9,15 @@ import sys
 from collections.abc import Iterator
 from typing import Optional
 
+from packaging.version import Version
+
 from seg2knet.doctor.diagnosis import Line, error, ok, warning
-from seg2knet.doctor.facts import Driver, Facts, Torch, dotted, numbers
+from seg2knet.doctor.facts import Driver, Facts, Torch
 
 GIB = 1024**3
-CHECKPOINT = "a checkpoint of K-Net R-50 with its optimiser takes 0.4 GiB"
+CHECKPOINT = "a checkpoint of K-Net R-50 with its optimizer takes 0.4 GiB"
 WHEELS = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/"
-DRIVERS = (((580, 65, 6), "13", "cu130"), ((525, 60, 13), "12", "cu126"), ((450, 80, 2), "11", "cu118"))
+DRIVERS = (("580.65.06", "13", "cu130"), ("525.60.13", "12", "cu126"), ("450.80.02", "11", "cu118"))
 """Lowest Linux driver for a CUDA major version, and the wheel index of PyTorch for it."""
 
 
@@ -41,14 +43,14 @@ def _unused_gpu(torch: Torch, driver: Driver, needed: bool) -> Line:
     """There is a GPU with a driver, and torch does not use it."""
     complain = error if needed else warning
     found = f"{', '.join(driver.gpus)}; driver {driver.version}"
-    have = numbers(driver.version)
-    wheel = next((wheel for lowest, _, wheel in DRIVERS if have >= lowest), None)
+    have = Version(driver.version)
+    wheel = next((wheel for lowest, _, wheel in DRIVERS if have >= Version(lowest)), None)
     install = WHEELS + wheel if wheel else None
     if torch.cuda is None:
         return complain("gpu", found, "this torch is a CPU build and cannot use it", install)
     lowest = next((low for low, major, _ in DRIVERS if torch.cuda.split(".")[0] == major), None)
-    if lowest is not None and have < lowest:
-        problem = f"the driver is too old for CUDA {torch.cuda}, which needs {dotted(lowest)}"
+    if lowest is not None and have < Version(lowest):
+        problem = f"the driver is too old for CUDA {torch.cuda}, which needs {lowest}"
         return complain("gpu", found, problem, install)
     why = torch.why_not or "is it hidden by CUDA_VISIBLE_DEVICES?"
     test = f'{sys.executable} -c "import torch; torch.zeros(1).cuda()"   (says why)'
@@ -57,7 +59,7 @@ def _unused_gpu(torch: Torch, driver: Driver, needed: bool) -> Line:
 
 def _each_gpu(torch: Torch) -> Iterator[Line]:
     for index, gpu in enumerate(torch.gpus):
-        found = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, compute capability {dotted(gpu.capability)}"
+        found = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, compute capability {'.'.join(map(str, gpu.capability))}"
         if torch.hip or runs_on(torch.arches, gpu.capability):
             yield ok(f"gpu {index}", found)
         else:
@@ -108,7 +110,7 @@ def shared_memory(facts: Facts) -> Iterator[Line]:
         yield warning(
             "shared memory",
             found,
-            "workers hand pictures to training through it and die when it is full",
+            "workers hand images to training through it and die when it is full",
             "docker run --shm-size=8g ...   (or seg2knet train --workers 0)",
         )
     else:

@@ -16,9 +16,10 @@ from seg2knet.errors import Seg2KNetError, UsageError
 from seg2knet.trainer import classic
 from seg2knet.trainer.classic import run as classic_run
 from seg2knet.trainer.classic import stack as classic_stack
+from seg2knet.trainer.openmmlab import operators
 from seg2knet.trainer.options import TrainOptions
 
-OPERATORS = importlib.util.find_spec("mmcv._ext") is not None
+OPERATORS = operators.compiled()
 RUNS = {
     "solo": ("solo_r50_fpn_1x_coco", "instance", False),
     "mask-rcnn": ("mask_rcnn_r50_fpn_1x_coco", "instance", False),

@@ -19,12 +19,12 @@ from mmdet.core import encode_mask_results
 from mmdet.datasets.builder import DATASETS
 from mmdet.datasets.coco import CocoDataset
 from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
-from pycocotools.cocoeval import COCOeval
 
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
 from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.classic.stack import silent
+from seg2knet.trainer.evaluate.average_precision import coco_ap, prepared
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
 MIN_SIZE = 32
@@ -176,28 +176,9 @@ class Seg2KNetInstance(_ByName, CocoDataset):
 
         The figures by class are left in ``by_class``.
         """
-        predictions = self.coco_results(results)
-        figures = {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
-        precision = np.zeros((10, 1, len(self.cat_ids)))
-        if predictions:
-            with silent():
-                judged = COCOeval(self.coco, self.coco.loadRes(predictions), "segm")
-                judged.params.catIds, judged.params.imgIds = self.cat_ids, self.img_ids
-                judged.evaluate()
-                judged.accumulate()
-                judged.summarize()
-            names = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # -1 stands for a size that no object has
-            figures.update({name: float(value) for name, value in zip(names, judged.stats) if value >= 0})
-            precision = judged.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class), all sizes, most detections
-        self.by_class = [self._of_class(label, precision[:, :, label]) for label in range(len(self.cat_ids))]
+        figures, rows = coco_ap(prepared(self.coco.dataset), self.coco_results(results), self.cat_ids)
+        self.by_class = [{"name": name, **row} for name, row in zip(self.CLASSES, rows)]
         return figures
-
-    def _of_class(self, label: int, precision: np.ndarray) -> dict[str, Any]:
-        count = len(self.coco.get_ann_ids(img_ids=self.img_ids, cat_ids=[self.cat_ids[label]], iscrowd=False))
-        figures = {"AP": precision, "AP50": precision[0], "AP75": precision[5]}
-        known = {name: values[values > -1] for name, values in figures.items()}
-        means = {name: float(values.mean()) if values.size and count else None for name, values in known.items()}
-        return {"name": self.CLASSES[label], "objects": count, **means}
 
 
 class _PanopticIndex(COCOPanoptic):

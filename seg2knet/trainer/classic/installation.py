@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -30,24 +29,8 @@ HOW_TO_GET_PYTHON = (
 )
 
 
-@dataclass(frozen=True)
-class Step:
-    """One command of the installation.
-
-    Attributes:
-        title: what it does, for people.
-        command: the words of the command.
-        environment: variables that it needs beside those of this process.
-    """
-
-    title: str
-    command: tuple[str, ...]
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """As one would type it."""
-        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        return " ".join([*variables, shlex.join(self.command)])
+Step = tuple[str, tuple[str, ...]]
+"""One command of the installation: what it does, for people, and its words."""
 
 
 def setup(
@@ -89,51 +72,46 @@ def setup(
             found="neither c++ nor g++",
             hint="apt-get install build-essential, or build none: --no-ops (K-Net needs no operator)",
         )
-    todo = list(steps(venv, interpreter, ops=ops, cuda=cuda))
-    for number, step in enumerate(todo, 1):
-        say(f"[{number}/{len(todo)}] {step.title}")
-        say(f"      {step.text()}")
+    variables = {"MMCV_WITH_OPS": str(int(ops)), "MAX_JOBS": str(os.cpu_count() or 1)}
+    say(" ".join(["export", *(f"{name}={value}" for name, value in variables.items())]))
+    todo = steps(venv, interpreter, ops=ops, cuda=cuda)
+    for number, (title, command) in enumerate(todo, 1):
+        say(f"[{number}/{len(todo)}] {title}\n      {shlex.join(command)}")
         if not dry_run:
             started = time.monotonic()
-            _run(step, venv)
+            _run(title, command, venv, variables)
             say(f"      done in {time.monotonic() - started:.0f} s")
     say(f"ready: {venv / 'bin' / 'seg2knet'} train data/coco --knet ./K-Net --gpus 2")
 
 
-def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> Iterator[Step]:
+def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
     """The commands, in the order that works."""
     inside = str(venv / "bin" / "python")
     pip = (inside, "-m", "pip", "install", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS))
-    yield Step("a virtual environment of Python 3.9", (str(python), "-m", "venv", str(venv)))
-    yield Step(
-        "pip, and the setuptools that can still build mmcv (60 and later cannot)",
-        (*pip, "pip<24.1", "setuptools", "wheel"),
-    )
     suffix = CUDA[cuda]
     page = ("--find-links", TORCH_PAGE) if suffix else ()
-    yield Step(
-        f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else 'for CUDA ' + cuda}, the NumPy it was built for, and SciPy",
-        (*pip, *page, f"torch==1.10.1{suffix}", f"torchvision==0.11.2{suffix}", "numpy", "scipy"),
-    )
-    # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is installed
-    yield Step("OpenCV without a display, and yapf before 0.40", (*pip, "opencv-python-headless", "yapf"))
-    mmcv = "mmcv-full" if ops else "mmcv"
-    yield Step(
-        f"mmcv-full {PINS[mmcv]}, with operators: compiles for minutes"
-        if ops
-        else f"mmcv {PINS[mmcv]}, without operators: seg2knet stands in for those that K-Net calls",
-        (*pip, "--no-build-isolation", f"{mmcv}=={PINS[mmcv]}"),
-        {"MMCV_WITH_OPS": "1", "MAX_JOBS": str(os.cpu_count() or 1)} if ops else {"MMCV_WITH_OPS": "0"},
-    )
-    yield Step(
-        "mmdet 2.17.0, mmsegmentation 0.18.0 and mim, which runs their own tools",
-        (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0", "openmim"),
-    )
-    yield Step(
-        "panopticapi (its own pins are not followed: they ask for other versions)",
-        (*pip, "--no-deps", "panopticapi-lite"),
-    )
-    yield Step("seg2knet itself", (*pip, *_this_package()))
+    mmcv = f"mmcv-full=={PINS['mmcv-full']}" if ops else f"mmcv=={PINS['mmcv']}"
+    how = "with operators: compiles for minutes" if ops else "without operators: K-Net needs none"
+    return [
+        ("a virtual environment of Python 3.9", (str(python), "-m", "venv", str(venv))),
+        (
+            "pip, and the setuptools that can still build mmcv (60 and later cannot)",
+            (*pip, "pip<24.1", "setuptools", "wheel"),
+        ),
+        (
+            f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else f'for CUDA {cuda}'}, the NumPy it was built for, SciPy",
+            (*pip, *page, f"torch==1.10.1{suffix}", f"torchvision==0.11.2{suffix}", "numpy", "scipy"),
+        ),
+        # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is installed
+        ("OpenCV without a display, and yapf before 0.40", (*pip, "opencv-python-headless", "yapf")),
+        (f"{mmcv}, {how}", (*pip, "--no-build-isolation", mmcv)),
+        (
+            "mmdet 2.17.0, mmsegmentation 0.18.0 and mim, which runs their own tools",
+            (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0", "openmim"),
+        ),
+        ("panopticapi (its own pins ask for other versions)", (*pip, "--no-deps", "panopticapi-lite")),
+        ("seg2knet itself", (*pip, *_this_package())),
+    ]
 
 
 def _this_package() -> tuple[str, ...]:
@@ -184,7 +162,7 @@ def _version(python: Path) -> Optional[tuple[int, int]]:
         return None
 
 
-def _run(step: Step, venv: Path) -> None:
+def _run(title: str, command: tuple[str, ...], venv: Path, variables: Mapping[str, str]) -> None:
     """
     Raises:
         EnvironmentProblem: the command failed; its output is in ``setup.log``.
@@ -192,19 +170,19 @@ def _run(step: Step, venv: Path) -> None:
     venv.mkdir(parents=True, exist_ok=True)
     log = venv / "setup.log"
     with open(log, "a", encoding="utf-8") as stream:
-        stream.write(f"\n$ {step.text()}\n")
-        stream.flush()
+        print(f"\n$ {shlex.join(command)}", file=stream, flush=True)
         done = subprocess.run(
-            step.command, env={**os.environ, **step.environment}, stdout=stream, stderr=subprocess.STDOUT, check=False
+            command, env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode:
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines[-200:] if "error" in line.lower()]
-        building = "mmcv-full" in step.command[-1]
+        without = (
+            "; without a working compiler: --no-ops (K-Net needs no operator)" if "mmcv-full" in command[-1] else ""
+        )
         raise EnvironmentProblem(
-            f"this step failed: {step.title}",
+            f"this step failed: {title}",
             file=log,
             found=(errors or lines)[-1].strip(),
-            hint=f"the whole output: {log}"
-            + ("; without a working compiler: --no-ops (K-Net needs no operator)" if building else ""),
+            hint=f"the whole output: {log}{without}",
         )

@@ -136,7 +136,7 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: O
         knet: the checkout, where it is not the one that the config names.
 
     Raises:
-        Seg2KNetError: it was interrupted (the checkpoint to resume from is written); the loss became NaN or infinite.
+        Seg2KNetError: the loss became NaN or infinite.
         EnvironmentProblem: pretrained weights cannot be downloaded.
     """
     record = stack.load_config(config_file, run_imports=False)[RECORD]
@@ -156,7 +156,7 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: O
             try:
                 runner.run([loader], [("train", 1)])
             except Interrupted:
-                raise _save_where_it_stands(runner, len(loader), config_file) from None
+                _save_where_it_stands(runner, len(loader))
 
 
 @contextmanager
@@ -302,21 +302,14 @@ class Watch(Hook):
             raise Interrupted
 
 
-def _save_where_it_stands(runner: Any, steps: int, config_file: Path) -> Seg2KNetError:
+def _save_where_it_stands(runner: Any, steps: int) -> None:
     """Write a checkpoint from which the epoch that was interrupted is begun again."""
-    folder = Path(runner.work_dir)
-    by_epoch = runner._max_epochs is not None
     if runner.rank == 0:
+        folder, by_epoch = Path(runner.work_dir), runner._max_epochs is not None
         meta = {**runner.meta, "epoch": runner.epoch, "iter": runner.epoch * steps if by_epoch else runner.iter + 1}
         save_checkpoint(runner.model, str(folder / INTERRUPTED), optimizer=runner.optimizer, meta=meta)
         (folder / LATEST).unlink(missing_ok=True)
         (folder / LATEST).symlink_to(INTERRUPTED)
-    where = f"epoch {runner.epoch + 1}" if by_epoch else f"step {runner.iter + 1}"
-    return Seg2KNetError(
-        f"training was interrupted in {where}; the model is saved",
-        file=folder / INTERRUPTED,
-        hint=f"resume it with: seg2knet train --stack classic --config {config_file} --resume",
-    )
 
 
 def main() -> None:

@@ -18,17 +18,18 @@ from seg2knet.doctor import environment
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
 from seg2knet.trainer.classic import config as fitting
 from seg2knet.trainer.classic import stack
-from seg2knet.trainer.classic.config import RECORD
+from seg2knet.trainer.classic.config import METRICS, RECORD
 from seg2knet.trainer.config.source import assignment
-from seg2knet.trainer.options import TrainOptions
+from seg2knet.trainer.options import TrainOptions, flag
 from seg2knet.trainer.run import interrupt, launch
 from seg2knet.trainer.run.session import TrainResult, check_data
 
-UNKNOWN_HERE = (
-    "model", "head", "backbone", "accumulate", "ema", "balance", "early_stop", "multi_scale", "compile",
-    "channels_last",
-)  # fmt: skip
-"""Options of the current stack that the classic one cannot carry out: they are refused, not left unread."""
+KNOWN_HERE = {
+    "data", "task", "epochs", "schedule", "batch_size", "lr", "img_size", "pretrained", "backbone_weights", "load_from",
+    "config", "work_dir", "resume", "gpus", "device", "amp", "seed", "workers", "cfg_options", "validate", "dry_run",
+    "stack", "knet",
+}  # fmt: skip
+"""Options that this stack carries out; others are refused, not left unread."""
 
 
 @dataclass
@@ -83,9 +84,22 @@ def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[
     if options.dry_run:
         return TrainResult(work_dir, prepared.config)
     _start(prepared, latest.resolve() if options.resume else None)
-    best = max(work_dir.glob("best_*.pth"), key=lambda file: file.stat().st_mtime, default=None)
-    say(f"best checkpoint: {best}" if best else f"last checkpoint: {latest.resolve()}")
-    return TrainResult(work_dir, prepared.config, best, latest.resolve())
+    return _result(prepared)
+
+
+def _result(prepared: Prepared) -> TrainResult:
+    import torch
+
+    from seg2knet.trainer.classic.loop import INTERRUPTED, LATEST
+
+    last = (prepared.config.parent / LATEST).resolve()
+    meta = torch.load(str(last), map_location="cpu")["meta"]
+    hooks = meta.get("hook_msgs") or {}
+    best = Path(hooks["best_ckpt"]) if hooks.get("best_ckpt") else None
+    figures = {METRICS[prepared.task]["save_best"]: float(hooks["best_score"])} if best else {}
+    return TrainResult(
+        prepared.config.parent, prepared.config, best, last, meta["epoch"], last.name == INTERRUPTED, figures
+    )
 
 
 def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
@@ -93,7 +107,9 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
     options.check()
     _refuse_unknown(options)
     stack.enter(knet)
-    if options.config is not None:
+    if options.resume and options.config is None and options.work_dir is not None:
+        path = options.work_dir / "config.py"
+    elif options.config is not None:
         path = stack.find_config(str(options.config), knet)
     else:
         path = stack.default_config(options.task or read_folder(options.data).task, knet)
@@ -136,32 +152,26 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
 
 
 def _refuse_unknown(options: TrainOptions) -> None:
-    defaults = TrainOptions()
-    given = [name for name in UNKNOWN_HERE if getattr(options, name) != getattr(defaults, name)]
-    if given:
-        raise UsageError(
-            f"the classic stack does not know {_flags(given)}",
-            hint="choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE",
-        )
-    if options.nodes > 1 or options.launcher != "torchrun" or options.max_restarts:
+    if options.nodes > 1 or options.launcher != "torchrun":
         raise UsageError(
             "the classic stack trains on one machine",
             hint="write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine",
         )
-
-
-def _flags(names: list[str]) -> str:
-    return ", ".join("--" + name.replace("_", "-") for name in names)
+    unknown = [flag(name) for name in options.given() if name not in KNOWN_HERE]
+    if unknown:
+        raise UsageError(
+            f"the classic stack does not know {', '.join(unknown)}",
+            hint="choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE",
+        )
 
 
 def _again(
     path: Path, record: Mapping[str, Any], options: TrainOptions, place: launch.Place, knet: Optional[Path]
 ) -> Prepared:
     """A config that was made for a run is run as it is, in a work dir where no other run has left checkpoints."""
-    shaping = options.shaping()
-    if shaping:
+    if options.shaping():
         raise UsageError(
-            f"{_flags(shaping)}: this config has its settings already",
+            f"{', '.join(map(flag, options.shaping()))}: this config has its settings already",
             file=path,
             hint="change them in the file, or name the config it came from",
         )

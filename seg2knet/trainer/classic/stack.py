@@ -49,7 +49,7 @@ def enter(knet: Optional[Path] = None) -> None:
             expected="mmdet 2.17.0, in a Python 3.9 environment of its own",
             hint="seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ...",
         )
-    from seg2knet.trainer.classic import operators
+    from seg2knet.trainer.openmmlab import operators
 
     sys.dont_write_bytecode = True  # importing from the checkout must not leave __pycache__ in it
     logging.captureWarnings(True)  # warnings of packages of 2021 go to the run's log file, not on the screen

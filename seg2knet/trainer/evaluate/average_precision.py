@@ -86,7 +86,7 @@ def coco_ap(
     rows = []
     for category in categories:
         curves = precision[:, :, ordered.index(category)]
-        quality = {"AP": _mean(curves), "AP50": _mean(curves[0]), "AP75": _mean(curves[5])}
+        quality = {"AP": mean_of_known(curves), "AP50": mean_of_known(curves[0]), "AP75": mean_of_known(curves[5])}
         rows.append({"objects": objects[category], **quality})
     return {"AP": 0.0, "AP50": 0.0, **figures}, rows
 
@@ -104,7 +104,7 @@ def _library(name: Optional[str]) -> tuple[Any, Any]:
     return COCO, COCOeval
 
 
-def _mean(values: Any) -> Optional[float]:
-    """Of the values that are defined: not ``None``, not -1."""
+def mean_of_known(values: Any) -> Optional[float]:
+    """The mean of the values that are defined: not ``None``, not -1; ``None`` where there is none."""
     known = np.array([value for value in np.ravel(values) if value is not None and value > -1], np.float64)
     return float(known.mean()) if known.size else None

@@ -18,7 +18,7 @@ from mmengine.registry import METRICS
 from seg2knet.dataset.folder import Split
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
-from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, prepared
+from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, mean_of_known, prepared
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
 
@@ -213,8 +213,8 @@ class SemanticIoU(Metric):
             for k, name in enumerate(self.classes)
         ]
         return {
-            "mIoU": _mean([row["IoU"] for row in self.report]) or 0.0,
-            "mAcc": _mean([row["accuracy"] for row in self.report]) or 0.0,
+            "mIoU": mean_of_known([row["IoU"] for row in self.report]) or 0.0,
+            "mAcc": mean_of_known([row["accuracy"] for row in self.report]) or 0.0,
             "aAcc": float(right.sum() / pixels),
         }
 

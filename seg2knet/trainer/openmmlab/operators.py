@@ -1,8 +1,9 @@
 """Lets mmdet and mmseg be imported where mmcv was installed without its compiled operators.
 
 pip builds mmcv in an isolated environment, where torch is absent, and therefore without ``mmcv._ext``; ``import mmdet``
-then fails although K-Net calls none of those operators. :func:`install` puts a module in the place of ``mmcv._ext``
-whose every operator raises when it is *called*. A compiled mmcv is left alone. No file is written.
+then fails although K-Net needs no more than a focal loss of it. :func:`install` puts a module in the place of
+``mmcv._ext`` which has that one in PyTorch, and whose every other operator raises when it is *called*. A compiled mmcv
+is left alone. No file is written.
 
 torchvision from PyPI has the same problem beside a torch that it was not built for, the CPU's for instance: it fails to
 import, and with it timm and mmseg. :func:`declare_torchvision` lets it import.
@@ -22,12 +23,15 @@ from types import ModuleType
 from typing import Any, Callable, NoReturn, Optional
 
 from seg2knet.errors import EnvironmentProblem
+from seg2knet.trainer.openmmlab import focal_loss
 
 NAME = "mmcv._ext"
-HINT = (
-    "pip install --force-reinstall --no-deps --no-build-isolation --no-binary :all: onedl-mmcv  "
-    "(needs a C++ compiler and torch installed); or choose a model without that operator"
-)
+HINTS = {
+    1: "build the operators: pip uninstall -y mmcv && pip install --no-build-isolation mmcv-full==1.3.14",
+    2: "pip install --force-reinstall --no-deps --no-build-isolation --no-binary :all: onedl-mmcv  "
+    "(needs a C++ compiler and torch installed)",
+}
+"""Major version of mmcv -> what to do about a missing operator."""
 
 
 class MissingOperatorError(EnvironmentProblem):
@@ -35,7 +39,9 @@ class MissingOperatorError(EnvironmentProblem):
 
 
 class StandIn(ModuleType):
-    """The module in the place of ``mmcv._ext``: it has every operator by name, and each raises when called.
+    """The module in the place of ``mmcv._ext``: it has every operator by name.
+
+    The focal loss computes; every other raises when it is called.
 
     Args:
         reason: why the compiled module is not there, in one sentence.
@@ -46,7 +52,8 @@ class StandIn(ModuleType):
         # With a spec that has no loader, mmcv.utils.ext_loader.check_ops_exist() answers False, which is the truth.
         self.__spec__ = ModuleSpec(NAME, loader=None)
         self.reason = reason
-        self.hint = HINT
+        self.sigmoid_focal_loss_forward = focal_loss.sigmoid_focal_loss_forward
+        self.sigmoid_focal_loss_backward = focal_loss.sigmoid_focal_loss_backward
 
     def __getattr__(self, name: str) -> Callable[..., NoReturn]:
         if name.startswith("__"):  # what inspect, pickle and copy probe for must stay absent
@@ -57,12 +64,17 @@ class StandIn(ModuleType):
                 f"the model calls mmcv's compiled operator {name}, which this installation lacks",
                 found=self.reason,
                 expected="an mmcv that was built with its operators",
-                hint=self.hint,
+                hint=f"{HINTS[_major_version()]}; or choose a model without that operator",
             )
 
         operator.__name__ = operator.__qualname__ = name
         setattr(self, name, operator)
         return operator
+
+
+def _major_version() -> int:
+    """1 for the mmcv of the classic stack, else 2."""
+    return 1 if getattr(sys.modules.get("mmcv"), "__version__", "2").startswith("1.") else 2
 
 
 def compiled() -> bool:

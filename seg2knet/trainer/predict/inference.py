@@ -43,7 +43,7 @@ class Segmenter:
 
         self.path = local_file(checkpoint)
         content = checkpoints.read(self.path)
-        if released.is_released(content) or (content.get("meta") or {}).get("seg2knet", {}).get("stack") == "classic":
+        if released.is_released(content):
             content = released.completed(content, self.path)
         meta = content.get("meta") or {}
         if not isinstance(meta.get("cfg"), str) or "seg2knet" not in meta:

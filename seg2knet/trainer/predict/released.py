@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer.config.backbones import backbone as backbone_config
+from seg2knet.trainer.config.backbones import BACKBONES
 from seg2knet.trainer.config.source import assignment
 
 KERNELS = "rpn_head.init_kernels.weight"
@@ -48,8 +48,10 @@ class Description:
 
 
 def is_released(content: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint has the authors' names and no config of the current stack."""
+    """Whether a checkpoint has the authors' names and no config of the current stack, or is of the classic stack."""
     state, meta = content["state_dict"], content.get("meta") or {}
+    if (meta.get("seg2knet") or {}).get("stack") == "classic":
+        return True
     return "cfg" not in meta and (KERNELS in state or SEMANTIC in state)
 
 
@@ -118,27 +120,28 @@ def _backbone(state: State) -> tuple[dict[str, Any], str]:
     """A backbone's config and name."""
     if "backbone.patch_embed.projection.weight" in state:
         width = int(state["backbone.patch_embed.projection.weight"].shape[0])
+        name = "swin-t" if width == 96 else "swin-l"
         table = "backbone.stages.{}.blocks.0.attn.w_msa.relative_position_bias_table"
         tables = [state[table.format(level)].shape for level in range(4)]
         return {
-            **backbone_config("swin-t", None, False).config,
+            **BACKBONES[name].config(None, scratch=False),
             "embed_dims": width,
             "depths": _blocks(state, r"backbone\.stages\.(\d)\.blocks\.(\d+)\."),
             "num_heads": tuple(int(shape[1]) for shape in tables),
             "window_size": (round(int(tables[0][0]) ** 0.5) + 1) // 2,
-        }, "swin-t" if width == 96 else "swin-l"
+        }, name
     blocks = _blocks(state, r"backbone\.layer(\d)\.(\d+)\.")
     depth = (BLOCKS if "backbone.layer1.0.conv3.weight" in state else SMALL_BLOCKS).get(blocks)
     if depth is None:
         raise DataError("the checkpoint has a backbone that is not known here", found=f"blocks {blocks}")
     deformed = tuple(f"backbone.layer{level}.0.conv2.conv_offset.weight" in state for level in (1, 2, 3, 4))
-    config = backbone_config(f"r{depth}{'-dcn' * any(deformed)}", None, False).config
-    config["base_channels"] = int(state["backbone.layer1.0.conv1.weight"].shape[0])
+    settings = BACKBONES["r101-dcn" if any(deformed) else "r101"].config(None, scratch=False)
+    settings.update(depth=depth, base_channels=int(state["backbone.layer1.0.conv1.weight"].shape[0]))
     if "backbone.conv1.weight" in state:
-        config["stem_channels"] = int(state["backbone.conv1.weight"].shape[0])
+        settings["stem_channels"] = int(state["backbone.conv1.weight"].shape[0])
     if any(deformed):
-        config["stage_with_dcn"] = deformed
-    return config, f"r{depth}{'-dcn' * any(deformed)}"
+        settings["stage_with_dcn"] = deformed
+    return settings, f"r{depth}{'-dcn' * any(deformed)}"
 
 
 def _blocks(state: State, pattern: str) -> tuple[int, ...]:

@@ -13,16 +13,13 @@ from pycocotools import mask as coco_mask
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmdet")
 
+from seg2knet.trainer.evaluate.average_precision import as_rle, coco_ap, encode_masks, prepared  # noqa: E402
 from seg2knet.trainer.openmmlab.metrics import (  # noqa: E402
     InstanceAP,
     PanopticPQ,
     SemanticIoU,
-    as_rle,
-    coco_ap,
     count_pixels,
-    encode_masks,
     panoptic_segments,
-    prepared,
 )
 
 SIZE = 40

@@ -1,39 +1,11 @@
-"""The compiled operators of mmcv 1.x, as far as K-Net needs them, for an mmcv that was installed without any.
-
-On a GPU, mmdet 2's focal loss calls ``mmcv._ext.sigmoid_focal_loss_forward`` and ``_backward``; these are the only two
-that K-Net ever calls. Here they are in PyTorch. Every other operator raises when it is called
-(:mod:`seg2knet.trainer.openmmlab.operators`).
-"""
+"""Two of mmcv's compiled operators in PyTorch: the focal loss, which mmdet calls on a GPU and K-Net is trained with."""
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
-
-from seg2knet.trainer.openmmlab import operators as stand_in
-
-HINT = (
-    "build the operators: pip uninstall -y mmcv && pip install --no-build-isolation mmcv-full==1.3.14; "
-    "or choose a model without that operator: K-Net has none"
-)
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def install() -> bool:
-    """Put the stand-in in the place of ``mmcv._ext`` where mmcv has no operators; see :func:`stand_in.install`.
-
-    Returns:
-        True where the stand-in is used.
-    """
-    stands_in = stand_in.install()
-    if stands_in:
-        module = importlib.import_module(stand_in.NAME)
-        module.hint = HINT  # type: ignore[attr-defined]
-        module.sigmoid_focal_loss_forward = sigmoid_focal_loss_forward  # type: ignore[attr-defined]
-        module.sigmoid_focal_loss_backward = sigmoid_focal_loss_backward  # type: ignore[attr-defined]
-    return stands_in
 
 
 def sigmoid_focal_loss_forward(

@@ -1,4 +1,4 @@
-"""The two operators of mmcv 1.x that K-Net calls, in PyTorch."""
+"""The two operators of mmcv that K-Net calls, in PyTorch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from seg2knet.trainer.classic.operators import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward  # noqa: E402
+from seg2knet.trainer.openmmlab.focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward  # noqa: E402
 
 
 def plain(logits: torch.Tensor, target: torch.Tensor, gamma: float, alpha: float) -> torch.Tensor:
