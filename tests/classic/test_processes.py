@@ -59,7 +59,7 @@ def test_two_processes(data: tuple[Path, Path], tmp_path: Path) -> None:
     assert code == 0, out
     assert "Epoch [1][3/3]" in out
     assert (tmp_path / "epoch_1.pth").is_file()
-    assert "AP" in torch.load(tmp_path / "epoch_1.pth")["meta"]["hook_msgs"]["best_ckpt"]
+    assert (tmp_path / "best_AP_epoch_1.pth").is_file()
 
 
 def test_a_process_that_fails_says_why(data: tuple[Path, Path], tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def fit(
     per_gpu = _images_a_gpu(config, data, options, processes)
     images_a_step = per_gpu * processes
     notes = [
-        f"{per_gpu} images a GPU, {images_a_step} a step",
+        f"images a GPU: {per_gpu}; a step: {images_a_step}",
         *_fit_model(config, data, options, signature),
         *_fit_data(config, data, options),
         *_fit_rate(config, options, images_a_step, reference_batch(name)),

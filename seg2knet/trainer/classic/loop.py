@@ -12,6 +12,7 @@ import datetime
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -204,6 +205,9 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             logging.getLogger("py.warnings").addHandler(handler)
+        elif isinstance(handler, logging.StreamHandler):
+            handler.setStream(sys.stdout)
+            handler.addFilter(lambda record: "Hooks will be executed" not in str(record.msg))
     stack.package(task, "apis").set_random_seed(config.get("seed") or 0)
     torch.backends.cudnn.benchmark = bool(config.get("cudnn_benchmark"))
     dataset = build_dataset(config.data.train, task)

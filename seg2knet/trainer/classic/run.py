@@ -92,14 +92,15 @@ def _result(prepared: Prepared) -> TrainResult:
 
     from seg2knet.trainer.classic.loop import INTERRUPTED, LATEST
 
-    last = (prepared.config.parent / LATEST).resolve()
-    meta = torch.load(str(last), map_location="cpu")["meta"]
-    hooks = meta.get("hook_msgs") or {}
-    best = Path(hooks["best_ckpt"]) if hooks.get("best_ckpt") else None
-    figures = {METRICS[prepared.task]["save_best"]: float(hooks["best_score"])} if best else {}
-    return TrainResult(
-        prepared.config.parent, prepared.config, best, last, meta["epoch"], last.name == INTERRUPTED, figures
-    )
+    work_dir = prepared.config.parent
+    last = (work_dir / LATEST).resolve()
+    epochs = torch.load(str(last), map_location="cpu")["meta"]["epoch"]
+    best = max(work_dir.glob("best_*.pth"), key=lambda file: file.stat().st_mtime, default=None)
+    figures = {}
+    if best is not None:
+        score = torch.load(str(best), map_location="cpu")["meta"]["hook_msgs"]["best_score"]
+        figures[METRICS[prepared.task]["save_best"]] = float(score)
+    return TrainResult(work_dir, prepared.config, best, last, epochs, last.name == INTERRUPTED, figures)
 
 
 def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
