@@ -26,7 +26,7 @@ def options() -> dict[str, Any]:
     return {
         "epochs": 1,
         "img_size": "96",
-        "pretrained": False,
+        "pretrained": "none",
         "gpus": 0,
         "workers": 0,
         "batch_size": 2,

@@ -174,7 +174,7 @@ def _fit_model(
     if change.renamed:
         notes.append(f"arguments renamed for the installed versions: {', '.join(change.renamed)}")
     backbone = config["model"].get("backbone")
-    if isinstance(backbone, dict) and (options.backbone_weights is not None or not options.pretrained):
+    if isinstance(backbone, dict) and (options.backbone_weights is not None or options.pretrained == "none"):
         if "pretrained" in config["model"]:
             config["model"]["pretrained"] = None
         if options.backbone_weights is not None:

@@ -158,6 +158,8 @@ def _refuse_unknown(options: TrainOptions) -> None:
             "the classic stack trains on one machine",
             hint="write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine",
         )
+    if options.pretrained == "coco":
+        raise UsageError("the classic stack starts from ImageNet weights", hint="from a K-Net: --load-from FILE")
     unknown = [flag(name) for name in options.given() if name not in KNOWN_HERE]
     if unknown:
         raise UsageError(

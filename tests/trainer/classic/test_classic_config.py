@@ -108,7 +108,7 @@ def test_the_data_are_ours() -> None:
 
 def test_theirs_is_left_alone() -> None:
     merged = config()
-    fitted(merged, epochs=3, img_size="64", pretrained=False)
+    fitted(merged, epochs=3, img_size="64", pretrained="none")
     assert merged == config()
 
 
@@ -194,7 +194,7 @@ def test_image_size_reaches_nested_steps() -> None:
 
 
 def test_from_scratch_nothing_is_frozen() -> None:
-    backbone = fitted(config(), pretrained=False)["model"]["backbone"]
+    backbone = fitted(config(), pretrained="none")["model"]["backbone"]
     assert backbone["frozen_stages"] == -1
     assert backbone["norm_eval"] is False
     assert backbone["init_cfg"] is None
