@@ -141,3 +141,40 @@ def _resized(code: RleCode, size: Sequence[int]) -> dict[str, Any]:
     mask = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs).reshape(width, height).T
     new = cv2.resize(np.ascontiguousarray(mask), (int(size[0]), int(size[1])), interpolation=cv2.INTER_NEAREST)
     return as_json(mask_to_rle(new > 0))
+
+
+def polygons_of(value: Any) -> tuple[Optional[list[list[Any]]], str]:
+    """The polygons that a segmentation means that is not written as COCO writes them, and how it is written; ``None``
+    where none can be told."""
+    if isinstance(value, dict):
+        xs, ys = value.get("all_points_x") or [], value.get("all_points_y") or []
+        if _numbers(xs) and _numbers(ys) and len(xs) == len(ys) >= 3:
+            return [[number for point in zip(xs, ys) for number in point]], "VIA writes them"
+        return None, ""
+    if not isinstance(value, list) or not value:
+        return None, ""
+    if _numbers(value):
+        return [value], "a list without a list around it"
+    points = _points(value)
+    if points is not None:
+        return [points], "points"
+    parts = [_points(part) for part in value]
+    return (None, "") if any(part is None for part in parts) else (parts, "points")  # type: ignore[return-value]
+
+
+def _points(value: Any) -> Optional[list[Any]]:
+    """Points ``[[x, y], ...]``, ``[[[x, y]], ...]`` or ``[{"x": x, "y": y}, ...]``, three and more, as a flat list."""
+    flat: list[Any] = []
+    for point in value if isinstance(value, list) and len(value) >= 3 else [None]:
+        if isinstance(point, dict) and {"x", "y"} <= set(point):
+            point = [point["x"], point["y"]]
+        elif isinstance(point, list) and len(point) == 1:
+            point = point[0]
+        if not isinstance(point, list) or not _numbers(point) or len(point) != 2:
+            return None
+        flat += point
+    return flat
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(each) in (int, float) for each in value)

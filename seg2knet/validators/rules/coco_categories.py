@@ -91,8 +91,8 @@ def category_name_clash(file: JsonFile) -> Iterator[Hit]:
     folded: dict[str, Category] = {}
     for category in file.categories:
         name = category.name
-        if name is None:
-            continue
+        if name is None or not name.strip():
+            continue  # CI003
         clean = " ".join(name.split())
         padded = name != name.strip()
         twin = folded.setdefault(clean.casefold(), category)

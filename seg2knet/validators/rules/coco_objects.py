@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.outlines import shape_of
 
-SAME_IOU = 0.98
+SAME_IOU, OTHER_CLASS_IOU, NEAR_IOU = 0.98, 0.95, 0.9
 FEW = 10
 IMBALANCE, GREAT_IMBALANCE = 100, 2000
 
@@ -56,48 +56,83 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
     )
 
 
+class Pairs(NamedTuple):
+    """Pairs of objects that cover nearly the same pixels, columns over them: earlier and later row, and their IoU."""
+
+    first: np.ndarray
+    second: np.ndarray
+    ious: np.ndarray
+
+
 @rule("CI041", "duplicate-annotation", Severity.WARNING, Fix.UNSAFE, on="instances")
 def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
-    """Two annotations of one class cover the same pixels (IoU of at least 0.98).
+    """Two annotations of one class cover the same pixels (IoU of at least 0.98), or nearly (0.9).
 
     The object counts twice: one of the two can never be found, so recall has a ceiling, and in training two kernels are
     pulled to one object. Usually a file was merged with itself, or saved twice by a tool.
 
-    The unsafe fix removes the later one.
+    The unsafe fix removes the later one of two that cover the same pixels. Of two that nearly do, which one is better
+    cannot be told.
     """
     gone: set[int] = set()
-    for first, second in _close_pairs(file).tolist():
-        if first in gone or second in gone:
-            continue
-        iou = _iou(file, first, second)
-        if iou < SAME_IOU:
+    classes = file.annotations.category_ids
+    for first, second, iou in zip(*(column.tolist() for column in file.once(_same_place))):
+        if first in gone or second in gone or classes[first] != classes[second]:
             continue
         gone.add(second)
-        other = file.shown_id(file.annotations.ids, file.annotations.has_id, first)
-        message = f"covers the same pixels as annotation {other if other is not None else f'/annotations/{first}'}"
-        more: dict[str, Any] = {"found": f"IoU {iou:.3f}, same class", "edits": repairs.remove(file, second)}
+        message = f"covers {'' if iou >= SAME_IOU else 'nearly '}the same pixels as annotation {_name(file, first)}"
+        edits = repairs.remove(file, second) if iou >= SAME_IOU else ()
+        more: dict[str, Any] = {"found": f"IoU {iou:.3f}, same class", "edits": edits}
         yield file.hit(second, message, expected="one annotation for each object", **more)
 
 
-def _close_pairs(file: CocoFile) -> np.ndarray:
-    """Pairs (earlier, later row) of one image and class whose areas and extents allow that IoU, ``(P, 2)``.
+@rule("CI046", "same-object-in-two-classes", Severity.WARNING, on="instances")
+def same_object_in_two_classes(file: CocoFile) -> Iterator[Hit]:
+    """Two annotations of different classes cover the same pixels (IoU of at least 0.95).
 
-    Objects are sorted by image, class and left edge, and compared with the next, the one after that, and so on, all at
-    once, as long as any two left edges are near enough.
+    Each is a false answer to the other: the classes compete for one object, and one of the two never scores. There is
+    no fix, because which class is right cannot be told.
+    """
+    table = file.annotations
+    for first, second, iou in zip(*(column.tolist() for column in file.once(_same_place))):
+        if iou < OTHER_CLASS_IOU or table.category_ids[first] == table.category_ids[second]:
+            continue
+        indices = [int(file.category_indices[row]) for row in (first, second)]
+        names = [repr(file.categories[index].name) if index >= 0 else "an unknown class" for index in indices]
+        message = f"the same object as annotation {_name(file, first)}, there {names[0]} and here {names[1]}"
+        yield file.hit(second, message, "category_id", expected="one class for each object", found=f"IoU {iou:.3f}")
+
+
+def _name(file: CocoFile, row: int) -> str:
+    number = file.shown_id(file.annotations.ids, file.annotations.has_id, row)
+    return f"/annotations/{row}" if number is None else str(number)
+
+
+def _same_place(file: CocoFile) -> Pairs:
+    """Pairs with an IoU of ``NEAR_IOU`` and more, crowds with crowds alone."""
+    pairs = _close_pairs(file)
+    ious = np.array([_iou(file, first, second) for first, second in pairs.tolist()])
+    near = np.flatnonzero(ious >= NEAR_IOU)
+    return Pairs(pairs[near, 0], pairs[near, 1], ious[near])
+
+
+def _close_pairs(file: CocoFile) -> np.ndarray:
+    """Pairs (earlier, later row) of one image whose areas and extents allow that IoU, ``(P, 2)``.
+
+    Objects are sorted by image and left edge, and compared with the next, the one after that, and so on, all at once,
+    as long as any two left edges are near enough.
     """
     shapes, table = file.shapes, file.annotations
     rows = np.flatnonzero(shapes.sound & (file.image_rows >= 0) & table.has_category_id & (shapes.areas > 0))
     # Intersection over union of s leaves at most (1 - s) / s of the area outside: an edge can be further out only
     # along a spike, which costs at least a pixel a row.
     width = shapes.extents[rows, 2] - shapes.extents[rows, 0]
-    slack = np.maximum(0.1 * width, 3.0)
-    # One number for image, class and crowd: ids may be any size, so their rank is used.
-    classes, ranks = np.unique(table.category_ids[rows], return_inverse=True)
-    key = (file.image_rows[rows] * max(len(classes), 1) + ranks) * 2 + (table.crowd[rows] != 0)
+    slack = np.maximum(0.12 * width, 3.0)
+    key = file.image_rows[rows] * 2 + (table.crowd[rows] != 0)
     order = np.lexsort((shapes.extents[rows, 0], key))
     rows, slack, key = rows[order], slack[order], key[order]
     lefts, areas = shapes.extents[rows, 0], shapes.areas[rows]
-    found = []
+    close = []
     alive: np.ndarray = np.arange(max(len(rows) - 1, 0))
     step = 1
     while len(alive):
@@ -106,20 +141,20 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
         near = (key[alive] == key[after]) & (lefts[after] - lefts[alive] <= slack[alive])
         alive, after = alive[near], after[near]
         alike = _alike(shapes.extents[rows[alive]], shapes.extents[rows[after]], areas[alive], areas[after])
-        found.append(np.stack([rows[alive[alike]], rows[after[alike]]], 1))
+        close.append(np.stack([rows[alive[alike]], rows[after[alike]]], 1))
         step += 1
-    pairs = np.sort(np.concatenate(found), axis=1) if found else np.zeros((0, 2), np.int64)
+    pairs = np.sort(np.concatenate(close), axis=1) if close else np.zeros((0, 2), np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _alike(one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray) -> np.ndarray:
-    """Whether boxes overlap by 80 % of their union and areas differ by less than 10 %: looser than what is sought,
+    """Whether boxes overlap by 75 % of their union and areas differ by less than 15 %: looser than what is sought,
     because outlines and pixels differ."""
     low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
     common = np.clip(high - low, 0, None).prod(1)
     union = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
-    areas_alike = np.minimum(areas, other_areas) >= 0.9 * np.maximum(areas, other_areas) - 4
-    return (common >= 0.8 * union) & areas_alike
+    areas_alike = np.minimum(areas, other_areas) >= 0.85 * np.maximum(areas, other_areas) - 4
+    return (common >= 0.75 * union) & areas_alike
 
 
 def _iou(file: CocoFile, first: int, second: int) -> float:
@@ -161,6 +196,8 @@ def image_without_annotations(file: CocoFile) -> Iterator[Hit]:
     if not file.has["annotations"]:
         return
     images = file.images
+    if not file.annotations.count or (file.image_rows < 0).any():
+        return  # KN005, SP004 or CI009
     has = np.zeros(images.count, bool)
     has[file.image_rows[file.image_rows >= 0]] = True
     again = np.zeros(images.count, bool)

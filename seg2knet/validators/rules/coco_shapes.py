@@ -13,6 +13,8 @@ from seg2knet.dataset.rle import counts_to_runs
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
+from seg2knet.validators.rules.coco_measures import fractions
+from seg2knet.validators.rules.image_files import on_wrong_size
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import ABSENT, CHUNK, EMPTY, POLYGONS
@@ -44,6 +46,14 @@ def parts_of(file: CocoFile, row: int) -> list[list[float]]:
     """An annotation's polygons, read leniently."""
     shape = file.shape(row)
     return shape if isinstance(shape, list) else []
+
+
+def points_in_lists(file: CocoFile) -> np.ndarray:
+    """``(N,)`` bool: the segmentation is points ``[[x, y], ...]`` or VIA's object, which CI003 reports."""
+    rows = np.zeros(len(file.shapes.flags), bool)
+    for row in file.shapes.having(FEW | RLE_BAD).tolist():
+        rows[row] = repairs.polygons_of(file.segmentation(row))[0] is not None
+    return rows
 
 
 def _faulty(file: CocoFile, bit: int) -> Iterator[tuple[int, list[list[float]], int]]:
@@ -116,7 +126,10 @@ def polygon_too_few_points(file: CocoFile) -> Iterator[Hit]:
 
     The unsafe fix removes the polygon, and the annotation where it was the only one.
     """
+    points = file.once(points_in_lists)
     for row, parts, place in _faulty(file, FEW):
+        if points[row]:
+            continue  # CI003
         message, edits = f"a polygon of {len(parts[place]) // 2} points", _without(file, row, parts, UNUSABLE_PART)
         yield _part_hit(file, row, place, message, "at least 3 points, 6 numbers", shown(parts[place]), edits)
 
@@ -180,7 +193,7 @@ def polygon_out_of_image(file: CocoFile) -> Iterator[Hit]:
     another image, the image was resized after it was annotated, or width and height are swapped: look at it first. The
     unsafe fix then cuts the polygon at the edge, and removes what lies completely outside.
     """
-    for row in np.flatnonzero(file.shapes.overshoot > OUTSIDE).tolist():
+    for row in np.flatnonzero((file.shapes.overshoot > OUTSIDE) & ~on_wrong_size(file)).tolist():
         over = float(file.shapes.overshoot[row])
         height, width = repairs.image_size(file, row)
         x0, y0, x1, y1 = file.shapes.extents[row].tolist()
@@ -264,7 +277,8 @@ def polygon_zero_area(file: CocoFile) -> Iterator[Hit]:
 
     The unsafe fix removes the polygon, and the annotation where it was the only one.
     """
-    for row in np.flatnonzero((file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS)).tolist():
+    zero = (file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS) & ~fractions(file).polygons
+    for row in np.flatnonzero(zero).tolist():
         parts = parts_of(file, row)
         examined = examine(parts)
         places = np.flatnonzero(examined.flags & ZERO).tolist()
@@ -291,7 +305,7 @@ def polygon_duplicate_vertices(file: CocoFile) -> Iterator[Hit]:
     """
     for row, parts, place in _faulty(file, REPEATED):
         points = list(zip(parts[place][0::2], parts[place][1::2]))
-        kept = [point for index, point in enumerate(points) if point != points[index - 1]]
+        kept = [point for index, point in enumerate(points) if point != points[index + 1 - len(points)]]
         if len(kept) < 3:
             continue  # CI026
         lean = [repairs.plain(number) for point in kept for number in point]
@@ -344,7 +358,7 @@ def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
     The code runs down the columns: with another height every column is out of step. `size` is height, then width; often
     they are swapped, or the image was resized later. What the code was made for cannot be told, so there is no fix.
     """
-    for row in file.shapes.having(RLE_SIZE).tolist():
+    for row in np.flatnonzero((file.shapes.flags & RLE_SIZE != 0) & ~on_wrong_size(file)).tolist():
         height, width = repairs.image_size(file, row)
         found = shown((file.segmentation(row) or {}).get("size"))
         more: dict[str, Any] = {"expected": f"[{height}, {width}] (height, width)", "found": found}
@@ -376,7 +390,7 @@ def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
     middle of a number. pycocotools crashes on it, or decodes garbage. There is no fix.
     """
     expected = "size [height, width] and counts, a string or a list of runs from 0 up"
-    for row in file.shapes.having(RLE_BAD).tolist():
+    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(points_in_lists)).tolist():
         found = _why(file.segmentation(row))
         yield file.hit(row, "an RLE that cannot be decoded", "segmentation", expected=expected, found=found)
 

@@ -11,7 +11,9 @@ from typing import Any, Union
 import numpy as np
 from msgspec import UNSET
 
+from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
+from seg2knet.validators.rules.coco_shapes import points_in_lists
 from seg2knet.validators.subjects.document import kind_of, shown
 from seg2knet.validators.subjects.files import KEYS, CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.measure import USELESS
@@ -28,6 +30,8 @@ def json_unreadable(file: JsonFile) -> Iterator[Hit]:
     Every loader stops at it, usually with a traceback that does not name the file. Line and column are given. `NaN`
     and `Infinity`, which Python writes and other parsers refuse, are reported where they stand (CI023).
 
+    A file that is something else (gzip, HTML, a Git LFS pointer) is named, and a key that is there twice in one object.
+
     The fix removes a byte order mark, as Windows editors write it, and saves the same text as plain UTF-8. Nothing
     else can be repaired without guessing.
     """
@@ -37,6 +41,10 @@ def json_unreadable(file: JsonFile) -> Iterator[Hit]:
         if fault.repair is not None:
             edits = [WriteFile(file.path, partial(bytes, fault.repair), fault.what)]
         yield Hit(message, file.path, expected="JSON in UTF-8", found=fault.message, edits=edits)
+    if file.keys is not None and not file.faults:
+        for pointer, key in file.repeated_keys():
+            message = f"the key {key!r} is there twice; readers keep the last"
+            yield Hit(message, file.path, pointer, expected="each key once", found=f"{key!r} twice")
 
 
 @rule("CI002", "missing-top-level-key", Severity.ERROR, on=TABLES)
@@ -66,13 +74,37 @@ def wrong_field_type(file: JsonFile) -> Iterator[Hit]:
     such files. Ids that are words (`"img_7"`) break every loader that puts ids into an array.
 
     The fix writes the same value in the right type; words become numbers above every id and reference in the file, the
-    same word the same number everywhere. A value that is not a number at all stays.
+    same word the same number everywhere, and a segmentation as OpenCV or VIA write it becomes a list of polygons. A
+    value that is not a number at all stays, and so does a boolean: nothing says which id it was.
     """
     for fault in file.reading.faults:
-        yield _type_hit(file, fault)
+        if not _boolean_crowd(fault):
+            yield _type_hit(file, fault)
     yield from _missing_fields(file)
     if isinstance(file, CocoFile):
         yield from _segmentations(file)
+        for row in np.flatnonzero(file.annotations.has_crowd & ~np.isin(file.annotations.crowd, (0, 1))).tolist():
+            found = str(file.annotations.crowd[row])
+            yield file.hit(row, "iscrowd is neither 0 nor 1", "iscrowd", expected="0 or 1", found=found)
+
+
+def _boolean_crowd(fault: TypeFault) -> bool:
+    return fault.pointer.endswith("/iscrowd") and fault.found.startswith("a boolean")
+
+
+@rule("CI045", "iscrowd-boolean", Severity.WARNING, Fix.SAFE, on=TABLES)
+def boolean_crowds(file: JsonFile) -> Iterator[Hit]:
+    """`iscrowd` is `true` or `false`, and not 1 or 0.
+
+    Python's readers take one for the other; readers in other languages refuse the file.
+
+    The fix writes 1 and 0.
+    """
+    faults = [fault for fault in file.reading.faults if _boolean_crowd(fault)]
+    if faults:
+        edits = [SetValue(file.path, fault.pointer, fault.value) for fault in faults]
+        message = f"iscrowd is a boolean, {len(faults):,} times"
+        yield Hit(message, file.path, faults[0].pointer, expected="0 or 1", found=faults[0].found, edits=edits)
 
 
 def _type_hit(file: JsonFile, fault: TypeFault) -> Hit:
@@ -93,7 +125,8 @@ def _type_hit(file: JsonFile, fault: TypeFault) -> Hit:
         hit = file.entry_hit(row, message)
     elif row >= 0 and table == "images":
         hit = file.image_hit(row, message)
-    edits = () if value is UNSET else [SetValue(file.path, fault.pointer, value)]
+    boolean = fault.found.startswith("a boolean") and key != "isthing"
+    edits = () if value is UNSET or boolean else [SetValue(file.path, fault.pointer, value)]
     return replace(hit, pointer=fault.pointer, expected=fault.expected, found=fault.found, edits=edits)
 
 
@@ -101,14 +134,15 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
     """Fields of images and categories that are required."""
     known = {fault.pointer for fault in file.reading.faults}
     images = file.images
+    named = np.fromiter((bool(name and name.strip()) for name in images.names), bool, images.count)
     fields = {
         "id": (images.has_id, "an integer"),
-        "file_name": (np.fromiter((name is not None for name in images.names), bool, images.count), "a string"),
+        "file_name": (named, "a string"),
         "width": (images.widths > 0, "an integer above 0"),
         "height": (images.heights > 0, "an integer above 0"),
     }
-    missing = ~np.logical_and.reduce([there for there, _ in fields.values()])
-    for row in np.flatnonzero(missing & images.usable).tolist():
+    lacking = ~np.logical_and.reduce([there for there, _ in fields.values()])
+    for row in np.flatnonzero(lacking & images.usable).tolist():
         for key, (there, expected) in fields.items():
             if not there[row] and f"/images/{row}/{key}" not in known:
                 measurable = key in ("width", "height") and _on_disk(file, row)
@@ -117,7 +151,8 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
                 yield file.image_hit(row, f"an image without a usable {key}", key, **more)
     for category in file.categories:
         for key, value, expected in (("id", category.id, "an integer"), ("name", category.name, "a string")):
-            if value is None and category.usable and f"/categories/{category.index}/{key}" not in known:
+            missing = value is None or not str(value).strip()
+            if missing and category.usable and f"/categories/{category.index}/{key}" not in known:
                 message = f"a category without a usable {key}"
                 yield file.category_hit(category, message, key, expected=expected, found="nothing usable")
 
@@ -141,11 +176,13 @@ def _size_edits(file: JsonFile, row: int, key: str) -> list[Edit]:
 
 def _segmentations(file: CocoFile) -> Iterator[Hit]:
     expected = "a list of polygons [[x, y, x, y, ...]], or an object with size and counts"
-    for row in np.flatnonzero((file.shapes.flags & (FLAT | WRONG_TYPE) != 0) | (file.shapes.kinds == USELESS)).tolist():
+    shapes = file.shapes
+    odd = (shapes.flags & (FLAT | WRONG_TYPE) != 0) | (shapes.kinds == USELESS)
+    for row in np.flatnonzero(odd | file.once(points_in_lists)).tolist():
         value = file.segmentation(row)
-        flat = bool(file.shapes.flags[row] & FLAT)
-        edits = [SetValue(file.path, f"/annotations/{row}/segmentation", [value])] if flat else []
-        message = "a polygon outside a list of polygons" if flat else "not a segmentation that COCO knows"
+        parts, written = repairs.polygons_of(value)
+        edits = [SetValue(file.path, f"/annotations/{row}/segmentation", parts)] if parts is not None else []
+        message = f"polygons written as {written}" if parts is not None else "not a segmentation that COCO knows"
         found = f"{kind_of(value)}: {shown(value)}"
         yield file.hit(row, message, "segmentation", expected=expected, found=found, edits=edits)
 

@@ -113,6 +113,12 @@ def _wrong_sizes(part: Part, file: AnyFile) -> Sizes:
     return Sizes(rows, said, shown, swapped, reach[rows], codes[rows])
 
 
+def on_wrong_size(file: CocoFile) -> np.ndarray:
+    """``(N,)`` bool: annotations of images whose size in the JSON IM003 or IM004 reports; the shapes may be right."""
+    sizes = _wrong_sizes(file.part, file).rows if file.part is not None else ()
+    return np.isin(file.image_rows, sizes)
+
+
 def _size_hit(file: AnyFile, sizes: Sizes, place: int, message: str, fix: Optional[Fix], edits: Any) -> Hit:
     width, height = sizes.said[place].tolist()
     return file.image_hit(
@@ -145,7 +151,7 @@ def image_size_mismatch(part: Part) -> Iterator[Hit]:
         for places in groups:
             yield _resized_hit(file, sizes, places)
         taken = {place for places in groups for place in places}
-        for place in np.flatnonzero(~sizes.swapped).tolist():
+        for place in np.flatnonzero(~sizes.swapped & (sizes.said > 0).all(1)).tolist():  # else CI003
             if place in taken:
                 continue
             edits: Any = _set_size(file, int(sizes.rows[place]), *sizes.true[place].tolist())
@@ -202,7 +208,7 @@ def width_height_swapped(part: Part) -> Iterator[Hit]:
 
     Example: `"width": 480, "height": 640` where the image is 640 wide and 480 high.
 
-    The fix swaps the two; it is unsafe where annotations reach out of the image as it is: then the image was turned
+    The fix swaps the two. There is none where annotations reach out of the image as it is: then the image was turned
     after it was annotated.
     """
     for file in album(part).files:
@@ -211,7 +217,7 @@ def width_height_swapped(part: Part) -> Iterator[Hit]:
         message = "width and height are swapped" + (", or the images were turned after annotation" if turned else "")
         for place in np.flatnonzero(sizes.swapped).tolist():
             edits = _set_size(file, int(sizes.rows[place]), *sizes.true[place].tolist())
-            yield _size_hit(file, sizes, place, message, Fix.UNSAFE if turned else None, edits)
+            yield _size_hit(file, sizes, place, message, None, [] if turned else edits)
 
 
 @rule("IM005", "exif-orientation-set", Severity.ERROR, Fix.UNSAFE, on="part")
@@ -333,3 +339,29 @@ def exact_duplicate_images(part: Part) -> Iterator[Hit]:
                 found=f"{len(group)} copies",
                 **book.of(path),  # type: ignore[arg-type]
             )
+
+
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+
+
+@rule("IM013", "content-not-of-suffix", Severity.WARNING, on="part")
+def content_not_of_suffix(part: Part) -> Iterator[Hit]:
+    """The file's content is not what its suffix says: a WebP called `.jpg`.
+
+    Most loaders look at the content; TensorFlow, browsers and annotation tools go by the name and refuse the file.
+    There is no fix, because masks and other files are named after it. In the ADE layout loaders want `.jpg` whatever
+    the content, so nothing is reported.
+    """
+    book = album(part)
+    for index, path in enumerate(book.gallery.paths if book.files else ()):
+        kind, suffix = book.gallery.kind(index)[0], Path(path).suffix.lower()
+        if kind in _SUFFIXES and suffix not in _SUFFIXES[kind]:
+            more: dict[str, Any] = {"expected": f"a name that ends in {_SUFFIXES[kind][0]}", "found": suffix}
+            yield Hit(f"the file is a {kind}", Path(path), **more, **book.of(path))  # type: ignore[arg-type]

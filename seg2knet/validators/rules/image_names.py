@@ -12,7 +12,6 @@ import numpy as np
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, RenameFile, SetValue, Severity, rule
 from seg2knet.validators.subjects.album import ODD, Album, AnyFile, Meaning, album, stem
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.files import CocoFile
 
 
 def _unusual(part: Part) -> Iterator[tuple[AnyFile, int, str, Meaning, bool]]:
@@ -185,8 +184,8 @@ def orphan_image(dataset: DataSet) -> Iterator[Hit]:
     shadowed = tuple(str(part.pngs_dir) for part in dataset.parts if part.pngs_dir is not None)
     for shared in folders.values():
         files = [file for book in shared for file in book.files]
-        if any(isinstance(file, CocoFile) and file.faults for file in files):
-            continue  # what an unreadable file names is not known
+        if any(file.faults or not file.has["images"] for file in files):
+            continue  # what such a file names is not known
         orphans = {name: path for name, path in shared[0].listing.items() if path not in taken}
         orphans = {name: path for name, path in orphans.items() if not path.startswith(shadowed)}
         missing = {

@@ -11,11 +11,12 @@ from packaging.version import Version
 
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.knet_config import config_of
+from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.files import CocoFile
 
 MIN_SIZE = 32
-"""mmdet leaves out images whose shorter side is below this (``filter_cfg.min_size``)."""
+"""mmdet skips images whose shorter side is below this (``filter_cfg.min_size``)."""
 PROPOSALS = 100
 """K-Net's instance kernels, where no configuration says another number."""
 
@@ -26,9 +27,9 @@ def _training(dataset: DataSet) -> list[CocoFile]:
 
 
 def dropped(file: CocoFile) -> dict[str, np.ndarray]:
-    """Reason -> ``(N,)`` bool: why mmdet's ``CocoDataset.parse_data_info`` leaves an object out; the first that holds.
+    """Reason -> ``(N,)`` bool: why mmdet's ``CocoDataset.parse_data_info`` skips an object; the first that holds.
 
-    Crowds are not among them: they are left out because that is what a crowd is for.
+    Crowds are not among them: they are skipped because that is what a crowd is for.
     """
     table, boxes = file.annotations, file.boxes
     rows = file.image_rows
@@ -68,14 +69,17 @@ def _trainable(file: CocoFile) -> np.ndarray:
 def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
     """Nothing in the training split can be trained on.
 
-    Every object is a crowd, has no usable box or area, or belongs to no image or category: the loader leaves all of
-    them out and then stops with `ValueError: need at least one array to concatenate`, which names no reason.
+    There are no annotations, or the loader skips all of them for several reasons and then stops with an uninformative
+    `ValueError: need at least one array to concatenate`. A single reason is reported by its own rule. There is no fix.
     """
     for file in _training(dataset):
-        if not all(file.has.values()) or file.once(_trainable).any():
+        if not all(file.has.values()) or file.once(_trainable).any() or not file.images.count:
             continue
         table = file.annotations
         crowds = int(np.count_nonzero(table.has_crowd & (table.crowd != 0)))
+        most = max(int(mask.sum()) for mask in file.once(dropped).values())
+        if table.count and crowds + most == table.count:
+            continue  # one cause, which its own rule reports: CI009, CI010, CI024, CI032, CI033, CI038, CI040
         reasons = [f"{int(mask.sum()):,} have {reason}" for reason, mask in file.once(dropped).items() if mask.any()]
         reasons = ([f"{crowds:,} are crowds"] if crowds else []) + reasons
         yield Hit(
@@ -89,10 +93,9 @@ def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
 
 @rule("KN006", "objects-dropped-by-trainer", Severity.WARNING, on="dataset")
 def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
-    """Objects that mmdet leaves out in silence, counted by reason.
+    """Objects that mmdet silently skips, counted by reason.
 
-    It says nothing of them: a set can lose half its objects, and only the figures are worse. The rules named by the
-    other findings say where they are and mend them.
+    A set can lose half its objects, and only the metrics are worse. The other findings say where they are and fix them.
     """
     for file in _training(dataset):
         if not all(file.has.values()) or not file.once(_trainable).any():
@@ -103,7 +106,7 @@ def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
                 table = file.annotations
                 first = ", ".join(str(file.shown_id(table.ids, table.has_id, int(row))) for row in rows[:5])
                 yield Hit(
-                    f"{len(rows):,} of {table.count:,} objects are left out in training: {reason}",
+                    f"{len(rows):,} of {table.count:,} objects are skipped in training: {reason}",
                     file.path,
                     "/annotations",
                     expected="every object trained on",
@@ -113,10 +116,11 @@ def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
 
 @rule("KN007", "images-dropped-by-trainer", Severity.WARNING, on="dataset")
 def images_dropped(dataset: DataSet) -> Iterator[Hit]:
-    """Images that mmdet leaves out in silence.
+    """Images that mmdet silently skips.
 
-    Those whose shorter side is below 32 pixels (`filter_cfg.min_size`), and, where the configuration asks for it
-    (`filter_empty_gt=True`), those without objects, which would teach the model what is none.
+    Those whose shorter side is below `filter_cfg.min_size` (32 pixels; with the images at hand IM011 reports these),
+    and, where the configuration asks for it (`filter_empty_gt=True`), those without objects, which would teach the
+    background. There is no fix.
     """
     config = config_of(dataset)
     limit, empty_too = MIN_SIZE, False
@@ -127,6 +131,8 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
         images = file.images
         known = (images.widths > 0) & (images.heights > 0)
         small = known & (np.minimum(images.widths, images.heights) < limit)
+        if limit == MIN_SIZE and file.part is not None and album(file.part).folder:
+            small[:] = False  # IM011
         has = np.zeros(images.count, bool)
         has[file.image_rows[file.image_rows >= 0]] = True
         reasons = {f"a side of less than {limit} pixels": small}
@@ -137,7 +143,7 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
             if len(rows):
                 names = ", ".join(repr(images.names[row]) for row in rows[:3].tolist())
                 yield Hit(
-                    f"{len(rows):,} of {images.count:,} images are left out in training: {reason}",
+                    f"{len(rows):,} of {images.count:,} images are skipped in training: {reason}",
                     file.path,
                     "/images",
                     expected="every image trained on",

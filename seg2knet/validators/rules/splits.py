@@ -235,16 +235,19 @@ def _counted(file: JsonFile) -> dict[str, int]:
 
 @rule("SP004", "split-without-data", Severity.ERROR, on="dataset")
 def split_without_data(dataset: DataSet) -> Iterator[Hit]:
-    """The validation split has no images or no annotations.
+    """A split has no images, or the validation split no annotations.
 
-    The evaluation after each epoch stops, or gives `nan` and -1 for everything, and no checkpoint is the best one.
-    There is no fix: split again (`seg2knet convert ... --split`).
+    Training stops; or the evaluation after each epoch stops, or gives `nan` and -1 for everything, and no checkpoint is
+    the best one. There is no fix: split again (`seg2knet convert ... --split`).
     """
-    for file in (file for part in dataset.parts if part.split == "val" for file in part.json_files):
-        for table, count in (("images", file.images.count), ("annotations", table_of(file).count)):
+    for file in dataset.json_files:
+        counts = {"images": file.images.count}
+        if file.part is not None and file.part.split == "val":
+            counts["annotations"] = table_of(file).count
+        for table, count in counts.items():
             if file.has[table] and not count and not file.faults:
                 more: dict[str, Any] = {"expected": f"at least one of its {table}", "found": "an empty list"}
-                yield Hit(f"the validation split has no {table}", file.path, f"/{table}", **more)
+                yield Hit(f"the split has no {table}", file.path, f"/{table}", **more)
                 break
 
 

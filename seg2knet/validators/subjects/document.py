@@ -33,6 +33,14 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_OTHER_FILES = (
+    (b"\x1f\x8b", "compressed with gzip: unpack it"),
+    (b"PK\3\4", "a zip archive: unpack it"),
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run 'git lfs pull'"),
+    (b"<!DOCTYPE", "an HTML page, not the file that was to be downloaded"),
+    (b"<html", "an HTML page, not the file that was to be downloaded"),
+)
+"""What stands where JSON was expected, by its first bytes."""
 _BLOCK = 1 << 16
 _ESCAPED = re.compile("[\udc80-\udcff]")
 """What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
@@ -89,6 +97,11 @@ class JsonText:
         except OSError as error:
             self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
             return
+        other = next((kind for start, kind in _OTHER_FILES if bytes(self.text[:512]).lstrip().startswith(start)), None)
+        if other is not None:
+            self.faults.append(Fault(f"it is {other}"))
+            self.text = b""
+            return
         self._undo_marks()
         self._check_encoding()
         if not bytes(self.text[:4096]).strip() and not self.faults:
@@ -111,7 +124,7 @@ class JsonText:
         words = bytes(self.text).decode("utf-8", "surrogateescape")
         wrong = _ESCAPED.search(words)
         place = self.place_of(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
-        self.faults.append(Fault("the text is not UTF-8; it was saved in the encoding of some country", place))
+        self.faults.append(Fault("the text is not UTF-8; it was saved in another encoding", place))
         self.text = _ESCAPED.sub("?", words).encode()
 
     @staticmethod

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
 import msgspec
 import numpy as np
@@ -173,6 +176,21 @@ class JsonFile:
                     return word
         return number
 
+    _own_keys: tuple[str, ...] = ("image_id", "segments_info")
+    """Keys that an annotation has once, and nothing else in the file."""
+
+    def repeated_keys(self) -> Iterator[tuple[str, str]]:
+        """(pointer of the object, key) where the top level or an annotation has a key twice."""
+        text, count = self.document.text, len(self._referring.has_image_id)
+        if any(len(re.findall(b'"%b"' % key.encode(), text)) > 1 for key in KEYS):
+            yield from (("", key) for key in _twice(bytes(text)))
+        many = any(len(re.findall(b'"%b"' % key.encode(), text)) > count for key in self._own_keys)
+        if many and self.has["annotations"]:
+            elements = msgspec.json.decode(self.document.decode(RawDict)["annotations"], type=List[Raw])
+            for row, element in enumerate(elements):
+                if any(bytes(element).count(b'"%b"' % key.encode()) > 1 for key in self._own_keys):
+                    yield from ((f"/annotations/{row}", key) for key in _twice(bytes(element)))
+
     @cached_property
     def largest_image_id(self) -> int:
         """The largest number that is an image's id or that an annotation refers to: new ids lie beyond it."""
@@ -209,3 +227,14 @@ class JsonFile:
 def _largest(ids: np.ndarray) -> int:
     """The largest id that is written as a number, at least 0."""
     return int(ids[ids < WORD_IDS].max(initial=0))
+
+
+def _twice(text: bytes) -> list[str]:
+    """The keys that the outermost object of a JSON text has twice."""
+    keys: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        keys[:] = [key for key, _ in pairs]  # the outermost comes last
+
+    json.loads(text, object_pairs_hook=note)
+    return [key for key, times in Counter(keys).items() if times > 1]

@@ -45,7 +45,7 @@ def test_a_picture_that_cannot_be_made_anew(tmp_path: Path, monkeypatch: pytest.
     assert Image.open(good).mode == "RGB"
     assert Image.open(bad).mode == "CMYK"
     assert [line for line in report.not_fixed if "train_0.jpg: not fixed" in line and str(error) in line]
-    assert {finding.hit.file for finding in report} == {bad}
+    assert {finding.hit.file for finding in report if finding.code != "IM015"} == {bad}
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

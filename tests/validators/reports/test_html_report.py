@@ -30,7 +30,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(root / JSON, lambda data: data["images"][0].update(file_name=IMAGE))
     change(root / JSON, lambda data: [each.update(bbox=[0, 0, 40, 40]) for each in data["annotations"][2:7]])
     change(root / JSON, lambda data: data["annotations"][8].update(area=7))
-    Image.fromarray(noise(70)).save(root / "train2017" / "orphan.jpg")
+    for place, name in enumerate(("orphan.jpg", "second.jpg")):
+        Image.fromarray(noise(70 + place)).save(root / "train2017" / name)
     report = validate(root)
     (folder / "report.html").write_text(render(report, "html"), encoding="utf-8")
     (folder / "codes.json").write_text(json.dumps([finding.code for finding in report.findings]))

@@ -152,8 +152,8 @@ DEFECTS = [
     Defect("misspelt", "CI002", lambda content: content.update(categoryes=content.pop("categories"))),
     Defect("a list", "CI002", None, None, lambda text: b"[" + text + b"]"),
     Defect("string id", "CI003", annotation(ELL, image_id="1"), "safe"),
-    Defect("boolean crowd", "CI003", annotation(ELL, iscrowd=False), "safe"),
-    Defect("boolean crowds", "CI003 CI003", lambda c: [annotation(row, iscrowd=False)(c) for row in (0, 1)], "safe"),
+    Defect("boolean crowd", "CI045", annotation(ELL, iscrowd=False), "safe"),
+    Defect("boolean crowds", "CI045", lambda c: [annotation(row, iscrowd=False)(c) for row in (0, 1)], "safe"),
     Defect("float id", "CI003", annotation(ELL, category_id=1.0), "safe"),
     Defect("string area", "CI003", lambda c: annotation(ELL, area=str(c["annotations"][ELL]["area"]))(c), "safe"),
     Defect("ids are words", " ".join(["CI003"] * 21), words, "safe"),
@@ -240,7 +240,7 @@ DEFECTS = [
     Defect("area 0", "CI038 KN006", annotation(ELL, area=0), "safe"),
     Defect("area negative", "CI038 KN006", annotation(ELL, area=-352.0), "safe"),
     Defect("no iscrowd", "CI039", without("annotations", ELL, "iscrowd"), "safe"),
-    Defect("all crowd", "CI040 KN005", all_crowd, "safe"),
+    Defect("all crowd", "CI040", all_crowd, "safe"),
     Defect("twice", "CI041", again, "unsafe"),
     Defect("nothing on it", "CI042", lambda c: c["annotations"].__delitem__(slice(6, 12))),
     Defect("imbalance", "CI043", rare_class),
@@ -339,8 +339,9 @@ def test_fix_mends_it_for_good(tmp_path: Path, defect: Defect) -> None:
     after = validate(path, fix=defect.fix)
 
     assert code not in codes(after)
-    # The picture whose objects nobody can tell from another's has none then; that is no secret.
-    assert set(codes(after)) <= before | ({"CI042"} if defect.name == "image id twice" else set())
+    # The image whose objects nobody can tell from another's has none then; objects of two entries may nearly be one.
+    left = {"image id twice": {"CI042"}, "file name twice": {"CI041"}}.get(defect.name, set())
+    assert set(codes(after)) <= before | left
     assert after.fixed
     assert (path.parent / "annotations.json.bak").read_bytes() == broken
     mended = path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -184,6 +185,7 @@ def test_small_images_are_dropped(root: Path) -> None:
     content = data(3, stem="train")
     content["images"][0]["height"] = 24
     write(path, content)
+    shutil.rmtree(root / "train2017")
     report = validate(root, select=["KN007"])
     assert [finding.code for finding in report] == ["KN007"]
     assert "1 of 3 images" in report.findings[0].message
@@ -211,8 +213,8 @@ def test_objects_are_counted_by_reason(root: Path) -> None:
     write(path, content)
     found = {finding.message for finding in validate(root, select=["KN006"])}
     assert found == {
-        "2 of 18 objects are left out in training: an area not above 0",
-        "1 of 18 objects are left out in training: no such category",
+        "2 of 18 objects are skipped in training: an area not above 0",
+        "1 of 18 objects are skipped in training: no such category",
     }
 
 

@@ -46,7 +46,7 @@ def _segment(**values: Any) -> Plant:
 CASES = [
     ("CI002", lambda content: content.pop("images"), None),
     ("CI003", _entry(1, image_id="2"), "safe"),
-    ("CI003", _segment(iscrowd=False), "safe"),
+    ("CI045", _segment(iscrowd=False), "safe"),
     ("CI003", lambda content: content["images"][1].pop("file_name"), None),
     ("CI004", lambda content: content["images"].append(dict(content["images"][0])), "unsafe"),
     ("CI005", lambda content: content["images"].append({**content["images"][0], "id": 9}), "unsafe"),
