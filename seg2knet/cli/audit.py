@@ -7,10 +7,14 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.train import option
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
+TRAINING = ("epochs", "backbone", "batch_size", "img_size", "gpus", "device")
+"""Options of train that the trainings of the folds take."""
 
 
-@click.command(short_help="Rank the labels that look wrong.")
+@click.command(params=[option(name) for name in TRAINING], short_help="Rank the labels that look wrong.")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="Which labels to look at.")
 @click.option("--checkpoint", metavar="FILE", help="Judge with this model, which has not seen the split.")
@@ -20,12 +24,6 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all suspects; - prints them.")
 @click.option("--most", type=int, default=50, show_default=True, metavar="N", help="Suspects to print.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the folds and their trainings.")
-@click.option("--epochs", type=int, metavar="N", help="Of each training; by default what train takes.")
-@click.option("--backbone", metavar="NAME", help="Of each training; by default what train takes.")
-@click.option("--batch-size", type=int, metavar="N", help="Of each training; by default what train takes.")
-@click.option("--img-size", metavar="N|WxH", help="Of each training; by default what train takes.")
-@click.option("--gpus", type=int, metavar="N", help="By default all; 0 trains on the CPU.")
-@click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
 def audit(
     data: Optional[Path],
     split: str,

@@ -31,12 +31,13 @@ class GroupedCommand(click.Command):
 
 def _options() -> Iterator[click.Option]:
     for name, info in INFO.items():
-        yield _option(name)
+        yield option(name)
         if info.no is not None:
             yield click.Option([flag(f"no_{name}")], is_flag=True, help=f"The same as {flag(name)} {info.no}.")
 
 
-def _option(name: str) -> click.Option:
+def option(name: str) -> click.Option:
+    """The command line's option for a field of ``TrainOptions``."""
     info, kind = INFO[name], value_type(name)
     default = default_text(name)
     help_text = f"{info.help}  [default: {default}]" if default not in ("", "off") else info.help
