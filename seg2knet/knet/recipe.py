@@ -41,19 +41,27 @@ class LearningRate:
 
 PRETRAINED = LearningRate(1e-4)
 SEMANTIC_SWIN = LearningRate(6e-5)
+LIGHT = LearningRate(1.6e-3, limit=4e-4)
+"""Light models; their pretrained backbones learn at ``LIGHT_BACKBONE_LR_FACTOR``."""
+LIGHT_BACKBONE_LR_FACTOR = 0.5
 SCRATCH = LearningRate(1.6e-3, limit=8e-4)
 SCRATCH_NARROW = LearningRate(3.2e-3, limit=1.6e-3)
 """The narrow model (``r18-half``). Both rates from scratch were found by trial on small data sets."""
 
 
-def learning_rate(*, scratch: bool = False, narrow: bool = False, semantic_swin: bool = False) -> LearningRate:
+def learning_rate(
+    *, scratch: bool = False, narrow: bool = False, light: bool = False, semantic_swin: bool = False
+) -> LearningRate:
     """The learning rate of a run.
 
     Args:
         scratch: neither a pretrained backbone nor a checkpoint is loaded.
         narrow: the narrow model; its rate differs only from scratch.
+        light: a light model (``trainer.config.plan``).
         semantic_swin: mmsegmentation's K-Net on a Swin backbone.
     """
+    if light:
+        return LIGHT
     if scratch:
         return SCRATCH_NARROW if narrow else SCRATCH
     return SEMANTIC_SWIN if semantic_swin else PRETRAINED

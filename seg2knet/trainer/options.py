@@ -18,7 +18,7 @@ from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import SCHEDULES
-from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.trainer.config.backbones import BACKBONES, TIMM
 
 TASKS = ("instance", "panoptic", "semantic")
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
@@ -88,7 +88,10 @@ class TrainOptions:
     model: Optional[str] = _option(
         MODEL, "A model of the authors' table (seg2knet models): backbone, schedule and task.", metavar="NAME"
     )
-    backbone: Optional[str] = _option(MODEL, "Backbone.", choices=tuple(BACKBONES), default="r50")
+    backbone: Optional[str] = _option(
+        MODEL, "Backbone; timm/NAME: any model of timm with features at strides 4, 8, 16 and 32.",
+        choices=(*BACKBONES, f"{TIMM}NAME"), default="r50; without a GPU timm/tf_efficientnet_lite0, or r18",
+    )  # fmt: skip
     head: Optional[str] = _option(
         MODEL, "Semantic: the head whose prediction the kernels refine.", default="upernet",
         choices=("fcn", "pspnet", "deeplabv3", "upernet"),
@@ -119,7 +122,7 @@ class TrainOptions:
         LENGTH, "12 epochs, or 36 with --multi-scale.", choices=tuple(SCHEDULES), default="see --epochs"
     )
     batch_size: Optional[int] = _option(
-        LENGTH, "Images per step over all processes.", metavar="N", least=1, default="2 per process",
+        LENGTH, "Images per step over all processes.", metavar="N", least=1, default="2 per process; light: 4",
         in_config="total_batch_size",
     )  # fmt: skip
     lr: Optional[float] = _option(
@@ -137,9 +140,16 @@ class TrainOptions:
     )  # fmt: skip
 
     img_size: Optional[str] = _option(
-        IMAGES, "Longest side, or longest x shortest side.", metavar="N|WxH", default="1333x800; semantic: 512"
+        IMAGES,
+        "Longest side, or longest x shortest side.",
+        metavar="N|WxH",
+        default="1333x800; semantic: 512; light models: 288",
     )
     multi_scale: bool = _option(IMAGES, "Draw the image size anew each time, 0.8 to 1 of --img-size.", False)
+    augment: Optional[str] = _option(
+        IMAGES, "light: images scaled, cropped, their colours changed; strong: more, and objects pasted into others.",
+        choices=("none", "light", "strong"), default="light for light models and semantic segmentation, else none",
+    )  # fmt: skip
     flip: str = _option(
         IMAGES, "Mirror half of the images: swap turns left_door into right_door and the like, plain does not.", "swap",
         choices=("swap", "plain", "none"), in_config=_flip,
@@ -213,7 +223,7 @@ class TrainOptions:
         """
         for name, info in INFO.items():
             value = getattr(self, name)
-            if value is not None and info.choices and value not in info.choices:
+            if value is not None and info.choices and value not in info.choices and not str(value).startswith(TIMM):
                 raise UsageError(
                     f"{flag(name)} {value} is not known",
                     expected=", ".join(info.choices),

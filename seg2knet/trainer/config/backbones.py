@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -10,6 +11,8 @@ from seg2knet.download.weights import SWIN, THIRD_PARTY, TORCHVISION, Source
 from seg2knet.errors import EnvironmentProblem
 
 DEFORMABLE = "seg2knet.trainer.openmmlab.deformable"
+TIMM = "timm/"
+"""What the names of timm's models begin with."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Backbone:
         pretrained, scratch: settings that a start from weights, or from nothing, adds.
         imports: modules that register what it is made of, for ``custom_imports``.
         width: channels of K-Net on top of it.
+        mean, std: of the images it was pretrained on, RGB, 0..255; by default ImageNet's.
+        hub: its weights come from timm's hub, or from a file in timm's names.
         semantic: name of its body in mmsegmentation's K-Net configs; ``None`` where there is none.
         semantic_weights: where the weights of mmsegmentation's variant are published.
     """
@@ -38,13 +43,16 @@ class Backbone:
     scratch: dict[str, Any] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
     width: int = 256
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    hub: bool = False
     semantic: Optional[str] = None
     semantic_weights: Optional[Source] = None
 
     @property
     def narrow(self) -> bool:
-        """Whether K-Net on top of it is narrower than the paper's."""
-        return self.width < 256
+        """Whether it is the narrow model, which has a recipe of its own."""
+        return self.width < 128
 
     def config(self, weights: Optional[str], scratch: bool) -> dict[str, Any]:
         """Its config for mmdet's registry.
@@ -160,3 +168,30 @@ _ALL = (
 )  # fmt: skip
 BACKBONES = {backbone.name: backbone for backbone in _ALL}
 """Name -> backbone."""
+
+
+def find_backbone(name: str) -> Backbone:
+    """A backbone by name: an entry of ``BACKBONES``, or any of timm's models as ``timm/NAME``.
+
+    Raises:
+        UsageError: timm has no such model, or it has no features at strides 4, 8, 16 and 32.
+        EnvironmentProblem: timm is not installed.
+    """
+    if not name.startswith(TIMM):
+        return BACKBONES[name]
+    from seg2knet.trainer.openmmlab.timm_backbone import describe
+
+    plain = name.removeprefix(TIMM)
+    info = describe(plain)
+    return Backbone(
+        name, f"timm's {plain}", {"type": "TimmFeatures", "name": plain}, info.channels,
+        pretrained={"norm_eval": True}, scratch={"norm_eval": False},
+        imports=("seg2knet.trainer.openmmlab.timm_backbone",), mean=info.mean, std=info.std, hub=True,
+    )  # fmt: skip
+
+
+def default_backbone(device: str, task: Optional[str]) -> str:
+    """What a run without ``--backbone`` takes: ResNet-50; without a GPU a small model of timm, or ResNet-18."""
+    if device != "cpu" or task == "semantic":
+        return "r50"
+    return f"{TIMM}tf_efficientnet_lite0" if importlib.util.find_spec("timm") is not None else "r18"

@@ -11,6 +11,7 @@ from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.knet.recipe import WARMUP_FACTOR, WARMUP_STEPS, milestones
 from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
+from seg2knet.trainer.config.augmentation import pasting
 from seg2knet.trainer.config.overrides import put
 from seg2knet.trainer.config.plan import RunPlan
 from seg2knet.trainer.config.source import Ref, assignment
@@ -111,7 +112,7 @@ def _data(plan: RunPlan) -> Section:
         "persistent_workers": plan.machine.workers > 0,
         "drop_last": plan.data.task == "semantic" and plan.train.count >= plan.batch,
         "sampler": {"type": "EpochSampler", "seed": plan.options.seed, "balance": plan.options.balance},
-        "dataset": dataset(plan.data, plan.train, train=True, seed=plan.options.seed),
+        "dataset": pasting(plan, dataset(plan.data, plan.train, train=True, seed=plan.options.seed)),
     }
     section: Section = {
         "train_pipeline": _parts(plan).train_pipeline(plan),

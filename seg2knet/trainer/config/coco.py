@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from seg2knet.knet.recipe import BACKBONE_LR_FACTOR, MAX_GRADIENT_NORM, WEIGHT_DECAY
-from seg2knet.trainer.config.augmentation import FLIPPING, flips
+from seg2knet.knet.recipe import BACKBONE_LR_FACTOR, LIGHT_BACKBONE_LR_FACTOR, MAX_GRADIENT_NORM, WEIGHT_DECAY
+from seg2knet.trainer.config.augmentation import FLIPPING, changes, last_steps
 from seg2knet.trainer.config.plan import RunPlan
 
 SCOPE = "mmdet"
-MEAN = [123.675, 116.28, 103.53]
-STD = [58.395, 57.12, 57.375]
-"""ImageNet's, RGB, 0..255: what pretrained backbones were trained with."""
 
 
 def imports(plan: RunPlan) -> list[str]:
@@ -30,16 +27,7 @@ def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
     load: dict[str, Any] = {"type": "LoadPanoptic"}
     if plan.data.task == "instance":
         load = {"type": "LoadAnnotations", "with_bbox": True, "with_mask": True, "poly2mask": True}
-    resize: dict[str, Any] = {"type": "Resize", "scale": plan.scale, "keep_ratio": True}
-    if len(plan.sizes) > 1:
-        resize = {"type": "RandomChoiceResize", "scales": plan.sizes, "keep_ratio": True}
-    return [
-        {"type": "LoadImageFromFile"},
-        load,
-        resize,
-        *flips(plan),
-        {"type": "PackKNetInputs"},
-    ]
+    return [{"type": "LoadImageFromFile"}, load, *changes(plan), *last_steps(plan)]
 
 
 def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
@@ -49,7 +37,7 @@ def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
         keys += ("seg_map_path", "segments_info")
     return [
         {"type": "LoadImageFromFile"},
-        {"type": "Resize", "scale": plan.scale, "keep_ratio": True},
+        {"type": "Resize", "scale": plan.test_scale, "keep_ratio": True},
         {"type": "PackDetInputs", "meta_keys": keys},
     ]
 
@@ -62,8 +50,8 @@ def model(plan: RunPlan) -> dict[str, Any]:
         "type": "KNet",
         "data_preprocessor": {
             "type": "KNetPreprocessor",
-            "mean": MEAN,
-            "std": STD,
+            "mean": list(plan.backbone.mean),
+            "std": list(plan.backbone.std),
             "bgr_to_rgb": True,
             "pad_size_divisor": 32,
             "pad_mask": False,
@@ -76,7 +64,7 @@ def model(plan: RunPlan) -> dict[str, Any]:
         "num_kernels": _kernels(plan),
         "num_stages": 3,
         "channels": width,
-        "feedforward_channels": 256 if plan.backbone.narrow else 2048,
+        "feedforward_channels": 256 if plan.backbone.narrow else 8 * width,
         "num_heads": 8,
         "channels_last": _channels_last(plan),
         "test_cfg": {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6},
@@ -90,13 +78,14 @@ def _channels_last(plan: RunPlan) -> bool:
 
 
 def _kernels(plan: RunPlan) -> int:
-    """The paper's 100; in the small model some two to three times as many as one image has objects, at least 12."""
-    return max(12, min(100, round(2.5 * plan.train.most))) if plan.backbone.narrow else 100
+    """The paper's 100; in small models some two to three times as many as one image has objects, at least 12."""
+    return max(12, min(100, round(2.5 * plan.train.most))) if plan.backbone.width < 256 else 100
 
 
 def optimizer(plan: RunPlan) -> dict[str, Any]:
     """The paper's AdamW; from scratch the backbone learns as fast as the rest, and norms do not decay."""
-    parts: dict[str, Any] = {"custom_keys": {"backbone": {"lr_mult": BACKBONE_LR_FACTOR}}}
+    factor = LIGHT_BACKBONE_LR_FACTOR if plan.light else BACKBONE_LR_FACTOR
+    parts: dict[str, Any] = {"custom_keys": {"backbone": {"lr_mult": factor}}}
     if plan.scratch:
         parts = {"norm_decay_mult": 0.0, "bias_decay_mult": 0.0}
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
@@ -11,12 +11,16 @@ from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.dataset.sides import Sides, find_sides
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, learning_rate
-from seg2knet.trainer.config.backbones import BACKBONES, Backbone
+from seg2knet.trainer.config.backbones import TIMM, Backbone, default_backbone, find_backbone
 from seg2knet.trainer.options import TrainOptions, image_scale
 
 ENOUGH_IMAGES = 48_000
 """Images that a run shows at least, by default, up to 100 epochs: 12 epochs of 400 images are too few steps."""
 CROP = 512
+LIGHT_IMAGES = 22_000
+"""Images that a light model is shown by default: 55 epochs of 400."""
+LIGHT_WIDTH, LIGHT_SIDE, LIGHT_BATCH, LIGHT_SPEED = 128, 288, 4, 4.0
+"""Channels, image side and batch of a light model, and the images a second that a core with bfloat16 was seen to do."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class RunPlan:
         lr: learning rate.
         scale: longest and shortest side that images are fitted into; semantic: the crop's sides.
         amp: mixed precision.
+        light: a small model on small images, for training without a GPU.
+        augment: ``none``, ``light`` or ``strong``.
         sides: classes that are swapped in a mirror image.
         notes: lines for the user: what was decided, and why.
     """
@@ -66,6 +72,8 @@ class RunPlan:
     lr: float
     scale: tuple[int, int]
     amp: bool
+    light: bool = False
+    augment: str = "none"
     sides: Sides = field(default_factory=Sides)
     notes: list[str] = field(default_factory=list)
 
@@ -88,6 +96,12 @@ class RunPlan:
     def scratch(self) -> bool:
         """The run starts from nothing: neither a backbone's weights nor a checkpoint."""
         return self.weights is None and self.options.load_from is None
+
+    @property
+    def test_scale(self) -> tuple[int, int]:
+        """Longest and shortest side in evaluation: light models see objects larger in training than they are."""
+        long, short = self.scale
+        return (round(long / 28.8) * 32, round(short / 28.8) * 32) if self.light else self.scale
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -115,20 +129,34 @@ def decide(
         UsageError: the options do not fit the data.
     """
     images = _training_split(data).count
-    backbone = BACKBONES[options.backbone or "r50"]
-    batch = options.batch_size or 2 * machine.processes
+    backbone = find_backbone(options.backbone or default_backbone(machine.device, data.task))
+    light = machine.device == "cpu" and data.task != "semantic" and (options.backbone or TIMM).startswith(TIMM)
+    if light:
+        backbone = replace(backbone, width=LIGHT_WIDTH)
+    batch = options.batch_size or (LIGHT_BATCH if light else 2) * machine.processes
     _check(options, data, backbone, batch, machine.processes)
     # The last step of an epoch is left out where mmseg's pooling heads would see a single image.
     steps = images // batch if data.task == "semantic" and images >= batch else math.ceil(images / batch)
+    side = LIGHT_SIDE if light else CROP
+    given = options.img_size or not (light or data.task == "semantic")
     plan = RunPlan(
         options, data, machine, work_dir, weights, backbone, batch, epochs=0, steps=steps, lr=0.0,
-        scale=image_scale(options.img_size) if options.img_size or data.task != "semantic" else (CROP, CROP), amp=False,
+        scale=image_scale(options.img_size) if given else (side, side), amp=False, light=light,
+        augment=options.augment or ("light" if light or data.task == "semantic" else "none"),
     )  # fmt: skip
+    if plan.augment == "strong" and data.task != "instance":
+        raise UsageError(f"--augment strong pastes objects, which data for {data.task} do not have", hint="light")
     plan.notes.append(f"{backbone.title}, {_origin(plan)}")
     plan.epochs = _epochs(plan)
     plan.lr = _learning_rate(plan)
     plan.amp = _mixed_precision(plan)
     plan.sides = _sides(plan)
+    if light:
+        minutes = plan.epochs * images / LIGHT_SPEED / 60
+        plan.notes.append(
+            f"light model for training without a GPU: {LIGHT_WIDTH} channels, images of {plan.scale[0]}, --augment "
+            f"{plan.augment}; some {minutes:.0f} core minutes with bfloat16 (--backbone r50: the large model)"
+        )
     if plan.judged is None:
         plan.notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
     return plan
@@ -189,7 +217,8 @@ def _epochs(plan: RunPlan) -> int:
     elif options.schedule:
         epochs, reason = SCHEDULES[options.schedule], f" (schedule {options.schedule})"
     else:
-        epochs = max(SCHEDULES["1x"], min(100, math.ceil(ENOUGH_IMAGES / images)))
+        enough = LIGHT_IMAGES if plan.light else ENOUGH_IMAGES
+        epochs = max(SCHEDULES["1x"], min(100, math.ceil(enough / images)))
         reason = f" (for {images} images; COCO's 12 would be too few steps; --schedule 1x asks for them)"
         if epochs == SCHEDULES["1x"]:
             reason = " (schedule 1x)"
@@ -203,11 +232,13 @@ def _learning_rate(plan: RunPlan) -> float:
         return plan.options.lr
     batch = plan.batch * plan.options.accumulate
     semantic_swin = plan.data.task == "semantic" and plan.backbone.name.startswith("swin")
-    rate = learning_rate(scratch=plan.scratch, narrow=plan.backbone.narrow, semantic_swin=semantic_swin)
+    rate = learning_rate(
+        scratch=plan.scratch, narrow=plan.backbone.narrow, light=plan.light, semantic_swin=semantic_swin
+    )
     lr, formula = float(f"{rate.at(batch):.6g}"), f"{rate.base:g} x {batch}/{BASE_BATCH}"
     note = f"learning rate {lr:g} = {formula} images a step"
     if lr == rate.limit:
-        note = f"learning rate {lr:g}: the limit from scratch ({formula} images a step, at most {rate.limit:g})"
+        note = f"learning rate {lr:g}: the limit of this recipe ({formula} images a step, at most {rate.limit:g})"
     plan.notes.append(note)
     return lr
 

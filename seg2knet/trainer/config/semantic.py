@@ -25,15 +25,19 @@ def imports(plan: RunPlan) -> list[str]:
 
 
 def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
-    """mmsegmentation's for ADE20K: half to twice the size, a crop of it, flips, colours changed a little."""
+    """mmsegmentation's for ADE20K: half to twice the size, a crop of it, flips, colours changed a little.
+
+    ``--augment none``: a crop at one size, and flips.
+    """
     long, short = plan.scale
+    ratio, colours = ((0.5, 2.0), [{"type": "PhotoMetricDistortion"}]) if plan.augment != "none" else ((1.0, 1.0), [])
     return [
         {"type": "LoadImageFromFile"},
         {"type": "LoadAnnotations", "reduce_zero_label": True},
-        {"type": "RandomResize", "scale": (4 * long, short), "ratio_range": (0.5, 2.0), "keep_ratio": True},
+        {"type": "RandomResize", "scale": (4 * long, short), "ratio_range": ratio, "keep_ratio": True},
         {"type": "RandomCrop", "crop_size": (short, long), "cat_max_ratio": 0.75},
         *flips(plan),
-        {"type": "PhotoMetricDistortion"},
+        *colours,
         {"type": "PackSegInputs"},
     ]
 

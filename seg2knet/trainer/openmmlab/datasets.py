@@ -12,7 +12,7 @@ from __future__ import annotations
 import os.path as osp
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import orjson
@@ -26,6 +26,7 @@ openmmlab.load()
 
 from mmcv.transforms import BaseTransform  # noqa: E402  (mmdet may have to be made importable first)
 from mmdet.datasets.base_det_dataset import BaseDetDataset  # noqa: E402
+from mmdet.datasets.dataset_wrappers import MultiImageMixDataset  # noqa: E402
 from mmdet.registry import DATASETS, TRANSFORMS  # noqa: E402
 from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
@@ -38,15 +39,16 @@ class Reproducible:
     """Mixed into a data set: its index carries the epoch (``epoch * len(dataset) + index``, from ``EpochSampler``), and
     the random numbers depend on both."""
 
-    def __init__(self, *args: Any, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, seed: Optional[int] = 0, **kwargs: Any) -> None:
         self.random_seed = seed
         super().__init__(*args, **kwargs)
 
     def __getitem__(self, key: int) -> Any:
         epoch, index = divmod(key, len(self))  # type: ignore[arg-type]
-        state = np.random.SeedSequence((self.random_seed, epoch, index)).generate_state(2)
-        np.random.seed(state[0])  # noqa: NPY002  (mmcv's transforms draw from the global generator)
-        random.seed(int(state[1]))
+        if self.random_seed is not None:  # else it is part of another data set, which has one
+            state = np.random.SeedSequence((self.random_seed, epoch, index)).generate_state(2)
+            np.random.seed(state[0])  # noqa: NPY002  (mmcv's transforms draw from the global generator)
+            random.seed(int(state[1]))
         try:
             return super().__getitem__(index)  # type: ignore[misc]
         except Seg2KNetError:
@@ -147,6 +149,21 @@ class PanopticData(Reproducible, BaseDetDataset):
     def get_cat_ids(self, idx: int) -> list[int]:
         """Labels of the segments on an image."""
         return [segment["category"] for segment in self.get_data_info(idx).get("segments_info", [])]
+
+
+@DATASETS.register_module()
+class CopyPasteData(Reproducible, MultiImageMixDataset):
+    """A data set whose ``pipeline`` has mmdet's ``CopyPaste``: objects of another image are pasted into each.
+
+    Args:
+        dataset: config of the data set, with ``seed=None``, whose pipeline leaves images of one size unpacked.
+        pipeline: ``CopyPaste``, then what packs.
+        seed: as for the others.
+    """
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels on an image before anything is pasted into it."""
+        return self.dataset.get_cat_ids(idx)
 
 
 @TRANSFORMS.register_module()

@@ -39,8 +39,8 @@ class TimmInfo:
 
     channels: tuple[int, int, int, int]
     levels: tuple[int, int, int, int]
-    mean: list[float]
-    std: list[float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     pretrained: bool
 
 
@@ -89,7 +89,7 @@ def describe(name: str) -> TimmInfo:
         except (RuntimeError, AssertionError) as error:
             raise UsageError(refusal, found=_first_line(error), expected="images of any size", hint=hint) from None
     config = timm.get_pretrained_cfg(name)
-    mean, std = ([round(255 * value, 3) for value in values] for values in (config.mean, config.std))
+    mean, std = (tuple(round(255 * value, 3) for value in values) for values in (config.mean, config.std))
     first, second, third, fourth = levels
     at_strides = (channels[first], channels[second], channels[third], channels[fourth])
     pretrained = bool(config.hf_hub_id or config.url)

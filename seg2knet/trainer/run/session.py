@@ -12,7 +12,7 @@ from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.download import weights
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer.config import models
-from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.trainer.config.backbones import default_backbone, find_backbone
 from seg2knet.trainer.config.build import build
 from seg2knet.trainer.config.plan import Machine, decide
 from seg2knet.trainer.options import TrainOptions, flag
@@ -143,9 +143,10 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
         check_data(data.root, say)
     _check_machine(place, options, data.task, say)
     _check_logger(options, say)
-    work_dir = work_dirs.choose(options, Path("work_dirs") / f"{data.root.resolve().name}-{options.backbone or 'r50'}")
+    name = (options.backbone or default_backbone(place.device, data.task)).rpartition("/")[2]
+    work_dir = work_dirs.choose(options, Path("work_dirs") / f"{data.root.resolve().name}-{name}")
     machine = Machine(place.device, place.processes, _workers(options, place), computes_in_bfloat16())
-    options, backbone_weights = start_from(options, data.task, say)
+    options, backbone_weights = start_from(options, data.task, say, place.device)
     plan = decide(options, data, machine, backbone_weights, work_dir)
     for note in plan.notes:
         say(note)
@@ -191,7 +192,7 @@ def check_data(root: Path, say: Say) -> None:
     )
 
 
-def start_from(options: TrainOptions, task: str, say: Say) -> tuple[TrainOptions, Optional[str]]:
+def start_from(options: TrainOptions, task: str, say: Say, device: str = "cuda") -> tuple[TrainOptions, Optional[str]]:
     """What the run starts from: a checkpoint as ``load_from``, or a file with the backbone's weights, or nothing.
 
     Without ``--pretrained`` the first of these that is published.
@@ -200,7 +201,7 @@ def start_from(options: TrainOptions, task: str, say: Say) -> tuple[TrainOptions
         UsageError: no such weights are published. TransferError: they cannot be downloaded.
         DataError: the file of weights cannot be read or holds another backbone.
     """
-    backbone = BACKBONES[options.backbone or "r50"]
+    backbone = find_backbone(options.backbone or default_backbone(device, task))
     source = backbone.semantic_weights if task == "semantic" else backbone.weights
     wanted = options.pretrained
     if options.load_from is not None or wanted == "none":
@@ -214,6 +215,10 @@ def start_from(options: TrainOptions, task: str, say: Say) -> tuple[TrainOptions
             known = ", ".join(name for name in BACKBONES if models.trained(task, name) is not None)
             hint = f"--pretrained imagenet; or --backbone with one of: {known}"
             raise UsageError(f"no K-Net with --backbone {backbone.name} is published for {task}", hint=hint)
+    if backbone.hub:
+        from seg2knet.trainer.openmmlab import timm_backbone
+
+        return options, str(options.backbone_weights or timm_backbone.HUB)
     if source is None and wanted is None and options.backbone_weights is None:
         return options, None
     if source is None:

@@ -20,7 +20,7 @@ def built(
     data: Path,
     processes: int = 1,
     weights: Any = "r50.pth",
-    cpu: bool = True,
+    cpu: bool = False,
     bfloat16: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def test_options_reach_the_config(coco: Path) -> None:
 
 def test_precision_is_mixed_by_default_where_that_was_measured_to_win(coco: Path) -> None:
     def mixed(**given: Any) -> bool:
-        return built(coco, **given)["optim_wrapper"]["type"] == "AmpOptimWrapper"
+        return built(coco, **{"cpu": True, "backbone": "r50", **given})["optim_wrapper"]["type"] == "AmpOptimWrapper"
 
     assert mixed(bfloat16=True)
-    assert any("--no-amp" in note for note in built(coco, bfloat16=True)["notes"])
+    assert any("--no-amp" in note for note in built(coco, cpu=True, backbone="r50", bfloat16=True)["notes"])
     assert not mixed(bfloat16=True, amp=False)
     assert not mixed(bfloat16=True, backbone="r18-half")
     assert not mixed(bfloat16=True, cpu=False)

@@ -14,7 +14,7 @@ pytest.importorskip("mmdet")
 
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
-from seg2knet.trainer.openmmlab.datasets import InstanceData, PanopticData
+from seg2knet.trainer.openmmlab.datasets import CopyPasteData, InstanceData, PanopticData
 from seg2knet.trainer.openmmlab.sampling import EpochSampler
 
 PIPELINE = [
@@ -152,3 +152,25 @@ def test_rare_classes_are_shown_more_often() -> None:
     sampler = EpochSampler(Sized([[0]] * 15 + [[0, 1]]), balance=0.25)
     assert len(sampler) == 15 + 2  # f = 1/16: sqrt(0.25 * 16) = 2
     assert sorted(sampler).count(15) == 2
+
+
+def test_pasted_objects_are_reproducible_and_labelled(root: Path) -> None:
+    from mmengine.registry import init_default_scope
+
+    init_default_scope("mmdet")
+    own = {
+        "type": "InstanceData", "ann_file": str(root / "annotations" / "instances_train2017.json"), "seed": None,
+        "data_prefix": {"img": str(root / "train2017")}, "metainfo": {"classes": ("box", "disc")},
+        "pipeline": [*PIPELINE[:2], {"type": "Pad", "size": (64, 64)}],
+    }  # fmt: skip
+    pipeline = [{"type": "CopyPaste"}, {"type": "PackDetInputs"}]
+    first, again = (CopyPasteData(dataset=own, pipeline=pipeline, seed=3) for _ in range(2))
+    counts, before = set(), len(first.get_data_info(1)["instances"])
+    for epoch in range(8):
+        one, two = (dataset[epoch * len(dataset) + 1] for dataset in (first, again))
+        assert (one["inputs"] == two["inputs"]).all()
+        labels, masks = (getattr(one["data_samples"].gt_instances, name) for name in ("labels", "masks"))
+        assert len(labels) == len(masks.masks)
+        counts.add(len(labels))
+    assert max(counts) > before
+    assert len(counts) > 1, "another image's objects in another epoch"

@@ -57,8 +57,8 @@ def test_what_does_not_is_refused_with_a_reason(name: str, words: str) -> None:
 
 
 def test_mean_and_deviation_are_the_models() -> None:
-    assert describe("tf_efficientnet_lite0").mean == [127.5] * 3
-    assert describe("convnext_tiny").std == pytest.approx([58.395, 57.12, 57.375])
+    assert describe("tf_efficientnet_lite0").mean == (127.5,) * 3
+    assert describe("convnext_tiny").std == pytest.approx((58.395, 57.12, 57.375))
 
 
 def built(name: str, **options: Any) -> Any:
