@@ -12,7 +12,7 @@ from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.download import weights
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer.config import models
-from seg2knet.trainer.config.backbones import default_backbone, find_backbone
+from seg2knet.trainer.config.backbones import BACKBONES, default_backbone, find_backbone
 from seg2knet.trainer.config.build import build
 from seg2knet.trainer.config.plan import Machine, decide
 from seg2knet.trainer.options import TrainOptions, flag
