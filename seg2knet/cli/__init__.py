@@ -9,7 +9,7 @@ from typing import Optional
 import click
 
 from seg2knet._version import __version__
-from seg2knet.cli.terminal import SuggestingGroup
+from seg2knet.cli.terminal import SuggestingGroup, max_pixels_option
 from seg2knet.errors import Seg2KNetError
 
 COMMANDS = {
@@ -30,6 +30,8 @@ COMMANDS = {
     "setup": ("seg2knet.cli.doctor", "Create the environment of the authors' own stack."),
 }
 """Name -> (module, one line of help). The module has a click command under the name of the command."""
+DECODING = ("validate", "stats", "train", "test", "predict")
+"""Commands that open images: they have ``--max-pixels``."""
 
 
 class LazyGroup(SuggestingGroup):
@@ -41,7 +43,10 @@ class LazyGroup(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         if cmd_name not in COMMANDS:
             return None
-        return getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        if cmd_name in DECODING and not any(param.name == "max_pixels" for param in command.params):
+            command.params.append(max_pixels_option())
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

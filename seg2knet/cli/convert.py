@@ -11,7 +11,7 @@ from typing import Any, Optional, Union, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from seg2knet.cli.terminal import SuggestingGroup
+from seg2knet.cli.terminal import SuggestingGroup, max_pixels_option
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Layout, Overlap, Source
 from seg2knet.converters.registry import reader, readers
@@ -103,6 +103,7 @@ def _common() -> Iterable[click.Parameter]:
         _opt("--engine", type=choice(["local", "ray"]), default="local", show_default=True, help="Where to work."),
         _opt("--ray-address", metavar="ADDRESS", help="Of the Ray cluster."),
         _opt("--allow-skips", is_flag=True, help="Exit 0 though objects were skipped."),
+        max_pixels_option(),
         _opt("--no-validate", is_flag=True, help="Do not check the result."),
     ]  # fmt: skip
 

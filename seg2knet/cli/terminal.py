@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
@@ -50,6 +51,19 @@ def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def max_pixels_option() -> click.Option:
+    """``--max-pixels``: larger images are refused before they are decoded, here and in worker processes."""
+
+    def keep(_: click.Context, __: click.Parameter, value: Optional[int]) -> None:
+        if value is not None:
+            from seg2knet.dataset.rle import MAX_PIXELS_VARIABLE
+
+            os.environ[MAX_PIXELS_VARIABLE] = str(value)
+
+    text = "Refuse images and masks of more pixels [268 million]."
+    return click.Option(["--max-pixels"], type=click.IntRange(1), expose_value=False, callback=keep, help=text)
 
 
 def key_values(pairs: Iterable[str], option: str, form: str = "KEY=VALUE", *, literal: bool = True) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -13,6 +13,10 @@ from seg2knet.dataset import images
 from seg2knet.errors import DataError
 
 MAX_JSON = 1 << 29
+MAX_TEXT = 64 << 20
+"""A list, label file or YAML of more bytes is none."""
+MAX_ALIASED = 10_000
+"""Nodes that a YAML file's aliases may stand for in all; no data set needs any."""
 _HEADER = 4096
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -96,6 +100,72 @@ def picture_header(path: str) -> images.Header:
     except (OSError, DataError):
         found = None
     return found or images.probe(path)
+
+
+def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
+    """A text file in UTF-8 or UTF-16, with a byte-order mark or without; what is neither is taken as Latin-1.
+
+    Raises:
+        DataError: it cannot be read, or is longer than ``limit`` bytes.
+    """
+    try:
+        data = head(path, limit + 1)
+    except OSError as error:
+        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+    if len(data) > limit:
+        raise DataError("too long to be a text file of this kind", file=path, expected=f"at most {limit:,} bytes")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def load_yaml(path: Union[str, Path]) -> Any:
+    """A YAML file as plain data; tags that make Python objects are refused, and so are aliases that make a small file
+    large ("billion laughs").
+
+    Raises:
+        DataError: it cannot be read, is not YAML of plain data, is nested too deep, or grows by its aliases.
+    """
+    import yaml
+
+    text = read_text(path, 4 << 20)
+    try:
+        _check_growth(yaml.parse(text, yaml.SafeLoader), path)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            "not a YAML file of plain data",
+            file=path,
+            found=" ".join(str(error).split())[:200],
+            expected="names and paths, without tags such as !!python/...",
+        ) from None
+
+
+def _check_growth(events: Iterable[Any], path: Union[str, Path]) -> None:
+    """Count the nodes that aliases stand for, without making them."""
+    sizes: dict[Any, int] = {}
+    open_nodes: list[tuple[Any, int]] = []  # anchor, and the count where its node began
+    nodes = aliased = 0
+    for event in events:
+        name = type(event).__name__
+        anchor = getattr(event, "anchor", None)
+        if name == "AliasEvent":
+            aliased += sizes.get(anchor, MAX_ALIASED + 1)  # within its own node: without end
+        elif name in ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent"):
+            nodes += 1
+            if name == "ScalarEvent":
+                sizes[anchor] = 1
+            else:
+                sizes.pop(anchor, None)
+                open_nodes.append((anchor, nodes + aliased))
+        elif name in ("SequenceEndEvent", "MappingEndEvent"):
+            anchor, begun = open_nodes.pop()
+            sizes[anchor] = nodes + aliased - begun + 1
+        if aliased > MAX_ALIASED or len(open_nodes) > 50:
+            raise DataError("a YAML file nested, or repeated by aliases, beyond reason", file=path)
 
 
 def load_json(path: Union[str, Path]) -> Any:

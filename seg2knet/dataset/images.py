@@ -164,6 +164,7 @@ class _opened:
         from PIL import Image
 
         try:
+            Image.MAX_IMAGE_PIXELS = None  # the bound is ours
             self.image = Image.open(self.source)
             check_size(*self.image.size[::-1], self.name)
             self.image.load()
@@ -255,7 +256,8 @@ def _ask_pillow(source: Union[str, Path, io.BytesIO], name: Union[str, Path]) ->
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an image over Pillow's own limit is refused by ours, with an error
+            warnings.simplefilter("ignore")
+            Image.MAX_IMAGE_PIXELS = None  # the bound is ours
             with Image.open(source) as image:
                 orientation = image.getexif().get(0x0112, 1)
                 # Pillow gives a TIFF's size as shown and all others' as stored.

@@ -9,6 +9,7 @@ Masks are ``(H, W)`` arrays. Boxes are x, y, width, height in pixels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Union
@@ -22,8 +23,10 @@ Box = tuple[int, int, int, int]
 Measures = tuple[list[int], list[Box]]
 """Areas in pixels, and boxes."""
 
-MAX_PIXELS = 1 << 30
+MAX_PIXELS = 1 << 28
 """Above this many pixels a mask or image is refused: a forged size must not take the machine down."""
+MAX_PIXELS_VARIABLE = "SEG2KNET_MAX_PIXELS"
+"""Environment variable with another bound; ``--max-pixels`` sets it, so that worker processes know it too."""
 
 _AREAS = 255
 """As many areas as pycocotools counts in one call: with NumPy 2 it raises beyond that, for it counts in 8 bits."""
@@ -32,22 +35,29 @@ _CHARACTERS = 7
 """Of five bits each, enough for the difference of two runs of up to 2^30 pixels with its sign."""
 
 
+def max_pixels() -> int:
+    """The most pixels that an image or mask may have."""
+    value = os.environ.get(MAX_PIXELS_VARIABLE, "")
+    return int(value) if value.isdecimal() else MAX_PIXELS
+
+
 def size_allowed(height: int, width: int) -> bool:
-    """Whether an image can have that size: sides of at least 1 pixel, at most ``MAX_PIXELS`` in all."""
-    return height >= 1 and width >= 1 and height * width <= MAX_PIXELS
+    """Whether an image can have that size: sides of at least 1 pixel, at most ``max_pixels()`` in all."""
+    return height >= 1 and width >= 1 and height * width <= max_pixels()
 
 
 def check_size(height: int, width: int, file: Union[str, Path, None] = None) -> None:
     """
     Raises:
-        DataError: a side below 1 pixel, or more than ``MAX_PIXELS`` in all.
+        DataError: a side below 1 pixel, or more than ``max_pixels()`` in all.
     """
     if not size_allowed(height, width):
         raise DataError(
             "an image cannot have that size",
             file=file,
             found=f"{width}x{height}",
-            expected=f"sides of at least 1 pixel and at most {MAX_PIXELS:,} pixels in all",
+            expected=f"sides of at least 1 pixel and at most {max_pixels():,} pixels in all",
+            hint="--max-pixels allows more" if min(height, width) >= 1 else None,
         )
 
 
@@ -154,7 +164,7 @@ def counts_to_runs(counts: Union[str, Sequence[int]]) -> np.ndarray:
     if isinstance(counts, str):
         return rle_runs(counts.encode("latin-1"))
     runs = np.array(counts, np.int64)
-    if len(runs) and (runs.min() < 0 or runs.max() > MAX_PIXELS):
+    if len(runs) and (runs.min() < 0 or runs.max() > max_pixels()):
         raise DataError("a negative run, or one longer than an image can be")
     return runs
 

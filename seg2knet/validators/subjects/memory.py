@@ -19,6 +19,8 @@ from typing import Any, Callable, Dict, Generic, TypeVar
 
 import msgspec
 
+from seg2knet.dataset.rle import max_pixels
+
 _VERSION = 2
 _DAYS_KEPT = 90
 _RECENT = 20_000_000
@@ -139,7 +141,8 @@ def _file(kind: str, folder: str) -> Path:
 
 
 def _stamp(kind: str) -> bytes:
-    return f"seg2knet {_VERSION} {kind}\n".encode()
+    # What is too large to be looked at depends on the bound.
+    return f"seg2knet {_VERSION} {kind} {max_pixels()}\n".encode()
 
 
 def _state(path: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import MAX_PIXELS, counts_to_runs, measure_runs
+from seg2knet.dataset.rle import counts_to_runs, measure_runs, size_allowed
 from seg2knet.errors import DataError
 
 WRONG_TYPE, FLAT, ODD, FEW, FOUR, NONFINITE, ZERO, REPEATED, CROSSING, INSIDE, RLE_SIZE, RLE_SUM, RLE_BAD = (
@@ -201,7 +201,7 @@ def examine_rle(rle: RleCode, height: int, width: int) -> Mask:
     nothing = (math.nan,) * 4
     rle_height, rle_width = rle.size
     flags = RLE_SIZE if height and width and (rle_height, rle_width) != (height, width) else 0
-    if rle_height < 1 or rle_width < 1 or rle_height * rle_width > MAX_PIXELS:
+    if not size_allowed(rle_height, rle_width):
         return Mask(flags or RLE_BAD, math.nan, nothing)
     try:
         runs = counts_to_runs(rle.counts)

@@ -14,7 +14,7 @@ from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.files import picture_header
 from seg2knet.dataset.label_image import window_rle
-from seg2knet.dataset.rle import MAX_PIXELS, mask_to_rle, rle_to_mask
+from seg2knet.dataset.rle import mask_to_rle, max_pixels, rle_to_mask, size_allowed
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
 from seg2knet.errors import DataError
 
@@ -60,8 +60,8 @@ class Canvas:
         extra: Optional[dict[str, Any]] = None,
         strict: bool = False,
     ) -> None:
-        if declared is not None and declared[0] * declared[1] > MAX_PIXELS:
-            found, expected = f"{declared[0]}x{declared[1]}", f"at most {MAX_PIXELS:,} pixels"
+        if declared is not None and not size_allowed(max(declared[0], 1), max(declared[1], 1)):
+            found, expected = f"{declared[0]}x{declared[1]}", f"at most {max_pixels():,} pixels"
             if strict or (path is None and data is None):
                 raise DataError("an impossible image size", file=place, found=found, expected=expected)
             declared = None

@@ -23,10 +23,10 @@ from typing import Any, Optional
 
 import msgspec
 
-from seg2knet.converters.readers.common.sources import load_yaml, read_list, read_text
+from seg2knet.converters.readers.common.sources import read_list
 from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.files import load_json
+from seg2knet.dataset.files import load_json, load_yaml, read_text
 from seg2knet.errors import DataError, UsageError
 
 _VOID = (

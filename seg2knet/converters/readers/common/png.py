@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.rle import size_allowed
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOR = 0, 2
@@ -38,7 +38,7 @@ def header(data: bytes) -> tuple[int, int]:
     if data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or len(data) < 33:
         return -1, 0
     width, height, depth, color = struct.unpack(">IIBB", data[16:26])
-    return (color, depth) if 0 < width * height <= MAX_PIXELS else (-1, 0)
+    return (color, depth) if size_allowed(height, width) else (-1, 0)
 
 
 def grey_scale(path: str) -> int:

@@ -6,41 +6,18 @@ import os
 import posixpath
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 
 from seg2knet.converters.readers.common import png as _png
 from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
-from seg2knet.dataset.files import head, picture_header, walk
+from seg2knet.dataset.files import picture_header, read_text, walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.sample import Image
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
-
-MAX_TEXT = 64 << 20
-"""A list, label file or YAML of more bytes is none."""
-
-
-def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
-    """A text file in UTF-8 or UTF-16, with a byte-order mark or without; what is neither is taken as Latin-1.
-
-    Raises:
-        DataError: it cannot be read, or is longer than ``limit`` bytes.
-    """
-    try:
-        data = head(path, limit + 1)
-    except OSError as error:
-        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
-    if len(data) > limit:
-        raise DataError("too long to be a text file of this kind", file=path, expected=f"at most {limit:,} bytes")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def read_list(path: Union[str, Path]) -> list[str]:
@@ -51,40 +28,6 @@ def read_list(path: Union[str, Path]) -> list[str]:
     """
     lines = (line.strip() for line in read_text(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def load_yaml(path: Union[str, Path]) -> Any:
-    """A YAML file as plain data; tags that make Python objects are refused.
-
-    Raises:
-        DataError: it cannot be read, or is no YAML of plain data.
-    """
-    import yaml
-
-    text = read_text(path, 4 << 20)
-    try:
-        loader = yaml.SafeLoader(text)
-        try:
-            # An alias is what makes a small file large ("billion laughs"); no data set needs one.
-            depth, aliases = 0, 0
-            for event in yaml.parse(text, yaml.SafeLoader):
-                aliases += isinstance(event, yaml.AliasEvent)
-                depth += isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent))
-                depth -= isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent))
-                if depth > 50 or aliases > 1000:
-                    raise DataError("a YAML file nested or repeated beyond reason", file=path)
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except DataError:
-        raise
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
-        raise DataError(
-            "not a YAML file of plain data",
-            file=path,
-            found=" ".join(str(error).split())[:200],
-            expected="names and paths, without tags such as !!python/...",
-        ) from None
 
 
 class ImageFiles:

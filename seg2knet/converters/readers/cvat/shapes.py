@@ -9,7 +9,7 @@ import numpy as np
 
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
-from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.rle import max_pixels, size_allowed
 from seg2knet.dataset.sample import Rle, Shape
 
 NO_AREA = {
@@ -69,7 +69,7 @@ def _shape(canvas: Canvas, tag: str, values: dict[str, str], boxes: str) -> Shap
 def _mask(canvas: Canvas, values: dict[str, str]) -> Rle:
     """``rle`` counts row by row in the window at ``left``, ``top`` of ``width`` by ``height``, zeros first."""
     left, top, width, height = (int(value) for value in _numbers(values, "left", "top", "width", "height"))
-    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+    if not size_allowed(height, width):
         raise NotAnObject("not-a-mask", f"a window of {width}x{height}")
     runs = decode_runs(values.get("rle", ""))
     if runs is None or int(runs.sum()) != width * height:
@@ -86,7 +86,7 @@ def decode_runs(text: str) -> Optional[np.ndarray]:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         return None
-    if not numbers or min(numbers) < 0 or sum(numbers) > MAX_PIXELS:
+    if not numbers or min(numbers) < 0 or sum(numbers) > max_pixels():
         return None
     return np.asarray(numbers, np.int64)
 

@@ -18,7 +18,7 @@ from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, 
 from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
 from seg2knet.converters.readers.common.sources import labels_as_shown, read_text
 from seg2knet.converters.registry import register_reader
-from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.rle import size_allowed
 from seg2knet.dataset.sample import Note, Rle, Shape, Skip
 from seg2knet.errors import DataError, UsageError
 
@@ -130,7 +130,7 @@ class LabelboxReader(JsonReader):
             mask = (labels == np.asarray(color)).all(axis=2) if color else labels.max(axis=2) > 127
         else:
             mask = labels > labels.max(initial=0) // 2
-        if mask.shape != (canvas.height, canvas.width) or mask.size > MAX_PIXELS:
+        if mask.shape != (canvas.height, canvas.width) or not size_allowed(*mask.shape):
             raise NotAnObject("size-differs", f"the mask is {mask.shape[1]}x{mask.shape[0]}")
         return canvas.bitmap(mask)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seg2knet.converters.readers.common.canvas import NotAnObject
-from seg2knet.dataset.rle import MAX_PIXELS
+from seg2knet.dataset.rle import size_allowed
 
 
 def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
     data = bytes(rle)
     expected = 4 * height * width
     count = int.from_bytes(data[:4], "big")
-    if count != expected or height * width > MAX_PIXELS:
+    if count != expected or not size_allowed(height, width):
         raise NotAnObject("brush-size-differs", f"{count:,} values, {width}x{height} pixels of 4 have {expected:,}")
     bits = _Bits(data)
     bits.place = 32

@@ -15,9 +15,9 @@ from typing import Any, Callable, Optional
 import msgspec
 
 from seg2knet.converters.readers.common.lists import Splits, short_name
-from seg2knet.converters.readers.common.sources import absent, load_yaml, read_list, relative
+from seg2knet.converters.readers.common.sources import absent, read_list, relative
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.dataset.files import walk
+from seg2knet.dataset.files import load_yaml, walk
 from seg2knet.dataset.images import SUFFIXES, is_image
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.dataset.text import natural
