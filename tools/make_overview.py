@@ -1,6 +1,6 @@
 """Make docs/images/overview.jpg, the image at the top of the README, from what ``make demo`` left.
 
-    make demo && .venv/bin/python docs/make_overview.py demo
+    make demo && .venv/bin/python tools/make_overview.py demo
 
 Three panels: raw labels as LabelMe files hold them, the validation report of the set with three defects put in
 (a screenshot by Chromium), and truth beside prediction on held-out images.
@@ -20,7 +20,7 @@ import numpy as np
 
 HEIGHT = 560
 COLORS = [(58, 111, 219), (43, 98, 217), (98, 154, 44), (209, 91, 138), (11, 134, 184)]
-TARGET = Path(__file__).parent / "images" / "overview.jpg"
+TARGET = Path(__file__).parents[1] / "docs" / "images" / "overview.jpg"
 
 
 def raw_labels(folder: Path, rows: int = 3, columns: int = 2) -> np.ndarray:
