@@ -44,7 +44,7 @@ PATIENCE = 20
 FRAMES = 50
 """Images of a case that are read."""
 
-TEXT = (".xml", ".txt", ".yaml", ".csv")
+TEXT = (".xml", ".txt", ".yaml", ".csv", ".ndjson")
 """Cases a child process tries, bytes it may take, seconds it may spend on one."""
 
 TOKENS = [
@@ -218,6 +218,98 @@ def ade(root: Path) -> None:
     )
 
 
+SQUARE = [[1, 1], [9, 1], [9, 7], [1, 7]]
+RINGS = [[{"x": x, "y": y} for x, y in SQUARE], [{"x": x + 2, "y": y + 2} for x, y in SQUARE]]
+
+
+def written(name: str, content: Any, image: str = "a.jpg") -> Callable[[Path], None]:
+    """A source of one JSON file and an image."""
+
+    def make(root: Path) -> None:
+        drawn(root / image)
+        lines = content if isinstance(content, str) else json.dumps(content)
+        text(root / name, lines)
+
+    return make
+
+
+def via() -> Any:
+    shapes = [
+        {"name": "polygon", "all_points_x": [1, 9, 9], "all_points_y": [1, 1, 7]},
+        {"name": "ellipse", "cx": 9, "cy": 8, "rx": 4, "ry": 2, "theta": 0.5},
+        {"name": "rect", "x": 1, "y": 2, "width": 5, "height": 6},
+    ]
+    regions = [{"shape_attributes": shape, "region_attributes": {"kind": "car"}} for shape in shapes]
+    return {"a.jpg1": {"filename": "a.jpg", "size": 1, "regions": regions}}
+
+
+def labelstudio() -> Any:
+    stroke = [0, 0, 6, 0, 57, 27, 255, 229, 255, 255, 224, 0, 0, 0]
+    values = [
+        ("polygonlabels", {"points": SQUARE, "closed": True}),
+        ("rectanglelabels", {"x": 10, "y": 10, "width": 20, "height": 30, "rotation": 20}),
+        ("ellipselabels", {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 5}),
+        ("brushlabels", {"format": "rle", "rle": stroke}),
+    ]
+    size = {"original_width": 24, "original_height": 16}
+    results = [{"id": kind, "type": kind, "value": {**value, kind: ["car"]}, **size} for kind, value in values]
+    return [
+        {"id": 1, "data": {"image": "/data/upload/1/abcdef01-a.jpg"}, "annotations": [{"id": 1, "result": results}]}
+    ]
+
+
+def supervisely(root: Path) -> None:
+    drawn(root / "ds/img/a.jpg")
+    png = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACAQAAAABazTCJAAAADElEQVR4nGNoYGgAAAGEAIEJHh8NAAAAAElFTkSuQmCC"
+    objects = [
+        {"classTitle": "car", "geometryType": "polygon", "points": {"exterior": SQUARE, "interior": [SQUARE]}},
+        {"classTitle": "car", "geometryType": "bitmap", "bitmap": {"origin": [3, 4], "data": png}},
+    ]
+    text(root / "ds/ann/a.jpg.json", json.dumps({"size": {"width": 24, "height": 16}, "objects": objects}))
+    text(root / "meta.json", json.dumps({"classes": [{"title": "car", "color": "#ff0000"}], "projectType": "images"}))
+
+
+def labelbox() -> str:
+    objects = [
+        {"name": "car", "polygon": RINGS[0]},
+        {"name": "car", "bounding_box": {"left": 1, "top": 2, "width": 3, "height": 4}},
+        {"feature_id": "f", "name": "car", "mask": {"url": "https://host"}},
+    ]
+    project = {"labels": [{"annotations": {"objects": objects}}]}
+    size = {"width": 24, "height": 16}
+    return json.dumps({"data_row": {"external_id": "a.jpg"}, "media_attributes": size, "projects": {"p": project}})
+
+
+def darwin() -> Any:
+    item = {"name": "a.jpg", "path": "/", "slots": [{"slot_name": "0", "type": "image", "width": 24, "height": 16}]}
+    layer = {"dense_rle": [0, 30, 1, 20, 0, 334], "mask_annotation_ids_mapping": {"m": 1}}
+    annotations = [
+        {"id": "p", "name": "car", "polygon": {"paths": RINGS}},
+        {"id": "e", "name": "car", "ellipse": {"center": {"x": 9, "y": 8}, "radius": {"x": 4, "y": 2}, "angle": 1}},
+        {"id": "r", "name": "__raster_layer__", "raster_layer": layer},
+        {"id": "m", "name": "van", "mask": {}},
+    ]
+    return {"version": "2.0", "item": item, "annotations": annotations}
+
+
+def isat() -> Any:
+    objects = [{"category": "car", "group": 1, "segmentation": SQUARE, "layer": 1.0, "iscrowd": False, "note": "x"}] * 2
+    return {"info": {"description": "ISAT", "name": "a.jpg", "width": 24, "height": 16}, "objects": objects}
+
+
+def sa1b() -> Any:
+    code = {"size": [16, 24], "counts": mask_to_rle(labels() == 1).counts.decode()}
+    image = {"image_id": 1, "width": 24, "height": 16, "file_name": "a.jpg"}
+    return {"image": image, "annotations": [{"id": 1, "segmentation": code, "bbox": [1, 1, 2, 2]}]}
+
+
+def openimages(root: Path) -> None:
+    drawn(root / "train/a.jpg")
+    numbers(root / "masks/a_m1_0.png", (labels() == 1).astype(np.uint8))
+    text(root / "class-descriptions.csv", "/m/1,Car\n/m/2,Van\n")
+    text(root / "train-annotations-object-segmentation.csv", "MaskPath,ImageID,LabelName,BoxID\na_m1_0.png,a,/m/1,0\n")
+
+
 SOURCES: dict[str, list[Callable[[Path], None]]] = {
     "labelme": [labelme],
     "coco": [coco],
@@ -226,6 +318,14 @@ SOURCES: dict[str, list[Callable[[Path], None]]] = {
     "yolo": [yolo],
     "masks": [masks, masks_deep],
     "ade": [ade],
+    "via": [written("via.json", via())],
+    "labelstudio": [written("project.json", labelstudio())],
+    "supervisely": [supervisely],
+    "labelbox": [written("export.ndjson", labelbox())],
+    "darwin": [written("a.json", darwin())],
+    "isat": [written("a.json", isat())],
+    "sa1b": [written("a.json", sa1b())],
+    "openimages": [openimages],
 }
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "yolo": [{}, {"boxes": "as-polygons", "unbridge": True}],
@@ -238,7 +338,11 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"encoding": "binary"},
         {"encoding": "class*1000+instance"},
         {"encoding": "object-files"},
+        {"encoding": "instances"},
     ],
+    "via": [{}, {"boxes": "as-polygons", "polylines": "as-polygons"}],
+    "labelstudio": [{}, {"boxes": "as-polygons", "annotator": "all", "predictions": True}],
+    "labelbox": [{}, {"boxes": "as-polygons", "label": 1}],
 }
 
 

@@ -133,10 +133,16 @@ def _option(field: str, info: FieldInfo) -> click.Option:
 
 
 def _convert(format: str, own: ReaderOptions, values: dict[str, Any]) -> int:
+    from seg2knet.converters.archives import unpacked
+
+    with unpacked([Source.parse(text) for text in values["source"]]) as sources:
+        return _run(format, sources, own, values)
+
+
+def _run(format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any]) -> int:
     from seg2knet.cli import conversion
     from seg2knet.converters.pipeline import convert as run
 
-    sources = [Source.parse(text) for text in values["source"]]
     if format == "auto":
         format, own = conversion.detected(sources, own)
     options = ConvertOptions(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from seg2knet.converters import pipeline
+from seg2knet.converters.archives import unpacked
 from seg2knet.converters.detection import detect
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.registry import reader
@@ -32,7 +33,7 @@ def convert(
 
     Args:
         format: a reader's name, or ``auto``.
-        sources: folders or files; ``val=./testset`` says that all of a source is one split.
+        sources: folders, files, zip or tar files of them; ``val=./testset`` says that all of a source is one split.
         to: targets, as a list or with commas.
         out: the folder to be made.
         split: ``0.8/0.1/0.1``, or shares by split.
@@ -47,13 +48,10 @@ def convert(
     Raises:
         Seg2KNetError: the run failed; what was there before is as it was.
     """
-    parsed = [Source.parse(os.fspath(source)) for source in sources]
-    if format == "auto" and parsed:
-        format = detect([source.path for source in parsed])[0]
-    return pipeline.convert(
-        format,
-        parsed,
-        ConvertOptions(
+    with unpacked([Source.parse(os.fspath(source)) for source in sources]) as parsed:
+        if format == "auto" and parsed:
+            format = detect([source.path for source in parsed])[0]
+        asked = ConvertOptions(
             to=tuple(part.strip() for part in to.split(",")) if isinstance(to, str) else tuple(to),
             out=Path(out) if out is not None else None,
             split=parse_ratios(split) if isinstance(split, str) else split,
@@ -62,5 +60,5 @@ def convert(
             stuff=frozenset(stuff) if stuff is not None else None,
             reader=reader(format).Options(**(reader_options or {})),
             **options,
-        ),
-    )
+        )
+        return pipeline.convert(format, parsed, asked)

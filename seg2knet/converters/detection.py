@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from seg2knet.converters.base import Evidence
 from seg2knet.converters.registry import readers
+from seg2knet.dataset.files import head, walk
+from seg2knet.dataset.images import SUFFIXES
 from seg2knet.errors import DataError, UsageError
 
 TIE = 0.2
@@ -36,12 +41,8 @@ def _detect(source: Path) -> tuple[str, Evidence]:
         ((name, evidence) for name, evidence in sniffed if evidence is not None), key=lambda each: -each[1].score
     )
     if not scored:
-        raise DataError(
-            "of no format that is known",
-            file=source,
-            expected=", ".join(sorted(readers())),
-            hint="name the format: seg2knet convert FORMAT SOURCE",
-        )
+        seen, advice = _unknown(source)
+        raise DataError("of no format that is read", file=source, found=seen, hint=advice)
     best = scored[0]
     rivals = [each for each in scored[1:] if best[1].score - each[1].score < TIE]
     if rivals:
@@ -52,3 +53,38 @@ def _detect(source: Path) -> tuple[str, Evidence]:
             hint=f"name the one that is meant: seg2knet convert {best[0]} {source}",
         )
     return best
+
+
+KNOWN = {
+    "COCO results": (r'^\s*\[\s*\{\s*"(image_id|category_id)"', "convert the annotations, not a model's results"),
+    "Datumaro's JSON": (r'"dm_format_version"', "datum convert -f coco_instances"),
+    "CreateML JSON": (r'"coordinates"\s*:\s*\{', "export COCO or masks: CreateML has boxes alone"),
+    "Hasty JSON": (r'"export_format_version"', "export COCO from the tool"),
+    "LabelMe's old web tool": (r"<polygon>\s*<pt>", "open and save it with LabelMe (github.com/wkentaro/labelme)"),
+    "COCO without one of its lists": (r'"annotations?"\s*:|"categor', "seg2knet convert coco says what is missing"),
+}
+"""What is known and not read: its name, a pattern that tells it, what to do instead."""
+_SUFFIXES = {
+    ".mat": "MATLAB arrays", ".tfrecord": "TFRecords", ".parquet": "a Parquet table", ".nii": "NIfTI volumes",
+    ".dcm": "DICOM", ".npy": "NumPy arrays", ".h5": "HDF5",
+}  # fmt: skip
+
+
+def _unknown(source: Path) -> tuple[str, str]:
+    """What a source holds that no reader takes, and which export to ask the tool for instead."""
+    paths = [source] if source.is_file() else [Path(path) for path in walk(source, ("",))]
+    counts = Counter(path.suffix.lower() or "no suffix" for path in paths)
+    seen = ", ".join(f"{number} {suffix}" for suffix, number in counts.most_common(4)) or "an empty folder"
+    advice = "export COCO, LabelMe, CVAT for images 1.1, YOLO segmentation or mask images from the tool"
+    for path in [path for path in paths if path.suffix.lower() in (".json", ".xml")][:3]:
+        with contextlib.suppress(OSError):
+            text = head(path, 1 << 16).decode(errors="replace")
+            for name, (pattern, instead) in KNOWN.items():
+                if re.search(pattern, text):
+                    return f"{seen}; {path.name}: {name}", instead
+    for suffix in counts:
+        if suffix in _SUFFIXES:
+            return f"{seen}: {_SUFFIXES[suffix]}", "save the masks as PNG, one an image, in a folder beside the images"
+    if counts and all(suffix in SUFFIXES for suffix in counts):
+        return f"{seen}: images alone", "put the annotations beside them, or masks in a folder of their own"
+    return seen, f"{advice}; or name the format: seg2knet convert FORMAT {source.name}"

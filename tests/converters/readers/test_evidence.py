@@ -36,6 +36,14 @@ FORMATS = {
     "maskpng__datumaro__common_semantic_segmentation/dataset": "masks",
     "yoloseg__ultralytics-hub__coco8-seg": "yolo",
     "yolo-det__datumaro__yolo_dataset/strict": "yolo",
+    "coco-rle-sam__datumaro__segment_anything": "sa1b",
+    "darwin2+masks__darwin-py__e2e_convert/instance_mask/from": "darwin",
+    "labelbox-v2-ndjson__labelformat__object_detection": "labelbox",
+    "labelstudio-json__label-studio-sdk__converter_tests": "labelstudio",
+    "lvis__lvis-api__lvis_val_100_cut": "coco",
+    "openimages-masks__datumaro__open_images_v6": "openimages",
+    "supervisely-bitmap__supervisely-ecosystem__pascal-sample-gt-masks": "supervisely",
+    "via1__FengJunJian__Dataset_Convert": "via",
 }
 
 
@@ -68,8 +76,35 @@ def test_two_formats_in_one_folder_are_not_guessed_between(shared: Path, path: s
     ],
 )
 def test_what_is_no_data_set_is_of_no_format(shared: Path, path: str) -> None:
-    with pytest.raises(DataError, match="of no format"):
+    with pytest.raises(DataError, match="of no format that is read"):
         detect([shared / "corpora" / path])
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("coco-results-rle__cocoapi__fakesegm100", "COCO results"),
+        ("images-exif__opencv-cvat__exif_rotated", "images alone"),
+    ],
+)
+def test_what_is_known_and_not_read_is_named(shared: Path, path: str, seen: str) -> None:
+    with pytest.raises(DataError, match=seen):
+        detect([shared / "corpora" / path])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "seen"),
+    [
+        ("a.json", '[{"image": "a.jpg", "annotations": [{"label": "b", "coordinates": {"x": 1}}]}]', "CreateML"),
+        ("a.xml", "<annotation><object><polygon><pt><x>1</x></pt></polygon></object></annotation>", "old web tool"),
+        ("a.mat", "", "MATLAB"), ("a.doc", "", "1 .doc"),
+    ],
+)  # fmt: skip
+def test_what_to_export_instead(tmp_path: Path, name: str, content: str, seen: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=seen) as caught:
+        detect([tmp_path])
+    assert caught.value.hint
 
 
 def test_an_ade_folder_without_its_table(tmp_path: Path) -> None:

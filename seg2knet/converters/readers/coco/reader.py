@@ -155,7 +155,7 @@ class CocoReader(Reader):
         panoptic = [path for path in plain if _is_panoptic(path)]
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
-        chosen = chosen or [path for path in fits if _contains(path, b"segmentation") or _contains(path, b"bbox")]
+        chosen = chosen or [path for path in fits if not _of_whole_images(path)]
         if chosen:
             return chosen
         coco_index.index(files[0])  # says what is wrong with it
@@ -289,6 +289,12 @@ def _looks_right(path: Path) -> bool:
 
 def _is_panoptic(path: Path) -> bool:
     return _contains(path, b"segments_info")
+
+
+def _of_whole_images(path: Path) -> bool:
+    """Whether annotations are captions or labels of whole images."""
+    outlines = _contains(path, b"segmentation") or _contains(path, b"bbox")
+    return not outlines and (_contains(path, b"caption") or _contains(path, b"category_id"))
 
 
 def _split(path: Path, source: Path) -> Optional[str]:

@@ -1,0 +1,77 @@
+"""Sources in zip and tar files, as label tools export them: unpacked for as long as they are read.
+
+Nothing is written outside of a temporary folder, and links are refused.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from seg2knet.converters.options import Source
+from seg2knet.converters.splitting import names
+from seg2knet.download import archive as zips
+from seg2knet.download.transfer import require_space
+from seg2knet.errors import DataError
+
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ENDINGS = (".zip", *TARS)
+
+
+@contextmanager
+def unpacked(sources: Sequence[Source]) -> Iterator[list[Source]]:
+    """The sources with archives, and folders of nothing but archives, unpacked.
+
+    Raises:
+        DataError: a damaged archive, or one with an entry that leaves the folder.
+    """
+    with ExitStack() as stack:
+        yield [replace(source, path=_opened(source.path, stack)) for source in sources]
+
+
+def _opened(path: Path, stack: ExitStack) -> Path:
+    try:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    except OSError:
+        return path  # whoever reads it says what is wrong
+    if not inside or not all(one.is_file() and one.name.lower().endswith(ENDINGS) for one in inside):
+        return path
+    root = Path(tempfile.mkdtemp(prefix="seg2knet-"))
+    stack.callback(shutil.rmtree, root, ignore_errors=True)
+    for archive in inside:
+        name = archive.name[: -len(next(end for end in ENDINGS if archive.name.lower().endswith(end)))]
+        target = root / (name or "archive")
+        if archive.suffix.lower() == ".zip":
+            zips.unpack(archive, target)
+        else:
+            _untar(archive, target)
+    folder = root
+    entries = list(folder.iterdir())
+    while len(entries) == 1 and entries[0].is_dir():
+        folder, entries = entries[0], list(entries[0].iterdir())
+    return folder
+
+
+def _untar(archive: Path, target: Path) -> None:
+    try:
+        with tarfile.open(archive) as opened:
+            members = [member for member in opened if not member.isdir()]
+            for member in members:
+                if not member.isfile():
+                    raise DataError("the archive is refused", file=archive, place=member.name, found="a link or device")
+                names.safe(member.name)
+            require_space(target.parent, sum(member.size for member in members), f"{archive.name} unpacked takes")
+            for member in members:
+                path = target / names.safe(member.name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content = opened.extractfile(member)
+                with path.open("wb") as out:
+                    shutil.copyfileobj(content, out)  # type: ignore[arg-type]  # of a file it is there
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise DataError("a damaged archive", file=archive, found=str(error)) from None

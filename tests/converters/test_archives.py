@@ -1,0 +1,90 @@
+"""Sources in zip and tar files."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seg2knet.converters.api import convert
+from seg2knet.converters.archives import unpacked
+from seg2knet.converters.options import Source
+from seg2knet.errors import DataError
+
+Make = Callable[..., Path]
+
+
+def packed(root: Path, path: Path, prefix: str = "") -> Path:
+    """A zip or tar file of a folder."""
+    files = sorted(file for file in root.rglob("*") if file.is_file())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as zipped:
+            for file in files:
+                zipped.write(file, prefix + file.relative_to(root).as_posix())
+    else:
+        with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as tarred:
+            for file in files:
+                tarred.add(file, prefix + file.relative_to(root).as_posix())
+    return path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "ledger" not in path.name)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("name", ["export.zip", "export.tar", "export.tar.gz", "EXPORT.TGZ"])
+@pytest.mark.parametrize("prefix", ["", "my export/"])
+def test_an_archive_gives_what_its_folder_gives(labelme: Make, tmp_path: Path, name: str, prefix: str) -> None:
+    root = labelme()
+    archive = packed(root, tmp_path / name.lower(), prefix).rename(tmp_path / name)
+    options = {"to": "coco", "split": "train", "jobs": 1}
+    convert("labelme", root, out=tmp_path / "one", **options)
+    convert("auto", archive, out=tmp_path / "two", **options)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_a_folder_of_zips(labelme: Make, tmp_path: Path) -> None:
+    for split, size in (("train", (40, 30)), ("val", (50, 30))):
+        packed(labelme(size=size), tmp_path / f"zips/{split}.zip")
+    convert("auto", tmp_path / "zips", out=tmp_path / "out", jobs=1, validate=False)
+    assert {path.relative_to(tmp_path / "out").parts[0] for path in (tmp_path / "out").rglob("a.jpg")} == {
+        "train2017",
+        "val2017",
+    }
+
+
+def test_what_was_unpacked_goes_away(labelme: Make, tmp_path: Path) -> None:
+    archive = packed(labelme(), tmp_path / "a.zip")
+    with unpacked([Source(archive, "val")]) as (source,):
+        assert (source.path / "a.json").is_file()
+        assert source.split == "val"
+    assert not source.path.exists()
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/out.txt", "a/../../out.txt"])
+def test_names_that_leave_the_folder(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tarred:
+        tarred.addfile(tarfile.TarInfo(name), io.BytesIO())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr(name, "")
+    for archive in ("a.tar", "a.zip"):
+        with pytest.raises(DataError), unpacked([Source(tmp_path / archive)]):
+            pass
+
+
+def test_links_and_damage(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tarred:
+        link = tarfile.TarInfo("a")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tarred.addfile(link)
+    (tmp_path / "b.tgz").write_bytes(b"no archive")
+    (tmp_path / "c.zip").write_bytes(b"no archive")
+    for name, said in (("a.tar", "a link"), ("b.tgz", "damaged"), ("c.zip", "damaged")):
+        with pytest.raises(DataError, match=said), unpacked([Source(tmp_path / name)]):
+            pass
