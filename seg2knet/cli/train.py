@@ -29,6 +29,14 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
+def _number_or_auto(_context: click.Context, _parameter: click.Parameter, value: Optional[str]) -> Optional[int]:
+    if value is None or value == "auto":
+        return None
+    if not value.isdigit():
+        raise click.BadParameter(f"{value} is neither a number nor auto")
+    return int(value)
+
+
 def _options() -> Iterator[click.Option]:
     for name, info in INFO.items():
         yield option(name)
@@ -49,6 +57,8 @@ def option(name: str) -> click.Option:
     if kind is dict:
         return click.Option([flag(name)], multiple=True, metavar=metavar, help=help_text)
     value: Any = click.Path(path_type=Path) if kind is Path else kind
+    if "auto" in (info.metavar or ""):
+        return click.Option([flag(name)], callback=_number_or_auto, metavar=metavar, help=help_text)
     return click.Option(
         [flag(name), name], type=value, default=getattr(TrainOptions(), name), metavar=metavar, help=help_text
     )

@@ -17,7 +17,7 @@ from typing import Any, Optional, Union, get_args, get_origin, get_type_hints
 
 from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
-from seg2knet.knet.recipe import SCHEDULES
+from seg2knet.knet.recipe import SCHEDULES, SEMANTIC_STEPS
 from seg2knet.trainer.config.backbones import BACKBONES, TIMM
 
 TASKS = ("instance", "panoptic", "semantic")
@@ -66,6 +66,10 @@ def _is_mixed(config: Mapping[str, Any]) -> bool:
 
 def _has_ema(config: Mapping[str, Any]) -> bool:
     return any(hook.get("type") == "EMAHook" for hook in config.get("custom_hooks", []))
+
+
+def _decay(config: Mapping[str, Any]) -> str:
+    return "cosine" if config["param_scheduler"][-1]["type"] == "CosineAnnealingLR" else "step"
 
 
 def _flip(config: Mapping[str, Any]) -> str:
@@ -119,14 +123,20 @@ class TrainOptions:
         default="12, more for small data sets", in_config="max_epochs",
     )  # fmt: skip
     schedule: Optional[str] = _option(
-        LENGTH, "12 epochs, or 36 with --multi-scale.", choices=tuple(SCHEDULES), default="see --epochs"
-    )
+        LENGTH, "12 epochs, 36 with --multi-scale, or (semantic) 80,000 steps.", default="see --epochs",
+        choices=(*SCHEDULES, *SEMANTIC_STEPS),
+    )  # fmt: skip
+    decay: str = _option(
+        LENGTH, "The learning rate drops in two steps near the end, or along a cosine.", "step",
+        choices=("step", "cosine"), in_config=_decay,
+    )  # fmt: skip
     batch_size: Optional[int] = _option(
-        LENGTH, "Images per step over all processes.", metavar="N", least=1, default="2 per process; light: 4",
+        LENGTH, "Images per step over all processes.", metavar="N|auto", least=1,
+        default="auto: from the GPU's memory, up to 16; on the CPU 2, light models 4",
         in_config="total_batch_size",
     )  # fmt: skip
     lr: Optional[float] = _option(
-        LENGTH, "Learning rate.", metavar="RATE", default="1e-4 for 16 images per step, in proportion",
+        LENGTH, "Learning rate.", metavar="RATE", default="1e-4 for 16 images per step, by the root of the batch",
         in_config="optim_wrapper.optimizer.lr",
     )  # fmt: skip
     accumulate: int = _option(

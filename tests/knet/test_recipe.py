@@ -14,8 +14,8 @@ from seg2knet.knet import recipe
     ("settings", "batch", "expected"),
     [
         ({}, 16, 1e-4),
-        ({}, 2, 1.25e-5),
-        ({"narrow": True}, 4, 2.5e-5),
+        ({}, 2, 3.5355339e-5),
+        ({"narrow": True}, 4, 5e-5),
         ({"semantic_swin": True}, 16, 6e-5),
         ({"scratch": True}, 2, 2e-4),
         ({"scratch": True}, 4, 4e-4),
@@ -30,7 +30,8 @@ def test_learning_rate(settings: dict[str, bool], batch: int, expected: float) -
 
 
 @pytest.mark.parametrize(
-    ("epochs", "schedule", "expected"), [(12, "1x", [8, 11]), (36, "3x", [27, 33]), (2, "1x", [1]), (1, "1x", [])]
+    ("epochs", "schedule", "expected"),
+    [(12, "1x", [8, 11]), (36, "3x", [27, 33]), (80, "80k", [60, 72]), (2, "1x", [1]), (1, "1x", [])],
 )
 def test_milestones(epochs: int, schedule: str, expected: list[int]) -> None:
     assert recipe.milestones(epochs, schedule) == expected

@@ -74,7 +74,6 @@ def _option_comments() -> dict[str, str]:
 
 def _comments(plan: RunPlan) -> dict[str, str]:
     interval = val_interval(plan.epochs)
-    gamma = 0.3 if plan.scratch else 0.1
     return {
         "classes": "as the data name them; their places are the labels",
         "thing_classes": "things come first",
@@ -82,8 +81,7 @@ def _comments(plan: RunPlan) -> dict[str, str]:
         "val_dataloader": f"the {plan.judged.name} split" if plan.judged is not None else "",
         "test_dataloader": "evaluated once, when training is over" if plan.tested is not None else "",
         "train_cfg": f"evaluated after every {interval} epochs" if interval > 1 else "evaluated after every epoch",
-        "param_scheduler": f"warm-up over {_warmup(plan)} of {plan.epochs * plan.steps} steps; "
-        f"after the epochs named, {gamma:g} of the rate before",
+        "param_scheduler": f"{_warmup(plan)} of {plan.epochs * plan.steps} steps warm-up, then --decay {plan.options.decay}",
         "gpu": "on GPUs alone: one kernel for the optimiser, pinned memory for batches, no copy of gradients, TF32",
         "sync_bn": "on several GPUs: BatchNorm's statistics are those of the whole batch",
     }
@@ -177,8 +175,13 @@ def _schedule(plan: RunPlan) -> Section:
         optimizer["accumulative_counts"] = plan.options.accumulate
     if plan.amp:
         optimizer.update(type="AmpOptimWrapper", dtype="auto")
-    drops = milestones(plan.epochs, plan.options.schedule or "1x")
+    begin, total = _warmup(plan), plan.epochs * plan.steps
+    drops = milestones(plan.epochs, plan.options.schedule or ("80k" if plan.data.task == "semantic" else "1x"))
     gamma = 0.3 if plan.scratch else 0.1
+    decay: dict[str, Any] = {"type": "MultiStepLR", "by_epoch": True, "milestones": drops, "gamma": gamma}
+    if plan.options.decay == "cosine":
+        rest = max(1, total - begin)
+        decay = {"type": "CosineAnnealingLR", "by_epoch": False, "begin": begin, "end": total, "T_max": rest}
     return {
         "max_epochs": plan.epochs,
         "train_cfg": {
@@ -188,8 +191,8 @@ def _schedule(plan: RunPlan) -> Section:
         },
         "optim_wrapper": optimizer,
         "param_scheduler": [
-            {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": _warmup(plan)},
-            {"type": "MultiStepLR", "by_epoch": True, "milestones": drops, "gamma": gamma},
+            {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": begin},
+            decay,
         ],
     }
 

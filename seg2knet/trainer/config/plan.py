@@ -10,7 +10,7 @@ from typing import Optional
 from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.dataset.sides import Sides, find_sides
 from seg2knet.errors import UsageError
-from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, learning_rate
+from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, SEMANTIC_STEPS, learning_rate
 from seg2knet.trainer.config.backbones import TIMM, Backbone, default_backbone, find_backbone
 from seg2knet.trainer.options import TrainOptions, image_scale
 
@@ -19,8 +19,10 @@ ENOUGH_IMAGES = 48_000
 CROP = 512
 LIGHT_IMAGES = 22_000
 """Images that a light model is shown by default: 55 epochs of 400."""
-LIGHT_WIDTH, LIGHT_SIDE, LIGHT_BATCH, LIGHT_SPEED = 128, 288, 4, 4.0
-"""Channels, image side and batch of a light model, and the images a second that a core with bfloat16 was seen to do."""
+LIGHT_WIDTH, LIGHT_SIDE, LIGHT_BATCH = 128, 288, 4
+"""Channels, image side and batch of a light model."""
+GIB_AN_IMAGE = 0.9
+"""What ResNet-50 takes in training for an image of 800x1344: 1.9 GiB for 2, 14.3 for 16, counted with fake tensors."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Machine:
         processes: how many train together.
         workers: processes that load images, for each one that trains.
         bfloat16: the processor has instructions for it.
+        memory: of a GPU, GiB.
     """
 
     device: str = "cpu"
     processes: int = 1
     workers: int = 0
     bfloat16: bool = False
+    memory: float = 0.0
 
 
 @dataclass
@@ -133,15 +137,16 @@ def decide(
     light = machine.device == "cpu" and data.task != "semantic" and (options.backbone or TIMM).startswith(TIMM)
     if light:
         backbone = replace(backbone, width=LIGHT_WIDTH)
-    batch = options.batch_size or (LIGHT_BATCH if light else 2) * machine.processes
+    side = LIGHT_SIDE if light else CROP
+    given = options.img_size or not (light or data.task == "semantic")
+    scale = image_scale(options.img_size) if given else (side, side)
+    batch = options.batch_size or (LIGHT_BATCH if light else _batch(machine, backbone, scale)) * machine.processes
     _check(options, data, backbone, batch, machine.processes)
     # The last step of an epoch is left out where mmseg's pooling heads would see a single image.
     steps = images // batch if data.task == "semantic" and images >= batch else math.ceil(images / batch)
-    side = LIGHT_SIDE if light else CROP
-    given = options.img_size or not (light or data.task == "semantic")
     plan = RunPlan(
         options, data, machine, work_dir, weights, backbone, batch, epochs=0, steps=steps, lr=0.0,
-        scale=image_scale(options.img_size) if given else (side, side), amp=False, light=light,
+        scale=scale, amp=False, light=light,
         augment=options.augment or ("light" if light or data.task == "semantic" else "none"),
     )  # fmt: skip
     if plan.augment == "strong" and data.task != "instance":
@@ -152,14 +157,21 @@ def decide(
     plan.amp = _mixed_precision(plan)
     plan.sides = _sides(plan)
     if light:
-        minutes = plan.epochs * images / LIGHT_SPEED / 60
         plan.notes.append(
             f"light model for training without a GPU: {LIGHT_WIDTH} channels, images of {plan.scale[0]}, --augment "
-            f"{plan.augment}; some {minutes:.0f} core minutes with bfloat16 (--backbone r50: the large model)"
+            f"{plan.augment} (--backbone r50: the large model)"
         )
     if plan.judged is None:
         plan.notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
     return plan
+
+
+def _batch(machine: Machine, backbone: Backbone, scale: tuple[int, int]) -> int:
+    """Images per process and step: what fits into two thirds of a GPU's memory, at most 16 in all; on the CPU 2."""
+    if not machine.memory:
+        return 2
+    needed = GIB_AN_IMAGE * scale[0] * scale[1] / (800 * 1344) * max(1.0, sum(backbone.channels) / 3840)
+    return max(1, min(int(machine.memory * 2 / 3 / needed), BASE_BATCH // machine.processes))
 
 
 def _training_split(data: DataFolder) -> Split:
@@ -183,6 +195,8 @@ def _check(options: TrainOptions, data: DataFolder, backbone: Backbone, batch: i
             hint=f"--batch-size {processes * math.ceil(batch / processes)}",
         )
     if data.task != "semantic":
+        if options.schedule in SEMANTIC_STEPS:
+            raise UsageError(f"--schedule {options.schedule} is for semantic segmentation", expected="1x, 3x")
         if options.head is not None:
             raise UsageError("--head is for semantic segmentation", found=f"a data set for {data.task} segmentation")
         return
@@ -214,6 +228,9 @@ def _epochs(plan: RunPlan) -> int:
     options, images = plan.options, plan.train.count
     if options.epochs:
         epochs, reason = options.epochs, ""
+    elif options.schedule in SEMANTIC_STEPS:
+        epochs = math.ceil(SEMANTIC_STEPS[options.schedule] / plan.steps)
+        reason = f" ({SEMANTIC_STEPS[options.schedule]:,} steps)"
     elif options.schedule:
         epochs, reason = SCHEDULES[options.schedule], f" (schedule {options.schedule})"
     else:
@@ -236,6 +253,7 @@ def _learning_rate(plan: RunPlan) -> float:
         scratch=plan.scratch, narrow=plan.backbone.narrow, light=plan.light, semantic_swin=semantic_swin
     )
     lr, formula = float(f"{rate.at(batch):.6g}"), f"{rate.base:g} x {batch}/{BASE_BATCH}"
+    formula = formula if rate.power == 1 else f"{rate.base:g} x root of {batch}/{BASE_BATCH}"
     note = f"learning rate {lr:g} = {formula} images a step"
     if lr == rate.limit:
         note = f"learning rate {lr:g}: the limit of this recipe ({formula} images a step, at most {rate.limit:g})"

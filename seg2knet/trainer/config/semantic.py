@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from seg2knet.trainer.config.augmentation import FLIPPING, flips
 from seg2knet.trainer.config.plan import RunPlan
@@ -68,7 +68,18 @@ def model(plan: RunPlan) -> dict[str, Any]:
             crop_size=(short, long),
             weights=Path(plan.weights) if plan.weights else None,
             processes=plan.machine.processes,
+            width=_width(plan.options.load_from),
         )
+
+
+def _width(checkpoint: Optional[str]) -> int:
+    """Channels of the prediction that the kernels refine: those of the checkpoint to start from, else the authors'."""
+    if checkpoint is None:
+        return 256
+    from seg2knet.knet import checkpoints
+
+    layer = checkpoints.read(checkpoint)["state_dict"].get("decode_head.kernel_generate_head.conv_seg.weight")
+    return layer.shape[1] if layer is not None else 256
 
 
 def optimizer(plan: RunPlan) -> dict[str, Any]:

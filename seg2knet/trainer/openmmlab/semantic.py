@@ -30,6 +30,7 @@ def semantic_model(
     crop_size: tuple[int, int] = (512, 512),
     weights: Optional[Path] = None,
     processes: int = 1,
+    width: int = 256,
 ) -> dict[str, Any]:
     """The model part of a config for mmseg.
 
@@ -39,6 +40,7 @@ def semantic_model(
         backbone: one of ``SEMANTIC_BACKBONES``.
         crop_size: height and width of training crops.
         weights: file with the backbone's weights; ``None`` starts from scratch.
+        width: channels of UPerNet and of the kernels on it: the authors' 256, or 512 as in mmsegmentation's weights.
         processes: training processes; statistics are shared between them where there are several (SyncBN).
 
     Raises:
@@ -62,6 +64,10 @@ def semantic_model(
     if "depth" in entry.settings:
         model["backbone"]["depth"] = entry.settings["depth"]
         _fit_channels(model, entry.channels)
+    if head == "upernet":
+        model["decode_head"]["kernel_generate_head"]["channels"] = width
+        for update in model["decode_head"]["kernel_update_head"]:
+            update.update(in_channels=width, out_channels=width)
     model.pop("pretrained", None)
     if weights is not None:
         model["backbone"]["init_cfg"] = {"type": "Pretrained", "checkpoint": str(weights)}

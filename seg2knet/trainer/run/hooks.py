@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import torch
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import all_reduce, is_distributed, is_main_process
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.registry import HOOKS
 
@@ -19,7 +20,7 @@ from seg2knet.trainer.openmmlab.metrics import HEADLINE
 from seg2knet.trainer.openmmlab.optimizer import CHECK_STEPS
 from seg2knet.trainer.run.interrupt import Interrupted
 from seg2knet.trainer.run.loop import save
-from seg2knet.trainer.run.progress import RunView
+from seg2knet.trainer.run.progress import RunView, duration
 from seg2knet.trainer.run.records import FIGURES, Row, best_row, draw_curves, read_rows, rounded, write_rows
 
 LAST, BEST, RESULTS, CURVES = "last.pth", "best.pth", "results.csv", "curves.png"
@@ -79,8 +80,23 @@ class Keeper(Hook):
         """Show the run, with the best figure of the run that this one resumes."""
         best = best_row(self.rows, self.figure)
         if self.view is not None:
+            if runner.device == "cpu" and not is_distributed():
+                self._estimate(runner, self.view)
             self.view.start(runner.iter, best[self.figure] if best else None)
         self._saved = time.monotonic()
+
+    def _estimate(self, runner: Any, view: RunView) -> None:
+        """Say how long the run will take, by a forward and a backward pass of a copy of the model."""
+        dataset, loader = runner.train_dataloader.dataset, runner.train_dataloader
+        model = copy.deepcopy(runner.model).train()
+        batch = loader.collate_fn([dataset[index % len(dataset)] for index in range(loader.batch_size)])
+        began = time.monotonic()
+        losses = model(**model.data_preprocessor(batch, True), mode="loss")
+        model.parse_losses(losses)[0].backward()
+        seconds = time.monotonic() - began
+        left = runner.train_loop.max_iters - runner.iter
+        quicker = "fewer --epochs, a smaller --img-size, a GPU"
+        view.say(f"about {duration(seconds * left)} for {left} steps, evaluations not counted; quicker: {quicker}")
 
     def after_resume(self, runner: Any, state: Mapping[str, Any]) -> None:
         """Called with what :meth:`_state` put into the checkpoint."""

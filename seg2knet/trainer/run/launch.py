@@ -88,6 +88,14 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def gpu_memory() -> float:
+    """GiB of the smallest GPU here."""
+    import torch
+
+    numbers = range(torch.cuda.device_count())
+    return min(torch.cuda.get_device_properties(number).total_memory for number in numbers) / 2**30
+
+
 def _gpus(count: int) -> str:
     return f"{count} GPU{'s' if count != 1 else ''}"
 

@@ -126,7 +126,7 @@ def with_model(options: TrainOptions) -> TrainOptions:
         if asked is not None and asked != meant:
             raise UsageError(f"--model {options.model} and {flag(name)} {asked} contradict one another", expected=meant)
     schedule = options.schedule
-    if schedule is None and options.epochs is None and spec.schedule in ("1x", "3x"):
+    if schedule is None and options.epochs is None:
         schedule = spec.schedule
     size = options.img_size or (str(spec.crop[0]) if spec.crop else None)
     head = options.head or spec.head
@@ -145,7 +145,8 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     _check_logger(options, say)
     name = (options.backbone or default_backbone(place.device, data.task)).rpartition("/")[2]
     work_dir = work_dirs.choose(options, Path("work_dirs") / f"{data.root.resolve().name}-{name}")
-    machine = Machine(place.device, place.processes, _workers(options, place), computes_in_bfloat16())
+    memory = launch.gpu_memory() if place.device == "cuda" else 0.0
+    machine = Machine(place.device, place.processes, _workers(options, place), computes_in_bfloat16(), memory)
     options, backbone_weights = start_from(options, data.task, say, place.device)
     plan = decide(options, data, machine, backbone_weights, work_dir)
     for note in plan.notes:

@@ -300,7 +300,8 @@ def _recipes(config: ConfigFile) -> list[LearningRate]:
         return [learning_rate(scratch=True, narrow=narrow) for narrow in (False, True)]
     backbone = config.at("model", "backbone") or {}
     swin = isinstance(backbone, dict) and "Swin" in str(backbone.get("type"))
-    return [learning_rate(), learning_rate(semantic_swin=True)] if swin else [learning_rate()]
+    rates = [learning_rate(), learning_rate(semantic_swin=True)] if swin else [learning_rate()]
+    return [LearningRate(rate.base) for rate in rates] + rates  # in proportion as the authors have it, or by the root
 
 
 def _batch(config: ConfigFile) -> Optional[int]:

@@ -99,7 +99,7 @@ def test_a_light_model_is_the_default_without_a_gpu(tmp_path: Path, monkeypatch:
     assert config["total_batch_size"] == 4
     assert config["test_pipeline"][1]["scale"] == (320, 320)
     assert "RandomCrop" in steps(config)
-    assert any("core minutes" in note for note in config["notes"])
+    assert any("light model" in note for note in config["notes"])
     large = built(data, cpu=True, backbone="r50")
     assert (large["model"]["channels"], large["test_pipeline"][1]["scale"]) == (256, (1333, 800))
     assert built(data)["model"]["backbone"]["depth"] == 50, "with a GPU"

@@ -60,8 +60,8 @@ def test_things_come_first_whatever_the_files_order(tmp_path: Path, monkeypatch:
 def test_the_learning_rate_goes_by_the_images_of_a_step(coco: Path) -> None:
     assert built(coco, batch_size=16)["optim_wrapper"]["optimizer"]["lr"] == pytest.approx(1e-4)
     four = built(coco, batch_size=4)
-    assert four["optim_wrapper"]["optimizer"]["lr"] == pytest.approx(2.5e-5)
-    assert any("2.5e-05 = 0.0001 x 4/16" in note for note in four["notes"])
+    assert four["optim_wrapper"]["optimizer"]["lr"] == pytest.approx(5e-5)
+    assert any("5e-05 = 0.0001 x root of 4/16" in note for note in four["notes"])
     assert built(coco, lr=0.3)["optim_wrapper"]["optimizer"]["lr"] == 0.3
     assert built(coco, processes=3)["total_batch_size"] == 6
 
@@ -90,6 +90,43 @@ def test_from_scratch_everything_learns(coco: Path) -> None:
     assert scratch["model"]["backbone"]["norm_eval"] is False
     assert "custom_keys" not in scratch["optim_wrapper"]["paramwise_cfg"]
     assert any("from scratch" in note for note in scratch["notes"])
+
+
+def test_kernels_follow_the_data_where_they_are_more(tmp_path: Path) -> None:
+    assert built(drawn_sets.coco(tmp_path / "few"))["model"]["num_kernels"] == 100
+    many = drawn_sets.coco(tmp_path / "many", train=2, val=1, objects=60)
+    assert built(many)["model"]["num_kernels"] == 150
+    assert built(many, weights=None, backbone="r18-half")["model"]["num_kernels"] == 150
+
+
+def test_decay_along_a_cosine(coco: Path) -> None:
+    warmup, decay = built(coco, decay="cosine", epochs=10)["param_scheduler"]
+    assert (decay["type"], decay["begin"], decay["end"]) == ("CosineAnnealingLR", warmup["end"], 40)
+    assert decay["T_max"] == 40 - warmup["end"]
+
+
+def test_the_batch_comes_from_the_gpus_memory(coco: Path) -> None:
+    def batch(memory: float, processes: int = 1, **options: Any) -> int:
+        machine = Machine("cuda", processes, memory=memory)
+        return decide(TrainOptions(**options), read_folder(coco, "instance"), machine, "r50.pth", Path("x")).batch
+
+    assert batch(80) == 16
+    assert batch(80, processes=4) == 16
+    assert 4 <= batch(11) <= 8, "14.3 GiB are needed for 16 images, 1.9 for 2"
+    assert batch(4) <= 2
+    assert batch(4, img_size="320") > batch(4)
+    assert batch(80, batch_size=3) == 3
+
+
+def test_80k_are_80000_steps(tmp_path: Path) -> None:
+    data = drawn_sets.ade(tmp_path)
+    found = built(data, batch_size=2, schedule="80k", head="fcn", weights=None)
+    per_epoch = read_folder(data).splits["train"].count // 2
+    assert 80_000 <= found["max_epochs"] * per_epoch < 80_000 + per_epoch
+    drops = found["param_scheduler"][1]["milestones"]
+    assert [round(drop / found["max_epochs"], 3) for drop in drops] == [0.75, 0.9]
+    with pytest.raises(UsageError, match="semantic"):
+        built(drawn_sets.coco(tmp_path / "coco"), schedule="80k")
 
 
 def test_small_sets_get_more_epochs_and_fewer_evaluations(coco: Path) -> None:

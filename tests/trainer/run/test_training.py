@@ -105,6 +105,7 @@ def test_what_is_said_is_about_the_run_alone(coco_root: Path, tmp_path: Path) ->
         assert noise not in done.stdout
     assert re.search(r"^epoch 1/1  loss \d", done.stdout, re.M)
     assert "learning rate" in done.stdout
+    assert re.search(r"^about \d.* for 4 steps, evaluations not counted", done.stdout, re.M)
     assert f"best checkpoint: {tmp_path / 'run' / 'best.pth'}" in done.stdout
 
 
@@ -227,7 +228,8 @@ def test_another_number_of_classes_starts_the_class_layers_anew(
     data = drawn_sets.coco(tmp_path / "data", train=2, val=1, panoptic=True)
     train_small(data, tmp_path / "run", epochs=1, task="panoptic", load_from=str(trained.best))
     said = capsys.readouterr().out
-    assert "class layers start from scratch, classes: 2 in the checkpoint, 4 in the model" in said
+    assert "classes that it knows: disc, box" in said
+    assert "new classes: sky, ground" in said
 
 
 def test_bad_data_stop_a_run_before_its_first_step(train_small: Train, tmp_path: Path) -> None:
