@@ -81,7 +81,7 @@ def _comments(plan: RunPlan) -> dict[str, str]:
         "val_dataloader": f"the {plan.judged.name} split" if plan.judged is not None else "",
         "test_dataloader": "evaluated once, when training is over" if plan.tested is not None else "",
         "train_cfg": f"evaluated after every {interval} epochs" if interval > 1 else "evaluated after every epoch",
-        "param_scheduler": f"{_warmup(plan)} of {plan.epochs * plan.steps} steps warm-up, then --decay {plan.options.decay}",
+        "param_scheduler": f"warm-up over {_warmup(plan)} steps, then --decay {plan.options.decay}",
         "gpu": "on GPUs alone: one kernel for the optimiser, pinned memory for batches, no copy of gradients, TF32",
         "sync_bn": "on several GPUs: BatchNorm's statistics are those of the whole batch",
     }
