@@ -106,12 +106,16 @@ def report(result: Result, options: ConvertOptions) -> None:
         _line(console, f"{made} written to {root} (ledger: {root / LEDGER})")
     for folder, found in result.reports.items():
         _findings(console, folder, found)
+    for target, problems in result.problems.items():
+        _line(console, f"check of {target}: {len(problems):,} problems")
+        for problem in problems[:5]:
+            _line(console, f"    {problem}")
 
 
 def exit_code(result: Result, allow_skips: bool) -> int:
     """0; 1 where objects were lost unasked, or the result has errors."""
     lost = bool(result.ledger.unasked) and not allow_skips
-    return int(lost or any(found.exit_code for found in result.reports.values()))
+    return int(lost or bool(result.problems) or any(found.exit_code for found in result.reports.values()))
 
 
 def stopped(options: ConvertOptions) -> str:

@@ -75,7 +75,8 @@ def _common() -> Iterable[click.Parameter]:
     choice = click.Choice
     return [
         click.Argument(["source"], nargs=-1, required=True, metavar="[SPLIT=]SOURCE..."),
-        _opt("--to", default="coco", show_default=True, help="Targets: coco, panoptic, ade, several with commas."),
+        _opt("--to", default="coco", show_default=True, help="Targets: coco, panoptic, ade, yolo, labelme, cvat, "
+             "labelstudio, voc, masks; several with commas."),
         _opt("--out", type=path, help="Folder to make [data/coco; ade: data/ade/ADEChallengeData2016]."),
         _opt("--split", metavar="SHARES", help="0.8/0.1/0.1 (train, val, test), train=0.9,test=0.1, or train."),
         _opt("--resplit", is_flag=True, help="Divide again what the source has divided."),
@@ -96,6 +97,11 @@ def _common() -> Iterable[click.Parameter]:
         _opt("--overlap", type=choice(get_args(Overlap)),
              help="Who has a pixel that several claim (panoptic, ade) [as the source paints, else small-first]."),
         _opt("--void-class", metavar="NAME", help="Class of pixels that nobody claims (panoptic)."),
+        _opt("--boxes-only", is_flag=True, help="yolo: boxes in place of outlines."),
+        _opt("--mask-kinds", default="index", show_default=True,
+             help="masks: index, instances (Cityscapes ids), colors, several with commas."),
+        _opt("--predictions", is_flag=True, help="labelstudio: write objects as predictions to be corrected."),
+        _opt("--lossless", is_flag=True, help="Stop where a target cannot hold something, instead of listing it."),
         _opt("--dry-run", is_flag=True, help="Read everything, write nothing, print the ledger."),
         _opt("--jobs", "-j", type=click.IntRange(1), help="Worker processes [all cores]."),
         _opt("--resume", is_flag=True, help="Continue where a run that died stopped."),
@@ -152,6 +158,7 @@ def _run(format: str, sources: list[Source], own: ReaderOptions, values: dict[st
         mapping=_mapping(values["mapping"]),
         drop=frozenset(values["drop"]),
         stuff=frozenset(_listed(values["stuff"])) if values["stuff"] is not None else None,
+        mask_kinds=_listed(values["mask_kinds"]),
         validate=not values["no_validate"],
         reader=own,
         **{key: values[key] for key in _PLAIN},
@@ -168,7 +175,8 @@ def _run(format: str, sources: list[Source], own: ReaderOptions, values: dict[st
 
 _PLAIN = (
     "resplit", "group_by", "seed", "classes", "min_area", "polygons", "layout", "images", "exif", "overlap",
-    "void_class", "allow_skips", "dry_run", "jobs", "resume", "overwrite", "engine", "ray_address",
+    "void_class", "boxes_only", "predictions", "lossless",
+    "allow_skips", "dry_run", "jobs", "resume", "overwrite", "engine", "ray_address",
 )  # fmt: skip
 
 

@@ -150,15 +150,16 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         fragment: whatever the same writer's ``add`` needs, finished but for the numbers; plain data.
         written: objects that are in it.
-        blob: the bytes of this image's own file (a PNG), where the target has one.
-        skips, notes: for the ledger.
+        blobs: by kind, the bytes of this image's own files (PNGs, label files), where the target has some.
+        skips: objects that the target cannot hold.
+        changes: what the target cannot say of the objects it holds: pixels that changed, attributes.
     """
 
     fragment: Any
     written: int
-    blob: Optional[bytes] = None
+    blobs: dict[str, bytes] = {}
     skips: tuple[Skip, ...] = ()
-    notes: tuple[Note, ...] = ()
+    changes: tuple[Note, ...] = ()
 
 
 class WriterOptions(msgspec.Struct, frozen=True):
@@ -170,6 +171,9 @@ class WriterOptions(msgspec.Struct, frozen=True):
         void_class: the class of pixels that nobody claims.
         stuff: labels that are stuff.
         things_only: leave stuff to another target of this run.
+        boxes_only: boxes in place of outlines (yolo).
+        masks: kinds of mask images (masks): ``index``, ``instances``, ``colors``.
+        predictions: objects are a model's (labelstudio).
     """
 
     year: str = "2017"
@@ -177,6 +181,9 @@ class WriterOptions(msgspec.Struct, frozen=True):
     void_class: Optional[str] = None
     stuff: frozenset[str] = frozenset()
     things_only: bool = False
+    boxes_only: bool = False
+    masks: Sequence[str] = ("index",)
+    predictions: bool = False
 
 
 class Writer(ABC):
@@ -186,6 +193,7 @@ class Writer(ABC):
         needs_classes: ``encode`` needs the final class list (it writes class numbers into pixels).
         png_names: the loader derives a mask's name from the image's, so images are named for it.
         jpeg_only: the loader takes ``.jpg`` alone; other images are re-encoded.
+        validated: ``seg2knet validate`` knows the target and checks it.
     """
 
     name: ClassVar[str]
@@ -193,6 +201,7 @@ class Writer(ABC):
     needs_classes: ClassVar[bool] = False
     png_names: ClassVar[bool] = False
     jpeg_only: ClassVar[bool] = False
+    validated: ClassVar[bool] = False
 
     def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
         self.options = options
@@ -211,8 +220,8 @@ class Writer(ABC):
     def image(self, split: str, name: str) -> str:
         """Where an image of that name goes, relative to the target's folder."""
 
-    def blob(self, split: str, name: str) -> str:
-        """Where that image's own file goes, relative to the target's folder."""
+    def blob(self, kind: str, split: str, name: str) -> str:
+        """Where that image's own file of a kind goes, relative to the target's folder."""
         raise TypeError(f"the target {self.name} has no file for each image")
 
     @abstractmethod
@@ -226,3 +235,7 @@ class Writer(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish all files."""
+
+    def check(self, tree: Path, written: int) -> list[str]:
+        """What is wrong with the finished data set in ``tree``, in which ``written`` objects should be."""
+        return []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seg2knet.converters.base import Evidence
 from seg2knet.converters.registry import readers
-from seg2knet.dataset.files import head, walk
+from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.errors import DataError, UsageError
 
@@ -78,7 +78,7 @@ def _unknown(source: Path) -> tuple[str, str]:
     advice = "export COCO, LabelMe, CVAT for images 1.1, YOLO segmentation or mask images from the tool"
     for path in [path for path in paths if path.suffix.lower() in (".json", ".xml")][:3]:
         with contextlib.suppress(OSError):
-            text = head(path, 1 << 16).decode(errors="replace")
+            text = _head(path, 1 << 16).decode(errors="replace")
             for name, (pattern, instead) in KNOWN.items():
                 if re.search(pattern, text):
                     return f"{seen}; {path.name}: {name}", instead
@@ -88,3 +88,8 @@ def _unknown(source: Path) -> tuple[str, str]:
     if counts and all(suffix in SUFFIXES for suffix in counts):
         return f"{seen}: images alone", "put the annotations beside them, or masks in a folder of their own"
     return seen, f"{advice}; or name the format: seg2knet convert FORMAT {source.name}"
+
+
+def _head(path: Path, most: int) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(most)

@@ -80,17 +80,9 @@ class Ledger(msgspec.Struct):
         self.notes.setdefault(note.kind, Tally()).add(note.count, [(note.place, note.detail)])
 
     def add(self, other: Ledger) -> None:
-        """Add the ledger of the part that follows."""
+        """Add the ledger of the part that follows: what was read, and lost before splits and names are known."""
         self.images_read += other.images_read
-        self.images_written += other.images_written
         self.objects_read += other.objects_read
-        for target, count in other.written.items():
-            self.written[target] = self.written.get(target, 0) + count
-        for label, count in other.classes.items():
-            self.classes[label] = self.classes.get(label, 0) + count
-        for split, (images, objects) in other.splits.items():
-            mine = self.splits.get(split, (0, 0))
-            self.splits[split] = (mine[0] + images, mine[1] + objects)
         _add_tallies(self.skips, other.skips)
         _add_tallies(self.asked, other.asked)
         _add_tallies(self.image_skips, other.image_skips)

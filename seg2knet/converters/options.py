@@ -57,6 +57,10 @@ class ConvertOptions:
         overlap: who has a pixel that several objects claim (panoptic, ade); ``None``: as the source paints them, else
             the smaller one.
         void_class: the class of pixels that nobody claims (panoptic).
+        boxes_only: boxes in place of outlines (yolo).
+        mask_kinds: which mask images to write (masks): ``index``, ``instances``, ``colors``.
+        predictions: write objects as a model's predictions (labelstudio).
+        lossless: end the run where a target cannot hold something.
         jobs, engine, ray_address: where the work runs.
         dry_run: read everything, write nothing.
         resume: continue where a run that died stopped.
@@ -83,6 +87,10 @@ class ConvertOptions:
     exif: Literal["upright", "keep"] = "upright"
     overlap: Optional[Overlap] = None
     void_class: Optional[str] = None
+    boxes_only: bool = False
+    mask_kinds: Sequence[str] = ("index",)
+    predictions: bool = False
+    lossless: bool = False
     jobs: Optional[int] = None
     engine: str = "local"
     ray_address: Optional[str] = None
@@ -117,11 +125,13 @@ class ConvertOptions:
             "mapping": dict(sorted(self.mapping.items())),
             "drop": sorted(self.drop),
             "stuff": sorted(self.stuff) if self.stuff is not None else None,
+            "mask_kinds": list(self.mask_kinds),
         }
         names = [item.name for item in fields(self) if item.name not in _NOT_RECORDED]
         return {"map" if name == "mapping" else name: plain.get(name, getattr(self, name)) for name in names}
 
 
 _NOT_RECORDED = frozenset({
-    "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "validate", "allow_skips", "reader",
+    "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "validate", "allow_skips", "lossless",
+    "reader",
 })  # fmt: skip

@@ -31,7 +31,7 @@ from seg2knet.converters.registry import writer as writer_of
 from seg2knet.converters.splitting.division import Assignment, assign, folder_names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.transforms import Recipe
-from seg2knet.converters.work import Brief, Census, Task, Work, count_objects, part_is_current, read_summary
+from seg2knet.converters.work import Brief, Task, Work, count_objects, part_is_current, read_summary
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Skip
@@ -55,6 +55,7 @@ class Result:
         classes: of the result, in order.
         folders: by target; empty after ``--dry-run``.
         reports: what ``validate`` found, by folder; without the data sets and the fixes.
+        problems: what the check of another target found, by target.
         resumed: parts that were taken from a run that died.
     """
 
@@ -62,6 +63,7 @@ class Result:
     classes: ClassList
     folders: dict[str, Path] = field(default_factory=dict)
     reports: dict[Path, Any] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
     resumed: int = 0
 
 
@@ -191,8 +193,9 @@ class Conversion:
         """Read everything once for the labels."""
         labels: set[str] = set()
         done = 0
-        for task, seen in zip(self.tasks, workers.map(Census(self.readers, recipe), self.tasks)):
-            labels |= seen
+        work = Work(self.readers, recipe, [], None, "none", upright=False)
+        for task, summary in zip(self.tasks, workers.map(work, self.tasks)):
+            labels.update(label for image in summary.images for label in image.labels)
             done += len(task.handles)
             self.progress("classes", done, self.total)
         return class_list.seen(self.options, labels)
@@ -231,6 +234,9 @@ class Conversion:
             void_class=self.options.void_class,
             stuff=stuff,
             things_only="panoptic" in names,
+            boxes_only=self.options.boxes_only,
+            masks=self.options.mask_kinds,
+            predictions=self.options.predictions,
         )
         return [writer_of(name)(options, classes) for name in names]
 
@@ -250,7 +256,7 @@ class Conversion:
         staging = None if self.options.dry_run else self.parts
         there = {task.number for task in self.tasks if staging and resume and part_is_current(task, staging)}
         mode, upright = self.options.images, self.options.exif == "upright"
-        work = Work(self.readers, recipe, self.writers(classes), staging, mode, upright)
+        work = Work(self.readers, recipe, self.writers(classes), staging, mode, upright, self.options.lossless)
         results = workers.map(work, (task for task in self.tasks if task.number not in there))
         images: list[Brief] = []
         done = 0
@@ -323,6 +329,7 @@ class Conversion:
                 self.progress("write", done, self.total)
             for writer in writers:
                 writer.close()
+            self.writers_used = writers
         except OSError as error:
             raise image_files.unwritable(self.parts.tree, error) from None
 
@@ -346,11 +353,7 @@ class Conversion:
             text = orjson.dumps({**document, "files": files_in(staging.tree)}, option=orjson.OPT_INDENT_2)
             file.write_bytes(text + b"\n")
         if self.options.validate:
-            ignored = ("IM",) if self.options.images == "none" else ()
-            for folder, staging in self.stagings.items():
-                self.progress("check", 0, 1)
-                result.reports[folder] = checking.check(staging.tree, folder, ignored, self.options.jobs)
-                self.progress("check", 1, 1)
+            self.check(result)
         for staging in self.stagings.values():
             check_target(staging.target, [], self._replaced(staging))  # again: the run took a while
         for staging in self.stagings.values():
@@ -358,3 +361,17 @@ class Conversion:
         for staging in self.stagings.values():
             staging.remove()
         return result
+
+    def check(self, result: Result) -> None:
+        """Have what was written read by those who know the targets."""
+        ignored = ("IM",) if self.options.images == "none" else ()
+        for number, writer in enumerate(self.writers_used):
+            self.progress("check", number, len(self.writers_used))
+            folder = self.options.root(writer.name)
+            tree = self.stagings[folder].tree
+            if writer.validated and folder not in result.reports:
+                result.reports[folder] = checking.check(tree, folder, ignored, self.options.jobs)
+            problems = writer.check(tree, self.ledger.written.get(writer.name, 0))
+            if problems:
+                result.problems[writer.name] = [problem.replace(f"{tree}", f"{folder}") for problem in problems]
+        self.progress("check", len(self.writers_used), len(self.writers_used))

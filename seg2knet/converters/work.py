@@ -14,14 +14,14 @@ from typing import Any, Callable, Optional
 
 import msgspec
 
-from seg2knet.converters.base import Handle, Measured, Reader, Writer
-from seg2knet.converters.ledger import Ledger
+from seg2knet.converters.base import Encoded, Handle, Reader, Writer
+from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger
 from seg2knet.converters.output import images as image_files
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.splitting import names
 from seg2knet.converters.transforms import Recipe, prepare
 from seg2knet.dataset.sample import Image, Note, Sample
-from seg2knet.errors import DataError
+from seg2knet.errors import DataError, UsageError
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -71,7 +71,8 @@ class Finished(msgspec.Struct, array_like=True, gc=False):
         index: its place in the part.
         fragments: by writer, what it encoded.
         path: the image, where it can be taken as it is.
-        staged: which re-saved forms of it are in the staging folder: ``image``, ``jpg``, ``png``, a writer's own.
+        staged: which re-saved forms of it are in the staging folder: ``image``, ``jpg``, ``png``, a
+            writer's own (``voc.classes``).
     """
 
     index: int
@@ -87,9 +88,10 @@ class Work:
         readers: one a source.
         recipe: for the transforms.
         writers: they know classes and options.
-        staging: where finished bytes go; ``None`` for ``--dry-run``.
+        staging: where finished bytes go; ``None`` where nothing is to be written.
         mode: how images get to the target.
         upright: whether images with an orientation tag are re-saved.
+        lossless: end the run where a target cannot hold something.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Work:
         staging: Optional[Staging],
         mode: image_files.Mode,
         upright: bool,
+        lossless: bool = False,
     ) -> None:
         self.readers = readers
         self.recipe = recipe
@@ -107,6 +110,7 @@ class Work:
         self.staging = staging
         self.mode = mode
         self.upright = upright
+        self.lossless = lossless
         self.jpeg_only = any(writer.jpeg_only for writer in writers)
         self.png_names = any(writer.png_names for writer in writers)
 
@@ -151,6 +155,8 @@ class Work:
             forms, notes = self._forms(image)
             measured = prepare(sample, self.recipe)
             encoded = [writer.encode(measured) for writer in self.writers]
+            if self.lossless:
+                _require_lossless(image.name, encoded)
         except DataError as error:
             reason = {_Missing: "missing", names.BadName: "bad-name"}.get(type(error), "unreadable")
             ledger.lose_image(reason, *_place_and_detail(error, image.name), read)
@@ -163,10 +169,9 @@ class Work:
         for writer, made in zip(self.writers, encoded):
             for skip in made.skips:
                 ledger.skip_for(writer.name, skip)
-            for note in made.notes:
+            for note in made.changes:
                 ledger.note(note)
-            if made.blob is not None:
-                forms[writer.name] = made.blob
+            forms.update({f"{writer.name}.{kind}": data for kind, data in made.blobs.items()})
         if self.staging is not None:
             for kind, data in forms.items():
                 image_files.write(self.staging.staged(task.number, index, kind), data)
@@ -204,25 +209,19 @@ class Work:
         return forms, notes
 
 
-class Census:
-    """Which labels occur, where a target must know the classes before the first image is encoded."""
-
-    def __init__(self, readers: Sequence[Reader], recipe: Recipe) -> None:
-        self.readers = readers
-        self.recipe = recipe
-
-    def __call__(self) -> Callable[[Task], set[str]]:
-        return self.run
-
-    def run(self, task: Task) -> set[str]:
-        labels: set[str] = set()
-        for handle in task.handles:
-            try:
-                measured: Measured = prepare(self.readers[task.source].read(handle), self.recipe)
-            except DataError:
-                continue  # the run itself says so
-            labels.update(item.label for item in measured.sample.objects)
-        return labels
+def _require_lossless(name: str, encoded: Sequence[Encoded]) -> None:
+    """
+    Raises:
+        UsageError: a target leaves something out or changes it.
+    """
+    skips = [skip for made in encoded for skip in made.skips if skip.reason not in ASKED_OF_TARGET]
+    losses = [(skip.reason, skip.place) for skip in skips]
+    losses += [(note.kind, note.place) for made in encoded for note in made.changes]
+    if losses:
+        raise UsageError(
+            "the target cannot hold this without a loss", file=name, place=losses[0][1], found=losses[0][0],
+            hint="leave out --lossless to accept what the ledger then lists, or choose another target",
+        )  # fmt: skip
 
 
 def count_objects(reader: Reader, handle: Handle) -> int:

@@ -9,7 +9,6 @@ from typing import Any, Union
 
 import orjson
 
-from seg2knet.dataset import images
 from seg2knet.errors import DataError
 
 MAX_JSON = 1 << 29
@@ -17,8 +16,6 @@ MAX_TEXT = 64 << 20
 """A list, label file or YAML of more bytes is none."""
 MAX_ALIASED = 10_000
 """Nodes that a YAML file's aliases may stand for in all; no data set needs any."""
-_HEADER = 4096
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
@@ -65,43 +62,6 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def head(path: Union[str, Path], most: int) -> bytes:
-    """A file's first bytes, ``most`` at most; all of a shorter one.
-
-    Half the time that ``open`` takes, which counts where a data set has 100,000 small files.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    number = os.open(path, _READ)
-    try:
-        # One byte more than there is, so that one call sees the end. A pipe has no size, and a file may grow.
-        data = os.read(number, min(os.fstat(number).st_size + 1, most))
-        if not data or len(data) == most:
-            return data
-        parts = [data]
-        left = most - len(data)
-        while left and (data := os.read(number, min(left, 1 << 20))):
-            parts.append(data)
-            left -= len(data)
-        return b"".join(parts)
-    finally:
-        os.close(number)
-
-
-def picture_header(path: str) -> images.Header:
-    """An image's header, from the file's first bytes where they have it.
-
-    Raises:
-        DataError: not there, not an image, or of a size out of reason.
-    """
-    try:
-        found = images.parse(head(path, _HEADER))
-    except (OSError, DataError):
-        found = None
-    return found or images.probe(path)
-
-
 def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
     """A text file in UTF-8 or UTF-16, with a byte-order mark or without; what is neither is taken as Latin-1.
 
@@ -109,7 +69,8 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
         DataError: it cannot be read, or is longer than ``limit`` bytes.
     """
     try:
-        data = head(path, limit + 1)
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
     if len(data) > limit:
@@ -184,7 +145,8 @@ def read_json(path: Union[str, Path]) -> bytes:
         DataError: it cannot be read, or is too large.
     """
     try:
-        data = head(path, MAX_JSON + 1)
+        with open(path, "rb") as file:
+            data = file.read(MAX_JSON + 1)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
     if len(data) <= MAX_JSON:

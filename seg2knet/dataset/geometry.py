@@ -152,6 +152,16 @@ def polygon_area(part: Sequence[float]) -> float:
     return float(abs(np.dot(xs, np.roll(ys, -1)) - np.dot(ys, np.roll(xs, -1))) / 2)
 
 
+def fractions(points: np.ndarray, size: tuple[float, float]) -> np.ndarray:
+    """``(N, 2)`` points divided by ``size``, so that the product is the point again where there is such a float."""
+    sides = np.array(size, np.float64)
+    points = np.asarray(points, np.float64)
+    best = points / sides
+    for near in (np.nextafter(best, -np.inf), np.nextafter(best, np.inf)):
+        best = np.where((best * sides != points) & (near * sides == points), near, best)
+    return best
+
+
 def components(mask: np.ndarray) -> list[np.ndarray]:
     """The 8-connected components of an ``(H, W)`` mask, each an ``(H, W)`` bool, from the top left one on."""
     import cv2
@@ -166,24 +176,44 @@ def mask_to_polygons(mask: np.ndarray) -> Optional[Polygons]:
     The outlines run along the pixels' outer edges, so that pycocotools gives the same pixels back where there are no
     holes. ``None`` for an empty mask.
     """
-    parts = [_outer_edge(piece) for piece in components(mask)]
-    return Polygons([part for part in parts if part]) if parts else None
+    return Polygons([outer for outer, _ in mask_to_rings(mask)]) if mask.any() else None
 
 
-def _outer_edge(mask: np.ndarray) -> list[float]:
-    """The outline of one 8-connected piece along its pixels' edges, as a flat polygon of integers."""
+def mask_to_rings(mask: np.ndarray) -> list[tuple[list[float], list[list[float]]]]:
+    """The outline and the holes of each 8-connected part of an ``(H, W)`` mask, along its pixels' edges, as flat
+    polygons of whole numbers; parts from the top left one on.
+    """
     import cv2
 
     ys, xs = np.nonzero(mask)
+    if not len(ys):
+        return []
     top, left = int(ys.min()), int(xs.min())
     window = np.pad(mask[top : ys.max() + 1, left : xs.max() + 1].astype(np.uint8), 1)
     # At three times the size a pixel's outline and its edge are one third of a pixel apart; rounding joins them again.
     large = cv2.resize(window, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
-    contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    points = max(contours, key=len)[:, 0, :].astype(np.float64)
-    edges = np.round((points + 0.5) / 3.0 - 1.0)
+    contours, hierarchy = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    parts: dict[int, tuple[list[float], list[list[float]]]] = {}
+    parents = hierarchy[0][:, 3].tolist()
+    for number in sorted(range(len(contours)), key=lambda number: parents[number] >= 0):
+        ring = _along_edges(contours[number], left, top)
+        if parents[number] < 0:
+            parts[number] = ring, []
+        else:
+            parts[parents[number]][1].append(ring)
+    _, labels = cv2.connectedComponents(np.ascontiguousarray(mask, dtype=np.uint8), connectivity=8)
+
+    def label(number: int) -> int:
+        x, y = contours[number][0, 0].tolist()
+        return int(labels[y // 3 - 1 + top, x // 3 - 1 + left])
+
+    return [parts[number] for number in sorted(parts, key=label)]
+
+
+def _along_edges(contour: np.ndarray, left: int, top: int) -> list[float]:
+    """OpenCV's contour of a mask at three times its size, as a flat polygon along the mask's pixels' edges."""
     flat: list[float] = []
-    for x, y in edges:
+    for x, y in np.round((contour[:, 0, :] + 0.5) / 3.0 - 1.0):
         point = [float(x) + left, float(y) + top]
         if flat[-2:] != point:
             flat.extend(point)

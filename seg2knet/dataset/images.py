@@ -62,7 +62,7 @@ def probe(path: Union[str, Path]) -> Header:
         DataError: not there, not an image, or of a size out of reason.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             head = file.read(_HEAD)
             header = _parse(head)
             if header is None and head[:2] == b"\xff\xd8":

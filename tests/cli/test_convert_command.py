@@ -61,7 +61,7 @@ def test_skips_exit_1_unless_allowed(tmp_path: Path) -> None:
         (["labelme", "nowhere"], "no such source"),
         (["labelme", ".", "--split", "0.5/0.1"], "not a split"),
         (["labelme", ".", "--map", "x"], "not a renaming"),
-        (["labelme", ".", "--to", "voc"], "no target is called 'voc'"),
+        (["labelme", ".", "--to", "pictures"], "no target is called 'pictures'"),
         (["labelme", ".", "--classes", "nowhere.txt"], "class file cannot be read"),
     ],
 )

@@ -136,7 +136,19 @@ def test_plug_in_by_entry_point(lines: Path, tmp_path: Path, monkeypatch: pytest
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UsageError, match="no format is called 'pictures'"):
         registry.reader("pictures")
-    with pytest.raises(UsageError, match="no target is called 'voc'"):
-        registry.writer("voc")
-    assert {"coco", "panoptic", "ade"} <= set(registry.writers())
+    with pytest.raises(UsageError, match="no target is called 'pictures'"):
+        registry.writer("pictures")
+    assert {"coco", "panoptic", "ade", "yolo"} <= set(registry.writers())
     assert {"labelme", "coco"} <= set(registry.readers())
+
+
+@pytest.mark.usefixtures("own_formats")
+def test_a_target_of_ones_own_is_not_validated_as_coco(
+    lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = seg2knet.convert("lines", lines, to="count", out=tmp_path / "out", split="train")
+    assert result.reports == {}
+    assert result.problems == {}
+    monkeypatch.setattr(CountWriter, "check", lambda self, tree, written: [f"{tree / 'counts.txt'}: {written} objects"])
+    result = seg2knet.convert("lines", lines, to="count", out=tmp_path / "out", split="train")
+    assert result.problems == {"count": [f"{tmp_path / 'out' / 'counts.txt'}: 4 objects"]}

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import threading
 from pathlib import Path
 
 import pytest
-from drawn import picture
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seg2knet.dataset import files, images, text
 from seg2knet.errors import DataError
-
-
-@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 5000])
-@pytest.mark.parametrize("most", [1, 100, 4096, 1 << 20])
-def test_a_head_is_a_head(tmp_path: Path, size: int, most: int) -> None:
-    data = os.urandom(size)
-    (tmp_path / "file").write_bytes(data)
-    assert files.head(tmp_path / "file", most) == data[:most]
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-@pytest.mark.parametrize("most", [50_000, 1 << 20])
-def test_a_pipe_comes_in_pieces(tmp_path: Path, most: int) -> None:
-    path, data = tmp_path / "pipe", os.urandom(200_000)
-    os.mkfifo(path)
-
-    def write() -> None:
-        with contextlib.suppress(BrokenPipeError):
-            path.write_bytes(data)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    assert files.head(path, most) == data[:most]
-    writer.join()
 
 
 def test_json_over_the_limit_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,17 +26,11 @@ def test_json_over_the_limit_and_no_file(tmp_path: Path, monkeypatch: pytest.Mon
             files.load_json(path)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp"])
-def test_header_of_a_picture(tmp_path: Path, suffix: str) -> None:
-    path = picture(tmp_path / f"a{suffix}", 50, 20)
-    assert files.picture_header(str(path)) == images.probe(path)
-
-
 @pytest.mark.parametrize("data", [b"", b"text", b"BM" + b"\0" * 16 + b"\xff\xff\xff\x7f" * 2 + b"\1\0\x18\0"])
 def test_header_of_what_is_none_names_the_file(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "odd.jpg").write_bytes(data)
     with pytest.raises(DataError, match=r"odd\.jpg"):
-        files.picture_header(str(tmp_path / "odd.jpg"))
+        images.probe(tmp_path / "odd.jpg")
 
 
 NAMES = [

@@ -1,57 +1,56 @@
-"""The validator's look at what was written, in a process of its own: its memory is freed before the run continues."""
+"""The last look at what was written: by ``validate`` where trainers read it, else by the reader of its format."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
-import msgspec
-
+from seg2knet.converters import registry
 from seg2knet.engines.local import apart
-from seg2knet.errors import EnvironmentProblem
+from seg2knet.errors import DataError, EnvironmentProblem
 
 if TYPE_CHECKING:
     from seg2knet.validators import Report
 
 
-class _Folder(msgspec.Struct, frozen=True):
-    """A folder that will be ``target`` and is ``tree`` as yet."""
-
-    tree: Path
-    target: Path
-
-    def describe(self) -> str:
-        return f"the validation of {self.target}"
-
-
-class _Check:
-    """Picklable: the process that validates makes its function from it."""
-
-    def __init__(self, ignore: Sequence[str], jobs: Optional[int]) -> None:
-        self.ignore = ignore
-        self.jobs = jobs
-
-    def __call__(self) -> Callable[[_Folder], Report]:
-        return self.run
-
-    def run(self, folder: _Folder) -> Report:
-        from seg2knet.validators import validate
-
-        return validate(folder.tree, ignore=self.ignore, jobs=self.jobs).moved(folder.tree, folder.target)
-
-
 def check(tree: Path, target: Path, ignore: Sequence[str], jobs: Optional[int]) -> Report:
     """What ``validate`` finds in ``tree``, said of ``target``, which it will be; without data sets and fixes.
+
+    It runs in a process of its own, whose memory is freed before the run continues.
 
     Raises:
         EnvironmentProblem: the process died, as it does where memory runs out.
     """
     try:
-        return apart(_Check(ignore, jobs), _Folder(tree, target))
+        return apart(partial(_validator, ignore, jobs), (tree, target))
     except EnvironmentProblem as error:
         raise EnvironmentProblem(
             "the validation of what was written died",
             found=error.found,
             hint="--resume continues from what is done; with --no-validate nothing is validated",
         ) from None
+
+
+def _validator(ignore: Sequence[str], jobs: Optional[int]) -> Callable[[tuple[Path, Path]], Report]:
+    from seg2knet.validators import validate
+
+    return lambda folder: validate(folder[0], ignore=ignore, jobs=jobs).moved(*folder)
+
+
+def read_back(tree: Path, format: str, written: int, **options: Any) -> list[str]:
+    """What the reader of a format cannot read of a data set in which ``written`` objects are."""
+    kind = registry.reader(format)
+    reader = kind(tree, kind.Options(**options))
+    objects, problems = 0, []
+    try:
+        for handle in reader.scan().handles:
+            sample = reader.read(handle)
+            objects += len(sample.objects)
+            problems += [f"{skip.place}: {skip.reason} {skip.detail}" for skip in sample.skips]
+    except DataError as error:
+        problems.append(str(error))
+    if objects != written:
+        problems.append(f"{objects:,} objects are read again where {written:,} were written")
+    return problems

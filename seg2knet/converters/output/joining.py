@@ -90,9 +90,11 @@ class Joining:
         for writer, fragment in zip(self.writers, image.fragments):
             final = f"{names.without_suffix(name)}.jpg" if writer.jpeg_only else name
             writer.add(split, final, fragment)
-            if writer.name in image.staged:
-                target = self.roots[writer.name] + writer.blob(split, final)
-                moves[target] = Move(str(self.staging.staged(number, image.index, writer.name)), target, True)
+            for staged in image.staged:
+                owner, dot, kind = staged.partition(".")
+                if owner == writer.name and dot:
+                    target = self.roots[owner] + writer.blob(kind, split, final)
+                    moves[target] = Move(str(self.staging.staged(number, image.index, staged)), target, True)
             target = self.roots[writer.name] + writer.image(split, final)
             form = _form(image, final)
             if form is not None:

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
-from seg2knet.converters.painting import HIDDEN, paint
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
+from seg2knet.converters.writers.painting import HIDDEN, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.rle import rle_to_mask
@@ -28,6 +28,7 @@ MOST = 254
 class AdeWriter(Writer):
     name = "ade"
     title = "ADE20K semantic masks"
+    validated = True
     needs_classes = True
     jpeg_only = True
 
@@ -57,12 +58,12 @@ class AdeWriter(Writer):
         ]
         name = measured.sample.image.name
         skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}", detail=HIDDEN) for index in hidden)
-        return Encoded(fragment, len(objects) - len(hidden), cv2.imencode(".png", mask)[1].tobytes(), skips)
+        return Encoded(fragment, len(objects) - len(hidden), {"mask": cv2.imencode(".png", mask)[1].tobytes()}, skips)
 
     def image(self, split: str, name: str) -> str:
         return f"images/{AdeLayout.FOLDERS[split]}/{name}"
 
-    def blob(self, split: str, name: str) -> str:
+    def blob(self, kind: str, split: str, name: str) -> str:
         return f"annotations/{AdeLayout.FOLDERS[split]}/{without_suffix(name)}.png"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ class Fragment(msgspec.Struct, array_like=True, gc=False):
 class CocoWriter(Writer):
     name = "coco"
     title = "COCO instances"
+    validated = True
 
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample

@@ -17,10 +17,10 @@ import numpy as np
 import orjson
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.painting import HIDDEN, Painting, paint
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
+from seg2knet.converters.writers.painting import HIDDEN, Painting, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
 from seg2knet.dataset.sample import Skip
@@ -44,6 +44,7 @@ class _Segment(msgspec.Struct, gc=False):
 class PanopticWriter(Writer):
     name = "panoptic"
     title = "COCO panoptic"
+    validated = True
     png_names = True
 
     def encode(self, measured: Measured) -> Encoded:
@@ -74,7 +75,7 @@ class PanopticWriter(Writer):
             [segment.label for segment, _ in shown],
             [info for _, info in shown],
         )
-        return Encoded(msgspec.msgpack.encode(fragment), written, _png(painting, len(segments)), skips)
+        return Encoded(msgspec.msgpack.encode(fragment), written, {"ids": _png(painting, len(segments))}, skips)
 
     def _segments(self, measured: Measured) -> tuple[list[_Segment], list[int]]:
         """The segments of an image, and for each object the number of its own, from 1, or ``_IGNORED``."""
@@ -103,7 +104,7 @@ class PanopticWriter(Writer):
     def image(self, split: str, name: str) -> str:
         return f"{split}{self.options.year}/{name}"
 
-    def blob(self, split: str, name: str) -> str:
+    def blob(self, kind: str, split: str, name: str) -> str:
         return f"annotations/panoptic_{split}{self.options.year}/{png_name(name)}"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:

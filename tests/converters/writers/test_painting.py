@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2knet.converters import painting as _painting
 from seg2knet.converters.base import Measured
-from seg2knet.converters.painting import paint
+from seg2knet.converters.writers import painting as _painting
+from seg2knet.converters.writers.painting import paint
 from seg2knet.dataset.rle import areas_and_boxes, mask_to_rle, rle_to_mask
 from seg2knet.dataset.sample import Image, Object, Sample
 from seg2knet.errors import UsageError

@@ -12,7 +12,6 @@ import numpy as np
 from seg2knet.converters.base import IGNORE
 from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry, images
-from seg2knet.dataset.files import picture_header
 from seg2knet.dataset.label_image import window_rle
 from seg2knet.dataset.rle import mask_to_rle, max_pixels, rle_to_mask, size_allowed
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
@@ -70,7 +69,7 @@ class Canvas:
         self.notes: list[Note] = []
         if path is not None:
             try:
-                header = picture_header(path)
+                header = images.probe(path)
             except DataError as error:
                 if declared is None:
                     raise

@@ -13,7 +13,7 @@ import numpy as np
 from seg2knet.converters.readers.common import png as _png
 from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
-from seg2knet.dataset.files import picture_header, read_text, walk
+from seg2knet.dataset.files import read_text, walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.sample import Image
 from seg2knet.dataset.text import natural
@@ -103,7 +103,7 @@ def sized_image(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[
     Raises:
         DataError: it cannot be read, or its size is another.
     """
-    header = picture_header(path)
+    header = images.probe(path)
     fitted = fit(size, header)
     if fitted.problem is not None:
         raise DataError("annotation and image are of different sizes", file=path, found=fitted.problem)

@@ -123,13 +123,18 @@ class LabelMeReader(JsonReader):
                 return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
         return None
 
+    def _is_below(self, path: str) -> bool:
+        """Whether a path is below the source or ``--images-dir``: an annotation must not fetch files from elsewhere."""
+        whole = os.path.normpath(path)
+        return any(whole.startswith(os.path.join(folder, "")) for folder in (self._base, *self._folders))
+
     def _find_image(self, stem: str, said: Any) -> Optional[str]:
         """The image: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
             for candidate in _tries(folders, clean):
-                if os.path.isfile(candidate):
+                if os.path.isfile(candidate) and self._is_below(candidate):
                     return candidate if "/" not in clean else os.path.normpath(candidate)
         own = os.path.basename(stem)
         endings = (ending for suffix in images.SUFFIXES for ending in (suffix, suffix.upper()))

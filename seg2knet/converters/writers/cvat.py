@@ -1,0 +1,92 @@
+"""CVAT for images 1.1 (https://docs.cvat.ai/docs/manual/advanced/xml_format/): one ``annotations.xml``.
+
+Polygons stay as they are, several parts share a ``group_id``; masks are run lengths, so that holes stay. The labels
+must be in the task by name: ``labels.json`` can be pasted into CVAT's raw label editor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+import orjson
+
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.output.checking import read_back
+from seg2knet.converters.registry import register_writer
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.rle import rle_to_mask
+from seg2knet.dataset.sample import Polygons, Skip
+from seg2knet.dataset.text import clean_name
+
+
+@register_writer
+class CvatWriter(Writer):
+    name = "cvat"
+    title = "CVAT for images 1.1"
+
+    def encode(self, measured: Measured) -> Encoded:
+        image, lines, skips, written = measured.sample.image, [], [], 0
+        attributes: dict[str, list[str]] = {}
+        for number, (item, rle, box) in enumerate(zip(measured.sample.objects, measured.rles, measured.boxes), 1):
+            if item.iscrowd or item.label == IGNORE:
+                skips.append(Skip("crowd", f"{image.name}: {item.place}", detail="CVAT has no crowds"))
+                continue
+            written += 1
+            values = {clean_name(str(key)): clean_name(str(value)) for key, value in (item.attributes or {}).items()}
+            attributes.setdefault(item.label, []).extend(values)
+            inner = "".join(f"<attribute name={quoteattr(k)}>{escape(v)}</attribute>" for k, v in values.items())
+            common = f'label={quoteattr(item.label)} occluded="0" z_order="{item.z}"'
+            if isinstance(item.shape, Polygons):
+                group = f' group_id="{number}"' if len(item.shape.parts) > 1 else ""
+                for part in item.shape.parts:
+                    points = ";".join(f"{x!r},{y!r}" for x, y in zip(part[0::2], part[1::2]))
+                    lines.append(f'    <polygon {common}{group} points="{points}">{inner}</polygon>\n')
+                continue
+            x, y, width, height = box
+            pixels = rle_to_mask(rle)[y : y + height, x : x + width].ravel()
+            runs = np.diff(np.flatnonzero(np.diff(pixels, prepend=False, append=~pixels[-1])), prepend=0).tolist()
+            window = f'left="{x}" top="{y}" width="{width}" height="{height}"'
+            lines.append(f'    <mask {common} rle="{", ".join(map(str, runs))}" {window}>{inner}</mask>\n')
+        names = {label: list(dict.fromkeys(keys)) for label, keys in attributes.items()}
+        return Encoded((image.width, image.height, "".join(lines), names), written, {}, tuple(skips))
+
+    def image(self, split: str, name: str) -> str:
+        return f"images/{split}/{name}"
+
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        self._root = root
+        colors = [bytes(classes.color(index)).hex() for index in range(len(classes))]
+        self._labels = {name: f"#{color}" for name, color in zip(classes.names, colors)}
+        self._attributes: dict[str, dict[str, None]] = {name: {} for name in self._labels}
+        self._file = open(root / "annotations.xml", "w", encoding="utf-8")  # noqa: SIM115  # closed in close()
+        labels = "".join(
+            f"<label><name>{escape(name)}</name><color>{color}</color></label>" for name, color in self._labels.items()
+        )
+        head = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
+        self._file.write(f"{head}  <meta><task><labels>{labels}</labels></task></meta>\n")
+        self._count = 0
+
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        width, height, lines, attributes = fragment
+        for label, keys in attributes.items():
+            self._attributes[label].update(dict.fromkeys(keys))
+        where = f'id="{self._count}" name={quoteattr(name)} subset="{split}" width="{width}" height="{height}"'
+        self._file.write(f"  <image {where}>\n{lines}  </image>\n")
+        self._count += 1
+
+    def close(self) -> None:
+        self._file.write("</annotations>\n")
+        self._file.close()
+        text = {"mutable": False, "input_type": "text", "default_value": "", "values": [""]}
+        labels = [
+            {"name": name, "color": color, "attributes": [{"name": key, **text} for key in self._attributes[name]]}
+            for name, color in self._labels.items()
+        ]
+        (self._root / "labels.json").write_bytes(orjson.dumps(labels, option=orjson.OPT_INDENT_2) + b"\n")
+
+    def check(self, tree: Path, written: int) -> list[str]:
+        return read_back(tree, "cvat", written)

@@ -1,0 +1,126 @@
+"""Mask images: a PNG an image of each kind that ``--mask-kinds`` names, and ``labelmap.txt``.
+
+index      ``masks/``: the class's number from 1, 0 where nothing is; 8 bits, or 16 where there are many classes
+instances  ``instanceIds/``: Cityscapes' class * 1000 + instance from 0, the class alone for stuff and crowds; 16 bits.
+           Classes that all have Cityscapes' names have its numbers (helpers/labels.py of cityscapesScripts)
+colors     ``colors/``: the class's colour, black where nothing is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
+from seg2knet.converters.readers.common.labelmap import CITYSCAPES
+from seg2knet.converters.registry import register_writer
+from seg2knet.converters.splitting.names import without_suffix
+from seg2knet.converters.writers.painting import HIDDEN, paint
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.files import walk
+from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.sample import Note, Skip
+from seg2knet.errors import DataError, UsageError
+
+FOLDERS = {"index": "masks", "instances": "instanceIds", "colors": "colors"}
+
+
+@register_writer
+class MasksWriter(Writer):
+    name = "masks"
+    title = "Mask images"
+    needs_classes = True
+
+    def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
+        super().__init__(options, classes)
+        unknown = [kind for kind in options.masks if kind not in FOLDERS]
+        if unknown:
+            raise UsageError("no such kind of mask image", found=unknown[0], expected=", ".join(FOLDERS))
+        names = classes.names if classes is not None else ()
+        known = {name: number for number, name in CITYSCAPES.names.items()}
+        self._numbers = {name: number for number, name in enumerate(names, 1)}
+        if "instances" in options.masks:
+            if all(name in known for name in names):
+                self._numbers = {name: known[name] for name in names}
+            if max(self._numbers.values(), default=0) > 64:
+                raise UsageError("too many classes for class * 1000 + instance", found=str(len(names)), expected="64")
+
+    def encode(self, measured: Measured) -> Encoded:
+        objects, name = measured.sample.objects, measured.sample.image.name
+        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap, self.options.stuff)
+        areas = painting.areas(len(objects))
+        skips, changes, instances = [], [], [0]
+        counts: dict[str, int] = {}
+        for item, before, seen in zip(objects, measured.areas, areas[1:]):
+            place = f"{name}: {item.place}"
+            number = self._numbers.get(item.label, 0)
+            single = item.iscrowd or item.label in self.options.stuff
+            instances.append(number if single else number * 1000 + counts.setdefault(item.label, 0))
+            counts[item.label] = counts.get(item.label, 0) + 1
+            if counts[item.label] > 1000:
+                raise DataError("more than 1,000 objects of a class", file=name, found=item.label)
+            if item.label == IGNORE or not seen:
+                reason, detail = ("crowd", "") if item.label == IGNORE else ("hidden-by-others", HIDDEN)
+                skips.append(Skip(reason, place, detail=detail))
+                continue
+            if before != seen:
+                changes.append(Note("pixels-hidden-by-others", place, "", before - seen))
+            if item.attributes:
+                changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
+        alike = len(objects) - len(counts)
+        if alike and "instances" not in self.options.masks:
+            changes.append(Note("instances-not-told-apart", name, "an index or a colour says the class alone", alike))
+        depth = np.uint8 if max(self._numbers.values(), default=0) < 255 else np.uint16
+        index = np.array([0, *(self._numbers.get(item.label, 0) for item in objects)], depth)
+        blobs = {}
+        for kind in self.options.masks:
+            table = np.array(instances, np.uint16) if kind == "instances" else index
+            pixels = painting.image(table)
+            blobs[kind] = cv2.imencode(".png", self._colors(pixels) if kind == "colors" else pixels)[1].tobytes()
+        return Encoded(None, len(objects) - len(skips), blobs, tuple(skips), tuple(changes))
+
+    def _colors(self, index: np.ndarray) -> np.ndarray:
+        """``(H, W, 3)`` BGR, as OpenCV writes it."""
+        table = np.zeros((max(self._numbers.values(), default=0) + 1, 3), np.uint8)
+        for place, info in enumerate(self.classes or ()):
+            table[self._numbers[info.name]] = self.classes.color(place)  # type: ignore[union-attr]
+        return table[index][..., ::-1]
+
+    def image(self, split: str, name: str) -> str:
+        return f"images/{split}/{name}"
+
+    def blob(self, kind: str, split: str, name: str) -> str:
+        return f"{FOLDERS[kind]}/{split}/{without_suffix(name)}.png"
+
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        lines = {}
+        for place, name in enumerate(classes.names):
+            lines[self._numbers[name]] = f"{name}:{','.join(map(str, classes.color(place)))}::\n"
+        rows = [lines.get(number, f"unused{number}:0,0,0::\n") for number in range(1, max(lines, default=0) + 1)]
+        text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\n" + "".join(rows)
+        (root / "labelmap.txt").write_text(text, encoding="utf-8")
+
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def check(self, tree: Path, written: int) -> list[str]:
+        problems = []
+        most = {"index": max(self._numbers.values(), default=0)}
+        for kind in self.options.masks:
+            folder = tree / FOLDERS[kind]
+            for path in walk(folder, (".png",)) if folder.is_dir() else ():
+                try:
+                    labels = decode_labels(path)
+                except DataError as error:
+                    problems.append(str(error))
+                    continue
+                if labels.ndim == 2 and labels.max(initial=0) > most.get(kind, 64_999):
+                    problems.append(f"{path}: the number {labels.max()} is no class")
+        return problems

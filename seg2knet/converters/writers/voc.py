@@ -1,0 +1,97 @@
+"""Pascal VOC (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/): masks of classes and of objects with VOC's palette.
+
+No white border; crowds are 255, ignored. ``labelmap.txt`` says the classes, as CVAT and Datumaro write it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Optional
+
+import numpy as np
+
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.output.checking import read_back
+from seg2knet.converters.readers.voc.folders import palette
+from seg2knet.converters.registry import register_writer
+from seg2knet.converters.splitting.names import without_suffix
+from seg2knet.converters.writers.painting import HIDDEN, paint
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.sample import Note, Skip
+from seg2knet.errors import DataError, UsageError
+
+_FOLDERS = {"classes": "SegmentationClass", "objects": "SegmentationObject"}
+IGNORED = 255
+MOST = 254
+
+
+@register_writer
+class VocWriter(Writer):
+    name = "voc"
+    title = "Pascal VOC"
+    needs_classes = True
+    jpeg_only = True
+
+    def encode(self, measured: Measured) -> Encoded:
+        objects, name = measured.sample.objects, measured.sample.image.name
+        if self.classes is not None and len(self.classes) > MOST:
+            raise UsageError("too many classes for VOC", found=str(len(self.classes)), expected=f"at most {MOST}")
+        if len(objects) > MOST:
+            raise DataError("too many objects for a VOC mask", file=name, found=str(len(objects)))
+        numbers = self.classes.indices() if self.classes is not None else {}
+        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap, self.options.stuff)
+        areas = painting.areas(len(objects))
+        crowds = [item.iscrowd or item.label == IGNORE for item in objects]
+        skips, changes = [], []
+        for item, crowd, before, seen in zip(objects, crowds, measured.areas, areas[1:]):
+            place = f"{name}: {item.place}"
+            if crowd or not seen:
+                skips.append(Skip("crowd", place) if crowd else Skip("hidden-by-others", place, detail=HIDDEN))
+            elif before != seen:
+                changes.append(Note("pixels-hidden-by-others", place, "", before - seen))
+            if item.attributes and not crowd:
+                changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
+        ids = np.array([0, *(IGNORED if crowd else index for index, crowd in enumerate(crowds, 1))], np.uint8)
+        kinds = [IGNORED if crowd else numbers[item.label] + 1 for item, crowd in zip(objects, crowds)]
+        tables = {"classes": np.array([0, *kinds], np.uint8), "objects": ids}
+        blobs = {kind: _png(painting.image(table)) for kind, table in tables.items()}
+        return Encoded(None, len(objects) - len(skips), blobs, tuple(skips), tuple(changes))
+
+    def image(self, split: str, name: str) -> str:
+        return f"JPEGImages/{split}/{name}"
+
+    def blob(self, kind: str, split: str, name: str) -> str:
+        return f"{_FOLDERS[kind]}/{split}/{without_suffix(name)}.png"
+
+    def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
+        colors = [(color & 255, color >> 8 & 255, color >> 16) for color in palette()]
+        lines = [f"{name}:{r},{g},{b}::\n" for name, (r, g, b) in zip(("background", *classes.names), colors)]
+        (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n" + "".join(lines), encoding="utf-8")
+        folder = root / "ImageSets" / "Segmentation"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lists: dict[str, IO[str]] = {}
+        for split in splits:
+            self._lists[split] = open(folder / f"{split}.txt", "w", encoding="utf-8")  # noqa: SIM115
+
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        self._lists[split].write(f"{split}/{without_suffix(name)}\n")
+
+    def close(self) -> None:
+        for file in self._lists.values():
+            file.close()
+
+    def check(self, tree: Path, written: int) -> list[str]:
+        return read_back(tree, "voc", written)
+
+
+def _png(numbers: np.ndarray) -> bytes:
+    """``(H, W)`` uint8 as a PNG with VOC's palette."""
+    from PIL import Image
+
+    image = Image.fromarray(numbers, "P")
+    image.putpalette([channel for color in palette() for channel in (color & 255, color >> 8 & 255, color >> 16)])
+    out = io.BytesIO()
+    image.save(out, format="PNG")
+    return out.getvalue()
