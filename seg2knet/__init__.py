@@ -11,12 +11,12 @@ from seg2knet._version import __version__
 
 if TYPE_CHECKING:
     from seg2knet.converters.api import convert
-    from seg2knet.trainer.api import evaluate, predict, train
+    from seg2knet.trainer.api import evaluate, load, predict, train
     from seg2knet.trainer.evaluate.audit import audit
     from seg2knet.trainer.evaluate.judging import compare
     from seg2knet.validators.engine import validate
 
-__all__ = ["__version__", "audit", "compare", "convert", "evaluate", "predict", "train", "validate"]
+__all__ = ["__version__", "audit", "compare", "convert", "evaluate", "load", "predict", "train", "validate"]
 
 _API = {
     "convert": "seg2knet.converters.api",
@@ -24,6 +24,7 @@ _API = {
     "train": "seg2knet.trainer.api",
     "evaluate": "seg2knet.trainer.api",
     "predict": "seg2knet.trainer.api",
+    "load": "seg2knet.trainer.api",
     "compare": "seg2knet.trainer.evaluate.judging",
     "audit": "seg2knet.trainer.evaluate.audit",
 }

@@ -26,6 +26,18 @@ import click
     show_default=True,
     help="Leave out objects with a lower score.",
 )
+@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Images segmented together.")
+@click.option("--workers", type=click.IntRange(0), help="Processes that read images; by default up to 4 beside a GPU.")
+@click.option("--half", is_flag=True, help="Compute in bfloat16 (float16 on GPUs without it): faster.")
+@click.option("--tile", type=click.IntRange(64), metavar="N", help="Segment large images in tiles of N pixels.")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0, 0.5),
+    default=0.2,
+    show_default=True,
+    help="Share of a tile that the next sees.",
+)
+@click.option("--tta", is_flag=True, help="Segment mirrored images too, and take the mean of both scores.")
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
 @click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
@@ -35,34 +47,57 @@ def predict(
     out: Path,
     formats: str,
     score_thr: float,
+    batch_size: int,
+    workers: Optional[int],
+    half: bool,
+    tile: Optional[int],
+    overlap: float,
+    tta: bool,
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
 ) -> None:
-    """Segment IMAGES (files, folders or patterns) with CHECKPOINT, which holds its classes and config.
+    """Segment IMAGES (files, folders, patterns, videos, numbers of webcams) with CHECKPOINT, which holds its classes.
 
     \b
     seg2knet predict work_dirs/coco/best.pth photos/
     seg2knet predict best.pth 'photos/*.jpg' --format labelme --out photos
+    seg2knet predict best.pth aerial/ --tile 1024 --overlap 0.2
+    seg2knet predict best.pth clip.mp4
     """
     from functools import partial
 
     from seg2knet.cli.terminal import bar
-    from seg2knet.errors import DataError
+    from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
     from seg2knet.trainer.predict.inference import Segmenter
+    from seg2knet.trainer.predict.tiling import TiledSegmenter
+    from seg2knet.trainer.predict.video import is_video, segment_video
 
-    paths = find_images(images)
+    videos = [source for source in images if is_video(source)]
+    paths = find_images(source for source in images if source not in videos)
     other = stacks.choose(stack, knet)
-    load: Any = partial(other.segmenter, knet=knet) if other is not None else Segmenter
+    if other is not None and (half or tile or tta or videos):
+        raise UsageError("--half, --tile, --tta and videos need the current stack", hint="--stack mmengine")
+    load: Any = partial(Segmenter, half=half, score_thr=score_thr)
+    if other is not None:
+        load = partial(other.segmenter, knet=knet)
     failures: list[DataError] = []
     done = objects = 0
     with bar("predicting") as ticked:
         model = load(checkpoint, device)
+        for video in videos:
+            for count in segment_video(model, video, out, score_thr, ticked):
+                done, objects = done + 1, objects + count
+        if tile or tta:
+            model = TiledSegmenter(model, tile or 0, overlap, tta, batch_size)
         wanted = [name.strip() for name in formats.split(",") if name.strip()]
         writer = PredictionWriter(out, model.classes, model.task, wanted)
-        for prediction in segmented(model, paths, writer, score_thr=score_thr, failed=failures.append, ticked=ticked):
+        for prediction in segmented(
+            model, paths, writer if paths else None, score_thr=score_thr, failed=failures.append, ticked=ticked,
+            batch_size=batch_size, workers=workers,
+        ):  # fmt: skip
             done, objects = done + 1, objects + len(prediction.labels)
     click.echo(f"{done} images, {objects} objects: {out}")
     for failure in failures:

@@ -21,13 +21,15 @@ class ResultRules:
     """How predictions become results.
 
     Attributes:
-        max_per_img: the number of instances kept.
+        max_per_img: the number of instances kept at most.
+        score_thr: instances with a lower score are dropped, before their masks are computed.
         mask_thr: a pixel belongs to an instance above this probability.
         instance_score_thr: a thing with a lower score becomes no panoptic segment.
         overlap_thr: a kernel that wins a smaller fraction of its own pixels becomes no panoptic segment.
     """
 
     max_per_img: int = 100
+    score_thr: float = 0.0
     mask_thr: float = 0.5
     instance_score_thr: float = 0.3
     overlap_thr: float = 0.6
@@ -85,15 +87,25 @@ def instances(class_logits: Tensor, mask_logits: Tensor, size: ImageSize, rules:
         class_logits: (N, K).
         mask_logits: (N, h, w) at stride 8.
         size: of the image.
-        rules: `max_per_img` and `mask_thr` apply.
+        rules: `max_per_img`, `score_thr` and `mask_thr` apply.
     """
     count = min(rules.max_per_img, class_logits.numel())
     scores, order = class_logits.float().sigmoid().flatten().topk(count)
+    order = order[scores >= rules.score_thr]
     kernels = torch.div(order, class_logits.shape[1], rounding_mode="floor")
     # One kernel often appears with several classes: its mask is computed once.
     unique, place = kernels.unique(return_inverse=True)
-    masks = torch.cat([chunk > rules.mask_thr for chunk in full_masks(mask_logits[unique], size)])
-    return Instances(scores, order % class_logits.shape[1], masks[place], boxes_of(masks)[place])
+    if len(unique) == len(kernels):
+        unique, place = kernels, torch.arange(len(kernels), device=kernels.device)
+    masks = torch.empty((len(unique), *size.original), dtype=torch.bool, device=mask_logits.device)
+    begin = 0
+    for chunk in full_masks(mask_logits[unique], size):
+        torch.gt(chunk, rules.mask_thr, out=masks[begin : begin + len(chunk)])
+        begin += len(chunk)
+    boxes = boxes_of(masks)[place]
+    if unique is not kernels:
+        masks = masks[place]
+    return Instances(scores[: len(order)], order % class_logits.shape[1], masks, boxes)
 
 
 def boxes_of(masks: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from seg2knet.trainer.options import INFO, TrainOptions, did_you_mean, value_typ
 
 if TYPE_CHECKING:
     from seg2knet.trainer.evaluate.evaluation import Evaluation
+    from seg2knet.trainer.predict.inference import Segmenter
     from seg2knet.trainer.predict.prediction import Prediction
     from seg2knet.trainer.run.session import TrainResult
 
@@ -97,6 +98,18 @@ def evaluate(
     )
 
 
+def load(checkpoint: PathLike, device: Optional[str] = None, score_thr: float = 0.3) -> Segmenter:
+    """A model from its checkpoint: called with an image (path, RGB array, Pillow image) it gives a prediction with
+    ``masks``, ``labels`` and ``scores``, which a notebook shows.
+
+    Raises:
+        DataError: the checkpoint cannot be read.
+    """
+    from seg2knet.trainer.predict.inference import Segmenter
+
+    return Segmenter(checkpoint, device, score_thr=score_thr)
+
+
 def predict(
     checkpoint: PathLike,
     images: Union[PathLike, Iterable[PathLike]],
@@ -129,7 +142,7 @@ def predict(
     from seg2knet.trainer.predict.inference import Segmenter
 
     paths = find_images([images] if isinstance(images, (str, Path)) else images)
-    model = Segmenter(checkpoint, device)
+    model = Segmenter(checkpoint, device, score_thr=score_thr)
     writer = PredictionWriter(Path(out), model.classes, model.task, formats) if out is not None else None
     return list(segmented(model, paths, writer, score_thr=score_thr, failed=failed or _warn))
 

@@ -44,6 +44,22 @@ def test_instances_are_the_best_pairs_of_kernel_and_class() -> None:
         assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
+@pytest.mark.usefixtures("_chunks")
+def test_low_scores_are_dropped_before_masks_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class_logits, mask_logits = torch.randn(6, 4), torch.randn(6, 4, 4) * 3
+    everything = instances(class_logits, mask_logits, SIZE, ResultRules())
+    threshold = everything.scores[3].item()
+    enlarged: list[int] = []
+    real = results.full_masks
+    monkeypatch.setattr(results, "full_masks", lambda some, size: enlarged.append(len(some)) or real(some, size))
+    few = instances(class_logits, mask_logits, SIZE, ResultRules(score_thr=threshold))
+    assert len(few.scores) == 4
+    assert enlarged[0] <= 4
+    for ours, theirs in zip(few, everything):
+        assert torch.equal(ours, theirs[:4])
+    assert instances(class_logits, mask_logits, SIZE, ResultRules(score_thr=1.1)).masks.shape == (0, 45, 51)
+
+
 def test_fewer_pairs_than_asked_for() -> None:
     found = instances(torch.randn(2, 1), torch.randn(2, 4, 4), SIZE, ResultRules(max_per_img=100))
     assert len(found.scores) == 2

@@ -83,8 +83,10 @@ def segmented(
     score_thr: float,
     failed: Callable[[DataError], None],
     ticked: Optional[Callable[[int, int], None]] = None,
+    batch_size: int = 1,
+    workers: Optional[int] = None,
 ) -> Iterator[Prediction]:
-    """Segment images one by one and write what is found.
+    """Segment images and write what is found.
 
     Args:
         model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or another stack's in its place.
@@ -93,12 +95,13 @@ def segmented(
         score_thr: instances with a lower score are left out.
         failed: called for an image that cannot be read, which is skipped.
         ticked: called with images done and in all.
+        batch_size, workers: see :meth:`~seg2knet.trainer.predict.inference.Segmenter.many`.
     """
-    for place, (path, name) in enumerate(images, 1):
-        try:
-            prediction = model(path)
-        except DataError as error:
-            failed(error)
+    paths = [path for path, _ in images]
+    found = model.many(paths, batch_size, workers) if hasattr(model, "many") else _one_by_one(model, paths)
+    for place, (prediction, (_, name)) in enumerate(zip(found, images), 1):
+        if isinstance(prediction, DataError):
+            failed(prediction)
         else:
             if model.task == "instance":
                 prediction = prediction.above(score_thr)
@@ -109,6 +112,14 @@ def segmented(
             ticked(place, len(images))
     if writer is not None:
         writer.close()
+
+
+def _one_by_one(model: Any, paths: Iterable[Path]) -> Iterator[Union[Prediction, DataError]]:
+    for path in paths:
+        try:
+            yield model(path)
+        except DataError as error:
+            yield error
 
 
 class PredictionWriter:

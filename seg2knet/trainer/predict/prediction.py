@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
+import cv2
 import numpy as np
 
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
@@ -41,6 +42,11 @@ class Prediction:
         self.labels, self.scores = labels, scores
         self.rles = [mask_to_rle(mask) if isinstance(mask, np.ndarray) else mask for mask in masks]
         self.semantic = labelmap is not None
+        self.draw: Optional[Callable[[], np.ndarray]] = None
+
+    def _repr_png_(self) -> Optional[bytes]:
+        """What a notebook shows: the image with the masks drawn on it, where it was kept."""
+        return cv2.imencode(".png", self.draw())[1].tobytes() if self.draw is not None else None
 
     @classmethod
     def of_labelmap(cls, path: Path, labelmap: np.ndarray) -> Prediction:

@@ -1,0 +1,192 @@
+"""Large images in overlapping tiles, and mirrored images: predictions of several views joined into one."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
+from seg2knet.errors import UsageError
+from seg2knet.trainer.predict.inference import read_image
+from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
+
+SAME_OBJECT = 0.5
+"""Objects of two views are one where their masks have this intersection over union, among pixels that both see."""
+Member = tuple[int, int]
+"""An object of a view: the view's number, and the object's place in its prediction."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of an image that is segmented by itself, in pixels of the image.
+
+    Attributes:
+        top, left, bottom, right: what the model sees.
+        core: ``top, left, bottom, right`` of the part that no other view is as central to; cores cover the image once.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    core: tuple[int, int, int, int]
+
+
+class TiledSegmenter:
+    """A segmenter that sees an image in tiles, so that small objects of large images keep their size.
+
+    Args:
+        model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`.
+        tile: longest side of a tile in pixels; 0: the whole image.
+        overlap: share of a tile's side that the next tile sees too.
+        mirror: each tile is segmented a second time, mirrored. An object found once has half its score.
+        batch_size: tiles that are segmented together.
+    """
+
+    def __init__(self, model: Any, tile: int, overlap: float, mirror: bool, batch_size: int) -> None:
+        if mirror and model.task == "semantic":
+            raise UsageError("--tta averages the scores of objects, which semantic segmentation does not have")
+        self.model, self.tile, self.overlap, self.mirror, self.batch_size = model, tile, overlap, mirror, batch_size
+        self.task, self.classes = model.task, model.classes
+
+    def __call__(self, path: Union[str, Path]) -> Prediction:
+        """Segment one image.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        image = read_image(Path(path))
+        height, width = image.shape[:2]
+        side = self.tile or max(height, width)
+        rows, columns = cuts(height, side, self.overlap), cuts(width, side, self.overlap)
+        views = [View(t, left, b, r, (ct, cl, cb, cr)) for t, b, ct, cb in rows for left, r, cl, cr in columns]
+        parts = [image[view.top : view.bottom, view.left : view.right] for view in views]
+        found = self._segmented(parts)
+        if self.mirror:
+            found += [_mirrored(each) for each in self._segmented([part[:, ::-1] for part in parts])]
+            views = views * 2
+        if self.task == "semantic":
+            return Prediction.of_labelmap(Path(path), _labelmap(views, found, (height, width)))
+        things = {index for index, kind in enumerate(self.classes) if kind.isthing}
+        objects = joined(views, found, things)
+        labels, scores, rles = [], [], []
+        taken = np.zeros((height, width), bool)
+        for score, members in sorted(
+            ((_score(members, found, len(views), self.mirror), members) for members in objects),
+            key=lambda pair: -pair[0],
+        ):
+            mask = _mask(members, views, found, (height, width))
+            if self.task == "panoptic":  # segments do not overlap: a pixel belongs to the best of them
+                mask &= ~taken
+                taken |= mask
+            if mask.any():
+                labels.append(int(found[members[0][0]].labels[members[0][1]]))
+                scores.append(score)
+                rles.append(mask_to_rle(mask))
+        return Prediction(Path(path), width, height, np.array(labels, np.int64), np.array(scores, np.float32), rles)
+
+    def _segmented(self, parts: Sequence[np.ndarray]) -> list[Prediction]:
+        found: list[Prediction] = []
+        for begin in range(0, len(parts), self.batch_size):
+            found += self.model.arrays([np.ascontiguousarray(part) for part in parts[begin : begin + self.batch_size]])
+        return found
+
+
+def cuts(length: int, tile: int, overlap: float) -> list[tuple[int, int, int, int]]:
+    """Tiles along one side, all of one length: begin, end, begin and end of the core."""
+    tile = min(tile, length)
+    count = 1 if length == tile else -(-(length - tile) // max(1, round(tile * (1 - overlap)))) + 1
+    begins = [round(i * (length - tile) / max(1, count - 1)) for i in range(count)]
+    borders = [0, *((a + tile + b) // 2 for a, b in zip(begins, begins[1:])), length]
+    return [(begin, begin + tile, borders[i], borders[i + 1]) for i, begin in enumerate(begins)]
+
+
+def joined(views: Sequence[View], found: Sequence[Prediction], things: Container[int]) -> list[list[Member]]:
+    """What is one object of the image: the members of each, best first.
+
+    Objects of one class that agree where two views see the same pixels are one; so are all segments of a stuff class.
+    """
+    members = [(v, i) for v, prediction in enumerate(found) for i in range(len(prediction.labels))]
+    links = [pair for a, b in combinations(range(len(views)), 2) for pair in _same_objects(a, b, views, found, things)]
+    of_stuff: dict[int, Member] = {}
+    for v, i in members:
+        label = int(found[v].labels[i])
+        if label not in things:
+            links.append(((v, i), of_stuff.setdefault(label, (v, i))))
+    root = {member: member for member in members}
+
+    def find(member: Member) -> Member:
+        while root[member] != member:
+            member = root[member]
+        return member
+
+    for one, other in links:
+        root[find(one)] = find(other)
+    objects: dict[Member, list[Member]] = {}
+    for member in sorted(members, key=lambda m: -found[m[0]].scores[m[1]]):
+        objects.setdefault(find(member), []).append(member)
+    return list(objects.values())
+
+
+def _same_objects(
+    a: int, b: int, views: Sequence[View], found: Sequence[Prediction], things: Container[int]
+) -> list[tuple[Member, Member]]:
+    """Pairs of objects of two views, of one class, whose masks agree in the pixels that both see."""
+    top, left = max(views[a].top, views[b].top), max(views[a].left, views[b].left)
+    bottom, right = min(views[a].bottom, views[b].bottom), min(views[a].right, views[b].right)
+    if top >= bottom or left >= right or not len(found[a].labels) or not len(found[b].labels):
+        return []
+    seen = []
+    for v in (a, b):
+        part = found[v].masks[
+            :, top - views[v].top : bottom - views[v].top, left - views[v].left : right - views[v].left
+        ]
+        seen.append(part.reshape(len(part), -1).astype(np.float32))
+    both = seen[0] @ seen[1].T
+    either = seen[0].sum(1)[:, None] + seen[1].sum(1)[None] - both
+    same = (both >= SAME_OBJECT * either) & (both > 0) & (found[a].labels[:, None] == found[b].labels[None])
+    return [((a, int(i)), (b, int(j))) for i, j in np.argwhere(same) if int(found[a].labels[i]) in things]
+
+
+def _score(members: Sequence[Member], found: Sequence[Prediction], views: int, mirror: bool) -> float:
+    """The best score; with mirrored views the mean of the best of either kind, 0 where there is none."""
+    best = [0.0, 0.0]
+    for v, i in members:
+        kind = int(mirror and v >= views // 2)
+        best[kind] = max(best[kind], float(found[v].scores[i]))
+    return sum(best) / (2 if mirror else 1)
+
+
+def _mask(
+    members: Sequence[Member], views: Sequence[View], found: Sequence[Prediction], size: tuple[int, int]
+) -> np.ndarray:
+    """``(H, W)`` bool: the parts together; of two views of one place the better one gives its part."""
+    mask, owner = np.zeros(size, bool), dict[tuple[int, int], int]()
+    for v, i in members:
+        view = views[v]
+        if owner.setdefault((view.top, view.left), v) == v:
+            mask[view.top : view.bottom, view.left : view.right] |= rle_to_mask(found[v].rles[i])
+    return mask
+
+
+def _mirrored(prediction: Prediction) -> Prediction:
+    masks = [mask_to_rle(mask[:, ::-1]) for mask in prediction.masks]
+    return Prediction(prediction.path, prediction.width, prediction.height, prediction.labels, prediction.scores, masks)
+
+
+def _labelmap(views: Sequence[View], found: Sequence[Prediction], size: tuple[int, int]) -> np.ndarray:
+    """``(H, W)`` uint8: each view's classes in its core."""
+    labelmap = np.full(size, UNLABELLED, np.uint8)
+    for view, prediction in zip(views, found):
+        top, left, bottom, right = view.core
+        part = prediction.labelmap
+        assert part is not None
+        labelmap[top:bottom, left:right] = part[
+            top - view.top : bottom - view.top, left - view.left : right - view.left
+        ]
+    return labelmap

@@ -1,0 +1,146 @@
+"""A model from its checkpoint, without training one: batches, loader processes, arrays, half precision, notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("mmdet")
+
+import cv2  # noqa: E402
+
+import seg2knet  # noqa: E402
+from seg2knet.errors import DataError  # noqa: E402
+from seg2knet.trainer.openmmlab import packages  # noqa: E402
+from seg2knet.trainer.predict.inference import Segmenter  # noqa: E402
+
+CONFIG: dict[str, Any] = {
+    "task": "instance",
+    "classes": ["disc", "box"],
+    "palette": [[255, 0, 0], [0, 0, 255]],
+    "default_scope": "mmdet",
+    "custom_imports": {"imports": ["seg2knet.knet.detector"]},
+    "test_pipeline": [
+        {"type": "LoadImageFromFile"},
+        {"type": "Resize", "scale": (64, 64), "keep_ratio": True},
+        {"type": "PackDetInputs", "meta_keys": ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")},
+    ],
+    "model": {
+        "type": "KNet",
+        "data_preprocessor": {
+            "type": "KNetPreprocessor", "mean": [120.0, 120.0, 120.0], "std": [60.0, 60.0, 60.0], "bgr_to_rgb": True,
+            "pad_size_divisor": 32, "pad_mask": False,
+        },
+        "backbone": {
+            "type": "ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8, "out_indices": (0, 1, 2, 3),
+            "norm_eval": True,
+        },
+        "neck": {"type": "FPN", "in_channels": [8, 16, 32, 64], "out_channels": 32, "num_outs": 4},
+        "num_things": 2, "num_kernels": 6, "num_stages": 2, "channels": 32, "feedforward_channels": 64,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model's, of random weights, with scores on both sides of 0.3."""
+    packages.load()
+    from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    import seg2knet.knet.detector  # noqa: F401 - registers KNet
+
+    init_default_scope("mmdet")
+    torch.manual_seed(0)
+    model = MODELS.build(CONFIG["model"])
+    with torch.no_grad():
+        for stage in model.network.stages:
+            stage.class_out.bias.fill_(-0.85)
+    path = tmp_path_factory.mktemp("model") / "best.pth"
+    text = "\n".join(f"{name} = {value!r}" for name, value in CONFIG.items())
+    torch.save({"meta": {"cfg": text, "seg2knet": {}}, "state_dict": model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three of one size, one of another, one that is no image, one more."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for place, size in enumerate([(60, 80), (60, 80), (60, 80), (90, 50), None, (60, 80)]):
+        if size is None:
+            (folder / f"{place}.png").write_bytes(b"no image")
+        else:
+            cv2.imwrite(str(folder / f"{place}.png"), rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+    return sorted(folder.iterdir())
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    close = np.allclose(ours.scores, theirs.scores, atol=1e-5)
+    return close and ours.labels.tolist() == theirs.labels.tolist() and ours.path == theirs.path
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_and_loader_processes_change_nothing(checkpoint: Path, photos: list[Path], workers: int) -> None:
+    model = Segmenter(checkpoint, "cpu")
+    sizes: list[int] = []
+    real = model.predict_batch
+    model.predict_batch = lambda batch: sizes.append(len(batch["inputs"])) or real(batch)  # type: ignore[method-assign]
+    found = list(model.many(photos, batch_size=2, workers=workers))
+    assert sizes == [2, 1, 1, 1], "images of one size, up to two, in order"
+    assert isinstance(found[4], DataError)
+    model.predict_batch = real  # type: ignore[method-assign]
+    for path, ours in zip(photos, found):
+        if not isinstance(ours, DataError):
+            alone = model(path)
+            assert same(ours, alone)
+            assert ours.width, ours.height == (alone.width, alone.height)
+            assert (ours.masks != alone.masks).mean() < 1e-3
+
+
+def test_low_scores_are_dropped_before_masks_are_enlarged(checkpoint: Path, photos: list[Path]) -> None:
+    everything = Segmenter(checkpoint, "cpu")(photos[0])
+    threshold = float(np.median(everything.scores))
+    model = Segmenter(checkpoint, "cpu", score_thr=threshold)
+    assert model.model.rules.score_thr == threshold
+    assert same(model(photos[0]), everything.above(threshold))
+
+
+def test_half_precision_finds_nearly_the_same(checkpoint: Path, photos: list[Path]) -> None:
+    exact, half = (Segmenter(checkpoint, "cpu", half=half)(photos[0]) for half in (False, True))
+    assert len(half.scores) == len(exact.scores)
+    assert 0 < np.abs(half.scores - exact.scores).max() < 0.05
+
+
+def test_in_a_notebook(checkpoint: Path, photos: list[Path]) -> None:
+    from PIL import Image
+
+    threshold = float(np.median(Segmenter(checkpoint, "cpu")(photos[0]).scores))
+    model = seg2knet.load(checkpoint, "cpu", score_thr=threshold)
+    pixels = np.asarray(Image.open(photos[0]).convert("RGB"))
+    of_file = model(photos[0])
+    for image in (pixels, Image.open(photos[0]), np.dstack([pixels, pixels[..., 0]])):
+        found = model(image)
+        assert found.scores.tolist() == pytest.approx(of_file.scores.tolist(), abs=1e-5)
+    assert found.scores.min() >= threshold - 1e-5
+    assert found.masks.shape == (len(found.labels), 60, 80)
+    shown = cv2.imdecode(np.frombuffer(found._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape[0] / shown.shape[1] == pytest.approx(60 / 80)
+    assert found.above(0.99)._repr_png_() is None
+
+
+@pytest.mark.parametrize("more", [[], ["--tile", "64", "--overlap", "0.1", "--tta"]], ids=["whole", "tiles"])
+def test_the_command(checkpoint: Path, photos: list[Path], tmp_path: Path, more: list[str]) -> None:
+    from click.testing import CliRunner
+
+    from seg2knet.cli import cli
+
+    given = ["--out", str(tmp_path), "--batch-size", "3", "--workers", "0", "--half", "--score-thr", "0.2", *more]
+    result = CliRunner().invoke(cli, ["predict", str(checkpoint), str(photos[0].parent), "--device", "cpu", *given])
+    assert result.exit_code == 1, "one file is no image"
+    assert result.output.startswith("5 images")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{place}.png.png" for place in (0, 1, 2, 3, 5)]
