@@ -6,6 +6,21 @@ from os import PathLike
 from typing import Optional, Union
 
 
+def printable(text: object) -> str:
+    """Text from data, on one line and without power over what shows it: control characters, line breaks, escape
+    sequences and bytes that are not UTF-8 are written as ``\\x1b``, and the beginnings of commands to CI services
+    (``::error``, ``##[error]``) are broken. Everything that is printed goes through here.
+    """
+    plain = str(text)
+    if not plain.isprintable():
+        plain = "".join(
+            each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in plain
+        )
+    if plain.lstrip().startswith("::"):
+        plain = plain.replace("::", "\\x3a:", 1)
+    return plain.replace("##[", "#\\x23[")
+
+
 class Seg2KNetError(Exception):
     """An error that a user can act on.
 
@@ -38,14 +53,11 @@ class Seg2KNetError(Exception):
 
     def render(self) -> str:
         """The whole error as text: a first line, then what was found, what was expected, what to do."""
-        where = ": ".join(part for part in (self.file, self.place) if part)
-        lines = [f"{where}: {self.message}" if where else self.message]
-        if self.found is not None:
-            lines.append(f"  found:    {self.found}")
-        if self.expected is not None:
-            lines.append(f"  expected: {self.expected}")
-        if self.hint is not None:
-            lines.append(f"  to do:    {self.hint}")
+        where = ": ".join(printable(part) for part in (self.file, self.place) if part)
+        lines = [": ".join(part for part in (where, _indented(self.message)) if part)]
+        for word, text in (("found:   ", self.found), ("expected:", self.expected), ("to do:   ", self.hint)):
+            if text is not None:
+                lines.append(f"  {word} {_indented(text)}")
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple:
@@ -54,6 +66,11 @@ class Seg2KNetError(Exception):
             _rebuild,
             (type(self), self.message, self.file, self.place, self.found, self.expected, self.hint),
         )
+
+
+def _indented(text: str) -> str:
+    """Lines of ours may follow a first one; each is made printable."""
+    return "\n    ".join(map(printable, text.split("\n")))
 
 
 def _rebuild(

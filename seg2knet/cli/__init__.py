@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Optional
 
@@ -67,6 +68,9 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point. Errors that a user can act on are printed, not traced; they exit 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names need not be UTF-8, nor the terminal
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli()
     except Seg2KNetError as error:

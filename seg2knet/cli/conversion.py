@@ -19,7 +19,7 @@ from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.pipeline import Result
 from seg2knet.converters.registry import readers
 from seg2knet.dataset.layout import LEDGER
-from seg2knet.dataset.text import printable
+from seg2knet.errors import printable
 
 STEPS = {"classes": "looking for classes", "read": "reading", "write": "writing", "check": "validating"}
 _EVERY = 10.0

@@ -113,14 +113,14 @@ def _write(report, output_format: str, output_file: Optional[Path], statistics: 
         return
     try:
         output_file.parent.mkdir(parents=True, exist_ok=True)
-        output_file.write_text(out, "utf-8")
+        output_file.write_bytes(out.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UsageError("the report cannot be written", file=output_file, found=error.strerror) from None
     click.echo(f"{len(report.findings):,} findings: {output_file}")
 
 
 def _print(line: str) -> None:
-    from seg2knet.validators.reports.text import clean
+    from seg2knet.errors import printable
 
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    click.echo(click.style(clean(line), fg=colours.get(line[:1])))
+    click.echo(click.style(printable(line), fg=colours.get(line[:1])))

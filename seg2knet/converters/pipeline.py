@@ -35,9 +35,9 @@ from seg2knet.converters.work import Brief, Task, Work, count_objects, part_is_c
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Skip
-from seg2knet.dataset.text import clean_name, printable
+from seg2knet.dataset.text import clean_name
 from seg2knet.engines import Engine, engine
-from seg2knet.errors import DataError, UsageError
+from seg2knet.errors import DataError, UsageError, printable
 
 _PART = 128
 """Images of a part, at most."""

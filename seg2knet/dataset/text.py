@@ -42,11 +42,6 @@ def naturally(paths: Iterable[str]) -> list[str]:
     return keys
 
 
-def printable(text: str) -> str:
-    """Text for a terminal or a log: what is not printable as escapes, so that nobody's data can move the cursor."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
 def clean_name(name: str) -> str:
     """A class's name without control characters, line breaks and marks of writing direction; else letter for letter."""
     if name.isprintable() or not _UNPRINTED.search(name):

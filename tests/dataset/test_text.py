@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2knet.dataset.text import clean_name, printable, whole_number
+from seg2knet.dataset.text import clean_name, whole_number
+from seg2knet.errors import printable
 
 
 @pytest.mark.parametrize(

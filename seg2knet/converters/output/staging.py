@@ -19,8 +19,7 @@ import orjson
 
 from seg2knet.converters.output.images import unwritable
 from seg2knet.dataset.layout import LEDGER
-from seg2knet.dataset.text import printable
-from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.errors import EnvironmentProblem, UsageError, printable
 
 
 class Staging:

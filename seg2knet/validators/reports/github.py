@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seg2knet.errors import printable
 from seg2knet.validators.model import Finding, Severity
 from seg2knet.validators.report import Report
 from seg2knet.validators.reports.paths import relative
@@ -34,7 +35,8 @@ def render(report: Report, *, show_all: bool = False) -> str:
 def _command(finding: Finding, message: str) -> str:
     title = f"{finding.code} {finding.name}"
     path = _property(relative(finding.path))
-    return f"::{COMMANDS[finding.severity]} file={path},line=1,title={_property(title)}::{_data(message)}"
+    shown = "\n".join(map(printable, message.split("\n")))  # GitHub shows line breaks
+    return f"::{COMMANDS[finding.severity]} file={path},line=1,title={_property(title)}::{_data(shown)}"
 
 
 def _data(text: str) -> str:

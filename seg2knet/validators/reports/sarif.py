@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Any
 from urllib.parse import quote
 
 from seg2knet._version import __version__
+from seg2knet.errors import printable
 from seg2knet.validators.model import FAMILIES, Finding, Rule, Severity, all_rules
 from seg2knet.validators.report import Report
 from seg2knet.validators.reports.paths import relative
@@ -66,7 +68,7 @@ def _result(finding: Finding, place: int) -> dict[str, Any]:
     path = relative(finding.path)
     location: dict[str, Any] = {
         "physicalLocation": {
-            "artifactLocation": {"uri": ("file://" if path.startswith("/") else "") + quote(path)},
+            "artifactLocation": {"uri": ("file://" if path.startswith("/") else "") + quote(os.fsencode(path))},
             "region": {"startLine": 1},  # annotation files have one line; viewers insist on one all the same
         }
     }
@@ -79,12 +81,14 @@ def _result(finding: Finding, place: int) -> dict[str, Any]:
         "ruleId": finding.code,
         "ruleIndex": place,
         "level": LEVELS[finding.severity],
-        "message": {"text": sentence(finding)},
+        "message": {"text": printable(sentence(finding))},
         "locations": [location],
         "partialFingerprints": {"seg2knet/v1": digest},
         "baselineState": "unchanged" if finding.known else "new",
         "properties": {
-            key: facts[key] for key in ("image_id", "annotation_id", "fix", "expected", "found") if key in facts
+            key: printable(facts[key]) if isinstance(facts[key], str) else facts[key]
+            for key in ("image_id", "annotation_id", "fix", "expected", "found")
+            if key in facts
         },
     }
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from seg2knet.errors import printable
 from seg2knet.validators.reports.plots import title
 from seg2knet.validators.statistics import Split, as_json
 
@@ -21,7 +22,7 @@ def table(splits: Sequence[Split], *, width: Optional[int] = None, colour: bool 
     out = io.StringIO()
     console = Console(file=out, width=width or 120, force_terminal=colour, no_color=not colour, highlight=False)
     for caption, (head, rows) in _tables(splits):
-        grid = Table(title=caption, title_justify="left", box=None, pad_edge=False, title_style="bold")
+        grid = Table(title=printable(caption), title_justify="left", box=None, pad_edge=False, title_style="bold")
         for place, word in enumerate(head):
             grid.add_column(word, justify="left" if place < 2 else "right", overflow="fold")
         for row in rows:
@@ -120,6 +121,4 @@ def _plain(text: str) -> Any:
     """A cell: no markup of the data is obeyed, no control character reaches the terminal."""
     from rich.text import Text
 
-    from seg2knet.validators.reports.text import clean
-
-    return Text(clean(text))
+    return Text(printable(text))

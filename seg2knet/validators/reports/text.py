@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Optional
 
+from seg2knet.errors import printable
 from seg2knet.validators.model import Finding, Fix, Severity
 from seg2knet.validators.report import Report
 
@@ -36,7 +37,7 @@ def findings(report: Report, show_all: bool, colour: bool) -> Iterator[str]:
         shown[key] = shown.get(key, 0) + 1
         yield line(finding, colour)
     for (file, code), count in rest.items():
-        yield f"{file}: {code} {count:,} more (--show-all shows them)"
+        yield f"{printable(file)}: {code} {count:,} more (--show-all shows them)"
     if report.findings:
         yield ""
 
@@ -49,14 +50,9 @@ def line(finding: Finding, colour: bool = False) -> str:
 
         code = click.style(code, fg=COLOURS[finding.severity], bold=True)
     facts = [f"{word} {value}" for word, value in (("expected", finding.expected), ("found", finding.found)) if value]
-    head = ": ".join(clean(part) for part in (finding.file, finding.place) if part)
+    head = ": ".join(printable(part) for part in (finding.file, finding.place) if part)
     text = f"{finding.name} {MARKS[finding.fix]}{finding.message}" + (": " + ", ".join(facts) if facts else "")
-    return f"{head}: {code} {clean(text)}"
-
-
-def clean(text: str) -> str:
-    """Without control characters: names from the data must not write on the terminal."""
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+    return f"{head}: {code} {printable(text)}"
 
 
 def statistics(report: Report, *, colour: bool = False, width: Optional[int] = None) -> str:
@@ -88,7 +84,7 @@ def _fixed(report: Report, show_all: bool) -> Iterator[str]:
             yield f"{title}:"
             # What was removed, and what could not be done, is always listed whole: nothing goes in silence.
             limit = len(lines) if show_all or title != "fixed" else 20
-            yield from (f"  {clean(each)}" for each in lines[:limit])
+            yield from (f"  {printable(each)}" for each in lines[:limit])
             if len(lines) > limit:
                 yield f"  and {len(lines) - limit:,} more (--show-all shows them)"
             yield ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -159,7 +160,7 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
 
 def _on_disk(file: JsonFile, row: int) -> bool:
     place = file.part.picture(file.images.names[row]) if file.part is not None else None
-    return place is not None and place.is_file()
+    return place is not None and os.path.isfile(place)
 
 
 def _size_edits(file: JsonFile, row: int, key: str) -> list[Edit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -67,7 +68,7 @@ def _images(part: Part) -> list[tuple[int, Path]]:
     if file is None:
         return [(-1, path) for path in part.pictures()]
     places = [part.picture(name) for name in file.images.names]
-    return [(row, path) for row, path in enumerate(places) if path is not None and path.is_file()]
+    return [(row, path) for row, path in enumerate(places) if path is not None and os.path.isfile(path)]
 
 
 def _leak(dataset: DataSet, member: Listed, twin: Listed) -> Hit:

@@ -118,7 +118,7 @@ class Album:
         if proper in self.listing:
             return Meaning(self.listing[proper], proper, odd, "named")
         place = self.part.picture(proper)
-        if proper and place is not None and place.is_file():
+        if proper and place is not None and os.path.isfile(place):
             return Meaning(str(place), proper, odd, "named")
         if odd:
             return self._outside(name, proper)
@@ -235,7 +235,7 @@ class Album:
         if self.part.panoptic is not None and self.part.pngs_dir is not None:
             folder = self.part.pngs_dir
             names = dict.fromkeys(name for name in self.part.panoptic.entries.names if name and not ODD.search(name))
-            return [str(folder / name) for name in names if (folder / name).is_file()]
+            return [str(folder / name) for name in names if os.path.isfile(folder / name)]
         return []
 
 

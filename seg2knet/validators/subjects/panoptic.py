@@ -50,7 +50,7 @@ class Pngs:
         return found
 
     def exists(self, path: Optional[Path]) -> bool:
-        return path is not None and (str(path) in self._listing or path.is_file())
+        return path is not None and (str(path) in self._listing or os.path.isfile(path))
 
     @cached_property
     def paths(self) -> list[Optional[str]]:
