@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
@@ -11,10 +12,11 @@ from seg2knet.dataset.coco_json import RleCode
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.measure import POLYGONS
 from seg2knet.validators.subjects.outlines import shape_of
 
 SAME_IOU, OTHER_CLASS_IOU, NEAR_IOU = 0.98, 0.95, 0.9
-FEW = 10
+FEW, MANY = 10, 20
 IMBALANCE, GREAT_IMBALANCE = 100, 2000
 
 
@@ -184,6 +186,53 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
     if file.shapes.overshoot[row] > max(height, width):
         return None
     return coco_mask.merge(coco_mask.frPyObjects([part for part in shape if len(part) >= 6], height, width))
+
+
+@rule("CI047", "masks-are-boxes", Severity.WARNING, on="instances")
+def masks_are_boxes(file: CocoFile) -> Iterator[Hit]:
+    """All masks are upright rectangles, or all boxes are the same.
+
+    The labels are boxes, or a tool filled in a default: a model trained on them draws boxes. There is no fix.
+
+    Reported for 20 objects and more, 95 % of them rectangles, or all with one box on several images.
+    """
+    shapes = file.shapes
+    sizes = (shapes.extents[:, 2:] - shapes.extents[:, :2]).prod(1)
+    with np.errstate(invalid="ignore"):
+        boxes = np.count_nonzero((shapes.kinds == POLYGONS) & (shapes.areas >= 0.99 * sizes) & (sizes > 0))
+    same = np.unique(shapes.boxes, axis=0) if len(sizes) >= MANY else ()
+    found = f"{boxes:,} rectangles in {len(sizes):,} objects"
+    if len(sizes) >= MANY and boxes >= 0.95 * len(sizes):
+        yield Hit("the masks are boxes", file.path, "/annotations", expected="outlines of objects", found=found)
+    elif len(same) == 1 and len(np.unique(file.image_rows)) > 1:
+        found = f"{shapes.boxes[0].tolist()} {len(sizes):,} times"
+        yield Hit("all boxes are the same", file.path, "/annotations", expected="boxes of objects", found=found)
+
+
+@rule("CI050", "size-unusual-for-class", Severity.INFO, on="instances")
+def unusual_size(file: CocoFile) -> Iterator[Hit]:
+    """An object is far larger or smaller than the others of its class.
+
+    A slip of the mouse, a wrong class, or another scale. There is no fix.
+
+    Reported from 20 objects of a class on, where the share of the image is 100 times off the median and 8 times farther
+    than half of the class.
+    """
+    table, rows = file.annotations, file.image_rows
+    pixels = (file.images.widths * file.images.heights)[rows] if file.images.count else np.zeros(len(rows))
+    usable = (rows >= 0) & (pixels > 0) & (file.shapes.areas > 0) & (table.crowd == 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.log(file.shapes.areas / pixels)
+    for index, category in enumerate(file.categories):
+        own = np.flatnonzero(usable & (file.category_indices == index))
+        if len(own) < MANY:
+            continue
+        off = np.abs(shares[own] - np.median(shares[own]))
+        for place in np.flatnonzero((off > math.log(100)) & (off > 8 * np.median(off))).tolist():
+            row = int(own[place])
+            expected = f"about {math.exp(np.median(shares[own])):.2%} of the image"
+            message, found = f"an unusual size for a {category.name!r}", f"{math.exp(shares[row]):.2g} of the image"
+            yield file.hit(row, message, "segmentation", expected=expected, found=found)
 
 
 @rule("CI042", "image-without-annotations", Severity.INFO, on="instances")

@@ -30,12 +30,15 @@ from seg2knet.validators.subjects.outlines import (
     RLE_BAD,
     RLE_SIZE,
     RLE_SUM,
+    SPIKE,
+    STRAY,
     UNUSABLE_PART,
     WRONG_TYPE,
     ZERO,
     examine,
     inside_pairs,
     polygon_of,
+    spikes,
 )
 
 OUTSIDE = 1e-3
@@ -349,6 +352,43 @@ def _with_holes(
     empty = rle_to_mask(polygons_to_rle([parts[place] for place in sorted(holes)], height, width))
     rle = mask_to_rle(solid & ~empty)
     return repairs.reshape(file, row, as_json(rle))
+
+
+@rule("CI048", "polygon-spike", Severity.WARNING, Fix.UNSAFE, on="instances")
+def polygon_spike(file: CocoFile) -> Iterator[Hit]:
+    """A polygon has a spike of no width: it goes to a point and straight back.
+
+    The mask is hardly changed, but the box reaches to the point, and trainers crop and match by the box.
+
+    The unsafe fix removes the point.
+    """
+    for row, parts, place in _faulty(file, SPIKE):
+        if file.shapes.flags[row] & ZERO:
+            continue  # CI026
+        points = np.asarray(parts[place], np.float64).reshape(-1, 2)
+        tips = np.roll(spikes(points, np.arange(1, len(points) + 1) % len(points)), 1)
+        found = ", ".join(f"({x:g}, {y:g})" for x, y in points[tips][:3])
+        kept = [
+            [repairs.plain(each) for each in points[~tips].ravel()] if at == place else p for at, p in enumerate(parts)
+        ]
+        edits = partial(repairs.reshape, file, row, kept)
+        yield _part_hit(file, row, place, "a polygon with a spike of no width", "an outline without", found, edits)
+
+
+@rule("CI049", "stray-polygons", Severity.INFO, on="instances")
+def stray_polygons(file: CocoFile) -> Iterator[Hit]:
+    """An object has a speck, a polygon of a thousandth of its area, or polygons very far apart.
+
+    Often a slip of the mouse, or two objects in one annotation: the box spans both. There is no fix.
+    """
+    flags = file.shapes.flags
+    for row in np.flatnonzero((flags & STRAY != 0) & (flags & (UNUSABLE_PART | ZERO) == 0)).tolist():
+        areas = sorted(examine(parts_of(file, row)).areas.tolist())
+        more: dict[str, Any] = {
+            "expected": "polygons of one object",
+            "found": f"areas {areas[0]:.3g} to {areas[-1]:.3g}",
+        }
+        yield file.hit(row, "a speck, or polygons far apart, in one object", "segmentation", **more)
 
 
 @rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")

@@ -32,6 +32,7 @@ from seg2knet.validators.subjects.outlines import (
     BROKEN,
     INSIDE,
     RLE_BAD,
+    STRAY,
     ZERO,
     Shape,
     examine,
@@ -49,6 +50,9 @@ FAR = 1000
 """Pixels, or as many as the picture is large: a polygon that reaches farther out is not drawn, which would cost as much
 as it reaches."""
 CHUNK = 1000
+SPECK, FAR_APART = 1000, 50
+"""How many times larger than its smallest polygon an object is, and its box than its polygons' boxes, from which on a
+polygon may be there by mistake."""
 _PARALLEL_FROM = 20_000
 BOX_TOLERANCE = 1.5
 AREA_TOLERANCE = 0.01
@@ -238,6 +242,10 @@ def _fill_polygons(lists: Sequence[Sequence[list[float]]], columns: Shapes) -> N
     columns.extents[rows, :2] = np.fmin.reduceat(found.extents[:, :2], starts)
     columns.extents[rows, 2:] = np.fmax.reduceat(found.extents[:, 2:], starts)
     several = counts[rows] > 1
+    sides = np.nan_to_num(columns.extents[rows, 2:] - columns.extents[rows, :2])
+    own = np.add.reduceat(np.nan_to_num(found.extents[:, 2:] - found.extents[:, :2]).prod(1), starts)
+    specks = np.minimum.reduceat(found.areas, starts) * SPECK < columns.areas[rows]
+    columns.flags[rows] |= np.where(several & (specks | (sides.prod(1) > FAR_APART * np.maximum(own, 1))), STRAY, 0)
     nested = maybe_inside(found.extents, starts[several], counts[rows][several])
     for row, start in zip(rows[several][nested], starts[several][nested]):
         part = slice(start, start + counts[row])

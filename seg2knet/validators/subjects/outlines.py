@@ -18,9 +18,23 @@ from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import counts_to_runs, measure_runs, size_allowed
 from seg2knet.errors import DataError
 
-WRONG_TYPE, FLAT, ODD, FEW, FOUR, NONFINITE, ZERO, REPEATED, CROSSING, INSIDE, RLE_SIZE, RLE_SUM, RLE_BAD = (
-    1 << bit for bit in range(13)
-)
+(
+    WRONG_TYPE,
+    FLAT,
+    ODD,
+    FEW,
+    FOUR,
+    NONFINITE,
+    ZERO,
+    REPEATED,
+    CROSSING,
+    INSIDE,
+    RLE_SIZE,
+    RLE_SUM,
+    RLE_BAD,
+    SPIKE,
+    STRAY,
+) = (1 << bit for bit in range(15))
 """What can be wrong with a segmentation, as bits. The first four of a polygon's make it useless (``BROKEN``)."""
 BROKEN = WRONG_TYPE | FLAT | ODD | FEW | FOUR | NONFINITE | RLE_SIZE | RLE_SUM | RLE_BAD
 """With any of these the segmentation has no area and box that could be compared."""
@@ -96,8 +110,17 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     if crossings:
         star = _star_shaped(xs, ys, next_xs, next_ys, starts, counts)
         _mark_crossings(points, counts, rows, np.flatnonzero(~star), into)
+        into.flags[rows] |= np.where(np.logical_or.reduceat(spikes(points, following), starts), SPIKE, 0)
     # What encloses nothing is flat, unless its loops cancel one another: then it crosses itself.
     into.flags[rows] |= np.where(flat & (into.flags[rows] & CROSSING == 0), ZERO, 0)
+
+
+def spikes(points: np.ndarray, following: np.ndarray) -> np.ndarray:
+    """``(V,)`` bool: the outline goes to the corner's follower and comes straight back, two pixels and more."""
+    along = points[following] - points
+    after = along[following]
+    back = (along * after).sum(1)
+    return (back < -4) & (np.abs(along[:, 0] * after[:, 1] - along[:, 1] * after[:, 0]) <= -1e-3 * back)
 
 
 def _star_shaped(

@@ -204,6 +204,56 @@ def merged_into_the_first(content: Content) -> None:
     del content["annotations"][10:12]
 
 
+def rectangles(content: Content) -> None:
+    """Each image with seven rectangles and nothing else."""
+    content["annotations"] = [
+        {
+            **content["annotations"][0],
+            **official([[x, 10.0, x + 9, 10, x + 9, 20 + 2 * place, x, 20 + 2 * place]]),
+            "id": 10 * number + place,
+            "image_id": number,
+            "category_id": place % 3 + 1,
+        }
+        for number in (1, 2, 3)
+        for place, x in enumerate(range(2, 86, 12))
+    ]
+
+
+def one_box(content: Content) -> None:
+    rectangles(content)
+    for entry in content["annotations"]:
+        x, y, width, height = entry["bbox"]
+        entry["segmentation"] = [[x, y, x + width, y, x + width / 2, y + height]]
+        entry["area"] = width * height / 2
+        entry["bbox"] = [30, 10, 20, 20]
+
+
+def spike(content: Content) -> None:
+    """The square's upper edge goes on to the right and comes back; its box goes with it."""
+    content["annotations"][SQUARE].update(
+        segmentation=[[72, 10, 88, 10, 95, 10, 88, 10, 88, 30, 72, 30]], bbox=[72, 10, 23, 20]
+    )
+
+
+def giant(content: Content) -> None:
+    """Twenty small cars on each image, and one that fills the last."""
+    rectangles(content)
+    for entry in content["annotations"]:
+        x, y, *_ = entry["bbox"]
+        entry.update(official([[x, y, x + 3, y, x, y + 3]]), category_id=1)
+    content["annotations"] += [
+        {
+            **content["annotations"][0],
+            "id": 500 + row,
+            "image_id": 1,
+            "category_id": row + 2,
+            **official([[1.0, 40 + 20 * row, 30, 40 + 20 * row, 1, 58 + 20 * row]]),
+        }
+        for row in (0, 1)
+    ]
+    content["annotations"][-3].update(official([[1.0, 25, 95, 25, 95, 79, 1, 70]]))
+
+
 def rare(content: Content) -> None:
     more_categories("rare")(content)
     content["annotations"][ELL]["category_id"] = 4
@@ -715,6 +765,14 @@ OBJECT_CASES = [
         train(each_annotation(lambda e: e.update(iscrowd=bool(e["iscrowd"])))),
         "safe",
     ),
+    Case("all masks rectangles", "CI047", train(rectangles)),
+    Case("all boxes the same", "CI047", train(one_box), also="CI034", words="same", left="CI047"),
+    Case("spike of no width", "CI048", train(lambda c: spike(c)), "unsafe"),
+    Case("speck beside an object", "CI049", part(SQUARE, [50.0, 70.0, 50.5, 70.0, 50.5, 70.5])),
+    Case(
+        "polygons far apart", "CI049", annotation(SQUARE, **official([[1.0, 1, 4, 1, 4, 4], [92, 76, 95, 76, 95, 79]]))
+    ),
+    Case("size unusual for its class", "CI050", train(giant)),
     Case("one object in two classes", "CI046", twin(ELL, category_id=3), words="'sign'"),
 ]
 

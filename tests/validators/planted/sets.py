@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import small_sets
+from ade_cases import ADE
 from coco_cases import COCO
 from image_cases import COCO_IMAGES
+from panoptic_cases import PANOPTIC_CASES
 from planting import Case
 from shapes_set import folder_set
 
-CASES: dict[str, list[Case]] = {"coco": [*COCO, *COCO_IMAGES]}
+CASES: dict[str, list[Case]] = {"coco": [*COCO, *COCO_IMAGES], "panoptic": PANOPTIC_CASES, "ade": ADE}
 
 
 def clean_set(layout: str, root: Path) -> Path:

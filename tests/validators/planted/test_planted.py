@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from page import page
 from planting import Case, state
 from sets import CASES, clean_set
 
@@ -84,3 +85,13 @@ def test_planted(clean: dict[str, Path], tmp_path: Path, layout: str, case: Case
     assert differences(after_fix, state(wanted)) == []
     assert not validate(root, jobs=1, fix=case.fix).fixed
     assert state(root) == after_fix
+
+
+def test_the_page_of_planted_defects_is_current() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "planted.md").read_text(encoding="utf-8")
+    assert text == page(), "make it again: python tests/validators/planted/page.py > docs/planted.md"
+
+
+def test_names_are_told_apart() -> None:
+    for cases in CASES.values():
+        assert len({(case.code, case.name) for case in cases}) == len(cases)
