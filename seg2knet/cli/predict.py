@@ -38,6 +38,10 @@ import click
     help="Share of a tile that the next sees.",
 )
 @click.option("--tta", is_flag=True, help="Segment mirrored images too, and take the mean of both scores.")
+@click.option(
+    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
+)  # fmt: skip
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
 @click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
@@ -53,6 +57,7 @@ def predict(
     tile: Optional[int],
     overlap: float,
     tta: bool,
+    class_file: Optional[Path],
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
@@ -61,6 +66,7 @@ def predict(
 
     \b
     seg2knet predict work_dirs/coco/best.pth photos/
+    seg2knet predict knet-s3-r50-fpn-1x photo.jpg
     seg2knet predict best.pth 'photos/*.jpg' --format labelme --out photos
     seg2knet predict best.pth aerial/ --tile 1024 --overlap 0.2
     seg2knet predict best.pth clip.mp4
@@ -68,6 +74,7 @@ def predict(
     from functools import partial
 
     from seg2knet.cli.terminal import bar
+    from seg2knet.converters.classes.classfile import read_classes
     from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
@@ -86,7 +93,7 @@ def predict(
     failures: list[DataError] = []
     done = objects = 0
     with bar("predicting") as ticked:
-        model = load(checkpoint, device)
+        model = load(checkpoint, device, classes=read_classes(class_file) if class_file is not None else None)
         for video in videos:
             for count in segment_video(model, video, out, score_thr, ticked):
                 done, objects = done + 1, objects + count

@@ -31,6 +31,10 @@ import click
 )
 @click.option("--no-html", is_flag=True, help="Write no page.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write figures by class.")
+@click.option(
+    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
+)  # fmt: skip
 @click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
 @click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
 @click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
@@ -46,6 +50,7 @@ def test(
     html: Optional[Path],
     no_html: bool,
     csv_file: Optional[Path],
+    class_file: Optional[Path],
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
@@ -59,7 +64,7 @@ def test(
     import sys
 
     from seg2knet.cli.terminal import bar
-    from seg2knet.errors import UsageError
+    from seg2knet.converters.classes.classfile import read_classes
     from seg2knet.trainer import stacks
     from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import evaluate
@@ -67,19 +72,13 @@ def test(
     quiet = str(json_file) == "-"
     page: Optional[Path] = None
     other = stacks.choose(stack, knet)
-    if other is not None:
-        if show_dir is not None or submission is not None:
-            raise UsageError(
-                "--show-dir and --format-only are for the current stack",
-                hint="seg2knet predict draws images on this one",
-            )
-        result = other.evaluate(Path(checkpoint), data, split, device=device, knet=knet)
-    else:
-        with bar("evaluating", quiet) as ticked:
-            result = evaluate(
-                checkpoint, data, split, show_dir=show_dir, submission=submission, device=device, workers=workers,
-                ticked=ticked,
-            )  # fmt: skip
+    classes = read_classes(class_file) if class_file is not None else None
+    how: dict[str, Any] = {"show_dir": show_dir, "submission": submission, "device": device, "classes": classes}
+    with bar("evaluating", quiet) as ticked:
+        if other is not None:
+            result = other.evaluate(checkpoint, data, split, knet=knet, ticked=ticked, **how)
+        else:
+            result = evaluate(checkpoint, data, split, workers=workers, ticked=ticked, **how)
     if result.figures and not no_html and other is None:
         page = html or result.checkpoint.parent / f"test-{result.split}.html"
     report = judging.report(result) if page is not None or csv_file is not None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 from seg2knet import plugins
 from seg2knet.errors import UsageError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seg2knet.trainer.predict.inference import Prediction
     from seg2knet.trainer.run.session import TrainResult
 
+PathLike = Union[str, Path]
 GROUP = "seg2knet.stacks"
 CURRENT = "mmengine"
 
@@ -49,18 +50,17 @@ class Stack(Protocol):
         """Train; see :func:`seg2knet.trainer.run.session.run`."""
 
     def evaluate(
-        self,
-        checkpoint: Path,
-        data: Optional[Path] = None,
-        split: Optional[str] = None,
-        *,
-        device: Optional[str] = None,
-        knet: Optional[Path] = None,
+        self, checkpoint: PathLike, data: Optional[Path] = None, split: Optional[str] = None, **given: Any
     ) -> Evaluation:
-        """Evaluate a checkpoint; see :func:`seg2knet.trainer.evaluate.evaluation.evaluate`."""
+        """Evaluate a checkpoint.
 
-    def segmenter(self, checkpoint: Path, device: Optional[str] = None, *, knet: Optional[Path] = None) -> Segmenter:
-        """The model of a checkpoint."""
+        Args:
+            checkpoint, data, split: see :func:`seg2knet.trainer.evaluate.evaluation.evaluate`.
+            given: ``knet``, and that function's ``show_dir``, ``submission``, ``device``, ``classes``, ``ticked``.
+        """
+
+    def segmenter(self, checkpoint: PathLike, device: Optional[str] = None, **given: Any) -> Segmenter:
+        """The model of a checkpoint; ``given`` are ``knet`` and ``classes``."""
 
     def setup(self, venv: Path, **options: Any) -> None:
         """Make an environment for it; ``options`` are those of ``seg2knet setup``."""

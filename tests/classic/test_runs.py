@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,19 @@ def test_prediction(run: tuple[str, Path], data: tuple[Path, Path]) -> None:
             assert np.array_equal(np.unique(found.labelmap), found.labels)
         if task == "panoptic":
             assert found.masks.sum(0).max() <= 1, "segments do not lie over one another"
+
+
+def test_drawn_and_submitted(run: tuple[str, Path], data: tuple[Path, Path], tmp_path: Path) -> None:
+    """``--show-dir`` leaves an image of truth and prediction for each, ``--format-only`` a zip."""
+    task, work_dir = run
+    folder = data[task == "semantic"]
+    found = classic.evaluate(checkpoint(work_dir), folder, "val", device="cpu", show_dir=tmp_path / "shown")
+    assert len(list((tmp_path / "shown").rglob("*.png"))) == 3
+    assert found.figures
+    classic.evaluate(checkpoint(work_dir), folder, "val", device="cpu", submission=tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        assert len([name for name in file.namelist() if name.endswith(".png")]) == 3 * (task != "instance")
+        assert any("results" in name for name in file.namelist()) == (task != "semantic")
 
 
 def test_a_written_config_runs_again(run: tuple[str, Path]) -> None:

@@ -6,7 +6,7 @@ These functions are the stack ``classic`` of :mod:`seg2knet.trainer.stacks`. Imp
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
     from seg2knet.doctor.diagnosis import Line
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from seg2knet.trainer.evaluate.evaluation import Evaluation
     from seg2knet.trainer.options import TrainOptions
     from seg2knet.trainer.run.session import TrainResult
+
+PathLike = Union[str, Path]
 
 
 def available() -> bool:
@@ -31,7 +33,9 @@ def train(options: TrainOptions, **given: Any) -> TrainResult:
     return run.train(options, **given)
 
 
-def evaluate(checkpoint: Path, data: Optional[Path] = None, split: Optional[str] = None, **given: Any) -> Evaluation:
+def evaluate(
+    checkpoint: PathLike, data: Optional[Path] = None, split: Optional[str] = None, **given: Any
+) -> Evaluation:
     """Evaluate; see :func:`seg2knet.trainer.classic.inference.evaluate`."""
     from seg2knet.trainer.classic import stack
 
@@ -41,7 +45,7 @@ def evaluate(checkpoint: Path, data: Optional[Path] = None, split: Optional[str]
     return inference.evaluate(checkpoint, data, split, **given)
 
 
-def segmenter(checkpoint: Path, device: Optional[str] = None, **given: Any) -> ClassicSegmenter:
+def segmenter(checkpoint: PathLike, device: Optional[str] = None, **given: Any) -> ClassicSegmenter:
     """The model of a checkpoint; see :class:`seg2knet.trainer.classic.inference.ClassicSegmenter`."""
     from seg2knet.trainer.classic import stack
 

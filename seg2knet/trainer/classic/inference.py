@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 import torch
@@ -19,66 +20,77 @@ from seg2knet.errors import DataError, UsageError
 from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.classic.config import METRICS, RECORD
+from seg2knet.trainer.classic.counts import Counts, set_class_counts
 from seg2knet.trainer.classic.loop import build_dataset, build_model
-from seg2knet.trainer.classic.pipelines import our_dataset
-from seg2knet.trainer.evaluate.evaluation import Evaluation
-from seg2knet.trainer.predict.inference import pick_device, read_image
+from seg2knet.trainer.classic.pipelines import innermost, our_dataset, read_from_disk
+from seg2knet.trainer.config.models import trained
+from seg2knet.trainer.evaluate.evaluation import Evaluation, draw
+from seg2knet.trainer.evaluate.submission import Submission
+from seg2knet.trainer.predict import released
+from seg2knet.trainer.predict.inference import local_file, pick_device, read_image
 from seg2knet.trainer.predict.prediction import Prediction
+
+STAMP = re.compile(r"_\d{8}_\d{6}(-[0-9a-f]{8})?$")
+"""The end of a published checkpoint's name; what precedes it is its config's name."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of the classic stack.
+    """A checkpoint's ``state_dict`` and ``meta``.
 
     Raises:
-        DataError: it cannot be read, or does not say what it is.
+        DataError: it cannot be read.
     """
     try:
         checkpoint = torch.load(str(path), map_location="cpu")
+        return {"state_dict": checkpoint["state_dict"], "meta": checkpoint.get("meta") or {}}
     except FileNotFoundError:
         raise DataError("no such checkpoint", file=path) from None
     except Exception as error:  # a pickle may fail with anything
         raise DataError("not a checkpoint", file=path, found=f"{type(error).__name__}: {error}") from None
-    meta = checkpoint.get("meta") if isinstance(checkpoint, dict) else None
-    if not isinstance(meta, dict) or RECORD not in meta or "config" not in meta:
-        raise DataError(
-            "the checkpoint does not say which data and config it was trained with",
-            file=path,
-            found=f"meta with {', '.join(map(str, meta))}" if meta else "no meta",
-            expected="a checkpoint written by seg2knet train --stack classic",
-            hint="a released checkpoint works as a start of training: --load-from PATH",
-        )
-    return checkpoint
 
 
 class ClassicSegmenter:
     """A model of the classic stack ready to segment images; what ``inference.Segmenter`` is on the current one.
 
     Args:
-        checkpoint: written by ``seg2knet train --stack classic``.
+        checkpoint: written by this stack, or K-Net's by the authors or by mmdet's own training; a path, URL or name.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
-        knet: the checkout, if it has moved.
+        knet: the checkout, if it has moved or the checkpoint does not name it.
+        classes: of a checkpoint that does not name them.
 
     Raises:
         DataError: not such a checkpoint.
         UsageError: the checkout is gone and none was named.
     """
 
-    def __init__(self, checkpoint: Path, device: Optional[str] = None, knet: Optional[Path] = None) -> None:
-        self.path = Path(checkpoint)
-        meta = read_checkpoint(self.path)["meta"]
-        self.record: dict[str, Any] = meta[RECORD]
-        self.task: str = self.record["task"]
-        stack.recorded_checkout(self.record, knet)
-        stack.package(self.task, "models")
-        with stack.silent():
-            self.config = Config.fromstring(meta["config"], ".py")
+    def __init__(
+        self,
+        checkpoint: Union[str, Path],
+        device: Optional[str] = None,
+        knet: Optional[Path] = None,
+        classes: Optional[ClassList] = None,
+    ) -> None:
+        self.path = local_file(checkpoint)
+        content = read_checkpoint(self.path)
+        self.record: dict[str, Any] = content["meta"].get(RECORD) or {}
+        if self.record:
+            stack.recorded_checkout(self.record, knet)
+            self.task: str = self.record["task"]
+            stack.package(self.task, "models")
+            with stack.silent():
+                self.config = Config.fromstring(content["meta"]["config"], ".py")
+            names = list(self.record["classes"])
+            classes = ClassList.of(names, names[self.record["things"] :] if self.task == "panoptic" else ())
+        else:
+            described = released.describe(content, self.path, classes)
+            self.task, classes = described.task, described.classes
+            self.config = _released_config(content, self.path, described, knet)
+        self.classes = classes
         self.config.model.pop("pretrained", None)
         model: Any = revert_sync_batchnorm(build_model(self.config, self.task))
         with stack.silent():
-            load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True)
-        names = list(self.record["classes"])
-        self.classes = ClassList.of(names, names[self.record["things"] :] if self.task == "panoptic" else ())
-        model.cfg, model.CLASSES = self.config, tuple(names)
+            load_checkpoint(model, str(self.path), map_location="cpu", strict=True)
+        model.cfg, model.CLASSES = self.config, tuple(self.classes.names)
         self.model = model.to(pick_device(device)).eval()
 
     def __call__(self, path: Path) -> Prediction:
@@ -116,50 +128,98 @@ class ClassicSegmenter:
         return Prediction(path, width, height, labels, scores, rles)
 
 
+def _released_config(
+    content: Mapping[str, Any], path: Path, described: released.Description, knet: Optional[Path]
+) -> Config:
+    """The config of a checkpoint without our record: its own, else the checkout's of that name or architecture.
+
+    Raises:
+        UsageError: no such config is found.
+    """
+    stack.package(described.task, "models")
+    text = content["meta"].get("config")
+    if text:
+        with stack.silent():
+            config = Config.fromstring(text, ".py")._cfg_dict.to_dict()
+    else:
+        spec = trained(described.task, described.backbone_name)
+        files = [path.stem, *([Path(spec.checkpoint.file).stem] if spec is not None and spec.checkpoint else [])]
+        names = [STAMP.sub("", name) for name in files]
+        known = {file.stem for folder in stack.config_folders(knet) for file in folder.rglob("*.py")}
+        name = next((name for name in names if name in known), names[-1])
+        config = stack.load_config(stack.find_config(name, knet))
+    things = len(described.classes.things) if described.task == "panoptic" else len(described.classes)
+    counts = Counts(described.task, things, len(described.classes) - things)
+    config["model"], _ = set_class_counts(config["model"], counts, stack.signature_of(described.task))
+    read_from_disk(config["data"]["test"])
+    return Config(config)
+
+
 def evaluate(
-    checkpoint: Path,
+    checkpoint: Union[str, Path],
     data: Optional[Path] = None,
     split: Optional[str] = None,
     *,
+    show_dir: Optional[Path] = None,
+    submission: Optional[Path] = None,
     device: Optional[str] = None,
     knet: Optional[Path] = None,
+    classes: Optional[ClassList] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
 ) -> Evaluation:
-    """Evaluate a checkpoint of the classic stack.
+    """Evaluate a checkpoint on the classic stack.
 
     Args:
-        checkpoint: the file.
-        data: a data set; by default the one it was trained on.
-        split: ``val`` by default, where there is one.
-        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
-        knet: the checkout, if it has moved.
-        ticked: called with images done and in all.
+        checkpoint, device, knet, classes: see :class:`ClassicSegmenter`.
+        data, split, show_dir, submission, ticked: see :func:`seg2knet.trainer.evaluate.evaluation.evaluate`.
 
     Raises:
         Seg2KNetError: the checkpoint or the data cannot be used.
     """
-    model = ClassicSegmenter(checkpoint, device, knet)
+    model = ClassicSegmenter(checkpoint, device, knet, classes)
     names = list(model.classes.names)
-    folder = read_folder(data if data is not None else Path(model.record["data"]), model.task)
+    root = data or model.record.get("data")
+    folder = read_folder(Path(root) if root is not None else None, model.task)
     split = split or ("val" if "val" in folder.splits else "train")
     if sorted(folder.classes.names) != sorted(names):
         found, expected = ", ".join(folder.classes.names), ", ".join(names)
         raise UsageError("the data have other classes than the model", file=folder.root, found=found, expected=expected)
-    if not folder.split(split).has_truth:
-        raise UsageError("this split has no truth to judge by", file=folder.split(split).annotations)
-    settings = our_dataset(model.config.data.test.to_dict(), folder, folder.split(split))
+    part = folder.split(split)
+    if not part.has_truth and submission is None:
+        raise UsageError("this split has no truth to compare with", file=part.annotations)
+    settings = our_dataset(innermost(model.config.data.test.to_dict()), folder, part)
     dataset = build_dataset(ConfigDict({**settings, "classes": names}), model.task, test=True)
+    collected = Submission(submission, folder, split) if submission is not None else None
     results: list[Any] = []
     for index in range(len(dataset)):
-        result = model.result(read_image(dataset.image_path(index)))
-        if model.task == "semantic":
+        path = dataset.image_path(index)
+        result = model.result(read_image(path))
+        prediction = model.prediction(path, result) if collected is not None or show_dir is not None else None
+        if collected is not None and prediction is not None:
+            collected.add(prediction, dataset.img_ids[index] if model.task != "semantic" else index)
+        elif model.task == "semantic":
             results += dataset.pre_eval([result], index)
         else:
             results.append(dataset.packed(result))
+        if show_dir is not None and prediction is not None:
+            draw(model, prediction, _truth(dataset, index, prediction), part.images, show_dir)
         if ticked is not None:
             ticked(index + 1, len(dataset))
+    if collected is not None:
+        collected.close()
+        return Evaluation(model.path, folder.root, split, model.task, len(dataset), {}, [])
     figures = dataset.evaluate(results, metric=METRICS[model.task]["metric"], logger="silent")
     predictions = dataset.coco_results(results) if model.task == "instance" else []
     return Evaluation(
         model.path, folder.root, split, model.task, len(dataset), figures, list(dataset.by_class), predictions
     )
+
+
+def _truth(dataset: Any, index: int, prediction: Prediction) -> Prediction:
+    """An image's truth as a prediction."""
+    labels, masks = [], []
+    for label, mask in dataset.truth(index):
+        labels.append(label)
+        masks.append(mask_to_rle(mask))
+    ones = np.ones(len(labels), np.float32)
+    return Prediction(prediction.path, prediction.width, prediction.height, np.array(labels, np.int64), ones, masks)

@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 import cv2
 import numpy as np
 
+from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.evaluate.submission import Submission
@@ -61,6 +62,7 @@ def evaluate(
     submission: Optional[Path] = None,
     device: Optional[str] = None,
     workers: int = 2,
+    classes: Optional[ClassList] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
     model: Optional[Segmenter] = None,
 ) -> Evaluation:
@@ -74,6 +76,7 @@ def evaluate(
         submission: a zip to write that an evaluation server accepts; then no figures are computed.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         workers: processes that load images.
+        classes: of a checkpoint that does not name them; see :class:`Segmenter`.
         ticked: called with images done and in all.
         model: the checkpoint's model where it is loaded already.
 
@@ -81,7 +84,7 @@ def evaluate(
         DataError: the checkpoint or the data cannot be used, or do not share their classes.
         UsageError: there is no such split.
     """
-    model = model or Segmenter(checkpoint, device)
+    model = model or Segmenter(checkpoint, device, classes=classes)
     folder, split = _split_of(model, data, split)
     from mmengine.registry import METRICS
     from mmengine.runner import Runner
@@ -170,16 +173,26 @@ def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> d
 
 def _show(model: Segmenter, dataset: Any, index: int, prediction: Prediction, folder: Path, has_truth: bool) -> None:
     from seg2knet.trainer.evaluate.truth import truth_of
+
+    root = Path(dataset.data_prefix.get("img") or dataset.data_prefix["img_path"])
+    draw(model, prediction, truth_of(dataset, index) if has_truth else None, root, folder)
+
+
+def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: Path, folder: Path) -> None:
+    """Draw a prediction, beside the truth where there is any, into ``folder``, named as the image is below ``root``.
+
+    Args:
+        model: of either stack: its ``task`` and ``classes``.
+    """
     from seg2knet.trainer.predict import drawing
 
     path = prediction.path
-    drawn = _pair(model, read_image(path), prediction, truth_of(dataset, index) if has_truth else None)
-    inside = Path(dataset.data_prefix.get("img") or dataset.data_prefix["img_path"])
-    name = path.relative_to(inside) if path.is_relative_to(inside) else Path(path.name)
+    name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    drawn = _pair(model, read_image(path), prediction, truth)
     drawing.save(drawn, folder / name.with_name(name.name + ".png"))
 
 
-def _pair(model: Segmenter, image: np.ndarray, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:
+def _pair(model: Any, image: np.ndarray, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:
     from seg2knet.trainer.predict import drawing
 
     shown = prediction if model.task != "instance" else prediction.above(SHOWN_SCORE)

@@ -26,10 +26,11 @@ class Segmenter:
     """A model ready to segment images.
 
     Args:
-        checkpoint: ``best.pth`` or ``last.pth`` of a run, by path or URL.
+        checkpoint: ``best.pth`` or ``last.pth`` of a run, or one in the authors' names; by path, URL or model name.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         half: compute in bfloat16, on GPUs without it in float16: faster, with slightly different scores.
         score_thr: instances with a lower score are dropped before their masks are computed.
+        classes: of a checkpoint in the authors' names that does not name them; by default COCO's or ADE20K's.
 
     Attributes:
         path: the checkpoint's file.
@@ -42,7 +43,12 @@ class Segmenter:
     """
 
     def __init__(
-        self, checkpoint: Union[str, Path], device: Optional[str] = None, half: bool = False, score_thr: float = 0.0
+        self,
+        checkpoint: Union[str, Path],
+        device: Optional[str] = None,
+        half: bool = False,
+        score_thr: float = 0.0,
+        classes: Optional[ClassList] = None,
     ) -> None:
         openmmlab.load()
         import torch
@@ -53,7 +59,7 @@ class Segmenter:
         self.path = local_file(checkpoint)
         content = checkpoints.read(self.path)
         if released.is_released(content):
-            content = released.completed(content, self.path)
+            content = released.completed(content, self.path, classes)
         meta = content.get("meta") or {}
         if not isinstance(meta.get("cfg"), str) or "seg2knet" not in meta:
             raise DataError(
@@ -197,12 +203,24 @@ def _prepared(pipeline: Any, image: np.ndarray, path: Path) -> dict[str, Any]:
 
 
 def local_file(checkpoint: Union[str, Path]) -> Path:
-    """A checkpoint's file; a URL is downloaded first."""
-    if "://" not in str(checkpoint):
-        return Path(checkpoint)
+    """A checkpoint's file; a URL, or what is published for the name of a model, is downloaded first.
+
+    Raises:
+        UsageError: no such model, or nothing is published for it.
+    """
     from seg2knet.download import weights
 
-    return weights.checkpoint(str(checkpoint))
+    text = str(checkpoint)
+    if "://" in text:
+        return weights.checkpoint(text)
+    if Path(text).suffix or Path(text).exists():
+        return Path(text)
+    from seg2knet.trainer.config import models
+
+    source = models.get(text).checkpoint
+    if source is None:
+        raise UsageError(f"no weights are published for {text}", expected="a checkpoint's file, or another model")
+    return weights.published(source, "name a checkpoint's file")
 
 
 def pick_device(device: Optional[str]) -> str:

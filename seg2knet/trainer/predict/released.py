@@ -156,6 +156,9 @@ def completed(content: dict[str, Any], path: Path, classes: Optional[ClassList] 
 
     Args, Raises: see :func:`describe`.
     """
+    from seg2knet.trainer.openmmlab.pretrained import modern_swin
+
+    content = {**content, "state_dict": modern_swin(content["state_dict"])}
     meta = content.get("meta") or {}
     record = meta.get("seg2knet") or {}
     described = describe(content, path, classes)

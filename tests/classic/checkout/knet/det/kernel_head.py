@@ -28,3 +28,7 @@ class ClassMaps(BaseModule):
 class SmallKernelHead(ClassMaps):
     def __init__(self, num_classes, in_channels=256, num_thing_classes=80, num_stuff_classes=53, **kwargs):
         super().__init__(num_classes, in_channels, num_thing_classes, num_stuff_classes, **kwargs)
+        self.init_kernels = nn.Conv2d(in_channels, 100, 1, bias=False)
+
+    def loss(self, features, maps):
+        return super().loss(features, maps) + 0 * self.init_kernels.weight.sum()

@@ -33,6 +33,7 @@ class KNet(BaseDetector):
         self.num_stuff_classes = num_stuff_classes
         counts = {(each.num_thing_classes, each.num_stuff_classes) for each in (self, self.rpn_head, self.roi_head)}
         assert len(counts) == 1, f"class counts differ: {counts}"
+        print(self)  # as the release does
 
     def extract_feat(self, img):
         levels = self.neck(self.backbone(img))
