@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import drawn_sets
 import numpy as np
 import pytest
 
@@ -13,7 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("mmengine")
 
 
-from seg2knet.errors import DataError  # noqa: E402
+from seg2knet.dataset.folder import read_folder  # noqa: E402
+from seg2knet.errors import DataError, UsageError  # noqa: E402
 from seg2knet.trainer.export import released as released_export  # noqa: E402
 from seg2knet.trainer.predict import released as released_checkpoints  # noqa: E402
 
@@ -116,3 +118,78 @@ def test_another_model_stays_on_its_stack(tmp_path: Path) -> None:
     torch.save({"state_dict": content["state_dict"]}, tmp_path / "a.pth")
     with pytest.raises(DataError, match="has released names"):
         released_export.export(tmp_path / "a.pth", tmp_path / "b.pth")
+
+
+def fitted(released: Released, classes: int) -> dict[str, torch.Tensor]:
+    """The weights with class layers for as many classes."""
+    layers = (".fc_cls.", ".conv_seg.")
+    return {
+        name: tensor[:classes] if any(layer in name for layer in layers) else tensor
+        for name, tensor in released.weights.items()
+    }
+
+
+def test_a_released_checkpoint_is_evaluated(released: Released, tmp_path: Path) -> None:
+    """Of the model zoo, without a record of ours: model from the shapes, classes as given."""
+    from seg2knet.trainer.evaluate.evaluation import evaluate
+
+    coco_root = drawn_sets.coco(tmp_path / "coco", train=2, val=1, panoptic=released.info["task"] == "panoptic")
+    classes = read_folder(coco_root, released.info["task"]).classes
+    torch.save({"state_dict": fitted(released, len(classes))}, tmp_path / "epoch_12.pth")
+    found = evaluate(tmp_path / "epoch_12.pth", coco_root, "val", device="cpu", workers=0, classes=classes)
+    assert found.task == released.info["task"]
+    assert ("PQ" if found.task == "panoptic" else "AP") in found.figures
+    assert [row["name"] for row in found.classes] == list(classes.names)
+    with pytest.raises(UsageError, match="does not name its classes") as caught:
+        evaluate(tmp_path / "epoch_12.pth", coco_root, "val", device="cpu", workers=0)
+    assert "--classes FILE" in str(caught.value)
+
+
+def test_a_semantic_checkpoint_of_mmseg_is_evaluated(tmp_path: Path) -> None:
+    from mmengine.registry import init_default_scope
+
+    from seg2knet.trainer.evaluate.evaluation import evaluate
+    from seg2knet.trainer.openmmlab import packages, semantic
+
+    packages.load(semantic=True)
+    from mmseg.registry import MODELS
+
+    data = drawn_sets.ade(tmp_path / "ade", train=2, val=1)
+    init_default_scope("mmseg")
+    model = MODELS.build(semantic.semantic_model(num_classes=4, head="fcn"))
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "iter_80000.pth")
+    classes = read_folder(data).classes
+    found = evaluate(tmp_path / "iter_80000.pth", data, "val", device="cpu", workers=0, classes=classes)
+    assert found.task == "semantic"
+    assert "mIoU" in found.figures
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "task"),
+    [
+        ("knet_s3_r50_fpn_1x_coco", "r50", "instance"),
+        ("knet_s3_r50_fpn_1x_coco-panoptic", "r50", "panoptic"),
+    ],
+)
+def test_the_released_models_are_told_by_their_shapes(shared: Path, name: str, backbone: str, task: str) -> None:
+    """COCO's classes by their number, from every tensor's shape in the released model."""
+    shapes = json.loads((shared / "golden" / f"{name}.keys.json").read_text())
+    state = {key: torch.empty(shape, device="meta") for key, shape in dict(shapes).items()}
+    found = released_checkpoints.describe({"state_dict": state}, Path("epoch_12.pth"))
+    assert (found.task, found.backbone_name) == (task, backbone)
+    assert len(found.classes) == {"instance": 80, "panoptic": 133}[task]
+    assert len(found.classes.things) == 80
+    assert found.classes.names[0] == "person"
+
+
+def test_a_checkpoint_by_the_name_of_a_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from seg2knet.download import weights
+    from seg2knet.trainer.predict.inference import local_file
+
+    asked: list[str] = []
+    monkeypatch.setattr(weights, "published", lambda source, _hint: asked.append(source.file) or tmp_path / "a.pth")
+    assert local_file("knet-s3-fcn-r50-ade") == tmp_path / "a.pth"
+    assert asked[0].startswith("knet_s3_fcn_r50-d8_8x2_512x512_adamw_80k_ade20k_")
+    assert local_file("work_dirs/best.pth") == Path("work_dirs/best.pth")
+    with pytest.raises(UsageError, match="no model is called"):
+        local_file("knet-s4")
