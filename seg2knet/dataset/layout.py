@@ -64,16 +64,22 @@ class CocoLayout:
 
 @dataclass(frozen=True)
 class AdeLayout:
-    """An ADE20K challenge folder (http://sceneparsing.csail.mit.edu): 0 = unlabelled, 1.. = classes."""
+    """An ADE20K challenge folder (http://sceneparsing.csail.mit.edu): 0 = unlabelled, 1.. = classes.
+
+    Attributes:
+        root: the folder.
+        short: its folders are called ``train`` and ``val``.
+    """
 
     root: Path
+    short: bool = False
     FOLDERS: ClassVar[dict[str, str]] = {"train": "training", "val": "validation", "test": "test"}
 
     def images(self, split: str) -> Path:
-        return self.root / "images" / self.FOLDERS[split]
+        return self.root / "images" / (split if self.short else self.FOLDERS[split])
 
     def annotations(self, split: str) -> Path:
-        return self.root / "annotations" / self.FOLDERS[split]
+        return self.root / "annotations" / (split if self.short else self.FOLDERS[split])
 
     @property
     def object_info(self) -> Path:
@@ -98,6 +104,9 @@ def find_ade(root: Path) -> AdeLayout | None:
     for folder in (root, root / "ADEChallengeData2016"):
         layout = AdeLayout(folder)
         if layout.splits() and (folder / "images").is_dir():
+            return layout
+        layout = AdeLayout(folder, short=True)
+        if layout.images("train").is_dir() and any(layout.annotations("train").glob("*.png")):
             return layout
     return None
 

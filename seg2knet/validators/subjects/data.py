@@ -193,7 +193,8 @@ def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay, jobs: in
             _open_instances(instances, part, overlay)
         if panoptic.is_file():
             _open_panoptic(panoptic, part, overlay)
-            part.pngs_dir = layout.panoptic_pngs(split)
+            pngs = layout.panoptic_pngs(split)
+            part.pngs_dir = next((each for each in (pngs, layout.root / pngs.name) if each.is_dir()), pngs)
         dataset.parts.append(part)
     return dataset
 
@@ -278,8 +279,8 @@ def _picture_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
     """The folder that has the pictures of a single file: the one where the first few of their names are found."""
     tail = path.stem.rsplit("_", 1)[-1]
     parent = path.parent
-    folders = [parent, parent / "images", parent / "JPEGImages", parent / tail, parent.parent / tail]
-    folders += [parent.parent / "images" / tail, parent.parent / "images", parent.parent]
+    folders = [parent, parent / "images", parent / "JPEGImages", parent / "input_images", parent / tail]
+    folders += [parent.parent / tail, parent.parent / "images" / tail, parent.parent / "images", parent.parent]
     wanted = [name.replace("\\", "/") for name in names[:20] if name and "\0" not in name]
     scores = [sum(os.path.isfile(os.path.join(folder, name)) for name in wanted) for folder in folders]
     best = max(range(len(folders)), key=lambda each: (scores[each], -each))

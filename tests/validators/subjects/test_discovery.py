@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from shapes_set import single_set
+from small_sets import ade, coco
 
 from seg2knet.errors import UsageError
 from seg2knet.validators.engine import validate
@@ -37,3 +38,33 @@ def test_macos_companion_files_are_no_images(tmp_path: Path) -> None:
     root = single_set(tmp_path / "set").parent
     (root / "._train0.jpg").write_bytes(b"\0\5\26\7 Mac OS X")
     assert not validate(root).findings
+
+
+def test_folders_called_train_and_val(tmp_path: Path) -> None:
+    root = ade(tmp_path / "set")
+    for kind in ("images", "annotations"):
+        for old, new in (("training", "train"), ("validation", "val")):
+            (root / kind / old).rename(root / kind / new)
+    report = validate(root)
+    assert report.datasets[0].layout == "ade"
+    assert [part.split for part in report.datasets[0].parts] == ["train", "val"]
+    assert not report.findings
+
+
+def test_pngs_beside_the_annotations(tmp_path: Path) -> None:
+    """As COCO's own archive unpacks."""
+    root = coco(tmp_path / "set")
+    (root / "annotations/panoptic_train2017").rename(root / "panoptic_train2017")
+    assert not validate(root).findings
+
+
+def test_panopticapi_s_own_layout(tmp_path: Path) -> None:
+    root = coco(tmp_path / "set")
+    other = tmp_path / "other"
+    other.mkdir()
+    (root / "annotations/panoptic_train2017.json").rename(other / "panoptic_examples.json")
+    (root / "annotations/panoptic_train2017").rename(other / "panoptic_examples")
+    (root / "train2017").rename(other / "input_images")
+    report = validate(other)
+    assert not report.findings
+    assert report.datasets[0].parts[0].images_dir == other / "input_images"
