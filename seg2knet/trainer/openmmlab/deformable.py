@@ -24,11 +24,11 @@ Sides = Union[int, tuple[int, int]]
 
 
 @cache
-def operator() -> Operator:
+def operator(device: str = "cpu") -> Operator:
     """``f(x, offset, weight, stride, padding, dilation, groups, deform_groups)`` -> the convolved x.
 
     x is (B, in, H, W); offset (B, 2 * deform_groups * k * k, h, w), y before x for each tap;
-    weight (out, in/groups, k, k).
+    weight (out, in/groups, k, k). It is tried on `device` first.
 
     Raises:
         EnvironmentProblem: neither mmcv's operator nor torchvision's runs here.
@@ -37,8 +37,8 @@ def operator() -> Operator:
     for name, find in (("mmcv", _of_mmcv), ("torchvision", _of_torchvision)):
         try:
             convolve = find()
-            tap = torch.zeros(1, 1, 1, 1)
-            convolve(tap, torch.zeros(1, 2, 1, 1), tap, (1, 1), (0, 0), (1, 1), 1, 1)  # it may import and not run
+            tap = torch.zeros(1, 1, 1, 1, device=device)  # it may import and not run, or not on this device
+            convolve(tap, tap.expand(1, 2, 1, 1), tap, (1, 1), (0, 0), (1, 1), 1, 1)
         except Exception as problem:  # absent, not compiled, built for another torch: each raises something else
             reasons.append(f"{name}: {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}")
         else:
@@ -120,6 +120,6 @@ class Seg2KNetDeformConv(nn.Module):
         if torch.is_autocast_enabled(x.device.type):  # the operators do not all take bfloat16, nor two types at once
             x, offset = x.float(), offset.float()
         with torch.autocast(x.device.type, enabled=False):
-            return operator()(
+            return operator(x.device.type)(
                 x, offset, self.weight, self.stride, self.padding, self.dilation, self.groups, self.deform_groups
             )

@@ -16,7 +16,7 @@ SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 def is_video(source: str) -> bool:
     """Whether an argument of predict is a video file, or the number of a webcam."""
-    return source.isdigit() or Path(source).suffix.lower() in SUFFIXES
+    return (source.isdigit() and not Path(source).exists()) or Path(source).suffix.lower() in SUFFIXES
 
 
 def segment_video(
@@ -44,7 +44,7 @@ def segment_video(
     total, done = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))), 0
     target = out / (f"webcam-{source}.mp4" if source.isdigit() else Path(source).with_suffix(".mp4").name)
     out.mkdir(parents=True, exist_ok=True)
-    if target.exists() and target.samefile(source):
+    if Path(source).exists() and target.exists() and target.samefile(source):
         raise DataError("the video would be overwritten", file=source, hint="choose another folder with --out")
     writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), capture.get(cv2.CAP_PROP_FPS) or 25.0, size)
     if not writer.isOpened():
@@ -59,6 +59,9 @@ def segment_video(
             if ticked is not None and total:
                 ticked(done, total)
             yield len(prediction.labels)
+    except KeyboardInterrupt:
+        if not source.isdigit():
+            raise
     finally:
         capture.release()
         writer.release()

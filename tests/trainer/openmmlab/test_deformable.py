@@ -101,14 +101,14 @@ def test_the_names_are_those_of_mmcv(torchvision: None) -> None:
 
 
 def test_mmdet_builds_a_resnet_of_it(torchvision: None) -> None:
-    from seg2knet.trainer.config.backbones import backbone
+    from seg2knet.trainer.config.backbones import BACKBONES
     from seg2knet.trainer.openmmlab import operators as mmcv_ops
 
     mmcv_ops.install()
     import mmdet.models  # noqa: F401 - registers ResNet
     from mmdet.registry import MODELS
 
-    config = backbone("r101-dcn", None, scratch=True).config
+    config = BACKBONES["r101-dcn"].config(None, scratch=True)
     model = MODELS.build({**config, "depth": 50, "base_channels": 8})
     kinds = [[isinstance(block.conv2, Seg2KNetDeformConv) for block in layer]
              for layer in (model.layer1, model.layer2, model.layer3, model.layer4)]  # fmt: skip

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import cv2
 
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.errors import UsageError
+from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.predict import video
 from seg2knet.trainer.predict.prediction import Prediction
 from seg2knet.trainer.predict.tiling import TiledSegmenter, cuts
@@ -151,4 +151,9 @@ def test_a_video_is_drawn_frame_by_frame(tmp_path: Path) -> None:
     assert first.shape == (64, 96, 3)
     assert first[25, 35, 2] > first[60, 90, 2] + 20, "the mask is tinted red"
     assert video.is_video("0")
+    assert not video.is_video(str(tmp_path / "out"))
+    with pytest.raises(DataError, match="overwritten"):
+        list(video.segment_video(Painter("instance"), str(tmp_path / "out" / "clip.mp4"), tmp_path / "out", 0.3))
+    with pytest.raises(DataError, match="cannot be opened"):
+        list(video.segment_video(Painter("instance"), str(tmp_path / "none.mp4"), tmp_path / "out", 0.3))
     assert not video.is_video("photos/a.jpg")
