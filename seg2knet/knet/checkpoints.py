@@ -169,12 +169,10 @@ def _plain_globals() -> list:
     core = np._core if hasattr(np, "_core") else np.core
     kinds = [np.float64, np.float32, np.int64, np.int32, np.bool_, np.uint8, np.uint32]
     dtypes = [type(np.dtype(kind)) for kind in kinds]
-    multiarray = core.multiarray
-    plain: list = [np.ndarray, np.dtype, *dtypes, multiarray._reconstruct]
+    functions = [core.multiarray.scalar, core.multiarray._reconstruct]
     # NumPy 1 and 2 pickle under different names; files have both.
-    plain += [(multiarray.scalar, f"numpy.{package}.multiarray.scalar") for package in ("core", "_core")]
-    plain += [(multiarray._reconstruct, f"numpy.{package}.multiarray._reconstruct") for package in ("core", "_core")]
-    return plain
+    named = [(f, f"numpy.{package}.multiarray.{f.__name__}") for f in functions for package in ("core", "_core")]
+    return [np.ndarray, np.dtype, *dtypes, *functions, *named]
 
 
 def load(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:

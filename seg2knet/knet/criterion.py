@@ -10,13 +10,10 @@ from torch import Tensor
 
 from seg2knet.knet.kernel_head import Proposals
 from seg2knet.knet.kernel_update import StageOutput
-from seg2knet.knet.losses import focal_loss, mask_losses, rank_loss, upsample
+from seg2knet.knet.losses import CLASS, DICE, MASK, RANK, SEMANTIC, focal_loss, mask_losses, rank_loss, upsample
 from seg2knet.knet.matching import Matches, Pairs, assign, batch_costs, positives
 from seg2knet.knet.network import Predictions, Shape
 from seg2knet.knet.targets import FULL, BatchTruth
-
-CLASS, MASK, DICE, RANK, SEMANTIC = 2.0, 1.0, 4.0, 0.1, 1.0
-"""Weights of the losses."""
 
 
 def mean_over_ranks(*counts: float | Tensor, device: torch.device) -> list[Tensor]:
@@ -83,7 +80,7 @@ class Criterion:
         owners = _owners(matches, truth, len(stage.mask_logits)) if self.shape.num_stuff else None
         losses = {"loss_cls": CLASS * self._class_loss(stage.class_logits, matches) / count.clamp(min=1)}
         correct = stage.class_logits[matches.image, matches.kernel].argmax(-1) == matches.label
-        losses["pos_acc"] = 100 * correct.float().sum() / max(len(matches), 1)
+        losses["pos_acc"] = 100 * correct.float().sum() / max(len(matches.image), 1)
         for name, value in self._mask_losses(stage.mask_logits, owners, truth, matches, count).items():
             losses[f"loss_{name}"] = value
         return losses
@@ -105,7 +102,7 @@ class Criterion:
     ) -> dict[str, Tensor]:
         """Mask, dice and (panoptic) rank loss. Only the positives are upsampled, except for rank, which needs all."""
         panoptic = self.shape.num_stuff > 0
-        if not len(matches):
+        if not len(matches.image):
             zero = mask_logits.float().sum() * 0  # keeps the graph: every process needs gradients of all parameters
             return {"mask": zero, "dice": zero, **({"rank": zero} if panoptic else {})}
         targets = truth.masks[matches.truth].float() / FULL

@@ -186,19 +186,14 @@ def _fields(cls: Any, values: dict[str, Any]) -> Any:
 
 
 def _reduced_truth(sample: DetDataSample) -> ImageTruth:
-    objects = sample.gt_instances
+    objects, masks = sample.gt_instances, sample.gt_instances.masks
+    if isinstance(masks, PolygonMasks):
+        masks = masks.to_ndarray()
+    elif isinstance(masks, BitmapMasks):
+        masks = masks.masks
     name = str(sample.metainfo.get("img_path", sample.metainfo.get("img_id", "an image")))
-    truth = ImageTruth(reduce_masks(_bitmaps(objects.masks)), objects.labels.tolist(), name=name)
+    truth = ImageTruth(reduce_masks(np.asarray(masks)), objects.labels.tolist(), name=name)
     if "gt_sem_seg" in sample:
         semantic = sample.gt_sem_seg.sem_seg.squeeze(0).cpu().numpy()
         truth.semantic_masks, truth.semantic_labels = reduce_semantic(semantic)
     return truth
-
-
-def _bitmaps(masks: Any) -> np.ndarray:
-    """Any of mmdet's masks, or a tensor, as (n, H, W) uint8 on the CPU."""
-    if isinstance(masks, PolygonMasks):
-        return masks.to_ndarray()
-    if isinstance(masks, BitmapMasks):
-        return masks.masks
-    return masks.cpu().numpy()

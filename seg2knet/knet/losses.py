@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+CLASS, MASK, DICE, RANK, SEMANTIC = 2.0, 1.0, 4.0, 0.1, 1.0
+"""Weights of the losses; those of the matching costs are the same."""
 ALPHA = 0.25
 """Weight of the positives in the focal loss; negatives have 1 - ALPHA. Its exponent gamma is 2."""
 DICE_EPS = 1e-3

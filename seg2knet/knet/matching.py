@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from seg2knet.knet.losses import ALPHA, DICE_EPS, upsample
+from seg2knet.knet.losses import ALPHA, CLASS, DICE, DICE_EPS, MASK, upsample
 from seg2knet.knet.targets import BatchTruth
 
-CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 1.0, 4.0
 INVALID_COST = 1e6
 """In place of costs that are not finite."""
 
@@ -35,9 +34,6 @@ class Matches:
     kernel: Tensor
     truth: Tensor  # index into BatchTruth.masks
     label: Tensor
-
-    def __len__(self) -> int:
-        return self.image.shape[0]
 
 
 @torch.no_grad()
@@ -60,14 +56,14 @@ def matching_cost(
     p_sum, t_sum = p.sum(1, keepdim=True), t.sum(1)
     # sum p t + sum (1 - p)(1 - t), without the complements
     agree = 2 * both - p_sum - t_sum + p.shape[1]
-    cost = -MASK_WEIGHT * agree / p.shape[1]
+    cost = -MASK * agree / p.shape[1]
     squares = p.square().sum(1, keepdim=True) + DICE_EPS + t.square().sum(1) + DICE_EPS
-    cost = cost - DICE_WEIGHT * 2 * both / squares
+    cost = cost - DICE * 2 * both / squares
     if class_logits is not None and labels is not None:
         q = class_logits.float().sigmoid()
         present = -ALPHA * (1 - q).square() * (q + 1e-12).log()
         absent = -(1 - ALPHA) * q.square() * (1 - q + 1e-12).log()
-        cost = cost + CLASS_WEIGHT * (present - absent)[:, labels]
+        cost = cost + CLASS * (present - absent)[:, labels]
     return cost
 
 

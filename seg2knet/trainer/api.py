@@ -119,6 +119,8 @@ def predict(
     score_thr: float = 0.3,
     device: Optional[str] = None,
     failed: Optional[Callable[[DataError], None]] = None,
+    batch_size: int = 1,
+    half: bool = False,
 ) -> list[Prediction]:
     """Segment images.
 
@@ -130,6 +132,8 @@ def predict(
         score_thr: objects with a lower score are left out.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         failed: called for an image that cannot be read, which is skipped; by default a warning.
+        batch_size: images of one size that are segmented together.
+        half: compute in bfloat16, on GPUs without it in float16.
 
     Returns:
         a prediction for each image that could be read; its masks are run-length codes until asked for.
@@ -142,9 +146,9 @@ def predict(
     from seg2knet.trainer.predict.inference import Segmenter
 
     paths = find_images([images] if isinstance(images, (str, Path)) else images)
-    model = Segmenter(checkpoint, device, score_thr=score_thr)
+    model = Segmenter(checkpoint, device, half, score_thr)
     writer = PredictionWriter(Path(out), model.classes, model.task, formats) if out is not None else None
-    return list(segmented(model, paths, writer, score_thr=score_thr, failed=failed or _warn))
+    return list(segmented(model, paths, writer, score_thr=score_thr, failed=failed or _warn, batch_size=batch_size))
 
 
 def _warn(error: DataError) -> None:

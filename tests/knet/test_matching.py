@@ -107,4 +107,4 @@ def test_stuff_kernels_answer_for_their_own_class() -> None:
     assert found.kernel.tolist() == [1, 4, 6, 4, 6]
     assert found.truth.tolist() == [0, 1, 2, 3, 4]
     assert found.label[1:].tolist() == [3, 5, 3, 5]
-    assert len(positives(pairs, truth)) == 1
+    assert len(positives(pairs, truth).image) == 1

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
 from seg2knet.errors import UsageError
@@ -118,18 +120,13 @@ def joined(views: Sequence[View], found: Sequence[Prediction], things: Container
         label = int(found[v].labels[i])
         if label not in things:
             links.append(((v, i), of_stuff.setdefault(label, (v, i))))
-    root = {member: member for member in members}
-
-    def find(member: Member) -> Member:
-        while root[member] != member:
-            member = root[member]
-        return member
-
-    for one, other in links:
-        root[find(one)] = find(other)
-    objects: dict[Member, list[Member]] = {}
+    number = {member: place for place, member in enumerate(members)}
+    ends = np.array([(number[one], number[other]) for one, other in links], int).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(links)), ends), (len(members), len(members)))
+    object_of = connected_components(graph, directed=False)[1] if members else ()
+    objects: dict[int, list[Member]] = {}
     for member in sorted(members, key=lambda m: -found[m[0]].scores[m[1]]):
-        objects.setdefault(find(member), []).append(member)
+        objects.setdefault(object_of[number[member]], []).append(member)
     return list(objects.values())
 
 
