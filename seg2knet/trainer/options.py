@@ -60,18 +60,6 @@ def _option(group: str, help: str, value: Any = None, **info: Any) -> Any:
     return field(default=value, metadata=metadata)
 
 
-def _is_mixed(config: Mapping[str, Any]) -> bool:
-    return config["optim_wrapper"]["type"] == "AmpOptimWrapper"
-
-
-def _has_ema(config: Mapping[str, Any]) -> bool:
-    return any(hook.get("type") == "EMAHook" for hook in config.get("custom_hooks", []))
-
-
-def _decay(config: Mapping[str, Any]) -> str:
-    return "cosine" if config["param_scheduler"][-1]["type"] == "CosineAnnealingLR" else "step"
-
-
 def _flip(config: Mapping[str, Any]) -> str:
     steps = {step["type"] for step in config["train_pipeline"]}
     return "none" if "RandomFlip" not in steps else "swap" if "SwapSides" in steps else "plain"
@@ -128,7 +116,8 @@ class TrainOptions:
     )  # fmt: skip
     decay: str = _option(
         LENGTH, "The learning rate drops in two steps near the end, or along a cosine.", "step",
-        choices=("step", "cosine"), in_config=_decay,
+        choices=("step", "cosine"),
+        in_config=lambda config: "step" if config["param_scheduler"][-1]["type"] == "MultiStepLR" else "cosine",
     )  # fmt: skip
     batch_size: Optional[int] = _option(
         LENGTH, "Images per step over all processes.", metavar="N|auto", least=1,
@@ -143,7 +132,10 @@ class TrainOptions:
         LENGTH, "Sum the gradients of N steps before the weights change.", 1, metavar="N", least=1,
         in_config=lambda config: config["optim_wrapper"].get("accumulative_counts", 1),
     )  # fmt: skip
-    ema: bool = _option(LENGTH, "Evaluate and keep a moving average of the weights.", False, in_config=_has_ema)
+    ema: bool = _option(
+        LENGTH, "Evaluate and keep a moving average of the weights.", False,
+        in_config=lambda config: any(hook.get("type") == "EMAHook" for hook in config.get("custom_hooks", [])),
+    )  # fmt: skip
     early_stop: int = _option(
         LENGTH, "Stop after N epochs without a better figure.", 0, metavar="N", least=0, default="never",
         in_config="early_stop",
@@ -183,7 +175,8 @@ class TrainOptions:
         default="cuda where there is a GPU", shapes=False,
     )  # fmt: skip
     amp: Optional[bool] = _option(
-        MACHINE, "Mixed precision: bfloat16, or float16 where the GPU has no bfloat16.", in_config=_is_mixed,
+        MACHINE, "Mixed precision: bfloat16, or float16 where the GPU has no bfloat16.",
+        in_config=lambda config: config["optim_wrapper"]["type"] == "AmpOptimWrapper",
         default="on for processors that compute in bfloat16",
     )  # fmt: skip
     workers: Optional[int] = _option(

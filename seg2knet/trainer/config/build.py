@@ -12,7 +12,7 @@ from seg2knet.knet.recipe import WARMUP_FACTOR, WARMUP_STEPS, milestones
 from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
 from seg2knet.trainer.config.augmentation import pasting
-from seg2knet.trainer.config.overrides import put
+from seg2knet.trainer.config.files import put
 from seg2knet.trainer.config.plan import RunPlan
 from seg2knet.trainer.config.source import Ref, assignment
 from seg2knet.trainer.options import INFO, flag

@@ -16,7 +16,7 @@ from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.engines import cores
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer.config.reading import parse_config
+from seg2knet.trainer.config.files import parse_config
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict import drawing, released
 from seg2knet.trainer.predict.prediction import Prediction

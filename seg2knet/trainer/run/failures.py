@@ -31,7 +31,8 @@ def explained() -> Iterator[None]:
         ) from None
     except RuntimeError as error:
         text = str(error)
-        if _is_of_compiler(error):
+        # By name: importing the compiler to ask takes seconds, and where it raised the error it is imported already.
+        if any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__):
             raise EnvironmentProblem(
                 "torch.compile cannot compile the model here",
                 found=text.strip().splitlines()[0],
@@ -45,11 +46,6 @@ def explained() -> Iterator[None]:
             found=text.splitlines()[0],
             hint="most often shared memory or memory ran out: --workers 0; docker run --shm-size=8g; seg2knet doctor",
         ) from None
-
-
-def _is_of_compiler(error: RuntimeError) -> bool:
-    """By name: importing the compiler to ask takes seconds, and where it raised the error it is imported already."""
-    return any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__)
 
 
 def _from_loader(error: Seg2KNetError) -> Seg2KNetError:

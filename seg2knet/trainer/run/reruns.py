@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import UsageError
-from seg2knet.trainer.config.overrides import assign, put
-from seg2knet.trainer.config.reading import read_config
+from seg2knet.trainer.config.files import assign, put, read_config
 from seg2knet.trainer.options import INFO, TrainOptions, flag
 from seg2knet.trainer.run import launch, work_dirs
 
@@ -103,6 +103,4 @@ def _incomparable(options: TrainOptions, config: Any, file: Path) -> list[str]:
 
 
 def _at(config: Any, path: str) -> Optional[Any]:
-    for key in path.split("."):
-        config = config.get(key) if config is not None else None
-    return config
+    return reduce(lambda part, key: part.get(key) if part is not None else None, path.split("."), config)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from seg2knet.dataset.folder import DataFolder, read_folder
+from seg2knet.dataset.folder import read_folder
 from seg2knet.download import weights
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer.config import models
@@ -65,7 +65,7 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
     if options.launcher != "torchrun":
         launch.join(options.launcher)
     if not launch.is_first(options):
-        options.validate, say = False, _nothing
+        options.validate, say = False, lambda line: None  # the first process speaks for all
     lines: list[str] = []
 
     def tell(line: str) -> None:
@@ -94,10 +94,6 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
         log(work_dir, lines)
     launch.start(config_file, work_dir, options, place, options.resume)
     return _result(config_file, work_dir) if launch.is_first(options) else TrainResult(work_dir, config_file)
-
-
-def _nothing(line: str) -> None:
-    """Says nothing: the first process speaks for all."""
 
 
 def with_local_checkpoint(options: TrainOptions) -> TrainOptions:
@@ -138,7 +134,11 @@ def with_model(options: TrainOptions) -> TrainOptions:
 
 def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[Path, Path]:
     data = read_folder(options.data, options.task)
-    _describe(data, say)
+    counts = ", ".join(f"{split.count} {name}" for name, split in data.splits.items())
+    classes = f"{len(data.classes)} class{'es' if len(data.classes) != 1 else ''}"
+    say(f"{data.root}: {data.task} segmentation, {classes}, images: {counts}")
+    if data.also:
+        say(f"  (--task {data.also} trains on the same folder's instances)")
     if options.validate:
         check_data(data.root, say)
     _check_machine(place, options, data.task, say)
@@ -157,14 +157,6 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     if launch.is_first(options):
         config_file.write_text(config, encoding="utf-8")
     return config_file, work_dir
-
-
-def _describe(data: DataFolder, say: Say) -> None:
-    counts = ", ".join(f"{split.count} {name}" for name, split in data.splits.items())
-    classes = f"{len(data.classes)} class{'es' if len(data.classes) != 1 else ''}"
-    say(f"{data.root}: {data.task} segmentation, {classes}, images: {counts}")
-    if data.also:
-        say(f"  (--task {data.also} trains on the same folder's instances)")
 
 
 def check_data(root: Path, say: Say) -> None:

@@ -16,7 +16,12 @@ def choose(options: TrainOptions, named: Path) -> Path:
         UsageError: the folder that was asked for holds the checkpoints of another run.
     """
     if options.work_dir is None:
-        return _next_free(named, options)
+        number, folder = 1, named
+        # Processes that are started apart from one another must agree on a name.
+        while _has_checkpoints(folder) and options.nodes == 1 and options.launcher == "torchrun":
+            number += 1
+            folder = named.with_name(f"{named.name}-{number}")
+        return folder
     if _has_checkpoints(options.work_dir):
         raise UsageError(
             "the work dir holds another run's checkpoints",
@@ -25,16 +30,6 @@ def choose(options: TrainOptions, named: Path) -> Path:
             f"or: rm -r {shlex.quote(str(options.work_dir))}",
         )
     return options.work_dir
-
-
-def _next_free(first: Path, options: TrainOptions) -> Path:
-    if options.nodes > 1 or options.launcher != "torchrun":
-        return first  # processes that are started apart from one another must agree on a name
-    number, folder = 1, first
-    while _has_checkpoints(folder):
-        number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder
 
 
 def _has_checkpoints(folder: Path) -> bool:

@@ -41,7 +41,9 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
     from mmengine.dist import is_main_process
 
     from seg2knet.knet import checkpoints
-    from seg2knet.trainer.config.reading import read_config
+    from seg2knet.trainer.config.files import read_config
+    from seg2knet.trainer.evaluate.evaluation import sample_sheet
+    from seg2knet.trainer.predict.inference import Segmenter
     from seg2knet.trainer.run.failures import explained
     from seg2knet.trainer.run.hooks import BEST, LAST
     from seg2knet.trainer.run.interrupt import StopRequest
@@ -77,7 +79,10 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
                     summary.update(best=str(work_dir / BEST), best_epoch=about["epoch"])
                     summary.update(figures=about["seg2knet"]["figures"], classes=about["seg2knet"]["report"])
                     if not interrupted:
-                        summary["samples"] = _draw_samples(runner, work_dir / BEST, work_dir / SAMPLES, device)
+                        sample_sheet(
+                            Segmenter(work_dir / BEST, device), runner.val_dataloader.dataset, work_dir / SAMPLES
+                        )
+                        summary["samples"] = str(work_dir / SAMPLES)
                 (work_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
             return summary
         finally:
@@ -187,15 +192,6 @@ def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
     return {name: float(value) for name, value in runner.test().items()}
 
 
-def _draw_samples(runner: Any, checkpoint: Path, target: Path, device: str) -> str:
-    """The sheet of predictions beside truth, by the best checkpoint."""
-    from seg2knet.trainer.evaluate.evaluation import sample_sheet
-    from seg2knet.trainer.predict.inference import Segmenter
-
-    sample_sheet(Segmenter(checkpoint, device), runner.val_dataloader.dataset, target)
-    return str(target)
-
-
 def _close(runner: Any) -> None:
     """Let go of loader processes and log files, so that another run can follow in this process."""
     import torch.distributed as dist
@@ -259,17 +255,11 @@ def main() -> None:
     given = parser.parse_args()
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     try:
-        resume = given.resume or (restarted and _has_checkpoint(given.config))
+        resume = given.resume or (restarted and (given.config.parent / "last.pth").is_file())
         run(given.config, given.device, resume)
     except BaseException as error:
         leave_error(error)
         sys.exit(1)
-
-
-def _has_checkpoint(config_file: Path) -> bool:
-    from seg2knet.trainer.config.reading import read_config
-
-    return (Path(read_config(config_file, register=False).work_dir) / "last.pth").is_file()
 
 
 def leave_error(error: BaseException) -> None:

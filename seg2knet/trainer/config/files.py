@@ -1,16 +1,67 @@
-"""``--cfg-options``: values of a config changed by path, in its content and in its text."""
+"""Configs as files: read, also those written before modules moved; and changed by path, for ``--cfg-options``."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tempfile
+from pathlib import Path
 from typing import Any, Union
 
-from seg2knet.errors import UsageError
+from seg2knet.errors import Seg2KNetError, UsageError
 from seg2knet.trainer.config.source import is_name, render
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 """Names that mmengine refuses in a config file."""
+RENAMED = {
+    "seg2knet.trainer.datasets": "seg2knet.trainer.openmmlab.datasets",
+    "seg2knet.trainer.sampling": "seg2knet.trainer.openmmlab.sampling",
+    "seg2knet.trainer.metrics": "seg2knet.trainer.openmmlab.metrics",
+    "seg2knet.trainer.semantic_data": "seg2knet.trainer.openmmlab.semantic_data",
+    "seg2knet.trainer.semantic": "seg2knet.trainer.openmmlab.semantic",
+    "seg2knet.trainer.deformable": "seg2knet.trainer.openmmlab.deformable",
+}
+"""Modules that ``custom_imports`` of earlier versions name -> what they are called now."""
+
+
+def read_config(file: Path, register: bool = True) -> Any:
+    """A config file as mmengine's ``Config``.
+
+    Args:
+        file: a Python file.
+        register: import the modules that it names in ``custom_imports``.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from mmengine.config import Config
+    from mmengine.utils import import_modules_from_strings
+
+    try:
+        config = Config.fromfile(file, import_custom_modules=False)
+    except Seg2KNetError:
+        raise
+    except Exception as error:  # whatever a user's Python file raises
+        raise UsageError("the config cannot be read", file=file, found=str(error).splitlines()[0]) from None
+    if config.get("custom_imports"):
+        modules = config.custom_imports["imports"]
+        modules = [modules] if isinstance(modules, str) else modules
+        config.custom_imports["imports"] = [RENAMED.get(name, name) for name in modules]
+        if register:
+            import_modules_from_strings(**config.custom_imports)
+    return config
+
+
+def parse_config(text: str) -> Any:
+    """The text of a config, as a checkpoint holds it, as mmengine's ``Config``; its modules are imported.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
+        file = Path(folder, "config.py")
+        file.write_text(text, encoding="utf-8")
+        return read_config(file)
 
 
 def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
@@ -27,10 +78,15 @@ def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
         raise UsageError("--cfg-options names no variable of the config", place=path, found=keys[0] or "nothing")
     steps: list[Union[str, int]] = []
     for depth, key in enumerate(keys, 1):
-        if not isinstance(content, (list, dict)):
+        step: Any = key
+        if isinstance(content, list):
+            if not re.fullmatch(r"-?\d{1,9}", key) or not -len(content) <= int(key) < len(content):
+                expected = f"a number below {len(content)}"
+                raise UsageError("--cfg-options leads nowhere", place=path, expected=expected)
+            step = int(key)
+        elif not isinstance(content, dict):
             found = f"{type(content).__name__}, which has no parts"
             raise UsageError("--cfg-options leads nowhere", place=path, found=found)
-        step: Any = _index(content, key, path) if isinstance(content, list) else key
         steps.append(step)
         if depth == len(keys):
             content[step] = value
@@ -40,12 +96,6 @@ def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
         else:
             content = content[step]
     return steps
-
-
-def _index(content: list, key: str, path: str) -> int:
-    if not re.fullmatch(r"-?\d{1,9}", key) or not -len(content) <= int(key) < len(content):
-        raise UsageError("--cfg-options leads nowhere", place=path, expected=f"a number below {len(content)}")
-    return int(key)
 
 
 def assign(text: str, steps: list[Union[str, int]], value: Any) -> str:

@@ -15,7 +15,7 @@ import torch
 
 import seg2knet
 from seg2knet.errors import UsageError
-from seg2knet.trainer.config.reading import RENAMED, parse_config, read_config
+from seg2knet.trainer.config.files import RENAMED, parse_config, read_config
 from seg2knet.trainer.openmmlab import packages
 
 OLD = """
