@@ -182,6 +182,7 @@ def _schedule(plan: RunPlan) -> Section:
     if plan.options.decay == "cosine":
         rest = max(1, total - begin)
         decay = {"type": "CosineAnnealingLR", "by_epoch": False, "begin": begin, "end": total, "T_max": rest}
+        decay["eta_min_ratio"] = 0.01
     return {
         "max_epochs": plan.epochs,
         "train_cfg": {
