@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import click
+
+
+class Several:
+    """Writers of predictions as one."""
+
+    def __init__(self, writers: Sequence[Any]) -> None:
+        self.writers = writers
+
+    def write(self, prediction: Any, name: Path) -> None:
+        for writer in self.writers:
+            writer.write(prediction, name)
+
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
 
 
 @click.command(short_help="Segment images with a checkpoint.")
@@ -17,7 +33,8 @@ import click
 )  # fmt: skip
 @click.option(
     "--format", "formats", default="overlay", show_default=True, metavar="NAME[,NAME]",
-    help="overlay: images; coco: results JSON; labelme: JSON to correct in LabelMe.",
+    help="overlay: images; coco: results JSON; labelme: JSON to correct in LabelMe; or a data set to correct in a "
+    "label tool or to train on: cvat, labelstudio, yolo, voc, masks, coco-dataset.",
 )  # fmt: skip
 @click.option(
     "--score-thr",
@@ -75,6 +92,7 @@ def predict(
 
     from seg2knet.cli.terminal import bar
     from seg2knet.converters.classes.classfile import read_classes
+    from seg2knet.converters.predictions import TARGETS, PredictedSet
     from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
@@ -100,13 +118,19 @@ def predict(
         if tile or tta:
             model = TiledSegmenter(model, tile or 0, overlap, tta, batch_size)
         wanted = [name.strip() for name in formats.split(",") if name.strip()]
-        writer = PredictionWriter(out, model.classes, model.task, wanted)
+        sets = [PredictedSet(name, out, model.classes) for name in wanted if name in TARGETS]
+        others = [name for name in wanted if name not in TARGETS]
+        files = [PredictionWriter(out, model.classes, model.task, others)] if others or not sets else []
         for prediction in segmented(
-            model, paths, writer if paths else None, score_thr=score_thr, failed=failures.append, ticked=ticked,
-            batch_size=batch_size, workers=workers,
+            model, paths, Several([*files, *sets]) if paths else None, score_thr=score_thr, failed=failures.append,
+            ticked=ticked, batch_size=batch_size, workers=workers,
         ):  # fmt: skip
             done, objects = done + 1, objects + len(prediction.labels)
     click.echo(f"{done} images, {objects} objects: {out}")
+    for target in sets:
+        for reasons in target.ledger.target_skips.values():
+            for reason, tally in reasons.items():
+                click.echo(f"{target.root}: {tally.count} objects left out: {reason}")
     for failure in failures:
         click.secho("skipped: ", fg="yellow", nl=False, err=True)
         click.echo(failure, err=True)

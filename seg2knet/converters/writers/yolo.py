@@ -99,16 +99,32 @@ def one_ring(item: Object, rle: Rle) -> tuple[np.ndarray, int]:
 
 
 def bridged(rings: Sequence[np.ndarray]) -> np.ndarray:
-    """Rings ``(N, 2)`` as one: from the corner nearest to what is joined already to the next ring, around, and back."""
+    """Rings ``(N, 2)`` as one: to the next ring where it is nearest to what is joined already, around it, and back."""
+    import shapely
+
     joined, left = rings[0], list(rings[1:])
     while left:
-        distances = [((joined[:, None] - ring[None]) ** 2).sum(-1) for ring in left]
-        nearest = min(range(len(left)), key=lambda number: distances[number].min())
-        ring = left.pop(nearest)
-        here, there = np.unravel_index(distances[nearest].argmin(), distances[nearest].shape)
-        around = np.concatenate((ring[there:], ring[: there + 1]))
-        joined = np.concatenate((joined[: here + 1], around, joined[here:]))
+        lines = shapely.shortest_line(shapely.linearrings(joined), [shapely.linearrings(ring) for ring in left])
+        nearest = int(np.argmin(shapely.length(lines)))
+        here, there = shapely.get_coordinates(lines[nearest])
+        joined, leave = _with_corner(joined, here)
+        ring, enter = _with_corner(left.pop(nearest), there)
+        around = np.concatenate((ring[enter:], ring[: enter + 1]))
+        joined = np.concatenate((joined[: leave + 1], around, joined[leave:]))
     return joined
+
+
+def _with_corner(ring: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, int]:
+    """A ring with a point of it as a corner, and which one that is."""
+    import shapely
+
+    there = np.flatnonzero((ring == point).all(axis=1))
+    if len(there):
+        return ring, int(there[0])
+    along = shapely.line_locate_point(shapely.linearrings(ring), shapely.points(point))
+    ends = np.cumsum(np.hypot(*(np.roll(ring, -1, axis=0) - ring).T))
+    place = min(int(np.searchsorted(ends, along)), len(ring) - 1) + 1
+    return np.insert(ring, place, point, axis=0), place
 
 
 def _inside(ring: np.ndarray, is_hole: bool) -> np.ndarray:

@@ -78,7 +78,7 @@ def _told_apart(names: dict[Path, Path]) -> list[Path]:
 def segmented(
     model: Any,
     images: Sequence[tuple[Path, Path]],
-    writer: Optional[PredictionWriter],
+    writer: Optional[Any],
     *,
     score_thr: float,
     failed: Callable[[DataError], None],
@@ -91,7 +91,7 @@ def segmented(
     Args:
         model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or another stack's in its place.
         images: files, and the names to write under (:func:`find_images`).
-        writer: closed at the end.
+        writer: a :class:`PredictionWriter`, or another with its ``write`` and ``close``; closed at the end.
         score_thr: instances with a lower score are left out.
         failed: called for an image that cannot be read, which is skipped.
         ticked: called with images done and in all.

@@ -1,0 +1,86 @@
+"""Predictions as data sets of a target, to be corrected in a label tool: ``predict --format cvat``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from seg2knet.converters.base import WriterOptions
+from seg2knet.converters.ledger import Ledger
+from seg2knet.converters.output.images import as_jpeg, place, write
+from seg2knet.converters.registry import writer
+from seg2knet.converters.splitting import names
+from seg2knet.converters.transforms import Recipe, prepare
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.sample import Image, Object, Rle, Sample
+from seg2knet.errors import UsageError
+
+SPLIT = "test"
+TARGETS = {"coco-dataset": "coco", **{name: name for name in ("yolo", "cvat", "labelstudio", "voc", "masks")}}
+"""Formats of ``predict`` and the targets that they are."""
+
+
+class Predicted(Protocol):
+    """What is found on an image: places in the class list, scores and masks."""
+
+    path: Path
+    width: int
+    height: int
+    labels: Sequence[int]
+    scores: Sequence[float]
+    rles: Sequence[Rle]
+
+
+class PredictedSet:
+    """A data set that grows image by image in ``out / format``.
+
+    Attributes:
+        ledger: objects that the target cannot hold, and what it cannot say of the others.
+
+    Raises:
+        UsageError: the folder is there already: somebody may have corrected what it holds.
+    """
+
+    def __init__(self, format: str, out: Path, classes: ClassList) -> None:
+        self.root = out / format
+        if self.root.exists() and any(self.root.iterdir()):
+            raise UsageError("the folder is there already", file=self.root, hint="name another one with --out")
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.classes = classes
+        self.ledger = Ledger()
+        self.writer = writer(TARGETS[format])(WriterOptions(predictions=True, stuff=frozenset(classes.stuff)), classes)
+        self.writer.open(self.root, classes, None, [SPLIT])
+        self.names = names.Namer(self.writer.png_names)
+
+    def write(self, prediction: Predicted, name: Path) -> None:
+        """Add an image with its objects, scores as attributes."""
+        final = self.names.name(SPLIT, names.safe(name.as_posix()), None)
+        found = zip(prediction.labels, prediction.scores, prediction.rles)
+        objects = tuple(
+            Object(self.classes[int(label)].name, rle, False, f"object {number}", {"score": round(float(score), 4)})
+            for number, (label, score, rle) in enumerate(found, 1)
+        )
+        image = Image(final, prediction.width, prediction.height, str(prediction.path))
+        encoded = self.writer.encode(prepare(Sample(image, objects), Recipe()))
+        for skip in encoded.skips:
+            self.ledger.skip_for(self.writer.name, skip)
+        for note in encoded.changes:
+            self.ledger.note(note)
+        if self.writer.jpeg_only and names.suffix(final) not in names.JPEG:
+            final = f"{names.without_suffix(final)}.jpg"
+            write(self._file(self.writer.image(SPLIT, final)), as_jpeg(image.path or ""))
+        else:
+            place(image.path or "", str(self._file(self.writer.image(SPLIT, final))), "link")
+        for kind, data in encoded.blobs.items():
+            write(self._file(self.writer.blob(kind, SPLIT, final)), data)
+        self.writer.add(SPLIT, final, encoded.fragment)
+
+    def _file(self, relative: str) -> Path:
+        path = self.root / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def close(self) -> None:
+        """Write the files that have all images in them."""
+        self.writer.close()
