@@ -450,3 +450,12 @@ def test_an_image_that_cannot_be_read_keeps_its_annotations(coco: Make, tmp_path
 def test_makesenses_name_of_a_file(coco: Make) -> None:
     path = coco([IMAGE], [annotation()], file="labels_my-project-name_2026-01-02-03-04-05.json")
     assert len(one(path.parent).objects) == 1
+
+
+def test_a_folder_a_split_below_images_and_annotations(coco: Make) -> None:
+    for split in ("train", "val"):
+        path = coco([IMAGE], [annotation()], file=f"annotations/{split}/instances.json", pictures=f"images/{split}")
+    _, samples = read(path.parents[2])
+    assert [(sample.split, Path(sample.image.path or "").parent.name) for sample in samples] == [
+        ("train", "train"), ("val", "val"),
+    ]  # fmt: skip

@@ -171,8 +171,10 @@ class CocoReader(Reader):
             names = [f"{name}{year}" for name in folders for year in ("2017", "2014", "")] + names
             names = [*(f"images/{name}" for name in folders for name in (f"{name}2017", name)), *names]
         default = path.stem.replace("instances_", "").replace("panoptic_", "")
-        bases = [path.parent] if path.parent.name != "annotations" else [path.parent.parent, path.parent]
-        bases += [path.parent.parent] if path.parent.name != "annotations" else []
+        above = list(path.parents[:3])
+        bases = above[:2] if path.parent.name != "annotations" else above[1::-1]
+        if len(above) == 3 and above[1].name == "annotations":  # annotations/train/some.json
+            bases.insert(0, above[2])
         roots = [base / name for base in bases for name in (*names, f"images/{default}", default, "")]
         return list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
 
