@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from seg2knet.converters.classes.classfile import color
+from seg2knet.converters.readers.common.sources import rgb
 from seg2knet.dataset.classes import ClassInfo
 from seg2knet.dataset.coco_json import LISTS, AnnotationHead, Id, ImageHead
 from seg2knet.dataset.files import parse_json, read_json
@@ -252,7 +252,7 @@ class _Builder:
                 raise DataError("two categories with one id", file=self.path, place=place, found=repr(entry["id"]))
             thing = entry.get("isthing", 1) not in (0, False)
             parent = entry.get("supercategory")
-            shade = _color(entry.get("color"), self.path)
+            shade = rgb(entry.get("color"))
             classes[key] = ClassInfo(str(name), thing, shade, parent if isinstance(parent, str) else "")
         return classes
 
@@ -288,10 +288,3 @@ def _offset(part: msgspec.Raw, whole: memoryview) -> int:
     """Where a part of a buffer begins in it."""
     begin, part_begin = (np.frombuffer(each, np.uint8).__array_interface__["data"][0] for each in (whole, part))
     return int(part_begin - begin)
-
-
-def _color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:
-    try:
-        return color(value, path)
-    except DataError:
-        return None

@@ -23,7 +23,7 @@ from typing import Any, Optional
 
 import msgspec
 
-from seg2knet.converters.readers.common.sources import read_list
+from seg2knet.converters.readers.common.sources import read_list, rgb
 from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json, load_yaml, read_text
@@ -298,15 +298,8 @@ def _bad_line(path: Path, place: int, found: str, expected: str) -> DataError:
 
 def _color(value: Any) -> Optional[int]:
     """A colour, packed; ``None`` where it is not one."""
-    if isinstance(value, str):
-        if re.fullmatch("#[0-9a-fA-F]{6}", value):
-            value = list(bytes.fromhex(value[1:]))
-        else:
-            parts = re.split(r"[\s,]+", value.strip())
-            value = [int(part) for part in parts] if all(re.fullmatch(r"\d{1,3}", part) for part in parts) else None
-    if isinstance(value, (list, tuple)) and len(value) == 3 and all(type(c) is int and 0 <= c < 256 for c in value):
-        return value[0] | value[1] << 8 | value[2] << 16
-    return None
+    color = rgb(value)
+    return color and (color[0] | color[1] << 8 | color[2] << 16)
 
 
 _CITYSCAPES = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -28,6 +29,19 @@ def read_list(path: Union[str, Path]) -> list[str]:
     """
     lines = (line.strip() for line in read_text(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def rgb(value: Any) -> Optional[tuple[int, int, int]]:
+    """A colour from ``#rrggbb``, ``r,g,b``, ``r g b`` or three numbers of 0..255; ``None`` where it is not one."""
+    if isinstance(value, str):
+        if re.fullmatch("#[0-9a-fA-F]{6}", value):
+            value = list(bytes.fromhex(value[1:]))
+        else:
+            parts = re.split(r"[\s,]+", value.strip())
+            value = [int(part) for part in parts] if all(re.fullmatch(r"\d{1,3}", part) for part in parts) else None
+    if isinstance(value, (list, tuple)) and len(value) == 3 and all(type(c) is int and 0 <= c < 256 for c in value):
+        return value[0], value[1], value[2]
+    return None
 
 
 class ImageFiles:

@@ -21,6 +21,7 @@ from seg2knet.errors import DataError
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([\w.-]+)["']""")
 _PIECE = 1 << 20
 _MAX_ATTRIBUTES = 1 << 20
+_OF_FRAMES = ("frame", "outside", "keyframe")
 _CUT_OFF = frozenset((3, 5, 20))  # expat: no element found, unclosed token, unclosed CDATA section
 
 
@@ -121,8 +122,9 @@ class _Scan:
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         depth = len(self.open)
-        kept = depth == 1 or (depth == 2 and self._in_track())
-        if kept and depth == 1 and sum(map(len, attributes.values())) > _MAX_ATTRIBUTES:
+        track = self.open[1] if depth == 2 else None
+        kept = depth == 1 or (track is not None and track.tag == "track")
+        if depth == 1 and sum(map(len, attributes.values())) > _MAX_ATTRIBUTES:
             raise DataError(f"a <{tag}> with attributes of over a MiB", file=self.path)
         self.open.append(Element(tag, attributes, self.parser.CurrentByteIndex, shapes=[]) if kept else None)
 
@@ -131,18 +133,11 @@ class _Scan:
         if element is None:
             return
         element.end = self.parser.CurrentByteIndex
-        if len(self.open) == 1:
-            if tag in ("image", "track", "meta"):
-                self.done.append(element)
-            return
-        track = self.open[-1]
-        if track is not None:
-            keys = ("frame", "outside", "keyframe")
-            element.attributes = {key: element.attributes[key] for key in keys if key in element.attributes}
-            track.shapes.append(element)
-
-    def _in_track(self) -> bool:
-        return self.open[1] is not None and self.open[1].tag == "track"
+        if len(self.open) == 1 and tag in ("image", "track", "meta"):
+            self.done.append(element)
+        elif len(self.open) == 2 and self.open[1] is not None:
+            element.attributes = {key: element.attributes[key] for key in _OF_FRAMES if key in element.attributes}
+            self.open[1].shapes.append(element)
 
     def _doctype(self, *_: Any) -> None:
-        xml.refuse_doctype(b"<!DOCTYPE", self.path)
+        raise xml.doctype(self.path)

@@ -123,7 +123,7 @@ class CvatReader(Reader):
             override = {"group_id": group}
             if standing.next_length:
                 ahead = file.element(standing.next_start, standing.next_start + standing.next_length)
-                override.update(between(element, ahead, standing.share) or {})
+                override.update(between(element, ahead, standing.share))
             take(canvas, element, number, self.options.boxes, label, override)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple, Optional
 
 import msgspec
@@ -17,6 +19,7 @@ LONGEST_GAP = 100_000
 """Frames between two key frames, an hour of video; more is a forged number."""
 
 _ENTRY = struct.Struct("<QIIQId")
+_MOVING = {"box": ("xtl", "ytl", "xbr", "ybr"), "ellipse": ("cx", "cy", "rx", "ry"), "polygon": ("points",)}
 
 
 class Standing(NamedTuple):
@@ -35,15 +38,6 @@ class Standing(NamedTuple):
     next_start: int = 0
     next_length: int = 0
     share: float = 0.0
-
-
-class Key(NamedTuple):
-    """A shape as it is found: its frame, whether it is there, whether a person set it."""
-
-    frame: int
-    outside: bool
-    keyframe: bool
-    element: Element
 
 
 class Frames(msgspec.Struct):
@@ -66,27 +60,28 @@ class Frames(msgspec.Struct):
             steps: frames from one to the next, by task.
             fill: interpolate where the file says key frames alone.
         """
-        task = track.attributes.get("task_id", "")
-        number = len(self.tracks)
+        task, number = track.attributes.get("task_id", ""), len(self.tracks)
         self.tracks.append((track.attributes.get("label", ""), track.attributes.get("group_id", "")))
-        keys = sorted(_keys(track), key=lambda key: key.frame)
+        framed = [(whole_number(shape.attributes.get("frame", "")), shape) for shape in track.shapes]
+        keys = sorted(((frame, s) for frame, s in framed if frame is not None and s.tag in SHAPES), key=itemgetter(0))
         step = max(steps.get(task, next(iter(steps.values()), 1)), 1)
-        sparse = all(key.keyframe for key in keys)
-        for index, key in enumerate(keys):
-            if key.outside:
+        sparse = all(shape.attributes.get("keyframe", "1") != "0" for _, shape in keys)
+        for (frame, shape), (later, ahead) in zip(keys, [*keys[1:], (-1, track)]):
+            if shape.attributes.get("outside") == "1":
                 continue
-            self._put(task, key.frame, Standing(*_span(key), number))
-            following = keys[index + 1] if index + 1 < len(keys) else None
-            if not sparse or following is None or following.frame - key.frame > LONGEST_GAP:
+            span = (shape.start, shape.end - shape.start)
+            self._put(task, frame, Standing(*span, number))
+            if not sparse or not 0 <= later - frame <= LONGEST_GAP:
                 continue
-            between = range(key.frame + step, following.frame, step)
+            between = range(frame + step, later, step)
             if not fill:
                 self.gaps += len(between)
                 continue
-            for frame in between:
-                share = (frame - key.frame) / (following.frame - key.frame)
-                ahead = (0, 0) if following.outside else _span(following)
-                self._put(task, frame, Standing(*_span(key), number, *ahead, 0.0 if following.outside else share))
+            gone = ahead.attributes.get("outside") == "1"
+            following = (0, 0) if gone else (ahead.start, ahead.end - ahead.start)
+            for middle in between:
+                share = 0.0 if gone else (middle - frame) / (later - frame)
+                self._put(task, middle, Standing(*span, number, *following, share))
 
     def _put(self, task: str, frame: int, standing: Standing) -> None:
         self.entries.setdefault((task, frame), bytearray()).extend(_ENTRY.pack(*standing))
@@ -97,55 +92,34 @@ def unpack(data: bytes) -> Iterator[Standing]:
     return (Standing(*entry) for entry in _ENTRY.iter_unpack(data))
 
 
-def _keys(track: Element) -> Iterator[Key]:
-    for element in track.shapes:
-        values = element.attributes
-        frame = whole_number(values.get("frame", ""))
-        if frame is not None and element.tag in SHAPES:
-            yield Key(frame, values.get("outside") == "1", values.get("keyframe", "1") != "0", element)
-
-
-def _span(key: Key) -> tuple[int, int]:
-    return key.element.start, key.element.end - key.element.start
-
-
-def between(one: Any, two: Any, share: float) -> Optional[dict[str, str]]:
+def between(one: Any, two: Any, share: float) -> dict[str, str]:
     """Attributes of a shape between two key frames, as CVAT shows it: straight from the one to the other.
 
     Boxes, ellipses and polygons of as many points move; masks and polygons whose points were added to or taken from
-    stay as they were, for which ``None``.
+    stay as they were, for which there are none.
     """
-    if one.tag != two.tag or one.tag not in ("box", "ellipse", "polygon"):
-        return None
-    if one.tag == "polygon":
-        return _polygon(one.get("points", ""), two.get("points", ""), share)
-    keys = ("xtl", "ytl", "xbr", "ybr") if one.tag == "box" else ("cx", "cy", "rx", "ry")
-    moved = {}
-    for key in keys:
-        start, end = xml.number(one.get(key)), xml.number(two.get(key))
-        if start is None or end is None:
-            return None
-        moved[key] = repr(start + (end - start) * share)
+    if one.tag != two.tag or one.tag not in _MOVING:
+        return {}
+    moved = {key: _moved(one.get(key, ""), two.get(key, ""), share) for key in _MOVING[one.tag]}
+    result = {key: value for key, value in moved.items() if value is not None}
+    if len(result) < len(moved):
+        return {}
     start, end = xml.number(one.get("rotation") or "0"), xml.number(two.get("rotation") or "0")
     if start is not None and end is not None:
-        turn = (end - start + 180) % 360 - 180  # the shorter way round
-        moved["rotation"] = repr(start + turn * share)
-    return moved
+        result["rotation"] = repr(start + ((end - start + 180) % 360 - 180) * share)  # the shorter way round
+    return result
 
 
-def _polygon(one: str, two: str, share: float) -> Optional[dict[str, str]]:
-    pairs = list(zip(one.split(";"), two.split(";")))
-    if one.count(";") != two.count(";"):
-        return None
-    points = []
-    for first, second in pairs:
-        numbers = [_middle(a, b, share) for a, b in zip(first.split(","), second.split(","))]
-        if None in numbers:
+def _moved(first: str, second: str, share: float) -> Optional[str]:
+    """Numbers between those of two texts, which have the same separators."""
+    pairs = list(zip(re.split("([,;])", first), re.split("([,;])", second)))
+    moved = []
+    for one, two in pairs:
+        start, end = xml.number(one), xml.number(two)
+        if one == two:
+            moved.append(one)
+        elif start is not None and end is not None:
+            moved.append(repr(start + (end - start) * share))
+        else:
             return None
-        points.append(",".join(map(str, numbers)))
-    return {"points": ";".join(points)}
-
-
-def _middle(first: str, second: str, share: float) -> Optional[float]:
-    start, end = xml.number(first), xml.number(second)
-    return start + (end - start) * share if start is not None and end is not None else None
+    return "".join(moved) if first.count(",") == second.count(",") else None

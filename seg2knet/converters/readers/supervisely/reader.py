@@ -20,6 +20,7 @@ from PIL import Image as pillow
 from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of
+from seg2knet.converters.readers.common.sources import rgb
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
@@ -68,7 +69,7 @@ class SuperviselyReader(JsonReader):
             infos = {}
             for entry in meta["classes"]:
                 if isinstance(entry, dict) and isinstance(entry.get("title"), str) and entry["title"].strip():
-                    infos[entry["title"]] = ClassInfo(entry["title"], color=_color(entry.get("color")))
+                    infos[entry["title"]] = ClassInfo(entry["title"], color=rgb(entry.get("color")))
             return ClassList(tuple(infos.values()))
         return None
 
@@ -113,11 +114,3 @@ def _bitmap(text: str) -> np.ndarray:
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
         raise NotAnObject("mask-unreadable", str(error).splitlines()[0]) from None
     return (pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0
-
-
-def _color(text: Any) -> Optional[tuple[int, int, int]]:
-    try:
-        red, green, blue = bytes.fromhex(text[1:])
-    except (TypeError, ValueError):
-        return None
-    return red, green, blue

@@ -17,11 +17,11 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, polygon
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import read_text
-from seg2knet.converters.readers.yolo import folders
 from seg2knet.converters.readers.yolo.bridges import bridged, unbridged
+from seg2knet.converters.readers.yolo.folders import YoloFolder
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
-from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.sample import Note, Polygons, Sample
 from seg2knet.errors import Seg2KNetError
 
@@ -47,38 +47,33 @@ class YoloReader(Reader):
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
         try:
-            config = folders.config_file(source)
-            found = folders.find(source, None)
+            folder = YoloFolder(source, None)
+            handles = folder.handles()
         except Seg2KNetError:
             return None
-        labels = [label for *_, label in found.images if label]
-        rows = sum(_has_rows(label) for label in labels[:20])
-        if rows < len(labels[:20]):
+        labels = [handle.where[1] for handle in handles if handle.where[1]]
+        if not all(map(_has_rows, labels[:20])):
             return None
-        reason = f"{len(labels)} of {len(found.images)} images have a label file with rows of numbers"
-        if config is not None:
-            return Evidence(0.95, (f"{config.name} has names and splits", reason))
+        reason = f"{len(labels)} of {len(handles)} images have a label file with rows of numbers"
+        if folder.config is not None:
+            return Evidence(0.95, (f"{folder.config.name} has names and splits", reason))
         return Evidence(0.8, (reason,))
 
     def scan(self) -> Scan:
-        found = folders.find(self.source, self.options.images)
-        notes = list(found.notes)
-        without = sum(label is None for *_, label in found.images)
+        folder = YoloFolder(self.source, self.options.images)
+        handles, notes = folder.handles(), folder.notes
+        without = sum(handle.where[1] is None for handle in handles)
         if without:
             notes.append(Note("no-label-file", str(self.source), "images without one have no objects", without))
-        classes = None
-        if self._names is not None:
-            infos = {name: ClassInfo(name) for _, name in sorted(self._names.items())}
-            classes = ClassList(tuple(infos.values()))
-        else:
+        if self._names is None:
             detail = "neither data.yaml nor classes.txt says their names"
             notes.append(Note("classes-called-by-number", str(self.source), detail))
-        handles = [Handle(name, [path, label], split) for split, name, path, label in found.images]
-        return Scan(ordered(handles), classes, tuple(found.skips), tuple(notes))
+        names = self._names and dict.fromkeys(name for _, name in sorted(self._names.items()))
+        return Scan(ordered(handles), ClassList.of(names) if names else None, tuple(folder.skips), tuple(notes))
 
     @cached_property
     def _names(self) -> Optional[dict[int, str]]:
-        return folders.names(self.source)
+        return YoloFolder(self.source, None).names()
 
     def read(self, handle: Handle) -> Sample:
         path, label = handle.where
