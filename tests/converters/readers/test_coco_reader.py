@@ -13,7 +13,6 @@ import pytest
 from drawn import picture
 
 from seg2knet.converters.base import Scan
-from seg2knet.converters.readers.coco import reader as coco_reader
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
 from seg2knet.converters.splitting.names import safe
 from seg2knet.dataset.rle import mask_to_rle, rle_area, rle_bbox, rle_runs, rle_to_mask
@@ -170,12 +169,13 @@ def test_two_images_with_one_id(coco: Make) -> None:
         read(coco([IMAGE, other, {**IMAGE, "file_name": "c.jpg"}], []))
 
 
-def test_words_are_found_where_pieces_of_a_file_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_told_by_its_lists(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b'{"images": [], "annotations": [], "categories": []}')
-    for size in range(1, 60):
-        monkeypatch.setattr(coco_reader, "_PIECE", size)
-        assert coco_reader._looks_right(tmp_path / "a.json")
-        assert not coco_reader._is_panoptic(tmp_path / "a.json")
+    (tmp_path / "b.json").write_bytes(b'{"images": [], "categories": []}')
+    (tmp_path / "c.json").write_bytes(b"")
+    assert CocoReader.sniff(tmp_path / "a.json") is not None
+    assert CocoReader.sniff(tmp_path / "b.json") is None
+    assert CocoReader.sniff(tmp_path / "c.json") is None
 
 
 def test_entries_of_one_picture_are_one_image(coco: Make) -> None:

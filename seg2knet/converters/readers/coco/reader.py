@@ -24,11 +24,13 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.coco import index as coco_index
 from seg2knet.converters.readers.coco.shapes import Annotations, segments
 from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import ImageFiles
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.coco_json import LISTS
 from seg2knet.dataset.files import parse_json, walk
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Sample, Skip
@@ -37,7 +39,7 @@ from seg2knet.errors import DataError
 
 _SPLIT = re.compile(r"(?:^|[_\-. ])(train|val|valid|validation|test)(?:\d{4})?(?=[_\-. ]|$)", re.IGNORECASE)
 _OTHER = re.compile(r"^(person_keypoints|captions|labels|image_info|stuff)_")
-_PIECE = 1 << 20
+_LISTS = tuple(name.encode() for name in LISTS)
 _BACKGROUND = frozenset({"background", "bg"})
 
 
@@ -92,7 +94,7 @@ class CocoReader(Reader):
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
         files = _json_files(source)
-        fits = [path for path in files[:12] if _looks_right(path)]
+        fits = [path for path in files[:12] if _contains(path, *_LISTS)]
         if not fits:
             return None
         reason = f'{fits[0].name} has the lists "images", "annotations" and "categories"'
@@ -132,12 +134,16 @@ class CocoReader(Reader):
         records = [self._json(path, image) for image, _ in spans]
         record = records[0]
         place = f"{path}: image {handle.name!r}"
-        canvas = Canvas(
-            handle.name, place, path=self._image(file, record), declared=_declared(record), extra=_extra(record)
-        )
-        annotations = [self._json(path, part) for _, places in spans for part in _parts(places)]
+        extra = {key: value for key, value in record.items() if key not in ("id", "file_name", "width", "height")}
+        declared = size_of((record.get("width"), record.get("height")))
+        canvas = Canvas(handle.name, place, path=self._image(file, record), declared=declared, extra=extra or None)
+        annotations = []
+        for _, places in spans:
+            parts = np.frombuffer(places, np.int64).reshape(-1, 2).tolist() if isinstance(places, bytes) else places
+            annotations += [self._json(path, part) for part in parts]
         if file.panoptic:
-            segments(canvas, annotations, file.classes, self._masks(file))
+            folders = [file.path.with_suffix(""), file.path.parent / "masks", file.path.parent]
+            segments(canvas, annotations, file.classes, list(map(str, folders)))
         else:
             Annotations(canvas, file.classes, self.options.boxes, file.crowds).read(annotations)
         return canvas.sample(handle.split)
@@ -150,9 +156,9 @@ class CocoReader(Reader):
             raise DataError("no COCO annotation here", file=self.source, found="no .json file", expected=expected)
         if self.source.is_file():
             return files
-        fits = [path for path in files if _looks_right(path)]
+        fits = [path for path in files if _contains(path, *_LISTS)]
         plain = [path for path in fits if not _OTHER.match(path.name)]
-        panoptic = [path for path in plain if _is_panoptic(path)]
+        panoptic = [path for path in plain if _contains(path, b"segments_info")]
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
         chosen = chosen or [path for path in fits if not _of_whole_images(path)]
@@ -191,25 +197,12 @@ class CocoReader(Reader):
                     if index:  # the folder that has it is tried first for the next one
                         file.roots.insert(0, file.roots.pop(index))
                     return f"{root}/{tail}"
-        for tail in tails:
-            paths = self._below.matches(tail)
-            if len(paths) > 1:
-                raise DataError(
-                    "several images of that name", file=file.path, place=f"image {tail!r}",
-                    found=", ".join(sorted(paths)[:3]), hint="name the folder that is meant with --images-dir",
-                )  # fmt: skip
-            if paths:
-                return paths[0]
-        return None
+        return self._below.only(tails, file.path)
 
     @cached_property
     def _below(self) -> ImageFiles:
         """All images of the source."""
         return ImageFiles(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
-
-    def _masks(self, file: _File) -> list[str]:
-        folder = file.path.with_suffix("")
-        return [str(folder), *(str(path) for path in (file.path.parent / "masks", file.path.parent) if path.is_dir())]
 
     def _json(self, path: str, span: Any) -> dict[str, Any]:
         if isinstance(span, bytes):
@@ -262,35 +255,17 @@ def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) 
 def _json_files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
-    if not source.is_dir():
-        return []
-    found = walk(source, (".json",))
-    return sorted(
-        (Path(path) for path in found if Path(path).name != LEDGER), key=lambda path: natural(path.as_posix())
-    )
+    found = map(Path, walk(source, (".json",))) if source.is_dir() else ()
+    return sorted((path for path in found if path.name != LEDGER), key=lambda path: natural(path.as_posix()))
 
 
 def _contains(path: Path, *words: bytes) -> bool:
-    """Whether each word stands in the file as a text of its own; a piece of the file is held at a time."""
-    missing = {b'"%b"' % word for word in words}
-    longest = max(map(len, missing))
-    text = b""
+    """Whether each word stands in the file as a text of its own."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            while missing and (piece := file.read(_PIECE)):
-                text = text[-longest:] + piece
-                missing = {word for word in missing if word not in text}
-    except OSError:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return all(data.find(b'"%b"' % word) >= 0 for word in words)
+    except (OSError, ValueError):  # an empty file cannot be mapped
         return False
-    return not missing
-
-
-def _looks_right(path: Path) -> bool:
-    return _contains(path, b"images", b"annotations", b"categories")
-
-
-def _is_panoptic(path: Path) -> bool:
-    return _contains(path, b"segments_info")
 
 
 def _of_whole_images(path: Path) -> bool:
@@ -322,20 +297,3 @@ def _tails(record: dict[str, Any]) -> Iterator[str]:
             first = max(len(parts) - 2, 0) if key == "coco_url" else 0
             for start in range(first, min(len(parts), 8)):
                 yield "/".join(parts[start:])
-
-
-def _declared(record: dict[str, Any]) -> Optional[tuple[int, int]]:
-    width, height = record.get("width"), record.get("height")
-    if isinstance(width, (int, float)) and isinstance(height, (int, float)) and width >= 1 and height >= 1:
-        return int(width), int(height)
-    return None
-
-
-def _extra(record: dict[str, Any]) -> Optional[dict[str, Any]]:
-    extra = {key: value for key, value in record.items() if key not in ("id", "file_name", "width", "height")}
-    return extra or None
-
-
-def _parts(places: Any) -> list[Any]:
-    """Spans of annotations, or the annotations themselves."""
-    return np.frombuffer(places, np.int64).reshape(-1, 2).tolist() if isinstance(places, bytes) else places

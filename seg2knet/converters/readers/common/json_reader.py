@@ -184,16 +184,7 @@ class JsonReader(Reader):
             for tail in tails:
                 if self.options.images is None and os.path.isfile(os.path.join(folder, tail)):
                     return os.path.join(folder, tail)
-        for tail in tails:
-            matches = self.images.matches(tail)
-            if len(matches) > 1:
-                raise DataError(
-                    "several images of that name", file=path, place=f"image {tail!r}",
-                    found=", ".join(sorted(matches)[:3]), hint="name the folder that is meant with --images-dir",
-                )  # fmt: skip
-            if matches:
-                return matches[0]
-        return None
+        return self.images.only(tails, path)
 
 
 def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None]) -> None:

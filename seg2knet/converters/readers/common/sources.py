@@ -81,6 +81,23 @@ class ImageFiles:
         shortest = min((path.count("/") for path in matches), default=0)
         return [self.paths[path] for path in matches if path.count("/") == shortest]
 
+    def only(self, names: Iterable[str], asking: Union[str, Path]) -> Optional[str]:
+        """The image of the first of these names that any has.
+
+        Raises:
+            DataError: several images have it.
+        """
+        for name in names:
+            paths = sorted(self.matches(name))
+            if len(paths) > 1:
+                raise DataError(
+                    "several images of that name", file=asking, place=f"image {name!r}",
+                    found=", ".join(paths[:3]), hint="name the folder that is meant with --images-dir",
+                )  # fmt: skip
+            if paths:
+                return paths[0]
+        return None
+
     def _by_tail(self) -> dict[str, list[str]]:
         if self._tails is None:
             tails: dict[str, list[str]] = {}
