@@ -108,7 +108,7 @@ class CocoReader(Reader):
         handles: list[Handle] = []
         meta: Optional[dict[str, Any]] = None
         for path in paths:
-            index = coco_index.index(path)
+            index = coco_index.Index(path)
             notes += [Note(kind, str(path), detail) for kind, detail in index.notes]
             kept = _without_background(index, path, notes)
             classes = classes.merged(ClassList(tuple({info.name: info for info in kept.values()}.values())))
@@ -164,7 +164,7 @@ class CocoReader(Reader):
         chosen = chosen or [path for path in fits if not _of_whole_images(path)]
         if chosen:
             return chosen
-        coco_index.index(files[0])  # says what is wrong with it
+        coco_index.Index(files[0])  # says what is wrong with it
         raise DataError("no COCO annotation here", file=self.source, found=f"{len(files)} JSON files of other kinds")
 
     def _roots(self, path: Path, split: Optional[str]) -> list[str]:

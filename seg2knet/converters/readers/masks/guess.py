@@ -109,116 +109,88 @@ def _highest(labels: np.ndarray, values: np.ndarray) -> Optional[int]:
     return int(numbers[-1]) if len(pieces.values) <= 1.1 * len(numbers) else None
 
 
-def choose(
-    pairing: Pairing,
-    absolute: Callable[[str], str],
-    labelmap: Optional[Labelmap],
-    encoding: Optional[str],
-    masks: Optional[str],
-    class_masks: Optional[str],
-) -> Choice:
-    """Choose kind and encoding.
+class Chooser:
+    """Chooses kind and encoding.
 
     Args:
         pairing: images and masks.
         absolute: the path of a mask.
         labelmap: the classes, where they are known.
-        encoding, masks, class_masks: the options, each of which limits the choice.
-
-    Raises:
-        DataError: a mask cannot be decoded.
-        UsageError: it cannot be told, or the options do not fit.
     """
-    chooser = _Chooser(pairing, absolute, labelmap)
-    if encoding == "object-files" or (encoding is None and masks is None and chooser.one_an_object()):
-        return Choice("object-files", None, None, (f"{chooser.several} images have several masks each",))
-    return chooser.choose(encoding, masks, class_masks)
-
-
-class _Chooser:
-    """Kinds of masks with the paths of each; looked at when needed."""
 
     def __init__(self, pairing: Pairing, absolute: Callable[[str], str], labelmap: Optional[Labelmap]) -> None:
         self.labelmap = labelmap
         self.paths: dict[str, list[str]] = {}
-        self.several = 0
-        self.repeated = 0
+        of_images = [[mask.kind for mask in pair.masks] for pair in pairing.pairs]
+        self.several = sum(len(kinds) > 1 for kinds in of_images)
+        self.repeated = any(len(set(kinds)) < len(kinds) for kinds in of_images)
         for pair in pairing.pairs:
-            kinds = [mask.kind for mask in pair.masks]
-            self.several += len(kinds) > 1
-            self.repeated += len(set(kinds)) < len(kinds)
             for mask in pair.masks:
                 self.paths.setdefault(mask.kind, []).append(absolute(mask.path))
         self.kinds = sorted(self.paths)
-        self._looks: dict[str, Look] = {}
-
-    def look(self, kind: str) -> Look:
-        if kind not in self._looks:
-            self._looks[kind] = look(self.paths[kind])
-        return self._looks[kind]
-
-    def one_an_object(self) -> bool:
-        """Whether masks come one an object: several of a kind, or kinds by class, and all of two numbers at most."""
-        if not self.several or not (self.repeated or _by_class(self.kinds)):
-            return False
-        some = [path for paths in list(self.paths.values())[:LOOK] for path in paths[:2]]
-        masks = [grey(labels_as_shown(path)) for path in some[:LOOK]]
-        return all(mask.ndim == 2 and len(np.unique(mask)) <= 2 for mask in masks)
 
     def choose(self, encoding: Optional[str], masks: Optional[str], class_masks: Optional[str]) -> Choice:
+        """
+        Args:
+            encoding, masks, class_masks: the options, each of which limits the choice.
+
+        Raises:
+            DataError: a mask cannot be decoded.
+            UsageError: it cannot be told, or the options do not fit.
+        """
+        if encoding == "object-files" or (encoding is None and masks is None and self._one_an_object()):
+            return Choice("object-files", None, None, (f"{self.several} images have several masks each",))
         chosen = self._named(masks, "--masks") if masks else None
         classes = self._named(class_masks, "--class-masks") if class_masks else None
         if encoding == "instances+classes" or classes is not None:
             if encoding not in (None, "instances+classes"):
-                raise UsageError(
-                    "--class-masks belongs to --encoding instances+classes", found=f"--encoding {encoding}"
-                )
+                found = f"--encoding {encoding}"
+                raise UsageError("--class-masks belongs to --encoding instances+classes", found=found)
             return self._two(chosen, classes)
         kind = chosen or self._kind(encoding)
         if encoding is not None:
             return Choice(encoding, kind)
-        seen = self.look(kind)
+        seen = look(self.paths[kind])
         guessed, reason = self._guess(kind, seen)
         if guessed is not None:
             where = f"masks in {kind}: " if kind else ""
             return Choice(guessed, kind, None, (f"{where}{seen.describe()}", reason))
         partner = self._partner(kind)
         if partner is None:
-            raise self._unclear(kind, seen, reason)
+            raise _unclear(kind, seen, reason)
         return Choice("instances+classes", kind, partner, (f"masks in {kind} and {partner}", seen.describe()))
+
+    def _one_an_object(self) -> bool:
+        """Whether masks come one an object: several of a kind, or kinds by class, and all of two numbers at most."""
+        if not self.several or not (self.repeated or _by_class(self.kinds)):
+            return False
+        some = [path for paths in list(self.paths.values())[:LOOK] for path in paths[:2]]
+        masks = (grey(labels_as_shown(path)) for path in some[:LOOK])
+        return all(mask.ndim == 2 and len(np.unique(mask)) <= 2 for mask in masks)
 
     def _named(self, text: str, option: str) -> str:
         exact = [kind for kind in self.kinds if kind.lower() == text.lower()]
         matching = exact or [kind for kind in self.kinds if text.lower().strip("/") in kind.lower()]
         if len(matching) != 1:
-            shown = ", ".join(self.kinds[:12]) + (f" and {len(self.kinds) - 12} more" if len(self.kinds) > 12 else "")
             raise UsageError(
                 f"{option} must name one kind of masks, by its folder or the end of its files' names",
-                found=f"{option} {text} fits {', '.join(matching[:12]) or 'none'}",
-                expected=f"one of {shown}",
+                found=f"{option} {text} fits {_some(matching) or 'none'}", expected=f"one of {_some(self.kinds)}",
                 hint=f"{option} {(matching or self.kinds)[0]}",
-            )
+            )  # fmt: skip
         return matching[0]
 
     def _kind(self, encoding: Optional[str]) -> str:
         """The kind to read: instances before classes, drawings last."""
-        if len(self.kinds) == 1:
-            return self.kinds[0]
         plain = [kind for kind in self.kinds if not _says(kind, _DRAWN)] or self.kinds
         if encoding == "colors":
             plain = [kind for kind in self.kinds if _says(kind, ("color", "rgb"))] or plain
         instances = [kind for kind in plain if _says(kind, _INSTANCES)]
         if encoding in ("classes", "binary", "colors"):
-            instances = []
-            plain = [kind for kind in plain if not _says(kind, _INSTANCES)] or plain
+            plain, instances = [kind for kind in plain if kind not in instances] or plain, []
         wanted = instances or [kind for kind in plain if "trainids" not in kind] or plain
         if len(wanted) != 1:
-            more = f" and {len(wanted) - 12} more" if len(wanted) > 12 else ""
-            raise UsageError(
-                "several kinds of masks: which one to read?",
-                found=f"{', '.join(wanted[:12])}{more}",
-                hint=f"name it: --masks {wanted[0]}; where each mask is one object: --encoding object-files",
-            )
+            hint = f"name it: --masks {wanted[0]}; where each mask is one object: --encoding object-files"
+            raise UsageError("several kinds of masks: which one to read?", found=_some(wanted), hint=hint)
         return wanted[0]
 
     def _partner(self, kind: str) -> Optional[str]:
@@ -232,34 +204,31 @@ class _Chooser:
 
     def _two(self, chosen: Optional[str], classes: Optional[str]) -> Choice:
         instances = [kind for kind in self.kinds if _says(kind, _INSTANCES) and kind != classes]
-        if chosen is None and len(instances) != 1:
-            raise UsageError(
-                "which masks number the instances?",
-                found=", ".join(self.kinds[:12]),
-                hint="name both: --masks INSTANCES --class-masks CLASSES",
-            )
-        chosen = chosen or instances[0]
-        classes = classes or self._partner(chosen)
-        if classes is None:
-            raise UsageError(
-                "which masks hold the instances' classes?",
-                found=", ".join(self.kinds[:12]),
-                hint=f"name both: --masks {chosen} --class-masks CLASSES",
-            )
+        chosen = chosen or (instances[0] if len(instances) == 1 else None)
+        classes = classes or (self._partner(chosen) if chosen else None)
+        if chosen is None or classes is None:
+            what = "number the instances" if chosen is None else "hold the instances' classes"
+            hint = f"name both: --masks {chosen or 'INSTANCES'} --class-masks CLASSES"
+            raise UsageError(f"which masks {what}?", found=_some(self.kinds), hint=hint)
         return Choice("instances+classes", chosen, classes)
 
     def _guess(self, kind: str, seen: Look) -> tuple[Optional[str], str]:
         """The encoding, or ``None``, and why."""
         values = seen.values
+        named = self.labelmap.names if self.labelmap is not None else {}
         if seen.colored:
-            return self._guess_colors(seen)
+            if self.labelmap is None or not self.labelmap.colors:
+                return None, "colours, and no file that says which colour is which class"
+            known = np.isin(values, np.array([*self.labelmap.colors, 0], np.int64))
+            reason = f"{int(known.sum())} of {len(values)} colours are classes' colours"
+            return (None, f"only {reason}") if known.mean() < 0.5 else ("colors", reason)
         if "instanceids" in kind.lower():
             return "class*1000+instance", "the files are called instanceIds, as Cityscapes calls them"
         if seen.lossy:
             if ((values < 64) | (values > 191)).all():
                 return "binary", "JPEG files whose numbers stand near 0 and 255"
             return None, "JPEG blurs numbers: a class's number cannot be told from the next one's"
-        if len(values) <= 2 and values[-1] == 255 and not self._known(255):
+        if len(values) <= 2 and values[-1] == 255 and 255 not in named:
             return "binary", "0 and 255 only"
         if self.labelmap is None and max(seen.counted, default=0) > 1 and self._partner(kind) is None:
             counts = f"numbers run from 1 to {min(seen.counted)}..{max(seen.counted)}, mask by mask, each in one piece"
@@ -269,39 +238,30 @@ class _Chooser:
                 return None, f"{counts}: they may number the objects of one class, or be classes"
         if values[-1] < 256 and _says(kind, _INSTANCES):
             return None, "instances are numbered, which says nothing of their classes"
-        if values[-1] < 256 or (self.labelmap and set(values.tolist()) <= set(self.labelmap.names) | {0}):
+        if values[-1] < 256 or (named and set(values.tolist()) <= set(named) | {0}):
             return "classes", "no number over 255"
-        return _guess_instances(values)
+        return _guess_base(values)
 
-    def _guess_colors(self, seen: Look) -> tuple[Optional[str], str]:
-        if self.labelmap is None or not self.labelmap.colors:
-            return None, "colours, and no file that says which colour is which class"
-        known = np.isin(seen.values, np.array([*self.labelmap.colors, 0], np.int64))
-        if known.all():
-            return "colors", f"all {len(seen.values)} colours are classes' colours"
-        said = f"{int(known.sum())} of {len(seen.values)} colours are classes' colours"
-        return (None, f"only {said}") if known.mean() < 0.5 else ("colors", said)
 
-    def _known(self, number: int) -> bool:
-        return self.labelmap is not None and number in self.labelmap.names
+def _unclear(kind: str, seen: Look, reason: str) -> Exception:
+    hint = "name it: --encoding ..."
+    one_class = "--encoding instances --class-name NAME where they number the objects of one class"
+    if seen.colored:
+        hint = 'name the colours: --labelmap FILE or --colors "car=255,0,0; road=128,64,128"'
+    elif seen.lossy:
+        hint = "export the masks as PNG; if they are black and white, --encoding binary"
+    elif _says(kind, _INSTANCES):
+        hint = f"name the masks with the classes: --encoding instances+classes --class-masks FOLDER; or {one_class}"
+    elif seen.counted:
+        hint = f"{one_class}; --encoding classes where a number is a class"
+    where = f"in {kind} " if kind else ""
+    kind_of_error = DataError if seen.lossy else UsageError
+    found = f"{seen.describe()}: {reason}"
+    return kind_of_error(f"the encoding of the masks {where}cannot be told", found=found, hint=hint)
 
-    def _unclear(self, kind: str, seen: Look, reason: str) -> Exception:
-        hint = "name it: --encoding ..."
-        one_class = "--encoding instances --class-name NAME where they number the objects of one class"
-        if seen.colored:
-            hint = 'name the colours: --labelmap FILE or --colors "car=255,0,0; road=128,64,128"'
-        elif seen.lossy:
-            hint = "export the masks as PNG; if they are black and white, --encoding binary"
-        elif _says(kind, _INSTANCES):
-            hint = f"name the masks with the classes: --encoding instances+classes --class-masks FOLDER; or {one_class}"
-        elif seen.counted:
-            hint = f"{one_class}; --encoding classes where a number is a class"
-        kind_error = DataError if seen.lossy else UsageError
-        return kind_error(
-            f"the encoding of the masks {f'in {kind} ' if kind else ''}cannot be told",
-            found=f"{seen.describe()}: {reason}",
-            hint=hint,
-        )
+
+def _some(kinds: Sequence[str]) -> str:
+    return ", ".join(kinds[:12]) + (f" and {len(kinds) - 12} more" if len(kinds) > 12 else "")
 
 
 def _by_class(kinds: Sequence[str]) -> bool:
@@ -319,22 +279,17 @@ def _says(kind: str, words: Sequence[str]) -> bool:
     return any(word in kind.lower() for word in words)
 
 
-def _guess_instances(values: np.ndarray) -> tuple[Optional[str], str]:
+def _guess_base(values: np.ndarray) -> tuple[Optional[str], str]:
     """Over 255: by which base do the numbers fall into small classes and small instance numbers?"""
-    scores = {base: _fit(values, base) for base in (1000, 256)}
-    fits = sorted((score, base) for base, score in scores.items() if score is not None)
+    fits = []
+    for base in (1000, 256):
+        large = values[values >= base]
+        between = base == 1000 and len(large) < len(values) and values[values < base].max() > 255
+        if len(large) and not between and (large // base).max() <= 255:
+            fits.append((float((large % base).mean()), base))  # the mean instance number: lower is likelier
+    fits.sort()
     if not fits or (len(fits) == 2 and fits[1][0] - fits[0][0] < 5):
         return None, f"the numbers up to {values[-1]} fit class*1000+instance as well or as badly as class*256+instance"
     base = fits[0][1]
     classes = len(np.unique(values // base))
     return f"class*{base}+instance", f"by {base} they fall into {classes} classes with small instance numbers"
-
-
-def _fit(values: np.ndarray, base: int) -> Optional[float]:
-    """The mean instance number under a base, lower is likelier; ``None`` where it cannot be."""
-    large = values[values >= base]
-    if base == 1000 and len(large) < len(values) and values[values < base].max() > 255:
-        return None
-    if not len(large) or (large // base).max() > 255:
-        return None
-    return float((large % base).mean())

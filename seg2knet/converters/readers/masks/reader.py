@@ -231,7 +231,7 @@ class MaskReader(Reader):
             self._folders[option][0] if option in self._folders else getattr(options, option)
             for option in ("masks", "class_masks")
         )
-        return _guess.choose(pairing, self.path, self._labelmap, options.encoding, masks, classes)
+        return _guess.Chooser(pairing, self.path, self._labelmap).choose(options.encoding, masks, classes)
 
 
 def _masks_of(
