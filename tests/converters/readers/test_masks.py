@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as pillow
 
+from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder
 from seg2knet.converters.readers.masks.reader import MaskOptions, MaskReader
 from seg2knet.dataset.rle import rle_to_mask
@@ -488,10 +489,10 @@ def test_nothing_here(tmp_path: Path) -> None:
 def test_instances_survive_bit_for_bit(numbers: np.ndarray) -> None:
     """Holes, touching instances, single pixels: every instance is exactly its pixels."""
     ids = np.where(numbers, numbers.astype(np.int32) * 1000 + 1, 0).astype(np.int32)
-    decoder = Decoder("m.png", None, frozenset({255}), True, "object")
-    decoder.one("class*1000+instance", ids)
+    canvas = Canvas("a.png", "m.png", declared=(ids.shape[1], ids.shape[0]))
+    Decoder(canvas, None, frozenset({255}), True, "object").one("class*1000+instance", ids)
     again = np.zeros_like(ids)
-    for found in decoder.objects:
+    for found in canvas.sample(None).objects:
         again[rle_to_mask(found.shape)] = int(found.label) * 1000 + 1
     assert (again == ids).all()
 

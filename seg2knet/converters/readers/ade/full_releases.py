@@ -15,10 +15,10 @@ from typing import Callable, Optional
 
 import numpy as np
 
+from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.sources import read_list
 from seg2knet.dataset import label_image
 from seg2knet.dataset.files import load_json, walk
-from seg2knet.dataset.sample import Object, Skip
 from seg2knet.errors import DataError
 
 ENDINGS = ("_seg.png",)
@@ -55,44 +55,45 @@ def read_mapping(path: Path) -> dict[int, int]:
     return {int(release): int(challenge) for challenge, release in pairs}
 
 
-def objects(
-    colors: np.ndarray, mask: str, mapping: Optional[Mapping[int, int]], names: Mapping[int, str], by_instance: bool
-) -> tuple[list[Object], list[Skip]]:
-    """Objects of an image.
+def draw(
+    canvas: Canvas,
+    colors: np.ndarray,
+    mapping: Optional[Mapping[int, int]],
+    names: Mapping[int, str],
+    by_instance: bool,
+) -> None:
+    """Find the objects of an image.
 
     Args:
+        canvas: takes them; what names the classes stands beside the mask, its place.
         colors: ``(H, W, 3)``, the mask.
-        mask: its path; what names the classes stands beside it.
         mapping: the release's numbers to the challenge's, whose names are ``names``; other classes are left out, as the
             challenge leaves them unlabelled. ``None``: all classes, by their own names.
         by_instance: every instance is an object; else every class.
     """
     if colors.ndim != 3:
-        raise DataError("not a mask of the full ADE20K", file=mask, found="one channel", expected="RGB")
+        raise DataError("not a mask of the full ADE20K", file=canvas.place, found="one channel", expected="RGB")
     runs = label_image.cut(class_numbers(colors) * 256 + colors[..., 2])
-    name_of = _own_names(mask) if mapping is None else _challenge_names(mapping, names)
-    places: list[tuple[str, int, int]] = []
-    skips = []
+    name_of = _own_names(canvas.place) if mapping is None else _challenge_names(mapping, names)
+    keys: list[tuple[str, int, int]] = []
     group = np.full(len(runs.values), -1, np.int64)
     for value in np.unique(runs.values).tolist():
         number, instance = divmod(value, 256)
         label = name_of(number, instance)
         if label is None:
-            skips.append(Skip("number-without-a-class", f"{mask}: class {number} instance {instance}"))
+            canvas.skip("number-without-a-class", f"class {number} instance {instance}")
         if not label:
             continue
-        key = (label, number, instance) if by_instance else (label, number, 0)
+        key = (label, number, instance if by_instance else 0)
         if not by_instance:
-            key = next((place for place in places if place[0] == label), key)
-        if key not in places:
-            places.append(key)
-        group[runs.values == value] = places.index(key)
+            key = next((one for one in keys if one[0] == label), key)
+        if key not in keys:
+            keys.append(key)
+        group[runs.values == value] = keys.index(key)
     found = label_image.regions(label_image.recoded(runs, group), without=[-1])
-    result = []
     for index, rle in zip(found.values, found.rles):
-        label, number, instance = places[index]
-        result.append(Object(label, rle, place=f"{mask}: class {number}" + f" instance {instance}" * by_instance))
-    return result, skips
+        label, number, instance = keys[index]
+        canvas.add(label, rle, f"class {number}" + f" instance {instance}" * by_instance)
 
 
 NameOf = Callable[[int, int], Optional[str]]

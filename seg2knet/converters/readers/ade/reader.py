@@ -20,10 +20,11 @@ from typing_extensions import Literal
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers.ade import full_releases as _ade_full
 from seg2knet.converters.readers.common import labelmap as _labelmap
-from seg2knet.converters.readers.common.encodings import Decoder
+from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits, ordered
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative, sized_image, upright_labels
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
@@ -102,18 +103,16 @@ class AdeReader(Reader):
     def read(self, handle: Handle) -> Sample:
         path, mask = handle.where
         if mask is None:
-            return Sample(sized_image(handle.name, path, None)[0], (), handle.split)
+            return Canvas(handle.name, path, path=path).sample(handle.split)
         labels = labels_as_shown(mask)
-        image, turn = sized_image(handle.name, path, (labels.shape[1], labels.shape[0]))
+        canvas = mask_canvas(handle.name, path, mask, labels)
         if mask.endswith(_ade_full.ENDINGS):
-            by_instance = self.options.instances == "objects"
             names = self._labelmap.names if self._labelmap is not None else {}
-            upright = upright_labels(labels, turn)
-            objects, skips = _ade_full.objects(upright, mask, self._mapping, names, by_instance)
-            return Sample(image, tuple(objects), handle.split, tuple(skips))
-        decoder = Decoder(mask, self._labelmap, frozenset({255}), self.options.instances == "components", "")
-        decoder.one("classes", upright_labels(labels, turn))
-        return Sample(image, tuple(decoder.objects), handle.split, tuple(decoder.skips), tuple(decoder.notes))
+            _ade_full.draw(canvas, labels, self._mapping, names, self.options.instances == "objects")
+        else:
+            split = self.options.instances == "components"
+            Decoder(canvas, self._labelmap, frozenset({255}), split, "").one("classes", labels)
+        return canvas.sample(handle.split)
 
     def _scan_full(self) -> Scan:
         """The full release: masks beside their images, splits by folder."""

@@ -43,6 +43,7 @@ class Canvas:
 
     Attributes:
         width, height: in whose pixels the annotation is.
+        parts: the objects so far, in parts, by group.
 
     Raises:
         DataError: neither the image can be read nor is its size known.
@@ -92,7 +93,7 @@ class Canvas:
         self.width, self.height = declared or header.shown
         path = os.path.abspath(path) if path is not None else None
         self.image = Image(name, self.fit.width, self.fit.height, path, header.orientation, data, extra)
-        self._parts: dict[Any, list[Object]] = {}
+        self.parts: dict[Any, list[Object]] = {}
 
     def add(
         self,
@@ -110,7 +111,7 @@ class Canvas:
             iscrowd = True
             self.note("ignored-region", place, f"{IGNORE} is not trained on: a crowd, in COCO of the first class")
         found = Object(label, shape, iscrowd, place, attributes, z)
-        self._parts.setdefault(len(self._parts) if group is None else group, []).append(found)
+        self.parts.setdefault(len(self.parts) if group is None else group, []).append(found)
 
     def skip(self, reason: str, place: str, detail: str = "", *, count: int = 1, asked: bool = False) -> None:
         self.skips.append(Skip(reason, f"{self.place}: {place}", count, asked, detail))
@@ -124,7 +125,7 @@ class Canvas:
 
     def sample(self, split: Optional[str]) -> Sample:
         """The image with its objects, in pixels of the image as shown."""
-        found = [parts[0] if len(parts) == 1 else self._joined(parts) for parts in self._parts.values()]
+        found = [parts[0] if len(parts) == 1 else self._joined(parts) for parts in self.parts.values()]
         objects, skips, notes = settle(self.fit, self.header, found, self.place)
         return Sample(self.image, objects, split, (*self.skips, *skips), (*self.notes, *notes))
 

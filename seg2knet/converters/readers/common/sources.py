@@ -12,11 +12,9 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from seg2knet.converters.readers.common import png as _png
-from seg2knet.converters.upright import fit
 from seg2knet.dataset import images
 from seg2knet.dataset.files import read_text, walk
 from seg2knet.dataset.images import SUFFIXES
-from seg2knet.dataset.sample import Image
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
@@ -126,30 +124,6 @@ def absent(expected: str, source: Path, hint: Optional[str] = None) -> DataError
     """The error for a source that holds nothing of a format."""
     found = "nothing of the kind" if source.exists() else "no such file or folder"
     return DataError("not a data set of this format", file=source, found=found, expected=expected, hint=hint)
-
-
-def sized_image(name: str, path: str, size: Optional[tuple[int, int]]) -> tuple[Image, int]:
-    """An image, and the EXIF orientation by which annotations made for ``size`` (width, height) must be turned.
-
-    Raises:
-        DataError: it cannot be read, or its size is another.
-    """
-    header = images.probe(path)
-    fitted = fit(size, header)
-    if fitted.problem is not None:
-        raise DataError("annotation and image are of different sizes", file=path, found=fitted.problem)
-    return Image(name, fitted.width, fitted.height, os.path.abspath(path), header.orientation), fitted.turn
-
-
-def upright_labels(labels: np.ndarray, turn: int) -> np.ndarray:
-    """A label image turned as EXIF orientation ``turn`` (1..8) says its image is."""
-    if turn >= 5:
-        labels = labels.swapaxes(0, 1)
-    if turn in (2, 3, 6, 7):
-        labels = labels[:, ::-1]
-    if turn in (3, 4, 7, 8):
-        labels = labels[::-1]
-    return labels
 
 
 def palette(path: str) -> Optional[list[int]]:

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from seg2knet.dataset.files import head
 from seg2knet.errors import DataError
 
 MAX_XML = 256 << 20
@@ -59,7 +58,8 @@ def read(path: Union[str, Path]) -> Any:
         DataError: it cannot be read, is not XML, or is too large to be the annotation of one image.
     """
     try:
-        data = head(path, MAX_XML + 1)
+        with open(path, "rb") as file:
+            data = file.read(MAX_XML + 1)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
     if len(data) > MAX_XML:
@@ -70,7 +70,8 @@ def read(path: Union[str, Path]) -> Any:
 def root_tag(path: Union[str, Path]) -> Optional[str]:
     """The name of the first element, from the file's first bytes; ``None`` where it is not XML."""
     try:
-        begin = head(path, 4096).replace(b"\0", b"")
+        with open(path, "rb") as file:
+            begin = file.read(4096).replace(b"\0", b"")
     except OSError:
         return None
     match = re.search(rb"<([A-Za-z_][\w.-]*)", re.sub(rb"<!--.*?-->", b"", begin, flags=re.DOTALL))

@@ -26,10 +26,11 @@ from typing_extensions import Literal
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import pairs as _pairs
-from seg2knet.converters.readers.common.encodings import Decoder, parse_ignore
+from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas, parse_ignore
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative, sized_image, upright_labels
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative
 from seg2knet.converters.readers.masks import guess as _guess
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import images
@@ -157,29 +158,23 @@ class MaskReader(Reader):
         return Scan(splits.handles(kept)[0], classes_of, tuple(skips), tuple(notes))
 
     def read(self, handle: Handle) -> Sample:
-        encoding, shown, classes, cityscapes, *masks = handle.where
+        encoding, image, classes, cityscapes, *masks = handle.where
         if not masks:
-            return Sample(sized_image(handle.name, shown, None)[0], (), handle.split)
-        path = masks[1]
-        first = labels_as_shown(path)
-        size = (first.shape[1], first.shape[0])
-        image, turn = sized_image(handle.name, shown, size)
-        decoder = Decoder(
-            path,
-            _labelmap.CITYSCAPES if cityscapes else self._labelmap,
-            parse_ignore(self.options.ignore),
-            self.options.instances == "components",
-            self.options.class_name,
-        )
+            return Canvas(handle.name, image, path=image).sample(handle.split)
+        labels = labels_as_shown(masks[1])
+        canvas = mask_canvas(handle.name, image, masks[1], labels)
+        labelmap = _labelmap.CITYSCAPES if cityscapes else self._labelmap
+        split, ignore = self.options.instances == "components", parse_ignore(self.options.ignore)
+        decoder = Decoder(canvas, labelmap, ignore, split, self.options.class_name)
         if encoding == "object-files":
-            decoder.object_files(list(zip(masks[0::2], masks[1::2])), first.shape[:2], turn)
+            decoder.object_files(list(zip(masks[0::2], masks[1::2])))
         elif encoding == "instances+classes":
-            decoder.pair(upright_labels(first, turn), upright_labels(labels_as_shown(classes), turn))
+            decoder.pair(labels, labels_as_shown(classes))
+        elif encoding == "colors" and labels.ndim == 2:  # by the palette's colours, not its numbers
+            decoder.one(encoding, images.decode(Path(masks[1]), upright=False))
         else:
-            if encoding == "colors" and first.ndim == 2:
-                first = images.decode(Path(path), upright=False)
-            decoder.one(encoding, upright_labels(first, turn))
-        return Sample(image, tuple(decoder.objects), handle.split, tuple(decoder.skips), tuple(decoder.notes))
+            decoder.one(encoding, labels)
+        return canvas.sample(handle.split)
 
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:

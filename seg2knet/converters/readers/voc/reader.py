@@ -16,14 +16,14 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import xml as _xml
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
-from seg2knet.converters.readers.common.encodings import Decoder
+from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.lists import Splits, ordered, short_name
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette, sized_image, upright_labels
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette
 from seg2knet.converters.readers.voc import folders as _voc
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
-from seg2knet.dataset.sample import Image, Note, Object, Polygons, Sample, Skip
+from seg2knet.dataset.sample import Note, Polygons, Sample, Skip
 from seg2knet.errors import DataError, Seg2KNetError
 
 _LISTS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets", "")
@@ -89,7 +89,7 @@ class VocReader(Reader):
             return self._boxes(handle, document)
         if where["image"] is None:
             raise DataError("neither the image nor an annotation is there", file=self.source, found=handle.name)
-        return Sample(sized_image(handle.name, where["image"], None)[0], (), handle.split)
+        return Canvas(handle.name, where["image"], path=where["image"]).sample(handle.split)
 
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:
@@ -114,24 +114,17 @@ class VocReader(Reader):
     def _masks(self, handle: Handle, document: Optional[_voc.Document]) -> Sample:
         where = handle.where
         classes = labels_as_shown(where["classes"])
-        size = (classes.shape[1], classes.shape[0])
-        turn = 1
-        if where["image"] is not None:
-            image, turn = sized_image(handle.name, where["image"], size)
-        else:
-            image = Image(handle.name, *size)
+        canvas = mask_canvas(handle.name, where["image"], where["classes"], classes)
         split = self.options.instances == "components"
-        decoder = Decoder(where["classes"], self._labelmap or _numbered(classes), frozenset({255}), split, "object")
-        classes = upright_labels(self._by_palette(where["classes"], classes), turn)
+        decoder = Decoder(canvas, self._labelmap or _numbered(classes), frozenset({255}), split, "object")
+        classes = self._by_palette(where["classes"], classes)
         if where.get("objects"):
-            decoder.pair(upright_labels(labels_as_shown(where["objects"]), turn), classes)
+            decoder.pair(labels_as_shown(where["objects"]), classes)
         else:
             decoder.one("colors" if classes.ndim == 3 else "classes", classes)
-        objects, notes = decoder.objects, decoder.notes
-        if document is not None and turn == 1:
-            objects, more = _named(objects, document, self._labelmap is None, where["xml"])
-            notes += more
-        return Sample(image, tuple(objects), handle.split, tuple(decoder.skips), tuple(notes))
+        if document is not None and canvas.fit.turn == 1:
+            _name(canvas, document, self._labelmap is None, where["xml"])
+        return canvas.sample(handle.split)
 
     def _by_palette(self, path: str, labels: np.ndarray) -> np.ndarray:
         """Numbers by a palette image's own colours, where a label map says colours and knows those of this palette."""
@@ -251,23 +244,20 @@ def _numbered(classes: np.ndarray) -> Labelmap:
     return Labelmap({number: str(number) for number in range(1, 255)}, frozenset({0}))
 
 
-def _named(objects: list[Object], document: _voc.Document, rename: bool, xml: str) -> tuple[list[Object], list[Note]]:
-    """Objects with what the XML says of the box that fits each best."""
+def _name(canvas: Canvas, document: _voc.Document, rename: bool, xml: str) -> None:
+    """Give objects what the XML says of the box that fits each best."""
     free = [boxed for boxed in document.objects if boxed.box is not None]
-    named, notes = [], []
-    for found in objects:
-        box = geometry.measure(found.shape, found.shape.height, found.shape.width)[1]  # type: ignore[union-attr]
+    for parts in canvas.parts.values():
+        (found,) = parts
+        box = geometry.measure(found.shape, canvas.height, canvas.width)[1]
         best = max(free, key=lambda boxed: _overlap(box, boxed.box), default=None)
         if best is not None and _overlap(box, best.box) >= _MATCH:
             free.remove(best)
-            if rename and best.name:
-                found = msgspec.structs.replace(found, label=best.name)
-            elif best.name and best.name != found.label:
+            label = best.name if rename and best.name else found.label
+            if best.name and best.name != label:
                 detail = f"the mask says {found.label!r}, the XML {best.name!r}; the mask's is kept"
-                notes.append(Note("mask-and-xml-differ", f"{xml}: {found.place.rpartition(': ')[2]}", detail))
-            found = msgspec.structs.replace(found, attributes=best.attributes or None)
-        named.append(found)
-    return named, notes
+                canvas.notes.append(Note("mask-and-xml-differ", f"{xml}: {found.place}", detail))
+            parts[0] = msgspec.structs.replace(found, label=label, attributes=best.attributes or None)
 
 
 def _overlap(one: tuple[float, ...], two: Optional[tuple[float, ...]]) -> float:
