@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -121,21 +122,14 @@ def category_id_zero(file: CocoFile) -> Iterator[Hit]:
         return
     category = file.categories[file.category_places[0]]
     message = f"category {category.name!r} has the id 0, which many trainers take for background"
-    edits = (lambda: _renumbered(file, _shift(file))) if _may_renumber(file) else ()
+    free = next(number for number in itertools.count() if number not in file.category_places)
+    edits = (lambda: _renumbered(file, {old: old + 1 for old in range(free)})) if _may_renumber(file) else ()
     yield file.category_hit(category, message, "id", expected="ids from 1 on", found="0", edits=edits)
 
 
 def _may_renumber(file: CocoFile) -> bool:
     """Whether new ids can be given: no reference without a category, no panoptic file that shares the ids."""
     return not unknown_references(file) and (file.part is None or file.part.panoptic is None)
-
-
-def _shift(file: CocoFile) -> dict[int, int]:
-    new, number = {}, 0
-    while number in file.category_places:
-        new[number] = number + 1
-        number += 1
-    return new
 
 
 @rule("CI015", "category-ids-not-contiguous", Severity.INFO, Fix.SAFE, on="instances")
@@ -149,7 +143,10 @@ def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
     would not.
     """
     ids = sorted(each for each in file.category_places if each > 0)
-    if not ids or 0 in file.category_places or ids == list(range(1, len(ids) + 1)) or _is_official(ids):
+    official = set(range(1, 91)) - OFFICIAL_GAPS
+    if set(ids) in (official, official | OFFICIAL_STUFF):
+        return
+    if not ids or 0 in file.category_places or ids == list(range(1, len(ids) + 1)):
         return
     if any(file.as_written(each) != each for each in ids) or any(each.id is None for each in file.categories):
         return  # CI003
@@ -163,11 +160,6 @@ def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
         found=f"{ids[0]} to {ids[-1]} {missing}".strip(),
         edits=(lambda: _renumbered(file, {old: new for new, old in enumerate(ids, 1)})) if _may_renumber(file) else (),
     )
-
-
-def _is_official(ids: list[int]) -> bool:
-    things = set(range(1, 91)) - OFFICIAL_GAPS
-    return set(ids) in (things, things | OFFICIAL_STUFF)
 
 
 def _renumbered(file: CocoFile, new: dict[int, int]) -> list[Edit]:

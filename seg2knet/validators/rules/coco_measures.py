@@ -256,9 +256,8 @@ def area_missing(file: CocoFile) -> Iterator[Hit]:
 
     The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's.
     """
-    wrong = {fault.pointer for fault in file.reading.faults}
     for row in np.flatnonzero(np.isnan(file.annotations.areas) & file.annotations.usable).tolist():
-        if f"/annotations/{row}/area" not in wrong:
+        if f"/annotations/{row}/area" not in file.fault_pointers:
             yield _area_hit(file, row, "an annotation without an area", "nothing usable")
 
 

@@ -1,4 +1,4 @@
-"""CI039 to CI043: crowds, duplicates, and a file's objects as a whole."""
+"""CI029 to CI031, CI039 to CI043, CI046, CI047, CI050: run-length encoded masks, crowds, duplicates, whole files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.rle import counts_to_runs
+from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
+from seg2knet.validators.rules.coco_shapes import points_in_lists
+from seg2knet.validators.rules.image_files import on_right_size
+from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS
-from seg2knet.validators.subjects.outlines import shape_of
+from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM, shape_of
 
 SAME_IOU, OTHER_CLASS_IOU, NEAR_IOU = 0.98, 0.95, 0.9
 FEW, MANY = 10, 20
@@ -28,10 +33,9 @@ def iscrowd_missing(file: CocoFile) -> Iterator[Hit]:
 
     The fix writes 0: one object.
     """
-    wrong = {fault.pointer for fault in file.reading.faults}
     for row in np.flatnonzero(~file.annotations.has_crowd & file.annotations.usable).tolist():
         pointer = f"/annotations/{row}/iscrowd"
-        if pointer not in wrong:
+        if pointer not in file.fault_pointers:
             more: dict[str, Any] = {"found": "nothing usable", "edits": [SetValue(file.path, pointer, 0)]}
             yield file.hit(row, "an annotation without iscrowd", "iscrowd", expected="0 or 1", **more)
 
@@ -284,3 +288,65 @@ def class_imbalance(file: CocoFile) -> Iterator[Hit]:
             expected=f"less than a factor of {IMBALANCE} between classes",
             found=f"{words[0]}, {words[1]}",
         )
+
+
+@rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")
+def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
+    """An RLE's size is not its image's.
+
+    The code runs down the columns: with another height every column is out of step. `size` is height, then width; often
+    they are swapped, or the image was resized later. What the code was made for cannot be told, so there is no fix.
+    """
+    for row in on_right_size(file, file.shapes.flags & RLE_SIZE != 0):
+        height, width = repairs.image_size(file, row)
+        found = shown((file.segmentation(row) or {}).get("size"))
+        more: dict[str, Any] = {"expected": f"[{height}, {width}] (height, width)", "found": found}
+        yield file.hit(row, "the RLE is of another size than its image", "segmentation/size", **more)
+
+
+@rule("CI030", "rle-counts-sum-mismatch", Severity.ERROR, on="instances")
+def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
+    """An RLE's runs do not add up to its size.
+
+    pycocotools writes past the end of the mask, or leaves its end to chance. Part of the code is missing, or it belongs
+    to another image. There is no fix.
+    """
+    for row in file.shapes.having(RLE_SUM).tolist():
+        value = file.segmentation(row)
+        height, width = value["size"]
+        more: dict[str, Any] = {
+            "expected": f"{height} x {width} = {height * width}",
+            "found": str(int(counts_to_runs(value["counts"]).sum())),
+        }
+        yield file.hit(row, "the runs do not add up to the mask's size", "segmentation/counts", **more)
+
+
+@rule("CI031", "rle-undecodable", Severity.ERROR, on="instances")
+def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
+    """An RLE cannot be decoded.
+
+    It lacks `size` or `counts`, a run is negative, or the compressed string has invalid characters or ends in the
+    middle of a number. pycocotools crashes on it, or decodes garbage. There is no fix.
+    """
+    expected = "size [height, width] and counts, a string or a list of runs from 0 up"
+    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(points_in_lists)).tolist():
+        found = _why(file.segmentation(row))
+        yield file.hit(row, "an RLE that cannot be decoded", "segmentation", expected=expected, found=found)
+
+
+def _why(value: object) -> str:
+    if not isinstance(value, dict):
+        return shown(value)
+    for key in ("size", "counts"):
+        if key not in value:
+            return f"no {key!r}"
+    size = value["size"]
+    if not (isinstance(size, list) and len(size) == 2 and all(type(each) is int and each > 0 for each in size)):
+        return f"size {shown(size)}"
+    try:
+        counts_to_runs(value["counts"])
+    except DataError as error:
+        return error.message + (f": {error.found}" if error.found else "")
+    except (OverflowError, ValueError, TypeError):
+        pass
+    return f"counts {shown(value['counts'], 40)}"

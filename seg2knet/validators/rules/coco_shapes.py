@@ -1,4 +1,4 @@
-"""CI018 to CI031: segmentations, polygons and run-length encoded masks (RLE)."""
+"""CI018 to CI028, CI048 and CI049: segmentations made of polygons."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from seg2knet.dataset.rle import counts_to_runs
-from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_measures import fractions
-from seg2knet.validators.rules.image_files import on_wrong_size
+from seg2knet.validators.rules.image_files import on_right_size
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import ABSENT, CHUNK, EMPTY, POLYGONS
@@ -28,8 +26,6 @@ from seg2knet.validators.subjects.outlines import (
     ODD,
     REPEATED,
     RLE_BAD,
-    RLE_SIZE,
-    RLE_SUM,
     SPIKE,
     STRAY,
     UNUSABLE_PART,
@@ -196,7 +192,7 @@ def polygon_out_of_image(file: CocoFile) -> Iterator[Hit]:
     another image, the image was resized after it was annotated, or width and height are swapped: look at it first. The
     unsafe fix then cuts the polygon at the edge, and removes what lies completely outside.
     """
-    for row in np.flatnonzero((file.shapes.overshoot > OUTSIDE) & ~on_wrong_size(file)).tolist():
+    for row in on_right_size(file, file.shapes.overshoot > OUTSIDE):
         over = float(file.shapes.overshoot[row])
         height, width = repairs.image_size(file, row)
         x0, y0, x1, y1 = file.shapes.extents[row].tolist()
@@ -389,65 +385,3 @@ def stray_polygons(file: CocoFile) -> Iterator[Hit]:
             "found": f"areas {areas[0]:.3g} to {areas[-1]:.3g}",
         }
         yield file.hit(row, "a speck, or polygons far apart, in one object", "segmentation", **more)
-
-
-@rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")
-def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
-    """An RLE's size is not its image's.
-
-    The code runs down the columns: with another height every column is out of step. `size` is height, then width; often
-    they are swapped, or the image was resized later. What the code was made for cannot be told, so there is no fix.
-    """
-    for row in np.flatnonzero((file.shapes.flags & RLE_SIZE != 0) & ~on_wrong_size(file)).tolist():
-        height, width = repairs.image_size(file, row)
-        found = shown((file.segmentation(row) or {}).get("size"))
-        more: dict[str, Any] = {"expected": f"[{height}, {width}] (height, width)", "found": found}
-        yield file.hit(row, "the RLE is of another size than its image", "segmentation/size", **more)
-
-
-@rule("CI030", "rle-counts-sum-mismatch", Severity.ERROR, on="instances")
-def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
-    """An RLE's runs do not add up to its size.
-
-    pycocotools writes past the end of the mask, or leaves its end to chance. Part of the code is missing, or it belongs
-    to another image. There is no fix.
-    """
-    for row in file.shapes.having(RLE_SUM).tolist():
-        value = file.segmentation(row)
-        height, width = value["size"]
-        more: dict[str, Any] = {
-            "expected": f"{height} x {width} = {height * width}",
-            "found": str(int(counts_to_runs(value["counts"]).sum())),
-        }
-        yield file.hit(row, "the runs do not add up to the mask's size", "segmentation/counts", **more)
-
-
-@rule("CI031", "rle-undecodable", Severity.ERROR, on="instances")
-def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
-    """An RLE cannot be decoded.
-
-    It lacks `size` or `counts`, a run is negative, or the compressed string has invalid characters or ends in the
-    middle of a number. pycocotools crashes on it, or decodes garbage. There is no fix.
-    """
-    expected = "size [height, width] and counts, a string or a list of runs from 0 up"
-    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(points_in_lists)).tolist():
-        found = _why(file.segmentation(row))
-        yield file.hit(row, "an RLE that cannot be decoded", "segmentation", expected=expected, found=found)
-
-
-def _why(value: object) -> str:
-    if not isinstance(value, dict):
-        return shown(value)
-    for key in ("size", "counts"):
-        if key not in value:
-            return f"no {key!r}"
-    size = value["size"]
-    if not (isinstance(size, list) and len(size) == 2 and all(type(each) is int and each > 0 for each in size)):
-        return f"size {shown(size)}"
-    try:
-        counts_to_runs(value["counts"])
-    except DataError as error:
-        return error.message + (f": {error.found}" if error.found else "")
-    except (OverflowError, ValueError, TypeError):
-        pass
-    return f"counts {shown(value['counts'], 40)}"

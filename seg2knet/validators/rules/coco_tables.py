@@ -133,7 +133,6 @@ def _type_hit(file: JsonFile, fault: TypeFault) -> Hit:
 
 def _missing_fields(file: JsonFile) -> Iterator[Hit]:
     """Fields of images and categories that are required."""
-    known = {fault.pointer for fault in file.reading.faults}
     images = file.images
     named = np.fromiter((bool(name and name.strip()) for name in images.names), bool, images.count)
     fields = {
@@ -145,7 +144,7 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
     lacking = ~np.logical_and.reduce([there for there, _ in fields.values()])
     for row in np.flatnonzero(lacking & images.usable).tolist():
         for key, (there, expected) in fields.items():
-            if not there[row] and f"/images/{row}/{key}" not in known:
+            if not there[row] and f"/images/{row}/{key}" not in file.fault_pointers:
                 measurable = key in ("width", "height") and _on_disk(file, row)
                 edits = partial(_size_edits, file, row, key) if measurable else ()
                 more: dict[str, Any] = {"expected": expected, "found": "nothing usable", "edits": edits}
@@ -153,7 +152,7 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
     for category in file.categories:
         for key, value, expected in (("id", category.id, "an integer"), ("name", category.name, "a string")):
             missing = value is None or not str(value).strip()
-            if missing and category.usable and f"/categories/{category.index}/{key}" not in known:
+            if missing and category.usable and f"/categories/{category.index}/{key}" not in file.fault_pointers:
                 message = f"a category without a usable {key}"
                 yield file.category_hit(category, message, key, expected=expected, found="nothing usable")
 
@@ -293,9 +292,8 @@ def missing_annotation_id(file: CocoFile) -> Iterator[Hit]:
 
     The fix gives it a new id above the largest.
     """
-    wrong = {fault.pointer for fault in file.reading.faults}
     for row in np.flatnonzero(~file.annotations.has_id & file.annotations.usable).tolist():
-        if f"/annotations/{row}/id" not in wrong:
+        if f"/annotations/{row}/id" not in file.fault_pointers:
             yield _id_hit(file, row, "an annotation without an id", "an integer above 0", "nothing")
 
 
@@ -312,10 +310,9 @@ def unknown_image_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
         return
     table = file.annotations if isinstance(file, CocoFile) else file.entries
     hit = file.hit if isinstance(file, CocoFile) else file.entry_hit
-    wrong = {fault.pointer for fault in file.reading.faults}
     for row in np.flatnonzero((file.image_rows < 0) & table.usable).tolist():
         there = bool(table.has_image_id[row])
-        if not there and f"/annotations/{row}/image_id" in wrong:
+        if not there and f"/annotations/{row}/image_id" in file.fault_pointers:
             continue
         found = str(file.as_written(int(table.image_ids[row]))) if there else "nothing"
         message = f"no image has the id {found}" if there else "an annotation without an image_id"
@@ -340,12 +337,11 @@ def unknown_category_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
     usable = file.annotations.usable if isinstance(file, CocoFile) else True
     known = np.array(sorted(file.category_places), np.int64)
     expected = f"one of the {len(known)} ids from {known[0]} to {known[-1]}" if len(known) else "the id of a category"
-    wrong = {fault.pointer for fault in file.reading.faults}
     unknown = ~(table.has_category_id & np.isin(table.category_ids, known)) & usable
     for row in np.flatnonzero(unknown).tolist():
         there = bool(table.has_category_id[row])
         pointer = f"/annotations/{row}" if coco else file.segment_pointer(row)  # type: ignore[union-attr]
-        if not there and f"{pointer}/category_id" in wrong:
+        if not there and f"{pointer}/category_id" in file.fault_pointers:
             continue
         found = str(file.as_written(int(table.category_ids[row]))) if there else "nothing"
         message = f"no category has the id {found}" if there else "no category_id"

@@ -113,10 +113,13 @@ def _wrong_sizes(part: Part, file: AnyFile) -> Sizes:
     return Sizes(rows, said, shown, swapped, reach[rows], codes[rows])
 
 
-def on_wrong_size(file: CocoFile) -> np.ndarray:
-    """``(N,)`` bool: annotations of images whose size in the JSON IM003 or IM004 reports; the shapes may be right."""
-    sizes = _wrong_sizes(file.part, file).rows if file.part is not None else ()
-    return np.isin(file.image_rows, sizes)
+def on_right_size(file: CocoFile, wrong: np.ndarray) -> list[int]:
+    """Of annotations that are ``wrong`` (``(N,)`` bool) the rows of those on images whose size is not IM003's or
+    IM004's: else the shapes may be right."""
+    rows = np.flatnonzero(wrong)
+    if len(rows) and file.part is not None:
+        rows = rows[~np.isin(file.image_rows[rows], _wrong_sizes(file.part, file).rows)]
+    return rows.tolist()
 
 
 def _size_hit(file: AnyFile, sizes: Sizes, place: int, message: str, fix: Optional[Fix], edits: Any) -> Hit:

@@ -76,7 +76,7 @@ def classes_order_differs(dataset: DataSet) -> Iterator[Hit]:
 
     mmdet numbers labels by the order of the categories in the JSON file and names them by the list in the
     configuration. With another order every class gets another's name: the figures by class and all predictions are
-    mislabelled, without an error. A class that the JSON does not have is dropped in silence.
+    mislabelled, without an error. A class that the JSON does not have is silently dropped.
 
     The fix writes the list in the JSON's order, where both have the same classes.
     """
@@ -327,7 +327,7 @@ def _from_scratch(config: ConfigFile) -> bool:
 def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
     """Objects are run-length codes, and the configuration loads annotations with `poly2mask=False`.
 
-    mmdet 3 then leaves every run-length code out, in silence: masks with holes, crowds, all that a mask tool wrote.
+    mmdet 3 then silently skips every RLE: masks with holes, crowds, everything that a mask tool wrote.
 
     The fix writes `poly2mask=True`.
     """
@@ -341,7 +341,7 @@ def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
             yield _hit(
                 config,
                 entry,
-                f"{count:,} objects are run-length codes, which mmdet 3 then leaves out",
+                f"{count:,} objects are RLEs, which mmdet 3 then skips",
                 expected="True",
                 found="False",
                 edits=edits,

@@ -263,9 +263,8 @@ def segment_iscrowd_missing(file: PanopticFile) -> Iterator[Hit]:
 
     The fix writes 0: one object, or stuff.
     """
-    wrong = {fault.pointer for fault in file.reading.faults}
     pointers = [f"{file.segment_pointer(row)}/iscrowd" for row in np.flatnonzero(~file.segments.has_crowd).tolist()]
-    pointers = [pointer for pointer in pointers if pointer not in wrong]
+    pointers = [pointer for pointer in pointers if pointer not in file.fault_pointers]
     if pointers:
         edits = [SetValue(file.path, pointer, 0) for pointer in pointers]
         message = f"{len(pointers):,} of {file.segments.count:,} segments have no iscrowd"

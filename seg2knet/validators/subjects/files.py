@@ -55,7 +55,7 @@ class CocoFile(JsonFile):
     """
 
     _whole = _Whole
-    _own_keys = ("image_id", "category_id", "iscrowd", "area", "bbox", "segmentation")
+    _own_keys = ("iscrowd", "image_id", "category_id", "area", "bbox", "segmentation")
     annotations: Annotations
 
     def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seg2knet.validators.subjects.data import Part
 
 KEYS = ("images", "annotations", "categories")
+_SMALL_TEXT = 16 << 20
 
 
 class JsonFile:
@@ -62,6 +63,11 @@ class JsonFile:
     @property
     def faults(self) -> list[Fault]:
         return self.document.faults
+
+    @cached_property
+    def fault_pointers(self) -> set[str]:
+        """Where values of the wrong type are."""
+        return {fault.pointer for fault in self.reading.faults}
 
     _whole: type[Struct]
     """A sound file, read in one go."""
@@ -176,16 +182,17 @@ class JsonFile:
                     return word
         return number
 
-    _own_keys: tuple[str, ...] = ("image_id", "segments_info")
-    """Keys that an annotation has once, and nothing else in the file."""
+    _own_keys: tuple[str, ...] = ("segments_info", "image_id")
+    """Keys that an annotation has once, and nothing else in the file; of a large file only the first is counted."""
 
     def repeated_keys(self) -> Iterator[tuple[str, str]]:
         """(pointer of the object, key) where the top level or an annotation has a key twice."""
         text, count = self.document.text, len(self._referring.has_image_id)
-        if any(len(re.findall(b'"%b"' % key.encode(), text)) > 1 for key in KEYS):
+        small = len(text) < _SMALL_TEXT
+        if any(len(re.findall(b'"%b"' % key.encode(), text)) > 1 for key in (KEYS if small else ("annotations",))):
             yield from (("", key) for key in _twice(bytes(text)))
-        many = any(len(re.findall(b'"%b"' % key.encode(), text)) > count for key in self._own_keys)
-        if many and self.has["annotations"]:
+        own = self._own_keys if small else self._own_keys[:1]
+        if any(len(re.findall(b'"%b"' % key.encode(), text)) > count for key in own) and self.has["annotations"]:
             elements = msgspec.json.decode(self.document.decode(RawDict)["annotations"], type=List[Raw])
             for row, element in enumerate(elements):
                 if any(bytes(element).count(b'"%b"' % key.encode()) > 1 for key in self._own_keys):
