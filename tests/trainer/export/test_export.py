@@ -252,7 +252,7 @@ def checkpoint(path: Path, backbone: str = "r18") -> Path:
     }
     text = "\n".join(f"{name} = {value!r}" for name, value in config.items())
     state = detector(panoptic=False, backbone=backbone).state_dict()
-    torch.save({"state_dict": state, "meta": {"cfg": text, "seg2knet": "0.1"}}, path)
+    torch.save({"state_dict": state, "meta": {"cfg": text, "seg2knet": {}}}, path)
     return path
 
 

@@ -133,6 +133,13 @@ def test_in_a_notebook(checkpoint: Path, photos: list[Path]) -> None:
     assert found.above(0.99)._repr_png_() is None
 
 
+def test_the_api_takes_batches(checkpoint: Path, photos: list[Path]) -> None:
+    failures: list[DataError] = []
+    found = seg2knet.predict(checkpoint, photos, score_thr=0.2, device="cpu", failed=failures.append, batch_size=3)
+    assert [prediction.path for prediction in found] == [path for path in photos if path.name != "4.png"]
+    assert len(failures) == 1
+
+
 @pytest.mark.parametrize("more", [[], ["--tile", "64", "--overlap", "0.1", "--tta"]], ids=["whole", "tiles"])
 def test_the_command(checkpoint: Path, photos: list[Path], tmp_path: Path, more: list[str]) -> None:
     from click.testing import CliRunner
