@@ -6,17 +6,11 @@ These functions are the stack ``classic`` of :mod:`seg2knet.trainer.stacks`. Imp
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from seg2knet.doctor.diagnosis import Line
     from seg2knet.doctor.facts import Facts
-    from seg2knet.trainer.classic.inference import ClassicSegmenter
-    from seg2knet.trainer.evaluate.evaluation import Evaluation
-    from seg2knet.trainer.options import TrainOptions
-    from seg2knet.trainer.run.session import TrainResult
-
-PathLike = Union[str, Path]
 
 
 def available() -> bool:
@@ -26,33 +20,30 @@ def available() -> bool:
     return (stack.mmdet_version() or "").startswith("2.")
 
 
-def train(options: TrainOptions, **given: Any) -> TrainResult:
+def train(options: Any, **given: Any) -> Any:
     """Train; see :func:`seg2knet.trainer.classic.run.train`."""
     from seg2knet.trainer.classic import run
 
     return run.train(options, **given)
 
 
-def evaluate(
-    checkpoint: PathLike, data: Optional[Path] = None, split: Optional[str] = None, **given: Any
-) -> Evaluation:
+def evaluate(*given: Any, **named: Any) -> Any:
     """Evaluate; see :func:`seg2knet.trainer.classic.inference.evaluate`."""
+    return _inference(named).evaluate(*given, **named)
+
+
+def segmenter(*given: Any, **named: Any) -> Any:
+    """The model of a checkpoint; see :class:`seg2knet.trainer.classic.inference.ClassicSegmenter`."""
+    return _inference(named).ClassicSegmenter(*given, **named)
+
+
+def _inference(named: dict[str, Any]) -> Any:
     from seg2knet.trainer.classic import stack
 
-    stack.enter(given.get("knet"))
+    stack.enter(named.get("knet"))
     from seg2knet.trainer.classic import inference
 
-    return inference.evaluate(checkpoint, data, split, **given)
-
-
-def segmenter(checkpoint: PathLike, device: Optional[str] = None, **given: Any) -> ClassicSegmenter:
-    """The model of a checkpoint; see :class:`seg2knet.trainer.classic.inference.ClassicSegmenter`."""
-    from seg2knet.trainer.classic import stack
-
-    stack.enter(given.get("knet"))
-    from seg2knet.trainer.classic.inference import ClassicSegmenter
-
-    return ClassicSegmenter(checkpoint, device, **given)
+    return inference
 
 
 def setup(venv: Path, **given: Any) -> None:

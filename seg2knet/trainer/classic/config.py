@@ -62,18 +62,11 @@ def task_of(config: Mapping[str, Any], name: str) -> str:
         return "panoptic"
     collected = {key for step in pipeline for key in step.get("keys", ()) if isinstance(key, str)}
     if "gt_semantic_seg" in collected:
-        raise UsageError(
-            "this config trains with a semantic branch on COCO-stuff's maps, which the data do not have",
-            file=name,
-            hint="take its variant without the branch (htc_without_semantic_...), or a panoptic config",
-        )
+        hint = "take its variant without the branch (htc_without_semantic_...), or a panoptic config"
+        raise UsageError("this config trains a semantic branch on COCO-stuff's maps", file=name, hint=hint)
     if not pipeline or not ({"gt_masks"} & collected or any(step.get("with_mask") for step in pipeline)):
-        raise UsageError(
-            "this config does not train segmentation",
-            file=name,
-            found=f"a model of type {model.get('type')} whose pipeline loads no masks",
-            expected="an instance, panoptic or semantic segmentation config",
-        )
+        found = f"a model of type {model.get('type')} whose pipeline loads no masks"
+        raise UsageError("this config does not train segmentation", file=name, found=found)
     return "instance"
 
 
@@ -192,20 +185,14 @@ def _images_a_gpu(config: dict[str, Any], data: DataFolder, options: TrainOption
     per_gpu = int(settings.get("samples_per_gpu", settings.pop("imgs_per_gpu", 2)))
     if options.batch_size is not None:
         if options.batch_size % processes:
-            raise UsageError(
-                f"--batch-size {options.batch_size} cannot be shared by {processes} GPUs",
-                hint=f"give a multiple of {processes}",
-            )
+            problem = f"--batch-size {options.batch_size} cannot be shared by {processes} GPUs"
+            raise UsageError(problem, hint=f"give a multiple of {processes}")
         per_gpu = options.batch_size // processes
     if is_knet(config) and data.task == "instance" and per_gpu > RELEASE_LIMIT:
         if options.batch_size is not None:
-            most = RELEASE_LIMIT * processes
-            raise UsageError(
-                "the K-Net release trains instance segmentation on one or two images a GPU, and fails on three",
-                found=f"--batch-size {options.batch_size} on {processes}: {per_gpu} each",
-                expected=f"at most {most}",
-                hint=f"give --batch-size {most}, or use the current stack, which takes any number: --stack mmengine",
-            )
+            found = f"--batch-size {options.batch_size} on {processes}: {per_gpu} each"
+            hint = f"give --batch-size {RELEASE_LIMIT * processes}, or use the current stack: --stack mmengine"
+            raise UsageError("the K-Net release trains on one or two images a GPU", found=found, hint=hint)
         per_gpu = RELEASE_LIMIT
     settings["samples_per_gpu"] = per_gpu
     if options.workers is not None:
@@ -254,11 +241,8 @@ def _fit_schedule(config: dict[str, Any], options: TrainOptions, images: int, im
     steps_an_epoch = max(1, math.ceil(images * times / images_a_step))
     by_epoch, old = _length(config)
     if options.schedule is not None and not by_epoch:
-        raise UsageError(
-            "--schedule is for configs that count epochs, and this one counts steps",
-            found=f"{old} steps",
-            hint=f"give --epochs; one epoch of these data is {steps_an_epoch} steps",
-        )
+        hint = f"give --epochs; one epoch of these data is {steps_an_epoch} steps"
+        raise UsageError("--schedule is for configs that count epochs, and this one counts steps", hint=hint)
     epochs = options.epochs or SCHEDULES.get(options.schedule or "")
     new = old if epochs is None else epochs if by_epoch else epochs * steps_an_epoch
     if isinstance(config.get("runner"), dict):
@@ -297,8 +281,5 @@ def _length(config: Mapping[str, Any]) -> tuple[bool, int]:
         length = runner.get(key, config.get(old_key))
         if length is not None:
             return by_epoch, int(length)
-    raise UsageError(
-        "the config does not say how long to train",
-        expected="runner = dict(type='EpochBasedRunner', max_epochs=12)",
-        hint="add it to the config, or choose another",
-    )
+    expected = "runner = dict(type='EpochBasedRunner', max_epochs=12)"
+    raise UsageError("the config does not say how long to train", expected=expected)

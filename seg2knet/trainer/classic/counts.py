@@ -112,6 +112,8 @@ class _Walk:
 
     def _mapping(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         changed: dict[str, Any] = {}
+        sizes = (self.counts.total, self.counts.total + 1)  # of lists of class weights: without the background or with
+        last = path.rsplit(".", 1)[-1]
         parameters = self.signature(node["type"]) if isinstance(node.get("type"), str) else {}
         for key, value in self._renamed(node, parameters).items():
             where = f"{path}.{key}"
@@ -119,14 +121,14 @@ class _Walk:
             if new is not None:
                 self.change.counts[where] = (value, new)
                 changed[key] = new
-            elif key == "class_weight" and _made_for_other_classes(value, self.counts.total):
+            elif key == "class_weight" and isinstance(value, (list, tuple)) and len(value) not in sizes:
                 self.change.dropped.append(where)
                 changed[key] = None
             else:
                 changed[key] = self.node(value, where)
         for key, default in parameters.items():  # counts that the constructor would else take by default
             # a backbone's num_classes belongs to its own classifier; a head's of 1 is none
-            foreign = key == CLASSES and not (_is_head_or_loss(path) and default != 1)
+            foreign = key == CLASSES and (default == 1 or not ("head" in last or last.startswith("loss")))
             new = None if key in changed or default is REQUIRED or foreign else self._new(key, default, COCO)
             if new is not None:
                 self.change.counts[f"{path}.{key}"] = (default, new)
@@ -155,16 +157,6 @@ class _Walk:
         if key != CLASSES and ours.task == "semantic":
             return ours.total if value else 0
         return ours.by_key()[key]
-
-
-def _is_head_or_loss(path: str) -> bool:
-    last = path.rsplit(".", 1)[-1]
-    return "head" in last or last.startswith("loss")
-
-
-def _made_for_other_classes(value: Any, total: int) -> bool:
-    """Whether a list of class weights has neither one for each class nor one more for the background."""
-    return isinstance(value, (list, tuple)) and len(value) not in (total, total + 1)
 
 
 def constructor_parameters(cls: type) -> dict[str, Any]:

@@ -56,26 +56,15 @@ def panoptic_map(result: Any) -> np.ndarray:
     if isinstance(result, dict):
         result = result.get("pan_results")
     if not isinstance(result, np.ndarray) or result.ndim != 2:
-        raise DataError(
-            "the model's result has no panoptic map",
-            found=type(result).__name__,
-            expected="dict(pan_results=array of label + 1000 * number), as mmdet 2.17's panoptic models return",
-        )
+        expected = "dict(pan_results=array of label + 1000 * number), as mmdet 2.17's panoptic models return"
+        raise DataError("the model's result has no panoptic map", found=type(result).__name__, expected=expected)
     return result.astype(np.int32)
 
 
 class _ByName:
     """Numbers labels by the classes' names, and trains on images that have something to learn from."""
 
-    CLASSES: Any
-    data_infos: list[dict[str, Any]]
-    img_ids: list[int]
-    img_prefix: str
-    ann_file: str
-    filter_empty_gt: bool
-    get_ann_info: Any
-
-    def image_path(self, index: int) -> Path:
+    def image_path(self: Any, index: int) -> Path:
         return Path(self.img_prefix) / self.data_infos[index]["filename"]
 
     @staticmethod
@@ -85,7 +74,7 @@ class _ByName:
             return result[0], encode_mask_results(result[1])
         return result
 
-    def number_labels(self, categories: list[dict[str, Any]]) -> None:
+    def number_labels(self: Any, categories: list[dict[str, Any]]) -> None:
         """Lay down ``cat_ids`` and ``cat2label`` in the order of ``CLASSES``.
 
         Raises:
@@ -94,18 +83,12 @@ class _ByName:
         by_name = {category["name"]: category["id"] for category in categories}
         missing = [name for name in self.CLASSES if name not in by_name]
         if missing:
-            raise DataError(
-                f"the file lacks classes that the config has: {', '.join(missing)}",
-                file=self.ann_file,
-                place="categories",
-                found=", ".join(by_name),
-                expected=", ".join(self.CLASSES),
-                hint="call seg2knet train without --config to write it anew, or convert all splits in one run",
-            )
+            problem = f"the file lacks classes that the config has: {', '.join(missing)}"
+            raise DataError(problem, file=self.ann_file, place="categories", found=", ".join(by_name))
         self.cat_ids = [by_name[name] for name in self.CLASSES]
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
 
-    def _filter_imgs(self, min_size: int = MIN_SIZE) -> list[int]:
+    def _filter_imgs(self: Any, min_size: int = MIN_SIZE) -> list[int]:
         """Places of the images that have at least one thing to learn from.
 
         Raises:
@@ -119,12 +102,9 @@ class _ByName:
             and (not self.filter_empty_gt or len(self.get_ann_info(index)["labels"]))
         ]
         if not kept:
-            raise DataError(
-                "no image has an object to learn from",
-                file=self.ann_file,
-                found=f"{total} images, all without, or with a side under {MIN_SIZE} pixels",
-                hint="see why with: seg2knet validate",
-            )
+            found = f"{total} images, all without, or with a side under {MIN_SIZE} pixels"
+            hint = "see why with: seg2knet validate"
+            raise DataError("no image has an object to learn from", file=self.ann_file, found=found, hint=hint)
         if len(kept) < total and get_dist_info()[0] == 0:
             print_log(
                 f"{total - len(kept)} of {total} images are not trained on: without an object that counts, or too small"
@@ -211,12 +191,10 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
         self.number_labels(self.coco.dataset["categories"])
         self.categories = self.coco.cats
         self.img_ids = self.coco.get_img_ids()
-        infos = []
-        for image_id in self.img_ids:
-            info = self.coco.load_imgs([image_id])[0]
+        infos = self.coco.load_imgs(self.img_ids)
+        for info in infos:
             info["filename"] = info["file_name"]
             info.setdefault("segm_file", str(PurePath(info["file_name"]).with_suffix(".png")))
-            infos.append(info)
         return infos
 
     def get_ann_info(self, idx: int) -> dict[str, Any]:
@@ -238,14 +216,8 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
         quality = PanopticQuality(categories)
         for index, result in enumerate(results):
             info = self.data_infos[index]
-            truth = [
-                {
-                    "id": entry["id"],
-                    "category_id": self.cat2label[entry["category_id"]],
-                    "iscrowd": entry.get("iscrowd", 0),
-                }
-                for entry in self.coco.imgToAnns[info["id"]]
-            ]
+            entries = self.coco.imgToAnns[info["id"]]
+            truth = [{**entry, "category_id": self.cat2label[entry["category_id"]]} for entry in entries]
             # segment ids from 1, 0 where nothing is
             values, places = np.unique(panoptic_map(result), return_inverse=True)
             labels = values % INSTANCE_OFFSET

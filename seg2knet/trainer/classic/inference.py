@@ -14,7 +14,6 @@ from mmcv.cnn.utils import revert_sync_batchnorm
 from mmcv.runner import load_checkpoint
 
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.folder import read_folder
 from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.errors import DataError, UsageError
 from seg2knet.knet.recipe import INSTANCE_OFFSET
@@ -24,7 +23,7 @@ from seg2knet.trainer.classic.counts import Counts, set_class_counts
 from seg2knet.trainer.classic.loop import build_dataset, build_model
 from seg2knet.trainer.classic.pipelines import innermost, our_dataset, read_from_disk
 from seg2knet.trainer.config.models import trained
-from seg2knet.trainer.evaluate.evaluation import Evaluation, draw
+from seg2knet.trainer.evaluate.evaluation import Evaluation, draw, split_of
 from seg2knet.trainer.evaluate.submission import Submission
 from seg2knet.trainer.predict import released
 from seg2knet.trainer.predict.inference import local_file, pick_device, read_image
@@ -79,6 +78,7 @@ class ClassicSegmenter:
             stack.package(self.task, "models")
             with stack.silent():
                 self.config = Config.fromstring(content["meta"]["config"], ".py")
+            self.config.data_root = self.record["data"]
             names = list(self.record["classes"])
             classes = ClassList.of(names, names[self.record["things"] :] if self.task == "panoptic" else ())
         else:
@@ -178,13 +178,8 @@ def evaluate(
     """
     model = ClassicSegmenter(checkpoint, device, knet, classes)
     names = list(model.classes.names)
-    root = data or model.record.get("data")
-    folder = read_folder(Path(root) if root is not None else None, model.task)
-    split = split or ("val" if "val" in folder.splits else "train")
-    if sorted(folder.classes.names) != sorted(names):
-        found, expected = ", ".join(folder.classes.names), ", ".join(names)
-        raise UsageError("the data have other classes than the model", file=folder.root, found=found, expected=expected)
-    part = folder.split(split)
+    folder, split = split_of(model, data, split)
+    part = folder.splits[split]
     if not part.has_truth and submission is None:
         raise UsageError("this split has no truth to compare with", file=part.annotations)
     settings = our_dataset(innermost(model.config.data.test.to_dict()), folder, part)

@@ -16,7 +16,7 @@ from seg2knet._version import __version__
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.classic.checks import PINS
 
-PYTHON = (3, 9)
+PYTHON = "3.9"
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 TORCH_PAGE = "https://download.pytorch.org/whl/torch_stable.html"
 CUDA = {"10.2": "", "11.1": "+cu111", "11.3": "+cu113", "cpu": "+cpu"}
@@ -53,7 +53,7 @@ def setup(
         say: called with each line.
 
     Raises:
-        EnvironmentProblem: Python 3.9 or the compiler is missing, or a step failed.
+        EnvironmentProblem: Python 3.9 is missing, or a step failed.
         UsageError: ``cuda`` is unknown, or ``venv`` is something else.
     """
     if cuda not in CUDA:
@@ -66,12 +66,6 @@ def setup(
             hint="name another: --venv DIR, or remove it",
         )
     interpreter = _python39(python)
-    if ops and not dry_run and not (shutil.which("c++") or shutil.which("g++")):
-        raise EnvironmentProblem(
-            "mmcv's operators need a C++ compiler to be built",
-            found="neither c++ nor g++",
-            hint="apt-get install build-essential, or build none: --no-ops (K-Net needs no operator)",
-        )
     variables = {"MMCV_WITH_OPS": str(int(ops)), "MAX_JOBS": str(os.cpu_count() or 1)}
     say(" ".join(["export", *(f"{name}={value}" for name, value in variables.items())]))
     todo = steps(venv, interpreter, ops=ops, cuda=cuda)
@@ -86,8 +80,18 @@ def setup(
 
 def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
     """The commands, in the order that works."""
-    inside = str(venv / "bin" / "python")
-    pip = (inside, "-m", "pip", "install", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS))
+    root = Path(__file__).resolve().parents[3]
+    source = (root / "pyproject.toml").is_file()
+    this_package = ("--editable", f"{root}[report]") if source else (f"seg2knet[report]=={__version__}",)
+    pip = (
+        str(venv / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--constraint",
+        str(CONSTRAINTS),
+    )
     suffix = CUDA[cuda]
     page = ("--find-links", TORCH_PAGE) if suffix else ()
     mmcv = f"mmcv-full=={PINS['mmcv-full']}" if ops else f"mmcv=={PINS['mmcv']}"
@@ -110,16 +114,8 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
             (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0", "openmim"),
         ),
         ("panopticapi (its own pins ask for other versions)", (*pip, "--no-deps", "panopticapi-lite")),
-        ("seg2knet itself", (*pip, *_this_package())),
+        ("seg2knet itself", (*pip, *this_package)),
     ]
-
-
-def _this_package() -> tuple[str, ...]:
-    """What to install to have this very seg2knet: the source tree where it runs from one, else the release."""
-    root = Path(__file__).resolve().parents[3]
-    if (root / "pyproject.toml").is_file():
-        return "--editable", f"{root}[report]"
-    return (f"seg2knet[report]=={__version__}",)
 
 
 def _python39(asked: Optional[Path]) -> Path:
@@ -128,38 +124,30 @@ def _python39(asked: Optional[Path]) -> Path:
     Raises:
         EnvironmentProblem: there is none, or the one asked for is another.
     """
-    if asked is not None:
-        version = _version(asked)
-        if version != PYTHON:
-            found = "no Python" if version is None else "Python " + ".".join(map(str, version))
-            raise EnvironmentProblem(f"{asked} is not Python 3.9", found=found, hint=HOW_TO_GET_PYTHON)
-        return asked
-    for candidate in _candidates():
+    for candidate in _candidates() if asked is None else [asked]:
         if _version(candidate) == PYTHON:
             return candidate
-    raise EnvironmentProblem(
-        "the classic stack needs Python 3.9, and none is found",
-        expected="python3.9 on the PATH, or in pyenv, or named by --python",
-        hint=HOW_TO_GET_PYTHON,
-    )
+    missing = "the classic stack needs Python 3.9, and none is found"
+    raise EnvironmentProblem(missing if asked is None else f"{asked} is not Python 3.9", hint=HOW_TO_GET_PYTHON)
 
 
 def _candidates() -> Iterator[Path]:
     yield Path(sys.executable)
     yield from (Path(found) for name in ("python3.9", "python3", "python") if (found := shutil.which(name)))
-    home = Path.home()
-    yield from sorted((home / ".pyenv" / "versions").glob("3.9*/bin/python"), reverse=True)
-    yield from sorted((home / ".local/share/uv/python").glob("cpython-3.9*/bin/python3.9"), reverse=True)
+    for folder, pattern in (
+        (".pyenv/versions", "3.9*/bin/python"),
+        (".local/share/uv/python", "cpython-3.9*/bin/python"),
+    ):
+        yield from sorted((Path.home() / folder).glob(pattern), reverse=True)
 
 
-def _version(python: Path) -> Optional[tuple[int, int]]:
-    program = "import sys; print(*sys.version_info[:2])"
+def _version(python: Path) -> str:
+    """``3.9`` of an interpreter; nothing where it does not run."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
-        done = subprocess.run([str(python), "-c", program], capture_output=True, text=True, timeout=60, check=True)
-        major, minor = done.stdout.split()
-        return int(major), int(minor)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+        return subprocess.run([str(python), "-c", program], capture_output=True, text=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _run(title: str, command: tuple[str, ...], venv: Path, variables: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ here for the CPU as well. One process of several is this module, run by torch.di
 
 from __future__ import annotations
 
-import argparse
 import copy
 import datetime
 import logging
@@ -43,11 +42,10 @@ from seg2knet.errors import EnvironmentProblem, Seg2KNetError
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.classic.config import RECORD
 from seg2knet.trainer.run.interrupt import Interrupted, StopRequest
+from seg2knet.trainer.run.worker import leave_error
 
 INTERRUPTED = "interrupted.pth"
 LATEST = "latest.pth"
-ERROR_FILE = "SEG2KNET_ERROR_FILE"
-"""Environment variable: where a process that fails leaves its reason for the one that started it."""
 
 
 def unpack(batch: Any) -> Any:
@@ -91,6 +89,12 @@ def wrap(model: nn.Module, device: str, world: int = 1, find_unused_parameters: 
     return MMDistributedDataParallel(model.cuda(), device_ids=[torch.cuda.current_device()], **options)
 
 
+def read(config_file: Path) -> Config:
+    """A config file as mmcv has it."""
+    with stack.silent():
+        return Config.fromfile(str(config_file))
+
+
 def build_model(config: Config, task: str) -> nn.Module:
     """The model of a config; its weights are not initialised yet.
 
@@ -105,12 +109,8 @@ def build_model(config: Config, task: str) -> nn.Module:
                 copy.deepcopy(config.model), train_cfg=config.get("train_cfg"), test_cfg=config.get("test_cfg")
             )
     except (TypeError, KeyError, AssertionError, ValueError) as error:
-        raise Seg2KNetError(
-            "the model cannot be built from this config",
-            file=config.filename,
-            found=f"{type(error).__name__}: {error}",
-            hint="if a module of the K-Net checkout is missing, name it: --knet ./K-Net",
-        ) from error
+        found, hint = f"{type(error).__name__}: {error}", "is it of the K-Net checkout? name it: --knet ./K-Net"
+        raise Seg2KNetError("the model cannot be built", file=config.filename, found=found, hint=hint) from error
 
 
 def build_dataset(settings: Any, task: str, test: bool = False) -> Any:
@@ -142,8 +142,7 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: O
     """
     record = stack.load_config(config_file, run_imports=False)[RECORD]
     record["knet"] = str(stack.recorded_checkout(record, knet) or "") or None
-    with stack.silent():
-        config = Config.fromfile(str(config_file))
+    config = read(config_file)
     with _processes(device) as world, out_of_place_additions():
         runner, loader = _prepare(config, record, device, world)
         if resume is not None:
@@ -220,12 +219,9 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
         with stack.silent():
             model.init_weights()
     except (OSError, RuntimeError) as error:
-        raise EnvironmentProblem(
-            "the pretrained backbone cannot be downloaded",
-            file=config.filename,
-            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            hint="give a file of it: --backbone-weights PATH, or start from random weights: --no-pretrained",
-        ) from error
+        found = str(error).partition("\n")[0] or type(error).__name__
+        hint = "give a file of it: --backbone-weights PATH, or start from random weights: --no-pretrained"
+        raise EnvironmentProblem("the pretrained backbone cannot be downloaded", found=found, hint=hint) from error
     if world == 1 or device == "cpu":
         model = revert_sync_batchnorm(model)  # SyncBN needs several processes on GPUs
     model.CLASSES = dataset.CLASSES
@@ -297,11 +293,8 @@ class Watch(Hook):
     def after_train_iter(self, runner: Any) -> None:
         loss = float(runner.outputs["log_vars"]["loss"])
         if not math.isfinite(loss):
-            raise Seg2KNetError(
-                f"the loss is {loss} at step {runner.iter + 1}",
-                file=Path(runner.work_dir) / "config.py",
-                hint="lower the learning rate (--lr), or look at the data: seg2knet validate",
-            )
+            hint = "lower the learning rate (--lr), or look at the data: seg2knet validate"
+            raise Seg2KNetError(f"the loss is {loss} at step {runner.iter + 1}", hint=hint)
         if self.stop.agreed():
             raise Interrupted
 
@@ -316,28 +309,15 @@ def _save_where_it_stands(runner: Any, steps: int) -> None:
         (folder / LATEST).symlink_to(INTERRUPTED)
 
 
-def main() -> None:
+def main(config: str, device: str, resume: str, knet: str) -> None:
     """One process of several. What goes wrong is left for the process that started this one to say."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--device", required=True)
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--knet", type=Path)
-    asked = parser.parse_args()
     try:
         stack.enter()
-        train(asked.config, asked.device, asked.resume, asked.knet)
+        train(Path(config), device, Path(resume) if resume else None, Path(knet) if knet else None)
     except Exception as error:
-        text = str(error)
-        if not isinstance(error, Seg2KNetError):
-            text = f"training failed: {type(error).__name__}: {error}"
-            if "find_unused_parameters" in text:
-                text += "\n  to do:    --cfg-options find_unused_parameters=True"
-        reason = Path(os.environ[ERROR_FILE])
-        if not reason.exists():  # the first process to fail has the reason
-            reason.write_text(text, encoding="utf-8")
+        leave_error(error)
         raise
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

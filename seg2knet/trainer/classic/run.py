@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +16,9 @@ from seg2knet.trainer.classic import config as fitting
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.classic.config import METRICS, RECORD
 from seg2knet.trainer.config.source import assignment
+from seg2knet.trainer.openmmlab import operators
 from seg2knet.trainer.options import TrainOptions, flag
-from seg2knet.trainer.run import interrupt, launch
+from seg2knet.trainer.run import launch, work_dirs
 from seg2knet.trainer.run.session import TrainResult, check_data
 
 KNOWN_HERE = {
@@ -120,18 +117,13 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
     record = stack.load_config(path, run_imports=False).get(RECORD)
     if record is not None:
         return _again(path, record, options, place, knet)
-    knet = knet or stack.checkout_around(path)
+    knet = knet or next((folder for folder in path.parents if (folder / "knet").is_dir()), None)
     if knet is not None:
         stack.add_checkout(knet)
     merged = stack.load_config(path)
     task = fitting.task_of(merged, path.name)
     if options.task not in (None, task):
-        raise UsageError(
-            f"this config trains {task} segmentation",
-            file=path,
-            found=f"--task {options.task}",
-            hint="leave --task out",
-        )
+        raise UsageError(f"this config trains {task} segmentation, not {options.task}", file=path)
     data = read_folder(options.data, task)
     if options.load_from is not None:
         from seg2knet.download import weights
@@ -143,7 +135,7 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
         options,
         name=path.stem,
         processes=place.processes,
-        work_dir=_work_dir(options.work_dir, Path("work_dirs") / path.stem, options.resume),
+        work_dir=_work_dir(options, Path("work_dirs") / path.stem),
         knet=knet,
         signature=stack.signature_of(task),
     )
@@ -154,18 +146,14 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
 
 def _refuse_unknown(options: TrainOptions) -> None:
     if options.nodes > 1 or options.launcher != "torchrun":
-        raise UsageError(
-            "the classic stack trains on one machine",
-            hint="write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine",
-        )
+        hint = "write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine"
+        raise UsageError("the classic stack trains on one machine", hint=hint)
     if options.pretrained == "coco":
         raise UsageError("the classic stack starts from ImageNet weights", hint="from a K-Net: --load-from FILE")
     unknown = [flag(name) for name in options.given() if name not in KNOWN_HERE]
     if unknown:
-        raise UsageError(
-            f"the classic stack does not know {', '.join(unknown)}",
-            hint="choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE",
-        )
+        hint = "choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE"
+        raise UsageError(f"the classic stack does not know {', '.join(unknown)}", hint=hint)
 
 
 def _again(
@@ -173,15 +161,12 @@ def _again(
 ) -> Prepared:
     """A config that was made for a run is run as it is, in a work dir where no other run has left checkpoints."""
     if options.shaping():
-        raise UsageError(
-            f"{', '.join(map(flag, options.shaping()))}: this config has its settings already",
-            file=path,
-            hint="change them in the file, or name the config it came from",
-        )
+        given = ", ".join(map(flag, options.shaping()))
+        raise UsageError(f"{given}: this config has its settings already", file=path, hint="change them in the file")
     checkout = stack.recorded_checkout(record, knet)
     config = stack.load_config(path)
     notes = [f"{record['task']}, as {path} says"]
-    work_dir = _work_dir(options.work_dir, Path(config["work_dir"]), options.resume).resolve()
+    work_dir = _work_dir(options, Path(config["work_dir"])).resolve()
     if work_dir != path.parent:
         config["work_dir"] = str(work_dir)
         notes.append(f"work dir: {work_dir}")
@@ -189,23 +174,9 @@ def _again(
     return Prepared(path, place, record["task"], checkout, notes)
 
 
-def _work_dir(asked: Optional[Path], default: Path, resume: bool) -> Path:
-    """The folder asked for, else the first of ``NAME``, ``NAME-2``, ... without another run's checkpoints.
-
-    Raises:
-        UsageError: the folder asked for holds another run's checkpoints.
-    """
-    if asked is not None and not resume and any(asked.glob("*.pth")):
-        raise UsageError(
-            "the work dir holds another run's checkpoints",
-            file=asked,
-            hint="--resume resumes it; another --work-dir starts anew",
-        )
-    number, folder = 1, asked or default
-    while not resume and any(folder.glob("*.pth")):
-        number += 1
-        folder = default.with_name(f"{default.name}-{number}")
-    return folder
+def _work_dir(options: TrainOptions, named: Path) -> Path:
+    """The work dir; of a run to resume, else one without another run's checkpoints."""
+    return (options.work_dir or named) if options.resume else work_dirs.choose(options, named)
 
 
 def _write(config: Mapping[str, Any], path: Path, notes: list[str]) -> Path:
@@ -228,20 +199,12 @@ def _check_model(prepared: Prepared) -> None:
         Seg2KNetError: the model cannot be built.
         EnvironmentProblem: it needs an operator that this mmcv lacks.
     """
-    from mmcv import Config
-
     from seg2knet.trainer.classic import loop
-    from seg2knet.trainer.openmmlab.operators import compiled
 
-    with stack.silent():
-        config = Config.fromfile(str(prepared.config))
-    if (config.model.get("backbone") or {}).get("dcn") and not compiled():
-        raise EnvironmentProblem(
-            "this model has deformable convolutions, and mmcv is installed without operators",
-            file=prepared.config,
-            expected="mmcv-full",
-            hint="seg2knet setup classic   (without --no-ops); or a config without dcn in its name",
-        )
+    config = loop.read(prepared.config)
+    if (config.model.get("backbone") or {}).get("dcn") and not operators.compiled():
+        hint = "seg2knet setup classic   (without --no-ops); or a config without dcn in its name"
+        raise EnvironmentProblem("deformable convolutions need mmcv's operators", file=prepared.config, hint=hint)
     loop.build_model(config, prepared.task)
 
 
@@ -249,65 +212,24 @@ def _start(prepared: Prepared, resume: Optional[Path]) -> None:
     """Train: in this process where one is enough, else in as many as wanted.
 
     Raises:
-        Seg2KNetError: training failed; the traceback is in ``error.log`` or ``processes.log`` in the work dir.
+        Seg2KNetError: training failed; the traceback is in ``error.log`` or ``torchrun.log`` in the work dir.
     """
-    if prepared.place.processes > 1:
-        _launch(prepared, resume)
+    place, work_dir = prepared.place, prepared.config.parent
+    if place.processes > 1:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={place.local}"]
+        command += ["-m", "seg2knet.trainer.classic.loop", str(prepared.config), place.device]
+        launch.torchrun([*command, str(resume or ""), str(prepared.knet or "")], work_dir, place.processes, place.local)
         return
     from seg2knet.trainer.classic import loop
 
     try:
-        loop.train(prepared.config, prepared.place.device, resume, prepared.knet)
+        loop.train(prepared.config, place.device, resume, prepared.knet)
     except Seg2KNetError:
         raise
     except Exception as error:  # whatever a model of mmdet 2 or of the checkout may raise
-        log = prepared.config.parent / "error.log"
+        log = work_dir / "error.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
-        text = str(error).strip().splitlines()
+        found = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise Seg2KNetError(
-            "training failed",
-            file=prepared.config,
-            found=f"{type(error).__name__}: {text[0] if text else ''}",
-            hint=f"the traceback is in {log}",
+            "training failed", file=prepared.config, found=found, hint=f"the traceback is in {log}"
         ) from error
-
-
-def _launch(prepared: Prepared, resume: Optional[Path]) -> None:
-    """Several processes, by torch.distributed.launch."""
-    from seg2knet.trainer.classic.loop import ERROR_FILE
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "torch.distributed.launch", "--use_env",
-        f"--nproc_per_node={prepared.place.processes}", f"--master_port={port}",
-        "-m", "seg2knet.trainer.classic.loop", str(prepared.config), "--device", prepared.place.device,
-        *(["--resume", str(resume)] if resume else []), *(["--knet", str(prepared.knet)] if prepared.knet else []),
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
-        stop, failed = Path(folder) / "stop", Path(folder) / "error"
-        variables = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore"}
-        variables.update({interrupt.STOP_FILE: str(stop), ERROR_FILE: str(failed)})
-        # a session of its own: Ctrl-C reaches this process alone, which asks the others to stop and waits for them
-        with open(prepared.config.parent / "processes.log", "wb") as log:
-            process = subprocess.Popen(command, env=variables, stderr=log, start_new_session=True)
-            code = _wait(process, stop)
-        if code:
-            lines = Path(log.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = lines[-1] if lines else "it printed nothing"
-            said = (
-                failed.read_text(encoding="utf-8") if failed.is_file() else f"a process ended with code {code}: {last}"
-            )
-            raise Seg2KNetError(said, hint=f"the whole output is in {log.name}")
-
-
-def _wait(process: subprocess.Popen, stop: Path) -> int:
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            if stop.exists():  # asked twice: now
-                process.terminate()
-                return process.wait()
-            stop.touch()

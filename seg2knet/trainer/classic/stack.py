@@ -43,12 +43,9 @@ def enter(knet: Optional[Path] = None) -> None:
     """
     version = mmdet_version()
     if version is None or not version.startswith("2."):
-        raise EnvironmentProblem(
-            "the classic stack is not installed in this environment",
-            found=f"mmdet {version}" if version else "no mmdet",
-            expected="mmdet 2.17.0, in a Python 3.9 environment of its own",
-            hint="seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ...",
-        )
+        found = f"mmdet {version}" if version else "no mmdet"
+        hint = "seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ..."
+        raise EnvironmentProblem("the classic stack is not installed in this environment", found=found, hint=hint)
     from seg2knet.trainer.openmmlab import operators
 
     sys.dont_write_bytecode = True  # importing from the checkout must not leave __pycache__ in it
@@ -70,52 +67,30 @@ def package(task: str, part: str) -> Any:
         with silent():
             return importlib.import_module(f"{'mmseg' if task == 'semantic' else 'mmdet'}.{part}")
     except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
-            f"{task} segmentation needs {error.name}", hint=f"{sys.executable} -m pip install mmsegmentation==0.18.0"
-        ) from None
+        raise EnvironmentProblem(f"{task} segmentation needs {error.name}", hint="seg2knet doctor") from None
 
 
 def add_checkout(knet: Path) -> None:
-    """
+    """Make a checkout of K-Net importable.
+
     Raises:
-        UsageError: ``knet`` is no checkout of K-Net.
+        UsageError: it is none, or has moved.
     """
     checkout = Path(knet).resolve()
     if not (checkout / "configs").is_dir():
-        raise UsageError(
-            "this is no checkout of K-Net",
-            file=knet,
-            found="no folder configs" if checkout.is_dir() else "no such folder",
-            expected="a folder with configs/det/knet and the package knet",
-            hint="git clone https://github.com/ZwwWayne/K-Net and name it: --knet ./K-Net",
-        )
+        found = "no folder configs in it" if checkout.is_dir() else "no such folder: has it moved?"
+        hint = "git clone https://github.com/ZwwWayne/K-Net and name it: --knet ./K-Net"
+        raise UsageError("this is no checkout of K-Net", file=knet, found=found, hint=hint)
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
 
 
 def recorded_checkout(record: Mapping[str, Any], knet: Optional[Path]) -> Optional[Path]:
-    """The checkout that a run's record names, or ``knet`` where one is given; it is made importable.
-
-    Raises:
-        UsageError: the recorded one has moved and none is given.
-    """
+    """The checkout that a run's record names, or ``knet`` where one is given; it is made importable."""
     checkout = knet or (Path(record["knet"]) if record.get("knet") else None)
-    if checkout is None:
-        return None
-    if knet is None and not checkout.is_dir():
-        raise UsageError(
-            "the checkout of K-Net that the model was trained with is not there any more",
-            file=checkout,
-            hint="name it: --knet ./K-Net",
-        )
-    add_checkout(checkout)
-    return checkout.resolve()
-
-
-def checkout_around(config: Path) -> Optional[Path]:
-    """The checkout that a config lies in."""
-    around = (folder for folder in config.parents if (folder / "configs").is_dir() and (folder / "knet").is_dir())
-    return next(around, None)
+    if checkout is not None:
+        add_checkout(checkout)
+    return checkout.resolve() if checkout is not None else None
 
 
 def config_folders(knet: Optional[Path]) -> list[Path]:
@@ -134,10 +109,9 @@ def find_config(name: str, knet: Optional[Path] = None) -> Path:
     Raises:
         UsageError: there is none, or several in one place.
     """
-    path = Path(name)
-    if path.is_file():
-        return path.resolve()
-    stem = path.name[:-3] if path.name.endswith(".py") else path.name
+    if Path(name).is_file():
+        return Path(name).resolve()
+    stem = Path(name).name.removesuffix(".py")
     known: list[str] = []
     for folder in config_folders(knet):
         files = [file for file in sorted(folder.rglob("*.py")) if "_base_" not in file.parts]
@@ -150,12 +124,8 @@ def find_config(name: str, knet: Optional[Path] = None) -> Path:
         known += [file.stem for file in files]
     close = difflib.get_close_matches(stem, known, 3, 0.5)
     places = ", ".join(map(str, config_folders(knet))) or "nowhere: no --knet and no configs with mmdet"
-    raise UsageError(
-        f"no config is called {name}",
-        found=f"looked in {places}",
-        expected="a path, or the name of a config of the checkout, mmdet or mmseg",
-        hint=f"did you mean {' or '.join(close)}?" if close else "name the checkout: --knet ./K-Net",
-    )
+    hint = f"did you mean {' or '.join(close)}?" if close else "give a path, or name the checkout: --knet ./K-Net"
+    raise UsageError(f"no config is called {name}", found=f"looked in {places}", hint=hint)
 
 
 def default_config(task: str, knet: Optional[Path]) -> Path:
@@ -164,19 +134,11 @@ def default_config(task: str, knet: Optional[Path]) -> Path:
     Raises:
         UsageError: no checkout was named, or there is no default for the task.
     """
-    if knet is None:
-        raise UsageError(
-            "nothing says which model to train",
-            expected="a checkout of K-Net, or a config",
-            hint="--knet ./K-Net   or   --config NAME   (a name of mmdet's or mmseg's, or a path)",
-        )
-    if task in DEFAULTS:
+    if task in DEFAULTS and knet is not None:
         return find_config(DEFAULTS[task], knet)
-    files = config_folders(knet)[0].rglob("*ade*.py")
-    names = sorted({file.stem for file in files if "_base_" not in file.parts}) or ["fcn_r50-d8_512x512_80k_ade20k"]
-    raise UsageError(
-        "there are several semantic models: name one", expected=", ".join(names), hint=f"--config {names[0]}"
-    )
+    hint = "--config NAME   (of the checkout, mmdet or mmseg, or a path)"
+    hint = hint if task == "semantic" else f"--knet ./K-Net   or   {hint}"
+    raise UsageError(f"nothing says which {task} model to train", hint=hint)
 
 
 def load_config(path: Path, run_imports: bool = True) -> dict[str, Any]:
@@ -195,12 +157,8 @@ def load_config(path: Path, run_imports: bool = True) -> dict[str, Any]:
         with silent():
             config = Config.fromfile(str(path), import_custom_modules=run_imports)._cfg_dict.to_dict()
     except ImportError as error:
-        raise UsageError(
-            "the config imports a module that cannot be imported",
-            file=path,
-            found=str(error),
-            hint="name the checkout that has it: --knet ./K-Net",
-        ) from None
+        hint = "name the checkout that has it: --knet ./K-Net"
+        raise UsageError("the config's imports fail", file=path, found=str(error), hint=hint) from None
     except (SyntaxError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError("the config cannot be read", file=path, found=f"{type(error).__name__}: {error}") from None
     return {key: value for key, value in config.items() if not isinstance(value, (ModuleType, FunctionType))}

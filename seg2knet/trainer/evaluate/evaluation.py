@@ -85,7 +85,7 @@ def evaluate(
         UsageError: there is no such split.
     """
     model = model or Segmenter(checkpoint, device, classes=classes)
-    folder, split = _split_of(model, data, split)
+    folder, split = split_of(model, data, split)
     from mmengine.registry import METRICS
     from mmengine.runner import Runner
 
@@ -128,7 +128,7 @@ def evaluate(
     )
 
 
-def _split_of(model: Segmenter, data: Optional[Path], split: Optional[str]) -> tuple[DataFolder, str]:
+def split_of(model: Any, data: Optional[Path], split: Optional[str]) -> tuple[DataFolder, str]:
     """The folder and the split to evaluate on.
 
     Raises:

@@ -111,7 +111,7 @@ def start(config: Path, work_dir: Path, options: TrainOptions, place: Place, res
     if options.launcher != "torchrun" or place.processes == 1:
         worker.run(config, place.device, resume)
     else:
-        _torchrun(config, work_dir, options, place, resume)
+        torchrun(torchrun_command(config, options, place, resume), work_dir, place.processes, place.local)
 
 
 def is_first(options: TrainOptions) -> bool:
@@ -206,7 +206,17 @@ def torchrun_command(config: Path, options: TrainOptions, place: Place, resume: 
     return [*command, "--device", place.device, *(["--resume"] if resume else [])]
 
 
-def _torchrun(config: Path, work_dir: Path, options: TrainOptions, place: Place, resume: bool) -> None:
+def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> None:
+    """Run a command that starts processes, and wait for them; Ctrl-C reaches them as a stop file.
+
+    Args:
+        command: of torch.distributed.run.
+        work_dir: where ``torchrun.log`` goes.
+        processes, local: how many there are on all machines, and on this one.
+
+    Raises:
+        Seg2KNetError: a process failed.
+    """
     from seg2knet.trainer.run import interrupt, worker
 
     with tempfile.TemporaryDirectory(prefix="seg2knet-") as scratch:
@@ -215,19 +225,18 @@ def _torchrun(config: Path, work_dir: Path, options: TrainOptions, place: Place,
         # Each attempt meets in a store of its own. In one shared with the attempt before, processes that start again
         # find the addresses of those that died and, where they are quicker than the new ones, connect to nobody.
         environment.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-        environment.setdefault("OMP_NUM_THREADS", str(threads_each(place.local)))
+        environment.setdefault("OMP_NUM_THREADS", str(threads_each(local)))
         if sys.platform == "win32":
             environment.setdefault("USE_LIBUV", "0")  # PyTorch's wheels for Windows are built without
         log = work_dir / "torchrun.log"
         with open(log, "ab") as stream:
             process = subprocess.Popen(
-                torchrun_command(config, options, place, resume),
-                env=environment, stdin=subprocess.DEVNULL, stderr=stream, **_apart(),
+                command, env=environment, stdin=subprocess.DEVNULL, stderr=stream, **_apart(),
             )  # fmt: skip
             with _stop_by_file(stop_file, process):
                 code = process.wait()
         if code != 0:
-            raise _failure(Path(scratch), log, place.processes, code)
+            raise _failure(Path(scratch), log, processes, code)
 
 
 @contextmanager

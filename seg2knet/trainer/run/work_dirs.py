@@ -33,7 +33,7 @@ def choose(options: TrainOptions, named: Path) -> Path:
 
 
 def _has_checkpoints(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("last.pth", "best.pth"))
+    return any(folder.glob("*.pth"))
 
 
 def latest() -> Path:

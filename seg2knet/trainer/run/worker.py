@@ -266,12 +266,12 @@ def leave_error(error: BaseException) -> None:
     """Write why this process failed, for the launcher."""
     folder = os.environ.get(ERRORS)
     if folder is None:
-        traceback.print_exception(error)
+        traceback.print_exception(type(error), error, error.__traceback__)
         return
     rank = os.environ.get("RANK", "0")
     known = isinstance(error, Seg2KNetError)
     short = str(error) if known else f"{type(error).__name__}: {error}"
-    text = short if known else "".join(traceback.format_exception(error))
+    text = short if known else "".join(traceback.format_exception(type(error), error, error.__traceback__))
     content = {"rank": int(rank), "short": short, "text": text, "known": known}
     Path(folder, f"error-{rank}.json").write_text(json.dumps(content))
 

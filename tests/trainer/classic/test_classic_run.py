@@ -47,5 +47,5 @@ def test_configs_are_found_by_name(tmp_path: Path) -> None:
 def test_no_checkout(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no checkout of K-Net"):
         classic_stack.add_checkout(tmp_path)
-    with pytest.raises(UsageError, match="which model to train"):
+    with pytest.raises(UsageError, match="which instance model to train"):
         classic_stack.default_config("instance", None)
