@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
 from seg2knet.trainer.classic import stack as classic_stack
 
@@ -98,7 +99,7 @@ def test_a_perfect_panoptic_answer(data: tuple[Path, Path]) -> None:
     dataset = panoptic(data[0], "val", test_mode=True)
     results = []
     for index, info in enumerate(dataset.data_infos):
-        truth = dataset.segment_ids(index)
+        truth = read_ids(dataset.get_data_info(index)["seg_map_path"])
         answer = np.full(truth.shape, 4)
         for number, segment in enumerate(dataset.coco.imgToAnns[info["id"]], 1):
             label = dataset.cat2label[segment["category_id"]]

@@ -132,11 +132,16 @@ class Seg2KNetInstance(_ByName, CocoDataset):
         """As mmdet's, but objects without an outline are left out, where mmdet would fail on them."""
         return super()._parse_ann_info(img_info, [entry for entry in ann_info if entry.get("segmentation")])
 
-    def truth(self, index: int) -> list[tuple[int, np.ndarray]]:
-        """Label and mask (H, W) of every object of an image, crowds left out."""
-        ids = self.coco.get_ann_ids(img_ids=[self.img_ids[index]], iscrowd=False)
-        entries = [entry for entry in self.coco.load_anns(ids) if entry.get("segmentation")]
-        return [(self.cat2label[entry["category_id"]], self.coco.annToMask(entry).astype(bool)) for entry in entries]
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """An image and its objects, as mmdet 3 has them (:func:`seg2knet.trainer.evaluate.truth.truth_of`)."""
+        info = self.data_infos[index]
+        entries = self.coco.load_anns(self.coco.get_ann_ids(img_ids=[info["id"]]))
+        instances = [
+            {"bbox_label": self.cat2label[entry["category_id"]], "mask": entry["segmentation"]}
+            for entry in entries
+            if entry.get("segmentation") and not entry.get("iscrowd") and entry["category_id"] in self.cat2label
+        ]
+        return {**info, "img_path": str(self.image_path(index)), "instances": instances}
 
     def coco_results(self, results: list) -> list[dict[str, Any]]:
         """All images' packed results in COCO's format (https://cocodataset.org/#format-results)."""
@@ -201,11 +206,13 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
         """The segments of one image. mmdet's own goes through every segment that has the same id anywhere."""
         return self._parse_ann_info(self.data_infos[idx], self.coco.imgToAnns[self.data_infos[idx]["id"]])
 
-    def truth(self, index: int) -> list[tuple[int, np.ndarray]]:
-        """Label and mask (H, W) of every segment of an image, crowds left out."""
-        ids = self.segment_ids(index)
-        entries = [entry for entry in self.coco.imgToAnns[self.data_infos[index]["id"]] if not entry.get("iscrowd")]
-        return [(self.cat2label[entry["category_id"]], ids == entry["id"]) for entry in entries]
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """An image and its segments, as mmdet 3 has them."""
+        info = self.data_infos[index]
+        entries = self.coco.imgToAnns[info["id"]]
+        listed = [{"iscrowd": 0, **entry, "category": self.cat2label[entry["category_id"]]} for entry in entries]
+        png = str(Path(self.seg_prefix) / info["segm_file"])
+        return {"img_path": str(self.image_path(index)), "seg_map_path": png, "segments_info": listed}
 
     def evaluate(self, results: list, **_options: Any) -> dict[str, Any]:
         """Panoptic quality, between 0 and 1; the figures by class are left in ``by_class``.
@@ -215,16 +222,15 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
         categories = [{**self.categories[cat_id], "id": label} for cat_id, label in self.cat2label.items()]
         quality = PanopticQuality(categories)
         for index, result in enumerate(results):
-            info = self.data_infos[index]
-            entries = self.coco.imgToAnns[info["id"]]
-            truth = [{**entry, "category_id": self.cat2label[entry["category_id"]]} for entry in entries]
+            info = self.get_data_info(index)
+            truth = [{**segment, "category_id": segment["category"]} for segment in info["segments_info"]]
+            truth_ids = read_ids(info["seg_map_path"])
             # segment ids from 1, 0 where nothing is
             values, places = np.unique(panoptic_map(result), return_inverse=True)
             labels = values % INSTANCE_OFFSET
             ids = np.where(labels < len(self.CLASSES), np.arange(1, len(values) + 1), 0)
             listed = [{"id": int(number), "category_id": int(label)} for number, label in zip(ids, labels) if number]
-            truth_ids = self.segment_ids(index)
-            quality.add(truth_ids, truth, ids[places].reshape(truth_ids.shape), listed, info["filename"])
+            quality.add(truth_ids, truth, ids[places].reshape(truth_ids.shape), listed, info["img_path"])
         summary = quality.summary()
         self.by_class = [
             {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
@@ -235,7 +241,3 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
             if summary[group]["n"]:
                 figures[f"PQ_{group.lower()}"] = float(summary[group]["pq"])
         return figures
-
-    def segment_ids(self, index: int) -> np.ndarray:
-        """The segment ids (H, W) of an image's PNG."""
-        return read_ids(Path(self.seg_prefix) / self.data_infos[index]["segm_file"])

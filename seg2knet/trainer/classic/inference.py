@@ -25,6 +25,7 @@ from seg2knet.trainer.classic.pipelines import innermost, our_dataset, read_from
 from seg2knet.trainer.config.models import trained
 from seg2knet.trainer.evaluate.evaluation import Evaluation, draw, split_of
 from seg2knet.trainer.evaluate.submission import Submission
+from seg2knet.trainer.evaluate.truth import truth_of
 from seg2knet.trainer.predict import released
 from seg2knet.trainer.predict.inference import local_file, pick_device, read_image
 from seg2knet.trainer.predict.prediction import Prediction
@@ -34,11 +35,7 @@ STAMP = re.compile(r"_\d{8}_\d{6}(-[0-9a-f]{8})?$")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's ``state_dict`` and ``meta``.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """A checkpoint's ``state_dict`` and ``meta``."""
     try:
         checkpoint = torch.load(str(path), map_location="cpu")
         return {"state_dict": checkpoint["state_dict"], "meta": checkpoint.get("meta") or {}}
@@ -187,7 +184,7 @@ def evaluate(
     collected = Submission(submission, folder, split) if submission is not None else None
     results: list[Any] = []
     for index in range(len(dataset)):
-        path = dataset.image_path(index)
+        path = Path(dataset.get_data_info(index)["img_path"])
         result = model.result(read_image(path))
         prediction = model.prediction(path, result) if collected is not None or show_dir is not None else None
         if collected is not None and prediction is not None:
@@ -197,7 +194,7 @@ def evaluate(
         else:
             results.append(dataset.packed(result))
         if show_dir is not None and prediction is not None:
-            draw(model, prediction, _truth(dataset, index, prediction), part.images, show_dir)
+            draw(model, prediction, truth_of(dataset, index) if part.has_truth else None, part.images, show_dir)
         if ticked is not None:
             ticked(index + 1, len(dataset))
     if collected is not None:
@@ -208,13 +205,3 @@ def evaluate(
     return Evaluation(
         model.path, folder.root, split, model.task, len(dataset), figures, list(dataset.by_class), predictions
     )
-
-
-def _truth(dataset: Any, index: int, prediction: Prediction) -> Prediction:
-    """An image's truth as a prediction."""
-    labels, masks = [], []
-    for label, mask in dataset.truth(index):
-        labels.append(label)
-        masks.append(mask_to_rle(mask))
-    ones = np.ones(len(labels), np.float32)
-    return Prediction(prediction.path, prediction.width, prediction.height, np.array(labels, np.int64), ones, masks)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from seg2knet.dataset.folder import read_folder
 from seg2knet.doctor import environment
@@ -29,25 +28,16 @@ KNOWN_HERE = {
 """Options that this stack carries out; others are refused, not left unread."""
 
 
-@dataclass
-class Prepared:
-    """A run that is ready to start.
-
-    Attributes:
-        config: the config file in the work dir.
-        place: device and number of processes.
-        task: what it trains.
-        knet: the checkout, or ``None``.
-        notes: lines to print: what was decided.
-        data: the data set's folder, to be checked before the first step; ``None`` for a config run again.
-    """
+class Prepared(NamedTuple):
+    """A run that is ready to start: its config in the work dir, where it runs, what it trains, what was decided."""
 
     config: Path
     place: launch.Place
     task: str
     knet: Optional[Path]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
     data: Optional[Path] = None
+    """The data set's folder, to be checked before the first step; ``None`` for a config run again."""
 
 
 def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[str], None] = print) -> TrainResult:

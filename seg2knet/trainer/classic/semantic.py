@@ -10,7 +10,7 @@ from mmseg.datasets.builder import DATASETS
 from mmseg.datasets.custom import CustomDataset
 
 from seg2knet.dataset.classes import palette_color
-from seg2knet.dataset.images import decode_labels, is_image
+from seg2knet.dataset.images import is_image
 from seg2knet.errors import DataError
 
 
@@ -25,6 +25,7 @@ class Seg2KNetSemantic(CustomDataset):
     def __init__(self, classes: list[str], **options: Any) -> None:
         palette = [list(palette_color(index)) for index in range(len(classes))]
         options.setdefault("reduce_zero_label", True)
+        self.metainfo = {"classes": list(classes)}
         super().__init__(classes=list(classes), palette=palette, **options)
 
     def load_annotations(
@@ -62,14 +63,11 @@ class Seg2KNetSemantic(CustomDataset):
         ]
         return {name: float(value) for name, value in figures.items() if "." not in name}
 
-    def image_path(self, index: int) -> Path:
-        return Path(self.img_dir) / self.img_infos[index]["filename"]
-
-    def truth(self, index: int) -> list[tuple[int, np.ndarray]]:
-        """Label and mask (H, W) of every class of an image."""
-        path = Path(self.ann_dir) / self.img_infos[index]["ann"]["seg_map"]
-        labels = decode_labels(path).astype(np.int64) - 1  # 0 is unlabelled
-        return [(label, labels == label) for label in np.unique(labels).tolist() if 0 <= label < len(self.CLASSES)]
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        """An image and its mask, as mmseg 1 has them."""
+        info = self.img_infos[index]
+        masks = {"seg_map_path": str(Path(self.ann_dir) / info["ann"]["seg_map"])} if "ann" in info else {}
+        return {"img_path": str(Path(self.img_dir) / info["filename"]), **masks}
 
 
 def _known(value: float) -> Optional[float]:

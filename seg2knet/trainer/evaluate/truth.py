@@ -35,7 +35,7 @@ def truth_of(dataset: Any, index: int) -> Prediction:
         return Prediction.of_labelmap(path, labelmap)
     else:
         height, width, key = info["height"], info["width"], "bbox_label"
-        objects = [instance for instance in info.get("instances", []) if not instance["ignore_flag"]]
+        objects = [instance for instance in info.get("instances", []) if not instance.get("ignore_flag")]
         codes = [as_rle(instance["mask"], height, width)["counts"] for instance in objects]
         masks = [Rle(code.encode() if isinstance(code, str) else code, height, width) for code in codes]
     labels = np.array([each[key] for each in objects], np.int64)
