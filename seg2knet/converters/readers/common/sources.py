@@ -11,7 +11,6 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from seg2knet.converters.readers.common import png as _png
 from seg2knet.dataset import images
 from seg2knet.dataset.files import read_text, walk
 from seg2knet.dataset.images import SUFFIXES
@@ -69,13 +68,8 @@ class ImageFiles:
         if name in self.paths:
             return [self.paths[name]]
         matches = self._by_tail().get(posixpath.basename(name).lower(), [])
-        for match in (name, "/" + name):
-            exact = [path for path in matches if _ends(path, match)]
-            if exact:
-                matches = exact
-                break
-        else:
-            matches = [] if "/" in name else matches
+        tail = f"/{name.lower()}"
+        matches = [path for path in matches if f"/{path.lower()}".endswith(tail) or _bare(path).endswith(tail)]
         shortest = min((path.count("/") for path in matches), default=0)
         return [self.paths[path] for path in matches if path.count("/") == shortest]
 
@@ -107,11 +101,8 @@ class ImageFiles:
         return self._tails
 
 
-def _ends(path: str, name: str) -> bool:
-    """Whether a path, with or without suffix, is ``name``, or ends in it where it begins with a slash."""
-    path, name = path.lower(), name.lower()
-    ways = (path, posixpath.splitext(path)[0])
-    return any(way.endswith(name) if name.startswith("/") else way == name for way in ways)
+def _bare(path: str) -> str:
+    return f"/{posixpath.splitext(path)[0].lower()}"
 
 
 def relative(path: str, root: str) -> str:
@@ -140,32 +131,21 @@ def palette(path: str) -> Optional[list[int]]:
     return [red | green << 8 | blue << 16 for red, green, blue in zip(flat[0::3], flat[1::3], flat[2::3])]
 
 
-def _by_opencv(path: str) -> tuple[Optional[np.ndarray], int]:
-    try:
-        return _png.decode(path), _png.grey_scale(path)
-    except OSError as error:
-        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
-
-
 def labels_as_shown(path: str) -> np.ndarray:
     """Decode a label image: ``(H, W)`` integers, or ``(H, W, 3)`` uint8 colours.
 
     Raises:
         DataError: it cannot be decoded.
     """
-    labels, scale = None, 1
-    if path.lower().endswith(".png"):
-        labels, scale = _by_opencv(path)
-    if labels is None:
-        labels = images.decode_labels(path)
-        labels = labels // scale if scale > 1 else labels
+    labels = images.decode_labels(path)
     if labels.ndim == 3 and labels.shape[-1] == 2:
         labels = labels[..., 0]
     if labels.ndim not in (2, 3) or (labels.ndim == 3 and labels.shape[-1] != 3) or labels.dtype.kind not in "ui":
-        raise DataError(
-            "not a label image",
-            file=path,
-            found=f"{labels.dtype} of shape {labels.shape}",
-            expected="whole numbers, one channel, or 8-bit RGB",
-        )
+        found, expected = f"{labels.dtype} of shape {labels.shape}", "whole numbers, one channel, or 8-bit RGB"
+        raise DataError("not a label image", file=path, found=found, expected=expected)
+    with open(path, "rb") as file:
+        head = file.read(26)
+    if head[1:4] == b"PNG" and head[25:] == b"\0":
+        # Decoders make greys of 8 bits of the numbers of 2 or 4.
+        labels = labels // {2: 85, 4: 17}.get(head[24], 1)
     return labels
