@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 import msgspec
 
-from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.sources import ImageFiles, relative
 from seg2knet.dataset.files import walk
@@ -32,24 +32,23 @@ _XML_FOLDERS = ("Annotations",)
 _IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "img")
 
 
-class Root(msgspec.Struct):
-    """A folder laid out as VOC's.
+class Root:
+    """A folder laid out as VOC's, or in no way (``flat``): XML files anywhere, images beside them.
 
     Attributes:
-        path: the folder.
         prefix: what the names of its images begin with, where a source has several such folders.
         classes, objects, xmls: files by relative path without suffix.
         images: of this folder.
-        flat: laid out in no way: XML files anywhere.
     """
 
-    path: Path
-    prefix: str
-    classes: dict[str, str]
-    objects: dict[str, str]
-    xmls: dict[str, str]
-    images: ImageFiles
-    flat: bool = False
+    def __init__(self, path: Path, prefix: str, images: Optional[Path], flat: bool = False) -> None:
+        self.path = path
+        self.prefix = prefix
+        self.flat = flat
+        self.classes = {} if flat else _stems(_child(path, _CLASS_FOLDERS), SUFFIXES)
+        self.objects = {} if flat else _stems(_child(path, _OBJECT_FOLDERS), SUFFIXES)
+        self.xmls = _stems(path if flat else _child(path, _XML_FOLDERS, (".xml",)), (".xml",))
+        self.images = ImageFiles(images or (None if flat else _child(path, _IMAGE_FOLDERS)) or path)
 
 
 class Boxed(msgspec.Struct, frozen=True):
@@ -86,16 +85,16 @@ def roots(source: Path, images: Optional[Path]) -> list[Root]:
         return []
     for depth in ("", "*", "*/*"):
         folders = [source] if not depth else sorted(path for path in source.glob(depth) if path.is_dir())
-        found = [folder for folder in folders if _is_root(folder)]
+        found = [path for path in folders if _child(path, _CLASS_FOLDERS) or _child(path, _XML_FOLDERS, (".xml",))]
         if found:
-            several = len(found) > 1
-            return [_root(path, path.relative_to(source).as_posix() + "/" if several else "", images) for path in found]
-    if any(_xml.root_tag(path) == "annotation" for path in walk(source, (".xml",))):
-        return [_flat(source, images)]
+            prefixes = [path.relative_to(source).as_posix() + "/" if len(found) > 1 else "" for path in found]
+            return [Root(path, prefix, images) for path, prefix in zip(found, prefixes)]
+    if any(xml.root_tag(path) == "annotation" for path in walk(source, (".xml",))):
+        return [Root(source, "", images, flat=True)]
     return []
 
 
-def child(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Optional[Path]:
+def _child(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Optional[Path]:
     """The first of these folders that holds such files, in any case of letters: labelme2voc fills ``SegmentationClass``
     with arrays and puts the images of them into ``SegmentationClassPNG``."""
     try:
@@ -104,28 +103,6 @@ def child(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES
         return None
     there = [Path(inside[name.lower()]) for name in names if name.lower() in inside]
     return next((path for path in there if next(iter(walk(path, suffixes)), None) is not None), None)
-
-
-def _is_root(folder: Path) -> bool:
-    return child(folder, _CLASS_FOLDERS) is not None or child(folder, _XML_FOLDERS, (".xml",)) is not None
-
-
-def _root(path: Path, prefix: str, images: Optional[Path]) -> Root:
-    folder = images or child(path, _IMAGE_FOLDERS) or path
-    xmls = child(path, _XML_FOLDERS, (".xml",))
-    return Root(
-        path,
-        prefix,
-        _stems(child(path, _CLASS_FOLDERS), SUFFIXES),
-        _stems(child(path, _OBJECT_FOLDERS), SUFFIXES),
-        _stems(xmls, (".xml",)),
-        ImageFiles(folder),
-    )
-
-
-def _flat(source: Path, images: Optional[Path]) -> Root:
-    """XML files anywhere, images beside them."""
-    return Root(source, "", {}, {}, _stems(source, (".xml",)), ImageFiles(images or source), True)
 
 
 def _stems(folder: Optional[Path], suffixes: Sequence[str]) -> dict[str, str]:
@@ -148,16 +125,9 @@ def palette(count: int = 256) -> list[int]:
 
 def with_palette(labelmap: Labelmap) -> Labelmap:
     """A label map that says no colours, with VOC's."""
-    if labelmap.colors:
-        return labelmap
-    colors = palette()
-    numbers = {*labelmap.names, *labelmap.void}
-    return msgspec.structs.replace(labelmap, colors={colors[number]: number for number in numbers if 0 <= number < 256})
-
-
-def default_labelmap() -> Labelmap:
-    """The challenge's own classes."""
-    return Labelmap(dict(enumerate(NAMES, 1)), frozenset({0}))
+    numbers = {number for number in (*labelmap.names, *labelmap.void) if 0 <= number < 256}
+    colors = labelmap.colors or {color: number for number, color in enumerate(palette()) if number in numbers}
+    return msgspec.structs.replace(labelmap, colors=colors)
 
 
 def document(path: str) -> Document:
@@ -166,24 +136,22 @@ def document(path: str) -> Document:
     Raises:
         DataError: it is no XML, or of another kind.
     """
-    root = _xml.read(path)
+    root = xml.read(path)
     if root.tag != "annotation":
         raise DataError("not a VOC annotation", file=path, found=f"<{root.tag}>", expected="<annotation>")
     if root.find("object/polygon/pt") is not None or root.find("object/segm") is not None:
         raise DataError(
-            "an annotation of LabelMe's old web tool, which is another format with the same first tag",
-            file=path,
-            found="<polygon><pt>",
-            expected="<bndbox>",
+            "an annotation of LabelMe's old web tool, which is another format with the same first tag", file=path,
+            found="<polygon><pt>", expected="<bndbox>",
             hint="open and save it with LabelMe (https://github.com/wkentaro/labelme) and convert its JSON",
-        )
-    width, height = (_xml.number(root.findtext(f"size/{side}")) for side in ("width", "height"))
+        )  # fmt: skip
+    width, height = (xml.number(root.findtext(f"size/{side}")) for side in ("width", "height"))
     size = (int(width), int(height)) if width and height and 1 <= width < 1e9 and 1 <= height < 1e9 else None
-    return Document(_xml.text(root, "filename"), size, [_boxed(element) for element in root.findall("object")])
+    return Document(xml.text(root, "filename"), size, [_boxed(element) for element in root.findall("object")])
 
 
 def _boxed(element: Any) -> Boxed:
-    sides = [_xml.number(element.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
+    sides = [xml.number(element.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
     box = None
     left, top, right, bottom = sides
     if left is not None and top is not None and right is not None and bottom is not None:
@@ -191,14 +159,11 @@ def _boxed(element: Any) -> Boxed:
         x, y = max(left - 1, 0.0), max(top - 1, 0.0)
         if right > x and bottom > y and max(map(abs, (x, y, right, bottom))) < 1e7:
             box = (x, y, right - x, bottom - y)
-    attributes: dict[str, Any] = {}
-    for key in ("difficult", "truncated", "occluded"):
-        if _xml.text(element, key) == "1":
-            attributes[key] = True
-    pose = _xml.text(element, "pose")
-    if pose and pose.lower() != "unspecified":
-        attributes["pose"] = pose
-    return Boxed(_xml.text(element, "name"), box, _polygon(element), attributes)
+    flags = (key for key in ("difficult", "truncated", "occluded") if xml.text(element, key) == "1")
+    attributes: dict[str, Any] = dict.fromkeys(flags, True)
+    if xml.text(element, "pose").lower() not in ("", "unspecified"):
+        attributes["pose"] = xml.text(element, "pose")
+    return Boxed(xml.text(element, "name"), box, _polygon(element), attributes)
 
 
 def _polygon(element: Any) -> Optional[list[float]]:
@@ -208,7 +173,7 @@ def _polygon(element: Any) -> Optional[list[float]]:
         return None
     flat: list[float] = []
     for index in range(1, len(polygon) + 1):
-        x, y = _xml.number(polygon.findtext(f"x{index}")), _xml.number(polygon.findtext(f"y{index}"))
+        x, y = xml.number(polygon.findtext(f"x{index}")), xml.number(polygon.findtext(f"y{index}"))
         if x is None or y is None:
             break
         flat += [x, y]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
@@ -14,7 +16,7 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers.common import labelmap as _labelmap
-from seg2knet.converters.readers.common import xml as _xml
+from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap
@@ -59,10 +61,10 @@ class VocReader(Reader):
         masks = sum(len(root.classes) for root in found)
         xmls = [path for root in found for path in root.xmls.values()]
         looked = xmls[:20]
-        fits = [path for path in looked if _xml.root_tag(path) == "annotation"]
+        fits = [path for path in looked if xml.root_tag(path) == "annotation"]
         if masks:
             return Evidence(0.95, (f"{masks} masks in SegmentationClass",))
-        if not fits or len(fits) < len(looked) or not _has_boxes(fits):
+        if not fits or len(fits) < len(looked) or not any(document.objects for document in _documents(fits)):
             return None
         return Evidence(
             0.9, (f"{len(fits)} of {len(looked)} XML files looked at begin with <annotation> and have boxes",)
@@ -102,14 +104,13 @@ class VocReader(Reader):
         path = _labelmap.find([self.source, *places, *inner], above=self.source)
         if path is not None:
             return _voc.with_palette(_labelmap.read(path))
-        for xml in [path for root in found for path in sorted(root.xmls.values())][:50]:
-            try:
-                names = {boxed.name for boxed in _voc.document(xml).objects}
-            except Seg2KNetError:
-                continue
-            if not names <= set(_voc.NAMES):
-                return None
-        return _voc.with_palette(_voc.default_labelmap())
+        some = [file for root in found for file in sorted(root.xmls.values())][:50]
+        names = {boxed.name for document in _documents(some) for boxed in document.objects}
+        return (
+            _voc.with_palette(Labelmap(dict(enumerate(_voc.NAMES, 1)), frozenset({0})))
+            if names <= set(_voc.NAMES)
+            else None
+        )
 
     def _masks(self, handle: Handle, document: Optional[_voc.Document]) -> Sample:
         where = handle.where
@@ -183,9 +184,10 @@ class _Listing:
         annotated = root.classes if self.masks else root.xmls
         stems = [stem for stem in annotated if splits.listed(stem)]
         for stem in stems:
-            xml = root.xmls.get(stem)
-            path = root.images.find(stem) or (root.images.find(_file_name(xml)) if xml else None)
-            where = {"image": path, "classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": xml}
+            where = {"classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": root.xmls.get(stem)}
+            where["image"] = root.images.find(stem)
+            for document in _documents([root.xmls[stem]] if where["image"] is None and stem in root.xmls else []):
+                where["image"] = root.images.find(os.path.basename(document.filename.replace("\\", "/")))
             self._append(root, stem, where, splits.of(stem))
         if len(stems) < len(annotated):
             detail = f"in none of {splits.files}, so left out"
@@ -219,29 +221,17 @@ class _Listing:
         self.handles.append(Handle(root.prefix + name, where, split))
 
 
-def _file_name(xml: str) -> str:
-    try:
-        return os.path.basename(_voc.document(xml).filename.replace("\\", "/"))
-    except Seg2KNetError:
-        return ""
-
-
-def _has_boxes(paths: list[str]) -> bool:
+def _documents(paths: Iterable[str]) -> Iterator[_voc.Document]:
+    """Those of these files that can be read."""
     for path in paths:
-        try:
-            if _voc.document(path).objects:
-                return True
-        except Seg2KNetError:
-            continue
-    return False
+        with contextlib.suppress(Seg2KNetError):
+            yield _voc.document(path)
 
 
 def _numbered(classes: np.ndarray) -> Labelmap:
     """Numbers as names, until the XML says better."""
-    if classes.ndim == 3:
-        colors = {color: number for number, color in enumerate(_voc.palette())}
-        return Labelmap({number: str(number) for number in range(1, 255)}, frozenset({0}), colors)
-    return Labelmap({number: str(number) for number in range(1, 255)}, frozenset({0}))
+    labelmap = Labelmap({number: str(number) for number in range(1, 255)}, frozenset({0}))
+    return _voc.with_palette(labelmap) if classes.ndim == 3 else labelmap
 
 
 def _name(canvas: Canvas, document: _voc.Document, rename: bool, xml: str) -> None:
