@@ -194,7 +194,10 @@ class TrainOptions:
         shapes=False,
     )  # fmt: skip
     resume: bool = _option(RUN, "Continue the run in the work dir.", False, shapes=False)
-    config: Optional[Path] = _option(RUN, "Run this config file as it is.", metavar="FILE", shapes=False)
+    config: Optional[Path] = _option(RUN, "Run this config file (Python) as it is.", metavar="FILE", shapes=False)
+    trust_config: bool = _option(
+        RUN, "Run a config that is more than plain data: its Python code runs with your rights.", False, shapes=False
+    )
     cfg_options: dict[str, Any] = _option(
         RUN, "Change the config: --cfg-options model.num_kernels=50.", {}, metavar="KEY=VALUE"
     )

@@ -10,6 +10,7 @@ from typing import Any, Union
 
 from seg2knet.errors import Seg2KNetError, UsageError
 from seg2knet.trainer.config.source import is_name, render
+from seg2knet.trainer.config.trust import require_plain
 
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 """Names that mmengine refuses in a config file."""
@@ -58,6 +59,7 @@ def parse_config(text: str) -> Any:
     Raises:
         UsageError: it cannot be read.
     """
+    require_plain(text, "the checkpoint's config", "seg2knet train did not write it: use a checkpoint of your own")
     with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
         file = Path(folder, "config.py")
         file.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from seg2knet.errors import UsageError
 from seg2knet.trainer.config.files import assign, put, read_config
+from seg2knet.trainer.config.trust import require_plain
 from seg2knet.trainer.options import INFO, TrainOptions, flag
 from seg2knet.trainer.run import launch, work_dirs
 
@@ -31,6 +32,7 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
     if shaping:
         hint = "change it there, or by --cfg-options"
         raise UsageError(f"the config decides what {shaping} would", file=options.config, hint=hint)
+    _check_trusted(options.config, options)
     config = read_config(options.config, register=False)
     missing = [name for name in ("task", "classes", "train_dataloader", "model") if name not in config]
     if missing:
@@ -51,6 +53,12 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
     return work_dir / "config.py", work_dir
 
 
+def _check_trusted(file: Path, options: TrainOptions) -> None:
+    if not options.trust_config:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        require_plain(text, file, "read the file; if you trust it: --trust-config")
+
+
 def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
     """The run to continue. ``--epochs`` above what it was started with extends it: its config is changed.
 
@@ -68,6 +76,7 @@ def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
                 "nothing to resume", file=work_dir, found=f"no {needed.name}",
                 hint="name the run's folder: --resume --work-dir work_dirs/NAME",
             )  # fmt: skip
+    _check_trusted(file, options)
     if not options.shaping():
         return file, work_dir, []
     config = read_config(file, register=False)

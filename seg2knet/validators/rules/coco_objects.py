@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import counts_to_runs
+from seg2knet.dataset.rle import counts_to_runs, size_allowed
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
@@ -18,7 +18,7 @@ from seg2knet.validators.rules.image_files import on_right_size
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS
-from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM, shape_of
+from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM
 
 SAME_IOU, OTHER_CLASS_IOU, NEAR_IOU = 0.98, 0.95, 0.9
 FEW, MANY = 10, 20
@@ -117,7 +117,11 @@ def _name(file: CocoFile, row: int) -> str:
 def _same_place(file: CocoFile) -> Pairs:
     """Pairs with an IoU of ``NEAR_IOU`` and more, crowds with crowds alone."""
     pairs = _close_pairs(file)
-    ious = np.array([_iou(file, first, second) for first, second in pairs.tolist()])
+    ious = np.zeros(len(pairs))
+    masks: dict[int, Optional[dict]] = {}
+    bounds = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1)).tolist()
+    for start, end in zip(bounds, [*bounds[1:], len(pairs)]):  # all pairs of one earlier row
+        ious[start:end] = _ious(file, int(pairs[start, 0]), pairs[start:end, 1].tolist(), masks)
     near = np.flatnonzero(ious >= NEAR_IOU)
     return Pairs(pairs[near, 0], pairs[near, 1], ious[near])
 
@@ -163,29 +167,37 @@ def _alike(one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: n
     return (common >= 0.75 * union) & areas_alike
 
 
-def _iou(file: CocoFile, first: int, second: int) -> float:
+def _ious(file: CocoFile, first: int, others: list[int], masks: dict[int, Optional[dict]]) -> list[float]:
+    """IoU of one annotation's mask with those of others on its image; ``masks`` keeps each for the next call."""
     from pycocotools import mask as coco_mask
 
     height, width = repairs.image_size(file, first)
-    codes = [_code(file, row, height, width) for row in (first, second)]
-    if codes[0] is None or codes[1] is None or codes[0]["size"] != codes[1]["size"]:
-        return 1.0 if file.segmentation(first) == file.segmentation(second) else 0.0
-    return float(coco_mask.iou([codes[0]], [codes[1]], [0])[0, 0])
+    for row in (first, *others):
+        if row not in masks:
+            masks[row] = _code(file, row, height, width)
+    one = masks[first]
+    drawn = [(row, mask) for row in others if (mask := masks[row]) and one and mask["size"] == one["size"]]
+    ious = dict.fromkeys(others, 0.0)
+    if drawn:
+        found = coco_mask.iou([one], [mask for _, mask in drawn], [0] * len(drawn))
+        ious.update(zip((row for row, _ in drawn), found[0].tolist()))
+    for row in others:
+        if masks[row] is None or one is None:
+            ious[row] = float(file.segmentation(first) == file.segmentation(row))
+    return list(ious.values())
 
 
 def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
     """An annotation's mask as pycocotools takes it; ``None`` where it must not see it."""
     from pycocotools import mask as coco_mask
 
-    from seg2knet.dataset.rle import MAX_PIXELS
-
-    shape, _ = shape_of(file.segmentation(row))
+    shape = file.shape(row)
     if isinstance(shape, RleCode):
         rows, columns = shape.size
         counts = shape.counts.encode() if isinstance(shape.counts, str) else list(shape.counts)
         code = {"size": [rows, columns], "counts": counts}
         return code if isinstance(counts, bytes) else coco_mask.frPyObjects(code, rows, columns)
-    if not shape or not height or not width or height * width > MAX_PIXELS:
+    if not shape or not size_allowed(height, width):
         return None
     if file.shapes.overshoot[row] > max(height, width):
         return None
