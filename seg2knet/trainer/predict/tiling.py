@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
+from seg2knet.dataset.sides import Sides, find_sides
 from seg2knet.errors import UsageError
 from seg2knet.trainer.predict.inference import read_image
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
@@ -55,6 +56,11 @@ class TiledSegmenter:
             raise UsageError("--tta averages the scores of objects, which semantic segmentation does not have")
         self.model, self.tile, self.overlap, self.mirror, self.batch_size = model, tile, overlap, mirror, batch_size
         self.task, self.classes = model.task, model.classes
+        steps = model.config.get("train_pipeline", ()) if hasattr(model, "config") else ()
+        pairs = next(
+            (step["pairs"] for step in steps if step["type"] == "SwapSides"), find_sides(self.classes.names).pairs
+        )
+        self._in_mirror = np.array(Sides(tuple((left, right) for left, right in pairs)).swapped(self.classes.names))
 
     def __call__(self, path: Union[str, Path]) -> Prediction:
         """Segment one image.
@@ -70,7 +76,7 @@ class TiledSegmenter:
         parts = [image[view.top : view.bottom, view.left : view.right] for view in views]
         found = self._segmented(parts)
         if self.mirror:
-            found += [_mirrored(each) for each in self._segmented([part[:, ::-1] for part in parts])]
+            found += [self._turned(each) for each in self._segmented([part[:, ::-1] for part in parts])]
             views = views * 2
         if self.task == "semantic":
             return Prediction.of_labelmap(Path(path), _labelmap(views, found, (height, width)))
@@ -91,6 +97,11 @@ class TiledSegmenter:
                 scores.append(score)
                 rles.append(mask_to_rle(mask))
         return Prediction(Path(path), width, height, np.array(labels, np.int64), np.array(scores, np.float32), rles)
+
+    def _turned(self, seen: Prediction) -> Prediction:
+        """What is seen in the mirror, as it is: left is right."""
+        masks = [mask_to_rle(mask[:, ::-1]) for mask in seen.masks]
+        return Prediction(seen.path, seen.width, seen.height, self._in_mirror[seen.labels], seen.scores, masks)
 
     def _segmented(self, parts: Sequence[np.ndarray]) -> list[Prediction]:
         found: list[Prediction] = []
@@ -169,11 +180,6 @@ def _mask(
         if owner.setdefault((view.top, view.left), v) == v:
             mask[view.top : view.bottom, view.left : view.right] |= rle_to_mask(found[v].rles[i])
     return mask
-
-
-def _mirrored(prediction: Prediction) -> Prediction:
-    masks = [mask_to_rle(mask[:, ::-1]) for mask in prediction.masks]
-    return Prediction(prediction.path, prediction.width, prediction.height, prediction.labels, prediction.scores, masks)
 
 
 def _labelmap(views: Sequence[View], found: Sequence[Prediction], size: tuple[int, int]) -> np.ndarray:

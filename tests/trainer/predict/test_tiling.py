@@ -108,6 +108,26 @@ def test_an_object_of_the_mirrored_image_alone_has_half_its_score(tmp_path: Path
     assert found.scores.max() < 0.5
 
 
+def test_the_mirrored_image_shows_left_as_right(tmp_path: Path) -> None:
+    image = np.zeros((60, 120, 3), np.uint8)
+    cv2.circle(image, (20, 30), 10, (200, 200, 200), -1)
+    cv2.imwrite(str(tmp_path / "hands.png"), image)
+
+    class Hands(Finder):
+        """The hand on the left is the left one."""
+
+        def find(self, image: np.ndarray) -> Prediction:
+            mask = image[None, ..., 0] == 200
+            label = int(np.nonzero(mask[0])[1].mean() > 60)
+            return Prediction(Path("x"), 120, 60, np.array([label]), np.array([0.8], np.float32), mask)
+
+    hands = Hands("instance")
+    hands.classes = ClassList((ClassInfo("left hand"), ClassInfo("right hand")))
+    found = TiledSegmenter(hands, 0, 0.2, True, 1)(tmp_path / "hands.png")
+    assert found.labels.tolist() == [0]
+    assert found.scores.tolist() == pytest.approx([0.8])
+
+
 @pytest.mark.parametrize("task", ["panoptic", "semantic"])
 def test_stuff_is_one_segment_and_pixels_have_one_owner(tmp_path: Path, task: str) -> None:
     image = scene(tmp_path / "scene.png")
