@@ -150,7 +150,9 @@ def decide(
         augment=options.augment or ("light" if light or data.task == "semantic" else "none"),
     )  # fmt: skip
     if plan.augment == "strong" and data.task != "instance":
-        raise UsageError(f"--augment strong pastes objects, which data for {data.task} do not have", hint="light")
+        raise UsageError(
+            f"--augment strong pastes objects, which is for instance segmentation, not {data.task}", hint="light"
+        )
     plan.notes.append(f"{backbone.title}, {_origin(plan)}")
     plan.epochs = _epochs(plan)
     plan.lr = _learning_rate(plan)

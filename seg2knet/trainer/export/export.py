@@ -114,8 +114,10 @@ def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -
         EnvironmentProblem: this torch cannot.
     """
     part = path.with_name(path.name + ".part")
-    # With Swin's windows the newer exporter does not come to an end over its free sizes.
-    write = _write_traced if has_windows(graph) else _write_exported
+    # With Swin's windows, and the padding of some of timm's models, the newer exporter does not come to an end over its
+    # free sizes. What tracing fixes to one size is found by `compare`.
+    timm = any(type(module).__name__ == "TimmFeatures" for module in graph.modules())
+    write = _write_traced if timm or has_windows(graph) else _write_exported
     try:
         write(graph, part, list(OUTPUTS[task]), json.dumps(notes))
         part.replace(path)

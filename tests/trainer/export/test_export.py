@@ -30,9 +30,9 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 def small_knet(panoptic: bool, backbone: str = "r18") -> dict[str, Any]:
     """The config of a K-Net of 20 kernels."""
-    from seg2knet.trainer.config.backbones import BACKBONES
+    from seg2knet.trainer.config.backbones import find_backbone
 
-    levels = BACKBONES[backbone]
+    levels = find_backbone(backbone)
     return dict(  # noqa: C408 - as in a config file
         type="KNet",
         data_preprocessor={
@@ -67,7 +67,10 @@ def detector(panoptic: bool, backbone: str = "r18") -> Any:
     from mmengine.config import ConfigDict
     from mmengine.registry import DefaultScope
 
-    import seg2knet.knet.detector  # noqa: F401 - registers KNet
+    import seg2knet.knet.detector
+
+    if backbone.startswith("timm/"):
+        import seg2knet.trainer.openmmlab.timm_backbone  # noqa: F401 - registers TimmFeatures
 
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope("mmdet"):
@@ -269,3 +272,15 @@ def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EnvironmentProblem, match=r"seg2knet\[export\]"):
         exporting.export("x.pth", "onnx")
+
+
+@pytest.mark.parametrize("name", ["timm/test_efficientnet", "timm/test_convnext"])
+def test_a_backbone_of_timm_becomes_onnx(name: str, tmp_path: Path) -> None:
+    for needed in ("timm", "onnx", "onnxruntime"):
+        pytest.importorskip(needed)
+    graph = build(detector(panoptic=False, backbone=name), "instance")
+    with exporting._traceable():
+        write_onnx(graph, tmp_path / "model.onnx", "instance", {})
+    apart = compare(graph, tmp_path / "model.onnx", "instance")
+    assert apart is not None
+    assert apart <= exporting.AGREE
