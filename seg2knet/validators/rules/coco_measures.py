@@ -85,9 +85,10 @@ def evidence(file: CocoFile) -> Evidence:
         sizes = shapes.boxes[:, 2:].prod(1)
         same_place = common / (sizes + (corners[:, 2:] - corners[:, :2]).prod(1) - common) >= SAME_PLACE
         plausible = (stated >= 0.1 * sizes) & (stated <= 1.02 * sizes + 2)
+        swapped = (np.abs(boxes - shapes.extents[:, [1, 0, 3, 2]]) <= BOX_TOLERANCE).all(1)
     off = has_box & ~shapes.box_fits & ~file.once(_xyxy)
     suspect = off & has_area & plausible & ~shapes.area_fits
-    box_certain = np.where(has_box, same_place, True) & (~has_area | shapes.area_fits)
+    box_certain = np.where(has_box, same_place & ~swapped, True) & (~has_area | shapes.area_fits)
     return Evidence(has_area, same_place, suspect, box_certain, ~off)
 
 

@@ -47,7 +47,7 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
     A crowd is a region of many objects that nobody drew one by one; trainers skip crowds, so that nothing is left to
     train on. Tools that write masks as RLEs set `iscrowd` to 1 because COCO's own crowds are written like that.
 
-    The fix writes 0 everywhere.
+    The fix writes 0 everywhere; it is unsafe for a single annotation.
     """
     table = file.annotations
     if not table.count or not (table.has_crowd & (table.crowd == 1)).all():
@@ -59,6 +59,7 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
         expected="iscrowd 0 for single objects",
         found="iscrowd 1 everywhere",
         edits=lambda: [SetValue(file.path, f"/annotations/{row}/iscrowd", 0) for row in range(table.count)],
+        fix=None if table.count > 1 else Fix.UNSAFE,
     )
 
 

@@ -30,7 +30,7 @@ from planting import (
     without,
 )
 from pycocotools import mask as coco_mask
-from shapes_set import CROWD, ELL, HEIGHT, PAIR, RING, SQUARE, WIDTH, circle, of_mask, official
+from shapes_set import CROWD, ELL, HEIGHT, PAIR, RING, SQUARE, WIDTH, circle, ell, of_mask, official
 
 BOX = [72.0, 10.0, 88.0, 10.0, 88.0, 30.0, 72.0, 30.0]
 """The square's polygon."""
@@ -186,10 +186,15 @@ def rounded(content: Content) -> None:
         entry["bbox"] = [round(number, 4) for number in entry["bbox"]]
 
 
+def swapped(points: list[float]) -> list[float]:
+    """A flat polygon with x and y exchanged."""
+    return np.array(points).reshape(-1, 2)[:, ::-1].ravel().tolist()
+
+
 def wide_ell(content: Content) -> None:
     """The L with its polygon as x, y swapped."""
     entry = content["annotations"][ELL]
-    entry["segmentation"] = [np.array(entry["segmentation"][0]).reshape(-1, 2)[:, ::-1].ravel().tolist()]
+    entry["segmentation"] = [swapped(entry["segmentation"][0])]
 
 
 def twin(row: int, **values: Any) -> Plant:
@@ -672,6 +677,14 @@ MEASURE_CASES = [
     Case("box too small", "CI034", annotation(ELL, bbox=[42, 4, 20, 24]), "safe"),
     Case("box too large", "CI034", annotation(ELL, bbox=[36, 0, 32, 34]), "safe"),
     Case("box elsewhere", "CI034", annotation(ELL, bbox=[0, 50, 24, 28]), "unsafe", words="either may be wrong"),
+    Case(
+        "polygon with x and y swapped, on the diagonal",
+        "CI034",
+        annotation(ELL, **{**of_mask([ell(30, 25)]), "segmentation": [swapped(ell(30, 25))]}),
+        "unsafe",
+        annotation(ELL, **of_mask([ell(30, 25)])),
+        words="x and y are swapped",
+    ),
     Case("polygon with x and y swapped", "CI034", train(wide_ell), "unsafe", words="x and y are swapped"),
     Case(
         "RLE in row order",

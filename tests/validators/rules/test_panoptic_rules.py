@@ -279,3 +279,20 @@ def test_the_reference_implementation_s_sample_is_sound(shared: Path) -> None:
     found = validate(folder / "panoptic_examples.json", images=folder / "input_images", select=["CP", "IM"]).findings
     assert [finding.code for finding in found if finding.severity == "error"] == []
     assert not {"CP007", "CP008", "CP011", "CP012"} & {finding.code for finding in found}
+
+
+def test_panoptic_without_stuff_is_valid(clean: Path) -> None:
+    def things(data: dict[str, Any]) -> None:
+        data["categories"] = [each for each in data["categories"] if each["isthing"]]
+        for entry in data["annotations"]:
+            entry["segments_info"] = entry["segments_info"][:2]
+
+    ids = segments()
+    ids[(ids == 70000) | (ids == 3)] = 0
+    for split in ("train", "val"):
+        change(clean / f"annotations/panoptic_{split}2017.json", things)
+        for index in range(3):
+            write_png(clean / f"annotations/panoptic_{split}2017/{split}_{index}.png", ids)
+    report = validate(clean)
+    assert {finding.code for finding in report} == {"CP014"}  # for information
+    assert report.exit_code == 0
