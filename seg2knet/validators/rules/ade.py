@@ -24,7 +24,7 @@ def missing_folder(layout: AdeLayout) -> Iterator[Hit]:
     """A folder of the layout is missing or has no images.
 
     Expected are `images/training` and `annotations/training`; with `images/validation` also `annotations/validation`,
-    and the other way round. `images/test` needs no masks. There is no fix.
+    and the other way round. `images/test` needs no masks.
     """
     splits = ["train"] + [
         split

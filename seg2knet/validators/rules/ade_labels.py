@@ -215,7 +215,7 @@ def one_class(layout: AdeLayout) -> Iterator[Hit]:
 def mask_empty(layout: AdeLayout) -> Iterator[Hit]:
     """A mask has no pixel of any class, only 0 or 255.
 
-    Its image teaches nothing; often the mask was saved before it was drawn. There is no fix.
+    Its image teaches nothing; often the mask was saved before it was drawn.
     """
     whole = ade_set(layout)
     if _two_valued(whole):

@@ -209,7 +209,7 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
 def masks_are_boxes(file: CocoFile) -> Iterator[Hit]:
     """All masks are upright rectangles, or all boxes are the same.
 
-    The labels are boxes, or a tool filled in a default: a model trained on them draws boxes. There is no fix.
+    The labels are boxes, or a tool filled in a default: a model trained on them draws boxes.
 
     Reported for 20 objects and more, 95 % of them rectangles, or all with one box on several images.
     """
@@ -230,7 +230,7 @@ def masks_are_boxes(file: CocoFile) -> Iterator[Hit]:
 def unusual_size(file: CocoFile) -> Iterator[Hit]:
     """An object is far larger or smaller than the others of its class.
 
-    A slip of the mouse, a wrong class, or another scale. There is no fix.
+    A slip of the mouse, a wrong class, or another scale.
 
     Reported from 20 objects of a class on, where the share of the image is 100 times off the median and 8 times farther
     than half of the class.
@@ -257,7 +257,7 @@ def image_without_annotations(file: CocoFile) -> Iterator[Hit]:
     """An image has no annotation.
 
     That is right where the image has no object of any class; it teaches the model the background. Where nobody
-    annotated it, every object on it teaches the model that it is background. There is no fix.
+    annotated it, every object on it teaches the model that it is background.
     """
     if not file.has["annotations"]:
         return
@@ -322,7 +322,7 @@ def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
     """An RLE's runs do not add up to its size.
 
     pycocotools writes past the end of the mask, or leaves its end to chance. Part of the code is missing, or it belongs
-    to another image. There is no fix.
+    to another image.
     """
     for row in file.shapes.having(RLE_SUM).tolist():
         value = file.segmentation(row)
@@ -339,7 +339,7 @@ def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
     """An RLE cannot be decoded.
 
     It lacks `size` or `counts`, a run is negative, or the compressed string has invalid characters or ends in the
-    middle of a number. pycocotools crashes on it, or decodes garbage. There is no fix.
+    middle of a number. pycocotools crashes on it, or decodes garbage.
     """
     expected = "size [height, width] and counts, a string or a list of runs from 0 up"
     for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(points_in_lists)).tolist():

@@ -212,8 +212,8 @@ def _inside(file: CocoFile, row: int, small: bool) -> Sequence[Edit]:
     parts = parts_of(file, row)
     if small:
         limits = [width, height]
-        moved = [[_moved(number, limits[place % 2]) for place, number in enumerate(part)] for part in parts]
-        return repairs.reshape(file, row, moved)
+        moved = [np.clip(np.reshape(part, (-1, 2)), 0, limits).ravel().tolist() for part in parts]
+        return repairs.reshape(file, row, [[repairs.plain(number) for number in part] for part in moved])
     import shapely
 
     frame = shapely.box(0, 0, width, height)
@@ -222,10 +222,6 @@ def _inside(file: CocoFile, row: int, small: bool) -> Sequence[Edit]:
         if not flag & UNUSABLE_PART:
             pieces += outlines_of(shapely.intersection(polygon_of(part), frame))
     return repairs.reshape(file, row, pieces)
-
-
-def _moved(number: float, limit: int) -> Any:
-    return repairs.plain(number) if 0 <= number <= limit else 0 if number < 0 else limit
 
 
 def outlines_of(geometry: Any) -> list[list[Any]]:
@@ -375,7 +371,7 @@ def polygon_spike(file: CocoFile) -> Iterator[Hit]:
 def stray_polygons(file: CocoFile) -> Iterator[Hit]:
     """An object has a speck, a polygon of a thousandth of its area, or polygons very far apart.
 
-    Often a slip of the mouse, or two objects in one annotation: the box spans both. There is no fix.
+    Often a slip of the mouse, or two objects in one annotation: the box spans both.
     """
     flags = file.shapes.flags
     for row in np.flatnonzero((flags & STRAY != 0) & (flags & (UNUSABLE_PART | ZERO) == 0)).tolist():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -53,7 +52,7 @@ def missing_top_level_key(file: JsonFile) -> Iterator[Hit]:
     """`images`, `annotations` or `categories` is missing at the top level.
 
     pycocotools fails with a bare `KeyError`, or silently loads nothing. A misspelt key (`annotation`, `categoryes`) is
-    named; or the file is not a data set but a list of results. There is no fix.
+    named; or the file is not a data set but a list of results.
     """
     if file.keys is None:
         if file.top:
@@ -145,8 +144,7 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
     for row in np.flatnonzero(lacking & images.usable).tolist():
         for key, (there, expected) in fields.items():
             if not there[row] and f"/images/{row}/{key}" not in file.fault_pointers:
-                measurable = key in ("width", "height") and _on_disk(file, row)
-                edits = partial(_size_edits, file, row, key) if measurable else ()
+                edits = _size_edits(file, row, key) if key in ("width", "height") else []
                 more: dict[str, Any] = {"expected": expected, "found": "nothing usable", "edits": edits}
                 yield file.image_hit(row, f"an image without a usable {key}", key, **more)
     for category in file.categories:
@@ -155,11 +153,6 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
             if missing and category.usable and f"/categories/{category.index}/{key}" not in file.fault_pointers:
                 message = f"a category without a usable {key}"
                 yield file.category_hit(category, message, key, expected=expected, found="nothing usable")
-
-
-def _on_disk(file: JsonFile, row: int) -> bool:
-    place = file.part.picture(file.images.names[row]) if file.part is not None else None
-    return place is not None and os.path.isfile(place)
 
 
 def _size_edits(file: JsonFile, row: int, key: str) -> list[Edit]:

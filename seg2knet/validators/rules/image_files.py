@@ -13,7 +13,7 @@ from seg2knet.dataset.images import upright
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.fixing.remakes import plain_rgb, untagged
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.subjects.album import Album, AnyFile, album
+from seg2knet.validators.subjects.album import AnyFile, album
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS, RLE
@@ -240,7 +240,9 @@ def exif_orientation_set(part: Part) -> Iterator[Hit]:
         path = gallery.paths[index]
         shown = tuple(int(side[index]) for side in gallery.shown())
         stored = tuple(int(side[index]) for side in gallery.stored())
-        as_stored = _said_size(book, path) == stored != shown
+        file, row = book.owners.get(path, (None, 0))
+        said = (int(file.images.widths[row]), int(file.images.heights[row])) if file is not None else None
+        as_stored = said == stored != shown
         make = partial(untagged if as_stored else upright, Path(path))
         what = "reset the orientation tag" if as_stored else "turned the image upright"
         yield Hit(
@@ -252,13 +254,6 @@ def exif_orientation_set(part: Part) -> Iterator[Hit]:
             edits=[WriteFile(Path(path), make, f"{what} ({Path(path).name})")],
             **book.of(path),  # type: ignore[arg-type]
         )
-
-
-def _said_size(book: Album, path: str) -> tuple[int, int]:
-    if path not in book.owners:
-        return 0, 0
-    file, row = book.owners[path]
-    return int(file.images.widths[row]), int(file.images.heights[row])
 
 
 def _odd_mode(mode: str, pages: int) -> str:
@@ -308,7 +303,7 @@ def image_below_min_size(part: Part) -> Iterator[Hit]:
     """The image has a side of less than 32 pixels.
 
     The coarsest level of the network has one cell for 32 pixels; a smaller image is a thumbnail that got in by
-    mistake, or one of which nothing is left. There is no fix.
+    mistake, or one of which nothing is left.
     """
     book = album(part)
     width, height = book.gallery.shown()

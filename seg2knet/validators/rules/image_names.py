@@ -57,7 +57,8 @@ def image_file_missing(part: Part) -> Iterator[Hit]:
         if below is not None or outside is not None:
             edits = [_renamed(file, row, below)] if below is not None and alone else []
         found = f"only {below!r}" if below else f"only {part.dataset.show(outside)}" if outside else "no such file"
-        expected = f"a file {part.dataset.show(_joined(book, name))}"
+        wanted = Path(book.folder) / name.replace("\\", "/").replace("\0", "")
+        expected = f"a file {part.dataset.show(wanted)}"
         message = "there is no such image; training stops there"
         yield file.image_hit(row, message, "file_name", expected=expected, found=found, edits=edits)
 
@@ -69,10 +70,6 @@ def _folder_missing(part: Part) -> Iterator[Hit]:
             folder = part.dataset.show(part.images_dir) if part.images_dir else f"{part.split}2017 or {part.split}"
             message, expected = f"the folder of images is missing, with all {count:,} images", f"a folder {folder}"
             yield Hit(message, file.path, "/images", expected=expected, found="no such folder", fix=Fix.NONE)
-
-
-def _joined(book: Album, name: str) -> Path:
-    return Path(book.folder) / name.replace("\\", "/").replace("\0", "")
 
 
 def _renamed(file: AnyFile, row: int, name: Optional[str]) -> SetValue:
@@ -172,7 +169,6 @@ def orphan_image(dataset: DataSet) -> Iterator[Hit]:
 
     It is not trained on. That may be intended; or an export lost an image, or a name is wrong (where as many images of
     the folder are missing, only IM001 speaks). Folders that several annotation files share are looked at together.
-    There is no fix.
     """
     books = [album(part) for part in dataset.parts if part.json_files]
     if dataset.ade is not None:

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Optional
 
 import numpy as np
-from packaging.version import Version
+from packaging.requirements import Requirement
 
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.knet_config import config_of
@@ -70,7 +70,7 @@ def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
     """Nothing in the training split can be trained on.
 
     There are no annotations, or the loader skips all of them for several reasons and then stops with an uninformative
-    `ValueError: need at least one array to concatenate`. A single reason is reported by its own rule. There is no fix.
+    `ValueError: need at least one array to concatenate`. A single reason is reported by its own rule.
     """
     for file in _training(dataset):
         if not all(file.has.values()) or file.once(_trainable).any() or not file.images.count:
@@ -120,7 +120,7 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
 
     Those whose shorter side is below `filter_cfg.min_size` (32 pixels; with the images at hand IM011 reports these),
     and, where the configuration asks for it (`filter_empty_gt=True`), those without objects, which would teach the
-    background. There is no fix.
+    background.
     """
     config = config_of(dataset)
     limit, empty_too = MIN_SIZE, False
@@ -174,43 +174,24 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
             )
 
 
-ANY = "1000000"
-Span = tuple[tuple[str, ...], str, str]
-"""A distribution's names, the first version and the first after the last."""
-PAIRS: tuple[tuple[Span, Span, str, str], ...] = (
-    (
-        (("mmdet",), "3.0", "3.4"),
-        (("mmcv", "mmcv-lite"), "2.2.0", ANY),
-        "mmdet 3 refuses mmcv from 2.2.0 on",
-        "pip install 'mmcv-lite<2.2', or onedl-mmdetection with onedl-mmcv",
-    ),
-    (
-        (("mmengine",), "0", "0.10.8"),
-        (("torch",), "2.6", ANY),
-        "mmengine before 0.10.8 cannot resume with torch from 2.6 on",
-        "pip install onedl-mmengine",
-    ),
-    (
-        (("mmdet",), "2.0", "2.19"),
-        (("mmcv-full", "mmcv"), "1.8", ANY),
-        "mmdet 2 needs mmcv-full 1.3 to 1.7",
-        "pip install mmcv-full==1.3.14",
-    ),
-    ((("mmdet",), "3.0", ANY), (("mmcv-full",), "0", "2"), "mmdet 3 needs mmcv 2", "pip uninstall mmcv-full"),
-    (
-        (("mmcv-full",), "0", "2"),
-        (("numpy",), "1.24", ANY),
-        "mmcv-full 1 needs numpy before 1.24",
-        "pip install 'numpy<1.24'",
-    ),
-    (
-        (("mmcv-full",), "0", "1.7"),
-        (("yapf",), "0.40", ANY),
-        "mmcv before 1.7 cannot write configs with yapf from 0.40 on",
-        "pip install 'yapf<0.40'",
-    ),
+MMCV_TOO_NEW = (
+    "mmdet 3 refuses mmcv from 2.2.0 on",
+    "pip install 'mmcv-lite<2.2', or onedl-mmdetection with onedl-mmcv",
 )
-"""Pairs of distributions that do not work together, why, and what to do."""
+MMCV_FOR_MMDET_2 = ("mmdet 2 needs mmcv-full 1.3 to 1.7", "pip install mmcv-full==1.3.14")
+RESUME = ("mmengine before 0.10.8 cannot resume with torch from 2.6 on", "pip install onedl-mmengine")
+YAPF = ("mmcv before 1.7 cannot write configs with yapf from 0.40 on", "pip install 'yapf<0.40'")
+PAIRS: tuple[tuple[str, str, tuple[str, str]], ...] = (
+    ("mmdet>=3.0,<3.4", "mmcv>=2.2.0", MMCV_TOO_NEW),
+    ("mmdet>=3.0,<3.4", "mmcv-lite>=2.2.0", MMCV_TOO_NEW),
+    ("mmengine<0.10.8", "torch>=2.6", RESUME),
+    ("mmdet>=2.0,<2.19", "mmcv-full>=1.8", MMCV_FOR_MMDET_2),
+    ("mmdet>=2.0,<2.19", "mmcv>=1.8", MMCV_FOR_MMDET_2),
+    ("mmdet>=3.0", "mmcv-full<2", ("mmdet 3 needs mmcv 2", "pip uninstall mmcv-full")),
+    ("mmcv-full<2", "numpy>=1.24", ("mmcv-full 1 needs numpy before 1.24", "pip install 'numpy<1.24'")),
+    ("mmcv-full<1.7", "yapf>=0.40", YAPF),
+)
+"""Pairs of distributions that do not work together, with why and what to do."""
 
 
 @rule("KN008", "version-pair-unsupported", Severity.ERROR, on="dataset")
@@ -218,21 +199,18 @@ def version_pair_unsupported(dataset: DataSet) -> Iterator[Hit]:
     """Two installed packages do not work together.
 
     The stack's packages name the versions they need, and pip silently installs others when asked for them one by one;
-    then the first import or the first resume fails. `seg2knet doctor` checks the whole machine. There is no fix.
+    then the first import or the first resume fails. `seg2knet doctor` checks the whole machine.
     """
-    for one, other, why, remedy in PAIRS:
-        installed = [_installed(*span) for span in (one, other)]
+    for one, other, (why, remedy) in PAIRS:
+        installed = [_installed(Requirement(text)) for text in (one, other)]
         if all(installed):
             yield Hit(why, dataset.root, expected=remedy, found=" with ".join(map(str, installed)))
 
 
-def _installed(names: tuple[str, ...], first: str, after: str) -> Optional[str]:
-    """``mmdet 3.3.0``, where the first of these distributions that is installed has a version in this span."""
-    for name in names:
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-        inside = Version(first) <= Version(Version(version).public) < Version(after)
-        return f"{name} {version}" if inside else None
-    return None
+def _installed(wanted: Requirement) -> Optional[str]:
+    """``mmdet 3.3.0``, where a version of the distribution that is wanted is installed."""
+    try:
+        version = metadata.version(wanted.name)
+    except metadata.PackageNotFoundError:
+        return None
+    return f"{wanted.name} {version}" if wanted.specifier.contains(version, prereleases=True) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,22 +30,22 @@ class Seen(NamedTuple):
     pairs: list[LookAlike]
 
 
-def seen(dataset: DataSet) -> Optional[Seen]:
-    """The data set's images, looked at once; ``None`` where there are too many."""
+def seen(dataset: DataSet) -> Seen:
+    """The data set's images, looked at once; none where there are too many."""
     kept = vars(dataset)
     if "_seen" not in kept:
         kept["_seen"] = _seen(dataset)
     return kept["_seen"]
 
 
-def _seen(dataset: DataSet) -> Optional[Seen]:
+def _seen(dataset: DataSet) -> Seen:
     owners: dict[str, Part] = {}
     for part in sorted(dataset.parts, key=lambda part: ORDER.get(part.split, len(ORDER))):
         book = album(part)
         for path in np.array(book.paths, object)[~book.gallery.broken()] if book.paths else ():
             owners.setdefault(path, part)
     if len(owners) > MOST_IMAGES:
-        return None
+        owners = {}
     parts, paths = list(owners.values()), list(owners)
     looks = looks_of(paths, dataset.jobs)
     pairs = look_alikes(looks, np.array([ORDER.get(part.split, len(ORDER)) for part in parts], np.int64))
@@ -66,14 +66,14 @@ def blank(dataset: DataSet) -> Iterator[Hit]:
     data sets of more than 20,000 images this is not looked for.
     """
     all_images = seen(dataset)
-    for place in np.flatnonzero(all_images.looks.ranges <= BLANK_RANGE).tolist() if all_images is not None else ():
-        path, book = all_images.paths[place], album(all_images.parts[place])  # type: ignore[union-attr]
+    for place in np.flatnonzero(all_images.looks.ranges <= BLANK_RANGE).tolist():
+        path, book = all_images.paths[place], album(all_images.parts[place])
         index = book.paths.index(path)
         deep = book.gallery.kind(index)[1].startswith(("I", "F"))
         small = min(int(side[index]) for side in book.gallery.stored()) < MIN_SIDE
-        if all_images.looks.ranges[place] < 0 or deep or small:  # type: ignore[union-attr]
+        if all_images.looks.ranges[place] < 0 or deep or small:
             continue  # not decoded, of more levels than were looked at, or IM011
-        level = int(all_images.looks.thumbs[place].mean())  # type: ignore[union-attr]
+        level = int(all_images.looks.thumbs[place].mean())
         shade = "black" if level < 8 else "white" if level > 247 else f"grey level {level}"
         more: dict[str, Any] = {"expected": "an image that shows something", "found": f"{shade} everywhere"}
         yield Hit("the image is of one colour", Path(path), **more, **book.of(path))  # type: ignore[arg-type]
@@ -109,8 +109,6 @@ def near_duplicates(dataset: DataSet) -> Iterator[Hit]:
     images this is not looked for.
     """
     all_images = seen(dataset)
-    if all_images is None:
-        return
     for part in dataset.parts:
         own = [pair for pair in all_images.pairs if all_images.parts[pair.one] is all_images.parts[pair.other] is part]
         own = _once_each(own)
@@ -131,12 +129,11 @@ def look_alikes_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     """
     all_images = seen(dataset)
     groups: dict[tuple[str, str], list[LookAlike]] = {}
-    for pair in all_images.pairs if all_images is not None else ():
-        splits = all_images.parts[pair.one].split, all_images.parts[pair.other].split  # type: ignore[union-attr]
+    for pair in all_images.pairs:
+        splits = all_images.parts[pair.one].split, all_images.parts[pair.other].split
         if splits[0] != splits[1] and set(splits) <= set(ORDER):
             groups.setdefault(splits, []).append(pair)
     for (one, other), pairs in groups.items():
-        assert all_images is not None
         leaks = _once_each(pairs)
         message = f"{len(leaks):,} images of {one} look like images of {other}: {_told(dataset, leaks, all_images)}"
         where = _where(all_images.parts[leaks[0].one])

@@ -39,7 +39,6 @@ def isthing_missing(part: Part) -> Iterator[Hit]:
 
     `isthing` (1 or 0) decides what is counted one by one and what is one region in an image. K-Net gives things learned
     kernels and each stuff class one kernel. A panoptic set without stuff is valid; stuff that has instances is not.
-    There is no fix.
     """
     file = part.panoptic
     if file is None:
@@ -171,8 +170,7 @@ def _derivable(found: Pngs, entry: int, path: Path, wanted: str) -> list[Edit]:
 def png_size(found: Pngs) -> Iterator[Hit]:
     """The PNG has another size than its image.
 
-    Segments lie in the wrong place, or training stops. Usually only the images or only the PNGs were scaled. There is
-    no fix.
+    Segments lie in the wrong place, or training stops. Usually only the images or only the PNGs were scaled.
     """
     for entry in np.flatnonzero(found.where >= 0).tolist():
         sizes, size = found.image_sizes[entry], found.size(entry)
@@ -195,17 +193,13 @@ def png_not_rgb(found: Pngs) -> Iterator[Hit]:
     """
     for entry in np.flatnonzero((found.where >= 0) & ~found.plain).tolist():
         path = Path(found.paths[entry] or "")
-        ids = _certain_ids(path, _said_ids(found, entry))
+        segments = found.file.segments
+        ids = _certain_ids(path, set(segments.ids[(segments.entry == entry) & segments.has_id].tolist()))
         edits = (
             [WriteFile(path, partial(encode_png, rgb_of(ids)), f"saved {path.name} as RGB")] if ids is not None else []
         )
         more: dict[str, Any] = {"expected": "PNG, RGB, 8 bits", "found": ", ".join(found.kind(entry)), "edits": edits}
         yield found.file.entry_hit(entry, "the PNG is not RGB with 8 bits a channel", "file_name", **more)
-
-
-def _said_ids(found: Pngs, entry: int) -> set[int]:
-    segments = found.file.segments
-    return set(segments.ids[(segments.entry == entry) & segments.has_id].tolist())
 
 
 def _certain_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
@@ -228,7 +222,7 @@ def void_fraction(found: Pngs) -> Iterator[Hit]:
     """More than half of an image belongs to no segment.
 
     Void is neither trained on nor scored. That may be intended; or the stuff was left out, or segments were lost in a
-    conversion. There is no fix.
+    conversion.
     """
     rows, entries, segments = found.all_regions, found.region_entry, found.file.segments
     declared = set(segments.entry[segments.ids == 0].tolist())
@@ -250,7 +244,7 @@ def image_without_thing(found: Pngs) -> Iterator[Hit]:
     """A training image has no thing, or only crowds.
 
     mmdet drops such images from panoptic training (`filter_empty_gt`), with their stuff. seg2knet's own training keeps
-    them. There is no fix.
+    them.
     """
     file, segments = found.file, found.file.segments
     if found.part.split not in ("train", "") or not any(category.isthing for category in file.categories):
