@@ -1,20 +1,19 @@
-"""What ``seg2knet convert`` can be asked for."""
+"""What ``seg2knet convert`` can be asked for: the command's options and their help are made from these fields."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
 
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import Literal
 
 from seg2knet.converters.base import ReaderOptions
+from seg2knet.converters.splitting.splits import parse_ratios
 from seg2knet.dataset.layout import DEFAULT_OUT, SPLITS
 from seg2knet.errors import UsageError
 
-Layout = Literal["year", "plain"]
-Overlap = Literal["z-order", "small-first", "last", "error"]
 DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
 
 
@@ -34,72 +33,73 @@ class Source:
         return cls(Path(text).expanduser())
 
 
-@dataclass(frozen=True)
-class ConvertOptions:
-    """Options of a conversion; each is an option of the command line of that name.
+def _field(default: Any, help: str, metavar: Optional[str] = None, **more: Any) -> Any:
+    return Field(default, description=help, json_schema_extra={"metavar": metavar} if metavar else None, **more)
 
-    Attributes:
-        to: targets.
-        out: the folder to be made; by default each target's own.
-        split: shares by split; ``None``: as the source has it, else 0.8 train, 0.2 val.
-        resplit: divide again what the source has divided.
-        group_by: ``folder`` or a regular expression: images that stay together.
-        seed: of the division.
-        classes: the class file.
-        mapping: old label to new.
-        drop: classes to leave out.
-        stuff: classes that are stuff.
-        min_area: objects of fewer pixels are left out.
-        polygons: masks become polygons.
-        layout: with the year 2017 in names, or without.
-        images: how images get to the target.
-        exif: re-save turned images upright, or keep them as they are.
-        overlap: who has a pixel that several objects claim (panoptic, ade); ``None``: as the source paints them, else
-            the smaller one.
-        void_class: the class of pixels that nobody claims (panoptic).
-        boxes_only: boxes in place of outlines (yolo).
-        mask_kinds: which mask images to write (masks): ``index``, ``instances``, ``colors``.
-        predictions: write objects as a model's predictions (labelstudio).
-        lossless: end the run where a target cannot hold something.
-        jobs, engine, ray_address: where the work runs.
-        dry_run: read everything, write nothing.
-        resume: continue where a run that died stopped.
-        overwrite: replace a folder that no conversion made.
-        validate: check the result.
-        allow_skips: losing objects, even all of them, is not a failure.
-        reader: options of the source's format.
-    """
 
-    to: Sequence[str] = ("coco",)
-    out: Optional[Path] = None
-    split: Optional[Mapping[str, float]] = None
-    resplit: bool = False
-    group_by: Optional[str] = None
-    seed: int = 0
-    classes: Optional[Path] = None
-    mapping: Mapping[str, str] = field(default_factory=dict)
-    drop: frozenset[str] = frozenset()
-    stuff: Optional[frozenset[str]] = None
-    min_area: int = 0
-    polygons: bool = False
-    layout: Layout = "year"
-    images: Literal["link", "copy", "symlink", "none"] = "link"
-    exif: Literal["upright", "keep"] = "upright"
-    overlap: Optional[Overlap] = None
-    void_class: Optional[str] = None
-    boxes_only: bool = False
-    mask_kinds: Sequence[str] = ("index",)
-    predictions: bool = False
-    lossless: bool = False
-    jobs: Optional[int] = None
-    engine: str = "local"
-    ray_address: Optional[str] = None
-    dry_run: bool = False
-    resume: bool = False
-    overwrite: bool = False
-    validate: bool = True
-    allow_skips: bool = False
-    reader: Optional[ReaderOptions] = None
+class ConvertOptions(BaseModel):
+    """Options of a conversion. Lists may be texts with commas, ``split`` and ``mapping`` as on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    to: Tuple[str, ...] = _field(
+        ("coco",),
+        "Targets: coco, panoptic, ade, yolo, labelme, cvat, labelstudio, voc, masks; several with commas.",
+    )
+    out: Optional[Path] = _field(None, "Folder to make [data/coco; ade: data/ade/ADEChallengeData2016].")
+    split: Optional[Dict[str, float]] = _field(
+        None, "0.8/0.1/0.1 (train, val, test), train=0.9,test=0.1, or train.", "SHARES"
+    )
+    resplit: bool = _field(False, "Divide again what the source has divided.")
+    group_by: Optional[str] = _field(None, "Keep images of a folder, or of one match, in one split.", "folder|REGEX")
+    seed: int = _field(0, "Of the division.")
+    classes: Optional[Path] = _field(None, "Class file: one name a line; JSON or YAML with things, stuff, colours.")
+    mapping: Dict[str, str] = _field({}, "Rename a class; two of one name are merged.", "OLD=NEW")
+    drop: FrozenSet[str] = _field(frozenset(), "Leave a class out.", "CLASS")
+    stuff: Optional[FrozenSet[str]] = _field(None, "Classes that are stuff, not things.", "A,B")
+    min_area: int = _field(0, "Leave out objects of fewer pixels.", ge=0)
+    polygons: bool = _field(False, "Masks become polygons; what that changes is counted.")
+    layout: Literal["year", "plain"] = _field("year", "train2017/ ... or train/ ...")
+    images: Literal["link", "copy", "symlink", "none"] = _field(
+        "link", "How images get to the target; link: hard link, else copy."
+    )
+    exif: Literal["upright", "keep"] = _field(
+        "upright", "Re-save turned photographs upright, or keep their orientation tag."
+    )
+    overlap: Optional[Literal["z-order", "small-first", "last", "error"]] = _field(
+        None, "Who has a pixel that several claim [as the source paints, else small-first]."
+    )
+    void_class: Optional[str] = _field(None, "Class of pixels that nobody claims (panoptic).", "NAME")
+    boxes_only: bool = _field(False, "yolo: boxes in place of outlines.")
+    mask_kinds: Tuple[str, ...] = _field(
+        ("index",), "masks: index, instances (Cityscapes ids), colors, several with commas."
+    )
+    predictions: bool = _field(False, "labelstudio: write objects as predictions to be corrected.")
+    lossless: bool = _field(False, "Stop where a target cannot hold something, instead of listing it.")
+    dry_run: bool = _field(False, "Read everything, write nothing, print the ledger.")
+    jobs: Optional[int] = _field(None, "Worker processes [all cores].", ge=1)
+    resume: bool = _field(False, "Continue where a run that died stopped.")
+    overwrite: bool = _field(False, "Replace a folder that seg2knet did not make.")
+    engine: Literal["local", "ray"] = _field("local", "Where to work.")
+    ray_address: Optional[str] = _field(None, "Of the Ray cluster.", "ADDRESS")
+    allow_skips: bool = _field(False, "Exit 0 though objects were skipped.")
+    checked: bool = _field(True, "Do not check the result.", alias="validate")
+    reader: Optional[ReaderOptions] = Field(None, exclude=True)
+
+    @field_validator("to", "mask_kinds", "stuff", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _shares(cls, value: Any) -> Any:
+        return parse_ratios(value) if isinstance(value, str) else value
+
+    @field_validator("mapping", mode="before")
+    @classmethod
+    def _renamings(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else dict(map(_renaming, value))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -118,20 +118,21 @@ class ConvertOptions:
 
     def recorded(self) -> dict[str, Any]:
         """What decides the bytes of the result, as plain data."""
-        plain = {
-            "to": list(self.targets),
-            "split": dict(self.split) if self.split else None,
-            "classes": self.classes.name if self.classes else None,
-            "mapping": dict(sorted(self.mapping.items())),
-            "drop": sorted(self.drop),
-            "stuff": sorted(self.stuff) if self.stuff is not None else None,
-            "mask_kinds": list(self.mask_kinds),
-        }
-        names = [item.name for item in fields(self) if item.name not in _NOT_RECORDED]
-        return {"map" if name == "mapping" else name: plain.get(name, getattr(self, name)) for name in names}
+        values: dict[str, Any] = self.model_dump(exclude=_NOT_RECORDED, mode="json")
+        values.update(to=list(self.targets), classes=self.classes.name if self.classes else None)
+        for name in ("drop", "stuff"):
+            values[name] = sorted(values[name]) if values[name] is not None else None
+        values["mapping"] = dict(sorted(self.mapping.items()))
+        return {"map" if name == "mapping" else name: value for name, value in values.items()}
 
 
-_NOT_RECORDED = frozenset({
-    "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "validate", "allow_skips", "lossless",
-    "reader",
-})  # fmt: skip
+_NOT_RECORDED = {
+    "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "checked", "allow_skips", "lossless",
+}  # fmt: skip
+
+
+def _renaming(pair: str) -> tuple[str, str]:
+    old, equals, new = pair.partition("=")
+    if not equals or not old or not new:
+        raise UsageError("not a renaming", found=f"--map {pair}", expected="--map OLD=NEW")
+    return old, new

@@ -352,7 +352,7 @@ class Conversion:
             file.touch()
             text = orjson.dumps({**document, "files": files_in(staging.tree)}, option=orjson.OPT_INDENT_2)
             file.write_bytes(text + b"\n")
-        if self.options.validate:
+        if self.options.checked:
             self.check(result)
         for staging in self.stagings.values():
             check_target(staging.target, [], self._replaced(staging))  # again: the run took a while
