@@ -31,7 +31,7 @@ from seg2knet.converters.registry import writer as writer_of
 from seg2knet.converters.splitting.division import Assignment, assign, folder_names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.transforms import Recipe
-from seg2knet.converters.work import Brief, Task, Work, count_objects, part_is_current, read_summary
+from seg2knet.converters.work import Done, Task, Work, count_objects, part_is_current, read_part
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Skip
@@ -194,8 +194,8 @@ class Conversion:
         labels: set[str] = set()
         done = 0
         work = Work(self.readers, recipe, [], None, "none", upright=False)
-        for task, summary in zip(self.tasks, workers.map(work, self.tasks)):
-            labels.update(label for image in summary.images for label in image.labels)
+        for task, part in zip(self.tasks, workers.map(work, self.tasks)):
+            labels.update(label for image in part.images for label in image.labels)
             done += len(task.handles)
             self.progress("classes", done, self.total)
         return class_list.seen(self.options, labels)
@@ -247,7 +247,7 @@ class Conversion:
 
     def read(
         self, workers: Engine, recipe: Recipe, classes: Optional[ClassList], resume: bool
-    ) -> tuple[list[Brief], int]:
+    ) -> tuple[list[Done], int]:
         """Read, transform and encode everything; what is finished is in the staging folder.
 
         Returns:
@@ -258,18 +258,18 @@ class Conversion:
         mode, upright = self.options.images, self.options.exif == "upright"
         work = Work(self.readers, recipe, self.writers(classes), staging, mode, upright, self.options.lossless)
         results = workers.map(work, (task for task in self.tasks if task.number not in there))
-        images: list[Brief] = []
+        images: list[Done] = []
         done = 0
         for task in self.tasks:
-            summary = read_summary(self.parts.part(task.number)) if task.number in there else next(results)
-            self.ledger.add(summary.ledger)
-            images += summary.images
+            part = read_part(self.parts.part(task.number)).brief() if task.number in there else next(results)
+            self.ledger.add(part.ledger)
+            images += part.images
             done += len(task.handles)
             self.progress("read", done, self.total)
         deque(results, maxlen=0)  # so that the engine ends its work
         return images, len(there)
 
-    def assign(self, images: Sequence[Brief]) -> list[Assignment]:
+    def assign(self, images: Sequence[Done]) -> list[Assignment]:
         """Give each image its split and name, and enter what is written into the ledger."""
         folders = folder_names([source.path for source in self.sources])
         png_names = any(writer_of(name).png_names for name in self.options.targets)
@@ -290,7 +290,7 @@ class Conversion:
         self._require_something()
         return assignments
 
-    def _leave_out(self, image: Brief) -> None:
+    def _leave_out(self, image: Done) -> None:
         """Leave out an image that another annotation file of this run describes already."""
         reason, detail = "annotated-twice", "an earlier annotation names the same image"
         self.ledger.skip_image(reason, image.path or image.name, detail)

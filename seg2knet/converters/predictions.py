@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from seg2knet.converters.base import WriterOptions
 from seg2knet.converters.ledger import Ledger
-from seg2knet.converters.output.images import as_jpeg, place, write
+from seg2knet.converters.output.images import place, write
 from seg2knet.converters.registry import writer
 from seg2knet.converters.splitting import names
 from seg2knet.converters.transforms import Recipe, prepare
+from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.sample import Image, Object, Rle, Sample
+from seg2knet.dataset.sample import Image, Object, Sample
 from seg2knet.errors import UsageError
 
 SPLIT = "test"
 TARGETS = {"coco-dataset": "coco", **{name: name for name in ("yolo", "cvat", "labelstudio", "voc", "masks")}}
 """Formats of ``predict`` and the targets that they are."""
-
-
-class Predicted(Protocol):
-    """What is found on an image: places in the class list, scores and masks."""
-
-    path: Path
-    width: int
-    height: int
-    labels: Sequence[int]
-    scores: Sequence[float]
-    rles: Sequence[Rle]
 
 
 class PredictedSet:
@@ -53,8 +42,8 @@ class PredictedSet:
         self.writer.open(self.root, classes, None, [SPLIT])
         self.names = names.Namer(self.writer.png_names)
 
-    def write(self, prediction: Predicted, name: Path) -> None:
-        """Add an image with its objects, scores as attributes."""
+    def write(self, prediction: Any, name: Path) -> None:
+        """Add an image: its ``path``, ``width``, ``height``, and ``labels``, ``scores`` and ``rles`` of its objects."""
         final = self.names.name(SPLIT, names.safe(name.as_posix()), None)
         found = zip(prediction.labels, prediction.scores, prediction.rles)
         objects = tuple(
@@ -69,7 +58,7 @@ class PredictedSet:
             self.ledger.note(note)
         if self.writer.jpeg_only and names.suffix(final) not in names.JPEG:
             final = f"{names.without_suffix(final)}.jpg"
-            write(self._file(self.writer.image(SPLIT, final)), as_jpeg(image.path or ""))
+            write(self._file(self.writer.image(SPLIT, final)), images.encode(image.path or "", "JPEG"))
         else:
             place(image.path or "", str(self._file(self.writer.image(SPLIT, final))), "link")
         for kind, data in encoded.blobs.items():

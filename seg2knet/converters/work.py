@@ -1,7 +1,7 @@
 """What a worker does: read images, apply the recipe, encode for every target, stage what is finished.
 
-A part is some images that follow one another in the scan. Its file holds a summary, from which splits and names are
-decided, and the finished bytes, which are needed when the parts are joined.
+A part is some images that follow one another in the scan. Its file holds what splits and names are decided from, and
+the finished bytes, which are needed when the parts are joined.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from seg2knet.converters.output import images as image_files
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.splitting import names
 from seg2knet.converters.transforms import Recipe, prepare
+from seg2knet.dataset import images
 from seg2knet.dataset.sample import Image, Note, Sample
 from seg2knet.errors import DataError, UsageError
 
@@ -35,16 +36,22 @@ class Task(msgspec.Struct, frozen=True):
         return f"images {self.handles[0].name} to {self.handles[-1].name}"
 
 
-class Brief(msgspec.Struct, array_like=True, gc=False):
-    """What the parent must know of an image to give it a split and a name.
+class Done(msgspec.Struct, array_like=True, gc=False):
+    """An image that a worker is done with.
 
     Attributes:
+        name: as the source has it.
         source: number of its source.
+        split: as the source says.
         labels: the classes on it and how many objects of each.
         written: by writer, how many objects it encoded.
         path: the image, where it is a file.
         size: of that file in bytes, 0 where there is none.
         link: device and inode of a file that has several names.
+        index: its place in the part.
+        staged: which re-saved forms of it are in the staging folder: ``image``, ``jpg``, ``png``, a writer's own
+            (``voc.classes``).
+        fragments: by writer, what it encoded; in the part's file alone.
     """
 
     name: str
@@ -55,30 +62,22 @@ class Brief(msgspec.Struct, array_like=True, gc=False):
     path: Optional[str] = None
     size: int = 0
     link: Optional[tuple[int, int]] = None
+    index: int = 0
+    staged: tuple[str, ...] = ()
+    fragments: tuple[Any, ...] = ()
 
 
-class Summary(msgspec.Struct, array_like=True):
-    """Of a part: the count, and the images that are left."""
+class Part(msgspec.Struct, array_like=True):
+    """The count of a part, and the images that are left of it."""
 
     ledger: Ledger
-    images: list[Brief]
+    images: list[Done]
 
-
-class Finished(msgspec.Struct, array_like=True, gc=False):
-    """An image's finished bytes.
-
-    Attributes:
-        index: its place in the part.
-        fragments: by writer, what it encoded.
-        path: the image, where it can be taken as it is.
-        staged: which re-saved forms of it are in the staging folder: ``image``, ``jpg``, ``png``, a
-            writer's own (``voc.classes``).
-    """
-
-    index: int
-    fragments: list[Any]
-    path: Optional[str]
-    staged: list[str]
+    def brief(self) -> Part:
+        """Without what the writers encoded: what the parent keeps until all is read."""
+        for image in self.images:
+            image.fragments = ()
+        return self
 
 
 class Work:
@@ -114,35 +113,37 @@ class Work:
         self.jpeg_only = any(writer.jpeg_only for writer in writers)
         self.png_names = any(writer.png_names for writer in writers)
 
-    def __call__(self) -> Callable[[Task], Summary]:
+    def __call__(self) -> Callable[[Task], Part]:
         return self.run
 
-    def run(self, task: Task) -> Summary:
+    def run(self, task: Task) -> Part:
         """Do a part; its file is there when this returns.
 
         Raises:
             EnvironmentProblem: nothing can be written.
         """
-        summary, finished = Summary(Ledger(), []), []
+        part = Part(Ledger(), [])
         for index, handle in enumerate(task.handles):
-            summary.ledger.images_read += 1
+            part.ledger.images_read += 1
             reader = self.readers[task.source]
             try:
                 sample = reader.read(handle)
             except DataError as error:
                 place, detail = _place_and_detail(error, f"{reader.source}: {handle.name}")
-                summary.ledger.lose_image("unreadable", place, detail, count_objects(reader, handle))
+                part.ledger.lose_image("unreadable", place, detail, count_objects(reader, handle))
                 continue
             sample = msgspec.structs.replace(sample, split=sample.split or handle.split)
-            done = self._encode(task, index, sample, summary.ledger)
+            done = self._encode(task, index, sample, part.ledger)
             if done is not None:
-                finished.append(done[0])
-                summary.images.append(done[1])
-        if self.staging is not None:
-            _write_part(self.staging.part(task.number), summary, finished)
-        return summary
+                part.images.append(done)
+        if self.staging is not None:  # there whole or not at all
+            path = self.staging.part(task.number)
+            scratch = path.with_suffix(f".{os.getpid()}")
+            image_files.write(scratch, msgspec.msgpack.encode(part))
+            os.replace(scratch, path)
+        return part.brief()
 
-    def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[tuple[Finished, Brief]]:
+    def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[Done]:
         image = sample.image
         read = len(sample.objects) + sum(skip.count for skip in sample.skips)
         for note in sample.notes:
@@ -178,10 +179,9 @@ class Work:
         size, link = _identity(image.path) if self.mode != "none" else (0, None)
         labels = dict(Counter(item.label for item in measured.sample.objects))
         written = tuple(made.written for made in encoded)
-        return (
-            Finished(index, [made.fragment for made in encoded], image.path, sorted(forms)),
-            Brief(image.name, task.source, sample.split, labels, written, image.path, size, link),
-        )
+        fragments = tuple(made.fragment for made in encoded)
+        done = Done(image.name, task.source, sample.split, labels, written, image.path, size, link)
+        return msgspec.structs.replace(done, index=index, staged=tuple(sorted(forms)), fragments=fragments)
 
     def _forms(self, image: Image) -> tuple[dict[str, bytes], list[Note]]:
         """The forms of an image that must be encoded again, and why."""
@@ -189,22 +189,21 @@ class Work:
         notes: list[Note] = []
         if self.mode == "none":
             return forms, notes
-        turned = self.upright and image.orientation != 1
-        again = image_files.resaved(image, upright=self.upright) if turned or image.path is None else None
-        if again is not None:
-            forms["image"] = again
-            if image.path is None:
-                notes.append(Note("image-was-embedded", image.name, "written out"))
-        if turned:
+        source = image.path or image.data
+        if image.path is None:
+            notes.append(Note("image-was-embedded", image.name, "written out"))
+        if self.upright and image.orientation != 1 and source is not None:
+            source = images.upright(source)
             notes.append(Note("image-turned-upright", image.path or image.name, f"orientation {image.orientation}"))
+        if isinstance(source, bytes):
+            forms["image"] = source
         ending = names.suffix(image.name)
-        source = again if again is not None else image.path
         if source is not None and ending not in names.JPEG:
             if self.jpeg_only:
-                forms["jpg"] = image_files.as_jpeg(source)
+                forms["jpg"] = images.encode(source, "JPEG")
                 notes.append(Note("image-re-encoded-as-jpeg", image.path or image.name, "quality 95"))
             if self.png_names and ending != ".png":
-                forms["png"] = image_files.as_png(source)
+                forms["png"] = images.encode(source, "PNG")
                 notes.append(Note("image-re-encoded-as-png", image.path or image.name, "without loss"))
         return forms, notes
 
@@ -242,23 +241,8 @@ def _place_and_detail(error: DataError, place: str) -> tuple[str, str]:
     return where, "; ".join(part for part in (error.message, error.found) if part)
 
 
-def _write_part(path: Path, summary: Summary, finished: list[Finished]) -> None:
-    """A part's file, there whole or not at all.
-
-    Raises:
-        EnvironmentProblem: it cannot be written.
-    """
-    scratch = path.with_suffix(f".{os.getpid()}")
-    image_files.write(scratch, msgspec.msgpack.encode((summary, finished)))
-    os.replace(scratch, path)
-
-
-def read_summary(path: Path) -> Summary:
-    return msgspec.msgpack.decode(path.read_bytes(), type=tuple[Summary, msgspec.Raw])[0]
-
-
-def read_finished(path: Path) -> list[Finished]:
-    return msgspec.msgpack.decode(path.read_bytes(), type=tuple[msgspec.Raw, list[Finished]])[1]
+def read_part(path: Path) -> Part:
+    return msgspec.msgpack.decode(path.read_bytes(), type=Part)
 
 
 def _identity(path: Optional[str]) -> tuple[int, Optional[tuple[int, int]]]:
@@ -275,7 +259,7 @@ def part_is_current(task: Task, staging: Staging) -> bool:
     file = staging.part(task.number)
     try:
         made = file.stat().st_mtime_ns
-        paths = {image.path for image in read_finished(file) if image.path}
+        paths = {image.path for image in read_part(file).images if image.path}
     except (OSError, ValueError, msgspec.MsgspecError):
         return False
     for handle in task.handles:

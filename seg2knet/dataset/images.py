@@ -119,6 +119,20 @@ def upright(source: Union[str, Path, bytes]) -> bytes:
         return out.getvalue()
 
 
+def encode(source: Union[str, Path, bytes], kind: str) -> bytes:
+    """An image re-encoded as shown: ``JPEG`` at quality 95, or ``PNG`` without loss at 8 bits.
+
+    Raises:
+        DataError: it cannot be decoded.
+    """
+    from PIL import Image
+
+    out = io.BytesIO()
+    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    Image.fromarray(decode(source)).save(out, format=kind, **options)
+    return out.getvalue()
+
+
 def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
     """Decode a mask image without changing a number of it: palette images as indices, 16 bit as 16 bit.
 

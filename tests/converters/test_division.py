@@ -11,11 +11,11 @@ import pytest
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.splitting.division import Assignment, assign
-from seg2knet.converters.work import Brief
+from seg2knet.converters.work import Done
 
 
-def image(name: str, path: Optional[str] = None, split: Optional[str] = None, size: int = 0, source: int = 0) -> Brief:
-    return Brief(name, source, split, {"car": 1}, (1,), path, size)
+def image(name: str, path: Optional[str] = None, split: Optional[str] = None, size: int = 0, source: int = 0) -> Done:
+    return Done(name, source, split, {"car": 1}, (1,), path, size)
 
 
 def names(assignments: list[Assignment]) -> list[Optional[str]]:
@@ -23,7 +23,7 @@ def names(assignments: list[Assignment]) -> list[Optional[str]]:
 
 
 def planned(
-    images: list[Brief], ledger: Optional[Ledger] = None, png_names: bool = False, **options: object
+    images: list[Done], ledger: Optional[Ledger] = None, png_names: bool = False, **options: object
 ) -> list[Assignment]:
     folders = ["one", "two"][: max(image.source for image in images) + 1]
     return assign(images, folders, ConvertOptions(**options), png_names, ledger or Ledger())

@@ -13,7 +13,7 @@ from seg2knet.converters.output.images import Mode, place
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.division import Assignment
-from seg2knet.converters.work import Finished, read_finished
+from seg2knet.converters.work import Done, read_part
 from seg2knet.dataset.layout import SPLITS
 
 _THREADS = 4
@@ -68,7 +68,7 @@ class Joining:
             waiting = []
             for number in range(parts):
                 moves: list[Move] = []
-                finished = read_finished(self.staging.part(number))
+                finished = read_part(self.staging.part(number)).images
                 for image, (split, name) in zip(finished, assignments):
                     if name is not None:
                         moves += self._add(split, name, number, image)
@@ -84,7 +84,7 @@ class Joining:
             place(source, target, "link" if staged else self.mode)
         return images
 
-    def _add(self, split: str, name: str, number: int, image: Finished) -> list[Move]:
+    def _add(self, split: str, name: str, number: int, image: Done) -> list[Move]:
         """Give one image to the writers; the files that are to be brought, once where targets share a folder."""
         moves: dict[str, Move] = {}
         for writer, fragment in zip(self.writers, image.fragments):
@@ -116,7 +116,7 @@ def splits_of(assignments: Sequence[Assignment]) -> list[str]:
     return [split for split in SPLITS if split in there]
 
 
-def _form(image: Finished, final: str) -> Optional[str]:
+def _form(image: Done, final: str) -> Optional[str]:
     """Which staged form of the image has the final name's format, if it is not the source's file itself."""
     ending = names.suffix(final)[1:]
     return next((form for form in (ending, "image") if form in image.staged and form in ("jpg", "png", "image")), None)

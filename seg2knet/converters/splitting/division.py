@@ -12,7 +12,8 @@ from seg2knet.converters.options import DEFAULT_SHARES, ConvertOptions
 from seg2knet.converters.splitting.names import Namer
 from seg2knet.converters.splitting.splits import group_key, part_sizes
 from seg2knet.converters.splitting.stratification import stratify
-from seg2knet.converters.work import Brief
+from seg2knet.converters.work import Done
+from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Note
 
 _CHUNK = 1 << 20
@@ -29,7 +30,7 @@ class Assignment(NamedTuple):
 
 
 def assign(
-    images: Sequence[Brief], folders: Sequence[str], options: ConvertOptions, png_names: bool, ledger: Ledger
+    images: Sequence[Done], folders: Sequence[str], options: ConvertOptions, png_names: bool, ledger: Ledger
 ) -> list[Assignment]:
     """Decide splits and names.
 
@@ -38,14 +39,13 @@ def assign(
         png_names: as ``Writer.png_names``.
     """
     namer = Namer(png_names)
-    files: dict[tuple[str, str], Optional[str]] = {}
+    files: dict[str, dict[str, Optional[str]]] = {split: {} for split in SPLITS}
     assignments = []
     for split, image in zip(divide(images, options, ledger), images):
-        key = split, image.name
-        if image.path is not None and files.get(key) == image.path:
+        if image.path is not None and files[split].get(image.name) == image.path:
             assignments.append(Assignment(split, None))
             continue
-        files.setdefault(key, image.path)
+        files[split].setdefault(image.name, image.path)
         name = namer.name(split, image.name, folders[image.source] if len(folders) > 1 else None)
         if name != image.name:
             ledger.note(Note("image-renamed", image.name, f"to {name}"))
@@ -53,7 +53,7 @@ def assign(
     return assignments
 
 
-def divide(images: Sequence[Brief], options: ConvertOptions, ledger: Ledger) -> list[str]:
+def divide(images: Sequence[Done], options: ConvertOptions, ledger: Ledger) -> list[str]:
     """The split of each image: the source's own where it has one, else by share."""
     given = [image.split for image in images]
     own = {split for split in given if split}
@@ -74,7 +74,7 @@ def divide(images: Sequence[Brief], options: ConvertOptions, ledger: Ledger) -> 
 
 
 def _divided(
-    images: Sequence[Brief], shares: Mapping[str, float], options: ConvertOptions, ledger: Ledger
+    images: Sequence[Done], shares: Mapping[str, float], options: ConvertOptions, ledger: Ledger
 ) -> Sequence[str]:
     """The splits of images that have none."""
     if len(shares) == 1:
@@ -93,7 +93,7 @@ def _divided(
     return stratify([image.labels for image in images], joined, shares, options.seed)
 
 
-def _groups(images: Sequence[Brief], rule: Optional[str]) -> list[int]:
+def _groups(images: Sequence[Done], rule: Optional[str]) -> list[int]:
     """The group of each image after ``--group-by``: the number of the group's first image."""
     if rule is None:
         return list(range(len(images)))
@@ -106,7 +106,7 @@ def _groups(images: Sequence[Brief], rule: Optional[str]) -> list[int]:
     ]
 
 
-def _copies(images: Sequence[Brief]) -> dict[int, int]:
+def _copies(images: Sequence[Done]) -> dict[int, int]:
     """Images that are byte for byte another one's copy: its number to that of the first such image.
 
     Of files of one size the ends are compared, and only those that are still alike are read whole; a file with several
