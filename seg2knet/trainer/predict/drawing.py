@@ -59,8 +59,7 @@ def enlarged(image: np.ndarray, prediction: Prediction, least: int = 360) -> tup
         return image, prediction
     size = (width * times, height * times)
     masks = np.repeat(np.repeat(prediction.masks, times, axis=1), times, axis=2)
-    larger = Prediction(prediction.path, *size, prediction.labels, prediction.scores, masks)
-    larger.semantic = prediction.semantic
+    larger = Prediction(prediction.path, *size, prediction.labels, prediction.scores, masks, prediction.semantic)
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), larger
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.images import is_image
-from seg2knet.dataset.label_image import rgb_of
+from seg2knet.dataset.label_image import encode_png, rgb_of
 from seg2knet.dataset.rle import as_json, rle_bbox
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError, UsageError
@@ -236,14 +236,25 @@ def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[st
     holes is a mask shape, which keeps them.
     """
     shapes: list[dict[str, Any]] = []
-    objects = zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.masks)
-    for group, (label, score, mask) in enumerate(objects, 1):
-        name, note = classes[label].name, "" if prediction.semantic else f"score {score:.3f}"
+    objects = zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.rles, prediction.masks)
+    for group, (label, score, rle, mask) in enumerate(objects, 1):
+        note = "" if prediction.semantic else f"score {score:.3f}"
+        common: dict[str, Any] = {
+            "label": classes[label].name,
+            "group_id": None,
+            "description": note,
+            "flags": {},
+            "mask": None,
+        }
         if _has_holes(mask):
-            shapes.append(_mask_shape(name, mask, note))
+            x, y, width, height = map(int, rle_bbox(rle))
+            png = base64.b64encode(encode_png(mask[y : y + height, x : x + width].astype(np.uint8))).decode()
+            corners = [[x, y], [x + width - 1, y + height - 1]]
+            shapes.append({**common, "points": corners, "shape_type": "mask", "mask": png})
         else:
             parts = _outlines(mask)
-            shapes += [_shape(name, part, "polygon", note, group if len(parts) > 1 else None) for part in parts]
+            whole = {**common, "group_id": group} if len(parts) > 1 else common
+            shapes += [{**whole, "points": part, "shape_type": "polygon"} for part in parts]
     return {
         "version": "5.5.0",
         "flags": {},
@@ -277,23 +288,3 @@ def _outlines(mask: np.ndarray) -> list[list[list[float]]]:
         if geometry.polygon_area(fewer.ravel().tolist()) >= 4 or len(exact.parts) == 1:
             parts.append([[round(float(x), 2), round(float(y), 2)] for x, y in fewer])
     return parts
-
-
-def _mask_shape(label: str, mask: np.ndarray, note: str) -> dict[str, Any]:
-    ys, xs = np.nonzero(mask)
-    left, top, right, bottom = int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())
-    _, png = cv2.imencode(".png", mask[top : bottom + 1, left : right + 1].astype(np.uint8))
-    shape = _shape(label, [[left, top], [right, bottom]], "mask", note, None)
-    return {**shape, "mask": base64.b64encode(png.tobytes()).decode()}
-
-
-def _shape(label: str, points: Sequence[Sequence[float]], kind: str, note: str, group: Optional[int]) -> dict[str, Any]:
-    return {
-        "label": label,
-        "points": [list(point) for point in points],
-        "group_id": group,
-        "description": note,
-        "shape_type": kind,
-        "flags": {},
-        "mask": None,
-    }

@@ -129,7 +129,7 @@ class Segmenter:
             workers = min(4, cores() - 1, len(paths) // 4) if self.device != "cpu" else 0
         files: Any = _Files(paths, self._pipeline)
         loaded: Any = DataLoader(
-            files, batch_size=None, num_workers=workers, collate_fn=_unchanged,
+            files, batch_size=None, num_workers=workers,
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         )  # fmt: skip
         waiting: list[Any] = []
@@ -191,10 +191,6 @@ def _bgr(image: Any) -> np.ndarray:
     """A Pillow image or an RGB array as OpenCV has it."""
     pixels = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
     return np.ascontiguousarray(pixels[..., 2::-1])
-
-
-def _unchanged(item: Any) -> Any:
-    return item
 
 
 def _prepared(pipeline: Any, image: np.ndarray, path: Path) -> dict[str, Any]:

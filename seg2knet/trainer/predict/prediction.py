@@ -36,12 +36,12 @@ class Prediction:
         labels: np.ndarray,
         scores: np.ndarray,
         masks: Union[np.ndarray, Sequence[Rle]],
-        labelmap: Optional[np.ndarray] = None,
+        semantic: bool = False,
     ) -> None:
         self.path, self.width, self.height = path, width, height
         self.labels, self.scores = labels, scores
         self.rles = [mask_to_rle(mask) if isinstance(mask, np.ndarray) else mask for mask in masks]
-        self.semantic = labelmap is not None
+        self.semantic = semantic
         self.draw: Optional[Callable[[], np.ndarray]] = None
 
     def _repr_png_(self) -> Optional[bytes]:
@@ -54,7 +54,7 @@ class Prediction:
         labels = np.array([label for label in np.unique(labelmap).tolist() if label != UNLABELLED], np.int64)
         height, width = labelmap.shape
         masks = [mask_to_rle(labelmap == label) for label in labels]
-        return cls(path, width, height, labels, np.ones(len(labels), np.float32), masks, labelmap)
+        return cls(path, width, height, labels, np.ones(len(labels), np.float32), masks, semantic=True)
 
     @classmethod
     def of_sample(cls, sample: Any, path: Path, height: int, width: int, num_classes: int) -> Prediction:
@@ -94,8 +94,6 @@ class Prediction:
     def above(self, score: float) -> Prediction:
         """The same with only those at or above ``score``."""
         kept = np.flatnonzero(self.scores >= score)
-        filtered = Prediction(
-            self.path, self.width, self.height, self.labels[kept], self.scores[kept], [self.rles[i] for i in kept]
-        )
-        filtered.semantic = self.semantic
-        return filtered
+        rles = [self.rles[i] for i in kept]
+        labels, scores = self.labels[kept], self.scores[kept]
+        return Prediction(self.path, self.width, self.height, labels, scores, rles, self.semantic)
