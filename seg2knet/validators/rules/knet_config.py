@@ -15,7 +15,7 @@ import numpy as np
 
 from seg2knet.dataset.sides import find_sides
 from seg2knet.knet.recipe import LearningRate, learning_rate
-from seg2knet.validators.model import Edit, Fix, Hit, ReplaceText, Severity, rule
+from seg2knet.validators.model import Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
 from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
 from seg2knet.validators.subjects.data import DataSet
@@ -52,12 +52,8 @@ def _names(file: JsonFile) -> list[str]:
 def _class_lists(config: ConfigFile) -> Iterator[ConfigValue]:
     """Where the configuration lists all classes; each place it is written at, once."""
     for entry in config.having(*CLASS_KEYS):
-        if not _is_name(entry) and isinstance(entry.value, (str, list, tuple)):
+        if type(entry.node).__name__ != "Name" and isinstance(entry.value, (str, list, tuple)):
             yield entry
-
-
-def _is_name(entry: ConfigValue) -> bool:
-    return type(entry.node).__name__ == "Name"
 
 
 def _written(names: Sequence[Any], like: Any = ()) -> str:
@@ -68,6 +64,13 @@ def _written(names: Sequence[Any], like: Any = ()) -> str:
 
 def _hit(config: ConfigFile, entry: ConfigValue, message: str, **more: Any) -> Hit:
     return Hit(f"{entry.dotted} ({config.place(entry.node)}): {message}", config.path, **more)
+
+
+def _wrong_value(config: ConfigFile, entry: ConfigValue, message: str, right: str, fix: Optional[Fix] = None) -> Hit:
+    """A hit whose fix writes ``right`` in the place of the value, where a value and not a name is written there."""
+    edits = () if type(entry.node).__name__ == "Name" else [config.replaced(entry.node, right)]
+    found = f"{entry.value:g}" if isinstance(entry.value, float) else str(entry.value)
+    return _hit(config, entry, message, expected=right, found=found, edits=edits, fix=fix)
 
 
 @rule("KN001", "classes-order-differs-from-json", Severity.ERROR, Fix.SAFE, on="dataset")
@@ -160,8 +163,7 @@ def _count_hits(dataset: DataSet, message: str, wanted: Callable[[bool, int, int
     for entry in config.having(*counts):
         right = counts[str(entry.key)]
         if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
-            edits = () if _is_name(entry) else [config.replaced(entry.node, str(right))]
-            yield _hit(config, entry, message, expected=str(right), found=str(entry.value), edits=edits)
+            yield _wrong_value(config, entry, message, str(right))
 
 
 @rule("KN003", "num-classes-inconsistent", Severity.ERROR, Fix.SAFE, on="dataset")
@@ -226,15 +228,9 @@ def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
                 start, end = match.span("options")
                 options = match["options"].decode()
                 line = text.count(b"\n", 0, match.start("name")) + 1
-                yield Hit(
-                    f"line {line}: {name} is a name that mmdet has registered already",
-                    path,
-                    expected="a name of its own, or register_module(force=True)",
-                    found=name,
-                    edits=[
-                        ReplaceText(path, start, end, f"{options}, force=True" if options.strip() else "force=True")
-                    ],
-                )
+                edit = ReplaceText(path, start, end, f"{options}, force=True" if options.strip() else "force=True")
+                message, expected = f"line {line}: mmdet has registered {name} already", "register_module(force=True)"
+                yield Hit(message, path, expected=expected, found=name, edits=[edit])
 
 
 def _files_of(module: str, config: Path) -> Iterator[Path]:
@@ -272,7 +268,7 @@ def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
     Nothing is reported within a factor of two of the right rate, or where `auto_scale_lr` is on. A batch size for each
     GPU is taken for that of one GPU.
 
-    The fix writes the recipe's rate for the batch.
+    The fix writes the recipe's rate for the batch; it is unsafe from scratch and on Swin, where several may be meant.
     """
     config = config_of(dataset)
     if config is None or config.at("auto_scale_lr", "enable") is True:
@@ -281,17 +277,11 @@ def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
     entry = next((each for each in config.having("lr") if _is_of_adamw(config, each)), None)
     if entry is None or batch is None or not isinstance(entry.value, (int, float)) or entry.value <= 0:
         return
-    rates = [rate.at(batch) for rate in _recipes(config)]
-    if min(rates) / 2 <= entry.value <= max(rates) * 2:
-        return
-    yield _hit(
-        config,
-        entry,
-        f"not the learning rate for {batch} images a step",
-        expected=f"{rates[0]:g}",
-        found=f"{entry.value:g}",
-        edits=() if _is_name(entry) else [config.replaced(entry.node, f"{rates[0]:g}")],
-    )
+    recipes = _recipes(config)
+    rates = [rate.at(batch) for rate in recipes]
+    if not min(rates) / 2 <= entry.value <= max(rates) * 2:
+        fix = None if len({rate.base for rate in recipes}) == 1 else Fix.UNSAFE
+        yield _wrong_value(config, entry, f"not the learning rate for {batch} images a step", f"{rates[0]:g}", fix)
 
 
 def _recipes(config: ConfigFile) -> list[LearningRate]:
@@ -325,7 +315,7 @@ def _from_scratch(config: ConfigFile) -> bool:
 
 @rule("KN012", "rle-without-poly2mask", Severity.WARNING, Fix.SAFE, on="dataset")
 def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
-    """Objects are run-length codes, and the configuration loads annotations with `poly2mask=False`.
+    """Objects are RLEs, and the configuration loads annotations with `poly2mask=False`.
 
     mmdet 3 then silently skips every RLE: masks with holes, crowds, everything that a mask tool wrote.
 
@@ -337,15 +327,7 @@ def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
     count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
     for entry in config.having("poly2mask") if count else ():
         if entry.value is False:
-            edits: list[Edit] = [] if _is_name(entry) else [config.replaced(entry.node, "True")]
-            yield _hit(
-                config,
-                entry,
-                f"{count:,} objects are RLEs, which mmdet 3 then skips",
-                expected="True",
-                found="False",
-                edits=edits,
-            )
+            yield _wrong_value(config, entry, f"{count:,} objects are RLEs, which mmdet 3 then skips", "True")
 
 
 @rule("KN013", "flip-mixes-left-and-right", Severity.WARNING, on="dataset")
@@ -367,9 +349,7 @@ def flip_mixes_sides(dataset: DataSet) -> Iterator[Hit]:
         step = config.at(*entry.path[:-1])
         if entry.value != "RandomFlip" or not isinstance(step, dict) or step.get("swap_seg_labels"):
             continue
-        if (step.get("prob", step.get("flip_ratio")) or 0) != 0 and step.get("direction") not in (
-            "vertical",
-            "diagonal",
-        ):
+        likely = (step.get("prob", step.get("flip_ratio")) or 0) != 0
+        if likely and step.get("direction") not in ("vertical", "diagonal"):
             shown = ", ".join(f"{left} and {right}" for left, right in pairs[:3])
             yield _hit(config, entry, "flipped images keep the labels of sided classes", found=shown, expected="prob 0")
