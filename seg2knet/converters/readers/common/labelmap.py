@@ -96,14 +96,10 @@ def read(path: Path) -> Labelmap:
         DataError: it cannot be read, or says no class.
     """
     suffix = path.suffix.lower()
-    if suffix == ".json":
-        entries = _from_json(load_json(path), path)
-    elif suffix in (".yaml", ".yml"):
-        entries = _from_json(load_yaml(path), path)
-    elif suffix == ".csv":
-        entries = _from_csv(path)
+    if suffix in (".json", ".yaml", ".yml"):
+        entries = _from_json(load_json(path) if suffix == ".json" else load_yaml(path), path)
     else:
-        entries = _from_text(path)
+        entries = _from_csv(path) if suffix == ".csv" else _from_text(path)
     # ADE20K's tables list classes alone, whatever they are called.
     return made(entries, path, all_classes=path.name.lower().startswith("objectinfo"))
 
@@ -123,19 +119,12 @@ def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: 
     for entry in entries:
         if not -1 <= entry.number < HIGHEST:
             raise DataError(f"no pixel has the number of {entry.name!r}", file=path, found=str(entry.number))
-        if names.get(entry.number, entry.name) != entry.name:
-            raise DataError(
-                f"the number {entry.number} stands for two classes",
-                file=path,
-                found=f"{names[entry.number]!r} and {entry.name!r}",
-            )
-        names[entry.number] = entry.name
-        if entry.color is not None and colors.setdefault(entry.color, entry.number) != entry.number:
-            raise DataError(
-                f"the colour {written(entry.color)} stands for two classes",
-                file=path,
-                found=f"{names[colors[entry.color]]!r} and {entry.name!r}",
-            )
+        problem, other = f"the number {entry.number}", names.setdefault(entry.number, entry.name)
+        if other == entry.name and entry.color is not None:
+            problem = f"the colour {written(entry.color)}"
+            other = names[colors.setdefault(entry.color, entry.number)]
+        if other != entry.name:
+            raise DataError(f"{problem} stands for two classes", file=path, found=f"{other!r} and {entry.name!r}")
     void = frozenset(number for number, name in names.items() if is_void(name) and not all_classes)
     if len(void) == len(names):
         raise DataError("no class in this file", file=path, found=", ".join(map(repr, names.values())) or "nothing")
@@ -156,9 +145,8 @@ def from_option(text: str) -> Labelmap:
         name, equals, value = part.rpartition("=")
         color = _color(value.strip())
         if not equals or not name.strip() or color is None:
-            raise UsageError(
-                "not a list of colours", found=f"--colors {part.strip()}", expected='"car=255,0,0; road=#804080"'
-            )
+            found, expected = f"--colors {part.strip()}", '"car=255,0,0; road=#804080"'
+            raise UsageError("not a list of colours", found=found, expected=expected)
         entries.append(Entry(number, name.strip(), color))
     return made(entries)
 

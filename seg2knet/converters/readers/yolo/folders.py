@@ -166,7 +166,7 @@ class YoloFolder:
         tries = list(_tails(value, [str(self.root), str(self.home)]))
         # Roboflow writes ../valid/images whatever the folder is called.
         parts = value.replace("\\", "/").split("/")
-        for entry in sorted(os.scandir(self.home), key=lambda entry: entry.name):
+        for entry in sorted(self.home.iterdir()):
             if entry.is_dir() and canonical(entry.name) == split:
                 swapped = [entry.name if canonical(part) == split else part for part in parts]
                 tries += _tails("/".join(swapped), [str(self.home)])
@@ -272,7 +272,9 @@ def _darknet(path: Path) -> dict[str, Any]:
 
 def _numbered(names: Any, path: Optional[Path]) -> dict[int, str]:
     try:
-        items = enumerate(names) if isinstance(names, list) else names.items()
+        items = list(enumerate(names) if isinstance(names, list) else names.items())
+        if any(isinstance(name, (list, dict)) for _, name in items):
+            raise ValueError
         numbered = {int(number): str(name) for number, name in items}
     except (AttributeError, ValueError, TypeError, OverflowError):
         raise DataError("names of classes that are none", file=path, place="names", found=repr(names)[:100]) from None
