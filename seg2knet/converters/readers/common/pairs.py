@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
@@ -41,6 +40,10 @@ _MASK_ENDS = (
 )  # fmt: skip
 _MASK_WORD = re.compile("mask|label|seg|annot|truth|gt", re.IGNORECASE)
 _MASK_STARTS = ("gt_", "gt-", "mask_", "mask-", "masks_", "label_", "seg_")
+_AFFIX = {
+    role: re.compile(f"(.+?)({'|'.join(ends)})$|({'|'.join(starts)})(.+)$", re.IGNORECASE | re.DOTALL)
+    for role, ends, starts in (("mask", _MASK_ENDS, _MASK_STARTS), ("image", _IMAGE_ENDS, _IMAGE_STARTS))
+}
 
 
 class Mask(msgspec.Struct, frozen=True, gc=False):
@@ -70,11 +73,6 @@ class Pairing(msgspec.Struct):
     bare: list[str]
     loose: list[str]
 
-    @property
-    def kinds(self) -> Counter[str]:
-        """How many images have a mask of each kind."""
-        return Counter(kind for pair in self.pairs for kind in {mask.kind for mask in pair.masks})
-
 
 class _Parsed(msgspec.Struct, gc=False):
     """A path as words: its folders without those that say what it is, its stem, its stem without affixes."""
@@ -94,33 +92,24 @@ def pair(paths: Iterable[str], images: Optional[str] = None, masks: Sequence[str
         images: the folder of the images; by the words in the paths when not given.
         masks: folders of masks, each a kind of its own, likewise.
     """
-    parsed = [_parse(path, images, masks) for path in sorted(paths, key=natural)]
-    if images is None and not any(one.role == "image" for one in parsed):
+    paths = sorted(paths, key=natural)
+    parsed = [_parse(path, images, masks) for path in paths]
+    roles = {one.role for one in parsed}
+    if images is None and "image" not in roles:
         parsed = [_become(one, "image") if one.role is None else one for one in parsed]
-    if not any(one.role == "mask" for one in parsed) or not any(one.role == "image" for one in parsed):
+    if not {"image", "mask"} <= {one.role for one in parsed}:
         parsed = _by_affix(parsed)
     if images is None and not masks and not any(one.role == "mask" for one in parsed):
-        parsed = _by_folders(parsed)
-    shown = [one for one in parsed if one.role == "image"]
-    hidden = [one for one in parsed if one.role == "mask"]
-    return _matched(shown, hidden)
-
-
-def below(path: str, folder: str) -> Optional[str]:
-    """A path relative to a folder, ``None`` where it is not below it."""
-    if folder == ".":
-        return path
-    return path[len(folder) + 1 :] if path.startswith(folder + "/") else None
+        folders = _two_folders(parsed)
+        if folders is not None:
+            return pair(paths, folders[0], [folders[1]])
+    return _matched([one for one in parsed if one.role == "image"], [one for one in parsed if one.role == "mask"])
 
 
 def _parse(path: str, images: Optional[str], masks: Sequence[str]) -> _Parsed:
-    said = [(folder, "mask") for folder in masks]
-    if images is not None:
-        said.append((images, "image"))
-    for folder, role in said:
-        rest = below(path, folder)
-        if rest is not None:
-            *inner, file = rest.split("/")
+    for folder, role in [*((folder, "mask") for folder in masks), *([(images, "image")] if images is not None else [])]:
+        if folder == "." or path.startswith(folder + "/"):
+            *inner, file = (path if folder == "." else path[len(folder) + 1 :]).split("/")
             stem = posixpath.splitext(file)[0]
             return _Parsed(path, role, tuple(inner), stem, _bare(stem, role)[0], folder)
     parsed = _by_words(path)
@@ -177,15 +166,10 @@ def stems(stem: str) -> tuple[str, ...]:
 
 def _bare(stem: str, role: Optional[str]) -> tuple[str, str]:
     """A stem without the affix that says what its file is, and the affix."""
-    low = stem.lower()
-    for kind, ends, starts in (("mask", _MASK_ENDS, _MASK_STARTS), ("image", _IMAGE_ENDS, _IMAGE_STARTS)):
-        if role in (kind, None):
-            for end in ends:
-                if low.endswith(end) and len(low) > len(end):
-                    return stem[: -len(end)], end
-            for start in starts:
-                if low.startswith(start) and len(low) > len(start):
-                    return stem[len(start) :], start
+    for kind in ("mask", "image"):
+        match = _AFFIX[kind].match(stem) if role in (kind, None) else None
+        if match:
+            return match[1] or match[4], (match[2] or match[3]).lower()
     return stem, ""
 
 
@@ -206,31 +190,20 @@ def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
     return result
 
 
-def _by_folders(parsed: list[_Parsed]) -> list[_Parsed]:
-    """Roles of the files of two folders of nearly equal stems: the one of PNGs, or whose name has a word for masks."""
+def _two_folders(parsed: Sequence[_Parsed]) -> Optional[tuple[str, str]]:
+    """Two folders of nearly equal stems, of images and of masks: these are PNGs, or the name has a word for masks."""
     folders: dict[str, list[_Parsed]] = {}
     for one in parsed:
-        folders.setdefault(one.path.rpartition("/")[0], []).append(one)
-    for (first, some), (second, others) in combinations(folders.items(), 2):
-        stems, more = ({_bare(one.stem, "mask")[0] for one in each} for each in (some, others))
-        if len(stems & more) < 0.9 * max(len(stems), len(more)):
-            continue
-        marked = [folder for folder in (first, second) if _MASK_WORD.search(folder.rpartition("/")[2])]
-        drawn = [folder for folder in (first, second) if all(one.path.endswith(".png") for one in folders[folder])]
-        chosen = marked if len(marked) == 1 else drawn
-        if len(chosen) == 1:
-            roles = {chosen[0]: "mask", second if chosen[0] == first else first: "image"}
-            return [_placed(one, roles.get(one.path.rpartition("/")[0])) for one in parsed]
-    return parsed
-
-
-def _placed(one: _Parsed, role: Optional[str]) -> _Parsed:
-    """A file whose folder says its role, so that it is no part of the key."""
-    if role is None:
-        return msgspec.structs.replace(one, role="other")
-    folder = one.path.split("/")[-2] if "/" in one.path else ""
-    bare, affix = _bare(one.stem, role)
-    return _Parsed(one.path, role, one.folders[:-1], one.stem, bare, "/".join(filter(None, (folder, affix))))
+        folders.setdefault(posixpath.dirname(one.path) or ".", []).append(one)
+    for pair_of_folders in combinations(folders, 2):
+        stems, more = ({_bare(one.stem, "mask")[0] for one in folders[folder]} for folder in pair_of_folders)
+        if len(stems & more) >= 0.9 * max(len(stems), len(more)):
+            masks = [folder for folder in pair_of_folders if _MASK_WORD.search(posixpath.basename(folder))]
+            if len(masks) != 1:
+                masks = [name for name in pair_of_folders if all(one.path.endswith(".png") for one in folders[name])]
+            if len(masks) == 1:
+                return next(folder for folder in pair_of_folders if folder != masks[0]), masks[0]
+    return None
 
 
 def _matched(images: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:

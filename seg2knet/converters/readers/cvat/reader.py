@@ -18,19 +18,19 @@ from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import ImageFiles, absent
-from seg2knet.converters.readers.common.video import Video
 from seg2knet.converters.readers.cvat import meta as cvat_meta
 from seg2knet.converters.readers.cvat.index import Element, File
 from seg2knet.converters.readers.cvat.meta import Meta, Task
 from seg2knet.converters.readers.cvat.shapes import take
 from seg2knet.converters.readers.cvat.tracks import Frames, between, unpack
+from seg2knet.converters.readers.cvat.video import Video
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.sample import Note, Sample, Skip
-from seg2knet.dataset.text import natural
+from seg2knet.dataset.text import natural, whole_number
 from seg2knet.errors import DataError, Seg2KNetError, UsageError
 
 _FRAME = re.compile(r"(?:^|.*[/_])frame_(\d{1,9})$", re.IGNORECASE)
@@ -68,10 +68,8 @@ class CvatReader(Reader):
             paths = _documents(source)
         except Seg2KNetError:
             return None
-        if not paths:
-            return None
-        count = f"{len(paths)} XML file{'s' * (len(paths) > 1)}"
-        return Evidence(0.95, (f"{count} with <annotations>, as CVAT writes them",))
+        reason = f"{len(paths)} XML file{'s' * (len(paths) > 1)} with <annotations>, as CVAT writes them"
+        return Evidence(0.95, (reason,)) if paths else None
 
     def scan(self) -> Scan:
         paths = _documents(self.source)
@@ -100,7 +98,7 @@ class CvatReader(Reader):
         if where["image"] is None and self.options.video is not None and "frame" in where:
             self._video = self._video or Video(self.options.video)
             data = self._video.png(where["frame"])
-        declared = (where["width"], where["height"]) if where["width"] and where["height"] else None
+        declared = tuple(where["size"]) if all(where["size"]) else None
         place = f"{where['file']}: image {handle.name!r}"
         canvas = Canvas(handle.name, place, path=where["image"], data=data, declared=declared, strict=True)
         if "entries" in where:
@@ -174,7 +172,9 @@ class _Index:
         values = element.attributes
         name, subset = values.get("name", ""), values.get("subset", "")
         where: dict[str, Any] = {"file": file.path, "start": element.start, "end": element.end}
-        where.update(width=_side(values.get("width")), height=_side(values.get("height")))
+        where.update(
+            width=whole_number(values.get("width", "")) or 0, height=whole_number(values.get("height", "")) or 0
+        )
         try:
             # CVAT writes names of files on a share with a slash before them.
             clean = names.safe(name.replace("\\", "/").lstrip("/"))
@@ -192,26 +192,21 @@ class _Index:
             task = meta.task(number)
             shown = _frame_images(images, task if len(tasks) > 1 else None)
             inside = f"{_folder(task.name) or number}/" if len(tasks) > 1 else ""
-            for frame in self._numbers(frames, number, task, shown):
+            numbers = {frame for task_number, frame in frames.entries if task_number == number} | set(shown)
+            if self.options.video is not None:
+                there = Video(self.options.video).count()
+                last = there - 1 if task.stop is None else min(task.stop, there - 1)
+                numbers |= set(range(task.start, last + 1, task.step))
+            for frame in sorted(numbers):
                 image = shown.get(frame)
                 ending = os.path.splitext(image)[1] if image else ".png"
                 entries = bytes(frames.entries.get((number, frame), b""))
                 where = {
-                    "file": file.path, "frame": frame, "image": image,
-                    "width": task.size[0] if task.size else 0, "height": task.size[1] if task.size else 0,
+                    "file": file.path, "frame": frame, "image": image, "size": task.size or [0, 0],
                     "entries": entries, "tracks": [frames.tracks[standing.track] for standing in unpack(entries)],
                 }  # fmt: skip
                 name = f"{prefix}{inside}frame_{frame:06d}{ending}"
                 self.images.append((canonical(task.subset), _folder(task.subset), name, where))
-
-    def _numbers(self, frames: Frames, number: str, task: Task, shown: dict[int, str]) -> list[int]:
-        """The frames of a task: those with shapes, those whose image is there, all of a video that is given."""
-        found = {frame for task_number, frame in frames.entries if task_number == number} | set(shown)
-        if self.options.video is not None:
-            there = Video(self.options.video).count()
-            last = there - 1 if task.stop is None else min(task.stop, there - 1)
-            found |= set(range(task.start, last + 1, task.step))
-        return sorted(found)
 
 
 def _documents(source: Path) -> list[Path]:
@@ -256,7 +251,3 @@ def _folder(name: str) -> str:
         return names.safe(name.replace("/", "_")) if name else ""
     except DataError:
         return ""
-
-
-def _side(text: Optional[str]) -> int:
-    return int(text) if text and re.fullmatch(r"[0-9]{1,9}", text) else 0

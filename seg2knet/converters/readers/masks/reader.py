@@ -100,7 +100,7 @@ class MaskReader(Reader):
             pairing = reader._pairing()
         except DataError:
             return None
-        if not pairing.pairs or all(kind.endswith("_seg") for kind in pairing.kinds):  # that is the full ADE20K
+        if not pairing.pairs or all(kind.endswith("_seg") for kind in _kinds(pairing)):  # that is the full ADE20K
             return None
         reasons = [f"{len(pairing.pairs)} images have a mask image"]
         score = 0.7
@@ -260,10 +260,14 @@ def _is_cityscapes(choice: _guess.Choice, pairing: _pairs.Pairing) -> bool:
     return choice.encoding == "class*256+instance" and "image_2/" in pairing.pairs[0].image
 
 
+def _kinds(pairing: _pairs.Pairing) -> set[str]:
+    return {mask.kind for pair in pairing.pairs for mask in pair.masks}
+
+
 def _has_a_format(source: Path, pairing: _pairs.Pairing) -> bool:
     return (
         find_ade(source) is not None
         or any((folder / "SegmentationClass").is_dir() for folder in (source, *source.glob("*")))
         or any(source.glob("objectInfo*"))
-        or all("panoptic" in kind.lower() for kind in pairing.kinds)
+        or all("panoptic" in kind.lower() for kind in _kinds(pairing))
     )
