@@ -9,9 +9,10 @@ objects apart as their authors did.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import msgspec
 from pydantic import Field
@@ -91,7 +92,14 @@ class AdeReader(Reader):
         if not any(masks.is_dir() for _, _, masks in places):
             places = [("", root / "images", root / "annotations")]
         for split, images, masks in places:
-            self._split(split or None, images, masks, handles, skips)
+            found = _by_stem(masks, (".png",))
+            for stem, path in sorted(_by_stem(images, SUFFIXES).items(), key=lambda item: natural(item[1])):
+                mask = found.pop(stem, None)
+                if mask is None and split != "test":
+                    skips.append(Skip("image-without-mask", path, detail=f"expected in {masks}"))
+                else:
+                    handles.append(Handle(relative(path, str(images)), [path, mask], split or None))
+            skips += [Skip("mask-without-image", path) for path in sorted(found.values(), key=natural)]
         if not handles:
             raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
         if self._labelmap is None:
@@ -126,9 +134,9 @@ class AdeReader(Reader):
         if self._mapping is not None and self._labelmap is None:
             raise UsageError("--map-from-ade needs the challenge's names", hint="--labelmap objectInfo150.txt")
         skips = [Skip("mask-without-image", mask) for path, mask in sorted(found) if not path]
-        images = sorted(((relative(path, str(self.source)), [path, mask]) for path, mask in found if path), key=_name)
+        images = [(relative(path, str(self.source)), [path, mask]) for path, mask in found if path]
         classes = self._labelmap.classes() if self._labelmap is not None and self._mapping is not None else None
-        return Scan(Splits({}).handles(images)[0], classes, tuple(skips))
+        return Scan(Splits({}).handles(images), classes, tuple(skips))
 
     @cached_property
     def _mapping(self) -> Optional[dict[int, int]]:
@@ -150,18 +158,6 @@ class AdeReader(Reader):
             if things.keys() == labelmap.names.keys():
                 return msgspec.structs.replace(labelmap, things=things)
         return labelmap
-
-    def _split(self, split: Optional[str], images: Path, masks: Path, handles: list[Handle], skips: list[Skip]) -> None:
-        """The images of a split: images and masks of one stem."""
-        found = {_stem(path, masks): path for path in walk(masks, (".png",))} if masks.is_dir() else {}
-        shown = sorted(walk(images, SUFFIXES), key=natural) if images.is_dir() else []
-        for path in shown:
-            mask = found.pop(_stem(path, images), None)
-            if mask is None and split != "test":
-                skips.append(Skip("image-without-mask", path, detail=f"expected in {masks}"))
-                continue
-            handles.append(Handle(relative(path, str(images)), [path, mask], split))
-        skips += [Skip("mask-without-image", path) for path in sorted(found.values(), key=natural)]
 
 
 def _root(source: Path) -> Optional[Path]:
@@ -187,9 +183,6 @@ def _numbered(labelmap: Labelmap) -> Labelmap:
     return msgspec.structs.replace(labelmap, names=named, void=frozenset({0}))
 
 
-def _stem(path: str, folder: Path) -> str:
-    return os.path.splitext(relative(path, str(folder)))[0]
-
-
-def _name(found: tuple[str, Any]) -> str:
-    return natural(found[0])
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
+    paths = walk(folder, suffixes) if folder.is_dir() else ()
+    return {os.path.splitext(relative(path, str(folder)))[0]: path for path in paths}

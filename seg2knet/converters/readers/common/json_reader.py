@@ -117,7 +117,7 @@ class JsonReader(Reader):
             found += [(posixpath.join(folder, name), [path, data]) for name, data in records]
         if not found:
             raise absent(self.expected, self.source)
-        handles, _ = Splits({}).handles(found)
+        handles = Splits({}).handles(found)
         return Scan(handles, self.classes(), tuple(self.skips), tuple(self.notes))
 
     def name_of(self, below: str) -> str:

@@ -76,23 +76,19 @@ class Splits:
                 return split
         return None
 
-    def handles(self, images: Iterable[tuple[str, Any]]) -> tuple[list[Handle], list[str]]:
-        """Handles of images (relative path, ``where``), split by split, and the images that are in no list.
+    def handles(self, images: Iterable[tuple[str, Any]]) -> list[Handle]:
+        """Handles of images (relative path, ``where``) but those in no list, split by split.
 
         An image is called by its path without the folders that say that it is an image, or its split; by its whole
         path where two would be called the same.
         """
-        kept, left = [], []
-        for path, where in images:
-            if self.listed(path):
-                kept.append((self.of(path), short_name(path), path, where))
-            else:
-                left.append(path)
+        kept = [(self.of(path), short_name(path), path, where) for path, where in images if self.listed(path)]
         if not self._table and any(split is None for split, *_ in kept):
             kept = [(None, name, path, where) for _, name, path, where in kept]
         times = Counter((split, name) for split, name, _, _ in kept)
-        made = [Handle(path if times[split, name] > 1 else name, where, split) for split, name, path, where in kept]
-        return ordered(made), left
+        return ordered(
+            Handle(path if times[split, name] > 1 else name, where, split) for split, name, path, where in kept
+        )
 
     def _key(self, path: str) -> Optional[str]:
         parts = (posixpath.splitext(path)[0] if is_image(path) else path).split("/")

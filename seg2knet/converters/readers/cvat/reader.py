@@ -171,10 +171,8 @@ class _Index:
     def _image(self, file: File, element: Element, images: ImageFiles, prefix: str) -> None:
         values = element.attributes
         name, subset = values.get("name", ""), values.get("subset", "")
-        where: dict[str, Any] = {"file": file.path, "start": element.start, "end": element.end}
-        where.update(
-            width=whole_number(values.get("width", "")) or 0, height=whole_number(values.get("height", "")) or 0
-        )
+        size = [whole_number(values.get(side, "")) for side in ("width", "height")]
+        where: dict[str, Any] = {"file": file.path, "start": element.start, "end": element.end, "size": size}
         try:
             # CVAT writes names of files on a share with a slash before them.
             clean = names.safe(name.replace("\\", "/").lstrip("/"))

@@ -155,7 +155,7 @@ class MaskReader(Reader):
         if unlisted:
             notes.append(Note("image-in-no-list", place, f"in none of {splits.files}, so left out", unlisted))
         classes_of = labelmap.classes() if labelmap is not None else None
-        return Scan(splits.handles(kept)[0], classes_of, tuple(skips), tuple(notes))
+        return Scan(splits.handles(kept), classes_of, tuple(skips), tuple(notes))
 
     def read(self, handle: Handle) -> Sample:
         encoding, image, classes, cityscapes, *masks = handle.where

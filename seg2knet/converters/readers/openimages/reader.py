@@ -70,7 +70,7 @@ class OpenImagesReader(Reader):
             raise DataError(
                 "not one image with its mask", file=self.source, found=f"{len(skips)} rows", hint="--images-dir DIR"
             )
-        handles, _ = Splits({}).handles(sorted(found.items(), key=lambda item: natural(item[0])))
+        handles = Splits({}).handles(sorted(found.items(), key=lambda item: natural(item[0])))
         used = {label for _, *masks in found.values() for label, *_ in masks}
         classes = ClassList.of([name for name in dict.fromkeys(self._classes.values()) if name in used])
         detail = "a class that no mask is of is left out"
