@@ -42,6 +42,13 @@ def test_several_processes_share_their_statistics() -> None:
     assert "SyncBN" in values(semantic_model(num_classes=7, processes=2), "type")
 
 
+@pytest.mark.parametrize("width", [256, 512])
+def test_upernet_is_as_wide_as_asked(width: int) -> None:
+    head = semantic_model(num_classes=3, head="upernet", width=width)["decode_head"]
+    assert head["kernel_generate_head"]["channels"] == width
+    assert {update["in_channels"] for update in head["kernel_update_head"]} == {width}
+
+
 @pytest.mark.parametrize("backbone", ["swin-t", "swin-l"])
 def test_swin_has_upernet_alone(backbone: str) -> None:
     assert set(values(semantic_model(num_classes=3, backbone=backbone), "num_classes")) == {3}

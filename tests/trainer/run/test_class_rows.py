@@ -139,3 +139,29 @@ def test_what_is_not_published_cannot_be_asked_for(release: dict[str, Any]) -> N
         start_from(TrainOptions(backbone="r18-half", pretrained="imagenet"), "instance", lambda line: None)
     assert start_from(TrainOptions(backbone="r18-half"), "instance", lambda line: None)[1] is None
     assert start_from(TrainOptions(backbone="r18", pretrained="none"), "instance", lambda line: None)[1] is None
+
+
+def test_semantic_models_keep_rows_too(
+    train_small: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a checkpoint as mmsegmentation publishes them: 150 classes of ADE20K, wider than the data's."""
+    pytest.importorskip("mmseg")
+    from mmengine.config import ConfigDict
+    from mmseg.registry import MODELS as SEMANTIC
+
+    from seg2knet.trainer.openmmlab.semantic import semantic_model
+
+    packages.load(semantic=True)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        state = SEMANTIC.build(ConfigDict(semantic_model(num_classes=150, head="fcn", backbone="r18"))).state_dict()
+    torch.save({"state_dict": state, "meta": {}}, tmp_path / "ade.pth")
+    data = drawn_sets.ade(tmp_path / "data", train=2, val=1)
+    result, _ = train_small(
+        data, tmp_path / "run", epochs=1, head="fcn", load_from=str(tmp_path / "ade.pth"), lr=1e-12, cfg_options={},
+    )  # fmt: skip
+    out = capsys.readouterr().out
+    assert "classes that it knows: box, sky" in out
+    assert "new classes: disc, ground" in out
+    layer = "decode_head.kernel_generate_head.conv_seg.weight"
+    found = torch.load(result.last, weights_only=True)["state_dict"][layer]
+    torch.testing.assert_close(found[2], state[layer][2], atol=1e-6, rtol=0)  # sky is ADE20K's third class
