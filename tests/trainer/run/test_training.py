@@ -183,6 +183,27 @@ def test_ctrl_c_saves_and_says_how_to_go_on(coco_root: Path, tmp_path: Path) -> 
     assert torch.load(tmp_path / "run" / "last.pth", weights_only=True)["optimizer"]
 
 
+@pytest.mark.slow
+def test_ctrl_c_reaches_all_processes(coco_root: Path, tmp_path: Path) -> None:
+    process = start(command(coco_root, tmp_path / "run", "--device", "cpu", epochs=500, gpus=2))
+    read_until(process, "epoch   1/500")
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "resume with: seg2knet train --resume" in output
+    assert "Traceback" not in output
+    process = start(command(coco_root, tmp_path / "run", "--resume", "--device", "cpu", epochs=500, gpus=2))
+    assert process.stdout is not None
+    time.sleep(20)
+    for _ in range(2):
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    listed = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert not [line for line in listed.splitlines() if "run.worker" in line and str(tmp_path) in line]
+
+
 def test_two_processes_see_what_one_sees(train_small: Train, tmp_path: Path) -> None:
     data = drawn_sets.coco(tmp_path / "data", train=6, val=2, objects=2)
     fixed = {**SMALL, "model.backbone.norm_eval": True}  # BatchNorm's statistics are those of a process's own images
@@ -362,7 +383,7 @@ def test_a_process_that_is_killed_is_started_again_and_goes_on(tmp_path: Path) -
     process = start(command(data, tmp_path / "run", "--device", "cpu", "--max-restarts", "2", epochs=6, gpus=2))
     read_until(process, "epoch 2/6")
     listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    ours = [line for line in listed.splitlines() if "trainer.worker" in line and str(tmp_path) in line]
+    ours = [line for line in listed.splitlines() if "run.worker" in line and str(tmp_path) in line]
     workers = [int(line.split()[0]) for line in ours if "torch.distributed.run" not in line]
     assert len(workers) >= 2
     os.kill(workers[-1], signal.SIGKILL)
