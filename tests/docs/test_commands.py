@@ -64,3 +64,8 @@ def test_every_command_parses(page: Path) -> None:
             option = re.match(r"--?[a-z][a-z0-9-]*", word)
             if option:
                 assert option[0] in known | {"-h", "--help"}, f"{typed}: no option {option[0]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_has_marks_of_a_merge(page: Path) -> None:
+    assert not re.search(r"^(<<<<<<<|>>>>>>>|=======$)", page.read_text(encoding="utf-8"), re.M)
