@@ -83,21 +83,11 @@ def reduce_semantic(labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
     """The masks of all classes of a label map, resized as :func:`reduce_masks` does.
 
     Args:
-        labels: (H, W), class indices, 255 = ignore.
+        labels: (H, W) uint8 class indices, 255 = ignore.
 
     Returns:
         (n, ceil(H / 4), ceil(W / 4)) uint8 of 0..4 and the n classes present in the map.
-
-    Raises:
-        DataError: a label is below 0 or above 255.
     """
-    if labels.dtype != np.uint8 and labels.size and (labels.min() < 0 or labels.max() > IGNORE):
-        raise DataError(
-            "the semantic map holds a label that is no class",
-            found=f"label {labels.min() if labels.min() < 0 else labels.max()}",
-            expected=f"class indices, or {IGNORE} = ignore",
-            hint="run `seg2knet validate` on the data set",
-        )
     present = [int(c) for c in np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE)[:IGNORE])]
     corners = _inner(labels, fill=IGNORE)
     classes = np.asarray(present, labels.dtype)[:, None, None]
