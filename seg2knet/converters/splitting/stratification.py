@@ -31,7 +31,7 @@ def stratify(
         members.setdefault(group, []).append(index)
     if not members:
         return []
-    united = [{label for index in indices for label in labels[index]} for indices in members.values()]
+    united = [tuple(sorted({label for i in indices for label in labels[i]})) for indices in members.values()]
     chosen = _Division(united, [len(indices) for indices in members.values()], shares, seed).run()
     split_of = dict(zip(members, chosen))
     return [split_of[group] for group in groups]
@@ -41,7 +41,7 @@ class _Division:
     """The state of one division of groups: what each part still wants, of images and of each class."""
 
     def __init__(
-        self, labels: Sequence[set[str]], weights: Sequence[int], shares: Mapping[str, float], seed: int
+        self, labels: Sequence[tuple[str, ...]], weights: Sequence[int], shares: Mapping[str, float], seed: int
     ) -> None:
         self.labels = labels
         self.weights = weights
