@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Optional
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from seg2knet.converters.base import ReaderOptions
@@ -22,47 +18,6 @@ from seg2knet.dataset.layout import LEDGER
 from seg2knet.errors import printable
 
 STEPS = {"classes": "looking for classes", "read": "reading", "write": "writing", "check": "validating"}
-_EVERY = 10.0
-"""Seconds between two plain lines."""
-
-
-class Progress:
-    """A bar a step on a terminal, plain lines in a log. No thread draws it, for workers are forked meanwhile."""
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.bars: Optional[Bars] = None
-        self.tasks: dict[str, Any] = {}
-        self.last = 0.0
-        self.drawn = 0.0
-
-    def __enter__(self) -> Progress:
-        if self.console.is_terminal:
-            columns = TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-            self.bars = Bars(*columns, console=self.console, auto_refresh=False)
-            self.bars.start()
-        self.last = time.monotonic()
-        return self
-
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        if self.bars is not None:
-            self.bars.stop()
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if self.bars is None:
-            if now - self.last >= _EVERY:
-                self.last = now
-                self.console.print(f"{STEPS[step]}: {done:,} of {total:,}", highlight=False)
-            return
-        if step not in self.tasks:
-            self.tasks[step] = self.bars.add_task(STEPS[step], total=total)
-        self.bars.update(self.tasks[step], completed=done)
-        if now - self.drawn > 0.1 or done == total:
-            self.drawn = now
-            self.bars.refresh()
 
 
 def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOptions]:

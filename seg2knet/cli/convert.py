@@ -11,7 +11,7 @@ import click
 from pydantic.fields import FieldInfo
 from typing_extensions import Literal
 
-from seg2knet.cli.terminal import SuggestingGroup, max_pixels_option
+from seg2knet.cli.terminal import SuggestingGroup, bars, max_pixels_option
 from seg2knet.converters.archives import unpacked
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Source
@@ -116,7 +116,7 @@ def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dic
     if format == "auto":
         format, own = conversion.detected(sources, own)
     options = ConvertOptions(reader=own, **values)
-    with conversion.Progress() as progress:
+    with bars(conversion.STEPS, every=10.0) as progress:
         try:
             result = run(format, sources, options, progress)
         except KeyboardInterrupt:

@@ -91,7 +91,7 @@ def predict(
     from functools import partial
 
     from seg2knet.cli.terminal import bar
-    from seg2knet.converters.classes.classfile import read_classes
+    from seg2knet.converters.classes import read_classes
     from seg2knet.converters.predictions import TARGETS, PredictedSet
     from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks

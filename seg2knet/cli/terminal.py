@@ -6,7 +6,9 @@ import ast
 import contextlib
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Callable, Optional
 
 import click
@@ -38,19 +40,41 @@ class SuggestingGroup(click.Group):
 
 
 @contextlib.contextmanager
-def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal, nothing in a log: yields what to call with how many are done, and of how many."""
+def bars(titles: Mapping[str, str], every: Optional[float] = None) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar a step on a terminal; in a log a line each ``every`` seconds, or nothing.
+
+    No thread draws it, for workers are forked meanwhile. Yields what to call with a step, how many are done and of how
+    many.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    shown, pause = time.monotonic(), 0.1 if console.is_terminal else every
+    columns = TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+
+        def show(step: str, done: int, total: int) -> None:
+            nonlocal shown
+            if console.is_terminal:
+                if step not in tasks:
+                    tasks[step] = progress.add_task(titles[step], total=total)
+                progress.update(tasks[step], completed=done, total=total, refresh=done == total)
+            if pause is not None and time.monotonic() - shown > pause:
+                shown = time.monotonic()
+                progress.refresh()
+                if not console.is_terminal:
+                    console.print(f"{titles[step]}: {done:,} of {total:,}", highlight=False)
+
+        yield show
+
+
+@contextlib.contextmanager
+def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of one step, nothing in a log: yields what to call with how many are done, and of how many."""
+    with bars({title: title}) as show:
+        yield (lambda done, total: None) if quiet else partial(show, title)
 
 
 def max_pixels_option() -> click.Option:

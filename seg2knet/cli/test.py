@@ -64,7 +64,7 @@ def test(
     import sys
 
     from seg2knet.cli.terminal import bar
-    from seg2knet.converters.classes.classfile import read_classes
+    from seg2knet.converters.classes import read_classes
     from seg2knet.trainer import stacks
     from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import evaluate

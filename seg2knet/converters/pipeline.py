@@ -18,8 +18,8 @@ import msgspec
 import orjson
 
 from seg2knet._version import __version__
+from seg2knet.converters import classes as class_list
 from seg2knet.converters.base import Reader, Scan, Writer, WriterOptions
-from seg2knet.converters.classes import class_list
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output import checking

@@ -62,7 +62,7 @@ def test_skips_exit_1_unless_allowed(tmp_path: Path) -> None:
         (["labelme", ".", "--split", "0.5/0.1"], "not a split"),
         (["labelme", ".", "--map", "x"], "not a renaming"),
         (["labelme", ".", "--to", "pictures"], "no target is called 'pictures'"),
-        (["labelme", ".", "--classes", "nowhere.txt"], "class file cannot be read"),
+        (["labelme", ".", "--classes", "nowhere.txt"], "cannot be read"),
     ],
 )
 def test_errors_exit_2_without_a_traceback(tmp_path: Path, args: list[str], said: str) -> None:

@@ -1,4 +1,6 @@
-"""Class files: names in order, and where they are said, things, stuff and colours.
+"""The classes of the result, in their order: from the user's file, from the sources, or from the labels that occur.
+
+A class file has names in order, and may say things, stuff and colours:
 
 names.txt     one name a line; ``#`` begins a comment
 classes.json  ["car", ...] or [{"name": "sky", "isthing": 0, "color": [70, 130, 180]}, ...], COCO's ``categories``,
@@ -7,16 +9,69 @@ classes.yaml  {"things": [...], "stuff": [...]}, {"names": [...]} or {"names": {
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from seg2knet.converters.base import IGNORE
+from seg2knet.converters.base import IGNORE, Scan
+from seg2knet.converters.options import ConvertOptions
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.files import parse_json
-from seg2knet.errors import DataError
+from seg2knet.dataset.files import load_json, load_yaml, read_text
+from seg2knet.dataset.text import natural
+from seg2knet.errors import DataError, UsageError
 
 _NOT_CLASSES = (IGNORE, "_background_")
+
+
+def told(options: ConvertOptions, scans: Sequence[Scan]) -> Optional[ClassList]:
+    """The classes that a class file or the sources tell, or ``None`` where only reading does.
+
+    Raises:
+        UsageError: ``--map`` or ``--drop`` names a class that there is not.
+    """
+    if options.classes is not None:
+        return _shaped(read_classes(options.classes), options)
+    merged: Optional[ClassList] = ClassList()
+    for found in scans:
+        merged = merged.merged(found.classes) if merged is not None and found.classes is not None else None
+    if merged is None:
+        return None
+    gone = (options.drop | set(options.mapping)) - set(merged.names)
+    if gone:
+        raise UsageError(
+            "no such class", found=", ".join(sorted(gone)), expected=", ".join(merged.names),
+            hint="names in --map and --drop are those of the source",
+        )  # fmt: skip
+    return _shaped(merged, options)
+
+
+def seen(options: ConvertOptions, labels: Iterable[str]) -> ClassList:
+    """The classes by the labels that were read, in natural order."""
+    found = ClassList.of(sorted(set(labels) - {IGNORE}, key=natural))
+    if options.stuff is not None:
+        found = found.merged(ClassList.of(sorted(options.stuff - set(found.names))))
+        found = found.with_stuff(options.stuff)
+    return _ordered(_with_void(found, options), options)
+
+
+def _shaped(classes: ClassList, options: ConvertOptions) -> ClassList:
+    """Renamed, without those dropped, stuff marked, things first."""
+    classes = classes.renamed(options.mapping).without(options.drop)
+    if options.stuff is not None:
+        classes = classes.with_stuff(options.stuff)
+    return _ordered(_with_void(classes, options), options)
+
+
+def _with_void(classes: ClassList, options: ConvertOptions) -> ClassList:
+    """With the class of pixels that nobody claims as the last."""
+    if options.void_class is None:
+        return classes
+    return ClassList((*classes.without([options.void_class]).classes, ClassInfo(options.void_class, isthing=False)))
+
+
+def _ordered(classes: ClassList, options: ConvertOptions) -> ClassList:
+    """Things first; but for ADE alone, which knows neither, as they are: places in the list are its numbers."""
+    return classes if options.targets == ("ade",) else classes.things_first()
 
 
 def read_classes(path: Path) -> ClassList:
@@ -25,30 +80,18 @@ def read_classes(path: Path) -> ClassList:
     Raises:
         DataError: it cannot be read, or says no classes.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError("the class file cannot be read", file=path, found=error.strerror or str(error)) from None
-    if path.suffix.lower() == ".json":
-        document = parse_json(data, path)
-    elif path.suffix.lower() in (".yaml", ".yml"):
-        document = _yaml(data, path)
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        document = load_json(path)
+    elif suffix in (".yaml", ".yml"):
+        document = load_yaml(path)
     else:
-        lines = data.decode("utf-8-sig", errors="replace").splitlines()
+        lines = read_text(path).splitlines()
         document = [line.split(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
     infos = [info for info in _infos(document, path) if info.name not in _NOT_CLASSES]
     if not infos:
         raise _bad(path, "no class")
     return ClassList(tuple(infos))
-
-
-def _yaml(data: bytes, path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(data.decode("utf-8-sig", errors="replace"))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DataError("not YAML", file=path, found=str(error).splitlines()[0]) from None
 
 
 def _infos(document: Any, path: Path) -> list[ClassInfo]:

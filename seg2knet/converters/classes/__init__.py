@@ -1,1 +1,0 @@
-"""The classes of the result: class files and the order of the list."""
