@@ -1,4 +1,4 @@
-"""``seg2knet validate``: find what is wrong with a data set, and mend it."""
+"""``seg2knet validate``: find what is wrong with a data set, and fix it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
 @click.option("--select", multiple=True, callback=_codes, metavar="CODES", help="Only these rules: CI,IM003,KN0.")
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Not these rules.")
 @click.option("--strict", is_flag=True, default=None, help="Warnings fail too.")
-@click.option("--fix", is_flag=True, help="Mend what can be mended without loss.")
+@click.option("--fix", is_flag=True, help="Apply the fixes that lose nothing.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also what removes or guesses; what goes is listed.")
 @click.option("--diff", is_flag=True, help="Show what --fix would do and change nothing.")
 @click.option("--no-backup", is_flag=True, help="Do not keep what --fix replaces as .bak.")
-@click.option("--images", type=PATH, help="The folder of pictures, where they are not beside the JSON file.")
+@click.option("--images", type=PATH, help="The folder of images, where they are not beside the JSON file.")
 @click.option("--config", type=PATH, help="A training configuration to check the data against (rules KN).")
 @click.option("--output-format", type=click.Choice(FORMATS), help="text by default.")
 @click.option("--output-file", type=PATH, help="Write the report there instead of printing it.")
@@ -51,7 +51,7 @@ def validate(
     baseline: Optional[Path],
     jobs: Optional[int],
 ) -> None:
-    """Find what is wrong with a data set, and mend it.
+    """Find what is wrong with a data set, and fix it.
 
     PATHS are folders in the COCO, panoptic or ADE layout, or COCO JSON files; data/coco or data/ade by default.
 

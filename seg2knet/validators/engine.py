@@ -32,16 +32,16 @@ def validate(
     baseline: Optional[PathLike] = None,
     jobs: Optional[int] = None,
 ) -> Report:
-    """Find what is wrong with a data set, and mend it where asked.
+    """Find what is wrong with a data set, and fix it where asked.
 
     Args:
         path: a data set's folder, a COCO JSON file, or several of them.
         select, ignore: codes of rules or their beginnings, ``CI``, ``IM0``, ``KN005``.
         strict: warnings fail too: the report's ``exit_code`` is then 1.
-        fix: ``"safe"``, or ``"unsafe"`` for both kinds; ``None`` mends nothing.
+        fix: ``"safe"``, or ``"unsafe"`` for both kinds; ``None`` fixes nothing.
         diff: with ``fix``, say what it would do and change nothing.
         backup: keep what a fix replaces as ``.bak``.
-        images: the folder of pictures, where a single file does not stand beside them.
+        images: the folder of images, where a single file does not stand beside them.
         config: a training configuration to check the data against (rules KN).
         baseline: a JSON report of findings that are known and do not fail.
         jobs: processes; by default as many as there are cores.

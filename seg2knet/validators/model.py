@@ -1,4 +1,4 @@
-"""What a rule is, what it finds, how it is mended: the words that engine, rules, fixes and reports have in common.
+"""What a rule is, what it finds, how it is fixed: the words that engine, rules, fixes and reports have in common.
 
 A rule is data: its code, name, severity, kind of fix and explanation stand with the function that checks, and
 everything else (the command ``seg2knet rule``, the page of rules, SARIF's list of rules) is made from them.
@@ -103,10 +103,10 @@ class Hit:
         message: what is wrong, one sentence without a full stop; it may name the harm.
         file: the file at fault.
         pointer: where in the file, as JSON pointer; empty for the file as a whole.
-        image_id, image_name: the picture it concerns.
+        image_id, image_name: the image it concerns.
         annotation_id: the annotation (panoptic: the segment) it concerns.
         expected, found: what should be there and what is.
-        edits: what would mend it, or a function that says so when asked; empty for no fix.
+        edits: what would fix it, or a function that says so when asked; empty for no fix.
         fix: the kind of this hit's fix where it differs from the rule's.
     """
 
@@ -162,7 +162,7 @@ class Rule:
 
 SUBJECTS = ("instances", "panoptic", "part", "ade", "dataset")
 """What a rule can look at: an instance file (``CocoFile``), a panoptic file (``PanopticFile``), one split with its
-pictures (``Part``), an ADE folder (``AdeSet``), the whole (``DataSet``). See ``data.py``."""
+images (``Part``), an ADE folder (``AdeSet``), the whole (``DataSet``). See ``data.py``."""
 
 FAMILIES = {
     "CI": "COCO instance",

@@ -17,7 +17,7 @@ class Report:
 
     Attributes:
         findings: in the order of files, then rules, then places; ``known`` ones stand in the baseline.
-        datasets: what was looked at; reports that draw pictures open them from here.
+        datasets: what was looked at; reports that draw images open them from here.
         strict: whether warnings fail.
         fixed: one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed.
         removed: one line for each thing that a fix took out.

@@ -1,4 +1,4 @@
-"""What a data set holds: classes, objects, areas, sizes of images, split by split. From the columns, without pictures
+"""What a data set holds: classes, objects, areas, sizes of images, split by split. From the columns, without images
 where the annotation file says enough."""
 
 from __future__ import annotations

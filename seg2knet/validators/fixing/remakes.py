@@ -1,4 +1,4 @@
-"""Picture files made anew for fixes: in a mode that loaders take, or without an orientation tag."""
+"""Image files made anew for fixes: in a mode that loaders take, or without an orientation tag."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ORIENTATION = 0x0112
 
 
 def plain_rgb(path: Path) -> bytes:
-    """The file's first picture as 8-bit RGB in the file's own format; 16 bits lose their lower eight, as in OpenCV."""
+    """The file's first image as 8-bit RGB in the file's own format; 16 bits lose their lower eight, as in OpenCV."""
     from PIL import Image
 
     with Image.open(path) as picture:

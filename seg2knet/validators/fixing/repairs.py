@@ -22,7 +22,7 @@ def pointer(row: int, key: str = "") -> str:
 
 
 def image_size(file: CocoFile, row: int) -> tuple[int, int]:
-    """Height and width of an annotation's picture, 0 where not known."""
+    """Height and width of an annotation's image, 0 where not known."""
     image = int(file.image_rows[row])
     return (int(file.images.heights[image]), int(file.images.widths[image])) if image >= 0 else (0, 0)
 

@@ -1,4 +1,4 @@
-"""The report as one HTML page without network: totals, findings by rule with pictures, distributions, filters."""
+"""The report as one HTML page without network: totals, findings by rule with drawings, distributions, filters."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
             ("fixable with --fix", summary["fixable"], "good"),
             ("with --unsafe-fixes", summary["fixable_unsafe"], "good"),
         ],
-        done=[("Mended", report.fixed), ("Removed by fixes", report.removed), ("Not fixed", report.not_fixed)],
+        done=[("Fixed", report.fixed), ("Removed by fixes", report.removed), ("Not fixed", report.not_fixed)],
         rules=_rules(report),
         files=list(dict.fromkeys(finding.file for finding in findings)),
         cuts=_cuts(report, len(findings), sum(each is not None for each in drawn.values()), len(chosen)),
@@ -94,5 +94,5 @@ def _cuts(report: Report, shown: int, pictures: int, wanted: int) -> list[str]:
             " --show-all puts all of them in."
         )
     if wanted < shown:
-        lines.append(f"{pictures:,} of them have a picture, the first {PICTURES_OF_RULE} of each rule at most.")
+        lines.append(f"{pictures:,} of them have a drawing, the first {PICTURES_OF_RULE} of each rule at most.")
     return lines

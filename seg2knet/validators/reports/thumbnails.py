@@ -1,4 +1,4 @@
-"""Small pictures of what findings are about: the object drawn on its image, the image, or the mask in colours."""
+"""Small images of what findings are about: the object drawn on its image, the image, or the mask in colours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LEAST = 48
 
 @dataclass
 class _Scene:
-    """What to draw: a picture, and on it polygons, a mask, a box; or a mask file alone."""
+    """What to draw: an image, and on it polygons, a mask, a box; or a mask file alone."""
 
     picture: Optional[Path] = None
     labels: Optional[Path] = None
@@ -51,7 +51,7 @@ def thumbnails(datasets: Sequence[DataSet], findings: Sequence[Finding], jobs: i
     """A JPEG as ``data:`` address for each finding, ``None`` where there is nothing to see."""
     finder = _Finder(datasets)
     scenes = [finder.scene(finding) for finding in findings]
-    # Findings of one picture one after another: it is decoded once.
+    # Findings of one image one after another: it is decoded once.
     groups: dict[Path, list[int]] = {}
     for index, scene in enumerate(scenes):
         source = scene and (scene.picture or scene.labels)
@@ -157,7 +157,7 @@ def _drawn(source: Path, scenes: Sequence[Optional[_Scene]]) -> list[Optional[st
 
 
 def _as_shown(source: Path, scene: Optional[_Scene]) -> bool:
-    """Whether the annotation was made on the picture as shown: unless its size is that of the picture as stored."""
+    """Whether the annotation was made on the image as shown: unless its size is that of the image as stored."""
     from seg2knet.dataset.images import probe
 
     header = probe(source)
@@ -204,7 +204,7 @@ def _one(pixels: np.ndarray, scene: _Scene) -> str:
 
 
 def _mask(scene: _Scene, height: int, width: int) -> Optional[np.ndarray]:
-    """The shape's mask at the picture's size, ``(H, W)`` bool; ``None`` where there is none or it does not fit."""
+    """The shape's mask at the image's size, ``(H, W)`` bool; ``None`` where there is none or it does not fit."""
     try:
         if scene.region is not None:
             mask = ids_of(decode_labels(scene.region[0])) == scene.region[1]
@@ -241,7 +241,7 @@ def _extent(scene: _Scene, mask: Optional[np.ndarray]) -> Optional[tuple[float, 
 
 
 def _window(extent: Optional[Iterable[float]], width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of the picture to show: the shape with a margin of its surroundings, or all of it."""
+    """The part of the image to show: the shape with a margin of its surroundings, or all of it."""
     if extent is None:
         return 0, 0, width, height
     left, top, right, bottom = extent

@@ -1,4 +1,4 @@
-"""The pictures of a split as its files name them: which file each name means, and what that file is."""
+"""The images of a split as its files name them: which file each name means, and what that file is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Optional, Union
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -31,7 +30,7 @@ class Meaning:
 
     Attributes:
         path: the file, where there is one.
-        proper: the name it should have been, relative to the folder of pictures; ``None`` where nobody can say.
+        proper: the name it should have been, relative to the folder of images; ``None`` where nobody can say.
         odd: it has back-slashes, is absolute or leaves the folder.
         how: ``named`` (the file is where the name says), ``case``, ``quoted`` (``%20`` or white space at the ends),
             ``suffix`` or ``elsewhere`` (what differs from the only file it can mean), ``missing``.
@@ -44,12 +43,12 @@ class Meaning:
 
 
 class Album:
-    """The pictures of a split.
+    """The images of a split.
 
     Attributes:
         part: the split.
-        folder: where the pictures are, ending in a separator; empty where there is no such folder.
-        files: annotation files that name pictures; none in an ADE folder.
+        folder: where the images are, ending in a separator; empty where there is no such folder.
+        files: annotation files that name images; none in an ADE folder.
     """
 
     def __init__(self, part: Part) -> None:
@@ -62,7 +61,7 @@ class Album:
 
     @cached_property
     def listing(self) -> dict[str, str]:
-        """Every picture in the folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
+        """Every image in the folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
         start = len(self.folder)
         found: dict[str, str] = {}
         for folder, folders, names in os.walk(self.folder) if self.folder else ():
@@ -74,27 +73,13 @@ class Album:
         return found
 
     @cached_property
-    def _by_case(self) -> dict[str, Optional[str]]:
-        """Folded name -> the file of that name, ``None`` where several have it."""
-        found: dict[str, Optional[str]] = {}
+    def _alike(self) -> dict[tuple[str, str], list[str]]:
+        """The images by their names without case, by stem, and by the last step of their names."""
+        alike: dict[tuple[str, str], list[str]] = {}
         for name in self.listing:
-            folded = _folded(name)
-            found[folded] = None if folded in found else name
-        return found
-
-    @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        stems: dict[str, list[str]] = {}
-        for name in self.listing:
-            stems.setdefault(stem(name), []).append(name)
-        return stems
-
-    @cached_property
-    def _by_base(self) -> dict[str, list[str]]:
-        bases: dict[str, list[str]] = {}
-        for name in self.listing:
-            bases.setdefault(name.rpartition("/")[2], []).append(name)
-        return bases
+            for kind, key in (("case", _folded(name)), ("suffix", stem(name)), ("elsewhere", _last(name))):
+                alike.setdefault((kind, key), []).append(name)
+        return alike
 
     @cached_property
     def names(self) -> set[str]:
@@ -122,7 +107,7 @@ class Album:
             return Meaning(str(place), proper, odd, "named")
         if odd:
             return self._outside(name, proper)
-        return self._resembling(proper, odd=False)
+        return self._resembling(proper)
 
     def _normal(self, name: str) -> str:
         """The name relative to the folder, with forward slashes, without ``.`` and ``..`` where they lead back."""
@@ -133,32 +118,24 @@ class Album:
         return os.path.normpath(plain).replace(os.sep, "/")
 
     def _outside(self, name: str, proper: str) -> Meaning:
-        """A name from another machine: the longest end of it that is a picture here."""
+        """A name from another machine: the longest end of it that is an image here."""
         steps = [step for step in proper.split("/") if step not in ("", "..", ".")]
         for start in range(len(steps)):
             ending = "/".join(steps[start:])
-            found = ending if ending in self.listing else self._by_case.get(_folded(ending))
-            if found is not None:
-                return Meaning(self.listing[found], found, True, "named")
+            if ending in self.listing or (ending := next(iter(self._alike.get(("case", _folded(ending)), ())), "")):
+                return Meaning(self.listing[ending], ending, True, "named")
         # A file outside the folder works on this machine; it is not opened, for the name may be hostile.
         if os.path.isfile(os.path.join(self.folder, name)):
             return Meaning(None, None, True, "named")
         return Meaning(None, None, True, "missing")
 
-    def _resembling(self, name: str, *, odd: bool) -> Meaning:
-        found = self._by_case.get(_folded(name))
-        if found is not None and found not in self.names:
-            return Meaning(self.listing[found], found, odd, "case")
-        plain = unquote(name).strip()
-        if plain != name and plain in self.listing and plain not in self.names:
-            return Meaning(self.listing[plain], plain, odd, "quoted")
-        same_stem = [each for each in self._by_stem.get(stem(name), ()) if each not in self.names]
-        if len(same_stem) == 1:
-            return Meaning(self.listing[same_stem[0]], same_stem[0], odd, "suffix")
-        same_base = [each for each in self._by_base.get(name.rpartition("/")[2], ()) if each not in self.names]
-        if len(same_base) == 1:
-            return Meaning(self.listing[same_base[0]], same_base[0], odd, "elsewhere")
-        return Meaning(None, None, odd, "missing")
+    def _resembling(self, name: str) -> Meaning:
+        """The only image that no file names and whose name differs in case, in its suffix or in its folder."""
+        for kind, key in (("case", _folded(name)), ("suffix", stem(name)), ("elsewhere", _last(name))):
+            free = [each for each in self._alike.get((kind, key), ()) if each not in self.names]
+            if len(free) == 1 or (kind == "case" and free):
+                return Meaning(self.listing[free[0]], free[0], False, kind)
+        return Meaning(None, None, False, "missing")
 
     def unusual(self, file: AnyFile) -> list[tuple[int, str, Meaning]]:
         """Row, name and meaning of each image whose name is not simply that of a file in the folder."""
@@ -169,7 +146,7 @@ class Album:
         found = self._files_read.get(id(file))
         if found is None:
             names = file.images.names
-            paths = list(map(self.listing.get, names))  # type: ignore[arg-type]  # None is no picture's name
+            paths = list(map(self.listing.get, names))  # type: ignore[arg-type]  # None is no image's name
             unusual = []
             for row, name in enumerate(names) if not all(paths) else ():
                 if name and paths[row] is None:
@@ -181,7 +158,7 @@ class Album:
 
     @cached_property
     def paths(self) -> list[str]:
-        """The pictures that are meant, each once, in the order of the files; in an ADE folder all there are."""
+        """The images that are meant, each once, in the order of the files; in an ADE folder all there are."""
         if not self.files:
             return list(self.listing.values())
         return list(filter(None, dict.fromkeys(chain.from_iterable(self._read(file)[0] for file in self.files))))
@@ -203,7 +180,7 @@ class Album:
         return np.fromiter(map(self._index.__getitem__, paths), np.int64, len(paths))
 
     def rows_of(self, file: AnyFile, path: str) -> list[int]:
-        """The rows of a file's images that mean a picture."""
+        """The rows of a file's images that mean an image."""
         return np.flatnonzero(self.places(file) == self._index[path]).tolist()
 
     @cached_property
@@ -217,7 +194,7 @@ class Album:
         return found
 
     def of(self, path: str) -> dict[str, object]:
-        """``image_id`` and ``image_name`` of a picture, as a ``Hit`` takes them."""
+        """``image_id`` and ``image_name`` of an image, as a ``Hit`` takes them."""
         if path not in self.owners:
             return {"image_name": self.name_of(path)}
         file, row = self.owners[path]
@@ -231,7 +208,7 @@ class Album:
         return path[len(self.folder) :].replace(os.sep, "/") if path.startswith(self.folder) else Path(path).name
 
     def pngs(self) -> list[str]:
-        """Panoptic PNGs, or masks, that belong to the pictures and are there."""
+        """Panoptic PNGs, or masks, that belong to the images and are there."""
         if self.part.panoptic is not None and self.part.pngs_dir is not None:
             folder = self.part.pngs_dir
             names = dict.fromkeys(name for name in self.part.panoptic.entries.names if name and not ODD.search(name))
@@ -250,6 +227,10 @@ def album(part: Part) -> Album:
 def stem(name: str) -> str:
     """A name without its suffix, folders kept."""
     return str(PurePosixPath(name).with_suffix("")) if name.strip("./") else name
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _folded(name: str) -> str:

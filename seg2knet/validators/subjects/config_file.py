@@ -50,7 +50,7 @@ class ConfigFile:
         entries: every value written in it, outer before inner.
 
     Raises:
-        UsageError: it cannot be read, or is no Python.
+        UsageError: it cannot be read, or is not Python.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class ConfigFile:
                 "the configuration cannot be read", file=path, found=error.strerror or str(error)
             ) from None
         except (SyntaxError, ValueError, RecursionError) as error:
-            raise UsageError("the configuration is no Python file", file=path, found=str(error)) from None
+            raise UsageError("the configuration is not a Python file", file=path, found=str(error)) from None
         self.names: dict[str, Any] = {}
         self.entries: list[ConfigValue] = []
         for statement in tree.body:

@@ -28,11 +28,11 @@ _BLOCK = 8 << 20
 
 @dataclass
 class Part:
-    """One split: its annotation files and its pictures.
+    """One split: its annotation files and its images.
 
     Attributes:
         split: ``train``, ``val``, ``test``, or empty where nothing says which.
-        images_dir: the folder of pictures, ``None`` where there is none.
+        images_dir: the folder of images, ``None`` where there is none.
         pngs_dir: the folder of panoptic PNGs.
         dataset: what it is part of.
     """
@@ -52,18 +52,17 @@ class Part:
 
     @cached_property
     def _listed(self) -> list[Path]:
-
         found: list[Path] = []
         for folder, _, names in os.walk(self.images_dir or ""):
             found.extend(Path(folder, name) for name in names if is_image(name))
         return sorted(found, key=lambda path: natural(str(path)))
 
     def pictures(self) -> list[Path]:
-        """All picture files under ``images_dir``, in natural order; listed once."""
+        """All image files under ``images_dir``, in natural order; listed once."""
         return self._listed if self.images_dir is not None else []
 
     def picture(self, file_name: Optional[str]) -> Optional[Path]:
-        """Where a picture of that name would be, whether it is there or not; ``None`` for a name that leaves the
+        """Where an image of that name would be, whether it is there or not; ``None`` for a name that leaves the
         folder, that no file can have, or where there is no folder."""
         if not file_name or self.images_dir is None or "\0" in file_name:
             return None
@@ -86,6 +85,7 @@ class DataSet:
         jobs: how many processes or threads may be used.
         prefix: what shown names begin with.
         images: the folder of images, where the user named one.
+        overlay: files to read in the place of others.
     """
 
     root: Path
@@ -96,6 +96,7 @@ class DataSet:
     jobs: int = 1
     prefix: str = ""
     images: Optional[Path] = None
+    overlay: Overlay = field(default_factory=dict)
 
     @property
     def json_files(self) -> list[Union[CocoFile, PanopticFile]]:
@@ -150,7 +151,7 @@ def find(
 
     Args:
         path: a folder of the COCO or ADE layout, a folder with COCO JSON files in it or one level below, or one file.
-        images: the folder of pictures, where it is not beside the file.
+        images: the folder of images, where it is not beside the file.
         config: a training configuration to check the data against.
         jobs: how many processes reading and the rules may use.
         overlay: files to read in the place of others.
@@ -159,74 +160,75 @@ def find(
         UsageError: nothing there that could be validated.
     """
     if not path.exists():
-        raise UsageError(
-            "there is no such file or folder", file=path, hint="name a data set's folder or a COCO JSON file"
-        )
-    open_it = _single if path.is_file() else _folder
-    dataset = open_it(path, images, overlay or {}, jobs)
-    dataset.config = config
-    dataset.images = images
+        hint = "name a data set's folder or a COCO JSON file"
+        raise UsageError("there is no such file or folder", file=path, hint=hint)
+    root = path if path.is_dir() else path.parent
+    dataset = DataSet(root, "file", config=config, jobs=jobs, images=images, overlay=overlay or {})
+    if path.is_file():
+        _add(dataset, path)
+    else:
+        _fill(dataset)
     return dataset
 
 
-def _folder(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+def _fill(dataset: DataSet) -> None:
+    """Find what is in a folder: the COCO layout, the ADE layout, or JSON files."""
     for year in ("2017", ""):
-        layout = CocoLayout(root, year)
+        layout = CocoLayout(dataset.root, year)
         if any(layout.instances(split).is_file() or layout.panoptic(split).is_file() for split in SPLITS):
-            return _coco(layout, images, overlay, jobs)
-    ade = find_ade(root)
-    if ade is not None:
-        return _ade(ade, jobs)
-    return _loose(root, images, overlay, jobs)
+            return _fill_coco(dataset, layout)
+    ade = find_ade(dataset.root)
+    if ade is None:
+        return _fill_loose(dataset)
+    dataset.root, dataset.layout, dataset.ade = ade.root, "ade", ade
+    for split in SPLITS:
+        folder = ade.images(split)
+        if folder.is_dir() or ade.annotations(split).is_dir():
+            dataset.parts.append(Part(dataset, split, folder if folder.is_dir() else None))
+    return None
 
 
-def _coco(layout: CocoLayout, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
-    dataset = DataSet(layout.root, "coco", jobs=jobs)
+def _fill_coco(dataset: DataSet, layout: CocoLayout) -> None:
+    dataset.layout = "coco"
     for split in SPLITS:
         instances, panoptic = layout.instances(split), layout.panoptic(split)
         if not instances.is_file() and not panoptic.is_file():
             continue
         folders = [layout.images(split), layout.root / "images" / layout.images(split).name, layout.root / "images"]
-        folder = images or next((each for each in folders if each.is_dir()), None)
-        part = Part(dataset, split, folder)
+        part = Part(dataset, split, dataset.images or next((each for each in folders if each.is_dir()), None))
         if instances.is_file():
-            _open_instances(instances, part, overlay)
+            _open(part, instances)
         if panoptic.is_file():
-            _open_panoptic(panoptic, part, overlay)
             pngs = layout.panoptic_pngs(split)
-            part.pngs_dir = next((each for each in (pngs, layout.root / pngs.name) if each.is_dir()), pngs)
+            _open(part, panoptic, next((each for each in (pngs, layout.root / pngs.name) if each.is_dir()), pngs))
         dataset.parts.append(part)
-    return dataset
 
 
-def _open_instances(path: Path, part: Part, overlay: Overlay) -> CocoFile:
-    part.instances = CocoFile(path, overlay.get(path), part.dataset.jobs)
-    part.instances.part = part
-    return part.instances
+def _open(part: Part, path: Path, pngs: Optional[Path] = None) -> Union[CocoFile, PanopticFile]:
+    """Read an annotation file of a split: a panoptic one where there are ``pngs``."""
+    content = part.dataset.overlay.get(path)
+    file: Union[CocoFile, PanopticFile]
+    if pngs is None:
+        file = part.instances = CocoFile(path, content, part.dataset.jobs)
+    else:
+        file = part.panoptic = PanopticFile(path, content)
+        part.pngs_dir = pngs
+    file.part = part
+    return file
 
 
-def _open_panoptic(path: Path, part: Part, overlay: Overlay) -> PanopticFile:
-    part.panoptic = PanopticFile(path, overlay.get(path))
-    part.panoptic.part = part
-    return part.panoptic
-
-
-def _ade(layout: AdeLayout, jobs: int) -> DataSet:
-    dataset = DataSet(layout.root, "ade", ade=layout, jobs=jobs)
-    for split in SPLITS:
-        if layout.images(split).is_dir() or layout.annotations(split).is_dir():
-            folder = layout.images(split)
-            dataset.parts.append(Part(dataset, split, folder if folder.is_dir() else None))
-    return dataset
-
-
-def _loose(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
+def _fill_loose(dataset: DataSet) -> None:
     """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
 
-    Lists of pictures without annotations (``image_info_test2017.json``) are no data to train on and left out.
+    Lists of images without annotations (``image_info_test2017.json``) are no data to train on and left out.
     """
-    found = [path for path in _json_files(root) if "_info" not in path.stem and kind_of_file(path) is not None]
-    if not found:
+    root = dataset.root
+    folders = [root, *sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))]
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        usable = path.is_file() and path.name != LEDGER and "_info" not in path.stem
+        if usable and kind_of_file(path) is not None:
+            _add(dataset, path)
+    if not dataset.parts:
         raise UsageError(
             "nothing here that can be validated",
             file=root,
@@ -234,34 +236,12 @@ def _loose(root: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> D
             expected="a data set in the COCO, panoptic or ADE layout, or a COCO JSON file",
             hint="convert it first: seg2knet convert auto " + str(root),
         )
-    dataset = DataSet(root, "file", jobs=jobs)
-    for path in found:
-        _add(dataset, path, images, overlay)
-    return dataset
 
 
-def _json_files(root: Path) -> list[Path]:
-    folders = [root, *sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))]
-    found = [path for folder in folders for path in sorted(folder.glob("*.json"))]
-    return [path for path in found if path.is_file() and path.name != LEDGER]
-
-
-def _single(path: Path, images: Optional[Path], overlay: Overlay, jobs: int) -> DataSet:
-    dataset = DataSet(path.parent, "file", jobs=jobs)
-    _add(dataset, path, images, overlay)
-    return dataset
-
-
-def _add(dataset: DataSet, path: Path, images: Optional[Path], overlay: Overlay) -> None:
-    split = split_of(path, dataset.root)
-    part = Part(dataset, split)
-    file: Union[CocoFile, PanopticFile]
-    if kind_of_file(path) == "panoptic":
-        file = _open_panoptic(path, part, overlay)
-        part.pngs_dir = path.with_suffix("")
-    else:
-        file = _open_instances(path, part, overlay)
-    part.images_dir = images or _picture_folder(path, file.images.names)
+def _add(dataset: DataSet, path: Path) -> None:
+    part = Part(dataset, split_of(path, dataset.root))
+    file = _open(part, path, path.with_suffix("") if kind_of_file(path) == "panoptic" else None)
+    part.images_dir = dataset.images or _image_folder(path, file.images.names)
     dataset.parts.append(part)
 
 
@@ -275,8 +255,8 @@ def split_of(path: Path, root: Path) -> str:
     return ""
 
 
-def _picture_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
-    """The folder that has the pictures of a single file: the one where the first few of their names are found."""
+def _image_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
+    """The folder that has the images of a single file: the one where the first few of their names are found."""
     tail = path.stem.rsplit("_", 1)[-1]
     parent = path.parent
     folders = [parent, parent / "images", parent / "JPEGImages", parent / "input_images", parent / tail]
@@ -288,18 +268,15 @@ def _picture_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
 
 
 def kind_of_file(path: Path) -> Optional[str]:
-    """``instances`` or ``panoptic``, by the first key that tells; ``None`` for a JSON file that is no COCO file.
+    """``instances`` or ``panoptic``, by the first key that tells; ``None`` for a JSON file that is not a COCO file.
 
-    A file that cannot be read, or is no JSON, counts as instances: the rules say what is wrong with it.
+    A file that cannot be read, or is not JSON, counts as instances: the rules say what is wrong with it.
     """
     tables: set[bytes] = set()
+    rest = b""
     try:
         with open(path, "rb") as file:
-            rest = b""
-            while True:
-                block = file.read(_BLOCK)
-                if not block:
-                    break
+            while block := file.read(_BLOCK):
                 text = rest + block
                 mark = _MARKS.search(text)
                 tables.update(_TABLE.findall(text))

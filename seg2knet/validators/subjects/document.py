@@ -48,7 +48,7 @@ _BYTE = re.compile(r"\(byte (\d+)\)")
 
 
 class Fault(NamedTuple):
-    """Why a file cannot be read as JSON, or only by goodwill.
+    """Why a file cannot be read as JSON, or only leniently.
 
     Attributes:
         message: what is wrong.
@@ -163,7 +163,7 @@ class JsonText:
 
         Raises:
             msgspec.ValidationError: it is JSON, of another type.
-            msgspec.DecodeError: it is no JSON; ``refuse`` makes a fault of it.
+            msgspec.DecodeError: it is not JSON; ``refuse`` makes a fault of it.
             RecursionError: it is nested too deep.
         """
         with no_gc():

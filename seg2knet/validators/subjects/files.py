@@ -58,7 +58,7 @@ class CocoFile(JsonFile):
     _own_keys = ("iscrowd", "image_id", "category_id", "area", "bbox", "segmentation")
     annotations: Annotations
 
-    def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
+    def _read_records(self, elements: Sequence[Raw]) -> Sequence[Any]:
         return list(read_records(elements, ANNOTATION, "/annotations", self.reading))
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
@@ -163,7 +163,7 @@ class CocoFile(JsonFile):
 
     @cached_property
     def needs_id(self) -> np.ndarray:
-        """Whether an annotation needs another id: none, one that is no number, 0, or one an earlier one has."""
+        """Whether an annotation needs another id: none, one that is not a number, 0, or one an earlier one has."""
         table = self.annotations
         first = table.has_id & (table.ids != 0)
         rows = np.flatnonzero(first)
@@ -187,13 +187,13 @@ class CocoFile(JsonFile):
 
 
 class PanopticFile(JsonFile):
-    """A panoptic file: ``entries``, one a picture, and their ``segments``."""
+    """A panoptic file: ``entries``, one an image, and their ``segments``."""
 
     _whole = _WholePanoptic
     entries: PanopticAnnotations
     segments: Segments
 
-    def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
+    def _read_records(self, elements: Sequence[Raw]) -> Sequence[Any]:
         decoder = msgspec.json.Decoder(PanopticRecord)
         records: list[Optional[PanopticRecord]] = []
         for row, raw in enumerate(elements):
@@ -241,7 +241,7 @@ class PanopticFile(JsonFile):
         return f"/annotations/{self.segments.entry[segment]}/segments_info/{self.segments.place[segment]}"
 
     def entry_hit(self, entry: int, message: str, at: str = "", **more: Any) -> Hit:
-        """A hit at a picture's entry, or at its key ``at``."""
+        """A hit at an image's entry, or at its key ``at``."""
         return Hit(
             message,
             self.path,

@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
-from seg2knet.dataset.coco_json import ImageRecord
 from seg2knet.validators.model import Hit
 from seg2knet.validators.subjects.document import Fault, JsonText, RawDict
 from seg2knet.validators.subjects.records import CATEGORY, IMAGE, WORD_IDS, Reading, loads, read_array, read_records
@@ -34,7 +33,7 @@ class JsonFile:
         path: the file. document: its text. part: the split it belongs to.
         images, categories: the tables.
         has: which of the three top-level keys are there with an array under them.
-        keys: all top-level keys; ``None`` where the file's top is no object (or no JSON), with ``top`` saying what.
+        keys: all top-level keys; ``None`` where the file's top is not an object (or no JSON), with ``top`` saying what.
         reading: values of the wrong type.
     """
 
@@ -75,25 +74,26 @@ class JsonFile:
     def _read(self) -> None:
         try:
             whole = self.document.decode(self._whole)
-            self._take(whole.images, whole.annotations)
+            self.images = Images.of(whole.images)
+            self._read_rows(whole.annotations)
             self._read_categories(whole.categories)
             self.has = dict.fromkeys(KEYS, True)
             self.keys = list(KEYS)
         except (msgspec.ValidationError, OverflowError, UnicodeDecodeError):
-            self._read_by_goodwill()
+            self._read_leniently()
         except (msgspec.DecodeError, RecursionError) as error:
             self.document.refuse(error)
 
-    def _take(self, images: Sequence[Optional[ImageRecord]], rows: Sequence[Any]) -> None:
-        self.images = Images.of(images)
-        self._read_rows(rows)
-
-    def _read_by_goodwill(self) -> None:
+    def _read_leniently(self) -> None:
         self.reading = Reading()
         try:
             top = self.document.decode(RawDict)
+        except msgspec.ValidationError:
+            first = bytes(self.document.text[:4096]).lstrip()[:1]
+            self.top = {b"[": "an array", b'"': "a string"}.get(first, "not an object")
+            return
         except (msgspec.DecodeError, RecursionError) as error:
-            self._refuse_top(error)
+            self.document.refuse(error)
             return
         self.keys = list(top)
         arrays = {}
@@ -102,22 +102,15 @@ class JsonFile:
             self.has[key] = elements is not None
             arrays[key] = elements or []
         self._read_categories(arrays["categories"])
-        images = list(read_records(arrays["images"], IMAGE, "/images", self.reading))
-        self._take(images, self._records_by_goodwill(arrays["annotations"]))
-
-    def _refuse_top(self, error: Exception) -> None:
-        if isinstance(error, msgspec.ValidationError):
-            first = bytes(self.document.text[:4096]).lstrip()[:1]
-            self.top = {b"[": "an array", b'"': "a string"}.get(first, "no object")
-        else:
-            self.document.refuse(error)
+        self.images = Images.of(list(read_records(arrays["images"], IMAGE, "/images", self.reading)))
+        self._read_rows(self._read_records(arrays["annotations"]))
 
     def _read_categories(self, elements: Sequence[Raw]) -> None:
         self._category_texts = list(elements)
         records = list(read_records(elements, CATEGORY, "/categories", self.reading))
         self.categories = [Category.of(index, record) for index, record in enumerate(records)]
 
-    def _records_by_goodwill(self, elements: Sequence[Raw]) -> Sequence[Any]:
+    def _read_records(self, elements: Sequence[Raw]) -> Sequence[Any]:
         raise NotImplementedError
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
@@ -127,10 +120,6 @@ class JsonFile:
 
     def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
         raise NotImplementedError
-
-    def image_row(self, image_id: int) -> int:
-        """The first row with that id, or -1."""
-        return self.images.index.row(image_id)
 
     @cached_property
     def category_places(self) -> dict[int, int]:
@@ -228,7 +217,7 @@ class JsonFile:
         number = words.numbers[word]
         if of_category:
             return self.largest_category_id + 1 + number - WORD_IDS if number in self.category_places else None
-        return self.largest_image_id + 1 + number - WORD_IDS if self.image_row(number) >= 0 else None
+        return self.largest_image_id + 1 + number - WORD_IDS if self.images.index.row(number) >= 0 else None
 
 
 def _largest(ids: np.ndarray) -> int:

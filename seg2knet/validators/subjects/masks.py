@@ -1,4 +1,4 @@
-"""An ADE folder as rules see it: classes, pictures and masks of each split, which is whose, what ids there are."""
+"""An ADE folder as rules see it: classes, images and masks of each split, which is whose, what ids there are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_g
 
 
 class MaskFolder:
-    """One split's pictures and masks.
+    """One split's images and masks.
 
     Attributes:
         split: ``train``, ``val`` or ``test``.
@@ -36,7 +36,7 @@ class MaskFolder:
 
     @cached_property
     def images(self) -> dict[str, str]:
-        """Pictures: name relative to the folder, forward slashes -> path; sorted."""
+        """Images: name relative to the folder, forward slashes -> path; sorted."""
         return _listed(self.images_dir)
 
     @cached_property
@@ -51,17 +51,17 @@ class MaskFolder:
 
     @cached_property
     def gallery(self) -> Gallery:
-        """What the masks are as picture files, in the order of ``paths``."""
+        """What the masks are as image files, in the order of ``paths``."""
         return survey(self.paths)
 
     @cached_property
     def picture_gallery(self) -> Gallery:
-        """What the pictures are, in the order of ``images``."""
+        """What the images are, in the order of ``images``."""
         return survey(self.images.values())
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
-        """Names of pictures and masks with the same stem, in the order of the pictures."""
+        """Names of images and masks with the same stem, in the order of the images."""
         stems: dict[str, str] = {}
         for name in self.masks:
             stems.setdefault(_stem(name), name)
@@ -76,7 +76,7 @@ class MaskFolder:
 
     @cached_property
     def lonely(self) -> tuple[list[str], list[str]]:
-        """Pictures without a mask and masks without a picture; those that share their stem with a pair are not."""
+        """Images without a mask and masks without an image; those that share their stem with a pair are not."""
         stems = {_stem(image) for image, _ in self.pairs}
         return (
             [name for name in self.images if _stem(name) not in stems],
@@ -84,7 +84,7 @@ class MaskFolder:
         )
 
     def likely_pairs(self) -> dict[str, str]:
-        """Lonely masks that must belong to a lonely picture: ``a_mask.png``, ``a.jpg.png``, ``A.png`` for ``a.jpg``."""
+        """Lonely masks that must belong to a lonely image: ``a_mask.png``, ``a.jpg.png``, ``A.png`` for ``a.jpg``."""
         images, masks = self.lonely
         by_core: dict[str, list[str]] = {}
         for image in images:
@@ -204,7 +204,7 @@ def mask_folder(layout: AdeLayout, split: str) -> MaskFolder:
 
 
 def single_channel(mode: str) -> bool:
-    """Whether a picture of that mode has one number a pixel."""
+    """Whether an image of that mode has one number a pixel."""
     return mode in ("1", "L", "P", "I", "F") or mode.startswith("I;16")
 
 

@@ -8,7 +8,7 @@ What counts as right (the explanations of CI034 and CI037 repeat it):
 
 - an area within half the outline's length, and 1 pixel and 1 %, of the enclosed area or of the mask's pixels: from
   counting the border's pixels to leaving them out, that is how far rasterisers differ;
-- a box each of whose sides is within 1.5 pixels of the polygon's extents (as they are, or cut at the picture's edge) or
+- a box each of whose sides is within 1.5 pixels of the polygon's extents (as they are, or cut at the image's edge) or
   of the mask's box: floats, rounded, or one pixel more.
 """
 
@@ -47,7 +47,7 @@ from seg2knet.validators.subjects.tables import Annotations, array_of, boxes_of
 ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
 """Kinds of segmentation."""
 FAR = 1000
-"""Pixels, or as many as the picture is large: a polygon that reaches farther out is not drawn, which would cost as much
+"""Pixels, or as many as the image is large: a polygon that reaches farther out is not drawn, which would cost as much
 as it reaches."""
 CHUNK = 1000
 SPECK, FAR_APART = 1000, 50
@@ -66,7 +66,7 @@ class Shapes:
         kinds: ``(N,)`` int64. flags: ``(N,)`` int64, bits of ``outlines``.
         boxes: ``(N, 4)`` float64, as stated, NaN where absent or malformed; has_box: something is there.
         areas: ``(N,)`` enclosed by the polygons, or the mask's pixels. perimeters: ``(N,)``.
-        extents: ``(N, 4)`` x0, y0, x1, y1. overshoot: ``(N,)`` pixels outside the picture, 0 for none.
+        extents: ``(N, 4)`` x0, y0, x1, y1. overshoot: ``(N,)`` pixels outside the image, 0 for none.
         mask_areas: ``(N,)``, mask_boxes: ``(N, 4)`` x, y, w, h: NaN where nothing had to be rasterised.
         area_fits, box_fits: ``(N,)`` bool; True also where nothing can be compared.
     """

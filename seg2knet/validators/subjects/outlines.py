@@ -220,7 +220,7 @@ class Mask(NamedTuple):
 
 
 def examine_rle(rle: RleCode, height: int, width: int) -> Mask:
-    """A run-length code, on a picture of that size (0: not known)."""
+    """A run-length code, on an image of that size (0: not known)."""
     nothing = (math.nan,) * 4
     rle_height, rle_width = rle.size
     flags = RLE_SIZE if height and width and (rle_height, rle_width) != (height, width) else 0
@@ -237,7 +237,7 @@ def examine_rle(rle: RleCode, height: int, width: int) -> Mask:
 
 
 def shape_of(value: Any) -> tuple[Shape, int]:
-    """A decoded segmentation of any type, read by goodwill; and what was wrong with its type."""
+    """A decoded segmentation of any type, read leniently; and what was wrong with its type."""
     if value is None or value in ([], {}, ""):
         return (None if value is None else []), 0
     if isinstance(value, dict):

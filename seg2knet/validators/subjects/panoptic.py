@@ -95,7 +95,7 @@ class Pngs:
 
     @cached_property
     def image_sizes(self) -> list[set[tuple[int, int]]]:
-        """For each entry the sizes its PNG may have: the picture's, shown and stored; without a picture the JSON's."""
+        """For each entry the sizes its PNG may have: the image's, shown and stored; without an image the JSON's."""
         book, file = album(self.part), self.file
         places = book.places(file)
         shown, stored = book.gallery.shown(), book.gallery.stored()
@@ -113,7 +113,7 @@ class Pngs:
 
     @cached_property
     def fits(self) -> np.ndarray:
-        """Whether an entry's PNG is plain and of its picture's size, as far as that is known; ``(E,)`` bool."""
+        """Whether an entry's PNG is plain and of its image's size, as far as that is known; ``(E,)`` bool."""
         return np.array(
             [
                 bool(plain) and (not sizes or self.size(entry) in sizes)

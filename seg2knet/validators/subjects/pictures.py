@@ -148,7 +148,7 @@ def _inspect(path: str) -> ImageFacts:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                return ImageFacts(problem="it is no file")
+                return ImageFacts(problem="it is not a file")
             head = tail = os.read(descriptor, _HEAD)
             if status.st_size > _TAIL:
                 os.lseek(descriptor, -_TAIL, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Records of a JSON array, typed at once where they are sound, one by one and by goodwill where they are not.
+"""Records of a JSON array, typed at once where they are sound, one by one and leniently where they are not.
 
 ``"42"`` is taken for 42 and ``true`` for 1, so that one wrong type is one finding and not ten; what was wrong is kept
 as a ``TypeFault``. Ids that are words (``"img_7"``) get numbers of their own, the same word the same number.
@@ -88,7 +88,7 @@ def as_own_id(value: Any, pointer: str, reading: Reading) -> Any:
 
 
 def as_optional_int(value: Any, pointer: str, reading: Reading) -> Any:
-    """``null`` and what is no number count as absent; the rule on absence says so."""
+    """``null`` and what is not a number count as absent; the rule on absence says so."""
     if value is None or _integer(value) is None:
         return UNSET
     return as_int(value, pointer, reading)
@@ -166,7 +166,7 @@ def _float(value: Union[int, float]) -> float:
 
 @dataclass(frozen=True)
 class Schema:
-    """How to read a record by goodwill: what each field wants. Fields typed ``Raw`` are kept as they are."""
+    """How to read a record leniently: what each field wants. Fields typed ``Raw`` are kept as they are."""
 
     kind: type[Struct]
     fields: dict[str, Coerce]
@@ -224,7 +224,7 @@ def read_array(raw: Raw, pointer: str, reading: Reading) -> Optional[list[Raw]]:
 
 
 def read_records(elements: Sequence[Raw], schema: Schema, pointer: str, reading: Reading) -> Iterator[Any]:
-    """The elements as records of ``schema.kind``; ``None`` where an element is no object."""
+    """The elements as records of ``schema.kind``; ``None`` where an element is not an object."""
     decoder = msgspec.json.Decoder(schema.kind)
     for row, raw in enumerate(elements):
         try:
@@ -258,7 +258,7 @@ def read_leniently(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> 
 
 
 def _read_by_field(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> Any:
-    """The same, each field decoded by itself: for numbers that are too large, and for what is no object."""
+    """The same, each field decoded by itself: for numbers that are too large, and for what is not an object."""
     try:
         parts = msgspec.json.decode(raw, type=RawDict)
     except msgspec.ValidationError:

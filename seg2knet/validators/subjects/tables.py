@@ -96,7 +96,7 @@ class Images:
         ids, has_id: ``(N,)`` int64, bool.
         names: file names, ``None`` where absent.
         widths, heights: ``(N,)`` int64, 0 where absent or below 1.
-        usable: False where the element is no object.
+        usable: False where the element is not an object.
     """
 
     ids: np.ndarray
@@ -153,7 +153,7 @@ class Annotations:
         ids, has_id; image_ids, has_image_id; category_ids, has_category_id: ``(N,)`` int64, bool.
         crowd, has_crowd: ``iscrowd``, ``(N,)`` int64, bool.
         areas: ``(N,)`` float64, NaN where absent.
-        usable: False where the element is no object.
+        usable: False where the element is not an object.
         boxes, segmentations: unread, views into the file's text; empty where absent.
     """
 
@@ -191,7 +191,7 @@ class Annotations:
 
 @dataclass
 class PanopticAnnotations:
-    """The table of a panoptic file's annotations, one a picture: ids of the images, names of the PNGs."""
+    """The table of a panoptic file's annotations, one an image: ids of the images, names of the PNGs."""
 
     image_ids: np.ndarray
     has_image_id: np.ndarray

@@ -67,7 +67,7 @@ def test_what_is_cut_is_said(page: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     report = validate(page.parent / "set", select=["CI034"])
     text = render(report, "html")
     assert "The page holds 2 of 5 findings" in text
-    assert "1 of them have a picture" in text
+    assert "1 of them have a drawing" in text
     assert "The page holds" not in render(report, "html", show_all=True)
 
 
