@@ -96,18 +96,18 @@ def _found() -> list[Path]:
 
 def _write(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
     from seg2knet.errors import UsageError
-    from seg2knet.validators.reports import FORMATS as MODULES
-    from seg2knet.validators.reports import render, text
+    from seg2knet.validators.reports import FORMATS as RENDERERS
+    from seg2knet.validators.reports import text
 
-    if output_format not in MODULES:
-        raise UsageError("no such output format", found=output_format, expected=", ".join(MODULES))
+    if output_format not in RENDERERS:
+        raise UsageError("no such output format", found=output_format, expected=", ".join(RENDERERS))
     colour = output_file is None and sys.stdout.isatty()
     if statistics and output_format == "text":
         out = text.statistics(report, colour=colour) + "\n"
     elif output_format == "text":
         out = text.render(report, show_all=show_all, colour=colour)
     else:
-        out = render(report, output_format, show_all=show_all)
+        out = RENDERERS[output_format](report, show_all=show_all)
     if output_file is None:
         sys.stdout.write(out)
         return

@@ -1,29 +1,24 @@
-"""Reports, a module a format. Each has ``render(report, *, show_all=False) -> str``."""
+"""Reports: a function a format, ``render(report, show_all=False) -> str``."""
 
 from __future__ import annotations
 
-import importlib
-
 from seg2knet.validators.report import Report
+from seg2knet.validators.reports import as_json, github, html, sarif, text
 
 FORMATS = {
-    "text": "seg2knet.validators.reports.text",
-    "json": "seg2knet.validators.reports.as_json",
-    "jsonl": "seg2knet.validators.reports.jsonl",
-    "sarif": "seg2knet.validators.reports.sarif",
-    "github": "seg2knet.validators.reports.github",
-    "html": "seg2knet.validators.reports.html",
+    "text": text.render,
+    "json": as_json.render,
+    "jsonl": as_json.render_lines,
+    "sarif": sarif.render,
+    "github": github.render,
+    "html": html.render,
 }
-"""Name -> module."""
 
 
 def render(report: Report, output_format: str, *, show_all: bool = False) -> str:
-    """The report as text of a format.
+    """The report as text of a format, a key of ``FORMATS``.
 
     Args:
-        report: the report.
-        output_format: a key of ``FORMATS``.
         show_all: every finding, also where the format shows a rule's first few.
     """
-    module = importlib.import_module(FORMATS[output_format])
-    return module.render(report, show_all=show_all)
+    return FORMATS[output_format](report, show_all=show_all)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +13,6 @@ from seg2knet._version import __version__
 from seg2knet.errors import printable
 from seg2knet.validators.model import FAMILIES, Finding, Rule, Severity, all_rules
 from seg2knet.validators.report import Report
-from seg2knet.validators.reports.paths import relative
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MOST = 25_000
@@ -98,3 +98,11 @@ def sentence(finding: Finding) -> str:
     facts = [f"{word} {value}" for word, value in (("expected", finding.expected), ("found", finding.found)) if value]
     head = f"{finding.place}: " if finding.place else ""
     return head + finding.message + (f" ({', '.join(facts)})" if facts else "")
+
+
+def relative(path: Path) -> str:
+    """The path from the working directory, as a repository's tools expect; absolute where the file lies outside it."""
+    try:
+        return path.absolute().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()

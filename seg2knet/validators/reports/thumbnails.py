@@ -15,15 +15,17 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.dataset.classes import palette_color
+from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.geometry import polygon_problem
 from seg2knet.dataset.images import decode, decode_labels
 from seg2knet.dataset.label_image import ids_of
-from seg2knet.dataset.rle import check_size, rle_from_counts, rle_from_string, rle_to_mask
+from seg2knet.dataset.rle import check_size, counts_to_runs, rle_from_counts, rle_to_mask
 from seg2knet.errors import DataError
 from seg2knet.validators.model import Finding
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
+from seg2knet.validators.subjects.outlines import FAR
 from seg2knet.validators.subjects.panoptic import pngs
 
 SIDE = 260
@@ -38,11 +40,11 @@ _LEAST = 48
 class _Scene:
     """What to draw: an image, and on it polygons, a mask, a box; or a mask file alone."""
 
-    picture: Optional[Path] = None
+    image: Optional[Path] = None
     labels: Optional[Path] = None
-    said: tuple[int, int] = (0, 0)
+    stated: tuple[int, int] = (0, 0)
     polygons: list[list[float]] = field(default_factory=list)
-    rle: Any = None
+    rle: Optional[RleCode] = None
     region: Optional[tuple[Path, int]] = None
     box: Optional[list[float]] = None
 
@@ -54,7 +56,7 @@ def thumbnails(datasets: Sequence[DataSet], findings: Sequence[Finding], jobs: i
     # Findings of one image one after another: it is decoded once.
     groups: dict[Path, list[int]] = {}
     for index, scene in enumerate(scenes):
-        source = scene and (scene.picture or scene.labels)
+        source = scene and (scene.image or scene.labels)
         if source:
             groups.setdefault(source, []).append(index)
     result: list[Optional[str]] = [None] * len(findings)
@@ -81,23 +83,20 @@ class _Finder:
         if finding.path in self.files:
             part, file = self.files[finding.path]
             found = _POINTER.match(finding.pointer)
-            return self._in_json(part, file, found) if found else None
+            row = int(found[2]) if found else 0
+            if found is None:
+                return None
+            if found[1] == "images":
+                return self._image(part, file, row) if row < file.images.count else None
+            if isinstance(file, CocoFile):
+                return self._annotation(part, file, row) if row < file.annotations.count else None
+            return self._segment(part, file, row, found[3]) if row < file.entries.count else None
         path = str(finding.path)
         for part in self.parts:
             if part.images_dir is not None and path.startswith(album(part).folder or "\0"):
-                return _Scene(picture=finding.path)
+                return _Scene(image=finding.path)
         if finding.path.suffix.lower() in (".png", ".tif", ".tiff", ".bmp", ".jpg"):
             return _Scene(labels=finding.path)
-        return None
-
-    def _in_json(self, part: Part, file: Any, found: re.Match[str]) -> Optional[_Scene]:
-        row = int(found[2])
-        if found[1] == "images":
-            return self._image(part, file, row) if row < file.images.count else None
-        if isinstance(file, CocoFile) and row < file.annotations.count:
-            return self._annotation(part, file, row)
-        if isinstance(file, PanopticFile) and row < file.entries.count:
-            return self._segment(part, file, row, found[3])
         return None
 
     def _image(self, part: Part, file: Any, row: int) -> Optional[_Scene]:
@@ -105,20 +104,18 @@ class _Finder:
         path = album(part).meaning(name).path if name else None
         if path is None:
             return None
-        return _Scene(picture=Path(path), said=(int(file.images.widths[row]), int(file.images.heights[row])))
+        return _Scene(image=Path(path), stated=(int(file.images.widths[row]), int(file.images.heights[row])))
 
     def _annotation(self, part: Part, file: CocoFile, row: int) -> Optional[_Scene]:
         scene = self._image(part, file, int(file.image_rows[row]))
         if scene is None:
             return None
-        annotation = file.annotation(row)
-        shape = annotation["segmentation"]
-        if isinstance(shape, list):
-            scene.polygons = [each for each in shape if _numbers(each) and polygon_problem(each) is None]
-        elif isinstance(shape, dict):
+        shape = file.shape(row)
+        if isinstance(shape, RleCode):
             scene.rle = shape
-        box = annotation["bbox"]
-        scene.box = box if _numbers(box) and len(box) == 4 else None
+        else:
+            scene.polygons = [each for each in shape or () if polygon_problem(each) is None]
+        scene.box = _box(file.boxes[row])
         return scene
 
     def _segment(self, part: Part, file: PanopticFile, entry: int, place: Optional[str]) -> Optional[_Scene]:
@@ -129,20 +126,14 @@ class _Finder:
         rows = np.flatnonzero((segments.entry == entry) & (segments.place == int(place)))
         if len(rows) and look is not None:
             path = look.paths[entry]
-            box = segments.boxes[rows[0]].tolist()
-            scene.box = box if _numbers(box) else None
+            scene.box = _box(segments.boxes[rows[0]])
             scene.region = (Path(path), int(segments.ids[rows[0]])) if path else None
         return scene
 
 
-def _numbers(value: Any) -> bool:
-    """Whether it is a list of finite numbers."""
-    return (
-        isinstance(value, list)
-        and len(value) > 0
-        and all(type(each) in (int, float) for each in value)
-        and all(abs(each) < 1e7 and math.isfinite(each) for each in value)
-    )
+def _box(box: np.ndarray) -> Optional[list[float]]:
+    """A box that can be drawn."""
+    return box.tolist() if (np.abs(box) < FAR).all() else None
 
 
 def _drawn(source: Path, scenes: Sequence[Optional[_Scene]]) -> list[Optional[str]]:
@@ -162,7 +153,7 @@ def _as_shown(source: Path, scene: Optional[_Scene]) -> bool:
 
     header = probe(source)
     stored = (header.width, header.height)
-    return scene is None or scene.said != stored or header.shown == stored
+    return scene is None or scene.stated != stored or header.shown == stored
 
 
 def _coloured(labels: np.ndarray) -> np.ndarray:
@@ -208,22 +199,15 @@ def _mask(scene: _Scene, height: int, width: int) -> Optional[np.ndarray]:
     try:
         if scene.region is not None:
             mask = ids_of(decode_labels(scene.region[0])) == scene.region[1]
-        elif isinstance(scene.rle, dict):
-            mask = _rle(scene.rle)
+        elif scene.rle is not None:
+            check_size(*scene.rle.size)
+            runs = counts_to_runs(scene.rle.counts).tolist()
+            mask = rle_to_mask(rle_from_counts(runs, *scene.rle.size))
         else:
             return None
     except (DataError, TypeError, ValueError, OverflowError):
         return None
     return mask if mask.shape == (height, width) and mask.any() else None
-
-
-def _rle(value: dict[str, Any]) -> np.ndarray:
-    height, width = value.get("size") or (0, 0)
-    check_size(height, width)
-    counts = value.get("counts")
-    if isinstance(counts, str):
-        return rle_to_mask(rle_from_string(counts.encode("ascii", "replace"), height, width))
-    return rle_to_mask(rle_from_counts(counts if isinstance(counts, list) else [], height, width))
 
 
 def _extent(scene: _Scene, mask: Optional[np.ndarray]) -> Optional[tuple[float, float, float, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, List, Optional, TypeVar, Union
@@ -124,20 +123,6 @@ class CocoFile(JsonFile):
     def bbox(self, row: int) -> Any:
         raw = self.annotations.boxes[row]
         return loads(raw) if memoryview(raw).nbytes else None
-
-    def annotation(self, row: int) -> dict[str, Any]:
-        """An annotation as a dictionary; what is absent is ``None``."""
-        table = self.annotations
-        area = float(table.areas[row])
-        return {
-            "id": self.shown_id(table.ids, table.has_id, row),
-            "image_id": self.shown_id(table.image_ids, table.has_image_id, row),
-            "category_id": self.shown_id(table.category_ids, table.has_category_id, row),
-            "iscrowd": int(table.crowd[row]),
-            "area": None if math.isnan(area) else area,
-            "bbox": self.bbox(row),
-            "segmentation": self.segmentation(row),
-        }
 
     def hit(
         self,
