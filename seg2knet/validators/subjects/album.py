@@ -13,8 +13,7 @@ from typing import Optional, Union
 
 import numpy as np
 
-from seg2knet.dataset.images import is_image
-from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.data import Part, listed
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
 from seg2knet.validators.subjects.pictures import Gallery, survey
 
@@ -62,15 +61,7 @@ class Album:
     @cached_property
     def listing(self) -> dict[str, str]:
         """Every image in the folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
-        start = len(self.folder)
-        found: dict[str, str] = {}
-        for folder, folders, names in os.walk(self.folder) if self.folder else ():
-            folders.sort()
-            head = os.path.join(folder, "")
-            inner = head[start:].replace(os.sep, "/")
-            pictures = sorted([name for name in names if is_image(name)])
-            found.update(zip([inner + name for name in pictures], [head + name for name in pictures]))
-        return found
+        return listed(Path(self.folder)) if self.folder else {}
 
     @cached_property
     def _alike(self) -> dict[tuple[str, str], list[str]]:

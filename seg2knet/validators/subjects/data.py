@@ -52,14 +52,11 @@ class Part:
 
     @cached_property
     def _listed(self) -> list[Path]:
-        found: list[Path] = []
-        for folder, _, names in os.walk(self.images_dir or ""):
-            found.extend(Path(folder, name) for name in names if is_image(name))
-        return sorted(found, key=lambda path: natural(str(path)))
+        return [Path(path) for path in sorted(listed(self.images_dir).values(), key=natural)]
 
     def pictures(self) -> list[Path]:
         """All image files under ``images_dir``, in natural order; listed once."""
-        return self._listed if self.images_dir is not None else []
+        return self._listed
 
     def picture(self, file_name: Optional[str]) -> Optional[Path]:
         """Where an image of that name would be, whether it is there or not; ``None`` for a name that leaves the
@@ -70,6 +67,18 @@ class Part:
         if os.path.isabs(place) or place.startswith("..") or (len(place) > 1 and place[1] == ":"):
             return None
         return self.images_dir / place
+
+
+def listed(folder: Optional[Path]) -> dict[str, str]:
+    """Every image file below a folder: name relative to it, with forward slashes -> path; sorted folder by folder."""
+    start = os.path.join(folder, "") if folder is not None else ""
+    images: dict[str, str] = {}
+    for here, folders, names in os.walk(start) if start else ():
+        folders.sort()
+        head = os.path.join(here, "")
+        inner = head[len(start) :].replace(os.sep, "/")
+        images.update((inner + name, head + name) for name in sorted(filter(is_image, names)))
+    return images
 
 
 @dataclass
@@ -109,9 +118,8 @@ class DataSet:
     @cached_property
     def _everywhere(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
-        for folder, _, names in os.walk(self.root):
-            for name in filter(is_image, names):
-                found.setdefault(name, []).append(Path(folder, name))
+        for name, path in listed(self.root).items():
+            found.setdefault(posixpath.basename(name), []).append(Path(path))
         return found
 
     def elsewhere(self, name: str) -> Optional[Path]:

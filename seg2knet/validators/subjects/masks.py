@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
 from seg2knet.engines import cores
+from seg2knet.validators.subjects.data import listed
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
 IGNORE = 255
@@ -37,12 +37,12 @@ class MaskFolder:
     @cached_property
     def images(self) -> dict[str, str]:
         """Images: name relative to the folder, forward slashes -> path; sorted."""
-        return _listed(self.images_dir)
+        return listed(self.images_dir)
 
     @cached_property
     def masks(self) -> dict[str, str]:
         """Masks, likewise."""
-        return _listed(self.masks_dir)
+        return listed(self.masks_dir)
 
     @property
     def paths(self) -> list[str]:
@@ -210,17 +210,6 @@ def single_channel(mode: str) -> bool:
 
 def sixteen_bit(mode: str) -> bool:
     return mode in ("I", "F") or mode.startswith("I;16")
-
-
-def _listed(folder: Path) -> dict[str, str]:
-    start = len(str(folder)) + 1
-    found = {}
-    for here, _, names in os.walk(folder):
-        for name in names:
-            if is_image(name):
-                path = os.path.join(here, name)
-                found[path[start:].replace(os.sep, "/")] = path
-    return dict(sorted(found.items()))
 
 
 def _stem(name: str) -> str:
