@@ -374,7 +374,7 @@ def stray_polygons(file: CocoFile) -> Iterator[Hit]:
     Often a slip of the mouse, or two objects in one annotation: the box spans both.
     """
     flags = file.shapes.flags
-    for row in np.flatnonzero((flags & STRAY != 0) & (flags & (UNUSABLE_PART | ZERO) == 0)).tolist():
+    for row in np.flatnonzero((flags & STRAY != 0) & (flags & (UNUSABLE_PART | ZERO | INSIDE) == 0)).tolist():
         areas = sorted(examine(parts_of(file, row)).areas.tolist())
         more: dict[str, Any] = {
             "expected": "polygons of one object",
