@@ -11,14 +11,12 @@ from typing import Any, Optional
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from seg2knet.dataset.rle import as_json, mask_to_rle
+
 
 def encode_masks(masks: Any) -> list[dict]:
     """``(N, H, W)`` masks, tensor or array, as pycocotools' run-length codes, ``counts`` as text."""
-    array = masks.cpu().numpy() if hasattr(masks, "cpu") else np.asarray(masks)
-    if not len(array):
-        return []
-    encoded = coco_mask.encode(np.asfortranarray(array.transpose(1, 2, 0), dtype=np.uint8))
-    return [{"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode()} for rle in encoded]
+    return [as_json(mask_to_rle(mask)) for mask in (masks.cpu().numpy() if hasattr(masks, "cpu") else masks)]
 
 
 def prepared(content: dict[str, Any]) -> dict[str, Any]:

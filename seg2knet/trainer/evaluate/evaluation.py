@@ -89,6 +89,7 @@ def evaluate(
     from mmengine.registry import METRICS
     from mmengine.runner import Runner
 
+    from seg2knet.trainer.evaluate.truth import truth_of
     from seg2knet.trainer.openmmlab.metrics import METRIC_OF
 
     part = folder.splits[split]
@@ -115,7 +116,10 @@ def evaluate(
             else:
                 collected.add(model.prediction_of(sample), sample.img_id)
             if show_dir is not None:
-                _show(model, loader.dataset, index, model.prediction_of(sample), show_dir, part.has_truth)
+                prefix = loader.dataset.data_prefix
+                truth = truth_of(loader.dataset, index) if part.has_truth else None
+                root = Path(prefix.get("img") or prefix["img_path"])
+                draw(model, model.prediction_of(sample), truth, root, show_dir)
             if ticked is not None:
                 ticked(index + 1, total)
     figures: dict[str, float] = {}
@@ -171,13 +175,6 @@ def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> d
     return loader
 
 
-def _show(model: Segmenter, dataset: Any, index: int, prediction: Prediction, folder: Path, has_truth: bool) -> None:
-    from seg2knet.trainer.evaluate.truth import truth_of
-
-    root = Path(dataset.data_prefix.get("img") or dataset.data_prefix["img_path"])
-    draw(model, prediction, truth_of(dataset, index) if has_truth else None, root, folder)
-
-
 def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: Path, folder: Path) -> None:
     """Draw a prediction, beside the truth where there is any, into ``folder``, named as the image is below ``root``.
 
@@ -212,11 +209,7 @@ def sample_sheet(model: Segmenter, dataset: Any, path: Path, count: int = 8) -> 
     pairs = []
     for index in places:
         truth = truth_of(dataset, index)
-        pairs.append(_shrunk(_pair(model, read_image(truth.path), model(truth.path), truth)))
+        pair = _pair(model, read_image(truth.path), model(truth.path), truth)
+        size = (min(900, pair.shape[1]), round(pair.shape[0] * min(1.0, 900 / pair.shape[1])))
+        pairs.append(cv2.resize(pair, size, interpolation=cv2.INTER_AREA))
     drawing.save(drawing.sheet(pairs), path)
-
-
-def _shrunk(image: np.ndarray, width: int = 900) -> np.ndarray:
-    if image.shape[1] <= width:
-        return image
-    return cv2.resize(image, (width, round(image.shape[0] * width / image.shape[1])), interpolation=cv2.INTER_AREA)

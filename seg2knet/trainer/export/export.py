@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.export.graphs import build
-from seg2knet.trainer.export.swin import exportable_windows, has_windows
+from seg2knet.trainer.export.swin import exportable_windows
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict.inference import Segmenter
 
@@ -86,8 +86,8 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
     """
     if kind not in FORMATS:
         raise UsageError(f"no format is called {kind!r}", expected=", ".join(FORMATS))
-    if kind == "onnx":
-        _require_onnx()
+    if kind == "onnx" and importlib.util.find_spec("onnx") is None:
+        raise EnvironmentProblem("onnx is not installed", hint="pip install 'seg2knet[export]'")
     segmenter = Segmenter(checkpoint, "cpu")
     path = out or segmenter.path.with_suffix(FORMATS[kind])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,48 +110,34 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
 def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -> None:
     """Write the graph as an ONNX file with free batch and size, and ``notes`` as its metadata ``seg2knet``.
 
+    It is traced: torch's newer exporter does not come to an end over free sizes with Swin's windows and the padding of
+    some of timm's models. What a model fixes to the size traced is found by :func:`compare`.
+
     Raises:
         EnvironmentProblem: this torch cannot.
     """
+    import onnx
+
     part = path.with_name(path.name + ".part")
-    # With Swin's windows, and the padding of some of timm's models, the newer exporter does not come to an end over its
-    # free sizes. What tracing fixes to one size is found by `compare`.
-    timm = any(type(module).__name__ == "TimmFeatures" for module in graph.modules())
-    write = _write_traced if timm or has_windows(graph) else _write_exported
+    outputs = {name: dict(enumerate(AXES[name])) for name in OUTPUTS[task]}
+    free = {**outputs, "images": {0: "batch", 2: "height", 3: "width"}}
     try:
-        write(graph, part, list(OUTPUTS[task]), json.dumps(notes))
+        torch.onnx.export(
+            graph, (_example(),), str(part), dynamo=False, opset_version=17, do_constant_folding=False,
+            input_names=["images"], output_names=list(outputs), dynamic_axes=free,
+        )  # fmt: skip
+        written = onnx.load(part)
+        onnx.helper.set_model_props(written, {"seg2knet": json.dumps(notes)})
+        onnx.save(written, part)
         part.replace(path)
-    except Exception as error:  # the exporters have a dozen of their own
+    except Exception as error:  # the exporter has a dozen of its own
         raise EnvironmentProblem(
             "this model cannot be written as ONNX by this torch",
             found=f"torch {torch.__version__}: {next(iter(str(error).splitlines()), type(error).__name__)}",
-            hint="pip install --upgrade torch onnxscript; or: --format torchscript",
+            hint="--format torchscript",
         ) from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _write_exported(graph: nn.Module, path: Path, outputs: list[str], notes: str) -> None:
-    batch, height, width = (torch.export.Dim(name, min=1, max=1024) for name in ("batch", "height", "width"))
-    free = {0: batch, 2: MULTIPLE * height, 3: MULTIPLE * width}
-    program = torch.export.export(graph, (_example(),), dynamic_shapes=(free,))
-    written = torch.onnx.export(program, dynamo=True, input_names=["images"], output_names=outputs, verbose=False)
-    assert written is not None
-    written.model.metadata_props["seg2knet"] = notes
-    written.save(str(path), external_data=False)
-
-
-def _write_traced(graph: nn.Module, path: Path, outputs: list[str], notes: str) -> None:
-    import onnx
-
-    free = {name: dict(enumerate(AXES[name])) for name in outputs} | {"images": {0: "batch", 2: "height", 3: "width"}}
-    torch.onnx.export(
-        graph, (_example(),), str(path), dynamo=False, opset_version=17, do_constant_folding=False,
-        input_names=["images"], output_names=outputs, dynamic_axes=free,
-    )  # fmt: skip
-    written = onnx.load(path)
-    onnx.helper.set_model_props(written, {"seg2knet": notes})
-    onnx.save(written, path)
 
 
 def write_torchscript(graph: nn.Module, path: Path, notes: dict[str, Any]) -> None:
@@ -227,12 +213,6 @@ def _runner(path: Path, task: str) -> Optional[Callable[[Tensor], list[Tensor]]]
 
 def _example(size: tuple[int, ...] = (2, 3, 96, 128), seed: int = 0) -> Tensor:
     return torch.rand(size, generator=torch.Generator().manual_seed(seed)) * 255
-
-
-def _require_onnx() -> None:
-    absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if absent:
-        raise EnvironmentProblem(f"not installed: {', '.join(absent)}", hint="pip install 'seg2knet[export]'")
 
 
 @contextlib.contextmanager

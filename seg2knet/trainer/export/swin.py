@@ -36,11 +36,6 @@ def exportable_windows() -> Iterator[None]:
             kind.forward = forward
 
 
-def has_windows(model: Any) -> bool:
-    """Whether there is shifted-window attention in the model."""
-    return any(type(module).__name__ == "ShiftWindowMSA" for module in model.modules())
-
-
 def shifted_windows(self: Any, query: Tensor, hw_shape: tuple[Any, Any]) -> Tensor:
     """``ShiftWindowMSA.forward``: (B, H * W, C) and (H, W) -> (B, H * W, C)."""
     batch, _, channels = query.shape

@@ -14,6 +14,7 @@ import random
 from pathlib import Path
 from typing import Any, Optional
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -42,6 +43,10 @@ class Reproducible:
     def __init__(self, *args: Any, seed: Optional[int] = 0, **kwargs: Any) -> None:
         self.random_seed = seed
         super().__init__(*args, **kwargs)
+
+    def filter_data(self) -> list[dict]:
+        """All images, with and without objects."""
+        return self.data_list  # type: ignore[attr-defined]
 
     def __getitem__(self, key: int) -> Any:
         epoch, index = divmod(key, len(self))  # type: ignore[arg-type]
@@ -99,10 +104,6 @@ class InstanceData(Reproducible, BaseDetDataset):
             instance["mask"] = orjson.loads(instance["mask"])
         return info
 
-    def filter_data(self) -> list[dict]:
-        """All images, with and without objects."""
-        return self.data_list
-
     def get_cat_ids(self, idx: int) -> list[int]:
         """Labels on an image, without decoding its masks."""
         return [instance["bbox_label"] for instance in super().get_data_info(idx)["instances"]]
@@ -131,20 +132,13 @@ class PanopticData(Reproducible, BaseDetDataset):
             if truth is not None:
                 name = truth.file_name or str(Path(image.file_name).with_suffix(".png"))
                 info["seg_map_path"] = osp.join(self.data_prefix["seg"], name)
-                info["segments_info"] = [self._segment(segment, labels, things) for segment in truth.segments_info]
+                info["segments_info"] = [
+                    {**msgspec.structs.asdict(segment), "category": label, "is_thing": label < things}
+                    for segment in truth.segments_info
+                    for label in [_label(labels, segment.category_id, self.ann_file)]
+                ]
             infos.append(info)
         return infos
-
-    def _segment(self, segment: coco_json.Segment, labels: dict[int, int], things: int) -> dict:
-        label = _label(labels, segment.category_id, self.ann_file)
-        return {
-            "id": segment.id, "category": label, "is_thing": label < things, "iscrowd": segment.iscrowd,
-            "category_id": segment.category_id,
-        }  # fmt: skip
-
-    def filter_data(self) -> list[dict]:
-        """All images, with and without things."""
-        return self.data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Labels of the segments on an image."""

@@ -7,6 +7,8 @@ normalisation over processes, crop, backbone. The kernels update any segmentatio
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,6 +20,7 @@ HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 """Heads whose prediction the kernels refine."""
 
 SEMANTIC_BACKBONES = tuple(name for name, entry in BACKBONES.items() if entry.semantic)
+_INSTALL = "pip install 'onedl-mmsegmentation>=1.4.2'"
 _POOLING = ("pspnet", "deeplabv3", "upernet")
 """Heads that pool a whole image to one pixel: normalising over a batch needs two of them."""
 
@@ -54,16 +57,22 @@ def semantic_model(
             hint="name the unlabelled pixels when converting: --void-class background",
         )
     model = _own_config(head, backbone)
-    _set_everywhere(model, "num_classes", num_classes)
-    for loss in _all_of(model, "loss_decode"):
-        # The mean over labelled pixels: data of one's own leave much unlabelled, ADE20K leaves little.
-        loss["avg_non_ignore"] = True
-    if processes == 1:
-        _set_everywhere(model, "type", "BN", where="SyncBN")
+    for part in _parts(model):
+        if "num_classes" in part:
+            part["num_classes"] = num_classes
+        if processes == 1 and part.get("type") == "SyncBN":
+            part["type"] = "BN"
+        if "loss_decode" in part:
+            # The mean over labelled pixels: data of one's own leave much unlabelled, ADE20K leaves little.
+            part["loss_decode"]["avg_non_ignore"] = True
     entry = BACKBONES[backbone]
     if "depth" in entry.settings:
         model["backbone"]["depth"] = entry.settings["depth"]
-        _fit_channels(model, entry.channels)
+        for part in (model["decode_head"]["kernel_generate_head"], model["auxiliary_head"]):
+            places = part["in_index"]  # mmseg's configs have the channels of ResNet-50
+            part["in_channels"] = (
+                entry.channels[places] if isinstance(places, int) else [entry.channels[i] for i in places]
+            )
     if head == "upernet":
         model["decode_head"]["kernel_generate_head"]["channels"] = width
         for update in model["decode_head"]["kernel_update_head"]:
@@ -108,53 +117,23 @@ def _own_config(head: str, backbone: str) -> dict[str, Any]:
         raise UsageError(f"there is no K-Net of {head} on {backbone}", expected="upernet on Swin backbones")
     from mmengine.config import Config
 
+    package = importlib.util.find_spec("mmseg")
+    if package is None or package.origin is None:
+        raise EnvironmentProblem("mmsegmentation is not installed", hint=_INSTALL)
+    folder = Path(package.origin).parent / ".mim" / "configs" / "knet"
     size = "640x640" if backbone == "swin-l" else "512x512"
     pattern = f"knet-s3_{body}_{head}_*_ade20k-{size}.py"
-    found = sorted(_config_folder().glob(pattern))
+    found = sorted(folder.glob(pattern))
     if not found:
         raise EnvironmentProblem(
-            "this mmsegmentation has no K-Net config", found=str(_config_folder()), expected=pattern, hint=_INSTALL
+            "this mmsegmentation has no K-Net config", found=str(folder), expected=pattern, hint=_INSTALL
         )
-    config = Config.fromfile(found[0]).to_dict()
-    model: dict[str, Any] = config["model"]
-    return model
+    return Config.fromfile(found[0]).to_dict()["model"]
 
 
-_INSTALL = "pip install 'onedl-mmsegmentation>=1.4.2'"
-
-
-def _config_folder() -> Path:
-    try:
-        import mmseg
-    except ImportError:
-        raise EnvironmentProblem("mmsegmentation is not installed", hint=_INSTALL) from None
-    return Path(mmseg.__file__).parent / ".mim" / "configs" / "knet"
-
-
-def _set_everywhere(node: Any, key: str, value: Any, where: Any = None) -> None:
-    """Set ``key`` wherever it stands below ``node``; with ``where``, only where it has that value."""
+def _parts(node: Any) -> Iterator[dict[str, Any]]:
+    """Every dictionary of a config, outer ones first."""
     if isinstance(node, dict):
-        if key in node and (where is None or node[key] == where):
-            node[key] = value
-        for child in node.values():
-            _set_everywhere(child, key, value, where)
-    elif isinstance(node, (list, tuple)):
-        for child in node:
-            _set_everywhere(child, key, value, where)
-
-
-def _all_of(node: Any, key: str) -> list[dict[str, Any]]:
-    """Every dictionary under ``key`` below ``node``."""
-    if isinstance(node, dict):
-        own = [node[key]] if isinstance(node.get(key), dict) else []
-        return own + [found for child in node.values() for found in _all_of(child, key)]
-    if isinstance(node, (list, tuple)):
-        return [found for child in node for found in _all_of(child, key)]
-    return []
-
-
-def _fit_channels(model: dict[str, Any], channels: tuple[int, int, int, int]) -> None:
-    """Input channels of the heads: mmseg's configs have those of ResNet-50, and ResNet-18 has a quarter."""
-    for head in (model["decode_head"]["kernel_generate_head"], model["auxiliary_head"]):
-        places = head["in_index"]
-        head["in_channels"] = [channels[i] for i in places] if isinstance(places, (list, tuple)) else channels[places]
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
+        yield from _parts(child)

@@ -32,10 +32,11 @@ def overlay(image: np.ndarray, prediction: Prediction, classes: ClassList, score
         A new image of the same shape.
     """
     drawn = image.copy()
-    masks, colors = prediction.masks, [_bgr(classes, label) for label in prediction.labels.tolist()]
+    masks, colors = prediction.masks, [classes.color(label)[::-1] for label in prediction.labels.tolist()]
     order = np.argsort(prediction.scores, kind="stable").tolist()
     for place in order:
-        _tint(drawn, masks[place], colors[place])
+        inside = drawn[masks[place]]
+        drawn[masks[place]] = (inside * (1 - TINT) + np.array(colors[place]) * TINT).astype(np.uint8)
     thickness = max(1, round(min(image.shape[:2]) / 400))
     for place in order:
         outlines, _ = cv2.findContours(masks[place].astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -61,16 +62,6 @@ def enlarged(image: np.ndarray, prediction: Prediction, least: int = 360) -> tup
     masks = np.repeat(np.repeat(prediction.masks, times, axis=1), times, axis=2)
     larger = Prediction(prediction.path, *size, prediction.labels, prediction.scores, masks, prediction.semantic)
     return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), larger
-
-
-def _bgr(classes: ClassList, label: int) -> tuple[int, int, int]:
-    red, green, blue = classes.color(label)
-    return blue, green, red
-
-
-def _tint(drawn: np.ndarray, mask: np.ndarray, color: tuple[int, int, int]) -> None:
-    pixels = drawn[mask]
-    drawn[mask] = (pixels * (1 - TINT) + np.array(color) * TINT).astype(np.uint8)
 
 
 def _anchor(mask: np.ndarray) -> Optional[tuple[int, int]]:

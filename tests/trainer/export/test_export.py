@@ -173,7 +173,6 @@ def test_torchscript(task: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_onnx(task: str, backbone: str, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     graph = build(model_of(task, backbone), task)
     with exporting._traceable():
