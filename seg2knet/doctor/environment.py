@@ -62,8 +62,8 @@ def judge(facts: Facts, task: Optional[str] = None, device: Optional[str] = None
     if packages is None:
         packages = [_python(facts), _torch(facts), NUMPY.line(facts), *_stack(facts, task)]
         packages += [*_tested(facts), _dcn(facts)]
-    tools = [*_opencv(facts), PYCOCOTOOLS.line(facts)]
-    machine = [*hardware.gpus(facts, device), *hardware.disk(facts), *hardware.shared_memory(facts)]
+    tools = [_opencv(facts), PYCOCOTOOLS.line(facts)]
+    machine = [*hardware.gpus(facts, device), hardware.disk(facts), *hardware.shared_memory(facts)]
     return Report((*packages, *tools, *machine))
 
 
@@ -170,25 +170,21 @@ def _tested(facts: Facts) -> list[Line]:
     return [ok("versions", f"not all as tested (in brackets): {', '.join(differ)}" if differ else "tested together")]
 
 
-def _opencv(facts: Facts) -> list[Line]:
+def _opencv(facts: Facts) -> Line:
     names = [name for name in facts.versions if name.startswith("opencv")]
     if not names:
-        return [error("opencv", "not installed", "images cannot be read", "pip install opencv-python-headless")]
+        return error("opencv", "not installed", "images cannot be read", "pip install opencv-python-headless")
     found = ", ".join(f"{name} {facts.versions[name]}" for name in names)
     newest = max((facts.versions[name] for name in names), key=Version)
     repair = f"pip uninstall -y {' '.join(names)} && pip install --no-deps opencv-python-headless=={newest}"
     said = facts.broken.get("cv2")
-    line = ok("opencv", found)
     if said is not None:
         display = any(library in said for library in ("libGL", "libgthread", "libglib"))
         why = "a display's libraries are missing, which the headless package does without: " if display else ""
-        line = error("opencv", found, f"cv2 does not import: {why}{said}", repair)
-    elif len({facts.versions[name] for name in names}) > 1:
-        line = warning("opencv", found, "packages of different versions write the same files", repair)
-    if facts.libgl is None:
-        return [line]
-    windowed = "".join(f"; {name} asks for it" for name in names if not name.endswith("headless"))
-    return [line, ok("libGL", ("there" if facts.libgl else "absent") + windowed)]
+        return error("opencv", found, f"cv2 does not import: {why}{said}", repair)
+    if len({facts.versions[name] for name in names}) > 1:
+        return warning("opencv", found, "packages of different versions write the same files", repair)
+    return ok("opencv", found)
 
 
 def _dcn(facts: Facts) -> Line:

@@ -7,7 +7,6 @@ where it is installed; mmdet and mmseg, which take seconds, never are.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import importlib.util
 import io
@@ -86,7 +85,6 @@ class Facts:
         operators: whether mmcv's compiled operators are there.
         writable: whether ``work_dir`` can be made and written to.
         shm: (free, total) bytes of /dev/shm, ``None`` where there is none.
-        libgl: whether libGL.so.1 loads; ``None`` where that is no question (not Linux).
     """
 
     python: tuple[int, int, int]
@@ -100,7 +98,6 @@ class Facts:
     operators: bool = False
     driver: Optional[Driver] = None
     shm: Optional[tuple[int, int]] = None
-    libgl: Optional[bool] = None
 
     def first(self, *names: str) -> Optional[str]:
         """The first of these distributions that is installed."""
@@ -109,7 +106,6 @@ class Facts:
 
 def gather(work_dir: Path) -> Facts:
     """Look at this machine; ``work_dir`` (which need not exist yet) is where training will write."""
-    smi = _start_smi()  # it takes a second on some machines: let it run while torch is imported
     versions = {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None}
     broken: dict[str, str] = {}
 
@@ -124,6 +120,9 @@ def gather(work_dir: Path) -> Facts:
         if any(name.startswith(prefix) for name in versions):
             load(module)
     torch = load("torch") if "torch" in versions else None
+    # the nearest folder that is there already: the one whose disk the new one will be on
+    existing = next(folder for folder in (work_dir.absolute(), *work_dir.absolute().parents) if folder.is_dir())
+    shm = shutil.disk_usage("/dev/shm") if os.path.isdir("/dev/shm") else None
     mmcv = load("mmcv") if torch is not None and any(name in versions for name in MMCVS) else None
     return Facts(
         python=sys.version_info[:3],
@@ -132,12 +131,11 @@ def gather(work_dir: Path) -> Facts:
         missing={name: names for name in versions if "mm" in name and (names := _missing(name))},
         torch=_torch(torch) if torch is not None else None,
         operators=mmcv is not None and _operators(load),
-        driver=_driver(smi),
+        driver=_driver(),
         work_dir=work_dir,
-        disk_free=shutil.disk_usage(_existing(work_dir)).free,
-        writable=os.access(_existing(work_dir), os.W_OK),
-        shm=_shm(),
-        libgl=_libgl(),
+        disk_free=shutil.disk_usage(existing).free,
+        writable=os.access(existing, os.W_OK),
+        shm=(shm.free, shm.total) if shm is not None else None,
     )
 
 
@@ -208,48 +206,10 @@ def _bridge(torch: Any) -> Optional[str]:
     return None
 
 
-def _start_smi() -> Optional[subprocess.Popen[str]]:
+def _driver() -> Optional[Driver]:
     try:
-        return subprocess.Popen(SMI, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    except OSError:
+        done = subprocess.run(SMI, capture_output=True, text=True, timeout=SMI_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _driver(smi: Optional[subprocess.Popen[str]]) -> Optional[Driver]:
-    if smi is None:
-        return None
-    try:
-        text, _ = smi.communicate(timeout=SMI_SECONDS)
-    except subprocess.TimeoutExpired:
-        smi.kill()
-        smi.communicate()
-        return None
-    rows = [line.rpartition(",") for line in text.splitlines() if "," in line]
-    if smi.returncode != 0 or not rows:
-        return None
-    return Driver(version=rows[0][2].strip(), gpus=tuple(name.strip() for name, _, _ in rows))
-
-
-def _existing(folder: Path) -> Path:
-    """The nearest folder that is there already: the one whose disk the new one will be on."""
-    folder = folder.absolute()
-    while not folder.is_dir() and folder.parent != folder:
-        folder = folder.parent
-    return folder
-
-
-def _shm() -> Optional[tuple[int, int]]:
-    if not os.path.isdir("/dev/shm"):
-        return None
-    usage = shutil.disk_usage("/dev/shm")
-    return usage.free, usage.total
-
-
-def _libgl() -> Optional[bool]:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        ctypes.CDLL("libGL.so.1")
-    except OSError:
-        return False
-    return True
+    rows = [line.rpartition(",") for line in done.stdout.splitlines() if "," in line]
+    return Driver(rows[0][2].strip(), tuple(name.strip() for name, _, _ in rows)) if rows else None

@@ -5,6 +5,7 @@ Driver limits: NVIDIA's CUDA release notes, table of minimum driver versions for
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Optional
@@ -63,42 +64,31 @@ def _each_gpu(torch: Torch) -> Iterator[Line]:
         if torch.hip or runs_on(torch.arches, gpu.capability):
             yield ok(f"gpu {index}", found)
         else:
-            yield error(
-                f"gpu {index}",
-                found,
-                f"this torch holds no code for it (only for {', '.join(torch.arches)})",
-                WHEELS + ("cu130" if gpu.capability >= (9, 0) else "cu126"),
-            )
+            problem = f"this torch holds no code for it (only for {', '.join(torch.arches)})"
+            yield error(f"gpu {index}", found, problem, WHEELS + ("cu130" if gpu.capability >= (9, 0) else "cu126"))
 
 
 def runs_on(arches: tuple[str, ...], capability: tuple[int, int]) -> bool:
     """Whether code compiled for ``arches`` runs on a GPU: binaries within a major version, PTX on anything later."""
     for arch in arches:
-        kind, _, digits = arch.partition("_")
-        plain = "".join(letter for letter in digits if letter.isdecimal())
-        if not plain:
+        match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", arch)
+        if match is None:
             continue
-        major, minor = int(plain[:-1] or 0), int(plain[-1])
-        exact = digits != plain  # sm_90a: for that very GPU
-        if exact and (major, minor) == capability:
-            return True
-        if not exact and kind == "sm" and major == capability[0] and minor <= capability[1]:
-            return True
-        if not exact and kind == "compute" and (major, minor) <= capability:
+        built_for = int(match[2]), int(match[3])
+        later = built_for <= capability and (match[1] == "compute" or built_for[0] == capability[0])
+        if built_for == capability if match[4] else later:  # sm_90a: for that very GPU
             return True
     return not arches
 
 
-def disk(facts: Facts) -> Iterator[Line]:
+def disk(facts: Facts) -> Line:
     found = f"{facts.disk_free / GIB:.1f} GiB free for {facts.work_dir}"
     if not facts.writable:
-        yield error("disk", found, "the folder cannot be written to", "seg2knet train --work-dir ANOTHER_FOLDER")
-    elif facts.disk_free < GIB:
-        yield error("disk", found, CHECKPOINT, "seg2knet train --work-dir ANOTHER_DISK")
-    elif facts.disk_free < 5 * GIB:
-        yield warning("disk", found, CHECKPOINT, "seg2knet train --work-dir ANOTHER_DISK")
-    else:
-        yield ok("disk", found)
+        return error("disk", found, "the folder cannot be written to", "seg2knet train --work-dir ANOTHER_FOLDER")
+    if facts.disk_free >= 5 * GIB:
+        return ok("disk", found)
+    complain = error if facts.disk_free < GIB else warning
+    return complain("disk", found, CHECKPOINT, "seg2knet train --work-dir ANOTHER_DISK")
 
 
 def shared_memory(facts: Facts) -> Iterator[Line]:
@@ -106,12 +96,9 @@ def shared_memory(facts: Facts) -> Iterator[Line]:
         return
     free, total = facts.shm
     found = f"{free / GIB:.2f} of {total / GIB:.2f} GiB free in /dev/shm"
+    problem = "workers hand images to training through it and die when it is full"
     if free < GIB:
-        yield warning(
-            "shared memory",
-            found,
-            "workers hand images to training through it and die when it is full",
-            "docker run --shm-size=8g ...   (or seg2knet train --workers 0)",
-        )
+        repair = "docker run --shm-size=8g ...   (or seg2knet train --workers 0)"
+        yield warning("shared memory", found, problem, repair)
     else:
         yield ok("shared memory", found)

@@ -30,7 +30,6 @@ SOUND = Facts(
     torch=Torch(cuda="13.0", available=True, arches=("sm_80", "sm_90", "compute_90"), gpus=(H100,)),
     driver=Driver("580.65.06", ("NVIDIA H100",)),
     shm=(8 * GIB, 8 * GIB),
-    libgl=True,
 )
 
 
@@ -111,8 +110,7 @@ TWO_OPENCV = {"opencv-python": "4.10.0.84", "opencv-python-headless": "4.12.0.88
         ({"broken": {"mmcv": "boom"}}, "mmcv", "error", "boom", "--force-reinstall"),
         ({"versions": TWO_OPENCV}, "opencv", "warning", "same files", "opencv-python-headless==4.12.0.88"),
         (
-            {"versions": {"opencv-python": "4.12.0.88"}, "libgl": False,
-             "broken": {"cv2": "libGL.so.1: cannot open shared object file"}},
+            {"versions": {"opencv-python": "4.12.0.88"}, "broken": {"cv2": "libGL.so.1: cannot open"}},
             "opencv", "error", "display", "pip uninstall -y",
         ),
         ({"versions": {"opencv-python-headless": None}}, "opencv", "error", "read", "pip install opencv"),
@@ -153,7 +151,7 @@ def test_a_planted_defect(parts: dict[str, Any], name: str, status: str, problem
         {"versions": {"opencv-python": "4.12.0.88"}},
         {"torch": CPU, "driver": None},
         {"torch": Torch(mps=True), "driver": None},
-        {"shm": None, "libgl": None},
+        {"shm": None},
         {"versions": {"torch": "2.9.0"}},
     ],
 )
@@ -249,7 +247,7 @@ def test_nvidia_smi_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     smi.write_text("#!/bin/sh\necho 'NVIDIA A100-SXM4, 40GB, 535.104.05'\necho 'NVIDIA T4, 535.104.05'\n")
     smi.chmod(0o755)
     monkeypatch.setattr(facts, "SMI", (str(smi),))
-    found = facts._driver(facts._start_smi())
+    found = facts._driver()
     assert found == Driver("535.104.05", ("NVIDIA A100-SXM4, 40GB", "NVIDIA T4"))
 
 
@@ -259,7 +257,7 @@ def test_a_hanging_nvidia_smi_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     smi.chmod(0o755)
     monkeypatch.setattr(facts, "SMI", (str(smi),))
     monkeypatch.setattr(facts, "SMI_SECONDS", 0.05)
-    assert facts._driver(facts._start_smi()) is None
+    assert facts._driver() is None
 
 
 def test_the_work_dir_need_not_exist(tmp_path: Path) -> None:

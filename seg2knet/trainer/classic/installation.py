@@ -66,7 +66,7 @@ def setup(
             hint="name another: --venv DIR, or remove it",
         )
     interpreter = _python39(python)
-    variables = {"MMCV_WITH_OPS": str(int(ops)), "MAX_JOBS": str(os.cpu_count() or 1)}
+    variables = {"MMCV_WITH_OPS": str(int(ops)), "MAX_JOBS": os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))}
     say(" ".join(["export", *(f"{name}={value}" for name, value in variables.items())]))
     todo = steps(venv, interpreter, ops=ops, cuda=cuda)
     for number, (title, command) in enumerate(todo, 1):
