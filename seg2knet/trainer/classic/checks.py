@@ -6,6 +6,7 @@ project.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Optional
 
 from packaging.version import Version
@@ -13,15 +14,8 @@ from packaging.version import Version
 from seg2knet.doctor.diagnosis import Line, Package, error, ok, warning
 from seg2knet.doctor.facts import Facts
 
-PINS = {
-    "torch": "1.10.1",
-    "torchvision": "0.11.2",
-    "mmcv": "1.3.14",
-    "mmcv-full": "1.3.14",
-    "mmdet": "2.17.0",
-    "mmsegmentation": "0.18.0",
-    "scipy": "1.13.1",
-}
+CONSTRAINTS = Path(__file__).with_name("constraints.txt")
+PINS = dict(line.split("==") for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines() if line[:1].isalpha())
 """The versions with which the project's own tests of this stack run."""
 
 

@@ -14,10 +14,9 @@ from typing import Callable, Optional
 
 from seg2knet._version import __version__
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer.classic.checks import PINS
+from seg2knet.trainer.classic.checks import CONSTRAINTS, PINS
 
 PYTHON = "3.9"
-CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 TORCH_PAGE = "https://download.pytorch.org/whl/torch_stable.html"
 CUDA = {"10.2": "", "11.1": "+cu111", "11.3": "+cu113", "cpu": "+cpu"}
 """CUDA version of the build of torch -> the suffix of its version. 10.2 is what PyPI has; the others are PyTorch's."""
@@ -92,8 +91,8 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
         "--constraint",
         str(CONSTRAINTS),
     )
-    suffix = CUDA[cuda]
-    page = ("--find-links", TORCH_PAGE) if suffix else ()
+    torch = f"torch==1.10.1{CUDA[cuda]}", f"torchvision==0.11.2{CUDA[cuda]}"
+    page = ("--find-links", TORCH_PAGE) if CUDA[cuda] else ()
     mmcv = f"mmcv-full=={PINS['mmcv-full']}" if ops else f"mmcv=={PINS['mmcv']}"
     how = "with operators: compiles for minutes" if ops else "without operators: K-Net needs none"
     return [
@@ -102,17 +101,13 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
             "pip, and the setuptools that can still build mmcv (60 and later cannot)",
             (*pip, "pip<24.1", "setuptools", "wheel"),
         ),
-        (
-            f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else f'for CUDA {cuda}'}, the NumPy it was built for, SciPy",
-            (*pip, *page, f"torch==1.10.1{suffix}", f"torchvision==0.11.2{suffix}", "numpy", "scipy"),
-        ),
         # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is installed
-        ("OpenCV without a display, and yapf before 0.40", (*pip, "opencv-python-headless", "yapf")),
-        (f"{mmcv}, {how}", (*pip, "--no-build-isolation", mmcv)),
         (
-            "mmdet 2.17.0, mmsegmentation 0.18.0 and mim, which runs their own tools",
-            (*pip, "mmdet==2.17.0", "mmsegmentation==0.18.0", "openmim"),
+            f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else f'for CUDA {cuda}'}, and what mmcv is built with",
+            (*pip, *page, *torch, "numpy", "scipy", "opencv-python-headless", "yapf"),
         ),
+        (f"{mmcv}, {how}", (*pip, "--no-build-isolation", mmcv)),
+        ("mmdet, mmsegmentation and mim, which runs their own tools", (*pip, "mmdet", "mmsegmentation", "openmim")),
         ("panopticapi (its own pins ask for other versions)", (*pip, "--no-deps", "panopticapi-lite")),
         ("seg2knet itself", (*pip, *this_package)),
     ]

@@ -79,16 +79,6 @@ class SeveralCpus(MMDistributedDataParallel):
         return super().train_step(*unpack(inputs), **unpack(kwargs))
 
 
-def wrap(model: nn.Module, device: str, world: int = 1, find_unused_parameters: bool = False) -> nn.Module:
-    """The model in mmcv's wrapper for one process or several, on ``cuda`` or ``cpu``."""
-    if world == 1:
-        return OneCpu(model) if device == "cpu" else MMDataParallel(model.cuda(), device_ids=[0])
-    options: dict[str, Any] = {"broadcast_buffers": False, "find_unused_parameters": find_unused_parameters}
-    if device == "cpu":
-        return SeveralCpus(model, **options)
-    return MMDistributedDataParallel(model.cuda(), device_ids=[torch.cuda.current_device()], **options)
-
-
 def read(config_file: Path) -> Config:
     """A config file as mmcv has it."""
     with stack.silent():
@@ -225,7 +215,13 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
     if world == 1 or device == "cpu":
         model = revert_sync_batchnorm(model)  # SyncBN needs several processes on GPUs
     model.CLASSES = dataset.CLASSES
-    wrapped = wrap(model, device, world, config.get("find_unused_parameters", False))
+    options = {"broadcast_buffers": False, "find_unused_parameters": config.get("find_unused_parameters", False)}
+    if device == "cpu":
+        wrapped: Any = OneCpu(model) if world == 1 else SeveralCpus(model, **options)
+    elif world == 1:
+        wrapped = MMDataParallel(model.cuda(), device_ids=[0])
+    else:
+        wrapped = MMDistributedDataParallel(model.cuda(), device_ids=[torch.cuda.current_device()], **options)
     settings = config._cfg_dict.to_dict()
     meta = {
         "config": Path(config.filename).read_text(encoding="utf-8"),

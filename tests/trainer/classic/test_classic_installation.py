@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from seg2knet.cli import cli
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.trainer.classic import checks
 from seg2knet.trainer.classic import installation as setup_classic
 from seg2knet.trainer.classic.installation import CONSTRAINTS, setup, steps
 
@@ -26,7 +25,7 @@ def test_order() -> None:
     """setuptools before mmcv is built; torch and the headless OpenCV too, or mmcv asks for others."""
     text = "\n".join(words())
     places = [
-        text.index(each) for each in ("setuptools", "torch==", "opencv-python-headless", "mmcv-full==", "mmdet==")
+        text.index(each) for each in ("setuptools", "torch==", "opencv-python-headless", "mmcv-full==", " mmdet ")
     ]
     assert places == sorted(places)
     assert "--no-build-isolation mmcv-full==1.3.14" in text
@@ -46,13 +45,6 @@ def test_other_builds_of_torch() -> None:
     assert "download.pytorch.org" not in "\n".join(words())
     with pytest.raises(UsageError, match=r"CUDA 12\.4"):
         setup(VENV, cuda="12.4")
-
-
-def test_constraints_and_doctor_agree() -> None:
-    pinned = dict(line.split("==") for line in CONSTRAINTS.read_text().splitlines() if "==" in line)
-    for name, version in checks.PINS.items():
-        if not name.startswith("mmcv"):
-            assert pinned[name] == version
 
 
 @pytest.mark.parametrize("package", ["scipy", "openmim"])
@@ -95,6 +87,6 @@ def test_dry_run_does_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setattr(setup_classic, "_python39", lambda _asked: PYTHON)
     done = CliRunner().invoke(cli, ["setup", "classic", "--dry-run", "--no-ops", "--venv", str(tmp_path / "v")])
     assert done.exit_code == 0, done.output
-    assert "[8/8] seg2knet itself" in done.output
+    assert "[7/7] seg2knet itself" in done.output
     assert "MMCV_WITH_OPS=0" in done.output
     assert not (tmp_path / "v").exists()
