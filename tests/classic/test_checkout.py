@@ -42,6 +42,10 @@ def test_every_kind_of_config_trains(
     assert ("file_client_args for memcached are left out" in said) == ("panoptic" in name)
     assert ("embed_dim -> embed_dims" in said) == ("swin" in name)
     assert ("is for 32 images a step" in said) == ("16x2" in name)
+    if "ade20k" not in name:
+        (log,) = tmp_path.glob("*.log")
+        assert "learning rate 1.25e-05" in said
+        assert "lr: 1.250e-05" in log.read_text(), "the rate that the header says, not the backbone's quarter of it"
 
 
 def test_an_epoch_of_repeated_data(data: tuple[Path, Path], options: dict[str, Any], tmp_path: Path) -> None:

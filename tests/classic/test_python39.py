@@ -35,7 +35,7 @@ def test_convert_and_validate(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, str(ROOT / "examples" / "draw_shapes.py"), "raw", "--images", "12"], cwd=tmp_path, check=True
     )
-    converted = call("convert", "labelme", "raw", "--to", "coco", cwd=tmp_path)
+    converted = call("convert", "labelme", "raw", "--to", "coco", "--boxes", "as-polygons", cwd=tmp_path)
     assert converted.returncode == 0, converted.stdout + converted.stderr
     validated = call("validate", "data/coco", cwd=tmp_path)
     assert validated.returncode == 0, validated.stdout + validated.stderr

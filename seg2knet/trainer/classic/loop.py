@@ -35,6 +35,7 @@ from mmcv.runner import (
     save_checkpoint,
 )
 from mmcv.utils import build_from_cfg
+from mmcv.utils.logging import logger_initialized
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -190,6 +191,9 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
     task = record["task"]
     stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime())
     log_file = str(Path(config.work_dir) / f"{stamp}.log")
+    package = stack.package(task, "utils").__name__.split(".")[0]
+    logging.getLogger(package).handlers.clear()  # of an earlier run of this process, which wrote to its own file
+    logger_initialized.pop(package, None)
     logger = stack.package(task, "utils").get_root_logger(log_file=log_file, log_level=config.log_level)
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
