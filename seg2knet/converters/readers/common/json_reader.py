@@ -12,7 +12,7 @@ import posixpath
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
@@ -187,9 +187,9 @@ class JsonReader(Reader):
         return self.images.only(tails, path)
 
 
-def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None]) -> None:
+def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None], first: int = 1) -> None:
     """Read items one by one as ``KIND NUMBER``; one that is malformed or not an object becomes a skip."""
-    for number, item in enumerate(items if isinstance(items, list) else [], 1):
+    for number, item in enumerate(items if isinstance(items, list) else [], first):
         place = f"{kind} {number}"
         try:
             take(item, place)
@@ -205,16 +205,16 @@ def flat(points: Any) -> list[float]:
     Raises:
         NotAnObject: it is not a list of points.
     """
-    numbers: list[float] = []
-    for point in points if isinstance(points, list) else [None]:
-        pair = (point.get("x"), point.get("y")) if isinstance(point, dict) else point
-        if (
-            not isinstance(pair, (list, tuple))
-            or len(pair) < 2
-            or not all(type(one) in (int, float) for one in pair[:2])
-        ):
-            raise NotAnObject("no-points", f"found {point!r:.60} where a point was expected")
-        numbers += pair[:2]
+    if isinstance(points, list) and points and isinstance(points[0], dict):
+        points = [[point.get("x"), point.get("y")] for point in points]
+    if type(points) is not list or not set(map(type, points)) <= {list}:
+        raise NotAnObject("no-points", f"points {points!r:.60}")
+    if min(map(len, points), default=2) < 2:
+        raise NotAnObject("no-points", "a point without x and y")
+    numbers = list(chain.from_iterable(point[:2] for point in points))
+    if not set(map(type, numbers)) <= {int, float}:
+        wrong = next(number for number in numbers if type(number) not in (int, float))
+        raise NotAnObject("no-points", f"a coordinate {wrong!r:.60}")
     return numbers
 
 

@@ -12,23 +12,20 @@ import binascii
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
-import msgspec
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Handle, ReaderOptions, Scan
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import JsonReader, size_of
 from seg2knet.converters.readers.common.sources import absent, read_list
-from seg2knet.converters.readers.labelme.shapes import BACKGROUND, Entry, Shapes, any_flag, entry
+from seg2knet.converters.readers.labelme.shapes import BACKGROUND, any_flag, draw
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import parse_json, read_json
 from seg2knet.dataset.layout import SPLITS
-from seg2knet.dataset.sample import Sample
 from seg2knet.dataset.text import naturally
 from seg2knet.errors import DataError
 
@@ -41,20 +38,6 @@ class LabelMeOptions(ReaderOptions):
     strip_instance_suffix: bool = Field(
         False, description="Labels number instances (person-1, person-2), as old files do: the class is person."
     )
-
-
-class _Document(msgspec.Struct, gc=False):
-    """An annotation file as LabelMe writes it."""
-
-    shapes: list[Entry]
-    imagePath: Any = None
-    imageData: Any = None
-    imageWidth: Union[int, float, None] = None
-    imageHeight: Union[int, float, None] = None
-    flags: Optional[dict[str, bool]] = None
-
-
-_DECODER = msgspec.json.Decoder(_Document)
 
 
 @register_reader
@@ -74,7 +57,7 @@ class LabelMeReader(JsonReader):
 
     @classmethod
     def fits(cls, document: Any) -> bool:
-        return isinstance(document, dict) and isinstance(document.get("shapes"), list) and "imagePath" in document
+        return isinstance(document, dict) and isinstance(document.get("shapes"), list)
 
     def scan(self) -> Scan:
         names = naturally(path[len(self._root) :] for path in self.files(self.source))
@@ -82,25 +65,22 @@ class LabelMeReader(JsonReader):
             raise absent("LabelMe's JSON files, at any depth, or one such file", self.source)
         parted = all(map(_split_of, names))
         handles = (
-            Handle(_stem(name), self._root + name, split)
+            Handle(_stem(name), [self._root + name, None], split)
             for split in (SPLITS if parted else (None,))
             for name in names
             if not parted or _split_of(name) == split
         )
         return Scan(list(handles), self.classes())
 
-    def read(self, handle: Handle) -> Sample:
-        return self.draw(handle, handle.where, None).sample(handle.split)
-
     def count(self, handle: Handle) -> int:
-        return len(_document(handle.where)[0].shapes)
+        document = self.load(handle.where[0])
+        return len(document["shapes"]) if self.fits(document) else 0
 
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
-        document, checked = _document(path)
         stem = _stem(path[len(self._root) :])
         folder = stem.rpartition("/")[0]
-        file = self._find_image(stem, document.imagePath)
-        data = _embedded(document.imageData, path) if file is None else None
+        file = self._find_image(stem, record.get("imagePath"))
+        data = _embedded(record.get("imageData"), path) if file is None else None
         if file is not None:
             # Named by its place below the source; one from elsewhere as if it stood beside its annotation.
             inside = file.startswith(self._base + os.sep)
@@ -108,11 +88,11 @@ class LabelMeReader(JsonReader):
         elif data is not None:
             name = stem + _ENDINGS.get(images.probe_bytes(data, f"{path}: imageData").format, ".png")
         else:
-            name = _in(folder, _tail(document.imagePath) or stem.rpartition("/")[2])
-        declared = size_of((document.imageWidth, document.imageHeight))
-        extra = {"flags": document.flags} if any_flag(document.flags) else None
+            name = _in(folder, _tail(record.get("imagePath")) or stem.rpartition("/")[2])
+        declared = size_of((record.get("imageWidth"), record.get("imageHeight")))
+        extra = {"flags": record["flags"]} if any_flag(record.get("flags")) else None
         canvas = Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
-        Shapes(canvas, self.options.boxes, self.options.strip_instance_suffix, checked).read(document.shapes)
+        draw(canvas, record["shapes"], self.options.boxes, self.options.strip_instance_suffix)
         return canvas
 
     def classes(self) -> Optional[ClassList]:
@@ -140,25 +120,6 @@ class LabelMeReader(JsonReader):
         endings = (ending for suffix in images.SUFFIXES for ending in (suffix, suffix.upper()))
         paths = (f"{folder}/{own}{ending}" for ending in list(endings) for folder in folders)
         return next(filter(os.path.isfile, paths), None)
-
-
-def _document(path: str) -> tuple[_Document, bool]:
-    """A file's content, and whether its points are known to be pairs of numbers, finite and not far away."""
-    data = read_json(path)
-    try:
-        return _DECODER.decode(data), True
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass  # something unusual, or wrong: looked at piece by piece
-    content = parse_json(data, path)
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        found = (
-            f"keys {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else type(content).__name__
-        )
-        raise DataError(
-            "not a LabelMe annotation", file=path, found=found, expected='an object with a list of "shapes"'
-        )
-    fields = {key: content[key] for key in _Document.__struct_fields__ if key in content}
-    return _Document(**{**fields, "shapes": list(map(entry, content["shapes"]))}), False
 
 
 def _tries(folders: list[str], said: str) -> Iterator[str]:
