@@ -241,16 +241,12 @@ def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> 
 
 @contextmanager
 def _stop_by_file(stop_file: Path, process: subprocess.Popen) -> Iterator[None]:
-    """While entered, the first Ctrl-C asks the processes to stop, the second ends them."""
-    asked = 0
+    """While entered, the first Ctrl-C asks the processes to stop, the second ends them and raises KeyboardInterrupt."""
 
     def note(number: int, frame: Any) -> None:
-        nonlocal asked
-        asked += 1
-        if asked == 1:
-            stop_file.touch()
-        else:
-            _kill(process)
+        if stop_file.exists():
+            raise KeyboardInterrupt
+        stop_file.touch()
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
