@@ -20,8 +20,6 @@ from seg2knet.knet.targets import BatchTruth
 INVALID_COST = 1e6
 """In place of costs that are not finite."""
 
-Solver = Callable[[Tensor], Tensor]
-"""(B, N, G) costs -> (B, N) int64, the column assigned to each row, -1 for none."""
 Pairs = tuple[np.ndarray, np.ndarray]
 """Kernels of one image, rising, and for each of them its object, counted within the image; (n,) int64 each."""
 
@@ -109,8 +107,11 @@ def assign(costs: Sequence[Tensor]) -> list[Pairs]:
 
 
 @cache
-def _gpu_solver(device: torch.device) -> Optional[Solver]:
-    """torch-hungarian's solver where it is installed and runs on this GPU: NVIDIA, compute capability 8.0 or newer."""
+def _gpu_solver(device: torch.device) -> Optional[Callable[[Tensor], Tensor]]:
+    """torch-hungarian's solver where it is installed and runs on this GPU: NVIDIA, compute capability 8.0 or newer.
+
+    It takes costs (B, N, G) and gives (B, N) int64, the column assigned to each row, -1 for none.
+    """
     if device.type != "cuda" or torch.version.cuda is None or torch.cuda.get_device_capability(device) < (8, 0):
         return None
     if find_spec("torch_linear_assignment") is None or find_spec("triton") is None:

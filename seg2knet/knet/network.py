@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -34,20 +34,13 @@ class Shape:
 
     def check(self) -> None:
         """Raise UsageError where no network can have these sizes."""
-        for name in ("num_things", "num_kernels", "num_stages", "channels", "feedforward_channels", "num_heads"):
-            if getattr(self, name) < 1:
-                raise UsageError("K-Net's sizes must be positive", found=f"{name}={getattr(self, name)}")
-        if self.num_stuff < 0:
-            raise UsageError("num_stuff must not be negative", found=f"num_stuff={self.num_stuff}")
+        positive = all(value >= (name != "num_stuff") for name, value in asdict(self).items())
+        if not positive or self.channels % GROUPS or self.channels % self.num_heads:
+            expected = f"positive sizes; channels: a multiple of {GROUPS} and of num_heads"
+            raise UsageError("no K-Net can have these sizes", found=str(self), expected=expected)
         if self.num_stuff and self.num_classes >= INSTANCE_OFFSET:
             limit = f"fewer than {INSTANCE_OFFSET}"
             raise UsageError("too many classes for panoptic ids", found=f"{self.num_classes}", expected=limit)
-        if self.channels % GROUPS or self.channels % self.num_heads:
-            raise UsageError(
-                "the number of channels does not divide evenly",
-                found=f"channels={self.channels}, num_heads={self.num_heads}",
-                expected=f"channels: a multiple of {GROUPS} and of num_heads",
-            )
 
 
 class Predictions(NamedTuple):

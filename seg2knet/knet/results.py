@@ -95,17 +95,14 @@ def instances(class_logits: Tensor, mask_logits: Tensor, size: ImageSize, rules:
     kernels = torch.div(order, class_logits.shape[1], rounding_mode="floor")
     # One kernel often appears with several classes: its mask is computed once.
     unique, place = kernels.unique(return_inverse=True)
-    if len(unique) == len(kernels):
-        unique, place = kernels, torch.arange(len(kernels), device=kernels.device)
+    if len(unique) == len(kernels):  # already in order: nothing to copy below
+        unique, place = kernels, slice(None)
     masks = torch.empty((len(unique), *size.original), dtype=torch.bool, device=mask_logits.device)
     begin = 0
     for chunk in full_masks(mask_logits[unique], size):
         torch.gt(chunk, rules.mask_thr, out=masks[begin : begin + len(chunk)])
         begin += len(chunk)
-    boxes = boxes_of(masks)[place]
-    if unique is not kernels:
-        masks = masks[place]
-    return Instances(scores[: len(order)], order % class_logits.shape[1], masks, boxes)
+    return Instances(scores[: len(order)], order % class_logits.shape[1], masks[place], boxes_of(masks)[place])
 
 
 def boxes_of(masks: Tensor) -> Tensor:

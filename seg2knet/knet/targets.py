@@ -8,6 +8,7 @@ from typing import Optional
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seg2knet.errors import DataError
@@ -98,13 +99,8 @@ def reduce_semantic(labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
 
 
 def pad(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pad reduced masks (n, h, w) with zeros at the right and the bottom to (n, *size)."""
-    if tuple(masks.shape[1:]) == size:
-        return masks
-    padded = masks.new_zeros((masks.shape[0], *size))
-    height, width = min(size[0], masks.shape[1]), min(size[1], masks.shape[2])
-    padded[:, :height, :width] = masks[:, :height, :width]
-    return padded
+    """Pad reduced masks (n, h, w) with zeros at the right and the bottom, or cut them, to (n, *size)."""
+    return F.pad(masks, (0, size[1] - masks.shape[2], 0, size[0] - masks.shape[1]))
 
 
 def collate(
