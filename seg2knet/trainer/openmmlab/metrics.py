@@ -106,7 +106,10 @@ class InstanceAP(Metric):
     def figures(self, results: list) -> dict[str, float]:
         """AP over the data set."""
         content = orjson.loads(Path(self.categories_of).read_bytes()) if self.categories_of else {}
-        ids = self._category_ids(content)
+        named = {category["name"]: category["id"] for category in content.get("categories", [])}
+        for name in self.classes:  # those that the file does not have get ids after its own
+            named.setdefault(name, max(named.values(), default=0) + 1)
+        ids = [named[name] for name in self.classes]
         self.predictions = [
             {"image_id": image, "category_id": ids[label], "score": score, "segmentation": rle}
             for image, labels, scores, rles in results
@@ -117,13 +120,6 @@ class InstanceAP(Metric):
         figures, rows = coco_ap(prepared(content), self.predictions, ids)
         self.report = [{**row, "name": name} for row, name in zip(rows, self.classes)]
         return figures
-
-    def _category_ids(self, content: dict[str, Any]) -> list[int]:
-        """The file's category id of each label, by name; classes that the file does not have get ids after its own."""
-        named = {category["name"]: category["id"] for category in content.get("categories", [])}
-        for name in self.classes:
-            named.setdefault(name, max(named.values(), default=0) + 1)
-        return [named[name] for name in self.classes]
 
 
 @METRICS.register_module()

@@ -20,8 +20,6 @@ from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer.openmmlab import operators
 
 STRIDES = (4, 8, 16, 32)
-PREFIX = "timm/"
-"""What names for ``--backbone`` begin with."""
 HUB = "hub"
 """In place of a file of weights: timm fetches its own."""
 
@@ -34,14 +32,12 @@ class TimmInfo:
         channels: of its features at strides 4, 8, 16 and 32.
         levels: which of its features those are.
         mean, std: of the images it was trained on, RGB, 0..255.
-        pretrained: whether timm's hub has weights of it.
     """
 
     channels: tuple[int, int, int, int]
     levels: tuple[int, int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    pretrained: bool
 
 
 def package() -> Any:
@@ -92,8 +88,7 @@ def describe(name: str) -> TimmInfo:
     mean, std = (tuple(round(255 * value, 3) for value in values) for values in (config.mean, config.std))
     first, second, third, fourth = levels
     at_strides = (channels[first], channels[second], channels[third], channels[fourth])
-    pretrained = bool(config.hf_hub_id or config.url)
-    return TimmInfo(at_strides, (first, second, third, fourth), mean, std, pretrained)
+    return TimmInfo(at_strides, (first, second, third, fourth), mean, std)
 
 
 def _first_line(error: Exception) -> str:
