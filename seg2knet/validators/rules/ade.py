@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -94,12 +94,13 @@ def mask_size(layout: AdeLayout) -> Iterator[Hit]:
                 yield Hit("the mask has another size than its image", path, image_name=image, **more)
 
 
-def _modes(folder: MaskFolder) -> Iterator[tuple[str, Path, str, str]]:
-    """Name, path, format and mode of each mask that is not broken."""
-    broken = folder.gallery.broken()
-    for index, (name, path) in enumerate(folder.masks.items()):
-        if not broken[index]:
-            yield name, Path(path), *folder.gallery.kind(index)
+def _masks(layout: AdeLayout) -> Iterator[tuple[MaskFolder, str, Path, str, str]]:
+    """Folder, name, path, format and mode of each mask that is not broken."""
+    for folder in ade_set(layout).folders:
+        broken = folder.gallery.broken()
+        for index, (name, path) in enumerate(folder.masks.items()):
+            if not broken[index]:
+                yield folder, name, Path(path), *folder.gallery.kind(index)
 
 
 @rule("AD004", "mask-not-single-channel", Severity.ERROR, Fix.UNSAFE, on="ade")
@@ -111,17 +112,14 @@ def mask_channels(layout: AdeLayout) -> Iterator[Hit]:
     The unsafe fix keeps one channel where all three are equal. Colours that stand for classes need
     `seg2knet convert masks --encoding colors`.
     """
-    for folder in ade_set(layout).folders:
-        for name, path, kind, mode in _modes(folder):
-            if kind == "JPEG" or single_channel(mode):
-                continue
-            grey = _one_channel(path)
-            edits = (
-                [WriteFile(path, partial(encode_png, grey), f"kept one channel of {name}")] if grey is not None else []
-            )
-            found = mode + ("; all channels equal" if grey is not None else "")
-            more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
-            yield Hit("the mask has more than one number a pixel", path, **more)
+    for _, name, path, kind, mode in _masks(layout):
+        if kind == "JPEG" or single_channel(mode):
+            continue
+        grey = _one_channel(path)
+        edits = [WriteFile(path, partial(encode_png, grey), f"kept one channel of {name}")] if grey is not None else []
+        found = mode + ("; all channels equal" if grey is not None else "")
+        more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
+        yield Hit("the mask has more than one number a pixel", path, **more)
 
 
 def _one_channel(path: Path) -> np.ndarray | None:
@@ -138,23 +136,26 @@ def mask_bits(layout: AdeLayout) -> Iterator[Hit]:
     The loader silently makes 8 bits of it: 256 becomes 0, 257 becomes 1. The fix writes 8 bits where no number is over
     255 (65535, as ignored, becomes 255); else there is none.
     """
-    for folder in ade_set(layout).folders:
-        for name, path, _, mode in _modes(folder):
-            if not sixteen_bit(mode):
-                continue
-            table = folder.regions.get(name)
-            numbers = [] if table is None else table[:, 0].tolist()
-            largest = max((number for number in numbers if number != 65535), default=0)
-            small = table is not None and largest <= 255 and min(numbers, default=0) >= 0
-            edits = [WriteFile(path, partial(_eight_bits, path), f"saved {name} with 8 bits")] if small else []
-            found = f"{mode}, numbers up to {max(numbers, default=0)}"
-            more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
-            yield Hit("the mask has 16 bits a pixel", path, **more)
+    for folder, name, path, _, mode in _masks(layout):
+        if not sixteen_bit(mode):
+            continue
+        table = folder.regions.get(name)
+        numbers = [] if table is None else table[:, 0].tolist()
+        largest = max((number for number in numbers if number != 65535), default=0)
+        small = table is not None and largest <= 255 and min(numbers, default=0) >= 0
+        edits = [WriteFile(path, partial(relabelled, path, _small), f"saved {name} with 8 bits")] if small else []
+        found = f"{mode}, numbers up to {max(numbers, default=0)}"
+        more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
+        yield Hit("the mask has 16 bits a pixel", path, **more)
 
 
-def _eight_bits(path: Path) -> bytes:
-    labels = decode_labels(path)
-    return encode_png(np.where(labels == 65535, 255, labels).astype(np.uint8))
+def _small(labels: np.ndarray) -> np.ndarray:
+    return np.where(labels == 65535, 255, labels)
+
+
+def relabelled(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
+    """A mask written again with 8 bits, its numbers changed."""
+    return encode_png(change(decode_labels(path)).astype(np.uint8))
 
 
 @rule("AD009", "mask-saved-as-jpeg", Severity.ERROR, on="ade")
@@ -164,10 +165,9 @@ def mask_is_jpeg(layout: AdeLayout) -> Iterator[Hit]:
     JPEG changes numbers at every edge: a border between class 3 and class 90 is full of classes that are not there. The
     damage cannot be undone; save the masks again, as PNG.
     """
-    for folder in ade_set(layout).folders:
-        for name, path, kind, _ in _modes(folder):
-            if kind == "JPEG":
-                yield Hit("the mask is a JPEG, which changes numbers", path, expected="PNG", found=f"JPEG in {name}")
+    for _, name, path, kind, _ in _masks(layout):
+        if kind == "JPEG":
+            yield Hit("the mask is a JPEG, which changes numbers", path, expected="PNG", found=f"JPEG in {name}")
 
 
 @rule("AD011", "image-suffix-ignored-by-loader", Severity.ERROR, Fix.SAFE, on="ade")
@@ -187,8 +187,8 @@ def suffix_ignored(layout: AdeLayout) -> Iterator[Hit]:
             if path.suffix != ".jpg" and _stem(name) in single:  # else IM008
                 yield _unseen("image", path, ".jpg", [RenameFile(path, path.with_suffix(".jpg"))], name)
         single = _single_stems(folder.masks)
-        for name, path, kind, _ in _modes(folder):
-            if path.suffix != ".png" and kind != "JPEG":  # else AD009
+        for own, name, path, kind, _ in _masks(layout):
+            if own is folder and path.suffix != ".png" and kind != "JPEG":  # else AD009
                 target = path.with_suffix(".png")
                 edits: list[Edit] = [RenameFile(path, target)]
                 if kind != "PNG":
@@ -243,16 +243,11 @@ def mask_one_bit(layout: AdeLayout) -> Iterator[Hit]:
 
     The fix saves the same numbers, 0 and 1, with 8 bits.
     """
-    for folder in ade_set(layout).folders:
-        for name, path, _, mode in _modes(folder):
-            if mode == "1":
-                edits = [WriteFile(path, partial(_bits_as_bytes, path), f"saved {name} with 8 bits")]
-                more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": "1 bit", "edits": edits}
-                yield Hit("the mask has 1 bit a pixel: OpenCV reads 255 for 1", path, **more)
-
-
-def _bits_as_bytes(path: Path) -> bytes:
-    return encode_png((decode_labels(path) > 0).astype(np.uint8))
+    for _, name, path, _, mode in _masks(layout):
+        if mode == "1":
+            edits = [WriteFile(path, partial(relabelled, path, lambda labels: labels > 0), f"saved {name} with 8 bits")]
+            more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": "1 bit", "edits": edits}
+            yield Hit("the mask has 1 bit a pixel: OpenCV reads 255 for 1", path, **more)
 
 
 @rule("AD016", "class-list-missing-or-with-commas", Severity.WARNING, Fix.SAFE, on="ade")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from seg2knet.dataset.images import decode_labels
-from seg2knet.dataset.label_image import encode_png
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.text import whole_number
 from seg2knet.validators.model import Edit, Fix, Hit, Severity, WriteFile, rule
+from seg2knet.validators.rules.ade import relabelled
+from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.masks import IGNORE, AdeSet, ade_set, sixteen_bit
 
 _NOTHING = ("background", "_background_", "unlabeled", "unlabelled", "void", "other", "none")
@@ -34,8 +34,7 @@ def id_out_of_range(layout: AdeLayout) -> Iterator[Hit]:
         for name, table in folder.regions.items():
             wrong = [number for number in table[:, 0].tolist() if number in whole.strange]
             if wrong:
-                shown = ", ".join(map(str, wrong[:8])) + (f" and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-                found = f"{shown} ({int(table[np.isin(table[:, 0], wrong), 1].sum()):,} pixels)"
+                found = f"{first_few(wrong, 8)} ({int(table[np.isin(table[:, 0], wrong), 1].sum()):,} pixels)"
                 path = Path(folder.masks[name])
                 yield Hit("the mask has numbers that are not classes", path, expected=whole.allowed, found=found)
 
@@ -43,15 +42,11 @@ def id_out_of_range(layout: AdeLayout) -> Iterator[Hit]:
 def _rewritten(whole: AdeSet, change: Callable[[np.ndarray], np.ndarray], what: str) -> list[Edit]:
     """Every mask that can be read written again, with its numbers changed."""
     return [
-        WriteFile(Path(path), partial(_changed, Path(path), change), f"{what} in {name}")
+        WriteFile(Path(path), partial(relabelled, Path(path), change), f"{what} in {name}")
         for folder in whole.folders
         for name, path in folder.masks.items()
         if name in folder.regions and folder.regions[name][:, 0].max() <= IGNORE
     ]
-
-
-def _changed(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
-    return encode_png(change(decode_labels(path)).astype(np.uint8))
 
 
 def _plus_one(labels: np.ndarray) -> np.ndarray:
@@ -140,7 +135,7 @@ def other_ignore(layout: AdeLayout) -> Iterator[Hit]:
             pixels = int(table[table[:, 0] == number, 1].sum())
             if pixels and not sixteen_bit(modes[name]):  # else AD005 comes first
                 path = Path(folder.masks[name])
-                make = partial(_changed, path, lambda labels: np.where(labels == number, IGNORE, labels))
+                make = partial(relabelled, path, lambda labels: np.where(labels == number, IGNORE, labels))
                 edits = [WriteFile(path, make, f"changed {number} to 255 in {name}")]
                 more: dict[str, Any] = {"expected": "255", "found": f"{number} ({pixels:,} pixels)", "edits": edits}
                 yield Hit("the mask has another number than 255 for ignored pixels", path, **more)
@@ -162,12 +157,10 @@ def class_absent(layout: AdeLayout) -> Iterator[Hit]:
             continue
         absent = [(number, name) for number, name in whole.classes if number not in folder.counts]
         if absent:
-            names = ", ".join(repr(name) for _, name in absent[:5])
-            names += f" and {len(absent) - 5} more" if len(absent) > 5 else ""
             things = "the class" if len(absent) == 1 else f"{len(absent)} classes:"
-            numbers = ", ".join(str(number) for number, _ in absent[:5]) + (" ..." if len(absent) > 5 else "")
-            more: dict[str, Any] = {"expected": f"pixels of {numbers}", "found": f"none in {len(folder.masks):,} masks"}
-            yield Hit(f"no mask of the split has {things} {names}", folder.masks_dir, **more)
+            message = f"no mask of the split has {things} {first_few([repr(name) for _, name in absent])}"
+            expected = f"pixels of {first_few([number for number, _ in absent])}"
+            yield Hit(message, folder.masks_dir, expected=expected, found=f"none in {len(folder.masks):,} masks")
 
 
 def _two_valued(whole: AdeSet) -> bool:

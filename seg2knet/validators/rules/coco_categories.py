@@ -11,6 +11,7 @@ import numpy as np
 
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.files import CocoFile, JsonFile
 from seg2knet.validators.subjects.tables import Category
 
@@ -151,7 +152,7 @@ def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
     if any(file.as_written(each) != each for each in ids) or any(each.id is None for each in file.categories):
         return  # CI003
     gaps = sorted(set(range(1, ids[-1] + 1)) - set(ids)) if ids[-1] < 10_000 else []
-    missing = f"without {', '.join(map(str, gaps[:5]))}" + ("..." if len(gaps) > 5 else "") if gaps else ""
+    missing = f"without {first_few(gaps)}" if gaps else ""
     yield Hit(
         f"the {len(ids)} category ids are not 1 to {len(ids)}",
         file.path,
@@ -243,7 +244,7 @@ def unused_category(dataset: DataSet) -> Iterator[Hit]:
 
 def _unused_hit(dataset: DataSet, file: JsonFile, unused: list[Category]) -> Hit:
     names = [str(category.name) for category in unused]
-    shown = ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    shown = first_few(list(map(repr, names)))
     edits = [
         Remove(other.path, f"/categories/{category.index}")
         for other in dataset.json_files
@@ -251,11 +252,8 @@ def _unused_hit(dataset: DataSet, file: JsonFile, unused: list[Category]) -> Hit
         if category.name in names
     ]
     where = " in any split" if len(dataset.parts) > 1 else ""
-    more: dict[str, Any] = {
-        "expected": "at least one object of each",
-        "found": f"{len(names)} of {len(file.categories)} unused",
-    }
+    more: dict[str, Any] = {"expected": "at least one object of each", "edits": edits}
     if len(unused) == 1:
-        more["found"] = "none" + where
-        return file.category_hit(unused[0], f"no object is a {shown}", edits=edits, **more)
-    return Hit(f"no object is of these {len(names)} classes: {shown}", file.path, "/categories", edits=edits, **more)
+        return file.category_hit(unused[0], f"no object is a {shown}", found="none" + where, **more)
+    message, found = f"no object is of these {len(names)} classes: {shown}", f"{len(names)} unused categories"
+    return Hit(message, file.path, "/categories", found=found, **more)

@@ -15,7 +15,7 @@ from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_shapes import points_in_lists
 from seg2knet.validators.rules.image_files import on_right_size
-from seg2knet.validators.subjects.document import shown
+from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS
 from seg2knet.validators.subjects.outlines import RLE_BAD, RLE_SIZE, RLE_SUM
@@ -293,14 +293,9 @@ def class_imbalance(file: CocoFile) -> Iterator[Hit]:
     rare = rare[np.argsort(counts[rare], kind="stable")]
     if len(rare):
         words = [f"{file.categories[each].name!r} {counts[each]:,}" for each in (most, *rare.tolist())]
-        more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
-        yield Hit(
-            f"few objects of some classes: {', '.join(words[1:6])}{more}",
-            file.path,
-            "/categories",
-            expected=f"less than a factor of {IMBALANCE} between classes",
-            found=f"{words[0]}, {words[1]}",
-        )
+        message, found = f"few objects of some classes: {first_few(words[1:])}", f"{words[0]}, {words[1]}"
+        expected = f"less than a factor of {IMBALANCE} between classes"
+        yield Hit(message, file.path, "/categories", expected=expected, found=found)
 
 
 @rule("CI029", "rle-size-mismatch", Severity.ERROR, on="instances")

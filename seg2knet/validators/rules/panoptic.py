@@ -14,7 +14,7 @@ from seg2knet.dataset.label_image import AREA, ID, encode_png, ids_of, rgb_of
 from seg2knet.validators.model import Edit, Fix, Hit, RenameFile, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import Part
-from seg2knet.validators.subjects.document import RawDict
+from seg2knet.validators.subjects.document import RawDict, first_few
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.panoptic import Pngs, pngs
 from seg2knet.validators.subjects.records import loads
@@ -51,7 +51,7 @@ def isthing_missing(part: Part) -> Iterator[Hit]:
             message = f"the category {category.name!r} does not say whether it is a thing or stuff"
             yield file.category_hit(category, message, "isthing", expected="isthing 1 or 0", found=found)
     if contradicted:
-        names = ", ".join(repr(each.name) for each in contradicted[:5]) + (" ..." if len(contradicted) > 5 else "")
+        names = first_few([repr(each.name) for each in contradicted])
         message = f"stuff in the panoptic file, and a class of the instance file: {names}"
         yield Hit(message, file.path, "/categories", expected="isthing 1 for classes that have instances", found="0")
 
@@ -302,8 +302,7 @@ def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[
     theirs = {each.id: each.name for each in instances.categories}
     if things and things != theirs:
         differ = [key for key in {**things, **theirs} if things.get(key) != theirs.get(key)]
-        shown = "; ".join(f"{key}: {things.get(key)!r} and {theirs.get(key)!r}" for key in differ[:5])
-        shown += f" and {len(differ) - 5} more" if len(differ) > 5 else ""
+        shown = first_few([f"{key}: {things.get(key)!r} and {theirs.get(key)!r}" for key in differ])
         message = "the things of the panoptic file are not the categories of the instance file"
         yield Hit(message, panoptic.path, "/categories", expected="the same ids and names", found=shown)
 

@@ -12,7 +12,7 @@ import numpy as np
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background, table_of, unknown_references
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.document import shown
+from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 
 ORDER = {"train": 0, "val": 1, "test": 2}
@@ -265,8 +265,7 @@ def class_missing_from_val(dataset: DataSet) -> Iterator[Hit]:
             counts = {name: count for each in train for name, count in _counted(each).items()}
             missing = [name for name in counts if name not in have and not is_background(name)]
             if have and missing:
-                names = ", ".join(f"{name!r} ({counts[name]:,} in train)" for name in missing[:5])
-                names += f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+                names = first_few([f"{name!r} ({counts[name]:,} in train)" for name in missing])
                 things = "class" if len(missing) == 1 else "classes"
                 message, found = f"no object of val is of the {things} {names}", f"{len(missing)} {things} without any"
                 yield Hit(message, file.path, "/categories", expected="objects of every class", found=found)

@@ -11,7 +11,7 @@ import codecs
 import gc
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Union
@@ -273,3 +273,8 @@ def shown(value: Any, limit: int = 80) -> str:
     except (TypeError, ValueError, msgspec.MsgspecError):
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def first_few(texts: Sequence[Any], most: int = 5) -> str:
+    """The first of some texts, and how many more there are."""
+    return ", ".join(map(str, texts[:most])) + (f" and {len(texts) - most} more" if len(texts) > most else "")
