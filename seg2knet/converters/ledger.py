@@ -93,8 +93,9 @@ class Ledger(msgspec.Struct):
     @property
     def unasked(self) -> int:
         """Objects and images that were lost though nobody asked for it."""
-        targets = sum(_count(_unasked_only(reasons)) for reasons in self.target_skips.values())
-        return _count(self.skips) + _count(self.image_skips) + targets
+        of_targets = (item for reasons in self.target_skips.values() for item in reasons.items())
+        lost = sum(tally.count for reason, tally in of_targets if reason not in ASKED_OF_TARGET)
+        return _count(self.skips) + _count(self.image_skips) + lost
 
     def imbalance(self) -> Optional[str]:
         """Which sum does not come out, or ``None``."""
@@ -133,10 +134,6 @@ class Ledger(msgspec.Struct):
 
 ASKED_OF_TARGET = frozenset({"stuff-in-panoptic"})
 """Reasons for which a target leaves out what another target of the same run holds: no loss."""
-
-
-def _unasked_only(reasons: dict[str, Tally]) -> dict[str, Tally]:
-    return {reason: tally for reason, tally in reasons.items() if reason not in ASKED_OF_TARGET}
 
 
 def _count(tallies: dict[str, Tally]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 import orjson
 
@@ -40,25 +40,18 @@ def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.name.lower().endswith(ends) and _is_file(entry):
+                    if entry.name.lower().endswith(ends) and _is(entry.is_file):
                         yield entry.path
-                    elif _is_dir(entry):
+                    elif _is(entry.is_dir):
                         stack.append(entry.path)
         except OSError as error:
             raise DataError("the folder cannot be read", file=current, found=error.strerror or str(error)) from None
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _is(check: Callable[[], bool]) -> bool:
     try:
-        return entry.is_file()
+        return check()
     except OSError:  # a link that leads to itself
-        return False
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
         return False
 
 

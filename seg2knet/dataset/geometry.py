@@ -47,16 +47,11 @@ def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -
     Raises:
         DataError: a part that pycocotools must not see, or an image too large.
     """
-    from pycocotools import mask as coco_mask
-
-    check_size(height, width)
     for part in parts:
         problem = polygon_problem(part)
         if problem:
             raise DataError(f"not a polygon: {problem}")
-    encoded = coco_mask.frPyObjects([list(part) for part in parts], height, width)
-    merged = encoded[0] if len(encoded) == 1 else coco_mask.merge(encoded)
-    return Rle(merged["counts"], height, width)
+    return rasterize([Polygons([list(part) for part in parts])], height, width)[0]
 
 
 def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
@@ -160,14 +155,6 @@ def fractions(points: np.ndarray, size: tuple[float, float]) -> np.ndarray:
     for near in (np.nextafter(best, -np.inf), np.nextafter(best, np.inf)):
         best = np.where((best * sides != points) & (near * sides == points), near, best)
     return best
-
-
-def components(mask: np.ndarray) -> list[np.ndarray]:
-    """The 8-connected components of an ``(H, W)`` mask, each an ``(H, W)`` bool, from the top left one on."""
-    import cv2
-
-    count, labels = cv2.connectedComponents(np.ascontiguousarray(mask, dtype=np.uint8), connectivity=8)
-    return [labels == index for index in range(1, count)]
 
 
 def mask_to_polygons(mask: np.ndarray) -> Optional[Polygons]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from seg2knet._version import __version__
+from seg2knet.dataset.text import whole_number
 from seg2knet.errors import EnvironmentProblem, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ CHUNK = 1 << 20
 Progress = Callable[[int, Optional[int]], None]
 """Called with (bytes that are there, bytes in all or ``None`` where the server does not say)."""
 
+_DIGITS = 18
+"""Of a file's length in bytes, at most."""
 _FOR_NOW = (408, 425, 429, 500, 502, 503, 504)
 """Answers of a server that may do better in a moment."""
 
@@ -131,7 +134,7 @@ def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
         if response.status_code in (405, 501):  # it does not do HEAD
             return None
         _require_success(response, url)
-        return _number(response.headers.get("Content-Length"))
+        return whole_number(response.headers.get("Content-Length", ""), _DIGITS)
 
 
 def _session(attempts: int, pause: float) -> requests.Session:
@@ -260,7 +263,7 @@ class _Download:
             headers["If-Range"] = self.validator
         with _asked(self.session, "GET", self.url, headers, self.timeout) as response:
             if response.status_code == 416:
-                total = _number(response.headers.get("Content-Range", "").rpartition("/")[2])
+                total = whole_number(response.headers.get("Content-Range", "").rpartition("/")[2], _DIGITS)
                 if total == start and self.remote.digest is not None:
                     return  # all of the file is there already
                 raise _Changed(f"{total} bytes on the server, {start} are here")
@@ -282,11 +285,11 @@ class _Download:
         if response.status_code != 206:
             if start:  # it cannot do ranges, or the file has changed: from the beginning
                 self._discard()
-            return 0, _number(response.headers.get("Content-Length"))
-        span = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if span is None or _number(span[1]) != start:
+            return 0, whole_number(response.headers.get("Content-Length", ""), _DIGITS)
+        span = re.fullmatch(r"bytes (\d{1,18})-\d*/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if span is None or int(span[1]) != start:
             raise _Changed(f"a range that was not asked for: {response.headers.get('Content-Range')!r}")
-        return start, _number(span[2])
+        return start, whole_number(span[2], _DIGITS)
 
     def _append(self, response: requests.Response, start: int, expected: Optional[int]) -> int:
         from urllib3.exceptions import HTTPError
@@ -309,11 +312,6 @@ class _Download:
                 out.flush()
                 os.fsync(out.fileno())
         return length
-
-
-def _number(text: Optional[str]) -> Optional[int]:
-    """A length in bytes, as headers have it."""
-    return int(text) if text and text.isdecimal() and len(text) < 19 else None
 
 
 @contextlib.contextmanager

@@ -177,7 +177,7 @@ def test_masks_to_coco_to_masks(labels: np.ndarray) -> None:
             mask = rle_to_mask(Rle(rle["counts"].encode(), *rle["size"]))
             assert not back[mask].any()
             back[mask] = numbers[entry["category_id"]]
-            assert len(geometry.components(mask)) == 1
+            assert len(geometry.mask_to_rings(mask)) == 1
         assert np.array_equal(back, labels)
 
 

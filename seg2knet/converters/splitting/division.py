@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO, Callable, NamedTuple, Optional
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Callable, NamedTuple, Optional
 
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import DEFAULT_SHARES, ConvertOptions
@@ -18,8 +18,6 @@ from seg2knet.dataset.sample import Note
 
 _CHUNK = 1 << 20
 _END = 1 << 12
-
-Look = Callable[[BinaryIO], Iterator[bytes]]
 
 
 class Assignment(NamedTuple):
@@ -113,14 +111,15 @@ def _copies(images: Sequence[Done]) -> dict[int, int]:
     names is read once.
     """
     alike = _alike(range(len(images)), lambda index: images[index].size or None)
-    for look in (_ends, _whole):
+    for whole in (False, True):
         known: dict[object, bytes] = {}
 
-        def digest(index: int, look: Look = look, known: dict[object, bytes] = known) -> bytes:
+        def digest(index: int, whole: bool = whole, known: dict[object, bytes] = known) -> bytes:
             image = images[index]
-            if (image.link or image.path) not in known:
-                known[image.link or image.path] = _digest(image.path or "", look)
-            return known[image.link or image.path]
+            file = image.link or image.path
+            if file not in known:
+                known[file] = _digest(image.path or "", whole)
+            return known[file]
 
         alike = [same for group in alike for same in _alike(group, digest)]
     return {index: group[0] for group in alike for index in group[1:]}
@@ -135,27 +134,19 @@ def _alike(indices: Iterable[int], key: Callable[[int], object]) -> list[list[in
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _digest(path: str, look: Look) -> bytes:
-    """Of what is looked at in a file; of its path where it cannot be read."""
+def _digest(path: str, whole: bool) -> bytes:
+    """Of a file, or of its two ends; of its path where it cannot be read."""
     total = hashlib.blake2b(digest_size=16)
     try:
         with open(path, "rb", buffering=0) as file:
-            for piece in look(file):
+            total.update(file.read(_END))
+            if not whole:
+                file.seek(max(file.seek(0, os.SEEK_END) - _END, 0))
+            while piece := file.read(_CHUNK):
                 total.update(piece)
     except OSError:
         total.update(os.fsencode(path))
     return total.digest()
-
-
-def _ends(file: BinaryIO) -> Iterator[bytes]:
-    yield file.read(_END)
-    file.seek(max(file.seek(0, os.SEEK_END) - _END, 0))
-    yield file.read(_END)
-
-
-def _whole(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(_CHUNK):
-        yield piece
 
 
 def _joined(groups: Sequence[int], copies: Mapping[int, int]) -> list[int]:
