@@ -57,4 +57,4 @@ def doctor_lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
     """What the doctor says of its packages; ``None`` where mmdet 2 is not what is installed."""
     from seg2knet.trainer.classic import checks
 
-    return checks.lines(facts, task) if checks.is_classic(facts) else None
+    return checks.lines(facts, task)

@@ -48,19 +48,15 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def is_classic(facts: Facts) -> bool:
-    """Whether mmdet 2 is what is installed here."""
-    mmdet = facts.versions.get("mmdet")
-    return "mmcv-full" in facts.versions or (mmdet is not None and Version(mmdet) < Version("3"))
-
-
-def lines(facts: Facts, task: Optional[str]) -> list[Line]:
-    """The lines on the classic stack.
+def lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
+    """The lines on the classic stack; ``None`` where mmdet 2 is not what is installed.
 
     Args:
         facts: what is on the machine.
         task: ``instance``, ``panoptic``, ``semantic``, or ``None`` for all.
     """
+    if "mmcv-full" not in facts.versions and not facts.versions.get("mmdet", "").startswith("2."):
+        return None
     python = ".".join(map(str, facts.python))
     problem = "there is no torch 1.10.1 for it; the classic stack needs Python 3.9"
     of_python = ok("python", python)

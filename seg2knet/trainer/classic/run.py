@@ -41,19 +41,13 @@ class Prepared(NamedTuple):
 
 
 def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[str], None] = print) -> TrainResult:
-    """Train on the classic stack.
+    """Train on the classic stack; see :func:`seg2knet.trainer.run.session.run`.
 
     Args:
         options: what was asked for; ``options.config`` is the name or path of a config: of the checkout, of mmdet, of
             mmseg; or one that this function wrote.
         knet: the checkout of K-Net.
         say: called with each line of what was decided.
-
-    Raises:
-        EnvironmentProblem: the stack is not installed, or there are fewer GPUs than asked for.
-        UsageError: the options do not fit one another, the config or the data.
-        DataError: the data cannot be trained on.
-        Seg2KNetError: training failed.
     """
     prepared = prepare(options, knet=knet)
     work_dir = prepared.config.parent
