@@ -77,6 +77,7 @@ class CountWriter(Writer):
 
 @pytest.fixture
 def own_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.readers(), registry.writers()  # a module registers once: what is first imported now would be gone later
     monkeypatch.setattr(registry._READERS, "kinds", dict(registry._READERS.kinds))
     monkeypatch.setattr(registry._WRITERS, "kinds", dict(registry._WRITERS.kinds))
     registry.register_reader(LinesReader)
@@ -111,6 +112,7 @@ def test_options_of_ones_own_are_the_commands(lines: Path, tmp_path: Path) -> No
 
 
 def test_plug_in_by_entry_point(lines: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.readers()
     monkeypatch.setattr(registry._READERS, "kinds", dict(registry._READERS.kinds))
     site = tmp_path / "site"
     info = site / "plug-1.0.dist-info"

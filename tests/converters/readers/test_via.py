@@ -13,6 +13,8 @@ import pytest
 from folders import kinds, labels, masks, one, picture, read, reasons
 
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
+from seg2knet.converters.readers.common import json_reader
+from seg2knet.converters.readers.darwin.reader import DarwinReader
 from seg2knet.converters.readers.via.reader import ViaOptions, ViaReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import UsageError
@@ -173,3 +175,12 @@ def test_polylines_of_the_real_tool(shared: Path, tmp_path: Path) -> None:
     assert reasons(one(reader(root / "via_region_data.json", images=tmp_path))) == ["line-has-no-area"] * 4
     closed = one(reader(root / "via_region_data.json", images=tmp_path, polylines="as-polygons"))
     assert len(closed.objects) == 4
+
+
+def test_a_large_file_is_told_by_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody parses half a gigabyte fifteen times for a guess."""
+    path = via(tmp_path, document(region(kind="cat"))) / "via_region_data.json"
+    monkeypatch.setattr(json_reader, "_LARGE", 10)
+    monkeypatch.setattr(ViaReader, "load", lambda path: pytest.fail("parsed"))
+    assert ViaReader.sniff(path) is not None
+    assert DarwinReader.sniff(path) is None

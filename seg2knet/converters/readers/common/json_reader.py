@@ -29,6 +29,7 @@ from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
 _LOOK = 12
+_LARGE = 1 << 25
 MALFORMED = (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError)
 """What reading a value of the wrong kind raises."""
 
@@ -42,6 +43,8 @@ class JsonReader(Reader):
     per_image: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = (".json",)
     expected: ClassVar[str]
+    marks: ClassVar[tuple[bytes, ...]] = ()
+    """Words by which a file that is too large to be parsed for a guess is told, where a file has many images."""
 
     @classmethod
     @abstractmethod
@@ -86,8 +89,12 @@ class JsonReader(Reader):
     @classmethod
     def _fits(cls, path: str) -> bool:
         try:
-            return cls.fits(cls.load(path))
-        except (DataError, *MALFORMED):
+            if os.path.getsize(path) <= _LARGE:
+                return cls.fits(cls.load(path))
+            with open(path, "rb") as file:
+                head = file.read(1 << 16)
+            return bool(cls.marks) and all(mark in head for mark in cls.marks)
+        except (DataError, OSError, *MALFORMED):
             return False
 
     def __getstate__(self) -> dict[str, Any]:

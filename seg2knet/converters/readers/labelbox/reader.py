@@ -42,6 +42,7 @@ class LabelboxReader(JsonReader):
     per_image = False
     suffixes = (".ndjson", ".jsonl", ".json")
     expected = 'rows with "data_row" and "projects" (v2), or a list with "Labeled Data" and "Label" (v1)'
+    marks = (b'"data_row"', b'"projects"')
 
     @classmethod
     def load(cls, path: str) -> Any:

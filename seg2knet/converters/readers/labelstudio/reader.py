@@ -45,6 +45,7 @@ class LabelStudioReader(JsonReader):
     Options = LabelStudioOptions
     per_image = False
     expected = 'tasks with "data" and "annotations"'
+    marks = (b'"data"', b'"result"')
 
     @classmethod
     def fits(cls, document: Any) -> bool:

@@ -51,6 +51,7 @@ class ViaReader(JsonReader):
     per_image = False
     suffixes = (".json", ".csv")
     expected = 'entries with "filename" and "regions"'
+    marks = (b'"filename"', b'"regions"')
 
     @classmethod
     def load(cls, path: str) -> Any:
