@@ -7,20 +7,17 @@ A config names it in ``custom_imports`` and in a ResNet's ``dcn=dict(type="Seg2K
 
 from __future__ import annotations
 
-import math
 from functools import cache
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.modules.utils import _pair
 
 from seg2knet.errors import EnvironmentProblem
 from seg2knet.trainer.openmmlab import operators
 
 Operator = Callable[..., Tensor]
-Sides = Union[int, tuple[int, int]]
 
 
 @cache
@@ -71,7 +68,7 @@ def _of_torchvision() -> Operator:
 
 
 @MODELS.register_module(force=True)
-class Seg2KNetDeformConv(nn.Module):
+class Seg2KNetDeformConv(nn.Conv2d):
     """A convolution whose taps each move by an offset that a second convolution predicts; without bias.
 
     In (B, in_channels, H, W), out (B, out_channels, h, w). Parameters ``weight`` and ``conv_offset.{weight,bias}``;
@@ -81,36 +78,20 @@ class Seg2KNetDeformConv(nn.Module):
         EnvironmentProblem: there is no operator for it here.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Sides,
-        stride: Sides = 1,
-        padding: Sides = 0,
-        dilation: Sides = 1,
-        groups: int = 1,
-        deform_groups: int = 1,
-        bias: bool = False,
-    ) -> None:
-        super().__init__()
+    def __init__(self, *args: Any, deform_groups: int = 1, bias: bool = False, **kwargs: Any) -> None:
         if bias:
             raise ValueError("deformable convolution has no bias here: normalisation follows it")
         operator()
-        self.kernel_size = _pair(kernel_size)
-        self.stride, self.padding, self.dilation = _pair(stride), _pair(padding), _pair(dilation)
-        self.groups, self.deform_groups = groups, deform_groups
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *self.kernel_size))
-        taps = self.kernel_size[0] * self.kernel_size[1]
-        self.conv_offset = nn.Conv2d(
-            in_channels, 2 * deform_groups * taps, self.kernel_size, self.stride, self.padding, self.dilation
-        )
+        super().__init__(*args, **kwargs, bias=False)  # type: ignore[misc]
+        self.deform_groups = deform_groups
+        offsets = 2 * deform_groups * self.kernel_size[0] * self.kernel_size[1]
+        place = (self.stride, self.padding, self.dilation)
+        self.conv_offset = nn.Conv2d(self.in_channels, offsets, self.kernel_size, *place)  # type: ignore[arg-type]
         self.init_weights()
 
     def init_weights(self) -> None:
-        """As mmcv's DCN: uniform within 1/sqrt(fan in), offsets zero."""
-        bound = 1 / math.sqrt(self.weight[0].numel())
-        nn.init.uniform_(self.weight, -bound, bound)
+        """As mmcv's DCN: uniform within 1/sqrt(fan in), which is PyTorch's own, and offsets zero."""
+        self.reset_parameters()
         nn.init.zeros_(self.conv_offset.weight)
         if self.conv_offset.bias is not None:
             nn.init.zeros_(self.conv_offset.bias)
@@ -120,6 +101,6 @@ class Seg2KNetDeformConv(nn.Module):
         if torch.is_autocast_enabled(x.device.type):  # the operators do not all take bfloat16, nor two types at once
             x, offset = x.float(), offset.float()
         with torch.autocast(x.device.type, enabled=False):
-            return operator(x.device.type)(
+            return operator()(
                 x, offset, self.weight, self.stride, self.padding, self.dilation, self.groups, self.deform_groups
             )
