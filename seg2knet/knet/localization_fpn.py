@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 GROUPS = 32
+TEMPERATURE = 10000.0  # of the sine encoding: base of the geometric series of wavelengths
 
 
 class ConvNorm(nn.Module):
@@ -62,12 +63,11 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-def sine_encoding(feature: Tensor, temperature: float = 10000.0) -> Tensor:
+def sine_encoding(feature: Tensor) -> Tensor:
     """Sine position encoding (Carion et al., DETR, appendix A.4), positions normalised to 2 pi.
 
     Args:
         feature: (B, C, h, w), of which only size, dtype and device are used; C is a multiple of 4.
-        temperature: base of the geometric series of wavelengths.
 
     Returns:
         (1, C, h, w): the first C/2 channels encode y, the others x; sines and cosines alternate.
@@ -75,7 +75,7 @@ def sine_encoding(feature: Tensor, temperature: float = 10000.0) -> Tensor:
     _, channels, height, width = feature.shape
     half = channels // 2
     steps = torch.arange(half, device=feature.device, dtype=torch.float32)
-    frequency = temperature ** (2 * torch.div(steps, 2, rounding_mode="floor") / half)
+    frequency = TEMPERATURE ** (2 * torch.div(steps, 2, rounding_mode="floor") / half)
 
     def encode(length: int) -> Tensor:
         position = torch.arange(1, length + 1, device=feature.device, dtype=torch.float32)

@@ -151,3 +151,21 @@ def test_the_command(checkpoint: Path, photos: list[Path], tmp_path: Path, more:
     assert result.exit_code == 1, "one file is no image"
     assert result.output.startswith("5 images")
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"{place}.png.png" for place in (0, 1, 2, 3, 5)]
+
+
+def test_the_command_takes_a_video(checkpoint: Path, photos: list[Path], tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from seg2knet.cli import cli
+
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (80, 60))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no videos")
+    for _ in range(3):
+        writer.write(cv2.imread(str(photos[0])))
+    writer.release()
+    given = [str(tmp_path / "clip.avi"), "--out", str(tmp_path / "out"), "--device", "cpu", "--score-thr", "0.2"]
+    result = CliRunner().invoke(cli, ["predict", str(checkpoint), *given])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("3 images")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["clip.mp4"]
