@@ -15,7 +15,6 @@ from typing import Any, Optional
 
 from seg2knet.download.weights import Source
 from seg2knet.errors import UsageError
-from seg2knet.knet.recipe import learning_rate
 from seg2knet.trainer.config.backbones import BACKBONES
 from seg2knet.trainer.options import did_you_mean
 
@@ -92,11 +91,6 @@ class ModelSpec:
     crop: Optional[tuple[int, int]] = None
     figures: tuple[Figure, ...] = ()
     checkpoint: Optional[Source] = None
-
-    @property
-    def lr(self) -> float:
-        """Learning rate for 16 images a step: 1e-4; with a Swin backbone in semantic segmentation 6e-5."""
-        return learning_rate(semantic_swin=self.task == "semantic" and self.backbone.startswith("swin")).base
 
     def require(self) -> None:
         """

@@ -153,7 +153,12 @@ def decide(
         raise UsageError(
             f"--augment strong pastes objects, which is for instance segmentation, not {data.task}", hint="light"
         )
-    plan.notes.append(f"{backbone.title}, {_origin(plan)}")
+    origin = "from scratch: nothing is frozen, BatchNorm learns, the backbone learns as fast as the rest"
+    if options.load_from:
+        origin = f"starts from {options.load_from}"
+    elif weights:
+        origin = f"backbone pretrained on ImageNet ({Path(weights).name})"
+    plan.notes.append(f"{backbone.title}, {origin}")
     plan.epochs = _epochs(plan)
     plan.lr = _learning_rate(plan)
     plan.amp = _mixed_precision(plan)
@@ -216,14 +221,6 @@ def _check(options: TrainOptions, data: DataFolder, backbone: Backbone, batch: i
         )
     if options.balance:
         raise UsageError("--balance goes by objects, which semantic segmentation does not have")
-
-
-def _origin(plan: RunPlan) -> str:
-    if plan.options.load_from:
-        return f"starts from {plan.options.load_from}"
-    if plan.weights:
-        return f"backbone pretrained on ImageNet ({Path(plan.weights).name})"
-    return "from scratch: nothing is frozen, BatchNorm learns, the backbone learns as fast as the rest"
 
 
 def _epochs(plan: RunPlan) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -274,13 +275,10 @@ def _check_logger(options: TrainOptions, say: Say) -> None:
 
 
 def _result(config_file: Path, work_dir: Path) -> TrainResult:
-    from seg2knet.trainer.run.worker import read_summary
+    from seg2knet.trainer.run.worker import SUMMARY
 
-    summary = read_summary(work_dir)
-    if summary is None:
+    if not (work_dir / SUMMARY).is_file():
         raise EnvironmentProblem("the run ended without a summary", file=work_dir, hint="see the log in the work dir")
-    files: dict[str, Any] = {name: Path(summary[name]) for name in ("best", "last", "samples") if summary.get(name)}
-    others = {
-        name: summary[name] for name in ("epochs", "interrupted", "figures", "classes", "test") if name in summary
-    }
-    return TrainResult(work_dir, config_file, **files, **others)
+    summary = json.loads((work_dir / SUMMARY).read_text())
+    paths: dict[str, Any] = {name: Path(summary.pop(name)) for name in ("best", "last", "samples") if name in summary}
+    return TrainResult(work_dir, config_file, **paths, **summary)

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from seg2knet.errors import Seg2KNetError
 from seg2knet.trainer.openmmlab import packages as openmmlab
@@ -29,12 +29,10 @@ PATIENCE = timedelta(hours=6)
 PACKAGE = str(Path(__file__).resolve().parents[2])
 
 
-def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
+def run(config_file: Path, device: str, resume: bool = False) -> None:
     """Train by a config, in this process, as one of ``WORLD_SIZE`` that the environment names.
 
-    Returns:
-        ``work_dir``, ``epochs`` done, ``interrupted``, ``best`` (path or ``None``), ``last``, ``figures`` of the best
-        epoch, ``classes``: figures by class, ``test``: figures on the test split where there is one.
+    The first process leaves a ``SUMMARY`` in the work dir: fields of ``session.TrainResult``.
     """
     openmmlab.load()
     import cv2
@@ -63,28 +61,16 @@ def run(config_file: Path, device: str, resume: bool = False) -> dict[str, Any]:
                 runner.train()
                 interrupted = runner.train_loop.interrupted
                 test = {} if interrupted else _judge_test_split(runner, config)
-            work_dir = Path(config.work_dir)
-            summary: dict[str, Any] = {
-                "work_dir": str(work_dir),
-                "epochs": runner.epoch,
-                "iterations": runner.iter,
-                "interrupted": interrupted,
-                "last": str(work_dir / LAST),
-                "best": None,
-                "test": test,
-            }
             if is_main_process():
-                if (work_dir / BEST).is_file():
-                    about = checkpoints.read(work_dir / BEST)["meta"]
-                    summary.update(best=str(work_dir / BEST), best_epoch=about["epoch"])
-                    summary.update(figures=about["seg2knet"]["figures"], classes=about["seg2knet"]["report"])
+                best, last = Path(config.work_dir, BEST), Path(config.work_dir, LAST)
+                summary = {"epochs": runner.epoch, "interrupted": interrupted, "last": str(last), "test": test}
+                if best.is_file():
+                    about = checkpoints.read(best)["meta"]["seg2knet"]
+                    summary.update(best=str(best), figures=about["figures"], classes=about["report"])
                     if not interrupted:
-                        sample_sheet(
-                            Segmenter(work_dir / BEST, device), runner.val_dataloader.dataset, work_dir / SAMPLES
-                        )
-                        summary["samples"] = str(work_dir / SAMPLES)
-                (work_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
-            return summary
+                        summary["samples"] = str(best.with_name(SAMPLES))
+                        sample_sheet(Segmenter(best, device), runner.val_dataloader.dataset, best.with_name(SAMPLES))
+                last.with_name(SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
         finally:
             _close(runner)
 
@@ -274,12 +260,6 @@ def leave_error(error: BaseException) -> None:
     text = short if known else "".join(traceback.format_exception(type(error), error, error.__traceback__))
     content = {"rank": int(rank), "short": short, "text": text, "known": known}
     Path(folder, f"error-{rank}.json").write_text(json.dumps(content))
-
-
-def read_summary(work_dir: Path) -> Optional[dict[str, Any]]:
-    """What the first process wrote at the end; ``None`` where it did not get there."""
-    file = work_dir / SUMMARY
-    return json.loads(file.read_text()) if file.is_file() else None
 
 
 if __name__ == "__main__":

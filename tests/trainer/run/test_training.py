@@ -405,5 +405,5 @@ def test_a_config_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no task"):
         seg2knet.train(config=tmp_path / "other.py", gpus=0, say=lambda line: None)
     (tmp_path / "broken.py").write_text("model = dict(\n")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="not a Python file"):
         seg2knet.train(config=tmp_path / "broken.py", gpus=0, say=lambda line: None)
