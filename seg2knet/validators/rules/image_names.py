@@ -41,25 +41,28 @@ def image_file_missing(part: Part) -> Iterator[Hit]:
     Example: `"file_name": "a.jpg"`, and there is no `train2017/a.jpg`. Names that differ from the file's in a known way
     are IM006, IM007 or IM008. Where the whole folder is missing there is one finding, not one for each image.
 
-    The unsafe fix takes the only file of that name in a sub-folder, if there is one. Where the data set has a file of
-    that name in another folder, there is no fix: move it. Else the unsafe fix removes the image and its annotations.
+    The unsafe fix takes the only file of that name in a sub-folder, if there is one. Where several files may be meant,
+    or the data set has a file of that name in another folder, there is no fix. Else the unsafe fix removes the image
+    and its annotations.
     """
     book = album(part)
     if not book.folder:
         yield from _folder_missing(part)
         return
     for file, row, name, meaning, alone in _unusual(part):
-        if meaning.how not in ("missing", "elsewhere"):
+        if meaning.how not in ("missing", "elsewhere", "ambiguous"):
             continue
         below = meaning.proper if meaning.how == "elsewhere" else None
         outside = part.dataset.elsewhere(name) if below is None else None
         edits: list[Edit] = _without(file, row)
-        if below is not None or outside is not None:
+        if below is not None or outside is not None or meaning.how == "ambiguous":
             edits = [_renamed(file, row, below)] if below is not None and alone else []
         found = f"only {below!r}" if below else f"only {part.dataset.show(outside)}" if outside else "no such file"
         wanted = Path(book.folder) / name.replace("\\", "/").replace("\0", "")
         expected = f"a file {part.dataset.show(wanted)}"
         message = "there is no such image; training stops there"
+        if meaning.how == "ambiguous":
+            message, found = message + "; several files may be meant", "names that nearly match"
         yield file.image_hit(row, message, "file_name", expected=expected, found=found, edits=edits)
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Optional, Union
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -32,7 +33,8 @@ class Meaning:
         proper: the name it should have been, relative to the folder of images; ``None`` where nobody can say.
         odd: it has back-slashes, is absolute or leaves the folder.
         how: ``named`` (the file is where the name says), ``case``, ``quoted`` (``%20`` or white space at the ends),
-            ``suffix`` or ``elsewhere`` (what differs from the only file it can mean), ``missing``.
+            ``suffix`` or ``elsewhere`` (what differs from the only file it can mean), ``missing``, or ``ambiguous``
+            (several files may be meant).
     """
 
     path: Optional[str]
@@ -121,11 +123,17 @@ class Album:
         return Meaning(None, None, True, "missing")
 
     def _resembling(self, name: str) -> Meaning:
-        """The only image that no file names and whose name differs in case, in its suffix or in its folder."""
+        """The only image that no file names and whose name differs in case, in ``%20`` or white space at its ends, in
+        its suffix or in its folder."""
+        plain = unquote(name).strip()
+        if plain != name and plain in self.listing and plain not in self.names:
+            return Meaning(self.listing[plain], plain, False, "quoted")
         for kind, key in (("case", _folded(name)), ("suffix", stem(name)), ("elsewhere", _last(name))):
             free = [each for each in self._alike.get((kind, key), ()) if each not in self.names]
-            if len(free) == 1 or (kind == "case" and free):
+            if len(free) == 1:
                 return Meaning(self.listing[free[0]], free[0], False, kind)
+            if free:
+                return Meaning(None, None, False, "ambiguous")
         return Meaning(None, None, False, "missing")
 
     def unusual(self, file: AnyFile) -> list[tuple[int, str, Meaning]]:

@@ -243,6 +243,13 @@ IMAGE_CASES = [
         several(moved("tr\u00e4in1.jpg"), named("tr\u00e4in1.jpg")),
     ),
     Case(
+        "name that either of two files may have",
+        "IM001",
+        several(moved("Train1.jpg"), saved("train2017/tRAIN1.jpg", noise(91, *SIZE)), named("TRAIN1.jpg")),
+        also="IM009",
+        words="several",
+    ),
+    Case(
         "name with another suffix",
         "IM008",
         several(deleted(ONE), saved("train2017/train1.png", noise(50, *SIZE))),
