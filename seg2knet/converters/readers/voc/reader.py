@@ -252,10 +252,6 @@ def _name(canvas: Canvas, document: _voc.Document, rename: bool, xml: str) -> No
 
 def _overlap(one: tuple[float, ...], two: Optional[tuple[float, ...]]) -> float:
     """Intersection over union of two boxes (x, y, width, height)."""
-    if two is None:
-        return 0.0
-    width = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
-    height = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
-    inner = max(width, 0.0) * max(height, 0.0)
-    outer = one[2] * one[3] + two[2] * two[3] - inner
-    return inner / outer if outer > 0 else 0.0
+    from pycocotools import mask as coco_mask
+
+    return float(coco_mask.iou([list(one)], [list(two)], [0])[0][0]) if two is not None else 0.0

@@ -71,15 +71,6 @@ def _rings(points: list[Point], partner: dict[int, int]) -> list[list[Point]]:
 
 def _holds(outer: Sequence[Point], inner: Sequence[Point]) -> bool:
     """Whether most corners of a ring lie within another."""
-    return 2 * sum(_within(point, outer) for point in inner) > len(inner)
+    import shapely
 
-
-def _within(point: Point, ring: Sequence[Point]) -> bool:
-    """By the number of edges that a ray to the right crosses."""
-    x, y = point
-    inside = False
-    for index, (x1, y1) in enumerate(ring):
-        x0, y0 = ring[index - 1]
-        if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
-            inside = not inside
-    return inside
+    return 2 * int(shapely.contains_xy(shapely.Polygon(outer), inner).sum()) > len(inner)
