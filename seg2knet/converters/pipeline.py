@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -159,7 +159,7 @@ class Conversion:
         for source, scan in enumerate(scans):
             for start in range(0, len(scan.handles), size):
                 self.tasks.append(Task(len(self.tasks), source, scan.handles[start : start + size]))
-        return scans
+        return [msgspec.structs.replace(scan, handles=()) for scan in scans]  # the tasks have them now
 
     def _told(self, scan: Scan, reader: Reader) -> Scan:
         """A scan without files whose names no target can hold, and with names of classes that can be shown."""
@@ -257,10 +257,13 @@ class Conversion:
         there = {task.number for task in self.tasks if staging and resume and part_is_current(task, staging)}
         mode, upright = self.options.images, self.options.exif == "upright"
         work = Work(self.readers, recipe, self.writers(classes), staging, mode, upright, self.options.lossless)
-        results = workers.map(work, (task for task in self.tasks if task.number not in there))
+        # Each task is let go of when it is done: what is known of its images then takes its place.
+        tasks, self.tasks, self.count = deque(self.tasks), [], len(self.tasks)
+        results = workers.map(work, _poured(deque(task for task in tasks if task.number not in there)))
         images: list[Done] = []
         done = 0
-        for task in self.tasks:
+        while tasks:
+            task = tasks.popleft()
             part = read_part(self.parts.part(task.number)).brief() if task.number in there else next(results)
             self.ledger.add(part.ledger)
             images += part.images
@@ -324,7 +327,7 @@ class Conversion:
             for writer in writers:
                 writer.open(trees[writer.name], classes, meta, splits_of(assignments))
             done = 0
-            for placed in joining.run(len(self.tasks)):
+            for placed in joining.run(self.count):
                 done += placed
                 self.progress("write", done, self.total)
             for writer in writers:
@@ -375,3 +378,9 @@ class Conversion:
             if problems:
                 result.problems[writer.name] = [problem.replace(f"{tree}", f"{folder}") for problem in problems]
         self.progress("check", len(self.writers_used), len(self.writers_used))
+
+
+def _poured(tasks: deque[Task]) -> Iterator[Task]:
+    """Each task, and then no longer held."""
+    while tasks:
+        yield tasks.popleft()
