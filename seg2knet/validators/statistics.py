@@ -83,6 +83,11 @@ class Split:
         """Objects of the image with most."""
         return max(self.per_image, default=0)
 
+    @property
+    def used_classes(self) -> int:
+        """Classes that have an object or a pixel."""
+        return sum(bool(each.objects or each.pixels) for each in self.classes)
+
     def by_size(self) -> tuple[int, int, int]:
         """Small, medium and large objects."""
         return tuple(sum(getattr(each, word) for each in self.classes) for word in ("small", "medium", "large"))

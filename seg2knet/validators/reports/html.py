@@ -6,7 +6,8 @@ from typing import Any, Optional
 
 from seg2knet.validators.model import Finding
 from seg2knet.validators.report import Report
-from seg2knet.validators.reports.pages import embedded, page, plots, source
+from seg2knet.validators.reports.pages import embedded, page, source
+from seg2knet.validators.reports.plots import plots
 from seg2knet.validators.reports.thumbnails import thumbnails
 from seg2knet.validators.statistics import statistics
 

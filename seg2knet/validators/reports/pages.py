@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Union
 
 from seg2knet.errors import EnvironmentProblem
-from seg2knet.validators.statistics import Split
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -38,22 +36,6 @@ def _environment(folder: Path) -> Any:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, TEMPLATES]), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-
-
-def plots(splits: Sequence[Split]) -> list[tuple[str, Any]]:
-    """Title and SVG of the plots of a data set's distributions."""
-    from seg2knet.validators.reports import plots as _plots
-
-    counted = [split for split in splits if split.images]
-    objects = [split for split in counted if split.kind != "semantic"]
-    masks = [split for split in counted if split.kind == "semantic"]
-    found = [
-        ("Objects a class" if objects else "Images a class", _plots.class_bars(objects or masks)),
-        ("Objects by size (square root of area)", _plots.area_bars(objects)),
-        ("Images by number of objects", _plots.per_image_bars(objects)),
-        ("Images by width and height", _plots.size_bars(counted)),
-    ]
-    return [(title, plot) for title, plot in found if plot]
 
 
 def source(*files: Union[str, Path]) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Optional
 
 from seg2knet.errors import printable
-from seg2knet.validators.reports.plots import title
+from seg2knet.validators.reports.plots import plots, title
 from seg2knet.validators.statistics import Split, as_json
 
 Rows = list[list[str]]
@@ -18,6 +18,7 @@ def table(splits: Sequence[Split], *, width: Optional[int] = None, colour: bool 
     """For a terminal: a table of splits, one of classes a split, one of areas and of sizes."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     out = io.StringIO()
     console = Console(file=out, width=width or 120, force_terminal=colour, no_color=not colour, highlight=False)
@@ -26,7 +27,7 @@ def table(splits: Sequence[Split], *, width: Optional[int] = None, colour: bool 
         for place, word in enumerate(head):
             grid.add_column(word, justify="left" if place < 2 else "right", overflow="fold")
         for row in rows:
-            grid.add_row(*(_plain(cell) for cell in row))
+            grid.add_row(*(Text(printable(cell)) for cell in row))  # no markup of the data is obeyed
         console.print(grid)
         console.print()
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip() + "\n"
@@ -39,7 +40,7 @@ def as_json_text(splits: Sequence[Split]) -> str:
 
 def html(splits: Sequence[Split], path: str) -> str:
     """One page, without network."""
-    from seg2knet.validators.reports.pages import page, plots, source
+    from seg2knet.validators.reports.pages import page, source
 
     head, rows = _split_table(splits)
     return page(
@@ -67,22 +68,17 @@ def _split_table(splits: Sequence[Split]) -> tuple[list[str], Rows]:
     if all(split.kind == "semantic" for split in splits):
         head = ["split", "folder", "masks", "without a class", "classes"]
         return head, [
-            [title(each), each.source, _n(each.images), _n(each.empty_images), _n(_used(each))] for each in splits
+            [title(each), each.source, _n(each.images), _n(each.empty_images), _n(each.used_classes)] for each in splits
         ]
     head = ["split", "file", "images", "empty", "objects", "crowds", "an image", "most", "classes"]
     head += ["small", "medium", "large"]
     rows = []
     for each in splits:
         numbers = [each.images, each.empty_images, each.objects, each.crowds]
-        middle = [f"{each.mean_objects:.1f}", _n(each.most_objects), f"{_used(each)} of {len(each.classes)}"]
+        middle = [f"{each.mean_objects:.1f}", _n(each.most_objects), f"{each.used_classes} of {len(each.classes)}"]
         sizes = [_share(count, each.objects) for count in each.by_size()]
         rows.append([title(each), each.source, *map(_n, numbers), *middle, *sizes])
     return head, rows
-
-
-def _used(split: Split) -> int:
-    """Classes that have an object or a pixel."""
-    return sum(bool(each.objects or each.pixels) for each in split.classes)
 
 
 def _class_table(split: Split) -> tuple[list[str], Rows]:
@@ -115,10 +111,3 @@ def _n(count: int) -> str:
 
 def _share(count: int, total: int) -> str:
     return f"{count / total:.0%}" if total else ""
-
-
-def _plain(text: str) -> Any:
-    """A cell: no markup of the data is obeyed, no control character reaches the terminal."""
-    from rich.text import Text
-
-    return Text(printable(text))
