@@ -142,7 +142,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
     key = file.image_rows[rows] * 2 + (table.crowd[rows] != 0)
     order = np.lexsort((shapes.extents[rows, 0], key))
     rows, slack, key = rows[order], slack[order], key[order]
-    lefts, areas = shapes.extents[rows, 0], shapes.areas[rows]
+    lefts, areas, classes = shapes.extents[rows, 0], shapes.areas[rows], table.category_ids[rows]
     close = []
     alive: np.ndarray = np.arange(max(len(rows) - 1, 0))
     step = 1
@@ -151,21 +151,25 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
         after = alive + step
         near = (key[alive] == key[after]) & (lefts[after] - lefts[alive] <= slack[alive])
         alive, after = alive[near], after[near]
-        alike = _alike(shapes.extents[rows[alive]], shapes.extents[rows[after]], areas[alive], areas[after])
+        # Two classes are one object from a higher IoU on, and nearly all pairs are of two.
+        least = np.where(classes[alive] == classes[after], NEAR_IOU - 0.05, OTHER_CLASS_IOU - 0.04)
+        alike = _alike(shapes.extents[rows[alive]], shapes.extents[rows[after]], areas[alive], areas[after], least)
         close.append(np.stack([rows[alive[alike]], rows[after[alike]]], 1))
         step += 1
     pairs = np.sort(np.concatenate(close), axis=1) if close else np.zeros((0, 2), np.int64)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _alike(one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray) -> np.ndarray:
-    """Whether boxes overlap by 75 % of their union and areas differ by less than 15 %: looser than what is sought,
+def _alike(
+    one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """Whether areas are at least that part of each other, and boxes overlap by little less: looser than what is sought,
     because outlines and pixels differ."""
     low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
     common = np.clip(high - low, 0, None).prod(1)
     union = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
-    areas_alike = np.minimum(areas, other_areas) >= 0.85 * np.maximum(areas, other_areas) - 4
-    return (common >= 0.75 * union) & areas_alike
+    areas_alike = np.minimum(areas, other_areas) >= least * np.maximum(areas, other_areas) - 4
+    return (common >= (least - 0.08) * union) & areas_alike
 
 
 def _ious(file: CocoFile, first: int, others: list[int], masks: dict[int, Optional[dict]]) -> list[float]:

@@ -115,8 +115,9 @@ class Album:
         steps = [step for step in proper.split("/") if step not in ("", "..", ".")]
         for start in range(len(steps)):
             ending = "/".join(steps[start:])
-            if ending in self.listing or (ending := next(iter(self._alike.get(("case", _folded(ending)), ())), "")):
-                return Meaning(self.listing[ending], ending, True, "named")
+            same = [ending] if ending in self.listing else self._alike.get(("case", _folded(ending)), [])
+            if len(same) == 1:
+                return Meaning(self.listing[same[0]], same[0], True, "named")
         # A file outside the folder works on this machine; it is not opened, for the name may be hostile.
         if os.path.isfile(os.path.join(self.folder, name)):
             return Meaning(None, None, True, "named")
