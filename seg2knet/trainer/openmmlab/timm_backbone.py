@@ -166,8 +166,9 @@ def _pretrained(name: str, source: str, options: dict[str, Any]) -> dict[str, Te
         except Exception as error:  # files and networks fail in many ways
             if source == HUB:
                 raise EnvironmentProblem(
-                    f"timm cannot fetch the weights of {name}", found=_first_line(error),
-                    hint=f"get the file by other means: --backbone-weights FILE; or --no-pretrained ({name})",
+                    f"timm cannot download the weights of {name}", found=_first_line(error),
+                    file=f"https://huggingface.co/{package().get_pretrained_cfg(name).hf_hub_id}",
+                    hint="download model.safetensors there and name it: --backbone-weights FILE; or: --no-pretrained",
                 ) from None  # fmt: skip
             raise DataError(f"these are not weights of timm's {name}", file=source, found=_first_line(error)) from None
     weights = [key for key, value in drawn.items() if value.ndim > 1]
