@@ -10,6 +10,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+import requests
 from local_server import LocalServer, Page
 
 from seg2knet.download import transfer
@@ -196,11 +197,33 @@ def test_other_addresses_are_refused(tmp_path: Path, url: str) -> None:
         fetch(Remote((url,)), tmp_path / "file")
 
 
-def test_a_redirect_to_a_file_is_refused(server: LocalServer, tmp_path: Path) -> None:
-    server.pages["file"] = Page(BODY, redirect="file:///etc/passwd")
-    with pytest.raises(TransferError):
+@pytest.mark.parametrize("elsewhere", ["file:///etc/passwd", "ftp://host/file", "data:,x"])
+def test_a_redirect_to_another_protocol_is_refused(server: LocalServer, tmp_path: Path, elsewhere: str) -> None:
+    server.pages["file"] = Page(BODY, redirect=elsewhere)
+    with pytest.raises(TransferError, match="redirect that is not followed"):
         get(server, tmp_path / "file")
     assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "followed"),
+    [
+        ("https://a/file", "http://b/file", False),
+        ("https://a/file", "https://b/file", True),
+        ("http://a/file", "http://b/file", True),
+        ("http://a/file", "/other", True),
+    ],
+)
+def test_https_is_not_left(here: str, there: str, followed: bool) -> None:
+    response = requests.Response()
+    response.url, response.status_code = here, 302
+    response.headers["location"] = there
+    with transfer._session(1, 0.0) as session:
+        if followed:
+            assert session.get_redirect_target(response) == there
+            return
+        with pytest.raises(TransferError, match="not followed"):
+            session.get_redirect_target(response)
 
 
 def test_a_full_disk_is_told_before(server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
