@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no ../shared beside this checkout")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _no_default_scope() -> None:
+    """Tests in one process do not inherit mmengine's default scope, mmdet's or mmseg's, from one another."""
+    registry = sys.modules.get("mmengine.registry")
+    if registry is not None:
+        registry.DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture

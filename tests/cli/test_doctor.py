@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, lines: tuple[Line, ...], *options: str)
 
 
 def test_all_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, (ok("python", "3.11"),)) == (0, "python  ok       3.11\nAll is well.\n")
+    assert run(monkeypatch, (ok("python", "3.11"),)) == (0, "python  ok       3.11\nEverything is in order.\n")
 
 
 def test_warnings_do_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:

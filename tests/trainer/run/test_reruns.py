@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,16 @@ def test_what_is_made_of_a_changed_variable_follows(tmp_path: Path) -> None:
 def test_nothing_later_in_the_file_takes_an_option_back(tmp_path: Path, later: str) -> None:
     asked = options(tmp_path, max_epochs=3)
     (tmp_path / "config.py").write_text(f"{TEXT}{later}\nrounds = dict(number=max_epochs)\n")
-    found = Config.fromfile(given(asked)[0])
+    with pytest.raises(UsageError, match="--trust-config"):
+        given(asked)
+    found = Config.fromfile(given(replace(asked, trust_config=True))[0])
     assert (found.max_epochs, found.rounds.number) == (3, 3)
 
 
 def test_a_method_called_later_does_not_take_an_option_back(tmp_path: Path) -> None:
     asked = options(tmp_path, **{"model.num_kernels": 7})
     (tmp_path / "config.py").write_text(f"{TEXT}model.update(num_kernels=50)\n")
-    assert Config.fromfile(given(asked)[0]).model.num_kernels == 7
+    assert Config.fromfile(given(replace(asked, trust_config=True))[0]).model.num_kernels == 7
 
 
 def test_a_config_that_is_no_python_file_is_refused(tmp_path: Path) -> None:
