@@ -131,7 +131,7 @@ def test_panoptic_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_configuration_that_is_no_python(root: Path) -> None:
     config = root / "config.py"
     config.write_text("model = dict(")
-    with pytest.raises(UsageError, match="no Python"):
+    with pytest.raises(UsageError, match="not a Python"):
         codes(root, config)
 
 
