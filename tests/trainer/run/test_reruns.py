@@ -29,9 +29,7 @@ model = dict(type='KNet', num_kernels=100)
 
 def options(tmp_path: Path, **changes: Any) -> TrainOptions:
     (tmp_path / "config.py").write_text(TEXT)
-    return TrainOptions(
-        config=tmp_path / "config.py", work_dir=tmp_path / "run", cfg_options=changes, trust_config=True
-    )
+    return TrainOptions(config=tmp_path / "config.py", work_dir=tmp_path / "run", cfg_options=changes)
 
 
 def test_options_change_what_they_name(tmp_path: Path) -> None:
