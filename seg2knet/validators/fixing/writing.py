@@ -27,13 +27,15 @@ def locked(path: Path) -> Iterator[None]:
     """Alone at fixing what is in a folder, or in a file's folder. The lock goes with the process, however it ends.
 
     Raises:
-        UsageError: another process fixes it.
+        UsageError: another process fixes it, or the folder cannot be opened.
     """
     folder = path if path.is_dir() else path.parent
     try:
         descriptor = _lock(folder)
     except (BlockingIOError, FileExistsError):
         raise UsageError("another --fix is at work on this data set", file=path, hint="wait for it to end") from None
+    except OSError as error:
+        raise UsageError("the data set cannot be changed", file=path, found=error.strerror or str(error)) from None
     try:
         yield
     finally:
