@@ -42,7 +42,7 @@ def _detect(source: Path) -> tuple[str, Evidence]:
     )
     if not scored:
         seen, advice = _unknown(source)
-        raise DataError("of no format that is read", file=source, found=seen, hint=advice)
+        raise DataError("unknown format", file=source, found=seen, hint=advice)
     best = scored[0]
     rivals = [each for each in scored[1:] if best[1].score - each[1].score < TIE]
     if rivals:

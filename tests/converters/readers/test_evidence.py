@@ -76,7 +76,7 @@ def test_two_formats_in_one_folder_are_not_guessed_between(shared: Path, path: s
     ],
 )
 def test_what_is_no_data_set_is_of_no_format(shared: Path, path: str) -> None:
-    with pytest.raises(DataError, match="of no format that is read"):
+    with pytest.raises(DataError, match="unknown format"):
         detect([shared / "corpora" / path])
 
 

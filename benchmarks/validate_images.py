@@ -1,6 +1,6 @@
 """IM rules on pictures on disk, beside reading the headers of the same pictures, in one run.
 
-    python benchmarks/validate_pictures.py [--images 5000] [--folder DIR]
+    python benchmarks/validate_images.py [--images 5000] [--folder DIR]
 
 Prints, as JSON, seconds and ratios: reading every header with Pillow (``Image.open(path).size``, what a script would
 do) and with ``seg2knet.dataset.images.probe``; all IM rules the first time and the second time, with the annotation
