@@ -171,7 +171,7 @@ def main() -> None:
             "imageHeight": options.size, "imageWidth": options.size,
         }  # fmt: skip
         (options.out / f"{name}.json").write_text(json.dumps(annotation, indent=2) + "\n")
-    print(f"{options.out}: {options.images} pictures of {options.size}x{options.size} with LabelMe annotations")
+    print(f"{options.out}: {options.images} images of {options.size}x{options.size} with LabelMe annotations")
 
 
 if __name__ == "__main__":
