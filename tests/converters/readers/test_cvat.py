@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from folders import kinds, labels, masks, one, picture, read, reasons
 
+from seg2knet.converters.api import convert
 from seg2knet.converters.readers.cvat.reader import CvatOptions, CvatReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError, UsageError
@@ -286,6 +287,16 @@ def test_a_file_that_is_cut_off(tmp_path: Path, end: str) -> None:
     path.write_text(f"<annotations>{image()}{end}")
     with pytest.raises(DataError, match="no end"):
         CvatReader(tmp_path).scan()
+
+
+def test_several_workers_read_what_one_reads(tmp_path: Path) -> None:
+    shape = '<polygon label="car" points="{0},1;9,1;9,9;{0},9"></polygon>'
+    images(tmp_path / "cvat", *(image(shape.format(n % 5), name=f"{n:04d}.jpg") for n in range(1000)))
+    for jobs in (1, 2):
+        out = tmp_path / f"coco{jobs}"
+        convert("cvat", tmp_path / "cvat", out=out, images="none", split="train", validate=False, jobs=jobs)
+    one_worker, two = (tmp_path / f"coco{jobs}/annotations/instances_train2017.json" for jobs in (1, 2))
+    assert two.read_bytes() == one_worker.read_bytes()
 
 
 def test_tracks_frame_by_frame_without_what_is_outside(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ parses what it is to read. (https://docs.cvat.ai/docs/manual/advanced/xml_format
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,10 +50,13 @@ class File:
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = str(path)
         try:
-            self._file = open(path, "rb")  # noqa: SIM115  # read from for as long as the reader lives
-            head = self._file.read(4096)
-        except OSError as error:
-            raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+            # Mapped, for a forked worker shares an open file's position with all others.
+            with open(path, "rb") as file:
+                self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            found = getattr(error, "strerror", None) or "an empty file"
+            raise DataError("cannot be read", file=path, found=found) from None
+        head = self._data[:4096]
         if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head[:64]:
             raise DataError("XML in UTF-16", file=path, expected="UTF-8, as CVAT writes it", hint="save it as UTF-8")
         declared = _ENCODING.search(head)
@@ -68,10 +72,8 @@ class File:
         Raises:
             DataError: it is not XML, or not in the encoding that the file declares.
         """
-        self._file.seek(start)
-        data = self._file.read(end - start)
         try:
-            text = data.decode(self.encoding)
+            text = self._data[start:end].decode(self.encoding)
         except UnicodeDecodeError as error:
             place = f"byte {start + error.start}"
             raise DataError(f"not in {self.encoding}", file=self.path, place=place, found=error.reason) from None
