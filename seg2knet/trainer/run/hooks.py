@@ -86,13 +86,18 @@ class Keeper(Hook):
         self._saved = time.monotonic()
 
     def _estimate(self, runner: Any, view: RunView) -> None:
-        """Say how long the run will take, by a forward and a backward pass of a copy of the model."""
+        """Say how long the run will take, by a forward and a backward pass of a copy of the model.
+
+        The second pass is timed: the first one prepares kernels and touches memory, which no later one does.
+        """
         dataset, loader = runner.train_dataloader.dataset, runner.train_dataloader
         model = copy.deepcopy(runner.model).train()
         batch = loader.collate_fn([dataset[index % len(dataset)] for index in range(loader.batch_size)])
-        began = time.monotonic()
-        losses = model(**model.data_preprocessor(batch, True), mode="loss")
-        model.parse_losses(losses)[0].backward()
+        for _ in range(2):
+            began = time.monotonic()
+            with runner.optim_wrapper.optim_context(model):
+                losses = model(**model.data_preprocessor(batch, True), mode="loss")
+            model.parse_losses(losses)[0].backward()
         seconds = time.monotonic() - began
         left = runner.train_loop.max_iters - runner.iter
         quicker = "fewer --epochs, a smaller --img-size, a GPU"
