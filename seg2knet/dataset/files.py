@@ -61,11 +61,7 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
     Raises:
         DataError: it cannot be read, or is longer than ``limit`` bytes.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+    data = _bytes(path, limit)
     if len(data) > limit:
         raise DataError("too long to be a text file of this kind", file=path, expected=f"at most {limit:,} bytes")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -74,6 +70,21 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def _bytes(path: Union[str, Path], limit: int) -> bytes:
+    """A file's bytes, at most one more than ``limit``.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            # Memory for as much as is asked for is taken first, which costs more than a small file's reading.
+            size = os.fstat(file.fileno()).st_size or limit  # a pipe's is 0
+            return file.read(min(size, limit) + 1)
+    except OSError as error:
+        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
 
 
 def load_yaml(path: Union[str, Path]) -> Any:
@@ -137,11 +148,7 @@ def read_json(path: Union[str, Path]) -> bytes:
     Raises:
         DataError: it cannot be read, or is too large.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_JSON + 1)
-    except OSError as error:
-        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+    data = _bytes(path, MAX_JSON)
     if len(data) <= MAX_JSON:
         return data
     raise DataError("too large for one annotation file", file=path, expected=f"at most {MAX_JSON:,} bytes")

@@ -216,9 +216,10 @@ def flat(points: Any) -> list[float]:
         points = [[point.get("x"), point.get("y")] for point in points]
     if type(points) is not list or not set(map(type, points)) <= {list}:
         raise NotAnObject("no-points", f"points {points!r:.60}")
-    if min(map(len, points), default=2) < 2:
+    lengths = set(map(len, points))
+    if min(lengths, default=2) < 2:
         raise NotAnObject("no-points", "a point without x and y")
-    numbers = list(chain.from_iterable(point[:2] for point in points))
+    numbers = list(chain.from_iterable(points if lengths == {2} else (point[:2] for point in points)))
     if not set(map(type, numbers)) <= {int, float}:
         wrong = next(number for number in numbers if type(number) not in (int, float))
         raise NotAnObject("no-points", f"a coordinate {wrong!r:.60}")
