@@ -23,6 +23,19 @@ COLORS = [(58, 111, 219), (43, 98, 217), (98, 154, 44), (209, 91, 138), (11, 134
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "overview.jpg"
 
 
+def outline(shape: dict) -> np.ndarray:
+    """The corners of a LabelMe polygon, rectangle, circle or mask."""
+    points = np.array(shape["points"], float)
+    if shape["shape_type"] == "circle":
+        radius = float(np.hypot(*(points[1] - points[0])))
+        turns = np.linspace(0, 2 * np.pi, 48)
+        return points[0] + radius * np.column_stack((np.cos(turns), np.sin(turns)))
+    if len(points) == 2:
+        (left, top), (right, bottom) = points
+        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return points
+
+
 def raw_labels(folder: Path, rows: int = 3, columns: int = 2) -> np.ndarray:
     """Images with the outlines of their LabelMe files."""
     files = [file for file in sorted(folder.glob("*.json")) if len(json.loads(file.read_text())["shapes"]) > 2]
@@ -34,10 +47,10 @@ def raw_labels(folder: Path, rows: int = 3, columns: int = 2) -> np.ndarray:
         scale = HEIGHT / rows / image.shape[0]
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         for shape in content["shapes"]:
-            points = np.round(np.array(shape["points"]) * scale).astype(np.int32)
+            points = np.round(outline(shape) * scale).astype(np.int32)
             color = COLORS[names.index(shape["label"]) % len(COLORS)]
             cv2.polylines(image, [points], True, color, 2, cv2.LINE_AA)
-            for point in points:
+            for point in points if len(points) < 12 else ():
                 cv2.circle(image, tuple(map(int, point)), 3, color, -1, cv2.LINE_AA)
         cells.append(image)
     return np.vstack([np.hstack(cells[row * columns : (row + 1) * columns]) for row in range(rows)])
@@ -55,8 +68,8 @@ def report(data: Path) -> np.ndarray:
         content["images"][2]["width"] *= 2
         file.write_text(json.dumps(content))
         page = Path(temporary) / "report.html"
-        command = [sys.executable, "-m", "seg2knet", "validate", str(spoiled), "--ignore", "CI042"]
-        subprocess.run([*command, "--output-format", "html", "--output-file", str(page)], check=False)
+        command = [sys.executable, "-m", "seg2knet", "validate", "coco", "--ignore", "CI042"]
+        subprocess.run([*command, "--output-format", "html", "--output-file", str(page)], cwd=temporary, check=False)
         shot = Path(temporary) / "report.png"
         subprocess.run(
             ["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1000",
@@ -79,7 +92,7 @@ def titled(image: np.ndarray, title: str) -> np.ndarray:
     strip = np.full((36, image.shape[1], 3), 255, np.uint8)
     cv2.putText(strip, title, (6, 25), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 1, cv2.LINE_AA)
     body = np.full((HEIGHT, image.shape[1], 3), 255, np.uint8)
-    body[: image.shape[0]] = image
+    body[: image.shape[0]] = image[:HEIGHT]
     return np.vstack([strip, body])
 
 
