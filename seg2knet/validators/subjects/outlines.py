@@ -117,10 +117,10 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
 
 def spikes(points: np.ndarray, following: np.ndarray) -> np.ndarray:
     """``(V,)`` bool: the outline goes to the corner's follower and comes straight back, two pixels and more."""
-    along = points[following] - points
-    after = along[following]
-    back = (along * after).sum(1)
-    return (back < -4) & (np.abs(along[:, 0] * after[:, 1] - along[:, 1] * after[:, 0]) <= -1e-3 * back)
+    along_x, along_y = (side[following] - side for side in points.T)
+    after_x, after_y = along_x[following], along_y[following]
+    back = along_x * after_x + along_y * after_y
+    return (back < -4) & (np.abs(along_x * after_y - along_y * after_x) <= -1e-3 * back)
 
 
 def _star_shaped(
@@ -160,6 +160,24 @@ def _mark_crossings(
     owners = rows[suspects[crossing]]
     matters = np.abs(shapely.area(valid) - into.areas[owners]) >= CROSSING_PIXELS
     into.flags[owners[matters]] |= CROSSING
+
+
+def areas_before(xs: np.ndarray, ys: np.ndarray, counts: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """Areas of the parts of simple polygons with x below each cut.
+
+    ``xs``, ``ys``: ``(V,)``; ``counts``: vertices of each, ``(P,)``; ``cuts``: ``(K, P)``; the result ``(K, P)``.
+    """
+    starts = np.cumsum(counts) - counts
+    following = np.arange(1, len(xs) + 1)
+    following[starts + counts - 1] = starts
+    next_xs, along = xs[following], xs[following] - xs
+    slopes = np.divide(ys[following] - ys, along, out=np.zeros_like(xs), where=np.abs(along) > 1e-9)
+    areas = np.empty(cuts.shape)
+    for place, cut in enumerate(cuts):
+        cut = np.repeat(cut, counts)
+        left, right = np.minimum(xs, cut), np.minimum(next_xs, cut)
+        areas[place] = np.add.reduceat((right - left) * (ys + slopes * ((left + right) / 2 - xs)), starts)
+    return np.abs(areas)
 
 
 def maybe_inside(extents: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
