@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -184,28 +183,24 @@ def _evenly_spread(file: CocoFile, pairs: np.ndarray) -> np.ndarray:
     plain = (shapes.kinds == POLYGONS) & (shapes.flags & (CROSSING | INSIDE) == 0) & (shapes.overshoot == 0)
     possible = np.ones(len(pairs), bool)
     known = np.flatnonzero(plain[pairs].all(1))
-    rows = np.unique(pairs[known])
-    outlines = dict(zip(rows.tolist(), shapes_in(array_of([file.annotations.segmentations[row] for row in rows]))[0]))
-    single = np.array([len(outlines[one] or ()) == len(outlines[other] or ()) == 1 for one, other in pairs[known].tolist()], bool)
-    known = known[single] if len(known) else known
-    if not len(known):
-        return possible
-    first, second = pairs[known].T
-    # Symmetric difference of two masks of an IoU of s: at most (1 - s) / (1 + s) of their areas; and the edge of a mask
-    # is up to half a pixel off its outline.
-    least = np.where(classes[first] == classes[second], NEAR_IOU, OTHER_CLASS_IOU)
-    areas, edges = (column[first] + column[second] for column in (shapes.areas, shapes.perimeters / 2))
-    limit = (areas + edges) * (1 - least) / (1 + least) + edges
-    polygons = [outlines[row][0] for row in pairs[known].ravel().tolist()]
-    counts = np.fromiter(map(len, polygons), np.int64, len(polygons)) // 2
-    points = np.fromiter(chain.from_iterable(polygons), np.float64).reshape(-1, 2)
-    low = np.minimum(shapes.extents[first, :2], shapes.extents[second, :2])
-    high = np.maximum(shapes.extents[first, 2:], shapes.extents[second, 2:])
+    rows = np.unique(pairs[known]).tolist()
+    outlines = dict(zip(rows, shapes_in(array_of([file.annotations.segmentations[row] for row in rows]))[0]))
+    single = [len(outlines[one] or ()) == len(outlines[other] or ()) == 1 for one, other in pairs[known].tolist()]
+    known = known[np.array(single, bool)]
     for axis in (0, 1):
-        cuts = np.linspace(low[:, axis], high[:, axis], 9)[1:].repeat(2, axis=1)
-        before = areas_before(points[:, axis], points[:, 1 - axis], counts, cuts)
+        first, second = pairs[known].T
+        # Symmetric difference of two masks of an IoU of s: at most (1 - s) / (1 + s) of their areas; and the edge of a
+        # mask is up to half a pixel off its outline.
+        least = np.where(classes[first] == classes[second], NEAR_IOU, OTHER_CLASS_IOU)
+        areas, edges = (column[first] + column[second] for column in (shapes.areas, shapes.perimeters / 2))
+        limits = (areas + edges) * (1 - least) / (1 + least) + edges
+        low, high = (shapes.extents[pairs[known], side + axis] for side in (0, 2))
+        cuts = np.linspace(low.min(1), high.max(1), 9)[1:].repeat(2, axis=1)
+        before = areas_before([outlines[row][0] for row in pairs[known].ravel().tolist()], axis, cuts)
         inside = np.diff(before, axis=0, prepend=0)
-        possible[known] &= np.abs(inside[:, ::2] - inside[:, 1::2]).sum(0) <= limit
+        fits = np.abs(inside[:, ::2] - inside[:, 1::2]).sum(0) <= limits
+        possible[known[~fits]] = False
+        known = known[fits]
     return possible
 
 

@@ -358,7 +358,9 @@ def polygon_spike(file: CocoFile) -> Iterator[Hit]:
         if file.shapes.flags[row] & ZERO:
             continue  # CI026
         points = np.asarray(parts[place], np.float64).reshape(-1, 2)
-        tips = np.roll(spikes(points, np.arange(1, len(points) + 1) % len(points)), 1)
+        following = np.arange(1, len(points) + 1) % len(points)
+        along_xs, along_ys = (points[following] - points).T
+        tips = np.roll(spikes(along_xs, along_ys, following), 1)
         found = ", ".join(f"({x:g}, {y:g})" for x, y in points[tips][:3])
         kept = [
             [repairs.plain(each) for each in points[~tips].ravel()] if at == place else p for at, p in enumerate(parts)

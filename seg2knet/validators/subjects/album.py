@@ -159,7 +159,7 @@ class Album:
     @cached_property
     def paths(self) -> list[str]:
         """The images that are meant, each once, in the order of the files; in an ADE folder all there are."""
-        if not self.files:
+        if not self.files or not self.folder:
             return list(self.listing.values())
         return list(filter(None, dict.fromkeys(chain.from_iterable(self._read(file)[0] for file in self.files))))
 

@@ -178,10 +178,11 @@ class JsonFile:
         """(pointer of the object, key) where the top level or an annotation has a key twice."""
         text, count = self.document.text, len(self._referring.has_image_id)
         small = len(text) < _SMALL_TEXT
-        if any(len(re.findall(b'"%b"' % key.encode(), text)) > 1 for key in (KEYS if small else ("annotations",))):
+        top, own = (KEYS, self._own_keys) if small else (("annotations",), self._own_keys[:1])
+        times = Counter(re.findall(b'"(%b)"' % b"|".join(key.encode() for key in (*top, *own)), text))
+        if any(times[key.encode()] > 1 for key in top):
             yield from (("", key) for key in _twice(bytes(text)))
-        own = self._own_keys if small else self._own_keys[:1]
-        if any(len(re.findall(b'"%b"' % key.encode(), text)) > count for key in own) and self.has["annotations"]:
+        if any(times[key.encode()] > count for key in own) and self.has["annotations"]:
             elements = msgspec.json.decode(self.document.decode(RawDict)["annotations"], type=List[Raw])
             for row, element in enumerate(elements):
                 if any(bytes(element).count(b'"%b"' % key.encode()) > 1 for key in self._own_keys):

@@ -9,6 +9,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, List, NamedTuple, Optional, Union
 
 import msgspec
@@ -43,7 +44,8 @@ CROSSING_PIXELS = 0.5
 """A polygon is taken for self-intersecting when its loops falsify its area by this many pixels."""
 FAR = 1e7
 """A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
-
+_SLANT, _GAP, _APART = 1e-3, 1e-3, 3e4
+"""Of outlines of two chains: how much of y is added to x, pixels between the chains, and along x between polygons."""
 
 Shape = Union[List[List[float]], RleCode, None]
 
@@ -100,7 +102,8 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     base_xs, base_ys = np.repeat(xs[starts], counts), np.repeat(ys[starts], counts)
     crosses = (xs - base_xs) * (next_ys - base_ys) - (next_xs - base_xs) * (ys - base_ys)
     signed = np.add.reduceat(crosses, starts) / 2
-    sides = np.sqrt((next_xs - xs) ** 2 + (next_ys - ys) ** 2)
+    along_xs, along_ys = next_xs - xs, next_ys - ys
+    sides = np.sqrt(along_xs**2 + along_ys**2)
     into.areas[rows] = np.abs(signed)
     into.perimeters[rows] = perimeters = np.add.reduceat(sides, starts)
     for side, (reduce, values) in enumerate(((np.minimum, xs), (np.minimum, ys), (np.maximum, xs), (np.maximum, ys))):
@@ -109,18 +112,27 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     flat = np.abs(signed) <= 1e-6 * np.maximum(perimeters, 1.0)
     if crossings:
         star = _star_shaped(xs, ys, next_xs, next_ys, starts, counts)
-        _mark_crossings(points, counts, rows, np.flatnonzero(~star), into)
-        into.flags[rows] |= np.where(np.logical_or.reduceat(spikes(points, following), starts), SPIKE, 0)
+        suspects = np.flatnonzero(~star)
+        of_suspects = np.repeat(~star, counts)
+        chains = _of_two_chains(xs[of_suspects], ys[of_suspects], counts[suspects])
+        _mark_crossings(points, counts, rows, suspects[~chains], into)
+        into.flags[rows] |= np.where(np.logical_or.reduceat(spikes(along_xs, along_ys, following), starts), SPIKE, 0)
     # What encloses nothing is flat, unless its loops cancel one another: then it crosses itself.
     into.flags[rows] |= np.where(flat & (into.flags[rows] & CROSSING == 0), ZERO, 0)
 
 
-def spikes(points: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """``(V,)`` bool: the outline goes to the corner's follower and comes straight back, two pixels and more."""
-    along_x, along_y = (side[following] - side for side in points.T)
-    after_x, after_y = along_x[following], along_y[following]
-    back = along_x * after_x + along_y * after_y
-    return (back < -4) & (np.abs(along_x * after_y - along_y * after_x) <= -1e-3 * back)
+def spikes(along_xs: np.ndarray, along_ys: np.ndarray, following: np.ndarray) -> np.ndarray:
+    """``(V,)`` bool: the outline goes to the corner's follower and comes straight back, two pixels and more.
+
+    ``along_xs``, ``along_ys``: from each corner to its follower.
+    """
+    after_xs, after_ys = along_xs[following], along_ys[following]
+    back = along_xs * after_xs + along_ys * after_ys
+    found = back < -4
+    rows = np.flatnonzero(found)
+    across = along_xs[rows] * after_ys[rows] - along_ys[rows] * after_xs[rows]
+    found[rows] = np.abs(across) <= -1e-3 * back[rows]
+    return found
 
 
 def _star_shaped(
@@ -137,6 +149,37 @@ def _star_shaped(
     one_way = np.logical_and.reduceat(turns > 0, starts) | np.logical_and.reduceat(turns < 0, starts)
     changes = np.add.reduceat(((ys > middle_ys) != (next_ys > middle_ys)).astype(np.int64), starts)
     return one_way & (changes == 2)
+
+
+def _of_two_chains(xs: np.ndarray, ys: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Whether a polygon is one chain of sides to the right and one back, at every corner clearly above or below the
+    first: then it does not cross itself. ``xs``, ``ys``: ``(V,)``; ``counts``: vertices of each; the result ``(P,)``.
+    """
+    if not len(counts):
+        return np.zeros(0, bool)
+    starts = np.cumsum(counts) - counts
+    owners = np.repeat(np.arange(len(counts)), counts)
+    following = np.arange(1, len(xs) + 1)
+    following[starts + counts - 1] = starts
+    ys = ys - ys[starts][owners]
+    xs = xs - xs[starts][owners] + _SLANT * ys  # upright sides go somewhere too
+    along, rose = xs[following] - xs, np.zeros(len(xs), bool)
+    rises = along > 0
+    rose[following] = rises
+    gentle = (np.abs(along) > 0.5 * _SLANT * np.abs(ys[following] - ys)) & (np.abs(xs) < _APART / 3)
+    able = (np.add.reduceat((rises != rose).astype(np.int64), starts) == 2) & np.logical_and.reduceat(gentle, starts)
+    # One polygon after the other along x, so that all are compared at once.
+    xs += owners * _APART
+    first, second = np.flatnonzero(able[owners] & (rises | rose)), np.flatnonzero(able[owners] & ~(rises & rose))
+    if not len(first):
+        return able
+    first, second = first[np.argsort(xs[first])], second[np.argsort(xs[second])]
+    gaps = np.zeros(len(xs))
+    gaps[first] = ys[first] - np.interp(xs[first], xs[second], ys[second])
+    gaps[second] -= ys[second] - np.interp(xs[second], xs[first], ys[first])
+    gaps[rises != rose] = np.nan  # both chains have the two ends
+    one_side = [np.logical_and.reduceat(~(side * gaps <= _GAP), starts) for side in (1, -1)]
+    return able & (one_side[0] | one_side[1])
 
 
 def _mark_crossings(
@@ -162,17 +205,23 @@ def _mark_crossings(
     into.flags[owners[matters]] |= CROSSING
 
 
-def areas_before(xs: np.ndarray, ys: np.ndarray, counts: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Areas of the parts of simple polygons with x below each cut.
+def areas_before(parts: Sequence[Sequence[float]], axis: int, cuts: np.ndarray) -> np.ndarray:
+    """Areas of the parts of simple polygons with x (``axis`` 0) or y (1) below each cut.
 
-    ``xs``, ``ys``: ``(V,)``; ``counts``: vertices of each, ``(P,)``; ``cuts``: ``(K, P)``; the result ``(K, P)``.
+    ``parts``: ``P`` usable flat polygons; ``cuts``: ``(K, P)``; the result ``(K, P)``.
     """
+    areas = np.zeros(cuts.shape)
+    if not len(parts):
+        return areas
+    counts = np.fromiter(map(len, parts), np.int64, len(parts)) // 2
+    points = np.fromiter(chain.from_iterable(parts), np.float64)
+    xs, ys = points[axis::2].copy(), points[1 - axis :: 2].copy()
     starts = np.cumsum(counts) - counts
     following = np.arange(1, len(xs) + 1)
     following[starts + counts - 1] = starts
-    next_xs, along = xs[following], xs[following] - xs
+    next_xs = xs[following]
+    along = next_xs - xs
     slopes = np.divide(ys[following] - ys, along, out=np.zeros_like(xs), where=np.abs(along) > 1e-9)
-    areas = np.empty(cuts.shape)
     for place, cut in enumerate(cuts):
         cut = np.repeat(cut, counts)
         left, right = np.minimum(xs, cut), np.minimum(next_xs, cut)

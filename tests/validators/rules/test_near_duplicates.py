@@ -1,0 +1,67 @@
+"""CI041 and CI046: pairs that are sorted out before masks are drawn are none that the masks would make findings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seg2knet.validators import validate
+from seg2knet.validators.rules import coco_objects
+from seg2knet.validators.subjects.outlines import CROSSING, areas_before, examine
+
+
+def _polygons(random: np.random.Generator, thin: bool) -> tuple[list[float], list[float]]:
+    """A polygon and a slightly moved copy: a star, or a box down to one pixel wide."""
+    if thin:
+        width, height = 1 + 4 * random.random(), 20 + 100 * random.random()
+        points = np.array([(0, 0), (width, 0), (width, height), (0, height)])
+    else:
+        angles = np.sort(random.random(20)) * 2 * np.pi
+        radii = (5 + 60 * random.random()) * (0.6 + 0.4 * random.random(20))
+        points = np.stack([radii * np.cos(angles), radii * np.sin(angles)], 1)
+    points = points - points.min(0) + 5 + 100 * random.random(2)
+    moved = points + random.normal(0, 2 * random.random(), points.shape) * (not thin) + random.random(2)
+    return points.ravel().tolist(), moved.ravel().tolist()
+
+
+def test_no_finding_is_sorted_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    annotations, images = [], []
+    for number in range(400):
+        images.append({"id": number + 1, "file_name": f"{number}.jpg", "width": 300, "height": 300})
+        for copy, polygon in enumerate(_polygons(random, thin=number % 2 == 0)):
+            annotation = {"image_id": number + 1, "category_id": 1 + copy * (number % 3 == 0), "iscrowd": 0}
+            xs, ys = polygon[::2], polygon[1::2]
+            box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+            area = float(examine([polygon]).areas[0])
+            annotations.append(
+                {**annotation, "id": len(annotations) + 1, "segmentation": [polygon], "bbox": box, "area": area}
+            )
+    categories = [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}]
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+
+    def findings() -> list[tuple[str, str]]:
+        return [(each.rule.code, each.hit.message) for each in validate(path, select=["CI041", "CI046"]).findings]
+
+    sorted_first = findings()
+    monkeypatch.setattr(coco_objects, "_evenly_spread", lambda file, pairs: np.ones(len(pairs), bool))
+    assert len(sorted_first) > 50
+    assert {code for code, _ in sorted_first} == {"CI041", "CI046"}
+    assert sorted_first == findings()
+
+
+def test_areas_before() -> None:
+    square, triangle = [0.0, 0, 4, 0, 4, 4, 0, 4], [1.0, 0, 5, 0, 1, 8]
+    cuts = np.array([[1.0, 3.0], [9.0, 9.0]])
+    assert areas_before([square, triangle], 0, cuts).tolist() == [[4, 12], [16, 16]]
+    assert areas_before([square[::-1], triangle], 1, np.array([[2.0, 8.0]])).tolist() == [[8, 16]]
+
+
+def test_chains_that_cross_are_found() -> None:
+    band = [0.0, 0, 50, 10, 100, 0, 100, 20, 50, 40, 0, 20]
+    twisted = [0.0, 0, 50, 10, 100, 0, 100, -20, 50, 40, 0, 20]
+    assert (examine([band, twisted, band[::-1], twisted[::-1]]).flags & CROSSING > 0).tolist() == [False, True] * 2
