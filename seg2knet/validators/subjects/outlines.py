@@ -44,8 +44,7 @@ CROSSING_PIXELS = 0.5
 """A polygon is taken for self-intersecting when its loops falsify its area by this many pixels."""
 FAR = 1e7
 """A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
-_SLANT, _GAP, _APART = 1e-3, 1e-3, 3e4
-"""Of outlines of two chains: how much of y is added to x, pixels between the chains, and along x between polygons."""
+
 
 Shape = Union[List[List[float]], RleCode, None]
 
@@ -112,20 +111,14 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     flat = np.abs(signed) <= 1e-6 * np.maximum(perimeters, 1.0)
     if crossings:
         star = _star_shaped(xs, ys, next_xs, next_ys, starts, counts)
-        suspects = np.flatnonzero(~star)
-        of_suspects = np.repeat(~star, counts)
-        chains = _of_two_chains(xs[of_suspects], ys[of_suspects], counts[suspects])
-        _mark_crossings(points, counts, rows, suspects[~chains], into)
+        _mark_crossings(points, counts, rows, np.flatnonzero(~star), into)
         into.flags[rows] |= np.where(np.logical_or.reduceat(spikes(along_xs, along_ys, following), starts), SPIKE, 0)
     # What encloses nothing is flat, unless its loops cancel one another: then it crosses itself.
     into.flags[rows] |= np.where(flat & (into.flags[rows] & CROSSING == 0), ZERO, 0)
 
 
 def spikes(along_xs: np.ndarray, along_ys: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """``(V,)`` bool: the outline goes to the corner's follower and comes straight back, two pixels and more.
-
-    ``along_xs``, ``along_ys``: from each corner to its follower.
-    """
+    """``(V,)`` bool: the outline goes along to the corner's follower and comes straight back, two pixels and more."""
     after_xs, after_ys = along_xs[following], along_ys[following]
     back = along_xs * after_xs + along_ys * after_ys
     found = back < -4
@@ -149,37 +142,6 @@ def _star_shaped(
     one_way = np.logical_and.reduceat(turns > 0, starts) | np.logical_and.reduceat(turns < 0, starts)
     changes = np.add.reduceat(((ys > middle_ys) != (next_ys > middle_ys)).astype(np.int64), starts)
     return one_way & (changes == 2)
-
-
-def _of_two_chains(xs: np.ndarray, ys: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Whether a polygon is one chain of sides to the right and one back, at every corner clearly above or below the
-    first: then it does not cross itself. ``xs``, ``ys``: ``(V,)``; ``counts``: vertices of each; the result ``(P,)``.
-    """
-    if not len(counts):
-        return np.zeros(0, bool)
-    starts = np.cumsum(counts) - counts
-    owners = np.repeat(np.arange(len(counts)), counts)
-    following = np.arange(1, len(xs) + 1)
-    following[starts + counts - 1] = starts
-    ys = ys - ys[starts][owners]
-    xs = xs - xs[starts][owners] + _SLANT * ys  # upright sides go somewhere too
-    along, rose = xs[following] - xs, np.zeros(len(xs), bool)
-    rises = along > 0
-    rose[following] = rises
-    gentle = (np.abs(along) > 0.5 * _SLANT * np.abs(ys[following] - ys)) & (np.abs(xs) < _APART / 3)
-    able = (np.add.reduceat((rises != rose).astype(np.int64), starts) == 2) & np.logical_and.reduceat(gentle, starts)
-    # One polygon after the other along x, so that all are compared at once.
-    xs += owners * _APART
-    first, second = np.flatnonzero(able[owners] & (rises | rose)), np.flatnonzero(able[owners] & ~(rises & rose))
-    if not len(first):
-        return able
-    first, second = first[np.argsort(xs[first])], second[np.argsort(xs[second])]
-    gaps = np.zeros(len(xs))
-    gaps[first] = ys[first] - np.interp(xs[first], xs[second], ys[second])
-    gaps[second] -= ys[second] - np.interp(xs[second], xs[first], ys[first])
-    gaps[rises != rose] = np.nan  # both chains have the two ends
-    one_side = [np.logical_and.reduceat(~(side * gaps <= _GAP), starts) for side in (1, -1)]
-    return able & (one_side[0] | one_side[1])
 
 
 def _mark_crossings(
@@ -210,9 +172,7 @@ def areas_before(parts: Sequence[Sequence[float]], axis: int, cuts: np.ndarray) 
 
     ``parts``: ``P`` usable flat polygons; ``cuts``: ``(K, P)``; the result ``(K, P)``.
     """
-    areas = np.zeros(cuts.shape)
-    if not len(parts):
-        return areas
+    areas = np.empty(cuts.shape)
     counts = np.fromiter(map(len, parts), np.int64, len(parts)) // 2
     points = np.fromiter(chain.from_iterable(parts), np.float64)
     xs, ys = points[axis::2].copy(), points[1 - axis :: 2].copy()
@@ -220,8 +180,7 @@ def areas_before(parts: Sequence[Sequence[float]], axis: int, cuts: np.ndarray) 
     following = np.arange(1, len(xs) + 1)
     following[starts + counts - 1] = starts
     next_xs = xs[following]
-    along = next_xs - xs
-    slopes = np.divide(ys[following] - ys, along, out=np.zeros_like(xs), where=np.abs(along) > 1e-9)
+    slopes = np.divide(ys[following] - ys, next_xs - xs, out=np.zeros_like(xs), where=np.abs(next_xs - xs) > 1e-9)
     for place, cut in enumerate(cuts):
         cut = np.repeat(cut, counts)
         left, right = np.minimum(xs, cut), np.minimum(next_xs, cut)
