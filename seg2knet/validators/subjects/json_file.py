@@ -177,8 +177,7 @@ class JsonFile:
     def repeated_keys(self) -> Iterator[tuple[str, str]]:
         """(pointer of the object, key) where the top level or an annotation has a key twice."""
         text, count = self.document.text, len(self._referring.has_image_id)
-        small = len(text) < _SMALL_TEXT
-        top, own = (KEYS, self._own_keys) if small else (("annotations",), self._own_keys[:1])
+        top, own = (KEYS, self._own_keys) if len(text) < _SMALL_TEXT else (("annotations",), self._own_keys[:1])
         times = Counter(re.findall(b'"(%b)"' % b"|".join(key.encode() for key in (*top, *own)), text))
         if any(times[key.encode()] > 1 for key in top):
             yield from (("", key) for key in _twice(bytes(text)))
