@@ -83,7 +83,7 @@ def test_auto_says_why(tmp_path: Path) -> None:
     assert '"shapes"' in done.output
     (tmp_path / "empty").mkdir()
     done = run("auto", tmp_path / "empty")
-    assert "of no format" in str(done.exception)
+    assert "unknown format" in str(done.exception)
 
 
 def test_dry_run(tmp_path: Path) -> None:
