@@ -50,7 +50,7 @@ from mmengine.structures import InstanceData, PixelData  # noqa: E402
 
 from seg2knet.knet import criterion  # noqa: E402
 from seg2knet.knet.detector import KNet, _reduced_truth  # noqa: E402
-from seg2knet.trainer.config.coco import MEAN, STD  # noqa: E402
+from seg2knet.trainer.config.backbones import Backbone  # noqa: E402
 from seg2knet.trainer.openmmlab import optimizer as _wrappers  # noqa: E402,F401 - registers the optimiser wrappers
 
 WRAPPERS = {"float32": "Float32Wrapper", "tf32": "Float32Wrapper", "bf16": "Bfloat16Wrapper", "fp16": "Float16Wrapper"}
@@ -113,8 +113,8 @@ def build(case: Case, small: bool) -> KNet:
     depth, channels, width = (18, 64, 64) if small else (50, 256, 256)
     return KNet(
         data_preprocessor={
-            "type": "KNetPreprocessor", "mean": MEAN, "std": STD, "bgr_to_rgb": True, "pad_size_divisor": 32,
-            "pad_mask": False,
+            "type": "KNetPreprocessor", "mean": Backbone.mean, "std": Backbone.std, "bgr_to_rgb": True,
+            "pad_size_divisor": 32, "pad_mask": False,
         },
         backbone={
             "type": "ResNet", "depth": depth, "out_indices": (0, 1, 2, 3), "frozen_stages": 1, "norm_eval": True,

@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.trainer.config.backbones import BACKBONES, Backbone
 from seg2knet.trainer.config.source import assignment
 
 KERNELS = "rpn_head.init_kernels.weight"
@@ -24,7 +24,6 @@ BLOCKS: dict[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 
 SMALL_BLOCKS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}
 """Blocks of a ResNet's four levels -> its depth: of three convolutions each, and of two."""
 SCALE, CROP = (1333, 800), (512, 512)
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 RULES = {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6}
 
 State = Mapping[str, Any]
@@ -202,8 +201,8 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
             "type": "KNet",
             "data_preprocessor": {
                 "type": "DetDataPreprocessor",
-                "mean": list(normalize.get("mean", MEAN)),
-                "std": list(normalize.get("std", STD)),
+                "mean": list(normalize.get("mean", Backbone.mean)),
+                "std": list(normalize.get("std", Backbone.std)),
                 "bgr_to_rgb": bool(normalize.get("to_rgb", True)),
                 "pad_size_divisor": _step(pipeline, "Pad").get("size_divisor") or 32,
                 "pad_mask": False,
