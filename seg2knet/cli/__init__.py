@@ -73,7 +73,13 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         cli()
-    except Seg2KNetError as error:
+    except (Seg2KNetError, OSError) as error:
+        if isinstance(error, OSError):  # an output that cannot be written, a disk that is full
+            if error.filename is None:
+                raise
+            error = Seg2KNetError(
+                str(error.strerror), file=error.filename, hint="check the path, its permissions and the free space"
+            )
         click.secho("error: ", fg="red", bold=True, nl=False, err=True)
         click.echo(str(error), err=True)
         sys.exit(2)

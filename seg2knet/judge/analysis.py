@@ -163,7 +163,7 @@ def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
 def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
     if not any(not annotation.get("iscrowd") for annotation in truth["annotations"]):
         raise DataError("the split has no annotated object to judge by")
-    images = {image["id"] for image in truth["images"]}
+    images = {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
     categories = {category["id"] for category in truth["categories"]}
     for place, result in enumerate(results):
         for key, known in (("image_id", images), ("category_id", categories)):
@@ -172,6 +172,14 @@ def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
                     f"a result's {key} is not in the annotation file", place=f"result {place}",
                     found=str(result.get(key)), expected=f"one of {len(known)} ids",
                 )  # fmt: skip
+        mask, score = result.get("segmentation"), result.get("score")
+        if not isinstance(mask, dict) or list(mask.get("size") or ()) != images[result["image_id"]]:
+            raise DataError(
+                "a result's segmentation is not a run-length code of its image's size", place=f"result {place}",
+                expected=f"size {images[result['image_id']]} and counts",
+            )  # fmt: skip
+        if not isinstance(score, (int, float)):
+            raise DataError("a result's score is not a number", place=f"result {place}", found=repr(score))
 
 
 def _objects_by_class(truth: dict[str, Any]) -> dict[int, int]:

@@ -44,3 +44,12 @@ def test_the_api_lists_what_it_has_and_names_what_was_meant() -> None:
     assert all(callable(getattr(seg2knet, name)) for name in seg2knet.__all__ if name != "__version__")
     with pytest.raises(AttributeError, match="did you mean 'convert'"):
         _ = seg2knet.covnert
+
+
+def test_an_output_that_cannot_be_written_is_an_error_without_a_traceback(tmp_path) -> None:
+    code = "import sys, seg2knet.cli as c; c.cli = lambda: open(sys.argv[1], 'w'); c.main()"
+    place = tmp_path / "none" / "x.html"
+    done = subprocess.run([sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert str(place) in done.stderr
+    assert "Traceback" not in done.stderr

@@ -87,3 +87,17 @@ def test_results_of_other_data_are_refused(content) -> None:
     with pytest.raises(DataError, match="image_id") as caught:
         analyse(content, [result(77, 1, 10, 10, 0.9)])
     assert "result 0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"segmentation": "x"}, "run-length code"),
+        ({"segmentation": {"size": [9, 9], "counts": "0"}}, "run-length code"),
+        ({"score": "high"}, "not a number"),
+    ],
+)
+def test_results_that_cannot_be_judged_are_named(content, change, said) -> None:
+    with pytest.raises(DataError, match=said) as caught:
+        analyse(content, [FOUND[0], {**FOUND[1], **change}])
+    assert "result 1" in str(caught.value)
