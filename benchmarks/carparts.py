@@ -53,8 +53,7 @@ def measure(source: Path, minutes: float, more: list[str], work: Path) -> dict[s
     work.mkdir(parents=True, exist_ok=True)
     data, run, evaluation = work / "data", work / "run", work / "test.json"
     if not data.is_dir():
-        sources = [f"train={source / 'trainingset'}", f"test={source / 'testset'}"]
-        subprocess.run([*COMMAND, "convert", "coco", *sources, "--to", "coco", "--out", str(data)], check=True)
+        converted(source, data)
     train = ["train", str(data), "--backbone-weights", str(weights(work / "tf_efficientnet_lite0.pth"))]
     train += ["--gpus", "0", "--work-dir", str(run), *more]
     if minutes < FULL_MINUTES and "--epochs" not in more:
@@ -79,6 +78,13 @@ def measure(source: Path, minutes: float, more: list[str], work: Path) -> dict[s
         "classes": {row["name"]: row["AP"] for row in found["classes"]},
         "train": shlex.join(["seg2knet", *train]),
     }
+
+
+def converted(source: Path, data: Path) -> Path:
+    """Car Parts in COCO layout in ``data``."""
+    sources = [f"train={source / 'trainingset'}", f"test={source / 'testset'}"]
+    subprocess.run([*COMMAND, "convert", "coco", *sources, "--to", "coco", "--out", str(data)], check=True)
+    return data
 
 
 def weights(target: Path) -> Path:

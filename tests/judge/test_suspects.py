@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from squares import annotation, result, truth
 
-from seg2knet.judge.planting import hits, plant
 from seg2knet.judge.suspects import KINDS, suspects
+
+_FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "planting.py"
+_SPEC = importlib.util.spec_from_file_location("planting_benchmark", _FILE)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+planting = sys.modules["planting_benchmark"] = importlib.util.module_from_spec(_SPEC)  # where dataclasses look it up
+_SPEC.loader.exec_module(planting)
+hits, plant = planting.hits, planting.plant
 
 
 def sound(images: int = 12) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -111,7 +121,7 @@ def test_planted_errors_are_found_by_a_good_model(seed: int) -> None:
     assert len(planted) == round(0.1 * len(content["annotations"]))
     ranked = suspects(bad, found)[: len(planted)]
     marks = hits(planted, ranked, bad, found)
-    assert sum(marks) >= 0.8 * len(planted)
+    assert sum(mark is not None for mark in marks) >= 0.8 * len(planted)
 
 
 def test_planting_is_seeded_and_leaves_the_rest() -> None:

@@ -20,41 +20,41 @@ def available() -> bool:
     return (stack.mmdet_version() or "").startswith("2.")
 
 
-def train(options: Any, **given: Any) -> Any:
-    """Train; see :func:`seg2knet.trainer.classic.run.train`."""
+def train(options: Any, **named: Any) -> Any:
+    """See :func:`seg2knet.trainer.classic.run.train`."""
     from seg2knet.trainer.classic import run
 
-    return run.train(options, **given)
+    return run.train(options, **named)
 
 
 def evaluate(*given: Any, **named: Any) -> Any:
-    """Evaluate; see :func:`seg2knet.trainer.classic.inference.evaluate`."""
-    return _inference(named).evaluate(*given, **named)
+    """See :func:`seg2knet.trainer.classic.inference.evaluate`."""
+    return _inference(named.get("knet")).evaluate(*given, **named)
 
 
 def segmenter(*given: Any, **named: Any) -> Any:
-    """The model of a checkpoint; see :class:`seg2knet.trainer.classic.inference.ClassicSegmenter`."""
-    return _inference(named).ClassicSegmenter(*given, **named)
+    """See :class:`seg2knet.trainer.classic.inference.ClassicSegmenter`."""
+    return _inference(named.get("knet")).ClassicSegmenter(*given, **named)
 
 
-def _inference(named: dict[str, Any]) -> Any:
+def _inference(knet: Optional[Path]) -> Any:
     from seg2knet.trainer.classic import stack
 
-    stack.enter(named.get("knet"))
+    stack.enter(knet)  # before anything of mmcv is imported
     from seg2knet.trainer.classic import inference
 
     return inference
 
 
-def setup(venv: Path, **given: Any) -> None:
-    """Make its environment; see :func:`seg2knet.trainer.classic.installation.setup`."""
+def setup(venv: Path, **options: Any) -> None:
+    """See :func:`seg2knet.trainer.classic.installation.setup`."""
     from seg2knet.trainer.classic import installation
 
-    installation.setup(venv, **given)
+    installation.setup(venv, **options)
 
 
 def doctor_lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
-    """What the doctor says of its packages; ``None`` where mmdet 2 is not what is installed."""
+    """See :func:`seg2knet.trainer.classic.checks.lines`."""
     from seg2knet.trainer.classic import checks
 
     return checks.lines(facts, task)

@@ -49,24 +49,17 @@ PACKAGES = (
 
 
 def lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
-    """The lines on the classic stack; ``None`` where mmdet 2 is not what is installed.
-
-    Args:
-        facts: what is on the machine.
-        task: ``instance``, ``panoptic``, ``semantic``, or ``None`` for all.
-    """
+    """The lines on the classic stack for a task (``None``: all); ``None`` where mmdet 2 is not what is installed."""
     if "mmcv-full" not in facts.versions and not facts.versions.get("mmdet", "").startswith("2."):
         return None
     python = ".".join(map(str, facts.python))
     problem = "there is no torch 1.10.1 for it; the classic stack needs Python 3.9"
-    of_python = ok("python", python)
-    if facts.python[:2] > (3, 9):
-        of_python = error("python", python, problem, "seg2knet setup classic")
+    newer = facts.python[:2] > (3, 9)
     semantic = "semantic segmentation needs it" if task == "semantic" else None
     panoptic = "mmdet 2 reads panoptic PNGs with it" if task == "panoptic" else None
     names, repair = ("panopticapi", "panopticapi-lite"), "pip install --no-deps panopticapi-lite"
     return [
-        of_python,
+        error("python", python, problem, "seg2knet setup classic") if newer else ok("python", python),
         _mmcv(facts),
         *(package.line(facts) for package in PACKAGES),
         Package("mmseg", _install("mmsegmentation"), semantic, distributions=("mmsegmentation",)).line(facts),

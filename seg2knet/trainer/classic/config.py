@@ -16,16 +16,9 @@ from typing import Any, Optional
 from seg2knet.dataset.folder import DataFolder
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import SCHEDULES
+from seg2knet.trainer.classic import pipelines
 from seg2knet.trainer.classic.counts import Counts, Signature, set_class_counts
-from seg2knet.trainer.classic.pipelines import (
-    DATASET_TYPES,
-    innermost,
-    our_dataset,
-    read_from_disk,
-    repeats,
-    rescale,
-    steps,
-)
+from seg2knet.trainer.classic.pipelines import innermost
 from seg2knet.trainer.config.build import put
 from seg2knet.trainer.options import TrainOptions, image_scale
 
@@ -43,18 +36,14 @@ METRICS: dict[str, dict[str, Any]] = {
 
 
 def task_of(config: Mapping[str, Any], name: str) -> str:
-    """The task that a merged config trains.
-
-    Args:
-        config: the merged config.
-        name: its name, for the error.
+    """The task that a merged config trains; ``name`` is for the error.
 
     Raises:
         UsageError: it trains none of ours.
     """
     model = config.get("model") or {}
     train = innermost(config.get("data", {}).get("train") or {})
-    pipeline = list(steps(train.get("pipeline", ())))
+    pipeline = list(pipelines.steps(train.get("pipeline", ())))
     types = " ".join(str(step.get("type", "")) for step in pipeline)
     if "decode_head" in model or "img_dir" in train:
         return "semantic"
@@ -71,9 +60,9 @@ def task_of(config: Mapping[str, Any], name: str) -> str:
 
 
 def is_knet(config: Mapping[str, Any]) -> bool:
-    """Whether the model comes from the K-Net release: by its modules, or by its name."""
-    modules = any(name.split(".")[0] == "knet" for name in imports_of(config))
-    return modules or "knet" in str((config.get("model") or {}).get("type", "")).lower()
+    """Whether the model comes from the K-Net release: by the modules that it imports, or by its name."""
+    packages = {name.split(".")[0] for name in imports_of(config)}
+    return "knet" in packages or "knet" in str((config.get("model") or {}).get("type", "")).lower()
 
 
 def imports_of(config: Mapping[str, Any]) -> list[str]:
@@ -84,8 +73,8 @@ def imports_of(config: Mapping[str, Any]) -> list[str]:
 
 def reference_batch(name: str) -> int:
     """Images a step that a config's learning rate is meant for: ``16x2`` in its name are 16 GPUs with 2 images each."""
-    named = re.search(r"(?<![a-z\d])(\d{1,2})x(\d{1,2})(?![a-z\d])", name)
-    return int(named[1]) * int(named[2]) if named else REFERENCE_BATCH
+    gpus = re.search(r"(?<![a-z\d])(\d{1,2})x(\d{1,2})(?![a-z\d])", name)
+    return int(gpus[1]) * int(gpus[2]) if gpus else REFERENCE_BATCH
 
 
 def fit(
@@ -99,20 +88,14 @@ def fit(
     knet: Optional[Path] = None,
     signature: Optional[Signature] = None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The config, right for the data, the options and the number of processes.
+    """The config, right for the data, the options and the number of processes, and lines that say what was decided.
 
     Args:
         merged: the config that the user named, with all that it inherits.
         data: the data set, read for the config's task.
-        options: what the user asked for.
         name: the config's name, which may say for how many images its learning rate is.
         processes: how many processes train, one a GPU.
-        work_dir: where the run writes.
-        knet: the checkout of K-Net, if one was named.
         signature: see :func:`seg2knet.trainer.classic.counts.set_class_counts`.
-
-    Returns:
-        the config, and lines that say what was decided.
 
     Raises:
         UsageError: the options do not fit this config.
@@ -139,7 +122,7 @@ def fit(
         "stack": "classic",
         "task": data.task,
         "classes": list(data.classes.names),
-        "things": len(data.classes.things) if data.task == "panoptic" else len(data.classes),
+        "things": Counts.of(data.task, data.classes).things,
         "data": str(data.root.resolve()),
         "knet": str(knet.resolve()) if knet else None,
         "validate": "val" in data.splits,
@@ -154,24 +137,23 @@ def fit(
 def _fit_model(
     config: dict[str, Any], data: DataFolder, options: TrainOptions, signature: Optional[Signature]
 ) -> list[str]:
-    stuff = len(data.classes.stuff) if data.task == "panoptic" else 0
-    counts = Counts(data.task, len(data.classes) - stuff, stuff)
+    counts = Counts.of(data.task, data.classes)
     config["model"], change = set_class_counts(config["model"], counts, signature)
     for key, value in counts.by_key().items():
         if isinstance(config.get(key), int):
             config[key] = value
-    split = f"{counts.things} thing classes, {counts.stuff} stuff" if stuff else f"{counts.total} classes"
+    split = f"{counts.things} thing classes, {counts.stuff} stuff" if counts.stuff else f"{counts.total} classes"
     notes = [f"{split}: set in {len(change.counts)} place{'s'[: len(change.counts) != 1]} of the model"]
     if change.dropped:
         notes.append(f"class weights made for other classes are left out: {', '.join(change.dropped)}")
     if change.renamed:
         notes.append(f"arguments renamed for the installed versions: {', '.join(change.renamed)}")
-    backbone = config["model"].get("backbone")
-    if isinstance(backbone, dict) and (options.backbone_weights is not None or options.pretrained == "none"):
+    backbone, weights = config["model"].get("backbone"), options.backbone_weights
+    if isinstance(backbone, dict) and (weights is not None or options.pretrained == "none"):
         if "pretrained" in config["model"]:
             config["model"]["pretrained"] = None
-        if options.backbone_weights is not None:
-            backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": str(Path(options.backbone_weights).resolve())}
+        if weights is not None:
+            backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": str(Path(weights).resolve())}
             return notes
         backbone["init_cfg"] = None
         # Frozen layers and frozen batch statistics are meant for pretrained weights; random ones must be learnt.
@@ -206,15 +188,15 @@ def _fit_data(config: dict[str, Any], data: DataFolder, options: TrainOptions) -
     train, evaluated = data.split("train"), data.splits.get("val", data.split("train"))
     for part, split in (("train", train), ("val", evaluated), ("test", evaluated)):
         theirs = settings.get(part) or {"pipeline": innermost(settings["train"]).get("pipeline", [])}
-        settings[part] = our_dataset(theirs, data, split, repeat=not once)
-    servers = read_from_disk([config[key] for key in config if key == "data" or key.endswith("pipeline")])
+        settings[part] = pipelines.our_dataset(theirs, data, split, repeat=not once)
+    servers = pipelines.read_from_disk([config[key] for key in config if key == "data" or key.endswith("pipeline")])
     if options.img_size is not None:
         scale = image_scale(options.img_size)
-        rescale([settings[part] for part in ("train", "val", "test")], scale, data.task)
+        pipelines.rescale([settings[part] for part in ("train", "val", "test")], scale, data.task)
         test_cfg = (config.get("model") or {}).get("test_cfg") or {}
         if data.task == "semantic" and "crop_size" in test_cfg:
             test_cfg.update(crop_size=(scale[1], scale[1]), stride=(scale[1] * 2 // 3, scale[1] * 2 // 3))
-    for key, value in (("data_root", f"{data.root.resolve()}/"), ("dataset_type", DATASET_TYPES[data.task])):
+    for key, value in (("data_root", f"{data.root.resolve()}/"), ("dataset_type", pipelines.DATASET_TYPES[data.task])):
         if isinstance(config.get(key), str):
             config[key] = value
     return [f"images are read from the disk: file_client_args for {name} are left out" for name in sorted(servers)]
@@ -229,15 +211,13 @@ def _fit_rate(config: dict[str, Any], options: TrainOptions, images_a_step: int,
     optimizer["lr"] = new
     if isinstance(policy, dict) and policy.get("min_lr") and old:
         policy["min_lr"] = float(f"{policy['min_lr'] * new / old:.6g}")
-    why = (
-        "as asked" if options.lr is not None else f"{old:g} is for {reference} images a step, here are {images_a_step}"
-    )
-    return [f"learning rate {new:g}: {why}"]
+    why = f"{old:g} is for {reference} images a step, here are {images_a_step}"
+    return [f"learning rate {new:g}: {why if options.lr is None else 'as asked'}"]
 
 
 def _fit_schedule(config: dict[str, Any], options: TrainOptions, images: int, images_a_step: int) -> list[str]:
     """Length, steps of the rate, warm-up, and how often to save, evaluate and log."""
-    times = repeats(config["data"]["train"])
+    times = pipelines.repeats(config["data"]["train"])
     steps_an_epoch = max(1, math.ceil(images * times / images_a_step))
     by_epoch, old = _length(config)
     if options.schedule is not None and not by_epoch:
@@ -247,9 +227,8 @@ def _fit_schedule(config: dict[str, Any], options: TrainOptions, images: int, im
     new = old if epochs is None else epochs if by_epoch else epochs * steps_an_epoch
     if isinstance(config.get("runner"), dict):
         config["runner"]["max_epochs" if by_epoch else "max_iters"] = new
-    config.update(
-        {key: new for key in ("total_epochs", "max_epochs", "total_iters") if isinstance(config.get(key), int)}
-    )
+    lengths = ("total_epochs", "max_epochs", "total_iters")
+    config.update({key: new for key in lengths if isinstance(config.get(key), int)})
     policy = config.get("lr_config")
     if isinstance(policy, dict):
         if policy.get("step") is not None and new != old:
@@ -260,11 +239,12 @@ def _fit_schedule(config: dict[str, Any], options: TrainOptions, images: int, im
             policy["warmup_iters"] = max(1, min(policy["warmup_iters"], total // 10))
     # saved and evaluated as they do, but at least once a run; where steps count, each epoch or tenth
     most = new if by_epoch else min(new, max(new // 10, steps_an_epoch))
-    for part in (config.get("checkpoint_config"), config.setdefault("evaluation", {})):
+    saving = config.get("checkpoint_config")
+    for part in (saving, config.setdefault("evaluation", {})):
         if isinstance(part, dict):
             part["interval"] = max(1, min(int(part.get("interval", 1)), most))
-    if isinstance(config.get("checkpoint_config"), dict):
-        config["checkpoint_config"].setdefault("max_keep_ckpts", 3)
+    if isinstance(saving, dict):
+        saving.setdefault("max_keep_ckpts", 3)
     log = config.get("log_config")
     if isinstance(log, dict) and log.get("interval"):
         log["interval"] = max(1, min(log["interval"], steps_an_epoch if by_epoch else max(1, new // 10)))

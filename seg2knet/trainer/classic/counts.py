@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from seg2knet.dataset.classes import ClassList
+
 THINGS = ("num_thing_classes", "num_things_classes")
 STUFF = "num_stuff_classes"
 CLASSES = "num_classes"
@@ -29,17 +31,17 @@ REQUIRED = object()
 
 @dataclass(frozen=True)
 class Counts:
-    """How many classes the data have.
-
-    Attributes:
-        task: ``instance``, ``panoptic`` or ``semantic``.
-        things: thing classes (instance and semantic: all classes).
-        stuff: stuff classes of a panoptic set, else 0.
-    """
+    """How many classes the data have; all are things where the task is not panoptic."""
 
     task: str
     things: int
     stuff: int = 0
+
+    @classmethod
+    def of(cls, task: str, classes: ClassList) -> Counts:
+        """Those of a data set's or a checkpoint's classes."""
+        stuff = len(classes.stuff) if task == "panoptic" else 0
+        return cls(task, len(classes) - stuff, stuff)
 
     @property
     def total(self) -> int:
@@ -52,13 +54,8 @@ class Counts:
 
 @dataclass
 class Change:
-    """What was changed.
-
-    Attributes:
-        counts: place in the config -> (old, new) for every count, those that were right already included.
-        dropped: class weights that were made for other classes.
-        renamed: arguments that the constructor knows by another name: ``embed_dim -> embed_dims``.
-    """
+    """What was changed: counts (place in the config -> old and new, those that were right already included), class
+    weights for other classes that are left out, and arguments renamed: ``embed_dim -> embed_dims``."""
 
     counts: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
@@ -68,32 +65,26 @@ class Change:
 def set_class_counts(
     model: Mapping[str, Any], counts: Counts, signature: Optional[Signature] = None
 ) -> tuple[dict[str, Any], Change]:
-    """The model with the data's class counts.
+    """A new model with the data's class counts, and what was changed.
 
     Args:
-        model: the merged ``model`` of a config.
+        model: the merged ``model`` of a config; it is left alone.
         counts: the data's.
-        signature: tells the constructor's parameters of a registered type; where given, counts that the config leaves
-            to a default are said too.
-
-    Returns:
-        the new model (the old one is left alone), and what was changed.
+        signature: where given, counts that the config leaves to a constructor's default are said too.
     """
-    said = dict(_counts_in(model))
-    things = next((said[key] for key in THINGS if key in said), COCO[0])
-    walk = _Walk(counts, (things, said.get(STUFF, COCO[1])), signature or (lambda _name: {}))
+    old = dict(_counts_in(model))
+    things = next((old[key] for key in THINGS if key in old), COCO[0])
+    walk = _Walk(counts, (things, old.get(STUFF, COCO[1])), signature or (lambda _name: {}))
     return walk.node(dict(model), "model"), walk.change
 
 
 def _counts_in(node: Any) -> Iterator[tuple[str, int]]:
     """Pairs of key and count, those nearest to the root last, so that ``dict`` keeps them."""
+    children = node.values() if isinstance(node, Mapping) else node if isinstance(node, (list, tuple)) else ()
+    for child in children:
+        yield from _counts_in(child)
     if isinstance(node, Mapping):
-        for value in node.values():
-            yield from _counts_in(value)
         yield from ((key, value) for key, value in node.items() if key in (*THINGS, STUFF) and isinstance(value, int))
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _counts_in(value)
 
 
 @dataclass
@@ -104,11 +95,9 @@ class _Walk:
     change: Change = field(default_factory=Change)
 
     def node(self, node: Any, path: str) -> Any:
-        if isinstance(node, Mapping):
-            return self._mapping(node, path)
         if isinstance(node, (list, tuple)):
             return type(node)(self.node(value, f"{path}[{index}]") for index, value in enumerate(node))
-        return node
+        return self._mapping(node, path) if isinstance(node, Mapping) else node
 
     def _mapping(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         changed: dict[str, Any] = {}
@@ -137,8 +126,11 @@ class _Walk:
 
     def _renamed(self, node: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The node with the names that its constructor takes."""
-        names = {key: RENAMED[key] for key in node if key in RENAMED and key not in parameters}
-        names = {old: new for old, new in names.items() if new in parameters and new not in node}
+        names = {
+            old: new
+            for old, new in RENAMED.items()
+            if old in node and old not in parameters and new in parameters and new not in node
+        }
         self.change.renamed += [f"{old} -> {new}" for old, new in names.items()]
         return {names.get(key, key): value for key, value in node.items()}
 
@@ -164,16 +156,13 @@ def constructor_parameters(cls: type) -> dict[str, Any]:
 
     Parameters of a base class count where every constructor between passes its ``**kwargs`` on.
     """
-    found: dict[str, Any] = {}
-    for owner in cls.__mro__:
-        init = owner.__dict__.get("__init__")
-        if init is None:
-            continue
+    defaults: dict[str, Any] = {}
+    for init in (owner.__dict__["__init__"] for owner in cls.__mro__ if "__init__" in owner.__dict__):
         parameters = list(inspect.signature(init).parameters.values())[1:]
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 default = REQUIRED if parameter.default is parameter.empty else parameter.default
-                found.setdefault(parameter.name, default)
+                defaults.setdefault(parameter.name, default)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
-    return found
+    return defaults

@@ -43,10 +43,8 @@ def objects(result: Any) -> Iterator[tuple[int, float, Any]]:
 
 
 def panoptic_map(result: Any) -> np.ndarray:
-    """The map (H, W) of ``label + 1000 * number`` in one image's result.
-
-    Args:
-        result: the map itself; a dict with it under ``pan_results``; or one of these with other results in a tuple.
+    """The int32 map (H, W) of ``label + 1000 * number`` in one image's result: the result itself, its ``pan_results``,
+    or one of these in a tuple with others.
 
     Raises:
         DataError: there is no map in it.
@@ -64,8 +62,8 @@ def panoptic_map(result: Any) -> np.ndarray:
 class _ByName:
     """Numbers labels by the classes' names, and trains on images that have something to learn from."""
 
-    def image_path(self: Any, index: int) -> Path:
-        return Path(self.img_prefix) / self.data_infos[index]["filename"]
+    def image_path(self: Any, index: int) -> str:
+        return str(Path(self.img_prefix) / self.data_infos[index]["filename"])
 
     @staticmethod
     def packed(result: Any) -> Any:
@@ -75,11 +73,7 @@ class _ByName:
         return result
 
     def number_labels(self: Any, categories: list[dict[str, Any]]) -> None:
-        """Lay down ``cat_ids`` and ``cat2label`` in the order of ``CLASSES``.
-
-        Raises:
-            DataError: a class is not in the file.
-        """
+        """Set ``cat_ids`` and ``cat2label`` in the order of ``CLASSES``."""
         by_name = {category["name"]: category["id"] for category in categories}
         missing = [name for name in self.CLASSES if name not in by_name]
         if missing:
@@ -89,11 +83,7 @@ class _ByName:
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
 
     def _filter_imgs(self: Any, min_size: int = MIN_SIZE) -> list[int]:
-        """Places of the images that have at least one thing to learn from.
-
-        Raises:
-            DataError: there is none.
-        """
+        """Indices of the images that have at least one object to learn from."""
         total = len(self.data_infos)
         kept = [
             index
@@ -122,7 +112,6 @@ class Seg2KNetInstance(_ByName, CocoDataset):
     """
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
-        """The images; also numbers the labels."""
         with silent():
             infos = super().load_annotations(ann_file)
         self.number_labels(self.coco.dataset["categories"])
@@ -135,13 +124,12 @@ class Seg2KNetInstance(_ByName, CocoDataset):
     def get_data_info(self, index: int) -> dict[str, Any]:
         """An image and its objects, as mmdet 3 has them (:func:`seg2knet.trainer.evaluate.truth.truth_of`)."""
         info = self.data_infos[index]
-        entries = self.coco.load_anns(self.coco.get_ann_ids(img_ids=[info["id"]]))
         instances = [
             {"bbox_label": self.cat2label[entry["category_id"]], "mask": entry["segmentation"]}
-            for entry in entries
+            for entry in self.coco.load_anns(self.coco.get_ann_ids(img_ids=[info["id"]]))
             if entry.get("segmentation") and not entry.get("iscrowd") and entry["category_id"] in self.cat2label
         ]
-        return {**info, "img_path": str(self.image_path(index)), "instances": instances}
+        return {**info, "img_path": self.image_path(index), "instances": instances}
 
     def coco_results(self, results: list) -> list[dict[str, Any]]:
         """All images' packed results in COCO's format (https://cocodataset.org/#format-results)."""
@@ -157,10 +145,7 @@ class Seg2KNetInstance(_ByName, CocoDataset):
         ]
 
     def evaluate(self, results: list, **_options: Any) -> dict[str, float]:
-        """COCO mask AP: ``AP``, ``AP50``, ``AP75``, and by size; all zero where nothing was predicted.
-
-        The figures by class are left in ``by_class``.
-        """
+        """COCO mask AP, all zero where nothing was predicted; the figures by class are left in ``by_class``."""
         figures, rows = coco_ap(prepared(self.coco.dataset), self.coco_results(results), self.cat_ids)
         self.by_class = [{"name": name, **row} for name, row in zip(self.CLASSES, rows)]
         return figures
@@ -171,14 +156,11 @@ class _PanopticIndex(COCOPanoptic):
 
     def createIndex(self) -> None:
         images = {image["id"]: image for image in self.dataset["images"]}
-        annotations = self.dataset.get("annotations", [])
-        paired = [images[annotation["image_id"]] for annotation in annotations]
-        annotated = {annotation["image_id"] for annotation in annotations}
-        alone = [image for image in self.dataset["images"] if image["id"] not in annotated]
-        self.dataset["images"] = paired + alone
+        annotated = [annotation["image_id"] for annotation in self.dataset.get("annotations", [])]
+        alone = [image_id for image_id in images if image_id not in set(annotated)]
+        self.dataset["images"] = [images[image_id] for image_id in (*annotated, *alone)]
         super().createIndex()
-        for image in alone:
-            self.imgToAnns.setdefault(image["id"], [])
+        self.imgToAnns.update({image_id: [] for image_id in alone})
 
 
 @DATASETS.register_module()
@@ -190,7 +172,6 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
     """
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
-        """The images, each with the PNG that the JSON names for it."""
         with silent():
             self.coco = _PanopticIndex(ann_file)
         self.number_labels(self.coco.dataset["categories"])
@@ -209,18 +190,19 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
     def get_data_info(self, index: int) -> dict[str, Any]:
         """An image and its segments, as mmdet 3 has them."""
         info = self.data_infos[index]
-        entries = self.coco.imgToAnns[info["id"]]
-        listed = [{"iscrowd": 0, **entry, "category": self.cat2label[entry["category_id"]]} for entry in entries]
+        listed = [
+            {"iscrowd": 0, **entry, "category": self.cat2label[entry["category_id"]]}
+            for entry in self.coco.imgToAnns[info["id"]]
+        ]
         png = str(Path(self.seg_prefix) / info["segm_file"])
-        return {"img_path": str(self.image_path(index)), "seg_map_path": png, "segments_info": listed}
+        return {"img_path": self.image_path(index), "seg_map_path": png, "segments_info": listed}
 
     def evaluate(self, results: list, **_options: Any) -> dict[str, Any]:
         """Panoptic quality, between 0 and 1; the figures by class are left in ``by_class``.
 
         Counted here and not by panopticapi, whose processes, forked from one that trains, may never end.
         """
-        categories = [{**self.categories[cat_id], "id": label} for cat_id, label in self.cat2label.items()]
-        quality = PanopticQuality(categories)
+        quality = PanopticQuality([{**self.categories[i], "id": label} for i, label in self.cat2label.items()])
         for index, result in enumerate(results):
             info = self.get_data_info(index)
             truth = [{**segment, "category_id": segment["category"]} for segment in info["segments_info"]]
@@ -231,13 +213,5 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
             ids = np.where(labels < len(self.CLASSES), np.arange(1, len(values) + 1), 0)
             listed = [{"id": int(number), "category_id": int(label)} for number, label in zip(ids, labels) if number]
             quality.add(truth_ids, truth, ids[places].reshape(truth_ids.shape), listed, info["img_path"])
-        summary = quality.summary()
-        self.by_class = [
-            {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
-            for row in summary["per_class"]
-        ]
-        figures = {key.upper(): float(summary["All"][key]) for key in ("pq", "sq", "rq")}
-        for group in ("Things", "Stuff"):
-            if summary[group]["n"]:
-                figures[f"PQ_{group.lower()}"] = float(summary[group]["pq"])
+        figures, self.by_class = quality.tables()
         return figures

@@ -34,17 +34,6 @@ STAMP = re.compile(r"_\d{8}_\d{6}(-[0-9a-f]{8})?$")
 """The end of a published checkpoint's name; what precedes it is its config's name."""
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's ``state_dict`` and ``meta``."""
-    try:
-        checkpoint = torch.load(str(path), map_location="cpu")
-        return {"state_dict": checkpoint["state_dict"], "meta": checkpoint.get("meta") or {}}
-    except FileNotFoundError:
-        raise DataError("no such checkpoint", file=path) from None
-    except Exception as error:  # a pickle may fail with anything
-        raise DataError("not a checkpoint", file=path, found=f"{type(error).__name__}: {error}") from None
-
-
 class ClassicSegmenter:
     """A model of the classic stack ready to segment images; what ``inference.Segmenter`` is on the current one.
 
@@ -67,26 +56,36 @@ class ClassicSegmenter:
         classes: Optional[ClassList] = None,
     ) -> None:
         self.path = local_file(checkpoint)
-        content = read_checkpoint(self.path)
-        self.record: dict[str, Any] = content["meta"].get(RECORD) or {}
-        if self.record:
-            stack.recorded_checkout(self.record, knet)
-            self.task: str = self.record["task"]
+        try:
+            content = torch.load(str(self.path), map_location="cpu")
+            state, meta = content["state_dict"], content.get("meta") or {}
+        except FileNotFoundError:
+            raise DataError("no such checkpoint", file=self.path) from None
+        except Exception as error:  # a pickle may fail with anything
+            raise DataError("not a checkpoint", file=self.path, found=f"{type(error).__name__}: {error}") from None
+        record: dict[str, Any] = meta.get(RECORD) or {}
+        if record:
+            stack.recorded_checkout(record, knet)
+            self.task: str = record["task"]
             stack.package(self.task, "models")
             with stack.silent():
-                self.config = Config.fromstring(content["meta"]["config"], ".py")
-            self.config.data_root = self.record["data"]
-            names = list(self.record["classes"])
-            classes = ClassList.of(names, names[self.record["things"] :] if self.task == "panoptic" else ())
+                self.config = Config.fromstring(meta["config"], ".py")
+            self.config.data_root = record["data"]
+            names = list(record["classes"])
+            self.classes = ClassList.of(names, names[record["things"] :] if self.task == "panoptic" else ())
         else:
-            described = released.describe(content, self.path, classes)
-            self.task, classes = described.task, described.classes
-            self.config = _released_config(content, self.path, described, knet)
-        self.classes = classes
+            described = released.describe({"state_dict": state, "meta": meta}, self.path, classes)
+            self.task, self.classes = described.task, described.classes
+            self.config = _released_config(state, meta, self.path, described, knet)
         self.config.model.pop("pretrained", None)
         model: Any = revert_sync_batchnorm(build_model(self.config, self.task))
-        with stack.silent():
-            load_checkpoint(model, str(self.path), map_location="cpu", strict=True)
+        try:
+            with stack.silent():
+                load_checkpoint(model, str(self.path), map_location="cpu", strict=True)
+        except RuntimeError as error:  # mmcv lists the tensors line by line
+            found = " ".join(line.strip() for line in str(error).splitlines()[1:4])
+            hint = "is --knet the checkout that it was trained with, and its file's name that of its config?"
+            raise DataError("the weights do not fit the config", file=self.path, found=found, hint=hint) from None
         model.cfg, model.CLASSES = self.config, tuple(self.classes.names)
         self.model = model.to(pick_device(device)).eval()
 
@@ -114,19 +113,18 @@ class ClassicSegmenter:
         if self.task == "panoptic":
             ids = panoptic_map(result)
             values = [value for value in np.unique(ids) if value % INSTANCE_OFFSET < len(self.classes)]
-            found = [(int(value % INSTANCE_OFFSET), 1.0, ids == value) for value in values]
+            segments = [(int(value % INSTANCE_OFFSET), 1.0, ids == value) for value in values]
             height, width = ids.shape
         else:
-            found = sorted(objects(result), key=lambda entry: -entry[1])
+            segments = sorted(objects(result), key=lambda entry: -entry[1])
             height, width = read_image(path).shape[:2]
-        labels = np.array([label for label, _, _ in found], np.int64)
-        scores = np.array([score for _, score, _ in found], np.float32)
-        rles = [mask_to_rle(np.asarray(mask, bool)) for _, _, mask in found]
-        return Prediction(path, width, height, labels, scores, rles)
+        labels = np.array([label for label, _, _ in segments], np.int64)
+        scores = np.array([score for _, score, _ in segments], np.float32)
+        return Prediction(path, width, height, labels, scores, [mask_to_rle(np.asarray(m, bool)) for *_, m in segments])
 
 
 def _released_config(
-    content: Mapping[str, Any], path: Path, described: released.Description, knet: Optional[Path]
+    state: Mapping[str, Any], meta: Mapping[str, Any], path: Path, described: released.Description, knet: Optional[Path]
 ) -> Config:
     """The config of a checkpoint without our record: its own, else the checkout's of that name or architecture.
 
@@ -134,19 +132,18 @@ def _released_config(
         UsageError: no such config is found.
     """
     stack.package(described.task, "models")
-    text = content["meta"].get("config")
-    if text:
+    if meta.get("config"):
         with stack.silent():
-            config = Config.fromstring(text, ".py")._cfg_dict.to_dict()
+            config = Config.fromstring(meta["config"], ".py")._cfg_dict.to_dict()
     else:
-        spec = trained(described.task, described.backbone_name)
+        head = released.semantic_head(state) if described.task == "semantic" else None
+        spec = trained(described.task, described.backbone_name, head)
         files = [path.stem, *([Path(spec.checkpoint.file).stem] if spec is not None and spec.checkpoint else [])]
         names = [STAMP.sub("", name) for name in files]
         known = {file.stem for folder in stack.config_folders(knet) for file in folder.rglob("*.py")}
         name = next((name for name in names if name in known), names[-1])
         config = stack.load_config(stack.find_config(name, knet))
-    things = len(described.classes.things) if described.task == "panoptic" else len(described.classes)
-    counts = Counts(described.task, things, len(described.classes) - things)
+    counts = Counts.of(described.task, described.classes)
     config["model"], _ = set_class_counts(config["model"], counts, stack.signature_of(described.task))
     read_from_disk(config["data"]["test"])
     return Config(config)
@@ -174,34 +171,34 @@ def evaluate(
         Seg2KNetError: the checkpoint or the data cannot be used.
     """
     model = ClassicSegmenter(checkpoint, device, knet, classes)
-    names = list(model.classes.names)
     folder, split = split_of(model, data, split)
     part = folder.splits[split]
     if not part.has_truth and submission is None:
         raise UsageError("this split has no truth to compare with", file=part.annotations)
     settings = our_dataset(innermost(model.config.data.test.to_dict()), folder, part)
-    dataset = build_dataset(ConfigDict({**settings, "classes": names}), model.task, test=True)
+    settings["classes"] = list(model.classes.names)
+    dataset = build_dataset(ConfigDict(settings), model.task, test=True)
     collected = Submission(submission, folder, split) if submission is not None else None
     results: list[Any] = []
     for index in range(len(dataset)):
         path = Path(dataset.get_data_info(index)["img_path"])
         result = model.result(read_image(path))
-        prediction = model.prediction(path, result) if collected is not None or show_dir is not None else None
-        if collected is not None and prediction is not None:
+        if collected is not None or show_dir is not None:
+            prediction = model.prediction(path, result)
+        if collected is not None:
             collected.add(prediction, dataset.img_ids[index] if model.task != "semantic" else index)
         elif model.task == "semantic":
             results += dataset.pre_eval([result], index)
         else:
             results.append(dataset.packed(result))
-        if show_dir is not None and prediction is not None:
+        if show_dir is not None:
             draw(model, prediction, truth_of(dataset, index) if part.has_truth else None, part.images, show_dir)
         if ticked is not None:
             ticked(index + 1, len(dataset))
+    evaluated = model.path, folder.root, split, model.task, len(dataset)
     if collected is not None:
         collected.close()
-        return Evaluation(model.path, folder.root, split, model.task, len(dataset), {}, [])
+        return Evaluation(*evaluated, {}, [])
     figures = dataset.evaluate(results, metric=METRICS[model.task]["metric"], logger="silent")
     predictions = dataset.coco_results(results) if model.task == "instance" else []
-    return Evaluation(
-        model.path, folder.root, split, model.task, len(dataset), figures, list(dataset.by_class), predictions
-    )
+    return Evaluation(*evaluated, figures, dataset.by_class, predictions)

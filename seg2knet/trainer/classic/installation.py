@@ -27,7 +27,6 @@ HOW_TO_GET_PYTHON = (
     "then name it: --python PATH"
 )
 
-
 Step = tuple[str, tuple[str, ...]]
 """One command of the installation: what it does, for people, and its words."""
 
@@ -57,17 +56,12 @@ def setup(
     """
     if cuda not in CUDA:
         raise UsageError(f"there is no torch 1.10.1 for CUDA {cuda}", expected=", ".join(CUDA))
-    inside = venv / "bin" / "python"
-    if venv.exists() and not ((venv / "pyvenv.cfg").is_file() and _version(inside) == PYTHON):
-        raise UsageError(
-            "this folder exists, and is no environment of Python 3.9",
-            file=venv,
-            hint="name another: --venv DIR, or remove it",
-        )
-    interpreter = _python39(python)
+    if venv.exists() and not ((venv / "pyvenv.cfg").is_file() and _version(venv / "bin" / "python") == PYTHON):
+        hint = "name another: --venv DIR, or remove it"
+        raise UsageError("this folder exists, and is no environment of Python 3.9", file=venv, hint=hint)
     variables = {"MMCV_WITH_OPS": str(int(ops)), "MAX_JOBS": os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))}
+    todo = steps(venv, _python39(python), ops=ops, cuda=cuda)
     say(" ".join(["export", *(f"{name}={value}" for name, value in variables.items())]))
-    todo = steps(venv, interpreter, ops=ops, cuda=cuda)
     for number, (title, command) in enumerate(todo, 1):
         say(f"[{number}/{len(todo)}] {title}\n      {shlex.join(command)}")
         if not dry_run:
@@ -80,32 +74,21 @@ def setup(
 def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
     """The commands, in the order that works."""
     root = Path(__file__).resolve().parents[3]
-    source = (root / "pyproject.toml").is_file()
-    this_package = ("--editable", f"{root}[report]") if source else (f"seg2knet[report]=={__version__}",)
-    pip = (
-        str(venv / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--constraint",
-        str(CONSTRAINTS),
-    )
+    in_source_tree = (root / "pyproject.toml").is_file()
+    this_package = ("--editable", f"{root}[report]") if in_source_tree else (f"seg2knet[report]=={__version__}",)
+    quiet = "--disable-pip-version-check"
+    pip = (str(venv / "bin" / "python"), "-m", "pip", "install", quiet, "--constraint", str(CONSTRAINTS))
     torch = f"torch==1.10.1{CUDA[cuda]}", f"torchvision==0.11.2{CUDA[cuda]}"
     page = ("--find-links", TORCH_PAGE) if CUDA[cuda] else ()
     mmcv = f"mmcv-full=={PINS['mmcv-full']}" if ops else f"mmcv=={PINS['mmcv']}"
     how = "with operators: compiles for minutes" if ops else "without operators: K-Net needs none"
+    build = f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else f'for CUDA {cuda}'}, and what mmcv is built with"
+    old_setuptools = "pip, and the setuptools that can still build mmcv (60 and later cannot)"
     return [
         ("a virtual environment of Python 3.9", (str(python), "-m", "venv", str(venv))),
-        (
-            "pip, and the setuptools that can still build mmcv (60 and later cannot)",
-            (*pip, "pip<24.1", "setuptools", "wheel"),
-        ),
+        (old_setuptools, (*pip, "pip<24.1", "setuptools", "wheel")),
         # mmcv's setup asks for opencv-python, which needs a display's libraries, unless the headless one is installed
-        (
-            f"torch 1.10.1 {'for the CPU' if cuda == 'cpu' else f'for CUDA {cuda}'}, and what mmcv is built with",
-            (*pip, *page, *torch, "numpy", "scipy", "opencv-python-headless", "yapf"),
-        ),
+        (build, (*pip, *page, *torch, "numpy", "scipy", "opencv-python-headless", "yapf")),
         (f"{mmcv}, {how}", (*pip, "--no-build-isolation", mmcv)),
         ("mmdet, mmsegmentation and mim, which runs their own tools", (*pip, "mmdet", "mmsegmentation", "openmim")),
         ("panopticapi (its own pins ask for other versions)", (*pip, "--no-deps", "panopticapi-lite")),
@@ -128,12 +111,9 @@ def _python39(asked: Optional[Path]) -> Path:
 
 def _candidates() -> Iterator[Path]:
     yield Path(sys.executable)
-    yield from (Path(found) for name in ("python3.9", "python3", "python") if (found := shutil.which(name)))
-    for folder, pattern in (
-        (".pyenv/versions", "3.9*/bin/python"),
-        (".local/share/uv/python", "cpython-3.9*/bin/python"),
-    ):
-        yield from sorted((Path.home() / folder).glob(pattern), reverse=True)
+    yield from (Path(path) for name in ("python3.9", "python3", "python") if (path := shutil.which(name)))
+    for pattern in (".pyenv/versions/3.9*/bin/python", ".local/share/uv/python/cpython-3.9*/bin/python"):
+        yield from sorted(Path.home().glob(pattern), reverse=True)
 
 
 def _version(python: Path) -> str:
@@ -151,21 +131,14 @@ def _run(title: str, command: tuple[str, ...], venv: Path, variables: Mapping[st
         EnvironmentProblem: the command failed; its output is in ``setup.log``.
     """
     venv.mkdir(parents=True, exist_ok=True)
-    log = venv / "setup.log"
+    log, environment = venv / "setup.log", {**os.environ, **variables}
     with open(log, "a", encoding="utf-8") as stream:
         print(f"\n$ {shlex.join(command)}", file=stream, flush=True)
-        done = subprocess.run(
-            command, env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT, check=False
-        )
+        done = subprocess.run(command, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        errors = [line for line in lines[-200:] if "error" in line.lower()]
-        without = (
-            "; without a working compiler: --no-ops (K-Net needs no operator)" if "mmcv-full" in command[-1] else ""
-        )
-        raise EnvironmentProblem(
-            f"this step failed: {title}",
-            file=log,
-            found=(errors or lines)[-1].strip(),
-            hint=f"the whole output: {log}{without}",
-        )
+        last = ([line for line in lines[-200:] if "error" in line.lower()] or lines)[-1].strip()
+        compiled = "mmcv-full" in command[-1]
+        hint = f"the whole output: {log}"
+        hint += "; without a working compiler: --no-ops (K-Net needs no operator)" if compiled else ""
+        raise EnvironmentProblem(f"this step failed: {title}", file=log, found=last, hint=hint)

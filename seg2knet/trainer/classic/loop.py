@@ -1,7 +1,7 @@
 """Training on the classic stack: mmcv's runner and hooks, with the datasets and models that the config names.
 
-mmdet 2.17's and mmseg 0.18's own train functions put the model on a GPU and know no other place; what they do is done
-here for the CPU as well. One process of several is this module, run by torch.distributed.launch.
+mmdet 2.17's and mmseg 0.18's own train functions know GPUs only; what they do is done here for the CPU as well. One
+process of several is this module, run by torch.distributed.run.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class OneCpu(MMDataParallel):
 
 
 class SeveralCpus(MMDistributedDataParallel):
-    """A model on the CPU of which each process has a copy; mmcv's own wrapper unpacks batches for GPUs alone."""
+    """A model on the CPU, a copy in each process; mmcv's own wrapper unpacks batches for GPUs alone."""
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         return self.module(*unpack(inputs), **unpack(kwargs))
@@ -96,9 +96,7 @@ def build_model(config: Config, task: str) -> nn.Module:
     build = models.build_segmentor if task == "semantic" else models.build_detector
     try:
         with stack.silent():
-            return build(
-                copy.deepcopy(config.model), train_cfg=config.get("train_cfg"), test_cfg=config.get("test_cfg")
-            )
+            return build(copy.deepcopy(config.model), config.get("train_cfg"), config.get("test_cfg"))
     except (TypeError, KeyError, AssertionError, ValueError) as error:
         found, hint = f"{type(error).__name__}: {error}", "is it of the K-Net checkout? name it: --knet ./K-Net"
         raise Seg2KNetError("the model cannot be built", file=config.filename, found=found, hint=hint) from error
@@ -121,11 +119,7 @@ def build_loader(dataset: Any, config: Config, task: str, *, images: int, **opti
 def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: Optional[Path] = None) -> None:
     """Run a config that :func:`seg2knet.trainer.classic.config.fit` made; every process of a run calls this.
 
-    Args:
-        config_file: the config.
-        device: ``cuda`` or ``cpu``.
-        resume: a checkpoint to resume from.
-        knet: the checkout, where it is not the one that the config names.
+    ``resume`` is a checkpoint, ``knet`` the checkout, where it is not the one that the config names.
 
     Raises:
         Seg2KNetError: the loss became NaN or infinite.
@@ -147,7 +141,7 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: O
             try:
                 runner.run([loader], [("train", 1)])
             except Interrupted:
-                _save_where_it_stands(runner, len(loader))
+                _save_interrupted(runner, len(loader))
 
 
 @contextmanager
@@ -170,11 +164,10 @@ def _processes(device: str) -> Iterator[int]:
 def out_of_place_additions() -> Iterator[None]:
     """Let ``x += y`` make a new tensor where gradients flow through x.
 
-    Heads of the checkout and of mmseg 0.18 add to the result of a ReLU in place, which torch 1.10 needs unchanged for
-    the gradient ("modified by an inplace operation").
+    Heads of the checkout and of mmseg 0.18 add in place to the result of a ReLU, which torch 1.10 needs unchanged.
     """
-    in_place: Any = torch.Tensor.__iadd__
     tensor: Any = torch.Tensor
+    in_place = tensor.__iadd__
 
     def add(self: torch.Tensor, other: Any) -> torch.Tensor:
         return self + other if self.requires_grad and torch.is_grad_enabled() else in_place(self, other)
@@ -190,11 +183,11 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
     """The runner with all its hooks, and the loader that it runs over."""
     task = record["task"]
     stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime())
-    log_file = str(Path(config.work_dir) / f"{stamp}.log")
-    package = stack.package(task, "utils").__name__.split(".")[0]
-    logging.getLogger(package).handlers.clear()  # of an earlier run of this process, which wrote to its own file
-    logger_initialized.pop(package, None)
-    logger = stack.package(task, "utils").get_root_logger(log_file=log_file, log_level=config.log_level)
+    utils = stack.package(task, "utils")
+    name = utils.__name__.split(".")[0]
+    logging.getLogger(name).handlers.clear()  # of an earlier run of this process, which wrote to its own file
+    logger_initialized.pop(name, None)
+    logger = utils.get_root_logger(log_file=f"{config.work_dir}/{stamp}.log", log_level=config.log_level)
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             logging.getLogger("py.warnings").addHandler(handler)
@@ -234,16 +227,9 @@ def _prepare(config: Config, record: dict[str, Any], device: str, world: int) ->
         "CLASSES": tuple(record["classes"]),
         RECORD: {**record, "model": settings["model"], "test_pipeline": settings["data"]["test"]["pipeline"]},
     }
-    runner = build_runner(
-        config.get("runner") or {"type": "EpochBasedRunner", "max_epochs": config.total_epochs},
-        {
-            "model": wrapped,
-            "optimizer": build_optimizer(wrapped, config.optimizer),
-            "work_dir": config.work_dir,
-            "logger": logger,
-            "meta": meta,
-        },
-    )
+    parts = {"model": wrapped, "optimizer": build_optimizer(wrapped, config.optimizer), "work_dir": config.work_dir}
+    kind = config.get("runner") or {"type": "EpochBasedRunner", "max_epochs": config.total_epochs}
+    runner = build_runner(kind, {**parts, "logger": logger, "meta": meta})
     runner.timestamp = stamp
     _register_hooks(runner, config, task, device, world)
     return runner, loader
@@ -254,19 +240,20 @@ def _register_hooks(runner: Any, config: Config, task: str, device: str, world: 
     if config.get("fp16"):
         step = Fp16OptimizerHook(**{**step, **config.fp16}, distributed=world > 1)
     log = config.get("log_config") or {"interval": 50, "hooks": [{"type": "TextLoggerHook"}]}
-    for hook in log["hooks"]:
-        hook["type"] = {"TextLoggerHook": "Seg2KNetLoggerHook"}.get(hook["type"], hook["type"])
+    for logger in log["hooks"]:
+        if logger["type"] == "TextLoggerHook":
+            logger["type"] = "Seg2KNetLoggerHook"
     runner.register_training_hooks(config.lr_config, step, config.checkpoint_config, log, config.get("momentum_config"))
-    by_epoch = runner._max_epochs is not None
+    by_epoch: bool = runner._max_epochs is not None
     if world > 1 and by_epoch:
         runner.register_hook(DistSamplerSeedHook())
     several = world > 1 and device != "cpu"  # mmdet collects results over GPUs alone
     if config[RECORD].validate and (several or runner.rank == 0):
         core = stack.package(task, "core")
-        kind = core.DistEvalHook if several else core.EvalHook
         dataset = build_dataset(config.data.val, task, test=True)
         loader = build_loader(dataset, config, task, images=1, dist=several, shuffle=False)
-        runner.register_hook(kind(loader, **dict(config.evaluation, by_epoch=by_epoch)), priority="LOW")
+        hook = (core.DistEvalHook if several else core.EvalHook)(loader, **{**config.evaluation, "by_epoch": by_epoch})
+        runner.register_hook(hook, priority="LOW")
     for settings in config.get("custom_hooks") or []:
         options = {key: value for key, value in settings.items() if key != "priority"}
         runner.register_hook(build_from_cfg(options, HOOKS), priority=settings.get("priority", "NORMAL"))
@@ -299,7 +286,7 @@ class Watch(Hook):
             raise Interrupted
 
 
-def _save_where_it_stands(runner: Any, steps: int) -> None:
+def _save_interrupted(runner: Any, steps: int) -> None:
     """Write a checkpoint from which the epoch that was interrupted is begun again."""
     if runner.rank == 0:
         folder, by_epoch = Path(runner.work_dir), runner._max_epochs is not None
@@ -310,7 +297,7 @@ def _save_where_it_stands(runner: Any, steps: int) -> None:
 
 
 def main(config: str, device: str, resume: str, knet: str) -> None:
-    """One process of several. What goes wrong is left for the process that started this one to say."""
+    """One process of several; the one that started it reports what fails."""
     try:
         stack.enter()
         train(Path(config), device, Path(resume) if resume else None, Path(knet) if knet else None)

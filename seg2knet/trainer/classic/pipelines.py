@@ -27,13 +27,8 @@ def innermost(dataset: Any) -> Mapping[str, Any]:
 
 
 def our_dataset(theirs: Any, data: DataFolder, split: Split, *, repeat: bool = True) -> dict[str, Any]:
-    """A dataset of a config made ours; what wraps it stays, several concatenated become one.
-
-    Args:
-        theirs: as the config has it.
-        data, split: what to read instead.
-        repeat: whether RepeatDataset stays.
-    """
+    """A dataset of a config made to read ``split``; its wrappers stay (RepeatDataset only with ``repeat``), several
+    concatenated datasets become one."""
     wrapped = inner(theirs)
     if wrapped is not None:
         ours = our_dataset(wrapped, data, split, repeat=repeat)
@@ -90,7 +85,7 @@ def rescale(node: Any, scale: tuple[int, int], task: str) -> None:
     for step in steps(node):
         if "img_scale" in step:
             old = step["img_scale"]
-            several = isinstance(old, list) or (isinstance(old, tuple) and old and isinstance(old[0], (tuple, list)))
+            several = isinstance(old, list) or (isinstance(old, tuple) and isinstance(old[0], (tuple, list)))
             # mmseg resizes the shorter side and crops; mmdet fits the image into both sides.
             new = (4 * shortest, shortest) if task == "semantic" else (longest, shortest)
             step["img_scale"] = [new] if several else new

@@ -36,18 +36,14 @@ class Prepared(NamedTuple):
     task: str
     knet: Optional[Path]
     notes: list[str]
-    data: Optional[Path] = None
-    """The data set's folder, to be checked before the first step; ``None`` for a config run again."""
+    data: Optional[Path] = None  # the folder to check before the first step; none for a config run again
 
 
 def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[str], None] = print) -> TrainResult:
     """Train on the classic stack; see :func:`seg2knet.trainer.run.session.run`.
 
-    Args:
-        options: what was asked for; ``options.config`` is the name or path of a config: of the checkout, of mmdet, of
-            mmseg; or one that this function wrote.
-        knet: the checkout of K-Net.
-        say: called with each line of what was decided.
+    ``options.config`` is the name or path of a config: of the checkout ``knet``, of mmdet, of mmseg; or one that this
+    function wrote. ``say`` is called with each line of what was decided.
     """
     prepared = prepare(options, knet=knet)
     work_dir = prepared.config.parent
@@ -59,9 +55,8 @@ def train(options: TrainOptions, *, knet: Optional[Path] = None, say: Callable[[
     _check_model(prepared)
     latest = work_dir / "latest.pth"
     if options.resume and not latest.exists():
-        raise UsageError(
-            "there is no run to resume", file=work_dir, found="no latest.pth", hint="start anew without --resume"
-        )
+        hint = "start anew without --resume"
+        raise UsageError("there is no run to resume", file=work_dir, found="no latest.pth", hint=hint)
     if options.dry_run:
         return TrainResult(work_dir, prepared.config)
     _start(prepared, latest.resolve() if options.resume else None)
@@ -87,7 +82,15 @@ def _result(prepared: Prepared) -> TrainResult:
 def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
     """Decide everything and write the config; see :func:`train`."""
     options.check()
-    _refuse_unknown(options)
+    if options.nodes > 1 or options.launcher != "torchrun":
+        hint = "write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine"
+        raise UsageError("the classic stack trains on one machine", hint=hint)
+    if options.pretrained == "coco":
+        raise UsageError("the classic stack starts from ImageNet weights", hint="from a K-Net: --load-from FILE")
+    unknown = [flag(name) for name in options.given() if name not in KNOWN_HERE]
+    if unknown:
+        hint = "choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE"
+        raise UsageError(f"the classic stack does not know {', '.join(unknown)}", hint=hint)
     stack.enter(knet)
     if options.resume and options.config is None and options.work_dir is not None:
         path = options.work_dir / "config.py"
@@ -113,31 +116,14 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
         from seg2knet.download import weights
 
         options.load_from = str(Path(weights.checkpoint(options.load_from)).resolve())
+    work_dir = _work_dir(options, Path("work_dirs") / path.stem)
     config, notes = fitting.fit(
-        merged,
-        data,
-        options,
-        name=path.stem,
-        processes=place.processes,
-        work_dir=_work_dir(options, Path("work_dirs") / path.stem),
-        knet=knet,
+        merged, data, options, name=path.stem, processes=place.processes, work_dir=work_dir, knet=knet,
         signature=stack.signature_of(task),
-    )
+    )  # fmt: skip
     where = "the CPU" if place.device == "cpu" else f"{place.processes} GPU{'s'[: place.processes != 1]}"
     notes = [f"{task}, {path.stem}, on {where}", *notes]
     return Prepared(_write(config, path, notes), place, task, knet, notes, data.root)
-
-
-def _refuse_unknown(options: TrainOptions) -> None:
-    if options.nodes > 1 or options.launcher != "torchrun":
-        hint = "write the config with --dry-run and start it with mim (docs/classic.md); or --stack mmengine"
-        raise UsageError("the classic stack trains on one machine", hint=hint)
-    if options.pretrained == "coco":
-        raise UsageError("the classic stack starts from ImageNet weights", hint="from a K-Net: --load-from FILE")
-    unknown = [flag(name) for name in options.given() if name not in KNOWN_HERE]
-    if unknown:
-        hint = "choose a config that does it (--config), or set it there: --cfg-options KEY=VALUE"
-        raise UsageError(f"the classic stack does not know {', '.join(unknown)}", hint=hint)
 
 
 def _again(
@@ -158,19 +144,16 @@ def _again(
     return Prepared(path, place, record["task"], checkout, notes)
 
 
-def _work_dir(options: TrainOptions, named: Path) -> Path:
+def _work_dir(options: TrainOptions, default: Path) -> Path:
     """The work dir; of a run to resume, else one without another run's checkpoints."""
-    return (options.work_dir or named) if options.resume else work_dirs.choose(options, named)
+    return (options.work_dir or default) if options.resume else work_dirs.choose(options, default)
 
 
 def _write(config: Mapping[str, Any], path: Path, notes: list[str]) -> Path:
     """Write a config into its work dir."""
     file = Path(config["work_dir"]) / "config.py"
-    heading = [
-        f"Written by seg2knet for the classic stack from {path}.",
-        *notes,
-        f"Run it again: seg2knet train --stack classic --config {file}",
-    ]
+    origin = f"Written by seg2knet for the classic stack from {path}."
+    heading = [origin, *notes, f"Run it again: seg2knet train --stack classic --config {file}"]
     lines = [f"# {line}" for line in heading] + [assignment(key, value) for key, value in config.items()]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -178,11 +161,7 @@ def _write(config: Mapping[str, Any], path: Path, notes: list[str]) -> Path:
 
 
 def _check_model(prepared: Prepared) -> None:
-    """
-    Raises:
-        Seg2KNetError: the model cannot be built.
-        EnvironmentProblem: it needs an operator that this mmcv lacks.
-    """
+    """Build the model once: what is wrong with it is said before the first step."""
     from seg2knet.trainer.classic import loop
 
     config = loop.read(prepared.config)
@@ -193,11 +172,7 @@ def _check_model(prepared: Prepared) -> None:
 
 
 def _start(prepared: Prepared, resume: Optional[Path]) -> None:
-    """Train: in this process where one is enough, else in as many as wanted.
-
-    Raises:
-        Seg2KNetError: training failed; the traceback is in ``error.log`` or ``torchrun.log`` in the work dir.
-    """
+    """Train: in this process where one is enough, else in several; failures are in error.log or torchrun.log."""
     place, work_dir = prepared.place, prepared.config.parent
     if place.processes > 1:
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={place.local}"]
@@ -214,6 +189,5 @@ def _start(prepared: Prepared, resume: Optional[Path]) -> None:
         log = work_dir / "error.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         found = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        raise Seg2KNetError(
-            "training failed", file=prepared.config, found=found, hint=f"the traceback is in {log}"
-        ) from error
+        hint = f"the traceback is in {log}"
+        raise Seg2KNetError("training failed", file=prepared.config, found=found, hint=hint) from error

@@ -41,12 +41,8 @@ class Seg2KNetSemantic(CustomDataset):
             if ann_dir is not None:
                 mask = name.with_suffix(seg_map_suffix)
                 if not (Path(ann_dir) / mask).is_file():
-                    raise DataError(
-                        "an image has no mask",
-                        file=path,
-                        expected=str(Path(ann_dir) / mask),
-                        hint="see all such findings: seg2knet validate",
-                    )
+                    expected, hint = str(Path(ann_dir) / mask), "see all such findings: seg2knet validate"
+                    raise DataError("an image has no mask", file=path, expected=expected, hint=hint)
                 info["ann"] = {"seg_map": str(mask)}
             infos.append(info)
         if not infos:
@@ -57,9 +53,10 @@ class Seg2KNetSemantic(CustomDataset):
         """mIoU, accuracies and the figures by class, as plain numbers between 0 and 1."""
         with np.errstate(divide="ignore", invalid="ignore"):  # a class that neither side has is 0 / 0
             figures = super().evaluate(results, metric=metric, logger=logger or "silent", **options)
+        # the figure of a class that does not occur is NaN there, and None in tables
+        known = {name: None if np.isnan(value) else float(value) for name, value in figures.items()}
         self.by_class = [
-            {"name": name, "IoU": _known(figures[f"IoU.{name}"]), "accuracy": _known(figures[f"Acc.{name}"])}
-            for name in self.CLASSES
+            {"name": name, "IoU": known[f"IoU.{name}"], "accuracy": known[f"Acc.{name}"]} for name in self.CLASSES
         ]
         return {name: float(value) for name, value in figures.items() if "." not in name}
 
@@ -68,8 +65,3 @@ class Seg2KNetSemantic(CustomDataset):
         info = self.img_infos[index]
         masks = {"seg_map_path": str(Path(self.ann_dir) / info["ann"]["seg_map"])} if "ann" in info else {}
         return {"img_path": str(Path(self.img_dir) / info["filename"]), **masks}
-
-
-def _known(value: float) -> Optional[float]:
-    """``None`` for the figure of a class that does not occur."""
-    return None if np.isnan(value) else float(value)

@@ -34,9 +34,6 @@ def mmdet_version() -> Optional[str]:
 def enter(knet: Optional[Path] = None) -> None:
     """Make this process able to import mmdet 2, mmseg 0 and the checkout's modules. Nothing is written anywhere.
 
-    Args:
-        knet: the checkout of K-Net; it goes in front of ``sys.path``, so that no PYTHONPATH is needed.
-
     Raises:
         EnvironmentProblem: the packages are not installed.
         UsageError: ``knet`` is no checkout.
@@ -71,7 +68,7 @@ def package(task: str, part: str) -> Any:
 
 
 def add_checkout(knet: Path) -> None:
-    """Make a checkout of K-Net importable.
+    """Put a checkout of K-Net in front of ``sys.path``.
 
     Raises:
         UsageError: it is none, or has moved.
@@ -88,18 +85,17 @@ def add_checkout(knet: Path) -> None:
 def recorded_checkout(record: Mapping[str, Any], knet: Optional[Path]) -> Optional[Path]:
     """The checkout that a run's record names, or ``knet`` where one is given; it is made importable."""
     checkout = knet or (Path(record["knet"]) if record.get("knet") else None)
-    if checkout is not None:
-        add_checkout(checkout)
-    return checkout.resolve() if checkout is not None else None
+    if checkout is None:
+        return None
+    add_checkout(checkout)
+    return checkout.resolve()
 
 
 def config_folders(knet: Optional[Path]) -> list[Path]:
     """Where configs are looked for by name: the checkout's, then those that came with mmdet and mmseg."""
+    specs = [importlib.util.find_spec(name) for name in ("mmdet", "mmseg")]
     folders = [Path(knet) / "configs"] if knet else []
-    for name in ("mmdet", "mmseg"):
-        spec = importlib.util.find_spec(name)
-        if spec and spec.origin:
-            folders.append(Path(spec.origin).parent / ".mim" / "configs")
+    folders += [Path(spec.origin).parent / ".mim" / "configs" for spec in specs if spec and spec.origin]
     return [folder for folder in folders if folder.is_dir()]
 
 
@@ -129,11 +125,7 @@ def find_config(name: str, knet: Optional[Path] = None) -> Path:
 
 
 def default_config(task: str, knet: Optional[Path]) -> Path:
-    """The config taken when none is named.
-
-    Raises:
-        UsageError: no checkout was named, or there is no default for the task.
-    """
+    """The config taken when none is named, for which a checkout must be."""
     if task in DEFAULTS and knet is not None:
         return find_config(DEFAULTS[task], knet)
     hint = "--config NAME   (of the checkout, mmdet or mmseg, or a path)"
@@ -142,11 +134,7 @@ def default_config(task: str, knet: Optional[Path]) -> Path:
 
 
 def load_config(path: Path, run_imports: bool = True) -> dict[str, Any]:
-    """The merged config of a file, as plain dicts.
-
-    Args:
-        path: the file.
-        run_imports: whether to import the modules of its ``custom_imports``.
+    """The merged config of a file, as plain dicts; ``run_imports``: import the modules of its ``custom_imports`` too.
 
     Raises:
         UsageError: it cannot be read, or what it imports cannot.

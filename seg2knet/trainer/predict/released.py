@@ -239,13 +239,13 @@ def _semantic_parts(described: Description, state: State, record: Mapping[str, A
     from seg2knet.trainer.openmmlab import packages, semantic
 
     packages.load(semantic=True)
-    names = " ".join(name for name in state if name.startswith("decode_head.kernel_generate_head."))
-    parts = (("lateral_convs", "upernet"), ("psp_modules", "pspnet"), ("aspp_modules", "deeplabv3"))
-    head = next((head for part, head in parts if part in names), "fcn")
     crop = next(_values(record.get("model", {}).get("test_cfg"), "crop_size"), CROP)
     scale = next(_values(record.get("test_pipeline", ()), "img_scale"), (2048, crop[0]))
     model = semantic.semantic_model(
-        num_classes=len(described.classes), head=head, backbone=described.backbone_name, crop_size=tuple(crop)
+        num_classes=len(described.classes),
+        head=semantic_head(state),
+        backbone=described.backbone_name,
+        crop_size=tuple(crop),
     )
     return {
         "default_scope": "mmseg",
@@ -260,6 +260,13 @@ def _semantic_parts(described: Description, state: State, record: Mapping[str, A
             {"type": "PackSegInputs", "meta_keys": META_KEYS},
         ],
     }
+
+
+def semantic_head(state: State) -> str:
+    """The head that a semantic K-Net refines, told from the names of its tensors: ``fcn``, ``upernet``..."""
+    names = " ".join(name for name in state if name.startswith("decode_head.kernel_generate_head."))
+    parts = (("lateral_convs", "upernet"), ("psp_modules", "pspnet"), ("aspp_modules", "deeplabv3"))
+    return next((head for part, head in parts if part in names), "fcn")
 
 
 def _step(pipeline: Any, name: str) -> Mapping[str, Any]:
