@@ -111,14 +111,14 @@ def _option(field: str, info: FieldInfo, prefix: str = "") -> click.Option:
 
 def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any]) -> int:
     from seg2knet.cli import conversion
-    from seg2knet.converters.pipeline import convert as run
+    from seg2knet.converters.pipeline import Conversion
 
     if format == "auto":
         format, own = conversion.detected(sources, own)
     options = ConvertOptions(reader=own, **values)
     with bars(conversion.STEPS, every=10.0) as progress:
         try:
-            result = run(format, sources, options, progress)
+            result = Conversion(format, sources, options, progress).run()
         except KeyboardInterrupt:
             click.echo(f"\n{conversion.stopped(options)}", err=True)
             return 130

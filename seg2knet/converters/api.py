@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
-from seg2knet.converters import pipeline
 from seg2knet.converters.archives import unpacked
 from seg2knet.converters.detection import detect
 from seg2knet.converters.options import ConvertOptions, Source
+from seg2knet.converters.pipeline import Conversion, Result
 from seg2knet.converters.registry import reader
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -17,7 +17,7 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 def convert(
     format: str, *sources: PathLike, reader_options: Optional[Mapping[str, Any]] = None, **options: Any
-) -> pipeline.Result:
+) -> Result:
     """Convert annotations of one format into data sets, as ``seg2knet convert`` does.
 
     Args:
@@ -36,4 +36,4 @@ def convert(
         if format == "auto" and parsed:
             format = detect([source.path for source in parsed])[0]
         own = reader(format).Options(**(reader_options or {}))
-        return pipeline.convert(format, parsed, ConvertOptions(reader=own, **options))
+        return Conversion(format, parsed, ConvertOptions(reader=own, **options)).run()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Literal
 
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.rle import Box
 from seg2knet.dataset.sample import Note, Rle, Sample, Skip
 
 IGNORE = "__ignore__"
@@ -22,10 +23,8 @@ IGNORE = "__ignore__"
 
 
 class ReaderOptions(BaseModel):
-    """Options every reader takes; a reader with more makes a subclass.
-
-    Each field becomes an option of ``seg2knet convert FORMAT``: ``min_area`` is ``--min-area``, a ``bool`` is a flag,
-    a ``Literal`` a choice, and the description its help.
+    """Options that every reader takes; a reader with more makes a subclass. Each field is an option of ``seg2knet
+    convert FORMAT``: ``min_area`` is ``--min-area``, a ``bool`` a flag, a ``Literal`` a choice, the description help.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,8 +57,7 @@ class Scan(msgspec.Struct, frozen=True):
 
     Attributes:
         handles: the images in natural order of their names, split by split.
-        classes: the source's class list, or ``None`` where classes are known only by reading; then they are
-            the labels that occur, in natural order.
+        classes: ``None`` where they are known only by reading: then they are the labels that occur, in natural order.
         skips, notes: what can be told already (an annotation file whose image is missing, tags that are ignored).
         meta: ``info`` and ``licenses`` of the source, where it has them; COCO files keep them.
     """
@@ -72,12 +70,7 @@ class Scan(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Why a reader thinks that a source is of its format.
-
-    Attributes:
-        score: 0..1; two formats within 0.2 of one another are a tie, which ``auto`` refuses.
-        reasons: what was seen, for the user: ``12 of 12 JSON files have "shapes" and "imagePath"``.
-    """
+    """Why a source is taken for a format: a score of 0..1, and what was seen: ``12 of 12 JSON files have "shapes"``."""
 
     score: float
     reasons: tuple[str, ...]
@@ -129,19 +122,12 @@ class Reader(ABC):
 
 
 class Measured(msgspec.Struct, frozen=True, gc=False):
-    """A sample with what its masks measure, done once for all writers.
-
-    Attributes:
-        sample: after the transforms; every object has at least one pixel.
-        rles: the objects' masks, one each.
-        areas: their pixels.
-        boxes: x, y, width, height of each mask.
-    """
+    """A sample after the transforms, and of each object the mask (of at least one pixel), its area and its box."""
 
     sample: Sample
     rles: Sequence[Rle]
     areas: Sequence[int]
-    boxes: Sequence[tuple[int, int, int, int]]
+    boxes: Sequence[Box]
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
@@ -158,50 +144,40 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     fragment: Any
     written: int
     blobs: dict[str, bytes] = {}
-    skips: tuple[Skip, ...] = ()
-    changes: tuple[Note, ...] = ()
+    skips: Sequence[Skip] = ()
+    changes: Sequence[Note] = ()
 
 
 class WriterOptions(msgspec.Struct, frozen=True):
-    """What ``convert`` was asked for, as far as it concerns a writer.
-
-    Attributes:
-        year: what follows a split's name in folders and files: ``2017``, or empty (``--layout plain``).
-        overlap: who has a pixel that several claim.
-        void_class: the class of pixels that nobody claims.
-        stuff: labels that are stuff.
-        things_only: leave stuff to another target of this run.
-        boxes_only: boxes in place of outlines (yolo).
-        masks: kinds of mask images (masks): ``index``, ``instances``, ``colors``.
-        predictions: objects are a model's (labelstudio).
-    """
+    """What ``convert`` was asked for, as far as it concerns a writer (``ConvertOptions`` says more of most)."""
 
     year: str = "2017"
+    """What follows a split's name in folders and files; empty with ``--layout plain``."""
     overlap: Literal["z-order", "small-first", "last", "error"] = "z-order"
     void_class: Optional[str] = None
     stuff: frozenset[str] = frozenset()
     things_only: bool = False
+    """Leave stuff to another target of this run."""
     boxes_only: bool = False
     masks: Sequence[str] = ("index",)
     predictions: bool = False
 
 
 class Writer(ABC):
-    """Writes one target. ``encode`` runs in the worker that read the sample; the rest in the parent, in scan order.
-
-    Attributes:
-        needs_classes: ``encode`` needs the final class list (it writes class numbers into pixels).
-        png_names: the loader derives a mask's name from the image's, so images are named for it.
-        jpeg_only: the loader takes ``.jpg`` alone; other images are re-encoded.
-        validated: ``seg2knet validate`` knows the target and checks it.
-    """
+    """Writes one target. ``encode`` runs in the worker that read the sample; the rest in the parent, in scan order."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     needs_classes: ClassVar[bool] = False
+    """``encode`` needs the final class list (it writes class numbers into pixels)."""
     png_names: ClassVar[bool] = False
+    """The loader derives a mask's name from the image's, so images are named for it."""
     jpeg_only: ClassVar[bool] = False
+    """The loader takes ``.jpg`` alone; other images are re-encoded."""
     validated: ClassVar[bool] = False
+    """``seg2knet validate`` knows the target and checks it."""
+    reread: ClassVar[bool] = False
+    """The reader of the same name reads the result again, as its check."""
 
     def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
         self.options = options
@@ -228,13 +204,15 @@ class Writer(ABC):
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
         """Begin to write below ``root``, an empty folder."""
 
-    @abstractmethod
-    def add(self, split: str, name: str, fragment: Any) -> None:
+    def add(self, split: str, name: str, fragment: Any) -> None:  # noqa: B027  # most have files for each image alone
         """Take one image's fragment, under its final name."""
 
-    @abstractmethod
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Finish all files."""
+
+    def reader_options(self) -> dict[str, Any]:
+        """With which the reader of the same name finds what was written."""
+        return {}
 
     def check(self, tree: Path, written: int) -> list[str]:
         """What is wrong with the finished data set in ``tree``, in which ``written`` objects should be."""

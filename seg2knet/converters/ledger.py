@@ -32,13 +32,11 @@ class Ledger(msgspec.Struct):
     """What was read, written and skipped.
 
     Attributes:
-        images_read, objects_read: as the reader counts them.
         images_written: the same for all targets.
         written: objects by target.
-        skips: by ``reason``: objects lost to all targets, asked for or not.
+        skips, asked: by ``reason``: objects lost to all targets, and those that were to be left out.
         target_skips: by target and reason: objects that one target cannot hold.
-        image_skips: by reason: images.
-        notes: by kind.
+        image_skips: images by reason.
         splits: by split: images and objects.
         classes: objects by class.
     """
@@ -55,15 +53,11 @@ class Ledger(msgspec.Struct):
     splits: dict[str, tuple[int, int]] = {}
     classes: dict[str, int] = {}
 
-    def skip(self, skip: Skip) -> None:
-        """Count objects that no target gets."""
+    def skip(self, skip: Skip, target: Optional[str] = None) -> None:
+        """Count objects that one target does not get, or none does."""
         into = self.asked if skip.asked else self.skips
+        into = into if target is None else self.target_skips.setdefault(target, {})
         into.setdefault(skip.reason, Tally()).add(skip.count, [(skip.place, skip.detail)])
-
-    def skip_for(self, target: str, skip: Skip) -> None:
-        """Count objects that one target does not get."""
-        reasons = self.target_skips.setdefault(target, {})
-        reasons.setdefault(skip.reason, Tally()).add(skip.count, [(skip.place, skip.detail)])
 
     def skip_image(self, reason: str, place: str, detail: str = "") -> None:
         """Count an image that is not written; its objects are counted by ``skip``."""
@@ -83,29 +77,27 @@ class Ledger(msgspec.Struct):
         """Add the ledger of the part that follows: what was read, and lost before splits and names are known."""
         self.images_read += other.images_read
         self.objects_read += other.objects_read
-        _add_tallies(self.skips, other.skips)
-        _add_tallies(self.asked, other.asked)
-        _add_tallies(self.image_skips, other.image_skips)
-        _add_tallies(self.notes, other.notes)
-        for target, reasons in other.target_skips.items():
-            _add_tallies(self.target_skips.setdefault(target, {}), reasons)
+        pairs = [(getattr(self, name), getattr(other, name)) for name in ("skips", "asked", "image_skips", "notes")]
+        pairs += [(self.target_skips.setdefault(target, {}), lost) for target, lost in other.target_skips.items()]
+        for mine, theirs in pairs:
+            for reason, tally in theirs.items():
+                mine.setdefault(reason, Tally()).add(tally.count, tally.places)
 
     @property
     def unasked(self) -> int:
         """Objects and images that were lost though nobody asked for it."""
         of_targets = (item for reasons in self.target_skips.values() for item in reasons.items())
         lost = sum(tally.count for reason, tally in of_targets if reason not in ASKED_OF_TARGET)
-        return _count(self.skips) + _count(self.image_skips) + lost
+        return total(self.skips) + total(self.image_skips) + lost
 
     def imbalance(self) -> Optional[str]:
         """Which sum does not come out, or ``None``."""
-        if self.images_read != self.images_written + _count(self.image_skips):
-            return f"images: {self.images_read} != {self.images_written} + {_count(self.image_skips)}"
-        lost = _count(self.skips) + _count(self.asked)
+        if self.images_read != self.images_written + total(self.image_skips):
+            return f"images: {self.images_read} != {self.images_written} + {total(self.image_skips)}"
         for target, count in self.written.items():
-            here = _count(self.target_skips.get(target, {}))
-            if self.objects_read != count + lost + here:
-                return f"{target}: {self.objects_read} != {count} + {lost + here}"
+            lost = total(self.skips) + total(self.asked) + total(self.target_skips.get(target, {}))
+            if self.objects_read != count + lost:
+                return f"{target}: {self.objects_read} != {count} + {lost}"
         return None
 
     def to_json(self, root: str = "") -> dict[str, Any]:
@@ -136,28 +128,19 @@ ASKED_OF_TARGET = frozenset({"stuff-in-panoptic"})
 """Reasons for which a target leaves out what another target of the same run holds: no loss."""
 
 
-def _count(tallies: dict[str, Tally]) -> int:
+def total(tallies: dict[str, Tally]) -> int:
+    """How many of all kinds."""
     return sum(tally.count for tally in tallies.values())
 
 
-def _add_tallies(mine: dict[str, Tally], other: dict[str, Tally]) -> None:
-    for reason, tally in other.items():
-        mine.setdefault(reason, Tally()).add(tally.count, tally.places)
-
-
 def _listed(tallies: dict[str, Tally], root: str) -> list[dict[str, Any]]:
-    return [
-        {
-            "reason": reason,
-            "count": tally.count,
-            "first": [_placed(place, detail, root) for place, detail in tally.places],
-        }
-        for reason, tally in sorted(tallies.items())
-    ]
-
-
-def _placed(place: str, detail: str, root: str) -> dict[str, str]:
     def short(text: str) -> str:
         return text.replace(root + "/", "") if root and root != str(Path(root).anchor) else text
 
-    return {"place": short(place), **({"detail": short(detail)} if detail else {})}
+    def placed(place: str, detail: str) -> dict[str, str]:
+        return {"place": short(place), **({"detail": short(detail)} if detail else {})}
+
+    return [
+        {"reason": reason, "count": tally.count, "first": [placed(*first) for first in tally.places]}
+        for reason, tally in sorted(tallies.items())
+    ]

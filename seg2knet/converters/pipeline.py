@@ -51,8 +51,6 @@ class Result:
     """What a conversion did.
 
     Attributes:
-        ledger: the count.
-        classes: of the result, in order.
         folders: by target; empty after ``--dry-run``.
         reports: what ``validate`` found, by folder; without the data sets and the fixes.
         problems: what the check of another target found, by target.
@@ -67,24 +65,16 @@ class Result:
     resumed: int = 0
 
 
-def convert(
-    format: str,
-    sources: Sequence[Source],
-    options: Optional[ConvertOptions] = None,
-    progress: Progress = lambda step, done, total: None,
-) -> Result:
-    """Convert ``sources`` of one format.
-
-    Raises:
-        Seg2KNetError: the run failed; whatever was there before is as it was.
-    """
-    return Conversion(format, sources, options or ConvertOptions(), progress).run()
-
-
 class Conversion:
-    """One run. Its methods are its steps, in their order."""
+    """One run. Its methods are its steps, in their order; where one raises, whatever was there before is as it was."""
 
-    def __init__(self, format: str, sources: Sequence[Source], options: ConvertOptions, progress: Progress) -> None:
+    def __init__(
+        self,
+        format: str,
+        sources: Sequence[Source],
+        options: ConvertOptions,
+        progress: Progress = lambda step, done, total: None,
+    ) -> None:
         if not sources:
             raise UsageError("no source", hint="name the folder with the annotations")
         self.options = options
@@ -99,7 +89,9 @@ class Conversion:
             for staging in self.stagings.values():
                 check_target(staging.target, [source.path for source in sources], self._replaced(staging))
         kind = reader_of(format)
-        self.readers: list[Reader] = [kind(source.path, options.reader or kind.Options()) for source in sources]
+        self.readers: list[Reader] = [kind(source.path, options.reader) for source in sources]
+        self.parts = next(iter(self.stagings.values()))
+        """The staging folder that has the parts: the first target's."""
         self.ledger = Ledger()
 
     def _replaced(self, staging: Staging) -> Optional[set[str]]:
@@ -111,23 +103,19 @@ class Conversion:
     def run(self) -> Result:
         scans = self.scan()
         classes = class_list.told(self.options, scans)
-        recipe = Recipe(
-            known=frozenset(classes.names) if classes is not None else None,
-            mapping=dict(self.options.mapping),
-            drop=self.options.drop,
-            min_area=self.options.min_area,
-            polygons=self.options.polygons,
-        )
-        with engine(self.options.engine, self.options.jobs, self.options.ray_address) as workers:
-            if classes is None and any(writer_of(name).needs_classes for name in self.options.targets):
+        options = self.options
+        known = frozenset(classes.names) if classes is not None else None
+        recipe = Recipe(known, dict(options.mapping), options.drop, options.min_area, options.polygons)
+        with engine(options.engine, options.jobs, options.ray_address) as workers:
+            if classes is None and any(writer_of(name).needs_classes for name in options.targets):
                 classes = self.census(workers, recipe)
             try:
-                resume = [] if self.options.dry_run else self.begin(classes)
+                resume = [] if options.dry_run else self.begin(classes)
                 images, resumed = self.read(workers, recipe, classes, all(resume))
                 if classes is None:
-                    classes = class_list.seen(self.options, {label for image in images for label in image.labels})
+                    classes = class_list.seen(options, {label for image in images for label in image.labels})
                 assignments = self.assign(images)
-                if self.options.dry_run:
+                if options.dry_run:
                     return Result(self.ledger, classes)
                 # ``info`` and ``licenses`` of one source; of several there is no saying whose they are.
                 self.join(classes, assignments, scans[0].meta if len(scans) == 1 else None)
@@ -155,10 +143,12 @@ class Conversion:
             raise DataError("no image here", file=self.sources[0].path, hint="check the format and the path")
         # Of a size that depends on the data alone, so that a run can be resumed with other workers.
         size = max(1, min(_PART, self.total // 128))
-        self.tasks: list[Task] = []
-        for source, scan in enumerate(scans):
-            for start in range(0, len(scan.handles), size):
-                self.tasks.append(Task(len(self.tasks), source, scan.handles[start : start + size]))
+        parts = (
+            (source, scan.handles[start : start + size])
+            for source, scan in enumerate(scans)
+            for start in range(0, len(scan.handles), size)
+        )
+        self.tasks = [Task(number, *part) for number, part in enumerate(parts)]
         return [msgspec.structs.replace(scan, handles=()) for scan in scans]  # the tasks have them now
 
     def _told(self, scan: Scan, reader: Reader) -> Scan:
@@ -175,8 +165,7 @@ class Conversion:
                 self.ledger.lose_image("name-not-unicode", place, detail, count_objects(reader, handle))
         classes = scan.classes
         if classes is not None:
-            infos = [msgspec.structs.replace(info, name=clean_name(info.name)) for info in classes]
-            classes = ClassList(tuple({info.name: info for info in infos}.values()))
+            classes = classes.renamed({name: clean_name(name) for name in classes.names})
         return msgspec.structs.replace(scan, handles=handles, classes=classes)
 
     def _splits_of_sources(self) -> list[Optional[str]]:
@@ -193,7 +182,7 @@ class Conversion:
         """Read everything once for the labels."""
         labels: set[str] = set()
         done = 0
-        work = Work(self.readers, recipe, [], None, "none", upright=False)
+        work = Work(self.readers, recipe)
         for task, part in zip(self.tasks, workers.map(work, self.tasks)):
             labels.update(label for image in part.images for label in image.labels)
             done += len(task.handles)
@@ -224,35 +213,26 @@ class Conversion:
         return {**self.options.recorded(), "reader": self.readers[0].options.model_dump(mode="json")}
 
     def writers(self, classes: Optional[ClassList]) -> list[Writer]:
-        names = self.options.targets
-        stuff = frozenset(classes.stuff) if classes is not None else (self.options.stuff or frozenset())
-        if classes is None and self.options.void_class is not None:
-            stuff |= {self.options.void_class}
+        asked = self.options
+        stuff = frozenset(classes.stuff) if classes is not None else (asked.stuff or frozenset())
+        if classes is None and asked.void_class is not None:
+            stuff |= {asked.void_class}
         options = WriterOptions(
-            year="2017" if self.options.layout == "year" else "",
-            overlap=self.options.overlap or ("z-order" if self.readers[0].paint_order else "small-first"),
-            void_class=self.options.void_class,
+            year="2017" if asked.layout == "year" else "",
+            overlap=asked.overlap or ("z-order" if self.readers[0].paint_order else "small-first"),
+            void_class=asked.void_class,
             stuff=stuff,
-            things_only="panoptic" in names,
-            boxes_only=self.options.boxes_only,
-            masks=self.options.mask_kinds,
-            predictions=self.options.predictions,
+            things_only="panoptic" in asked.targets,
+            boxes_only=asked.boxes_only,
+            masks=asked.mask_kinds,
+            predictions=asked.predictions,
         )
-        return [writer_of(name)(options, classes) for name in names]
-
-    @property
-    def parts(self) -> Staging:
-        """The staging folder that has the parts: the first target's."""
-        return next(iter(self.stagings.values()))
+        return [writer_of(name)(options, classes) for name in asked.targets]
 
     def read(
         self, workers: Engine, recipe: Recipe, classes: Optional[ClassList], resume: bool
     ) -> tuple[list[Done], int]:
-        """Read, transform and encode everything; what is finished is in the staging folder.
-
-        Returns:
-            The images, and how many parts were there from a run that died.
-        """
+        """Read, transform and encode everything into the staging folder: the images, and how many parts were there."""
         staging = None if self.options.dry_run else self.parts
         there = {task.number for task in self.tasks if staging and resume and part_is_current(task, staging)}
         mode, upright = self.options.images, self.options.exif == "upright"
@@ -298,7 +278,7 @@ class Conversion:
         reason, detail = "annotated-twice", "an earlier annotation names the same image"
         self.ledger.skip_image(reason, image.path or image.name, detail)
         for target, written in zip(self.options.targets, image.written):
-            self.ledger.skip_for(target, Skip(f"image-{reason}", image.path or image.name, written, detail=detail))
+            self.ledger.skip(Skip(f"image-{reason}", image.path or image.name, written, detail=detail), target)
 
     def _require_something(self) -> None:
         """
@@ -322,12 +302,11 @@ class Conversion:
         """Write the targets' files, part after part, and bring the images."""
         writers = self.writers(classes)
         trees = {name: self.stagings[self.options.root(name)].tree for name in self.options.targets}
-        joining = Joining(writers, assignments, self.parts, trees, self.options.images)
         try:
             for writer in writers:
                 writer.open(trees[writer.name], classes, meta, splits_of(assignments))
             done = 0
-            for placed in joining.run(self.count):
+            for placed in Joining(writers, assignments, self.parts, trees, self.options.images).run(self.count):
                 done += placed
                 self.progress("write", done, self.total)
             for writer in writers:
@@ -374,7 +353,8 @@ class Conversion:
             tree = self.stagings[folder].tree
             if writer.validated and folder not in result.reports:
                 result.reports[folder] = checking.check(tree, folder, ignored, self.options.jobs)
-            problems = writer.check(tree, self.ledger.written.get(writer.name, 0))
+            written = self.ledger.written.get(writer.name, 0)
+            problems = checking.read_back(writer, tree, written) + writer.check(tree, written)
             if problems:
                 result.problems[writer.name] = [problem.replace(f"{tree}", f"{folder}") for problem in problems]
         self.progress("check", len(self.writers_used), len(self.writers_used))

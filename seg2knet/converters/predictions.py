@@ -53,7 +53,7 @@ class PredictedSet:
         image = Image(final, prediction.width, prediction.height, str(prediction.path))
         encoded = self.writer.encode(prepare(Sample(image, objects), Recipe()))
         for skip in encoded.skips:
-            self.ledger.skip_for(self.writer.name, skip)
+            self.ledger.skip(skip, self.writer.name)
         for note in encoded.changes:
             self.ledger.note(note)
         if self.writer.jpeg_only and names.suffix(final) not in names.JPEG:

@@ -6,9 +6,11 @@ the finished bytes, which are needed when the parts are joined.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -80,10 +82,11 @@ class Part(msgspec.Struct, array_like=True):
         return self
 
 
+@dataclass
 class Work:
     """What is done to a part. Picklable: each worker has its own.
 
-    Args:
+    Attributes:
         readers: one a source.
         recipe: for the transforms.
         writers: they know classes and options.
@@ -93,35 +96,19 @@ class Work:
         lossless: end the run where a target cannot hold something.
     """
 
-    def __init__(
-        self,
-        readers: Sequence[Reader],
-        recipe: Recipe,
-        writers: Sequence[Writer],
-        staging: Optional[Staging],
-        mode: image_files.Mode,
-        upright: bool,
-        lossless: bool = False,
-    ) -> None:
-        self.readers = readers
-        self.recipe = recipe
-        self.writers = writers
-        self.staging = staging
-        self.mode = mode
-        self.upright = upright
-        self.lossless = lossless
-        self.jpeg_only = any(writer.jpeg_only for writer in writers)
-        self.png_names = any(writer.png_names for writer in writers)
+    readers: Sequence[Reader]
+    recipe: Recipe
+    writers: Sequence[Writer] = ()
+    staging: Optional[Staging] = None
+    mode: image_files.Mode = "none"
+    upright: bool = False
+    lossless: bool = False
 
     def __call__(self) -> Callable[[Task], Part]:
         return self.run
 
     def run(self, task: Task) -> Part:
-        """Do a part; its file is there when this returns.
-
-        Raises:
-            EnvironmentProblem: nothing can be written.
-        """
+        """Do a part; its file is there when this returns, whole."""
         part = Part(Ledger(), [])
         for index, handle in enumerate(task.handles):
             part.ledger.images_read += 1
@@ -136,7 +123,7 @@ class Work:
             done = self._encode(task, index, sample, part.ledger)
             if done is not None:
                 part.images.append(done)
-        if self.staging is not None:  # there whole or not at all
+        if self.staging is not None:
             path = self.staging.part(task.number)
             scratch = path.with_suffix(f".{os.getpid()}")
             image_files.write(scratch, msgspec.msgpack.encode(part))
@@ -165,46 +152,43 @@ class Work:
         ledger.objects_read += read
         for skip in measured.sample.skips:
             ledger.skip(skip)
-        for note in (*measured.sample.notes[len(sample.notes) :], *notes):
-            ledger.note(note)
+        notes = [*measured.sample.notes[len(sample.notes) :], *notes]
         for writer, made in zip(self.writers, encoded):
             for skip in made.skips:
-                ledger.skip_for(writer.name, skip)
-            for note in made.changes:
-                ledger.note(note)
+                ledger.skip(skip, writer.name)
+            notes += made.changes
             forms.update({f"{writer.name}.{kind}": data for kind, data in made.blobs.items()})
+        for note in notes:
+            ledger.note(note)
         if self.staging is not None:
             for kind, data in forms.items():
                 image_files.write(self.staging.staged(task.number, index, kind), data)
         size, link = _identity(image.path) if self.mode != "none" else (0, None)
         labels = dict(Counter(item.label for item in measured.sample.objects))
-        written = tuple(made.written for made in encoded)
-        fragments = tuple(made.fragment for made in encoded)
-        done = Done(image.name, task.source, sample.split, labels, written, image.path, size, link)
-        return msgspec.structs.replace(done, index=index, staged=tuple(sorted(forms)), fragments=fragments)
+        written, fragments = tuple(made.written for made in encoded), tuple(made.fragment for made in encoded)
+        named = (image.name, task.source, sample.split, labels, written)
+        return Done(*named, image.path, size, link, index, tuple(sorted(forms)), fragments)
 
     def _forms(self, image: Image) -> tuple[dict[str, bytes], list[Note]]:
         """The forms of an image that must be encoded again, and why."""
-        forms: dict[str, bytes] = {}
-        notes: list[Note] = []
-        if self.mode == "none":
-            return forms, notes
         source = image.path or image.data
-        if image.path is None:
-            notes.append(Note("image-was-embedded", image.name, "written out"))
-        if self.upright and image.orientation != 1 and source is not None:
+        if self.mode == "none" or source is None:
+            return {}, []
+        forms: dict[str, bytes] = {}
+        place, ending = image.path or image.name, names.suffix(image.name)
+        notes = [Note("image-was-embedded", place, "written out")] if image.path is None else []
+        if self.upright and image.orientation != 1:
             source = images.upright(source)
-            notes.append(Note("image-turned-upright", image.path or image.name, f"orientation {image.orientation}"))
+            notes.append(Note("image-turned-upright", place, f"orientation {image.orientation}"))
         if isinstance(source, bytes):
             forms["image"] = source
-        ending = names.suffix(image.name)
-        if source is not None and ending not in names.JPEG:
-            if self.jpeg_only:
+        if ending not in names.JPEG:
+            if any(writer.jpeg_only for writer in self.writers):
                 forms["jpg"] = images.encode(source, "JPEG")
-                notes.append(Note("image-re-encoded-as-jpeg", image.path or image.name, "quality 95"))
-            if self.png_names and ending != ".png":
+                notes.append(Note("image-re-encoded-as-jpeg", place, "quality 95"))
+            if ending != ".png" and any(writer.png_names for writer in self.writers):
                 forms["png"] = images.encode(source, "PNG")
-                notes.append(Note("image-re-encoded-as-png", image.path or image.name, "without loss"))
+                notes.append(Note("image-re-encoded-as-png", place, "without loss"))
         return forms, notes
 
 
@@ -213,9 +197,8 @@ def _require_lossless(name: str, encoded: Sequence[Encoded]) -> None:
     Raises:
         UsageError: a target leaves something out or changes it.
     """
-    skips = [skip for made in encoded for skip in made.skips if skip.reason not in ASKED_OF_TARGET]
-    losses = [(skip.reason, skip.place) for skip in skips]
-    losses += [(note.kind, note.place) for made in encoded for note in made.changes]
+    skips = [(skip.reason, skip.place) for made in encoded for skip in made.skips if skip.reason not in ASKED_OF_TARGET]
+    losses = skips + [(note.kind, note.place) for made in encoded for note in made.changes]
     if losses:
         raise UsageError(
             "the target cannot hold this without a loss", file=name, place=losses[0][1], found=losses[0][0],
@@ -237,8 +220,8 @@ class _Missing(DataError):
 
 def _place_and_detail(error: DataError, place: str) -> tuple[str, str]:
     """An error as place and detail of the ledger."""
-    where = ": ".join(part for part in (error.file, error.place) if part) or place
-    return where, "; ".join(part for part in (error.message, error.found) if part)
+    where, what = (error.file, error.place), (error.message, error.found)
+    return ": ".join(filter(None, where)) or place, "; ".join(filter(None, what))
 
 
 def read_part(path: Path) -> Part:
@@ -265,11 +248,8 @@ def part_is_current(task: Task, staging: Staging) -> bool:
     for handle in task.handles:
         where = handle.where if isinstance(handle.where, (tuple, list)) else (handle.where,)
         paths |= {item for item in where if isinstance(item, str) and len(item) < 4096}
-    return all(_changed(path) <= made for path in paths)
-
-
-def _changed(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except (OSError, ValueError):  # not a path at all
-        return 0
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # not a path at all
+            if os.stat(path).st_mtime_ns > made:
+                return False
+    return True

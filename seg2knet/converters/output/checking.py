@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from seg2knet.converters import registry
+from seg2knet.converters.base import Writer
 from seg2knet.engines.local import apart
 from seg2knet.errors import DataError, EnvironmentProblem
 
@@ -39,10 +40,12 @@ def _validator(ignore: Sequence[str], jobs: Optional[int]) -> Callable[[tuple[Pa
     return lambda folder: validate(folder[0], ignore=ignore, jobs=jobs).moved(*folder)
 
 
-def read_back(tree: Path, format: str, written: int, **options: Any) -> list[str]:
-    """What the reader of a format cannot read of a data set in which ``written`` objects are."""
-    kind = registry.reader(format)
-    reader = kind(tree, kind.Options(**options))
+def read_back(writer: Writer, tree: Path, written: int) -> list[str]:
+    """What the reader of the writer's format cannot read of ``tree``, in which ``written`` objects are."""
+    if not writer.reread:
+        return []
+    kind = registry.reader(writer.name)
+    reader = kind(tree, kind.Options(**writer.reader_options()))
     objects, problems = 0, []
     try:
         for handle in reader.scan().handles:

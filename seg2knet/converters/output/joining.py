@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from seg2knet.converters.base import Writer
 from seg2knet.converters.output.images import Mode, place
@@ -27,10 +28,11 @@ class Move(NamedTuple):
     staged: bool
 
 
+@dataclass
 class Joining:
     """Gives the parts to the writers, which are open.
 
-    Args:
+    Attributes:
         writers: of all targets.
         assignments: split and name of each image.
         staging: where the parts are.
@@ -38,20 +40,12 @@ class Joining:
         mode: how images get to the target.
     """
 
-    def __init__(
-        self,
-        writers: Sequence[Writer],
-        assignments: Sequence[Assignment],
-        staging: Staging,
-        trees: Mapping[str, Path],
-        mode: Mode,
-    ) -> None:
-        self.writers = writers
-        self.assignments = assignments
-        self.staging = staging
-        self.roots = {name: f"{tree}/" for name, tree in trees.items()}
-        self.mode = mode
-        self._made: set[str] = set()
+    writers: Sequence[Writer]
+    assignments: Sequence[Assignment]
+    staging: Staging
+    trees: Mapping[str, Path]
+    mode: Mode
+    _made: set[str] = field(default_factory=set)
 
     def run(self, parts: int) -> Iterator[int]:
         """Join part after part, and bring the images; yields how many images are done.
@@ -62,7 +56,7 @@ class Joining:
         if self.mode != "none":
             for split in splits_of(self.assignments):
                 for writer in self.writers:
-                    self._make_folder(self.roots[writer.name] + writer.image(split, "x"))
+                    self._make_folder(f"{self.trees[writer.name]}/{writer.image(split, 'x')}")
         assignments = iter(self.assignments)
         with ThreadPoolExecutor(_THREADS) as pool:
             waiting = []
@@ -87,18 +81,23 @@ class Joining:
     def _add(self, split: str, name: str, number: int, image: Done) -> list[Move]:
         """Give one image to the writers; the files that are to be brought, once where targets share a folder."""
         moves: dict[str, Move] = {}
+
+        def move(staged: str, target: str) -> None:
+            moves[target] = Move(str(self.staging.staged(number, image.index, staged)), target, True)
+
         for writer, fragment in zip(self.writers, image.fragments):
+            root = f"{self.trees[writer.name]}/"
             final = f"{names.without_suffix(name)}.jpg" if writer.jpeg_only else name
             writer.add(split, final, fragment)
             for staged in image.staged:
                 owner, dot, kind = staged.partition(".")
                 if owner == writer.name and dot:
-                    target = self.roots[owner] + writer.blob(kind, split, final)
-                    moves[target] = Move(str(self.staging.staged(number, image.index, staged)), target, True)
-            target = self.roots[writer.name] + writer.image(split, final)
-            form = _form(image, final)
-            if form is not None:
-                moves[target] = Move(str(self.staging.staged(number, image.index, form)), target, True)
+                    move(staged, root + writer.blob(kind, split, final))
+            target = root + writer.image(split, final)
+            # The staged form of the image that has the final name's format, else the source's file itself.
+            forms = [form for form in (names.suffix(final)[1:], "image") if form in image.staged]
+            if forms:
+                move(forms[0], target)
             elif image.path is not None and self.mode != "none":
                 moves[target] = Move(image.path, target, False)
         return list(moves.values())
@@ -114,9 +113,3 @@ def splits_of(assignments: Sequence[Assignment]) -> list[str]:
     """The splits that have images, in the usual order."""
     there = {split for split, _ in assignments}
     return [split for split in SPLITS if split in there]
-
-
-def _form(image: Done, final: str) -> Optional[str]:
-    """Which staged form of the image has the final name's format, if it is not the source's file itself."""
-    ending = names.suffix(final)[1:]
-    return next((form for form in (ending, "image") if form in image.staged and form in ("jpg", "png", "image")), None)

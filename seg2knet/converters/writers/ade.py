@@ -13,11 +13,10 @@ import numpy as np
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import HIDDEN, paint
+from seg2knet.converters.writers.painting import hidden, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.dataset.sample import Skip
 from seg2knet.errors import UsageError
 
 MOST = 254
@@ -46,19 +45,20 @@ class AdeWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         objects = measured.sample.objects
-        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap, self.options.stuff)
+        painting = paint(measured, range(1, len(objects) + 1), self.options)
         void = self._numbers[self.options.void_class] if self.options.void_class is not None else 0
         numbers = np.array([void, *(self._numbers[found.label] for found in objects)], np.uint8)
         mask = painting.image(numbers)
         areas = np.array(painting.areas(len(objects)))
         pixels = np.bincount(numbers, areas).astype(np.int64).tolist()
         fragment = {number: count for number, count in enumerate(pixels) if count and number}
-        hidden = [
-            index for index in np.flatnonzero(areas[1:] == 0).tolist() if not _shows(measured, index, mask, numbers)
-        ]
-        name = measured.sample.image.name
-        skips = tuple(Skip("hidden-by-others", f"{name}: {objects[index].place}", detail=HIDDEN) for index in hidden)
-        return Encoded(fragment, len(objects) - len(hidden), {"mask": cv2.imencode(".png", mask)[1].tobytes()}, skips)
+        # An object under others is to be seen all the same where what lies over it is of its class.
+        skips = hidden(measured, [
+            index
+            for index in np.flatnonzero(areas[1:] == 0).tolist()
+            if not (mask[rle_to_mask(measured.rles[index])] == numbers[index + 1]).any()
+        ])  # fmt: skip
+        return Encoded(fragment, len(objects) - len(skips), {"mask": cv2.imencode(".png", mask)[1].tobytes()}, skips)
 
     def image(self, split: str, name: str) -> str:
         return f"images/{AdeLayout.FOLDERS[split]}/{name}"
@@ -68,9 +68,9 @@ class AdeWriter(Writer):
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
         layout = AdeLayout(root)
-        for split in splits:
-            layout.images(split).mkdir(parents=True, exist_ok=True)
-            layout.annotations(split).mkdir(parents=True, exist_ok=True)
+        for folder in (layout.images, layout.annotations):
+            for split in splits:
+                folder(split).mkdir(parents=True, exist_ok=True)
         self._info: IO[str] = open(layout.object_info, "w", encoding="utf-8")  # noqa: SIM115  # closed in close()
         self._listed = classes
         self._pixels: Counter[int] = Counter()
@@ -89,8 +89,3 @@ class AdeWriter(Writer):
             ratio = self._pixels[number] / total
             self._info.write(f"{number}\t{ratio:.4f}\t{train[number]}\t{val[number]}\t{info.name}\n")
         self._info.close()
-
-
-def _shows(measured: Measured, index: int, mask: np.ndarray, numbers: np.ndarray) -> bool:
-    """Whether an object under others is to be seen all the same, for what lies over it is of its class."""
-    return bool((mask[rle_to_mask(measured.rles[index])] == numbers[index + 1]).any())

@@ -41,33 +41,27 @@ class CocoWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
-        labels: list[str] = []
-        annotations: list[bytes] = []
+        fragment = Fragment(image_rest(measured), [], [])
         skips: list[Skip] = []
-        for found, area, box in zip(sample.objects, measured.areas, measured.boxes):
-            if self.options.things_only and found.label in self.options.stuff:
-                skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {found.place}"))
+        for item, area, box in zip(sample.objects, measured.areas, measured.boxes):
+            if self.options.things_only and item.label in self.options.stuff:
+                skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {item.place}"))
                 continue
-            outline: Any = found.shape.parts if isinstance(found.shape, Polygons) else as_json(found.shape)
-            rest = {"segmentation": outline, "area": area, "bbox": box, "iscrowd": int(found.iscrowd)}
-            if found.attributes:
-                rest["attributes"] = found.attributes
-            labels.append(found.label)
-            annotations.append(orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:])
-        image = orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:]
-        fragment = msgspec.msgpack.encode(Fragment(image, labels, annotations))
-        return Encoded(fragment, len(annotations), skips=tuple(skips))
+            outline: Any = item.shape.parts if isinstance(item.shape, Polygons) else as_json(item.shape)
+            rest = {"segmentation": outline, "area": area, "bbox": box, "iscrowd": int(item.iscrowd)}
+            if item.attributes:
+                rest["attributes"] = item.attributes
+            fragment.labels.append(item.label)
+            fragment.annotations.append(orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:])
+        return Encoded(msgspec.msgpack.encode(fragment), len(fragment.labels), skips=skips)
 
     def image(self, split: str, name: str) -> str:
         return f"{split}{self.options.year}/{name}"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        listed = ClassList.of(classes.things) if self.options.things_only else classes
-        kept = [info for info in classes if info.name in listed]
-        self._numbers = {info.name: index + 1 for index, info in enumerate(kept)}
-        self._numbers[IGNORE] = 1
-        head = {key: value for key, value in (meta or {}).items() if key in ("info", "licenses") and value}
-        head["categories"] = ClassList(tuple(kept)).to_coco()
+        listed = classes.without(classes.stuff) if self.options.things_only else classes
+        self._numbers = {**{name: index + 1 for name, index in listed.indices().items()}, IGNORE: 1}
+        head = {**kept(meta), "categories": listed.to_coco()}
         layout = CocoLayout(root, self.options.year)
         layout.instances("train").parent.mkdir(parents=True, exist_ok=True)
         self._files = {split: JoinedJson(layout.instances(split), head) for split in splits}
@@ -142,13 +136,14 @@ def json_name(name: str) -> bytes:
         ) from None  # fmt: skip
 
 
-def image_rest(measured: Measured) -> dict[str, Any]:
-    """The fields of a COCO image after id and name: size, and what the source had."""
+def image_rest(measured: Measured) -> bytes:
+    """The JSON of a COCO image after id and name: size, and what the source had."""
     image = measured.sample.image
-    size = {"width": image.width, "height": image.height}
-    if not image.extra:
-        return size
-    return {**size, **{key: value for key, value in image.extra.items() if key not in _OURS}}
+    fields = {"width": image.width, "height": image.height}
+    fields |= {key: value for key, value in (image.extra or {}).items() if key not in ("id", "file_name", *fields)}
+    return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)[1:]
 
 
-_OURS = frozenset({"id", "file_name", "width", "height"})
+def kept(meta: Optional[dict[str, Any]]) -> dict[str, Any]:
+    """What a COCO file keeps of the source's own."""
+    return {key: value for key, value in (meta or {}).items() if key in ("info", "licenses") and value}

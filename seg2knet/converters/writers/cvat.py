@@ -14,12 +14,11 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 import orjson
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.output.checking import read_back
+from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
+from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.dataset.sample import Polygons, Skip
+from seg2knet.dataset.sample import Skip
 from seg2knet.dataset.text import clean_name
 
 
@@ -27,40 +26,39 @@ from seg2knet.dataset.text import clean_name
 class CvatWriter(Writer):
     name = "cvat"
     title = "CVAT for images 1.1"
+    reread = True
 
     def encode(self, measured: Measured) -> Encoded:
-        image, lines, skips, written = measured.sample.image, [], [], 0
-        attributes: dict[str, list[str]] = {}
-        for number, (item, rle, box) in enumerate(zip(measured.sample.objects, measured.rles, measured.boxes), 1):
-            if item.iscrowd or item.label == IGNORE:
-                skips.append(Skip("crowd", f"{image.name}: {item.place}", detail="CVAT has no crowds"))
-                continue
+        image, written = measured.sample.image, 0
+        lines: list[str] = []
+        skips: list[Skip] = []
+        attributes: dict[str, dict[str, None]] = {}
+        for item in items(measured, "CVAT", skips):
             written += 1
-            values = {clean_name(str(key)): clean_name(str(value)) for key, value in (item.attributes or {}).items()}
-            attributes.setdefault(item.label, []).extend(values)
+            found = (item.object.attributes or {}).items()
+            values = {clean_name(str(key)): clean_name(str(value)) for key, value in found}
+            attributes.setdefault(item.object.label, {}).update(dict.fromkeys(values))
             inner = "".join(f"<attribute name={quoteattr(k)}>{escape(v)}</attribute>" for k, v in values.items())
-            common = f'label={quoteattr(item.label)} occluded="0" z_order="{item.z}"'
-            if isinstance(item.shape, Polygons):
-                group = f' group_id="{number}"' if len(item.shape.parts) > 1 else ""
-                for part in item.shape.parts:
-                    points = ";".join(f"{x!r},{y!r}" for x, y in zip(part[0::2], part[1::2]))
-                    lines.append(f'    <polygon {common}{group} points="{points}">{inner}</polygon>\n')
-                continue
-            x, y, width, height = box
-            pixels = rle_to_mask(rle)[y : y + height, x : x + width].ravel()
-            runs = np.diff(np.flatnonzero(np.diff(pixels, prepend=False, append=~pixels[-1])), prepend=0).tolist()
-            window = f'left="{x}" top="{y}" width="{width}" height="{height}"'
-            lines.append(f'    <mask {common} rle="{", ".join(map(str, runs))}" {window}>{inner}</mask>\n')
-        names = {label: list(dict.fromkeys(keys)) for label, keys in attributes.items()}
-        return Encoded((image.width, image.height, "".join(lines), names), written, {}, tuple(skips))
+            common = f'label={quoteattr(item.object.label)} occluded="0" z_order="{item.object.z}"'
+            group = f' group_id="{item.number}"' if len(item.polygons) > 1 else ""
+            for part in item.polygons:
+                points = ";".join(f"{x!r},{y!r}" for x, y in zip(part[0::2], part[1::2]))
+                lines.append(f'    <polygon {common}{group} points="{points}">{inner}</polygon>\n')
+            if not item.polygons:
+                x, y, width, height = item.box
+                pixels = item.window().ravel()
+                runs = np.diff(np.flatnonzero(np.diff(pixels, prepend=False, append=~pixels[-1])), prepend=0).tolist()
+                window = f'left="{x}" top="{y}" width="{width}" height="{height}"'
+                lines.append(f'    <mask {common} rle="{", ".join(map(str, runs))}" {window}>{inner}</mask>\n')
+        names = {label: list(keys) for label, keys in attributes.items()}
+        return Encoded((image.width, image.height, "".join(lines), names), written, {}, skips)
 
     def image(self, split: str, name: str) -> str:
         return f"images/{split}/{name}"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        self._root = root
-        colors = [bytes(classes.color(index)).hex() for index in range(len(classes))]
-        self._labels = {name: f"#{color}" for name, color in zip(classes.names, colors)}
+        self._root, self._count = root, 0
+        self._labels = {info.name: f"#{bytes(classes.color(index)).hex()}" for index, info in enumerate(classes)}
         self._attributes: dict[str, dict[str, None]] = {name: {} for name in self._labels}
         self._file = open(root / "annotations.xml", "w", encoding="utf-8")  # noqa: SIM115  # closed in close()
         labels = "".join(
@@ -68,7 +66,6 @@ class CvatWriter(Writer):
         )
         head = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'
         self._file.write(f"{head}  <meta><task><labels>{labels}</labels></task></meta>\n")
-        self._count = 0
 
     def add(self, split: str, name: str, fragment: Any) -> None:
         width, height, lines, attributes = fragment
@@ -87,6 +84,3 @@ class CvatWriter(Writer):
             for name, color in self._labels.items()
         ]
         (self._root / "labels.json").write_bytes(orjson.dumps(labels, option=orjson.OPT_INDENT_2) + b"\n")
-
-    def check(self, tree: Path, written: int) -> list[str]:
-        return read_back(tree, "cvat", written)

@@ -12,49 +12,45 @@ from typing import Any, Optional
 
 import orjson
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.output.checking import read_back
+from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
+from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.label_image import encode_png
-from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.dataset.sample import Note, Polygons, Skip
+from seg2knet.dataset.sample import Note, Skip
 
 
 @register_writer
 class LabelmeWriter(Writer):
     name = "labelme"
     title = "LabelMe JSON"
+    reread = True
 
     def encode(self, measured: Measured) -> Encoded:
         image = measured.sample.image
         shapes: list[dict[str, Any]] = []
-        skips, changes, written = [], [], 0
-        for number, (item, rle, box) in enumerate(zip(measured.sample.objects, measured.rles, measured.boxes), 1):
-            place = f"{image.name}: {item.place}"
-            if item.iscrowd and item.label != IGNORE:
-                skips.append(Skip("crowd", place, detail="LabelMe has no crowds"))
-                continue
+        skips: list[Skip] = []
+        changes: list[Note] = []
+        written = 0
+        for item in items(measured, "LabelMe", skips, ignored=True):
             written += 1
-            if item.attributes:
-                changes.append(Note("attributes-as-description", place, ", ".join(map(str, item.attributes))))
-            text = "; ".join(f"{key}: {value}" for key, value in (item.attributes or {}).items())
-            common = {"label": item.label, "description": text, "flags": {}}
-            if isinstance(item.shape, Polygons):
-                group = number if len(item.shape.parts) > 1 else None
+            changes += item.attributes_as("attributes-as-description")
+            text = "; ".join(f"{key}: {value}" for key, value in (item.object.attributes or {}).items())
+            common: dict[str, Any] = {"label": item.object.label, "description": text, "flags": {}, "group_id": None}
+            if item.polygons:
+                group = item.number if len(item.polygons) > 1 else None
                 shapes += [
                     {**common, "points": list(zip(part[0::2], part[1::2])), "shape_type": "polygon", "group_id": group}
-                    for part in item.shape.parts
+                    for part in item.polygons
                 ]
                 continue
-            x, y, width, height = box
-            png = encode_png(rle_to_mask(rle)[y : y + height, x : x + width].astype("uint8"))
+            x, y, width, height = item.box
+            png = base64.b64encode(encode_png(item.window().astype("uint8"))).decode()
             corners = [[x, y], [x + width - 1, y + height - 1]]
-            mask = {"points": corners, "shape_type": "mask", "group_id": None, "mask": base64.b64encode(png).decode()}
-            shapes.append({**common, **mask})
+            shapes.append({**common, "points": corners, "shape_type": "mask", "mask": png})
         rest = {"shapes": shapes, "imageHeight": image.height, "imageWidth": image.width}
-        return Encoded(orjson.dumps(rest, option=orjson.OPT_INDENT_2)[1:], written, {}, tuple(skips), tuple(changes))
+        return Encoded(orjson.dumps(rest, option=orjson.OPT_INDENT_2)[1:], written, {}, skips, changes)
 
     def image(self, split: str, name: str) -> str:
         return f"{split}/{name}"
@@ -66,12 +62,10 @@ class LabelmeWriter(Writer):
     def add(self, split: str, name: str, fragment: Any) -> None:
         file = self._root / split / f"{without_suffix(name)}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        path = orjson.dumps(name.rpartition("/")[2])
-        head = b'{\n  "version": "5.5.0",\n  "flags": {},\n  "imagePath": %b,\n  "imageData": null,' % path
-        file.write_bytes(head + fragment + b"\n")
+        file.write_bytes(document(name.rpartition("/")[2], fragment))
 
-    def close(self) -> None:
-        pass
 
-    def check(self, tree: Path, written: int) -> list[str]:
-        return read_back(tree, "labelme", written)
+def document(image: str, fragment: bytes) -> bytes:
+    """A finished LabelMe file: what was encoded, and the image's path from the file."""
+    head = b'{\n  "version": "5.5.0",\n  "flags": {},\n  "imagePath": %b,\n  "imageData": null,' % orjson.dumps(image)
+    return head + fragment + b"\n"

@@ -15,13 +15,13 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import orjson
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.output.checking import read_back
+from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
+from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.dataset.sample import Note, Polygons, Skip
+from seg2knet.dataset.sample import Note, Skip
 
 _SIZES = (3, 4, 8, 16)
 """Bits of a run's length, by size class, as Label Studio writes them."""
@@ -31,40 +31,35 @@ _SIZES = (3, 4, 8, 16)
 class LabelStudioWriter(Writer):
     name = "labelstudio"
     title = "Label Studio JSON"
+    reread = True
 
     def encode(self, measured: Measured) -> Encoded:
-        image, skips, changes = measured.sample.image, [], []
+        image = measured.sample.image
+        size = {"original_width": image.width, "original_height": image.height, "image_rotation": 0}
         result: list[dict[str, Any]] = []
-        scores = []
-        for number, (item, rle) in enumerate(zip(measured.sample.objects, measured.rles), 1):
-            place = f"{image.name}: {item.place}"
-            if item.iscrowd or item.label == IGNORE:
-                skips.append(Skip("crowd", place, detail="Label Studio has no crowds"))
-                continue
-            attributes = dict(item.attributes or {})
-            score = attributes.pop("score", None)
-            if attributes:
-                changes.append(Note("attributes-left-out", place, ", ".join(map(str, attributes))))
+        skips: list[Skip] = []
+        changes: list[Note] = []
+        for item in items(measured, "Label Studio", skips):
+            score = (item.object.attributes or {}).get("score")
+            scored = {"score": score} if isinstance(score, (int, float)) else {}
+            changes += item.attributes_as("attributes-left-out", but=["score"])
             value: dict[str, Any]
-            if isinstance(item.shape, Polygons) and len(item.shape.parts) == 1:
-                kind, flat = "polygonlabels", item.shape.parts[0]
-                points = geometry.fractions(np.reshape(flat, (-1, 2)), (image.width / 100, image.height / 100)).tolist()
-                value = {"points": points, "closed": True, "polygonlabels": [item.label]}
+            if len(item.polygons) == 1:
+                kind, points = "polygonlabels", np.reshape(item.polygons[0], (-1, 2))
+                percent = geometry.fractions(points, (image.width / 100, image.height / 100)).tolist()
+                value = {"points": percent, "closed": True}
             else:
-                kind = "brushlabels"
-                value = {"format": "rle", "rle": list(brush(rle_to_mask(rle))), "brushlabels": [item.label]}
-            region = {
-                "id": f"r{number}", "type": kind, "from_name": kind.replace("labels", ""), "to_name": "image",
-                "original_width": image.width, "original_height": image.height, "image_rotation": 0, "value": value,
-            }  # fmt: skip
-            if isinstance(score, (int, float)):
-                region["score"] = score
-                scores.append(score)
-            result.append(region)
+                kind, value = "brushlabels", {"format": "rle", "rle": list(brush(rle_to_mask(item.rle)))}
+            names = {"id": f"r{item.number}", "type": kind, "from_name": kind[: -len("labels")], "to_name": "image"}
+            result.append({**names, **size, "value": {**value, kind: [item.object.label]}, **scored})
         held: dict[str, Any] = {"result": result}
         if self.options.predictions:
-            held.update(model_version="seg2knet", score=sum(scores) / len(scores) if scores else 0.0)
-        return Encoded(orjson.dumps([held]), len(result), {}, tuple(skips), tuple(changes))
+            scores = [region["score"] for region in result if "score" in region]
+            held.update(model_version="seg2knet", score=sum(scores) / max(len(scores), 1))
+        return Encoded(orjson.dumps([held]), len(result), {}, skips, changes)
+
+    def reader_options(self) -> dict[str, Any]:
+        return {"predictions": self.options.predictions}
 
     def image(self, split: str, name: str) -> str:
         return f"images/{split}/{name}"
@@ -94,9 +89,6 @@ class LabelStudioWriter(Writer):
         for file in self._files.values():
             file.write(b"\n]\n" if file.tell() else b"[]\n")
             file.close()
-
-    def check(self, tree: Path, written: int) -> list[str]:
-        return read_back(tree, "labelstudio", written, predictions=self.options.predictions)
 
 
 def brush(mask: np.ndarray) -> bytes:

@@ -8,6 +8,7 @@ colors     ``colors/``: the class's colour, black where nothing is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -19,11 +20,11 @@ from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOp
 from seg2knet.converters.readers.common.labelmap import CITYSCAPES
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import HIDDEN, paint
+from seg2knet.converters.writers.painting import losses, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import decode_labels
-from seg2knet.dataset.sample import Note, Skip
+from seg2knet.dataset.sample import Note
 from seg2knet.errors import DataError, UsageError
 
 FOLDERS = {"index": "masks", "instances": "instanceIds", "colors": "colors"}
@@ -51,37 +52,29 @@ class MasksWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         objects, name = measured.sample.objects, measured.sample.image.name
-        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap, self.options.stuff)
-        areas = painting.areas(len(objects))
-        skips, changes, instances = [], [], [0]
-        counts: dict[str, int] = {}
-        for item, before, seen in zip(objects, measured.areas, areas[1:]):
-            place = f"{name}: {item.place}"
+        painting = paint(measured, range(1, len(objects) + 1), self.options)
+        seen = painting.areas(len(objects))[1:]
+        skips, changes = losses(measured, seen, [item.label == IGNORE for item in objects])
+        index, instances = [0], [0]
+        counts: Counter[str] = Counter()
+        for item in objects:
             number = self._numbers.get(item.label, 0)
             single = item.iscrowd or item.label in self.options.stuff
-            instances.append(number if single else number * 1000 + counts.setdefault(item.label, 0))
-            counts[item.label] = counts.get(item.label, 0) + 1
+            index.append(number)
+            instances.append(number if single else number * 1000 + counts[item.label])
+            counts[item.label] += 1
             if counts[item.label] > 1000:
                 raise DataError("more than 1,000 objects of a class", file=name, found=item.label)
-            if item.label == IGNORE or not seen:
-                reason, detail = ("crowd", "") if item.label == IGNORE else ("hidden-by-others", HIDDEN)
-                skips.append(Skip(reason, place, detail=detail))
-                continue
-            if before != seen:
-                changes.append(Note("pixels-hidden-by-others", place, "", before - seen))
-            if item.attributes:
-                changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
         alike = len(objects) - len(counts)
         if alike and "instances" not in self.options.masks:
             changes.append(Note("instances-not-told-apart", name, "an index or a colour says the class alone", alike))
         depth = np.uint8 if max(self._numbers.values(), default=0) < 255 else np.uint16
-        index = np.array([0, *(self._numbers.get(item.label, 0) for item in objects)], depth)
+        tables = {"instances": np.array(instances, np.uint16)}
         blobs = {}
         for kind in self.options.masks:
-            table = np.array(instances, np.uint16) if kind == "instances" else index
-            pixels = painting.image(table)
+            pixels = painting.image(tables.get(kind, np.array(index, depth)))
             blobs[kind] = cv2.imencode(".png", self._colors(pixels) if kind == "colors" else pixels)[1].tobytes()
-        return Encoded(None, len(objects) - len(skips), blobs, tuple(skips), tuple(changes))
+        return Encoded(None, len(objects) - len(skips), blobs, skips, changes)
 
     def _colors(self, index: np.ndarray) -> np.ndarray:
         """``(H, W, 3)`` BGR, as OpenCV writes it."""
@@ -103,12 +96,6 @@ class MasksWriter(Writer):
         rows = [lines.get(number, f"unused{number}:0,0,0::\n") for number in range(1, max(lines, default=0) + 1)]
         text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\n" + "".join(rows)
         (root / "labelmap.txt").write_text(text, encoding="utf-8")
-
-    def add(self, split: str, name: str, fragment: Any) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def check(self, tree: Path, written: int) -> list[str]:
         problems = []

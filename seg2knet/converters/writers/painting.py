@@ -5,18 +5,17 @@ An image is painted not pixel by pixel but stretch by stretch: down the columns,
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import numpy as np
 
-from seg2knet.converters.base import Measured
+from seg2knet.converters.base import Measured, WriterOptions
 from seg2knet.dataset.label_image import ID, Runs, X
 from seg2knet.dataset.rle import Box, check_size, rle_ones
+from seg2knet.dataset.sample import Note, Skip
 from seg2knet.errors import UsageError
 
-HIDDEN = "others cover all of it; --overlap small-first lets the smaller one have a pixel, z-order the upper one"
-"""What to say of an object of which no pixel is left."""
 _FEW = 64
 """An object is painted run by run where its window has this many times as many stretches as it has runs."""
 
@@ -37,15 +36,9 @@ class Painting(Runs, frozen=True):
         return [(x, y, width, height) for x, y, width, height in result.tolist()]
 
 
-def paint(measured: Measured, numbers: Sequence[int], overlap: str, stuff: Container[str] = ()) -> Painting:
-    """Paint each object's number.
-
-    Args:
-        measured: the objects and their masks.
-        numbers: one an object, from 1.
-        overlap: who has a pixel that several claim: ``z-order`` (the one on top), ``last`` (in the file),
-            ``small-first`` (things over stuff, the smaller one over the larger), or ``error``.
-        stuff: labels that are stuff.
+def paint(measured: Measured, numbers: Sequence[int], options: WriterOptions) -> Painting:
+    """Paint the number of each object, from 1. Of several that claim a pixel ``options.overlap`` says who has it:
+    ``z-order`` (the one on top), ``last`` (in the file), ``small-first`` (things over stuff, small over large).
 
     Raises:
         UsageError: two objects overlap, with ``error``.
@@ -57,11 +50,18 @@ def paint(measured: Measured, numbers: Sequence[int], overlap: str, stuff: Conta
     starts, ends = np.searchsorted(bounds, starts), np.searchsorted(bounds, ends)
     last = list(accumulate(counts))
     seen: np.ndarray = np.zeros(len(bounds) - 1, np.int64)
-    for index in _order(measured, overlap, stuff):
+    for index in _order(measured, options):
         mine = slice(last[index - 1] if index else 0, last[index])
         for stretches in _stretches(starts[mine], ends[mine]):
-            if overlap == "error" and seen[stretches].any():
-                raise _overlap(measured, index)
+            if options.overlap == "error" and seen[stretches].any():
+                raise UsageError(
+                    "two objects overlap",
+                    file=image.name,
+                    place=measured.sample.objects[index].place,
+                    found="a pixel of this object is another's too",
+                    expected="no overlap, as --overlap error asks",
+                    hint="--overlap z-order lets the upper one have it",
+                )
             seen[stretches] = numbers[index]
     return Painting(bounds[:-1], bounds[1:], seen, image.height, image.width)
 
@@ -75,23 +75,31 @@ def _stretches(starts: np.ndarray, ends: np.ndarray) -> list[slice] | list[np.nd
     return [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist())]
 
 
-def _overlap(measured: Measured, index: int) -> UsageError:
-    return UsageError(
-        "two objects overlap",
-        file=measured.sample.image.name,
-        place=measured.sample.objects[index].place,
-        found="a pixel of this object is another's too",
-        expected="no overlap, as --overlap error asks",
-        hint="--overlap z-order lets the upper one have it",
-    )
-
-
-def _order(measured: Measured, overlap: str, stuff: Container[str]) -> list[int]:
+def _order(measured: Measured, options: WriterOptions) -> list[int]:
     """The objects from the lowest to the uppermost."""
-    indices = list(range(len(measured.rles)))
-    if overlap == "small-first":
-        objects = measured.sample.objects
-        return sorted(indices, key=lambda index: (objects[index].label not in stuff, -measured.areas[index]))
-    if overlap == "last":
-        return indices
-    return sorted(indices, key=lambda index: measured.sample.objects[index].z)
+    objects, indices = measured.sample.objects, list(range(len(measured.rles)))
+    if options.overlap == "small-first":
+        return sorted(indices, key=lambda index: (objects[index].label not in options.stuff, -measured.areas[index]))
+    return indices if options.overlap == "last" else sorted(indices, key=lambda index: objects[index].z)
+
+
+def hidden(measured: Measured, indices: Iterable[int]) -> list[Skip]:
+    """Skips for objects of which no pixel is left."""
+    name, objects = measured.sample.image.name, measured.sample.objects
+    detail = "others cover all of it; --overlap small-first lets the smaller one have a pixel, z-order the upper one"
+    return [Skip("hidden-by-others", f"{name}: {objects[index].place}", detail=detail) for index in indices]
+
+
+def losses(measured: Measured, seen: Sequence[int], crowds: Sequence[bool]) -> tuple[list[Skip], list[Note]]:
+    """What a mask image cannot say of objects of which ``seen`` pixels are painted: crowds are left out."""
+    skips, changes = [], []
+    for index, (item, before, after) in enumerate(zip(measured.sample.objects, measured.areas, seen)):
+        place = f"{measured.sample.image.name}: {item.place}"
+        if crowds[index] or not after:
+            skips += [Skip("crowd", place)] if crowds[index] else hidden(measured, [index])
+            continue
+        if before != after:
+            changes.append(Note("pixels-hidden-by-others", place, "", before - after))
+        if item.attributes:
+            changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
+    return skips, changes

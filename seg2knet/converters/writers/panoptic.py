@@ -19,11 +19,10 @@ import orjson
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest
-from seg2knet.converters.writers.painting import HIDDEN, Painting, paint
+from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest, kept
+from seg2knet.converters.writers.painting import Painting, hidden, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
-from seg2knet.dataset.sample import Skip
 from seg2knet.errors import DataError
 
 _MULTIPLIER = 0x9E3779B1 & 0xFFFFFF | 1
@@ -33,7 +32,7 @@ _IGNORED = 65535
 
 
 class _Segment(msgspec.Struct, gc=False):
-    """One segment of the PNG: its class, the objects it is made of, its box while it is being made."""
+    """One segment of the PNG: its class and the objects it is made of."""
 
     label: str
     iscrowd: bool
@@ -48,9 +47,8 @@ class PanopticWriter(Writer):
     png_names = True
 
     def encode(self, measured: Measured) -> Encoded:
-        sample = measured.sample
         segments, numbers = self._segments(measured)
-        painting = paint(measured, numbers, self.options.overlap, self.options.stuff)
+        painting = paint(measured, numbers, self.options)
         seen = painting.values
         if self.options.void_class is not None and not seen.all():
             segments.append(_Segment(self.options.void_class, False, []))
@@ -58,23 +56,17 @@ class PanopticWriter(Writer):
         if _IGNORED in numbers:
             seen[seen == _IGNORED] = 0
         areas, boxes = painting.areas(len(segments)), painting.boxes(len(segments))
-        shown, hidden, written = [], [], 0
+        fragment = Fragment(image_rest(measured), [], [])
+        skips = []
         for number, segment in enumerate(segments, 1):
             if areas[number]:
-                shown.append((segment, _info(number, segment, areas[number], boxes[number])))
-                written += len(segment.objects)
+                fragment.labels.append(segment.label)
+                rest = {"area": areas[number], "bbox": boxes[number], "iscrowd": int(segment.iscrowd)}
+                json = orjson.dumps(rest)[1:]
+                fragment.annotations.append(b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), json))
             else:
-                hidden += segment.objects
-        written += numbers.count(_IGNORED)  # regions to be ignored are in the image, as void
-        skips = tuple(
-            Skip("hidden-by-others", f"{sample.image.name}: {sample.objects[index].place}", detail=HIDDEN)
-            for index in hidden
-        )
-        fragment = Fragment(
-            orjson.dumps(image_rest(measured), option=orjson.OPT_NON_STR_KEYS)[1:],
-            [segment.label for segment, _ in shown],
-            [info for _, info in shown],
-        )
+                skips += hidden(measured, segment.objects)
+        written = len(numbers) - len(skips)  # regions to be ignored are in the image, as void
         return Encoded(msgspec.msgpack.encode(fragment), written, {"ids": _png(painting, len(segments))}, skips)
 
     def _segments(self, measured: Measured) -> tuple[list[_Segment], list[int]]:
@@ -109,8 +101,7 @@ class PanopticWriter(Writer):
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
         self._numbers = {info.name: index + 1 for index, info in enumerate(classes)}
-        head = {key: value for key, value in (meta or {}).items() if key in ("info", "licenses") and value}
-        head["categories"] = classes.to_coco_panoptic()
+        head = {**kept(meta), "categories": classes.to_coco_panoptic()}
         layout = CocoLayout(root, self.options.year)
         for split in splits:
             layout.panoptic_pngs(split).mkdir(parents=True, exist_ok=True)
@@ -134,11 +125,6 @@ def png_name(name: str) -> str:
 def segment_id(number: int) -> int:
     """The id of an image's ``number``-th segment, from 1: 1..2^24-1, no two alike."""
     return number * _MULTIPLIER % (1 << 24)
-
-
-def _info(number: int, segment: _Segment, area: int, box: tuple[int, int, int, int]) -> bytes:
-    rest = {"area": area, "bbox": box, "iscrowd": int(segment.iscrowd)}
-    return b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), orjson.dumps(rest)[1:])
 
 
 def _png(painting: Painting, segments: int) -> bytes:

@@ -13,13 +13,11 @@ from typing import IO, Any, Optional
 import numpy as np
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.output.checking import read_back
 from seg2knet.converters.readers.voc.folders import palette
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import HIDDEN, paint
+from seg2knet.converters.writers.painting import losses, paint
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.sample import Note, Skip
 from seg2knet.errors import DataError, UsageError
 
 _FOLDERS = {"classes": "SegmentationClass", "objects": "SegmentationObject"}
@@ -33,6 +31,7 @@ class VocWriter(Writer):
     title = "Pascal VOC"
     needs_classes = True
     jpeg_only = True
+    reread = True
 
     def encode(self, measured: Measured) -> Encoded:
         objects, name = measured.sample.objects, measured.sample.image.name
@@ -41,23 +40,14 @@ class VocWriter(Writer):
         if len(objects) > MOST:
             raise DataError("too many objects for a VOC mask", file=name, found=str(len(objects)))
         numbers = self.classes.indices() if self.classes is not None else {}
-        painting = paint(measured, range(1, len(objects) + 1), self.options.overlap, self.options.stuff)
-        areas = painting.areas(len(objects))
+        painting = paint(measured, range(1, len(objects) + 1), self.options)
         crowds = [item.iscrowd or item.label == IGNORE for item in objects]
-        skips, changes = [], []
-        for item, crowd, before, seen in zip(objects, crowds, measured.areas, areas[1:]):
-            place = f"{name}: {item.place}"
-            if crowd or not seen:
-                skips.append(Skip("crowd", place) if crowd else Skip("hidden-by-others", place, detail=HIDDEN))
-            elif before != seen:
-                changes.append(Note("pixels-hidden-by-others", place, "", before - seen))
-            if item.attributes and not crowd:
-                changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
-        ids = np.array([0, *(IGNORED if crowd else index for index, crowd in enumerate(crowds, 1))], np.uint8)
+        skips, changes = losses(measured, painting.areas(len(objects))[1:], crowds)
+        ids = [IGNORED if crowd else index for index, crowd in enumerate(crowds, 1)]
         kinds = [IGNORED if crowd else numbers[item.label] + 1 for item, crowd in zip(objects, crowds)]
-        tables = {"classes": np.array([0, *kinds], np.uint8), "objects": ids}
-        blobs = {kind: _png(painting.image(table)) for kind, table in tables.items()}
-        return Encoded(None, len(objects) - len(skips), blobs, tuple(skips), tuple(changes))
+        tables = {"classes": [0, *kinds], "objects": [0, *ids]}
+        blobs = {kind: _png(painting.image(np.array(table, np.uint8))) for kind, table in tables.items()}
+        return Encoded(None, len(objects) - len(skips), blobs, skips, changes)
 
     def image(self, split: str, name: str) -> str:
         return f"JPEGImages/{split}/{name}"
@@ -81,9 +71,6 @@ class VocWriter(Writer):
     def close(self) -> None:
         for file in self._lists.values():
             file.close()
-
-    def check(self, tree: Path, written: int) -> list[str]:
-        return read_back(tree, "voc", written)
 
 
 def _png(numbers: np.ndarray) -> bytes:

@@ -15,14 +15,14 @@ from typing import Any, Optional
 import numpy as np
 import orjson
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.output.checking import read_back
+from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
+from seg2knet.converters.writers.shapes import Item, items
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.rle import areas_and_boxes, rle_area, rle_to_mask
-from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Skip
+from seg2knet.dataset.sample import Note, Polygons, Skip
 
 INSIDE = 0.02
 """Pixels: pycocotools rounds to fifths and does not see them; Ultralytics' cut then ends in the object's own pixel."""
@@ -33,29 +33,29 @@ class YoloWriter(Writer):
     name = "yolo"
     title = "Ultralytics YOLO segmentation"
     needs_classes = True
+    reread = True
 
     def encode(self, measured: Measured) -> Encoded:
-        image, rows, skips, changes = measured.sample.image, [], [], []
-        size = image.width, image.height
+        size = measured.sample.image.width, measured.sample.image.height
         numbers = self.classes.indices() if self.classes is not None else {}
-        for item, rle, box in zip(measured.sample.objects, measured.rles, measured.boxes):
-            place = f"{image.name}: {item.place}"
-            if item.iscrowd or item.label == IGNORE:
-                skips.append(Skip("crowd", place, detail="YOLO has no crowds"))
-                continue
+        rows: list[bytes] = []
+        skips: list[Skip] = []
+        changes: list[Note] = []
+        for item in items(measured, "YOLO", skips):
             if self.options.boxes_only:
-                x, y, width, height = box
-                values = [(x + width / 2) / image.width, (y + height / 2) / image.height]
-                values += [width / image.width, height / image.height]
+                x, y, width, height = item.box
+                values = (np.array([x + width / 2, y + height / 2, width, height]) / (*size, *size)).tolist()
             else:
-                ring, changed = one_ring(item, rle)
+                ring, changed = one_ring(item)
                 if changed:
-                    changes.append(Note("pixels-changed-by-bridges", place, "", changed))
+                    changes.append(Note("pixels-changed-by-bridges", item.place, "", changed))
                 values = geometry.fractions(np.clip(ring, 0, size), size).ravel().tolist()
-            if item.attributes:
-                changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
-            rows.append(b"%d %b\n" % (numbers[item.label], orjson.dumps(values)[1:-1].replace(b",", b" ")))
-        return Encoded(None, len(rows), {"labels": b"".join(rows)}, tuple(skips), tuple(changes))
+            changes += item.attributes_as("attributes-left-out")
+            rows.append(b"%d %b\n" % (numbers[item.object.label], orjson.dumps(values)[1:-1].replace(b",", b" ")))
+        return Encoded(None, len(rows), {"labels": b"".join(rows)}, skips, changes)
+
+    def reader_options(self) -> dict[str, Any]:
+        return {"boxes": "as-polygons"}
 
     def image(self, split: str, name: str) -> str:
         return f"images/{split}/{name}"
@@ -69,19 +69,10 @@ class YoloWriter(Writer):
         names = [f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(classes.names)]
         (root / "data.yaml").write_text("".join([*lines, f"nc: {len(classes)}\n", "names:\n", *names]), "utf-8")
 
-    def add(self, split: str, name: str, fragment: Any) -> None:
-        pass
 
-    def close(self) -> None:
-        pass
-
-    def check(self, tree: Path, written: int) -> list[str]:
-        return read_back(tree, "yolo", written, boxes="as-polygons")
-
-
-def one_ring(item: Object, rle: Rle) -> tuple[np.ndarray, int]:
+def one_ring(item: Item) -> tuple[np.ndarray, int]:
     """An object's outline as one ring ``(N, 2)`` in pixels, and how many pixels that changes."""
-    parts = item.shape.parts if isinstance(item.shape, Polygons) else []
+    parts, rle = item.polygons, item.rle
     if len(parts) == 1:
         return _points(parts[0]), 0
     areas, _ = areas_and_boxes(geometry.rasterize([Polygons([part]) for part in parts], rle.height, rle.width))

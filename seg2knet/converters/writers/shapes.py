@@ -1,0 +1,48 @@
+"""What the writers of label tools share: the objects of an image one by one, without what a tool cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from seg2knet.converters.base import IGNORE, Measured
+from seg2knet.dataset.rle import Box, rle_to_mask
+from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Skip
+
+
+class Item(NamedTuple):
+    """An object, its number on the image from 1, its mask, its box, and its place for the ledger."""
+
+    number: int
+    object: Object
+    rle: Rle
+    box: Box
+    place: str
+
+    @property
+    def polygons(self) -> Sequence[list[float]]:
+        """Its outlines as the source has them; none where it is a mask."""
+        return self.object.shape.parts if isinstance(self.object.shape, Polygons) else ()
+
+    def window(self) -> np.ndarray:
+        """Its mask within its box, ``(h, w)`` bool."""
+        x, y, width, height = self.box
+        return rle_to_mask(self.rle)[y : y + height, x : x + width]
+
+    def attributes_as(self, kind: str, but: Sequence[str] = ()) -> list[Note]:
+        """A note that the target says its attributes, but some, otherwise or not at all."""
+        lost = [str(key) for key in self.object.attributes or () if key not in but]
+        return [Note(kind, self.place, ", ".join(lost))] if lost else []
+
+
+def items(measured: Measured, tool: str, skips: list[Skip], ignored: bool = False) -> Iterator[Item]:
+    """The objects that a tool can hold; crowds, and regions to be ignored unless it has those, become skips."""
+    name = measured.sample.image.name
+    for number, (item, rle, box) in enumerate(zip(measured.sample.objects, measured.rles, measured.boxes), 1):
+        place = f"{name}: {item.place}"
+        if (item.label == IGNORE and not ignored) or (item.iscrowd and item.label != IGNORE):
+            skips.append(Skip("crowd", place, detail=f"{tool} has no crowds"))
+        else:
+            yield Item(number, item, rle, box, place)
