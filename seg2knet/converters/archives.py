@@ -52,9 +52,8 @@ def _opened(path: Path, stack: ExitStack) -> Path:
         else:
             _untar(archive, target)
     folder = root
-    entries = list(folder.iterdir())
-    while len(entries) == 1 and entries[0].is_dir():
-        folder, entries = entries[0], list(entries[0].iterdir())
+    while len(entries := list(folder.iterdir())) == 1 and entries[0].is_dir():
+        folder = entries[0]
     return folder
 
 

@@ -11,62 +11,36 @@ from pathlib import Path
 from typing import Any, ClassVar, Optional
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
-from typing_extensions import Literal
 
+from seg2knet.converters.options import ConvertOptions, ReaderOptions
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.rle import Box
 from seg2knet.dataset.sample import Note, Rle, Sample, Skip
+from seg2knet.errors import UsageError
 
 IGNORE = "__ignore__"
 """Label of a region that belongs to no class and is not to be trained on: a crowd of every class."""
 
 
-class ReaderOptions(BaseModel):
-    """Options that every reader takes; a reader with more makes a subclass. Each field is an option of ``seg2knet
-    convert FORMAT``: ``min_area`` is ``--min-area``, a ``bool`` a flag, a ``Literal`` a choice, the description help.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    boxes: Literal["refuse", "as-polygons"] = Field(
-        "refuse", description="What to do with boxes that have no outline: skip them as an error, or take four corners."
-    )
-    images: Optional[Path] = Field(
-        None, description="Folder of the images, where they do not stand by the annotations."
-    )
-
-
 class Handle(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One image to be read: small, for a data set has 100,000 of them.
+    """One image to be read: small, for a data set has 100,000 of them."""
 
-    Attributes:
-        name: the image's name in the data set, relative, with forward slashes; unique within its split.
-        where: what ``read`` needs to find its annotation: a path, a (start, end) in a file. Plain data; ``read`` may
-            get a tuple as a list.
-        split: ``train``, ``val``, ``test`` where the source says so.
-    """
-
-    name: str
-    where: Any
-    split: Optional[str] = None
+    name: str  # in the data set, relative, with forward slashes; unique within its split
+    where: Any  # a path, a (start, end) in a file; plain data: ``read`` may get a tuple as a list
+    split: Optional[str] = None  # ``train``, ``val``, ``test`` where the source says so
 
 
 class Scan(msgspec.Struct, frozen=True):
     """What is in a source, without reading it all.
 
-    Attributes:
-        handles: the images in natural order of their names, split by split.
-        classes: ``None`` where they are known only by reading: then they are the labels that occur, in natural order.
-        skips, notes: what can be told already (an annotation file whose image is missing, tags that are ignored).
-        meta: ``info`` and ``licenses`` of the source, where it has them; COCO files keep them.
+    Where classes are known only by reading they are ``None``, and will be the labels that occur, in natural order.
     """
 
-    handles: Sequence[Handle]
+    handles: Sequence[Handle]  # in natural order of their names, split by split
     classes: Optional[ClassList] = None
-    skips: tuple[Skip, ...] = ()
+    skips: tuple[Skip, ...] = ()  # what can be told already: an annotation file whose image is missing
     notes: tuple[Note, ...] = ()
-    meta: Optional[dict[str, Any]] = None
+    meta: Optional[dict[str, Any]] = None  # ``info`` and ``licenses``, where the source has them; COCO files keep them
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -131,36 +105,13 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
-    """What a writer makes of one sample, in the worker that read it.
+    """What a writer makes of one sample, in the worker that read it."""
 
-    Attributes:
-        fragment: whatever the same writer's ``add`` needs, finished but for the numbers; plain data.
-        written: objects that are in it.
-        blobs: by kind, the bytes of this image's own files (PNGs, label files), where the target has some.
-        skips: objects that the target cannot hold.
-        changes: what the target cannot say of the objects it holds: pixels that changed, attributes.
-    """
-
-    fragment: Any
-    written: int
-    blobs: dict[str, bytes] = {}
-    skips: Sequence[Skip] = ()
-    changes: Sequence[Note] = ()
-
-
-class WriterOptions(msgspec.Struct, frozen=True):
-    """What ``convert`` was asked for, as far as it concerns a writer (``ConvertOptions`` says more of most)."""
-
-    year: str = "2017"
-    """What follows a split's name in folders and files; empty with ``--layout plain``."""
-    overlap: Literal["z-order", "small-first", "last", "error"] = "z-order"
-    void_class: Optional[str] = None
-    stuff: frozenset[str] = frozenset()
-    things_only: bool = False
-    """Leave stuff to another target of this run."""
-    boxes_only: bool = False
-    masks: Sequence[str] = ("index",)
-    predictions: bool = False
+    fragment: Any  # what the same writer's ``add`` needs, finished but for the numbers; plain data
+    written: int  # objects that are in it
+    blobs: dict[str, bytes] = {}  # by kind, the bytes of this image's own files (PNGs, label files)
+    skips: Sequence[Skip] = ()  # objects that the target cannot hold
+    changes: Sequence[Note] = ()  # what it cannot say of the objects it holds: pixels that changed, attributes
 
 
 class Writer(ABC):
@@ -174,13 +125,21 @@ class Writer(ABC):
     """The loader derives a mask's name from the image's, so images are named for it."""
     jpeg_only: ClassVar[bool] = False
     """The loader takes ``.jpg`` alone; other images are re-encoded."""
+    most_classes: ClassVar[Optional[int]] = None
     validated: ClassVar[bool] = False
     """``seg2knet validate`` knows the target and checks it."""
     reread: ClassVar[bool] = False
     """The reader of the same name reads the result again, as its check."""
 
-    def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
+    def __init__(self, options: ConvertOptions, classes: Optional[ClassList] = None) -> None:
+        if self.most_classes is not None and classes is not None and len(classes) > self.most_classes:
+            raise UsageError(
+                f"too many classes for the target {self.name}", found=f"{len(classes)} classes",
+                expected=f"at most {self.most_classes}",
+                hint="leave some out with --drop or a class file (--classes), or merge some with --map OLD=NEW",
+            )  # fmt: skip
         self.options = options
+        self.stuff = options.stuff or frozenset()
         self.classes = classes
 
     @abstractmethod

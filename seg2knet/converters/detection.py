@@ -37,14 +37,12 @@ def _detect(source: Path) -> tuple[str, Evidence]:
     if not source.exists():
         raise DataError("no such source", file=source, hint="check the path; quote it if it has spaces")
     sniffed = [(name, kind.sniff(source)) for name, kind in sorted(readers().items())]
-    scored = sorted(
-        ((name, evidence) for name, evidence in sniffed if evidence is not None), key=lambda each: -each[1].score
-    )
-    if not scored:
+    fitting = [(name, evidence) for name, evidence in sniffed if evidence is not None]
+    if not fitting:
         seen, advice = _unknown(source)
         raise DataError("unknown format", file=source, found=seen, hint=advice)
-    best = scored[0]
-    rivals = [each for each in scored[1:] if best[1].score - each[1].score < TIE]
+    best, *others = sorted(fitting, key=lambda pair: -pair[1].score)
+    rivals = [other for other in others if best[1].score - other[1].score < TIE]
     if rivals:
         lines = [f"{name}: {', '.join(evidence.reasons)}" for name, evidence in [best, *rivals]]
         raise UsageError(
@@ -78,7 +76,8 @@ def _unknown(source: Path) -> tuple[str, str]:
     advice = "export COCO, LabelMe, CVAT for images 1.1, YOLO segmentation or mask images from the tool"
     for path in [path for path in paths if path.suffix.lower() in (".json", ".xml")][:3]:
         with contextlib.suppress(OSError):
-            text = _head(path, 1 << 16).decode(errors="replace")
+            with path.open("rb") as file:
+                text = file.read(1 << 16).decode(errors="replace")
             for name, (pattern, instead) in KNOWN.items():
                 if re.search(pattern, text):
                     return f"{seen}; {path.name}: {name}", instead
@@ -88,8 +87,3 @@ def _unknown(source: Path) -> tuple[str, str]:
     if counts and all(suffix in SUFFIXES for suffix in counts):
         return f"{seen}: images alone", "put the annotations beside them, or masks in a folder of their own"
     return seen, f"{advice}; or name the format: seg2knet convert FORMAT {source.name}"
-
-
-def _head(path: Path, most: int) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(most)

@@ -29,29 +29,19 @@ class Tally(msgspec.Struct, gc=False):
 
 
 class Ledger(msgspec.Struct):
-    """What was read, written and skipped.
-
-    Attributes:
-        images_written: the same for all targets.
-        written: objects by target.
-        skips, asked: by ``reason``: objects lost to all targets, and those that were to be left out.
-        target_skips: by target and reason: objects that one target cannot hold.
-        image_skips: images by reason.
-        splits: by split: images and objects.
-        classes: objects by class.
-    """
+    """What was read, written and skipped."""
 
     images_read: int = 0
-    images_written: int = 0
+    images_written: int = 0  # the same for all targets
     objects_read: int = 0
-    written: dict[str, int] = {}
-    skips: dict[str, Tally] = {}
-    asked: dict[str, Tally] = {}
-    target_skips: dict[str, dict[str, Tally]] = {}
-    image_skips: dict[str, Tally] = {}
+    written: dict[str, int] = {}  # objects by target
+    skips: dict[str, Tally] = {}  # objects lost to all targets, by reason
+    asked: dict[str, Tally] = {}  # those that were to be left out
+    target_skips: dict[str, dict[str, Tally]] = {}  # by target and reason: objects that one target cannot hold
+    image_skips: dict[str, Tally] = {}  # images by reason
     notes: dict[str, Tally] = {}
-    splits: dict[str, tuple[int, int]] = {}
-    classes: dict[str, int] = {}
+    splits: dict[str, tuple[int, int]] = {}  # images and objects of each
+    classes: dict[str, int] = {}  # objects of each
 
     def skip(self, skip: Skip, target: Optional[str] = None) -> None:
         """Count objects that one target does not get, or none does."""

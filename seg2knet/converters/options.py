@@ -9,7 +9,6 @@ from typing import Any, Dict, FrozenSet, Optional, Tuple, Union
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import Literal
 
-from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.splitting.splits import parse_ratios
 from seg2knet.dataset.layout import DEFAULT_OUT, SPLITS
 from seg2knet.errors import UsageError
@@ -31,6 +30,21 @@ class Source:
         if equals and name in SPLITS and rest:
             return cls(Path(rest).expanduser(), name)
         return cls(Path(text).expanduser())
+
+
+class ReaderOptions(BaseModel):
+    """Options that every reader takes; a reader with more makes a subclass. Each field is an option of ``seg2knet
+    convert FORMAT``: ``min_area`` is ``--min-area``, a ``bool`` a flag, a ``Literal`` a choice, the description help.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boxes: Literal["refuse", "as-polygons"] = Field(
+        "refuse", description="What to do with boxes that have no outline: skip them as an error, or take four corners."
+    )
+    images: Optional[Path] = Field(
+        None, description="Folder of the images, where they do not stand by the annotations."
+    )
 
 
 def _field(default: Any, help: str, metavar: Optional[str] = None, **more: Any) -> Any:
@@ -111,6 +125,11 @@ class ConvertOptions(BaseModel):
             wanted.insert(0, "coco")
         order = list(DEFAULT_OUT)
         return tuple(sorted(wanted, key=lambda name: order.index(name) if name in order else len(order)))
+
+    @property
+    def year(self) -> str:
+        """What follows a split's name in folders and files."""
+        return "2017" if self.layout == "year" else ""
 
     def root(self, target: str) -> Path:
         """The folder of a target."""

@@ -11,6 +11,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -19,7 +20,7 @@ import orjson
 
 from seg2knet._version import __version__
 from seg2knet.converters import classes as class_list
-from seg2knet.converters.base import Reader, Scan, Writer, WriterOptions
+from seg2knet.converters.base import Reader, Scan, Writer
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output import checking
@@ -30,7 +31,6 @@ from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
 from seg2knet.converters.splitting.division import Assignment, assign, folder_names
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.converters.transforms import Recipe
 from seg2knet.converters.work import Done, Task, Work, count_objects, part_is_current, read_part
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import LEDGER
@@ -48,21 +48,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Result:
-    """What a conversion did.
-
-    Attributes:
-        folders: by target; empty after ``--dry-run``.
-        reports: what ``validate`` found, by folder; without the data sets and the fixes.
-        problems: what the check of another target found, by target.
-        resumed: parts that were taken from a run that died.
-    """
+    """What a conversion did."""
 
     ledger: Ledger
     classes: ClassList
-    folders: dict[str, Path] = field(default_factory=dict)
-    reports: dict[Path, Any] = field(default_factory=dict)
-    problems: dict[str, list[str]] = field(default_factory=dict)
-    resumed: int = 0
+    folders: dict[str, Path] = field(default_factory=dict)  # by target; empty after ``--dry-run``
+    reports: dict[Path, Any] = field(default_factory=dict)  # by folder: what ``validate`` found, without data and fixes
+    problems: dict[str, list[str]] = field(default_factory=dict)  # by target: what the check of another target found
+    resumed: int = 0  # parts that were taken from a run that died
 
 
 class Conversion:
@@ -104,14 +97,12 @@ class Conversion:
         scans = self.scan()
         classes = class_list.told(self.options, scans)
         options = self.options
-        known = frozenset(classes.names) if classes is not None else None
-        recipe = Recipe(known, dict(options.mapping), options.drop, options.min_area, options.polygons)
         with engine(options.engine, options.jobs, options.ray_address) as workers:
             if classes is None and any(writer_of(name).needs_classes for name in options.targets):
-                classes = self.census(workers, recipe)
+                classes = self.census(workers)
             try:
                 resume = [] if options.dry_run else self.begin(classes)
-                images, resumed = self.read(workers, recipe, classes, all(resume))
+                images, resumed = self.read(workers, classes, all(resume))
                 if classes is None:
                     classes = class_list.seen(options, {label for image in images for label in image.labels})
                 assignments = self.assign(images)
@@ -178,14 +169,13 @@ class Conversion:
             return named
         return given
 
-    def census(self, workers: Engine, recipe: Recipe) -> ClassList:
+    def census(self, workers: Engine) -> ClassList:
         """Read everything once for the labels."""
         labels: set[str] = set()
-        done = 0
-        work = Work(self.readers, recipe)
-        for task, part in zip(self.tasks, workers.map(work, self.tasks)):
+        work = Work(self.readers, self.options.model_copy(update={"images": "none"}), None)
+        sizes = accumulate(len(task.handles) for task in self.tasks)
+        for done, part in zip(sizes, workers.map(work, self.tasks)):
             labels.update(label for image in part.images for label in image.labels)
-            done += len(task.handles)
             self.progress("classes", done, self.total)
         return class_list.seen(self.options, labels)
 
@@ -213,30 +203,20 @@ class Conversion:
         return {**self.options.recorded(), "reader": self.readers[0].options.model_dump(mode="json")}
 
     def writers(self, classes: Optional[ClassList]) -> list[Writer]:
-        asked = self.options
-        stuff = frozenset(classes.stuff) if classes is not None else (asked.stuff or frozenset())
-        if classes is None and asked.void_class is not None:
-            stuff |= {asked.void_class}
-        options = WriterOptions(
-            year="2017" if asked.layout == "year" else "",
-            overlap=asked.overlap or ("z-order" if self.readers[0].paint_order else "small-first"),
-            void_class=asked.void_class,
-            stuff=stuff,
-            things_only="panoptic" in asked.targets,
-            boxes_only=asked.boxes_only,
-            masks=asked.mask_kinds,
-            predictions=asked.predictions,
-        )
-        return [writer_of(name)(options, classes) for name in asked.targets]
+        options = self.options
+        stuff = frozenset(classes.stuff) if classes is not None else (options.stuff or frozenset())
+        if classes is None and options.void_class is not None:
+            stuff |= {options.void_class}
+        overlap = options.overlap or ("z-order" if self.readers[0].paint_order else "small-first")
+        options = options.model_copy(update={"stuff": stuff, "overlap": overlap})
+        return [writer_of(name)(options, classes) for name in options.targets]
 
-    def read(
-        self, workers: Engine, recipe: Recipe, classes: Optional[ClassList], resume: bool
-    ) -> tuple[list[Done], int]:
+    def read(self, workers: Engine, classes: Optional[ClassList], resume: bool) -> tuple[list[Done], int]:
         """Read, transform and encode everything into the staging folder: the images, and how many parts were there."""
         staging = None if self.options.dry_run else self.parts
         there = {task.number for task in self.tasks if staging and resume and part_is_current(task, staging)}
-        mode, upright = self.options.images, self.options.exif == "upright"
-        work = Work(self.readers, recipe, self.writers(classes), staging, mode, upright, self.options.lossless)
+        known = frozenset(classes.names) if classes is not None else None
+        work = Work(self.readers, self.options, known, self.writers(classes), staging)
         # Each task is let go of when it is done: what is known of its images then takes its place.
         tasks, self.tasks, self.count = deque(self.tasks), [], len(self.tasks)
         results = workers.map(work, _poured(deque(task for task in tasks if task.number not in there)))
@@ -261,7 +241,11 @@ class Conversion:
             self.ledger.splits[split] = (0, 0)
         for image, (split, name) in zip(images, assignments):
             if name is None:
-                self._leave_out(image)
+                reason, place = "annotated-twice", image.path or image.name
+                detail = "an earlier annotation names the same image"
+                self.ledger.skip_image(reason, place, detail)
+                for target, written in zip(self.options.targets, image.written):
+                    self.ledger.skip(Skip(f"image-{reason}", place, written, detail=detail), target)
                 continue
             self.ledger.images_written += 1
             count, objects = self.ledger.splits[split]
@@ -272,13 +256,6 @@ class Conversion:
                 self.ledger.classes[label] = self.ledger.classes.get(label, 0) + number
         self._require_something()
         return assignments
-
-    def _leave_out(self, image: Done) -> None:
-        """Leave out an image that another annotation file of this run describes already."""
-        reason, detail = "annotated-twice", "an earlier annotation names the same image"
-        self.ledger.skip_image(reason, image.path or image.name, detail)
-        for target, written in zip(self.options.targets, image.written):
-            self.ledger.skip(Skip(f"image-{reason}", image.path or image.name, written, detail=detail), target)
 
     def _require_something(self) -> None:
         """
@@ -305,9 +282,8 @@ class Conversion:
         try:
             for writer in writers:
                 writer.open(trees[writer.name], classes, meta, splits_of(assignments))
-            done = 0
-            for placed in Joining(writers, assignments, self.parts, trees, self.options.images).run(self.count):
-                done += placed
+            joining = Joining(writers, assignments, self.parts, trees, self.options.images)
+            for done in accumulate(joining.run(self.count)):
                 self.progress("write", done, self.total)
             for writer in writers:
                 writer.close()

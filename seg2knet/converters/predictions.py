@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seg2knet.converters.base import WriterOptions
 from seg2knet.converters.ledger import Ledger
+from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.output.images import place, write
 from seg2knet.converters.registry import writer
 from seg2knet.converters.splitting import names
-from seg2knet.converters.transforms import Recipe, prepare
+from seg2knet.converters.transforms import prepare
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.sample import Image, Object, Sample
@@ -22,10 +22,7 @@ TARGETS = {"coco-dataset": "coco", **{name: name for name in ("yolo", "cvat", "l
 
 
 class PredictedSet:
-    """A data set that grows image by image in ``out / format``.
-
-    Attributes:
-        ledger: objects that the target cannot hold, and what it cannot say of the others.
+    """A data set that grows image by image in ``out / format``, and its ledger.
 
     Raises:
         UsageError: the folder is there already: somebody may have corrected what it holds.
@@ -38,7 +35,9 @@ class PredictedSet:
         self.root.mkdir(parents=True, exist_ok=True)
         self.classes = classes
         self.ledger = Ledger()
-        self.writer = writer(TARGETS[format])(WriterOptions(predictions=True, stuff=frozenset(classes.stuff)), classes)
+        target = TARGETS[format]
+        self.options = ConvertOptions(to=(target,), predictions=True, stuff=frozenset(classes.stuff), overlap="z-order")
+        self.writer = writer(target)(self.options, classes)
         self.writer.open(self.root, classes, None, [SPLIT])
         self.names = names.Namer(self.writer.png_names)
 
@@ -51,7 +50,7 @@ class PredictedSet:
             for number, (label, score, rle) in enumerate(found, 1)
         )
         image = Image(final, prediction.width, prediction.height, str(prediction.path))
-        encoded = self.writer.encode(prepare(Sample(image, objects), Recipe()))
+        encoded = self.writer.encode(prepare(Sample(image, objects), self.options))
         for skip in encoded.skips:
             self.ledger.skip(skip, self.writer.name)
         for note in encoded.changes:

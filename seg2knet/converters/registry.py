@@ -11,18 +11,13 @@ from typing import Generic, TypeVar
 from seg2knet.converters.base import Reader, Writer
 from seg2knet.errors import UsageError
 
-R = TypeVar("R", bound=type[Reader])
-W = TypeVar("W", bound=type[Writer])
 K = TypeVar("K", type[Reader], type[Writer])
+Own = TypeVar("Own", bound=type)
 
 
 class _Registry(Generic[K]):
-    """Classes by name.
-
-    Args:
-        group: of the plug-ins' entry points.
-        package: whose modules are named as the formats they hold; a format in a folder is in its ``reader.py``.
-        noun: what one of them is called in errors.
+    """Classes by name: those of a package, whose modules are named as the formats they hold (one in a folder is in its
+    ``reader.py``), and plug-ins by a group of entry points; ``noun`` is what one is called in errors.
     """
 
     def __init__(self, group: str, package: str, noun: str) -> None:
@@ -53,6 +48,11 @@ class _Registry(Generic[K]):
             raise UsageError(f"no {self.noun} is called {name!r}", expected=", ".join(sorted(self.all())))
         return kind
 
+    def register(self, kind: Own) -> Own:
+        """Class decorator: makes ``seg2knet convert NAME`` of a ``Reader`` with that ``name``, ``--to`` of a writer."""
+        self.kinds[kind.name] = kind  # type: ignore[attr-defined]
+        return kind
+
     def _import(self, name: str) -> None:
         module = f"{self.package}.{name}"
         spec = find_spec(module)
@@ -62,17 +62,5 @@ class _Registry(Generic[K]):
 
 _READERS: _Registry[type[Reader]] = _Registry("seg2knet.readers", "seg2knet.converters.readers", "format")
 _WRITERS: _Registry[type[Writer]] = _Registry("seg2knet.writers", "seg2knet.converters.writers", "target")
-readers, reader = _READERS.all, _READERS.one
-writers, writer = _WRITERS.all, _WRITERS.one
-
-
-def register_reader(kind: R) -> R:
-    """Class decorator: makes ``seg2knet convert NAME`` of a ``Reader`` with that ``name``."""
-    _READERS.kinds[kind.name] = kind
-    return kind
-
-
-def register_writer(kind: W) -> W:
-    """Class decorator: makes ``--to NAME`` of a ``Writer`` with that ``name``."""
-    _WRITERS.kinds[kind.name] = kind
-    return kind
+readers, reader, register_reader = _READERS.all, _READERS.one, _READERS.register
+writers, writer, register_writer = _WRITERS.all, _WRITERS.one, _WRITERS.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 import msgspec
@@ -13,21 +13,13 @@ from seg2knet.dataset.sample import Note, Object, Polygons, Shape, Skip
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """How annotation and image fit.
+    """How annotation and image fit."""
 
-    Attributes:
-        width, height: of the image as shown.
-        turn: EXIF orientation by which the annotation's coordinates must be turned (``turned``), for they
-            are those of the image as stored; 1 where they are right as they are.
-        problem: where the sizes are two different ones: what differs, for a person.
-        scaled: they differ as those of one image at two scales do, so that coordinates cannot be right.
-    """
-
-    width: int
+    width: int  # of the image as shown
     height: int
-    turn: int = 1
-    problem: Optional[str] = None
-    scaled: bool = False
+    turn: int = 1  # EXIF orientation by which the coordinates must be turned, where they are the stored image's
+    problem: Optional[str] = None  # where the sizes are two different ones: what differs, for a person
+    scaled: bool = False  # they differ as those of one image at two scales do, so that coordinates cannot be right
 
 
 def fit(declared: Optional[tuple[int, int]], header: Header) -> Fit:
@@ -46,13 +38,8 @@ def fit(declared: Optional[tuple[int, int]], header: Header) -> Fit:
 def settle(
     size: Fit, header: Header, objects: Sequence[Object], place: str
 ) -> tuple[tuple[Object, ...], list[Skip], list[Note]]:
-    """Objects in the pixels of the image as shown, or as skips where two sizes cannot be brought together.
-
-    Args:
-        size: how annotation and image fit.
-        header: of the image.
-        objects: in the annotation's coordinates.
-        place: of the annotation, for the ledger.
+    """Objects, given in the annotation's coordinates, in the pixels of the image as shown, or as skips where two sizes
+    cannot be brought together; ``place`` is the annotation's, for the ledger.
     """
     if size.problem is not None:
         if size.scaled or not all(_inside(item, size) for item in objects):
@@ -63,7 +50,9 @@ def settle(
     if size.turn == 1:
         return tuple(objects), [], []
     detail = f"they were the stored image's, turned as EXIF {size.turn} says"
-    return turned(objects, header.width, header.height, size.turn), [], [Note("coordinates-turned", place, detail)]
+    shapes = (_turned(item.shape, header.width, header.height, size.turn) for item in objects)
+    turned = tuple(msgspec.structs.replace(item, shape=shape) for item, shape in zip(objects, shapes))
+    return turned, [], [Note("coordinates-turned", place, detail)]
 
 
 def _inside(item: Object, size: Fit) -> bool:
@@ -76,22 +65,10 @@ def _inside(item: Object, size: Fit) -> bool:
     )
 
 
-def turned(objects: Iterable[Object], width: int, height: int, orientation: int) -> tuple[Object, ...]:
-    """Objects given in a stored image's pixels, in the pixels of the image as shown.
-
-    Args:
-        width, height: of the image as stored.
-        orientation: EXIF orientation (Exif 2.3, tag 0x0112), 1..8.
+def _turned(shape: Shape, width: int, height: int, orientation: int) -> Shape:
+    """A shape given in the pixels of an image of that size as stored, in those of the image as shown (Exif 2.3, tag
+    0x0112): transposed from orientation 5 on, then mirrored along x, y or both.
     """
-    if orientation == 1:
-        return tuple(objects)
-    return tuple(
-        msgspec.structs.replace(item, shape=_turned_shape(item.shape, width, height, orientation)) for item in objects
-    )
-
-
-def _turned_shape(shape: Shape, width: int, height: int, orientation: int) -> Shape:
-    """Transposed from orientation 5 on, then mirrored along x, y or both."""
     transposed, mirror_x, mirror_y = orientation >= 5, orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
     if not isinstance(shape, Polygons):
         mask = rle_to_mask(shape)

@@ -18,10 +18,11 @@ import msgspec
 
 from seg2knet.converters.base import Encoded, Handle, Reader, Writer
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger
+from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.output import images as image_files
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.splitting import names
-from seg2knet.converters.transforms import Recipe, prepare
+from seg2knet.converters.transforms import prepare
 from seg2knet.dataset import images
 from seg2knet.dataset.sample import Image, Note, Sample
 from seg2knet.errors import DataError, UsageError
@@ -39,34 +40,19 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, array_like=True, gc=False):
-    """An image that a worker is done with.
+    """An image that a worker is done with."""
 
-    Attributes:
-        name: as the source has it.
-        source: number of its source.
-        split: as the source says.
-        labels: the classes on it and how many objects of each.
-        written: by writer, how many objects it encoded.
-        path: the image, where it is a file.
-        size: of that file in bytes, 0 where there is none.
-        link: device and inode of a file that has several names.
-        index: its place in the part.
-        staged: which re-saved forms of it are in the staging folder: ``image``, ``jpg``, ``png``, a writer's own
-            (``voc.classes``).
-        fragments: by writer, what it encoded; in the part's file alone.
-    """
-
-    name: str
-    source: int
-    split: Optional[str]
-    labels: dict[str, int]
-    written: tuple[int, ...]
-    path: Optional[str] = None
-    size: int = 0
-    link: Optional[tuple[int, int]] = None
-    index: int = 0
-    staged: tuple[str, ...] = ()
-    fragments: tuple[Any, ...] = ()
+    name: str  # as the source has it
+    source: int  # number of its source
+    split: Optional[str]  # as the source says
+    labels: dict[str, int]  # the classes on it and how many objects of each
+    written: tuple[int, ...]  # by writer, how many objects it encoded
+    path: Optional[str] = None  # the image, where it is a file
+    size: int = 0  # of that file in bytes, 0 where there is none
+    link: Optional[tuple[int, int]] = None  # device and inode of a file that has several names
+    index: int = 0  # its place in the part
+    staged: tuple[str, ...] = ()  # its forms in the staging folder: ``image``, ``jpg``, ``png``, ``voc.classes``
+    fragments: tuple[Any, ...] = ()  # by writer, what it encoded; in the part's file alone
 
 
 class Part(msgspec.Struct, array_like=True):
@@ -84,25 +70,13 @@ class Part(msgspec.Struct, array_like=True):
 
 @dataclass
 class Work:
-    """What is done to a part. Picklable: each worker has its own.
+    """What is done to a part. Picklable: each worker has its own."""
 
-    Attributes:
-        readers: one a source.
-        recipe: for the transforms.
-        writers: they know classes and options.
-        staging: where finished bytes go; ``None`` where nothing is to be written.
-        mode: how images get to the target.
-        upright: whether images with an orientation tag are re-saved.
-        lossless: end the run where a target cannot hold something.
-    """
-
-    readers: Sequence[Reader]
-    recipe: Recipe
+    readers: Sequence[Reader]  # one a source
+    options: ConvertOptions
+    known: Optional[frozenset[str]]  # labels of the class list; ``None`` where every label is a class
     writers: Sequence[Writer] = ()
-    staging: Optional[Staging] = None
-    mode: image_files.Mode = "none"
-    upright: bool = False
-    lossless: bool = False
+    staging: Optional[Staging] = None  # where finished bytes go; ``None`` where nothing is to be written
 
     def __call__(self) -> Callable[[Task], Part]:
         return self.run
@@ -138,12 +112,12 @@ class Work:
         try:
             image = msgspec.structs.replace(image, name=names.safe(image.name))
             sample = msgspec.structs.replace(sample, image=image)
-            if self.mode != "none" and image.path is None and image.data is None:
+            if self.options.images != "none" and image.path is None and image.data is None:
                 raise _Missing("not found; name its folder with --images-dir, or take none with --images none")
             forms, notes = self._forms(image)
-            measured = prepare(sample, self.recipe)
+            measured = prepare(sample, self.options, self.known)
             encoded = [writer.encode(measured) for writer in self.writers]
-            if self.lossless:
+            if self.options.lossless:
                 _require_lossless(image.name, encoded)
         except DataError as error:
             reason = {_Missing: "missing", names.BadName: "bad-name"}.get(type(error), "unreadable")
@@ -163,7 +137,7 @@ class Work:
         if self.staging is not None:
             for kind, data in forms.items():
                 image_files.write(self.staging.staged(task.number, index, kind), data)
-        size, link = _identity(image.path) if self.mode != "none" else (0, None)
+        size, link = _identity(image.path) if self.options.images != "none" else (0, None)
         labels = dict(Counter(item.label for item in measured.sample.objects))
         written, fragments = tuple(made.written for made in encoded), tuple(made.fragment for made in encoded)
         named = (image.name, task.source, sample.split, labels, written)
@@ -172,12 +146,12 @@ class Work:
     def _forms(self, image: Image) -> tuple[dict[str, bytes], list[Note]]:
         """The forms of an image that must be encoded again, and why."""
         source = image.path or image.data
-        if self.mode == "none" or source is None:
+        if self.options.images == "none" or source is None:
             return {}, []
         forms: dict[str, bytes] = {}
         place, ending = image.path or image.name, names.suffix(image.name)
         notes = [Note("image-was-embedded", place, "written out")] if image.path is None else []
-        if self.upright and image.orientation != 1:
+        if self.options.exif == "upright" and image.orientation != 1:
             source = images.upright(source)
             notes.append(Note("image-turned-upright", place, f"orientation {image.orientation}"))
         if isinstance(source, bytes):

@@ -30,21 +30,13 @@ class Move(NamedTuple):
 
 @dataclass
 class Joining:
-    """Gives the parts to the writers, which are open.
-
-    Attributes:
-        writers: of all targets.
-        assignments: split and name of each image.
-        staging: where the parts are.
-        trees: each target's folder.
-        mode: how images get to the target.
-    """
+    """Gives the parts to the writers, which are open."""
 
     writers: Sequence[Writer]
-    assignments: Sequence[Assignment]
-    staging: Staging
-    trees: Mapping[str, Path]
-    mode: Mode
+    assignments: Sequence[Assignment]  # of each image
+    staging: Staging  # where the parts are
+    trees: Mapping[str, Path]  # each target's folder
+    mode: Mode  # how images get to the target
     _made: set[str] = field(default_factory=set)
 
     def run(self, parts: int) -> Iterator[int]:

@@ -7,6 +7,7 @@ Whatever happens before the swap leaves the target as it was, and what stands in
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -23,11 +24,7 @@ from seg2knet.errors import EnvironmentProblem, UsageError, printable
 
 
 class Staging:
-    """The working folder of one conversion to one target folder.
-
-    Args:
-        target: the folder that is to be made or replaced; where it is a link, what that leads to.
-    """
+    """The working folder of one conversion to one target folder; where that is a link, to what it leads to."""
 
     def __init__(self, target: Path) -> None:
         self.target = Path(os.path.realpath(target))
@@ -111,10 +108,9 @@ class Staging:
         except OSError:
             file.close()
             raise UsageError(
-                "another conversion is at work on the same target",
-                found=str(self.target),
+                "another conversion is at work on the same target", found=str(self.target),
                 hint="wait for it, or name another folder with --out",
-            ) from None
+            ) from None  # fmt: skip
         self._lock = file
 
 
@@ -132,16 +128,18 @@ def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]
         inside = Path(os.path.realpath(source))
         if inside == target or target in inside.parents:
             raise UsageError(
-                "the source lies in the folder that is to be replaced",
-                found=f"source {source}, target {target}",
+                "the source lies in the folder that is to be replaced", found=f"source {source}, target {target}",
                 hint="name another folder with --out",
-            )
+            )  # fmt: skip
     if not target.exists() or replaced is None:
         return
     hint = "name another folder with --out, or give --overwrite to replace all of it"
     if not target.is_dir():
         raise UsageError("the target is a file", found=str(target), hint="name a folder with --out")
-    made, ours = _made_by_us(target)
+    made, ours = set(), {}
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        ledger = orjson.loads((target / LEDGER).read_bytes())
+        made, ours = set(ledger["options"]["to"]), {folder: set(names) for folder, names in ledger["files"].items()}
     strangers = [
         printable(f"{folder}/{name}".lstrip("/"))
         for folder, names in files_in(target).items()
@@ -170,15 +168,6 @@ def files_in(root: Path) -> dict[str, list[str]]:
             below = "" if folder == str(root) else os.path.relpath(folder, root).replace(os.sep, "/")
             found[below] = sorted(names + links)
     return dict(sorted(found.items()))
-
-
-def _made_by_us(target: Path) -> tuple[set[str], dict[str, set[str]]]:
-    """The targets and the files that the ledger in a folder lists; nothing where there is none."""
-    try:
-        ledger = orjson.loads((target / LEDGER).read_bytes())
-        return set(ledger["options"]["to"]), {folder: set(names) for folder, names in ledger["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set(), {}
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -13,7 +13,6 @@ from seg2knet.converters.splitting.names import Namer
 from seg2knet.converters.splitting.splits import group_key, part_sizes
 from seg2knet.converters.splitting.stratification import stratify
 from seg2knet.converters.work import Done
-from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Note
 
 _CHUNK = 1 << 20
@@ -30,23 +29,17 @@ class Assignment(NamedTuple):
 def assign(
     images: Sequence[Done], folders: Sequence[str], options: ConvertOptions, png_names: bool, ledger: Ledger
 ) -> list[Assignment]:
-    """Decide splits and names.
-
-    Args:
-        folders: the name of each source, for images of the same name in several.
-        png_names: as ``Writer.png_names``.
-    """
+    """Decide splits and names; ``folders`` are the sources' names, for images of the same name in several."""
     namer = Namer(png_names)
-    files: dict[str, dict[str, Optional[str]]] = {split: {} for split in SPLITS}
+    files: dict[tuple[str, str], Optional[str]] = {}
     assignments = []
     for split, image in zip(divide(images, options, ledger), images):
-        if image.path is not None and files[split].get(image.name) == image.path:
-            assignments.append(Assignment(split, None))
-            continue
-        files[split].setdefault(image.name, image.path)
-        name = namer.name(split, image.name, folders[image.source] if len(folders) > 1 else None)
-        if name != image.name:
-            ledger.note(Note("image-renamed", image.name, f"to {name}"))
+        name = None
+        if image.path is None or files.get((split, image.name)) != image.path:
+            files.setdefault((split, image.name), image.path)
+            name = namer.name(split, image.name, folders[image.source] if len(folders) > 1 else None)
+            if name != image.name:
+                ledger.note(Note("image-renamed", image.name, f"to {name}"))
         assignments.append(Assignment(split, name))
     return assignments
 
@@ -66,8 +59,8 @@ def divide(images: Sequence[Done], options: ConvertOptions, ledger: Ledger) -> l
     if shares is None:
         # Images without a split beside others that have one: train, as the source's val is what it is.
         shares = {"train": 1.0} if own else DEFAULT_SHARES
-    rows = [row for row, split in enumerate(given) if split is None]
-    chosen = iter(_divided([images[row] for row in rows], shares, options, ledger) if rows else ())
+    free = [image for image, split in zip(images, given) if split is None]
+    chosen = iter(_divided(free, shares, options, ledger) if free else ())
     return [split or next(chosen) for split in given]
 
 
@@ -95,12 +88,11 @@ def _groups(images: Sequence[Done], rule: Optional[str]) -> list[int]:
     """The group of each image after ``--group-by``: the number of the group's first image."""
     if rule is None:
         return list(range(len(images)))
-    key = group_key(rule)
     firsts: dict[tuple[int, str], int] = {}
-    keys = [key(image.name) for image in images]
+    names = map(group_key(rule), (image.name for image in images))
     return [
         index if name is None else firsts.setdefault((image.source, name), index)
-        for index, (image, name) in enumerate(zip(images, keys))
+        for index, (image, name) in enumerate(zip(images, names))
     ]
 
 
@@ -135,7 +127,7 @@ def _alike(indices: Iterable[int], key: Callable[[int], object]) -> list[list[in
 
 
 def _digest(path: str, whole: bool) -> bytes:
-    """Of a file, or of its two ends; of its path where it cannot be read."""
+    """Of a file or of its two ends; of its path where it cannot be read."""
     total = hashlib.blake2b(digest_size=16)
     try:
         with open(path, "rb", buffering=0) as file:
@@ -168,8 +160,6 @@ def folder_names(paths: Sequence[os.PathLike[str]]) -> list[str]:
     names: list[str] = []
     for path in paths:
         base = os.path.splitext(os.path.basename(os.path.abspath(path)))[0] or "source"
-        name, number = base, 2
-        while name in names:
-            name, number = f"{base}_{number}", number + 1
-        names.append(name)
+        candidates = (base, *(f"{base}_{number}" for number in range(2, len(paths) + 1)))
+        names.append(next(name for name in candidates if name not in names))
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Optional
@@ -27,11 +28,10 @@ def safe(name: str) -> str:
     parts = clean.split("/")
     if not clean or clean.startswith("/") or re.match("[A-Za-z]:", clean) or ".." in parts or "\0" in clean:
         raise BadName(
-            "an image's name that leads out of the data set",
-            found=repr(name),
+            "an image's name that leads out of the data set", found=repr(name),
             expected="a name relative to the images' folder, without '..'",
             hint="correct the name; nothing was read or written under it",
-        )
+        )  # fmt: skip
     if any(len(part.encode(errors="replace")) > LONGEST for part in parts):
         raise BadName("an image's name that no file can have", found=repr(name), expected=f"at most {LONGEST} bytes")
     return "/".join(part for part in parts if part not in ("", "."))
@@ -49,10 +49,8 @@ def without_suffix(name: str) -> str:
 
 
 class Namer:
-    """Gives each image of a split a name whose stem is its own, for loaders derive a mask's name from the stem.
-
-    Args:
-        png_names: only ``.jpg`` and ``.png`` may follow the stem (mmdet's panoptic loader).
+    """Gives each image of a split a name whose stem is its own, for loaders derive a mask's name from the stem; with
+    ``png_names`` only ``.jpg`` and ``.png`` may follow it (mmdet's panoptic loader).
     """
 
     def __init__(self, png_names: bool) -> None:
@@ -81,7 +79,4 @@ def _candidates(stem: str, ending: str, source: Optional[str]) -> Iterator[str]:
         yield f"{stem}_{ending[1:].lower()}"
     if source:
         yield f"{source}/{stem}"
-    number = 2
-    while True:
-        yield f"{stem}_{number}"
-        number += 1
+    yield from (f"{stem}_{number}" for number in itertools.count(2))

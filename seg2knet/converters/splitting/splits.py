@@ -22,46 +22,33 @@ def canonical(name: Optional[str]) -> Optional[str]:
 
 
 def parse_ratios(text: str) -> dict[str, float]:
-    """Shares from ``0.8/0.1/0.1`` (train, val, test), ``80/20``, ``train=0.9,test=0.1`` or a split's name alone.
-
-    Returns:
-        Shares that sum to 1, splits with none left out.
+    """Shares that sum to 1 from ``0.8/0.1/0.1`` (train, val, test), ``80/20``, ``train=0.9,test=0.1`` or ``train``.
 
     Raises:
         UsageError: it is none of these.
     """
-    problem = UsageError(
-        "not a split",
-        found=f"--split {text}",
-        expected="0.8/0.1/0.1 (train, val, test), 0.8/0.2, train=0.9,test=0.1, or train",
-    )
     if text in SPLITS:
         return {text: 1.0}
+    parts = re.split("[,/]" if "=" in text else "[/,:]", text)
+    hint = None
     try:
-        if "=" in text:
-            pairs = [part.split("=") for part in re.split("[,/]", text)]
-            shares = {name.strip(): float(number) for name, number in pairs}
-        else:
-            numbers = [float(part) for part in re.split("[/,:]", text)]
-            shares = dict(zip(SPLITS, numbers))
-            if len(numbers) > len(SPLITS):
-                raise problem
+        pairs = [part.split("=") for part in parts] if "=" in text else list(zip(SPLITS, parts))
+        shares = {name.strip(): float(number) for name, number in pairs}
+        total = sum(shares.values())
+        right = set(shares) <= set(SPLITS) and len(parts) <= len(SPLITS) and min(shares.values()) >= 0
+        if right and 0 < total < float("inf"):
+            if abs(total - 1) < 0.011 or abs(total - 100) < 1.1:
+                return {name: share / total for name, share in shares.items() if share > 0}
+            hint = f"the shares sum to {total:g}, not to 1"
     except ValueError:
-        raise problem from None
-    total = sum(shares.values())
-    if not set(shares) <= set(SPLITS) or min(shares.values()) < 0 or not 0 < total < float("inf"):
-        raise problem
-    if not (abs(total - 1) < 0.011 or abs(total - 100) < 1.1):
-        problem.hint = f"the shares sum to {total:g}, not to 1"
-        raise UsageError(problem.message, found=problem.found, expected=problem.expected, hint=problem.hint)
-    return {name: share / total for name, share in shares.items() if share > 0}
+        pass
+    expected = "0.8/0.1/0.1 (train, val, test), 0.8/0.2, train=0.9,test=0.1, or train"
+    raise UsageError("not a split", found=f"--split {text}", expected=expected, hint=hint)
 
 
 def group_key(rule: str) -> Callable[[str], Optional[str]]:
-    """What ``--group-by`` says of an image's name: its group, ``None`` where it is a group of its own.
-
-    Args:
-        rule: ``folder``, or a regular expression whose first group (else whole match) names the group.
+    """What ``--group-by`` says of an image's name: its group, ``None`` where it is a group of its own. The rule is
+    ``folder``, or a regular expression whose first group (else whole match) names the group.
 
     Raises:
         UsageError: not a regular expression.

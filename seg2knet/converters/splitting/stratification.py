@@ -15,16 +15,13 @@ from seg2knet.converters.splitting.splits import part_sizes
 def stratify(
     labels: Sequence[Iterable[str]], groups: Sequence[int], shares: Mapping[str, float], seed: int = 0
 ) -> list[str]:
-    """Divide images.
+    """The split of each image, the same for the same arguments.
 
     Args:
         labels: for each image, the classes on it.
         groups: for each image, the number of the group that must stay together.
         shares: of each split, summing to 1.
         seed: for the choice among equals.
-
-    Returns:
-        The split of each image; the same for the same arguments.
     """
     members: dict[int, list[int]] = {}  # groups in the order of their first images
     for index, group in enumerate(groups):
@@ -62,10 +59,7 @@ class _Division:
 
     def run(self) -> list[str]:
         by_name = sorted(self.left)
-        while True:
-            open_labels = [label for label in by_name if self.left[label] > 0]
-            if not open_labels:
-                break
+        while open_labels := [label for label in by_name if self.left[label] > 0]:
             rarest = min(open_labels, key=lambda label: self.left[label])
             for index in self.having[rarest]:
                 if not self.chosen[index]:

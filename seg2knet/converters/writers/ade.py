@@ -10,17 +10,14 @@ from typing import IO, Any, Optional
 import cv2
 import numpy as np
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.painting import hidden, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.errors import UsageError
-
-MOST = 254
-"""Classes that 8 bits hold: 0 is unlabelled, 255 ignored."""
 
 
 @register_writer
@@ -30,16 +27,10 @@ class AdeWriter(Writer):
     validated = True
     needs_classes = True
     jpeg_only = True
+    most_classes = 254  # of what 8 bits hold 0 is unlabelled, 255 ignored
 
-    def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
+    def __init__(self, options: ConvertOptions, classes: Optional[ClassList] = None) -> None:
         super().__init__(options, classes)
-        if classes is not None and len(classes) > MOST:
-            raise UsageError(
-                "too many classes for 8-bit masks",
-                found=f"{len(classes)} classes",
-                expected=f"at most {MOST}",
-                hint="leave some out with --drop or a class file (--classes), or merge some with --map OLD=NEW",
-            )
         self._numbers = {name: index + 1 for index, name in enumerate(classes.names)} if classes is not None else {}
         self._numbers[IGNORE] = 0
 

@@ -41,10 +41,11 @@ class CocoWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
+        elsewhere = self.stuff if "panoptic" in self.options.targets else ()
         fragment = Fragment(image_rest(measured), [], [])
         skips: list[Skip] = []
         for item, area, box in zip(sample.objects, measured.areas, measured.boxes):
-            if self.options.things_only and item.label in self.options.stuff:
+            if item.label in elsewhere:
                 skips.append(Skip("stuff-in-panoptic", f"{sample.image.name}: {item.place}"))
                 continue
             outline: Any = item.shape.parts if isinstance(item.shape, Polygons) else as_json(item.shape)
@@ -59,7 +60,7 @@ class CocoWriter(Writer):
         return f"{split}{self.options.year}/{name}"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        listed = classes.without(classes.stuff) if self.options.things_only else classes
+        listed = classes.without(classes.stuff) if "panoptic" in self.options.targets else classes
         self._numbers = {**{name: index + 1 for name, index in listed.indices().items()}, IGNORE: 1}
         head = {**kept(meta), "categories": listed.to_coco()}
         layout = CocoLayout(root, self.options.year)

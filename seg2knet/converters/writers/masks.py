@@ -16,11 +16,12 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer, WriterOptions
+from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.readers.common.labelmap import CITYSCAPES
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import losses, paint
+from seg2knet.converters.writers.painting import losses, paint, write_labelmap
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import decode_labels
@@ -36,15 +37,15 @@ class MasksWriter(Writer):
     title = "Mask images"
     needs_classes = True
 
-    def __init__(self, options: WriterOptions, classes: Optional[ClassList] = None) -> None:
+    def __init__(self, options: ConvertOptions, classes: Optional[ClassList] = None) -> None:
         super().__init__(options, classes)
-        unknown = [kind for kind in options.masks if kind not in FOLDERS]
+        unknown = [kind for kind in options.mask_kinds if kind not in FOLDERS]
         if unknown:
             raise UsageError("no such kind of mask image", found=unknown[0], expected=", ".join(FOLDERS))
         names = classes.names if classes is not None else ()
         known = {name: number for number, name in CITYSCAPES.names.items()}
         self._numbers = {name: number for number, name in enumerate(names, 1)}
-        if "instances" in options.masks:
+        if "instances" in options.mask_kinds:
             if all(name in known for name in names):
                 self._numbers = {name: known[name] for name in names}
             if max(self._numbers.values(), default=0) > 64:
@@ -59,19 +60,19 @@ class MasksWriter(Writer):
         counts: Counter[str] = Counter()
         for item in objects:
             number = self._numbers.get(item.label, 0)
-            single = item.iscrowd or item.label in self.options.stuff
+            single = item.iscrowd or item.label in self.stuff
             index.append(number)
             instances.append(number if single else number * 1000 + counts[item.label])
             counts[item.label] += 1
             if counts[item.label] > 1000:
                 raise DataError("more than 1,000 objects of a class", file=name, found=item.label)
         alike = len(objects) - len(counts)
-        if alike and "instances" not in self.options.masks:
+        if alike and "instances" not in self.options.mask_kinds:
             changes.append(Note("instances-not-told-apart", name, "an index or a colour says the class alone", alike))
         depth = np.uint8 if max(self._numbers.values(), default=0) < 255 else np.uint16
         tables = {"instances": np.array(instances, np.uint16)}
         blobs = {}
-        for kind in self.options.masks:
+        for kind in self.options.mask_kinds:
             pixels = painting.image(tables.get(kind, np.array(index, depth)))
             blobs[kind] = cv2.imencode(".png", self._colors(pixels) if kind == "colors" else pixels)[1].tobytes()
         return Encoded(None, len(objects) - len(skips), blobs, skips, changes)
@@ -90,17 +91,14 @@ class MasksWriter(Writer):
         return f"{FOLDERS[kind]}/{split}/{without_suffix(name)}.png"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        lines = {}
-        for place, name in enumerate(classes.names):
-            lines[self._numbers[name]] = f"{name}:{','.join(map(str, classes.color(place)))}::\n"
-        rows = [lines.get(number, f"unused{number}:0,0,0::\n") for number in range(1, max(lines, default=0) + 1)]
-        text = "# label:color_rgb:parts:actions\nbackground:0,0,0::\n" + "".join(rows)
-        (root / "labelmap.txt").write_text(text, encoding="utf-8")
+        write_labelmap(
+            root, {self._numbers[info.name]: (info.name, classes.color(i)) for i, info in enumerate(classes)}
+        )
 
     def check(self, tree: Path, written: int) -> list[str]:
         problems = []
         most = {"index": max(self._numbers.values(), default=0)}
-        for kind in self.options.masks:
+        for kind in self.options.mask_kinds:
             folder = tree / FOLDERS[kind]
             for path in walk(folder, (".png",)) if folder.is_dir() else ():
                 try:

@@ -5,12 +5,15 @@ An image is painted not pixel by pixel but stretch by stretch: down the columns,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
-from seg2knet.converters.base import Measured, WriterOptions
+from seg2knet.converters.base import Measured
+from seg2knet.converters.options import ConvertOptions
+from seg2knet.dataset.classes import Color
 from seg2knet.dataset.label_image import ID, Runs, X
 from seg2knet.dataset.rle import Box, check_size, rle_ones
 from seg2knet.dataset.sample import Note, Skip
@@ -36,7 +39,7 @@ class Painting(Runs, frozen=True):
         return [(x, y, width, height) for x, y, width, height in result.tolist()]
 
 
-def paint(measured: Measured, numbers: Sequence[int], options: WriterOptions) -> Painting:
+def paint(measured: Measured, numbers: Sequence[int], options: ConvertOptions) -> Painting:
     """Paint the number of each object, from 1. Of several that claim a pixel ``options.overlap`` says who has it:
     ``z-order`` (the one on top), ``last`` (in the file), ``small-first`` (things over stuff, small over large).
 
@@ -75,11 +78,11 @@ def _stretches(starts: np.ndarray, ends: np.ndarray) -> list[slice] | list[np.nd
     return [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist())]
 
 
-def _order(measured: Measured, options: WriterOptions) -> list[int]:
+def _order(measured: Measured, options: ConvertOptions) -> list[int]:
     """The objects from the lowest to the uppermost."""
-    objects, indices = measured.sample.objects, list(range(len(measured.rles)))
+    objects, indices, stuff = measured.sample.objects, list(range(len(measured.rles))), options.stuff or ()
     if options.overlap == "small-first":
-        return sorted(indices, key=lambda index: (objects[index].label not in options.stuff, -measured.areas[index]))
+        return sorted(indices, key=lambda index: (objects[index].label not in stuff, -measured.areas[index]))
     return indices if options.overlap == "last" else sorted(indices, key=lambda index: objects[index].z)
 
 
@@ -103,3 +106,12 @@ def losses(measured: Measured, seen: Sequence[int], crowds: Sequence[bool]) -> t
         if item.attributes:
             changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
     return skips, changes
+
+
+def write_labelmap(root: Path, classes: Mapping[int, tuple[str, Color]]) -> None:
+    """``labelmap.txt`` as CVAT and Datumaro write it, names and colours from number 0 on, which is the background."""
+    lines = ["# label:color_rgb:parts:actions\n", "background:0,0,0::\n"]
+    for number in range(1, max(classes, default=0) + 1):
+        name, color = classes.get(number, (f"unused{number}", (0, 0, 0)))
+        lines.append(f"{name}:{','.join(map(str, color))}::\n")
+    (root / "labelmap.txt").write_text("".join(lines), encoding="utf-8")

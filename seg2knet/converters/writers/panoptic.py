@@ -74,16 +74,14 @@ class PanopticWriter(Writer):
         segments: list[_Segment] = []
         numbers: list[int] = []
         of_stuff: dict[str, int] = {}
-        for index, found in enumerate(measured.sample.objects):
-            if found.label == IGNORE:
+        for index, item in enumerate(measured.sample.objects):
+            if item.label == IGNORE:
                 numbers.append(_IGNORED)
                 continue
-            stuff = found.label in self.options.stuff
-            if not stuff or found.label not in of_stuff:
-                segments.append(_Segment(found.label, found.iscrowd and not stuff, []))
-                if stuff:
-                    of_stuff[found.label] = len(segments)
-            number = of_stuff[found.label] if stuff else len(segments)
+            stuff = item.label in self.stuff
+            number = of_stuff.setdefault(item.label, len(segments) + 1) if stuff else len(segments) + 1
+            if number > len(segments):
+                segments.append(_Segment(item.label, item.iscrowd and not stuff, []))
             segments[number - 1].objects.append(index)
             numbers.append(number)
         if len(segments) >= MOST:

@@ -16,9 +16,9 @@ from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.readers.voc.folders import palette
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import losses, paint
-from seg2knet.dataset.classes import ClassList
-from seg2knet.errors import DataError, UsageError
+from seg2knet.converters.writers.painting import losses, paint, write_labelmap
+from seg2knet.dataset.classes import ClassList, Color
+from seg2knet.errors import DataError
 
 _FOLDERS = {"classes": "SegmentationClass", "objects": "SegmentationObject"}
 IGNORED = 255
@@ -31,12 +31,11 @@ class VocWriter(Writer):
     title = "Pascal VOC"
     needs_classes = True
     jpeg_only = True
+    most_classes = MOST
     reread = True
 
     def encode(self, measured: Measured) -> Encoded:
         objects, name = measured.sample.objects, measured.sample.image.name
-        if self.classes is not None and len(self.classes) > MOST:
-            raise UsageError("too many classes for VOC", found=str(len(self.classes)), expected=f"at most {MOST}")
         if len(objects) > MOST:
             raise DataError("too many objects for a VOC mask", file=name, found=str(len(objects)))
         numbers = self.classes.indices() if self.classes is not None else {}
@@ -56,9 +55,7 @@ class VocWriter(Writer):
         return f"{_FOLDERS[kind]}/{split}/{without_suffix(name)}.png"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        colors = [(color & 255, color >> 8 & 255, color >> 16) for color in palette()]
-        lines = [f"{name}:{r},{g},{b}::\n" for name, (r, g, b) in zip(("background", *classes.names), colors)]
-        (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\n" + "".join(lines), encoding="utf-8")
+        write_labelmap(root, dict(enumerate(zip(classes.names, _colors()[1:]), 1)))
         folder = root / "ImageSets" / "Segmentation"
         folder.mkdir(parents=True, exist_ok=True)
         self._lists: dict[str, IO[str]] = {}
@@ -73,12 +70,16 @@ class VocWriter(Writer):
             file.close()
 
 
+def _colors() -> list[Color]:
+    return [(color & 255, color >> 8 & 255, color >> 16) for color in palette()]
+
+
 def _png(numbers: np.ndarray) -> bytes:
     """``(H, W)`` uint8 as a PNG with VOC's palette."""
     from PIL import Image
 
     image = Image.fromarray(numbers, "P")
-    image.putpalette([channel for color in palette() for channel in (color & 255, color >> 8 & 255, color >> 16)])
+    image.putpalette([channel for color in _colors() for channel in color])
     out = io.BytesIO()
     image.save(out, format="PNG")
     return out.getvalue()

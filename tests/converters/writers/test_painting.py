@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg2knet.converters.base import Measured, WriterOptions
+from seg2knet.converters.base import Measured
+from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.writers import painting as _painting
 from seg2knet.converters.writers.painting import paint
 from seg2knet.dataset.rle import areas_and_boxes, mask_to_rle, rle_to_mask
@@ -51,7 +52,7 @@ def test_as_by_pixels(seed: int, height: int, width: int, count: int, share: flo
     expected = by_pixels(found, overlap)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_painting, "_FEW", few)
-        painting = paint(found, range(1, count + 1), WriterOptions(overlap=overlap))
+        painting = paint(found, range(1, count + 1), ConvertOptions(overlap=overlap))
     assert np.array_equal(painting.image(np.arange(count + 1, dtype=np.int32)), expected)
     assert np.array_equal(painting.image(np.arange(count + 1, dtype=np.uint8)), expected)
     assert painting.areas(count) == np.bincount(expected.ravel(), minlength=count + 1).tolist()
@@ -63,7 +64,7 @@ def test_as_by_pixels(seed: int, height: int, width: int, count: int, share: flo
 
 
 def test_no_objects() -> None:
-    painting = paint(Measured(Sample(Image("a.jpg", 4, 3)), [], [], []), [], WriterOptions())
+    painting = paint(Measured(Sample(Image("a.jpg", 4, 3)), [], [], []), [], ConvertOptions())
     assert painting.areas(0) == [12]
     assert painting.boxes(0) == [(0, 0, 4, 3)]
     assert not painting.image(np.zeros(1, np.uint8)).any()
@@ -74,8 +75,8 @@ def test_overlaps_are_found_when_asked_for(few: int, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_painting, "_FEW", few)
     left, right = np.zeros((5, 6), np.uint8), np.zeros((5, 6), np.uint8)
     left[1:4, :3], right[1:4, 3:] = 1, 1
-    assert paint(measured([left, right], [0, 0]), [1, 2], WriterOptions(overlap="error")).areas(2) == [12, 9, 9]
+    assert paint(measured([left, right], [0, 0]), [1, 2], ConvertOptions(overlap="error")).areas(2) == [12, 9, 9]
     right[3, 2] = 1
     with pytest.raises(UsageError, match="overlap") as caught:
-        paint(measured([left, right], [0, 0]), [1, 2], WriterOptions(overlap="error"))
+        paint(measured([left, right], [0, 0]), [1, 2], ConvertOptions(overlap="error"))
     assert caught.value.place == "shape 1"
