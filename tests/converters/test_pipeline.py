@@ -397,17 +397,13 @@ def interrupted(root: Path, out: Path, **options: Any) -> None:
             raise Stop
 
     from seg2knet.converters.options import ConvertOptions, Source
-    from seg2knet.converters.pipeline import convert as run
+    from seg2knet.converters.pipeline import Conversion
 
     stuff = frozenset(options.pop("stuff", ())) or None
     to = options.pop("to").split(",")
+    given = ConvertOptions(to=to, out=out, jobs=1, validate=False, stuff=stuff, **options)
     with pytest.raises(Stop):
-        run(
-            "labelme",
-            [Source(root)],
-            ConvertOptions(to=to, out=out, jobs=1, validate=False, stuff=stuff, **options),
-            stop,
-        )
+        Conversion("labelme", [Source(root)], given, stop).run()
 
 
 def test_two_runs_on_one_target_do_not_mix(labelme: Make, tmp_path: Path) -> None:
