@@ -18,15 +18,8 @@ from seg2knet.judge.objects import NEAR, SAME, ImageObjects, by_image, rle_of
 MISSING, WRONG_CLASS, WRONG_OUTLINE, MERGED, SPLIT, SPURIOUS, OUT_OF_PLACE = (
     "missing", "wrong class", "wrong outline", "merged", "split", "spurious", "image out of place",
 )  # fmt: skip
-KINDS = {
-    MISSING: "the model sees an object that nobody annotated",
-    WRONG_CLASS: "the model sees another class with the same outline",
-    WRONG_OUTLINE: "the model draws the outline of this object elsewhere",
-    MERGED: "the model sees several objects in this one",
-    SPLIT: "the model sees this and its neighbour as one object",
-    SPURIOUS: "the model sees nothing here, though it knows the class well",
-    OUT_OF_PLACE: "nothing on this image fits: annotations of another image?",
-}
+KINDS = (MISSING, WRONG_CLASS, WRONG_OUTLINE, MERGED, SPLIT, SPURIOUS, OUT_OF_PLACE)
+"""The kinds of suspicion; the rules of the family ML say what each means."""
 INSIDE = 0.8
 """Share of a mask that lies in another from which it is a part of it."""
 TOGETHER = 0.6

@@ -55,7 +55,7 @@ def validate(
     """
     started = time.monotonic()
     paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
-    rules = choose(select, ignore)
+    rules = [one for one in choose(select, ignore) if one.on]
     jobs = jobs if jobs is not None else cores()
     report = Report(strict=strict)
 

@@ -134,7 +134,7 @@ class Rule:
         name: kebab-case.
         severity: of its findings.
         fix: the kind of fix it offers; a single finding may offer less.
-        on: what the function is called with: see ``Subject``.
+        on: what the function is called with, see ``SUBJECTS``; nothing for rules that other commands apply.
         check: the function.
     """
 
@@ -171,6 +171,7 @@ FAMILIES = {
     "AD": "ADE layout",
     "SP": "Splits",
     "KN": "Ready for K-Net",
+    "ML": "Labels that look wrong to a model",
 }
 
 _RULES: dict[str, Rule] = {}

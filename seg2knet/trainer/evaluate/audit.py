@@ -6,17 +6,22 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from seg2knet.dataset.folder import DataFolder, Split, read_folder
+from seg2knet.dataset.folder import Split, read_folder
 from seg2knet.dataset.layout import CocoLayout
-from seg2knet.errors import DataError, UsageError
-from seg2knet.judge.objects import Judged
-from seg2knet.judge.suspects import Suspect, suspects
-from seg2knet.trainer.evaluate.evaluation import evaluate
+from seg2knet.dataset.sample import Image, Object, Polygons, Rle, Sample
+from seg2knet.errors import DataError, EnvironmentProblem, UsageError
+from seg2knet.judge.findings import as_report
+from seg2knet.judge.objects import Judged, rle_of
+from seg2knet.judge.suspects import MISSING, Suspect, suspects
+from seg2knet.trainer.evaluate.evaluation import Evaluation, evaluate
+from seg2knet.validators.report import Report
 
 Say = Callable[[str], None]
 
@@ -26,21 +31,59 @@ class Audit:
     """The labels that look wrong.
 
     Attributes:
-        data, split: what was looked at.
+        data, split, file: what was looked at; its annotation file.
         suspects: most suspicious first.
         judged: annotations, results and the folder of the images.
+        seconds: how long it took.
     """
 
     data: Path
     split: str
+    file: Path
     suspects: list[Suspect]
     judged: Judged = field(repr=False)
+    seconds: float
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         files = {image["id"]: image["file_name"] for image in self.judged.truth["images"]}
         rows = [{**vars(suspect), "file_name": files[suspect.image_id]} for suspect in self.suspects]
         return {"data": str(self.data), "split": self.split, "suspects": rows}
+
+    def report(self) -> Report:
+        """The suspects as findings, for every format of ``seg2knet validate``."""
+        return as_report(self.judged, self.suspects, self.file, self.seconds)
+
+    def samples(self, most: Optional[int] = None) -> Iterator[Sample]:
+        """The images of the first suspects for a label tool, each with all its annotations; what is missing is added.
+
+        Objects in question say kind and score of the suspicion, and the reason, as attributes.
+        """
+        by_image: dict[int, list[Suspect]] = {}
+        for suspect in self.suspects[:most]:
+            by_image.setdefault(suspect.image_id, []).append(suspect)
+        names, truth = self.judged.named(), self.judged.truth
+        for image in truth["images"]:
+            if image["id"] not in by_image:
+                continue
+            own, size = by_image[image["id"]], (image["height"], image["width"])
+            suspected = {number: suspect for suspect in own for number in suspect.annotation_ids}
+            annotations = [entry for entry in truth["annotations"] if entry["image_id"] == image["id"]]
+            entries = [(entry, suspected.get(entry["id"])) for entry in annotations]
+            entries += [(self.judged.results[one.result or 0], one) for one in own if one.kind == MISSING]
+            objects = tuple(_object(entry, names[entry["category_id"]], size, why) for entry, why in entries)
+            path = str(self.judged.images / image["file_name"])
+            yield Sample(Image(image["file_name"], size[1], size[0], path), objects)
+
+
+def _object(entry: dict[str, Any], name: str, size: tuple[int, int], suspect: Optional[Suspect]) -> Object:
+    """An annotation or result of a COCO file; its polygons stay polygons."""
+    shape, code = entry["segmentation"], b""
+    if not isinstance(shape, list):
+        code = rle_of(shape, *size)["counts"]
+        code = code.encode() if isinstance(code, str) else code
+    why = {"suspect": suspect.kind, "score": suspect.score, "reason": suspect.reason} if suspect else None
+    return Object(name, Rle(code, *size) if code else Polygons(shape), bool(entry.get("iscrowd")), attributes=why)
 
 
 def audit(
@@ -52,6 +95,7 @@ def audit(
     work_dir: Optional[Path] = None,
     seed: int = 0,
     say: Say = print,
+    ticked: Optional[Callable[[int, int], None]] = None,
     **options: Any,
 ) -> Audit:
     """Rank the labels of a split that look wrong.
@@ -66,25 +110,29 @@ def audit(
             ``work_dirs/audit-<name of the data>``.
         seed: decides which image is in which fold.
         say: takes lines for the user.
+        ticked: called with images judged and in all.
         options: of the trainings, fields of :class:`seg2knet.trainer.options.TrainOptions`.
 
     Raises:
         DataError: the data cannot be used.
         UsageError: there is no such split, or too few images for the folds.
     """
+    started = time.monotonic()
     folder = read_folder(Path(data) if data is not None else None, "instance")
     part = folder.split(split)
     truth = json.loads(part.annotations.read_bytes())
+    judge = partial(evaluate, device=options.get("device"), workers=options.get("workers") or 0, ticked=ticked)
     if checkpoint is not None:
-        results = evaluate(checkpoint, folder.root, split, device=options.get("device")).predictions
+        results = judge(checkpoint, folder.root, split).predictions
     else:
         root = work_dir or Path("work_dirs") / f"audit-{folder.root.name}"
-        results = _by_folds(folder, part, truth, folds, root, seed, say, options)
-    return Audit(folder.root, split, suspects(truth, results), Judged(truth, results, part.images))
+        results = _by_folds(judge, part, truth, folds, root, seed, say, options)
+    ranked, judged = suspects(truth, results), Judged(truth, results, part.images)
+    return Audit(folder.root, split, part.annotations, ranked, judged, time.monotonic() - started)
 
 
 def _by_folds(
-    folder: DataFolder, part: Split, truth: dict[str, Any], folds: int, root: Path, seed: int, say: Say,
+    judge: Callable[..., Evaluation], part: Split, truth: dict[str, Any], folds: int, root: Path, seed: int, say: Say,
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:  # fmt: skip
     from seg2knet.trainer.api import train
@@ -103,15 +151,20 @@ def _by_folds(
             say(f"fold {number + 1} of {folds}: training on {len(images) - len(held_out)} images")
             fold_data(place / "data", part, truth, held_out)
             stopped = (place / "run" / "last.pth").exists()
-            run = train(
-                place / "data", work_dir=place / "run", task="instance", validate=False, resume=stopped, say=say,
-                **({} if stopped else options),
-            )  # fmt: skip
+            fold = partial(train, place / "data", work_dir=place / "run", task="instance", validate=False, say=say)
+            try:
+                run = fold(resume=True) if stopped else fold(**options)
+            except EnvironmentProblem as error:
+                if stopped or {"backbone", "backbone_weights", "pretrained"} & set(options):
+                    raise
+                say(f"{error}\nwithout them the folds train from scratch")
+                options = {**options, "pretrained": "none"}
+                run = fold(**options)
             if run.interrupted:
                 raise DataError("the audit was stopped", hint="the same command resumes it")
             (place / "done").touch()
         say(f"fold {number + 1} of {folds}: judging {len(held_out)} images")
-        results += evaluate(best, place / "data", "val", device=options.get("device")).predictions
+        results += judge(best, place / "data", "val").predictions
     return results
 
 
