@@ -128,9 +128,8 @@ def predict(
             done, objects = done + 1, objects + len(prediction.labels)
     click.echo(f"{done} images, {objects} objects: {out}")
     for target in sets:
-        for reasons in target.ledger.target_skips.values():
-            for reason, tally in reasons.items():
-                click.echo(f"{target.root}: {tally.count} objects left out: {reason}")
+        for line in target.skipped():
+            click.echo(line)
     for failure in failures:
         click.secho("skipped: ", fg="yellow", nl=False, err=True)
         click.echo(failure, err=True)

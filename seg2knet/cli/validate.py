@@ -84,7 +84,7 @@ def validate(
             _print(each)
         click.echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
-        _write(report, output_format or defaults.output_format, output_file, statistics, everything)
+        write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
     sys.exit(report.exit_code)
 
 
@@ -94,7 +94,7 @@ def _found() -> list[Path]:
     return [find_dataset().root]
 
 
-def _write(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
+def write_report(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
     from seg2knet.errors import UsageError
     from seg2knet.validators.reports import FORMATS as RENDERERS
     from seg2knet.validators.reports import text

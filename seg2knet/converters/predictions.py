@@ -1,9 +1,12 @@
-"""Predictions as data sets of a target, to be corrected in a label tool: ``predict --format cvat``."""
+"""What a model sees as data sets of a target, to be corrected in a label tool: predictions, and labels in question."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions
@@ -35,7 +38,7 @@ class PredictedSet:
         self.root.mkdir(parents=True, exist_ok=True)
         self.classes = classes
         self.ledger = Ledger()
-        target = TARGETS[format]
+        target = TARGETS.get(format, format)
         self.options = ConvertOptions(to=(target,), predictions=True, stuff=frozenset(classes.stuff), overlap="z-order")
         self.writer = writer(target)(self.options, classes)
         self.writer.open(self.root, classes, None, [SPLIT])
@@ -43,14 +46,19 @@ class PredictedSet:
 
     def write(self, prediction: Any, name: Path) -> None:
         """Add an image: its ``path``, ``width``, ``height``, and ``labels``, ``scores`` and ``rles`` of its objects."""
-        final = self.names.name(SPLIT, names.safe(name.as_posix()), None)
         found = zip(prediction.labels, prediction.scores, prediction.rles)
         objects = tuple(
             Object(self.classes[int(label)].name, rle, False, f"object {number}", {"score": round(float(score), 4)})
             for number, (label, score, rle) in enumerate(found, 1)
         )
-        image = Image(final, prediction.width, prediction.height, str(prediction.path))
-        encoded = self.writer.encode(prepare(Sample(image, objects), self.options))
+        image = Image(name.as_posix(), prediction.width, prediction.height, str(prediction.path))
+        self.add(Sample(image, objects))
+
+    def add(self, sample: Sample) -> None:
+        """Add an image with its objects; it lies at the image's ``path``."""
+        final = self.names.name(SPLIT, names.safe(sample.image.name), None)
+        image = msgspec.structs.replace(sample.image, name=final)
+        encoded = self.writer.encode(prepare(msgspec.structs.replace(sample, image=image), self.options))
         for skip in encoded.skips:
             self.ledger.skip(skip, self.writer.name)
         for note in encoded.changes:
@@ -68,6 +76,12 @@ class PredictedSet:
         path = self.root / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def skipped(self) -> Iterator[str]:
+        """A line for each reason why objects are left out."""
+        for reasons in self.ledger.target_skips.values():
+            for reason, tally in reasons.items():
+                yield f"{self.root}: {tally.count} objects left out: {reason}"
 
     def close(self) -> None:
         """Write the files that have all images in them."""

@@ -16,7 +16,8 @@ from typing import Any, Optional, Union
 from seg2knet.dataset.folder import Split, read_folder
 from seg2knet.dataset.layout import CocoLayout
 from seg2knet.dataset.sample import Image, Object, Polygons, Rle, Sample
-from seg2knet.errors import DataError, EnvironmentProblem, UsageError
+from seg2knet.download.transfer import TransferError
+from seg2knet.errors import DataError, UsageError
 from seg2knet.judge.findings import as_report
 from seg2knet.judge.objects import Judged, rle_of
 from seg2knet.judge.suspects import MISSING, Suspect, suspects
@@ -154,7 +155,7 @@ def _by_folds(
             fold = partial(train, place / "data", work_dir=place / "run", task="instance", validate=False, say=say)
             try:
                 run = fold(resume=True) if stopped else fold(**options)
-            except EnvironmentProblem as error:
+            except TransferError as error:
                 if stopped or {"backbone", "backbone_weights", "pretrained"} & set(options):
                     raise
                 say(f"{error}\nwithout them the folds train from scratch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ pytest.importorskip("hotcoco")
 
 from seg2knet.cli import cli
 from seg2knet.dataset.folder import read_folder
+from seg2knet.download.transfer import TransferError
 from seg2knet.errors import UsageError
 from seg2knet.trainer.evaluate.audit import audit, fold_data
+from seg2knet.trainer.evaluate.evaluation import Evaluation
 from seg2knet.trainer.evaluate.judging import judged
+from seg2knet.trainer.run.session import TrainResult
 
 
 def as_results(root: Path, file: Path, share: float = 1.0) -> Path:
@@ -108,6 +112,31 @@ def test_an_audit_trains_folds_once(coco_root: Path, tmp_path: Path) -> None:
     assert json.dumps(again.as_dict())
 
 
+def test_folds_train_from_scratch_where_weights_cannot_be_had(
+    coco_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def train(data: Path, work_dir: Path, resume: bool = False, **options: Any) -> TrainResult:
+        asked.append(options)
+        if options.get("pretrained") != "none":
+            raise TransferError("the file cannot be downloaded")
+        work_dir.mkdir()
+        return TrainResult(work_dir, work_dir / "config.py")
+
+    def judge(checkpoint: Path, data: Path, split: str, **options: Any) -> Evaluation:
+        return Evaluation(checkpoint, data, split, "instance", 1, {}, [])
+
+    monkeypatch.setattr("seg2knet.trainer.api.train", train)
+    monkeypatch.setattr("seg2knet.trainer.evaluate.audit.evaluate", judge)
+    said: list[str] = []
+    audit(coco_root, folds=2, work_dir=tmp_path, say=said.append, epochs=1)
+    assert [options.get("pretrained") for options in asked] == [None, "none", "none"]
+    assert any("from scratch" in line for line in said)
+    with pytest.raises(TransferError):
+        audit(coco_root, folds=2, work_dir=tmp_path / "asked", say=said.append, pretrained="imagenet")
+
+
 def test_too_few_images(coco_root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too few images"):
         audit(coco_root, folds=7, work_dir=tmp_path)
@@ -126,11 +155,23 @@ def test_the_command(trained: Any, coco_root: Path, tmp_path: Path) -> None:
             str(trained.best or trained.last),
             "--html",
             str(page),
+            "--output-format",
+            "sarif",
+            "--output-file",
+            str(tmp_path / "audit.sarif"),
+            "--shapes",
+            "labelme",
+            "--out",
+            str(tmp_path / "shapes"),
         ],
     )
     assert done.exit_code == 0, done.output
     assert f"look at them in {page}" in done.output
     assert "Labels that look wrong" in page.read_text()
+    results = json.loads((tmp_path / "audit.sarif").read_text())["runs"][0]["results"]
+    assert {result["level"] for result in results} == {"note"}
+    assert len(results) == int(re.findall(r"(\d+) suspects; look", done.output)[0])
+    assert list((tmp_path / "shapes" / "labelme").rglob("*.json"))
 
 
 def test_the_page_of_test(trained: Any, coco_root: Path, tmp_path: Path) -> None:
