@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, List, NamedTuple, Optional, Union
 
 import msgspec
+import numpy as np
 from msgspec import Raw
 
 from seg2knet.validators.model import Remove, SetValue
-from seg2knet.validators.subjects.document import RawDict, Text, address, no_gc
+from seg2knet.validators.subjects.document import RawDict, Text, no_gc
 
 JsonEdit = Union[SetValue, Remove]
 _REMOVE = object()
@@ -65,10 +66,15 @@ def plan(text: Text, edits: Sequence[JsonEdit]) -> tuple[list[Splice], list[Chan
     return sorted(planner.splices), planner.changes
 
 
+def _address(value: Union[Text, Raw]) -> int:
+    """Where a value's bytes stand in memory: a ``Raw`` is a stretch of the text that it was read from."""
+    return int(np.frombuffer(value, np.uint8).__array_interface__["data"][0])
+
+
 class _Planner:
     def __init__(self, text: Text) -> None:
         self.text = text
-        self.base = address(text)
+        self.base = _address(text)
         self.splices: list[Splice] = []
         self.changes: list[Change] = []
 
@@ -80,7 +86,7 @@ class _Planner:
             self._array(msgspec.json.decode(raw, type=List[Raw]), node, pointer)
 
     def _span(self, raw: Any) -> tuple[int, int]:
-        start = address(raw) - self.base
+        start = _address(raw) - self.base
         return start, start + len(memoryview(raw))
 
     def _array(self, elements: list[Raw], node: _Node, pointer: str) -> None:

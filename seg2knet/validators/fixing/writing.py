@@ -16,7 +16,7 @@ from seg2knet.errors import DataError, UsageError
 from seg2knet.validators.fixing.splice import Change, Splice, plan
 from seg2knet.validators.model import DeleteFile, Edit, Remove, RenameFile, ReplaceText, SetValue, WriteFile
 from seg2knet.validators.subjects.data import DataSet
-from seg2knet.validators.subjects.document import JsonText, RawDict, state_of
+from seg2knet.validators.subjects.document import JsonText, RawDict, content_of, state_of
 
 Changes = dict[tuple[Path, str], Change]
 """What edits did, by file and place."""
@@ -164,7 +164,7 @@ class Writer:
             self._swap(path, _pieces(memoryview(document.text), splices))
             return
         # The file's own bytes: in ``text`` NaN and the like are masked.
-        content = memoryview(JsonText.original(path, self.overlay.get(path)))
+        content = memoryview(content_of(self.overlay.get(path, path)))
         self._swap(path, [content[: document.start], *_pieces(content[document.start :], splices)])
 
     def _swap(self, path: Path, pieces: Iterable[Union[bytes, memoryview]], new: bool = False) -> None:

@@ -1,8 +1,8 @@
-"""A JSON file as it stands: read whatever its faults, with every part's place in the file at hand.
+"""A JSON file's text as it stands, read whatever its faults, and the words for its values.
 
-Readers here never raise for bad data; what is wrong is kept as a ``Fault`` for the rules to report. Python's own JSON
-writer puts ``NaN`` and ``Infinity`` into files, which no standard knows (RFC 8259) and no fast parser takes; they are
-masked by strings of the same length, so that places in the text stay right.
+Nothing here raises for bad data: what is wrong is kept as a ``Fault`` for the rules to report. Python's own JSON writer
+puts ``NaN`` and ``Infinity`` into files, which no standard knows (RFC 8259) and no fast parser takes; they are masked
+by strings of the same length, so that places in the text stay right.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ import codecs
 import gc
 import mmap
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, Union
 
 import msgspec
-import numpy as np
-from msgspec import Raw
 
 Text = Union[bytes, mmap.mmap]
+RawDict = Dict[str, msgspec.Raw]
 _MAP_FROM = 64 << 20
 _NUMBER_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|-Infinity|Infinity|NaN')
 _MASKS = {b"NaN": b'"n"', b"Infinity": b'"+     "', b"-Infinity": b'"-      "'}
-MASKED = {"n": float("nan"), "+     ": float("inf"), "-      ": float("-inf")}
-"""What the masking strings stand for."""
+_MASKED = {"n": float("nan"), "+     ": float("inf"), "-      ": float("-inf")}
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -40,22 +39,24 @@ _OTHER_FILES = (
     (b"<!DOCTYPE", "an HTML page, not the file that was to be downloaded"),
     (b"<html", "an HTML page, not the file that was to be downloaded"),
 )
-"""What stands where JSON was expected, by its first bytes."""
+"""Files that stand where JSON was expected, by their first bytes."""
 _BLOCK = 1 << 16
 _ESCAPED = re.compile("[\udc80-\udcff]")
 """What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
 _BYTE = re.compile(r"\(byte (\d+)\)")
+_KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+}
 
 
 class Fault(NamedTuple):
-    """Why a file cannot be read as JSON, or only leniently.
-
-    Attributes:
-        message: what is wrong.
-        place: ``line 3, column 14``, or empty.
-        repair: the file's content as it should be, where that can be said.
-        what: what the repair does.
-    """
+    """Why a file cannot be read as JSON, or only leniently; ``repair`` is its content as it should be, where that can
+    be said, and ``what`` says what the repair does."""
 
     message: str
     place: str = ""
@@ -63,100 +64,69 @@ class Fault(NamedTuple):
     what: str = ""
 
 
-def address(value: Union[Text, Raw]) -> int:
-    """Where a value's bytes stand in memory: a ``Raw`` is a stretch of the text that it was read from."""
-    return int(np.frombuffer(value, np.uint8).__array_interface__["data"][0])
-
-
 class JsonText:
-    """One JSON file's text.
+    """One JSON file's text; ``content`` is a file to read in its place.
 
     Attributes:
-        path: the file.
-        text: its bytes in UTF-8, without byte order mark, ``NaN`` and ``Infinity`` masked; empty when unreadable.
+        text: UTF-8 without byte order mark, ``NaN`` and ``Infinity`` masked; empty when unreadable.
         start: where ``text`` begins in the file; -1 where the file is not in UTF-8 and places do not carry over.
         faults: what is wrong with the file as JSON.
         state: the file's state when it was read (``state_of``).
-        masked: whether numbers that JSON does not know stood in it.
     """
 
     def __init__(self, path: Path, content: Optional[Path] = None) -> None:
-        """
-        Args:
-            path: the file.
-            content: a file to read in its place.
-        """
         self.path = path
         self.faults: list[Fault] = []
         self.masked = False
         self.start = 0
-        self.text: Union[bytes, mmap.mmap] = b""
+        self.text: Text = b""
         self.state = state_of(path)
         try:
-            self.text = _content(content or path)
+            self.text = content_of(content or path)
         except OSError as error:
             self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
             return
-        other = next((kind for start, kind in _OTHER_FILES if bytes(self.text[:512]).lstrip().startswith(start)), None)
+        head = bytes(self.text[:512]).lstrip()
+        other = next((kind for start, kind in _OTHER_FILES if head.startswith(start)), None)
         if other is not None:
             self.faults.append(Fault(f"it is {other}"))
             self.text = b""
             return
-        self._undo_marks()
+        self._remove_mark()
         self._check_encoding()
         if not bytes(self.text[:4096]).strip() and not self.faults:
             self.faults.append(Fault("the file is empty"))
             self.text = b""
 
+    def _remove_mark(self) -> None:
+        """Remove a byte order mark, and read the text as the encoding that it names."""
+        head = bytes(self.text[:4])
+        mark, encoding = next(((mark, name) for mark, name in _BOMS if head.startswith(mark)), (b"", ""))
+        if not mark:
+            return
+        utf8 = encoding == "utf-8-sig"
+        try:
+            self.text = bytes(self.text[len(mark) :]) if utf8 else bytes(self.text).decode(encoding).encode()
+        except UnicodeError:
+            self.text = b""
+            self.faults.append(Fault(f"the file says it is {encoding.upper()} and is not"))
+            return
+        self.start = len(mark) if utf8 else -1
+        name = "UTF-8 with a byte order mark" if utf8 else encoding.upper()
+        what = f"saved {self.path.name} as plain UTF-8"
+        self.faults.append(Fault(f"{name}: most JSON readers refuse it", "", bytes(self.text), what))
+
     def _check_encoding(self) -> None:
         """Say where the text is not UTF-8; the bytes at fault are masked, so that the rest can be read."""
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        for start in range(0, len(self.text), _BLOCK):
-            block = self.text[start : start + _BLOCK]
-            if block.isascii() and not decoder.getstate()[0]:
-                continue
-            try:
-                decoder.decode(block, start + _BLOCK >= len(self.text))
-            except UnicodeDecodeError:
-                break
-        else:
-            return
-        words = bytes(self.text).decode("utf-8", "surrogateescape")
-        wrong = _ESCAPED.search(words)
-        place = self.place_of(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
-        self.faults.append(Fault("the text is not UTF-8; it was saved in another encoding", place))
-        self.text = _ESCAPED.sub("?", words).encode()
-
-    @staticmethod
-    def original(path: Path, content: Optional[Path] = None) -> Union[bytes, mmap.mmap]:
-        """The file's bytes as they are."""
-        return _content(content or path)
-
-    @property
-    def readable(self) -> bool:
-        """Whether there is text to look at; ``decode`` may still find it broken."""
-        return len(self.text) > 0
-
-    def _undo_marks(self) -> None:
-        head = bytes(self.text[:4])
-        for mark, encoding in _BOMS:
-            if not head.startswith(mark):
-                continue
-            if encoding == "utf-8-sig":
-                self.start = len(mark)
-                self.text = bytes(self.text[len(mark) :])
-            else:
-                try:
-                    self.text = bytes(self.text).decode(encoding).encode()
-                except UnicodeError:
-                    self.text = b""
-                    self.faults.append(Fault(f"the file says it is {encoding.upper()} and is not"))
-                    return
-                self.start = -1
-            name = "UTF-8 with a byte order mark" if encoding == "utf-8-sig" else encoding.upper()
-            what = f"saved {self.path.name} as plain UTF-8"
-            self.faults.append(Fault(f"{name}: most JSON readers refuse it", "", bytes(self.text), what))
-            return
+        blocks = (self.text[start : start + _BLOCK] for start in range(0, len(self.text), _BLOCK))
+        try:
+            deque(codecs.iterdecode(blocks, "utf-8"), maxlen=0)
+        except UnicodeDecodeError:
+            words = bytes(self.text).decode("utf-8", "surrogateescape")
+            wrong = _ESCAPED.search(words)
+            place = self._place(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
+            self.faults.append(Fault("the text is not UTF-8; it was saved in another encoding", place))
+            self.text = _ESCAPED.sub("?", words).encode()
 
     def decode(self, kind: Any) -> Any:
         """The text as a msgspec type.
@@ -169,10 +139,8 @@ class JsonText:
         with no_gc():
             try:
                 return msgspec.json.decode(self.text, type=kind)
-            except msgspec.ValidationError:
-                raise
-            except msgspec.DecodeError:
-                if not self._mask():
+            except msgspec.DecodeError as error:
+                if isinstance(error, msgspec.ValidationError) or not self._mask():
                     raise
             return msgspec.json.decode(self.text, type=kind)
 
@@ -196,19 +164,19 @@ class JsonText:
             self.faults.append(Fault("the JSON is nested too deep"))
             return
         message = str(error)
-        found = _BYTE.search(message)
-        place = self.place_of(int(found[1])) if found else ""
+        place = _BYTE.search(message)
         if "truncated" in message:
-            message, place = "the file ends in the middle of the JSON", self.place_of(len(self.text))
-        self.faults.append(Fault(_BYTE.sub("", message).strip(), place))
+            self.faults.append(Fault("the file ends in the middle of the JSON", self._place(len(self.text))))
+        else:
+            self.faults.append(Fault(_BYTE.sub("", message).strip(), self._place(int(place[1])) if place else ""))
 
-    def place_of(self, offset: int) -> str:
+    def _place(self, offset: int) -> str:
         """An offset in ``text`` as line and column, both from 1."""
         before = bytes(self.text[:offset])
         return f"line {before.count(10) + 1}, column {offset - (before.rfind(10) + 1) + 1}"
 
 
-def _content(path: Path) -> Union[bytes, mmap.mmap]:
+def content_of(path: Path) -> Text:
     """A file's bytes; large files are mapped, not copied."""
     if path.stat().st_size < _MAP_FROM:
         return path.read_bytes()
@@ -217,7 +185,7 @@ def _content(path: Path) -> Union[bytes, mmap.mmap]:
 
 
 def state_of(path: Path) -> Optional[tuple[int, ...]]:
-    """What changes when a file is written: size, time of change, number; ``None`` where there is none."""
+    """What changes when a file is written: size, modification time, inode; ``None`` where there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -240,30 +208,20 @@ def no_gc() -> Iterator[None]:
 def unmask(value: Any) -> Any:
     """A decoded value with the masking strings turned back into the numbers that they stand for."""
     if isinstance(value, str):
-        return MASKED.get(value, value)
+        return _MASKED.get(value, value)
     if isinstance(value, list):
-        return [unmask(each) for each in value]
+        return [unmask(item) for item in value]
     if isinstance(value, dict):
-        return {key: unmask(each) for key, each in value.items()}
+        return {key: unmask(item) for key, item in value.items()}
     return value
-
-
-RawDict = Dict[str, msgspec.Raw]
 
 
 def kind_of(value: Any) -> str:
     """A JSON value's type in words, for messages."""
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, int):
-        return "an integer"
-    if isinstance(value, float):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    return "an array" if isinstance(value, list) else "an object"
+    kinds = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
+    return kinds.get(type(value), "an object")
 
 
 def shown(value: Any, limit: int = 80) -> str:

@@ -8,42 +8,61 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Generic, List, Optional, TypeVar
 
 import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
+from seg2knet.dataset.coco_json import LISTS as KEYS
+from seg2knet.dataset.coco_json import ImageRecord
 from seg2knet.validators.model import Hit
 from seg2knet.validators.subjects.document import Fault, JsonText, RawDict
-from seg2knet.validators.subjects.records import CATEGORY, IMAGE, WORD_IDS, Reading, loads, read_array, read_records
+from seg2knet.validators.subjects.records import (
+    CATEGORY,
+    IMAGE,
+    WORD_IDS,
+    Reading,
+    Schema,
+    loads,
+    read_array,
+    read_records,
+)
 from seg2knet.validators.subjects.tables import Category, Images
 
 if TYPE_CHECKING:
     from seg2knet.validators.subjects.data import Part
 
-KEYS = ("images", "annotations", "categories")
 _SMALL_TEXT = 16 << 20
+Record = TypeVar("Record")
+
+
+class _Whole(Struct, Generic[Record], gc=False):
+    """A sound file, read in one go."""
+
+    images: List[ImageRecord]
+    annotations: List[Record]
+    categories: List[Raw]
 
 
 class JsonFile:
-    """What instance and panoptic files have in common: images, categories, and what is wrong with the JSON.
+    """The images, categories and annotations of a file, and what is wrong with its JSON.
 
     Attributes:
-        path: the file. document: its text. part: the split it belongs to.
-        images, categories: the tables.
+        document: its text. part: the split it belongs to. reading: values of the wrong type.
         has: which of the three top-level keys are there with an array under them.
         keys: all top-level keys; ``None`` where the file's top is not an object (or no JSON), with ``top`` saying what.
-        reading: values of the wrong type.
+        referring: the table whose rows refer to images. objects: the one whose rows refer to categories.
     """
 
+    schema: Schema
+    referring: Any
+    objects: Any
+    _own_keys: tuple[str, ...] = ("segments_info", "image_id")
+    """Keys that an annotation has once, and nothing else in the file; of a large file only the first is counted."""
+
     def __init__(self, path: Path, content: Optional[Path] = None, jobs: int = 1) -> None:
-        """
-        Args:
-            path: the file.
-            content: a file to read in its place.
-            jobs: how many processes may read it.
-        """
+        """``content``: a file to read in its place; ``jobs``: how many processes may read it."""
         self.path = path
         self.jobs = jobs
         self.part: Optional[Part] = None
@@ -55,7 +74,7 @@ class JsonFile:
         self.images = Images.of([])
         self.categories: list[Category] = []
         self._read_rows([])
-        if self.document.readable:
+        if len(self.document.text):
             self._read()
             self.document.release()
 
@@ -68,12 +87,9 @@ class JsonFile:
         """Where values of the wrong type are."""
         return {fault.pointer for fault in self.reading.faults}
 
-    _whole: type[Struct]
-    """A sound file, read in one go."""
-
     def _read(self) -> None:
         try:
-            whole = self.document.decode(self._whole)
+            whole = self.document.decode(_Whole[self.schema.kind])  # type: ignore[name-defined]
             self.images = Images.of(whole.images)
             self._read_rows(whole.annotations)
             self._read_categories(whole.categories)
@@ -102,86 +118,80 @@ class JsonFile:
             self.has[key] = elements is not None
             arrays[key] = elements or []
         self._read_categories(arrays["categories"])
-        self.images = Images.of(list(read_records(arrays["images"], IMAGE, "/images", self.reading)))
-        self._read_rows(self._read_records(arrays["annotations"]))
+        self.images = Images.of(read_records(arrays["images"], IMAGE, "/images", self.reading))
+        self._read_rows(read_records(arrays["annotations"], self.schema, "/annotations", self.reading))
 
     def _read_categories(self, elements: Sequence[Raw]) -> None:
         self._category_texts = list(elements)
-        records = list(read_records(elements, CATEGORY, "/categories", self.reading))
+        records = read_records(elements, CATEGORY, "/categories", self.reading)
         self.categories = [Category.of(index, record) for index, record in enumerate(records)]
-
-    def _read_records(self, elements: Sequence[Raw]) -> Sequence[Any]:
-        raise NotImplementedError
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
         raise NotImplementedError
 
+    def pointer(self, row: int) -> str:
+        """Where a row of ``objects`` stands."""
+        raise NotImplementedError
+
     # Questions that rules ask.
 
+    @cached_property
+    def image_rows(self) -> np.ndarray:
+        """For each annotation the row of its image, ``(N,)`` int64, -1 for none."""
+        return np.where(self.referring.has_image_id, self.images.index.rows(self.referring.image_ids), -1)
+
     def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
-        raise NotImplementedError
+        """Where objects refer to these categories: pointer and id."""
+        table = self.objects
+        for row in np.flatnonzero(table.has_category_id & np.isin(table.category_ids, list(category_ids))).tolist():
+            yield f"{self.pointer(row)}/category_id", int(table.category_ids[row])
 
     @cached_property
     def category_places(self) -> dict[int, int]:
         """Category id -> the first index with it."""
-        places: dict[int, int] = {}
-        for category in self.categories:
-            if category.id is not None:
-                places.setdefault(category.id, category.index)
-        return places
+        return {category.id: category.index for category in reversed(self.categories) if category.id is not None}
+
+    def category_index(self, category_id: int) -> int:
+        """The first category with that id, or -1."""
+        return self.category_places.get(category_id, -1)
 
     def raw_category(self, index: int) -> dict[str, Any]:
         """A category with all its keys, as it stands in the file."""
         value = loads(self._category_texts[index])
         return value if isinstance(value, dict) else {}
 
-    def category_index(self, category_id: int) -> int:
-        """The first category with that id, or -1."""
-        return self.category_places.get(category_id, -1)
-
     def image_name(self, row: int) -> Optional[str]:
         return self.images.names[row] if row >= 0 else None
 
+    def hit_at(self, place: str, message: str, at: str = "", **more: Any) -> Hit:
+        """A hit at a place in the file, or at its key ``at``; ``more`` as in ``Hit``."""
+        return Hit(message, self.path, f"{place}/{at}" if at else place, **more)
+
     def image_hit(self, row: int, message: str, at: str = "", **more: Any) -> Hit:
-        """A hit at an image, or at its key ``at``."""
-        return Hit(
-            message,
-            self.path,
-            f"/images/{row}" + (f"/{at}" if at else ""),
-            image_id=self.shown_id(self.images.ids, self.images.has_id, row),
-            image_name=self.images.names[row],
-            **more,
-        )
+        shown_id = self.shown_id(self.images.ids, self.images.has_id, row)
+        return self.hit_at(f"/images/{row}", message, at, image_id=shown_id, image_name=self.images.names[row], **more)
 
     def category_hit(self, category: Category, message: str, at: str = "", **more: Any) -> Hit:
-        return Hit(message, self.path, f"/categories/{category.index}" + (f"/{at}" if at else ""), **more)
+        return self.hit_at(f"/categories/{category.index}", message, at, **more)
 
     def shown_id(self, ids: np.ndarray, there: np.ndarray, row: int) -> Any:
         """An id as it stands in the file: the word where it is one."""
-        if row < 0 or not there[row]:
-            return None
-        return self.as_written(int(ids[row]))
+        return self.as_written(int(ids[row])) if row >= 0 and there[row] else None
 
     def as_written(self, number: int) -> Any:
         if number < WORD_IDS:
             return number
-        for words in (self.reading.image_words, self.reading.category_words):
-            for word, value in words.numbers.items():
-                if value == number:
-                    return word
-        return number
-
-    _own_keys: tuple[str, ...] = ("segments_info", "image_id")
-    """Keys that an annotation has once, and nothing else in the file; of a large file only the first is counted."""
+        words = [*self.reading.image_words.items(), *self.reading.category_words.items()]
+        return next((word for word, value in words if value == number), number)
 
     def repeated_keys(self) -> Iterator[tuple[str, str]]:
         """(pointer of the object, key) where the top level or an annotation has a key twice."""
-        text, count = self.document.text, len(self._referring.has_image_id)
+        text = self.document.text
         top, own = (KEYS, self._own_keys) if len(text) < _SMALL_TEXT else (("annotations",), self._own_keys[:1])
         times = Counter(re.findall(b'"(%b)"' % b"|".join(key.encode() for key in (*top, *own)), text))
         if any(times[key.encode()] > 1 for key in top):
             yield from (("", key) for key in _twice(bytes(text)))
-        if any(times[key.encode()] > count for key in own) and self.has["annotations"]:
+        if any(times[key.encode()] > self.referring.count for key in own) and self.has["annotations"]:
             elements = msgspec.json.decode(self.document.decode(RawDict)["annotations"], type=List[Raw])
             for row, element in enumerate(elements):
                 if any(bytes(element).count(b'"%b"' % key.encode()) > 1 for key in self._own_keys):
@@ -190,39 +200,28 @@ class JsonFile:
     @cached_property
     def largest_image_id(self) -> int:
         """The largest number that is an image's id or that an annotation refers to: new ids lie beyond it."""
-        table = self._referring
-        ids = [self.images.ids[self.images.has_id], table.image_ids[table.has_image_id]]
-        return _largest(np.concatenate(ids))
+        table = self.referring
+        return _largest(self.images.ids[self.images.has_id], table.image_ids[table.has_image_id])
 
     @cached_property
     def largest_category_id(self) -> int:
         """Likewise of categories."""
-        own = [category.id for category in self.categories if category.id is not None]
-        return _largest(np.array([*own, *self._category_references], np.int64))
-
-    @property
-    def _referring(self) -> Any:
-        """The table whose rows refer to images."""
-        raise NotImplementedError
-
-    @property
-    def _category_references(self) -> Iterable[int]:
-        raise NotImplementedError
+        return _largest([*self.category_places], self.objects.category_ids[self.objects.has_category_id])
 
     def number_of(self, word: str, pointer: str) -> Optional[int]:
         """The number that is to replace an id that is a word: beyond every id and reference; ``None`` for a reference
         to a word that no image or category has."""
-        of_category = "category" in pointer or pointer.startswith("/categories/")
-        words = self.reading.category_words if of_category else self.reading.image_words
-        number = words.numbers[word]
-        if of_category:
+        if "category" in pointer or pointer.startswith("/categories/"):
+            number = self.reading.category_words[word]
             return self.largest_category_id + 1 + number - WORD_IDS if number in self.category_places else None
+        number = self.reading.image_words[word]
         return self.largest_image_id + 1 + number - WORD_IDS if self.images.index.row(number) >= 0 else None
 
 
-def _largest(ids: np.ndarray) -> int:
+def _largest(*ids: Any) -> int:
     """The largest id that is written as a number, at least 0."""
-    return int(ids[ids < WORD_IDS].max(initial=0))
+    numbers = np.concatenate([np.asarray(some, np.int64) for some in ids])
+    return int(numbers[numbers < WORD_IDS].max(initial=0))
 
 
 def _twice(text: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""Records of a JSON array, typed at once where they are sound, one by one and leniently where they are not.
+"""Records of a JSON array: typed where they are sound, read field by field and leniently where they are not.
 
 ``"42"`` is taken for 42 and ``true`` for 1, so that one wrong type is one finding and not ten; what was wrong is kept
 as a ``TypeFault``. Ids that are words (``"img_7"``) get numbers of their own, the same word the same number.
@@ -8,35 +8,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Callable, List, Optional, TypeVar, Union
+from typing import Any, Callable, List, Optional, Union
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, SegmentRecord
+from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord, SegmentRecord
 from seg2knet.validators.subjects.document import RawDict, kind_of, shown, unmask
 
 WORD_IDS = 1 << 40
 """Where the numbers begin that stand for ids that are words."""
 _INT64 = 1 << 63
-
-_TEXTS = ("file_name", "name", "supercategory")
+_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass
 class TypeFault:
-    """A value of the wrong type.
-
-    Attributes:
-        pointer: where.
-        expected: what should be there, in words.
-        found: what is there: the value, or ``nothing``.
-        value: what to put there, ``UNSET`` where nobody can say.
-        word: the id that is a word, to be replaced by its number in ``Words``.
-    """
+    """A value of the wrong type: what should be there and what is, in words; ``value`` is what to put there (``UNSET``
+    where nobody can say), ``word`` the id that is a word."""
 
     pointer: str
     expected: str
@@ -46,74 +37,58 @@ class TypeFault:
 
 
 @dataclass
-class Words:
-    """Ids that are words: each has a number, the same in every table of the file."""
-
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def number(self, word: str) -> int:
-        return self.numbers.setdefault(word, WORD_IDS + len(self.numbers))
-
-
-@dataclass
 class Reading:
-    """What the readers of one file have in common."""
+    """What is learnt while a file is read: wrong types, and the numbers of ids that are words."""
 
-    image_words: Words = field(default_factory=Words)
-    category_words: Words = field(default_factory=Words)
+    image_words: dict[str, int] = field(default_factory=dict)
+    category_words: dict[str, int] = field(default_factory=dict)
     faults: list[TypeFault] = field(default_factory=list)
 
-    def fault(self, pointer: str, expected: str, value: Any, repair: Any = UNSET, word: Optional[str] = None) -> None:
+    def fault(self, pointer: str, expected: str, value: Any, repair: Any = UNSET, word: Optional[str] = None) -> Any:
+        """Note a fault; the value to use is its repair."""
         self.faults.append(TypeFault(pointer, expected, f"{kind_of(value)}: {shown(value)}", repair, word))
+        return repair
 
 
 Coerce = Callable[[Any, str, Reading], Any]
 """Takes a value, its pointer and the reading; gives the value to use or ``UNSET``, after noting what was wrong."""
-R = TypeVar("R", bound=Struct)
 
 
 def as_int(value: Any, pointer: str, reading: Reading) -> Any:
     if type(value) is int and -_INT64 <= value < _INT64:
         return value
     repair = _integer(value)
-    reading.fault(pointer, "an integer", value, UNSET if repair is None else repair)
-    return UNSET if repair is None else repair
+    return reading.fault(pointer, "an integer", value, UNSET if repair is None else repair)
 
 
 def as_own_id(value: Any, pointer: str, reading: Reading) -> Any:
-    """An annotation's id: nothing refers to it, so that any other number does; the rules find one (``fresh_id``)."""
-    if value is None:
-        return UNSET
-    return as_int(value, pointer, reading)
+    """An annotation's id: nothing refers to it, so that any other number does; the rules choose one (``fresh_ids``)."""
+    return UNSET if value is None else as_int(value, pointer, reading)
 
 
 def as_optional_int(value: Any, pointer: str, reading: Reading) -> Any:
     """``null`` and what is not a number count as absent; the rule on absence says so."""
-    if value is None or _integer(value) is None:
-        return UNSET
-    return as_int(value, pointer, reading)
+    return UNSET if _integer(value) is None else as_int(value, pointer, reading)
 
 
 def as_area(value: Any, pointer: str, reading: Reading) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _float(value)
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return UNSET
-        if math.isfinite(number):
-            reading.fault(pointer, "a number", value, number)
-            return number
-    return UNSET
+    if value is None or isinstance(value, bool):
+        return UNSET
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return UNSET
+    if not isinstance(value, str):
+        return number
+    return reading.fault(pointer, "a number", value, number) if math.isfinite(number) else UNSET
 
 
 def as_text(value: Any, pointer: str, reading: Reading) -> Any:
     if isinstance(value, str):
         return value
-    repair = str(value) if type(value) is int else UNSET
-    reading.fault(pointer, "a string", value, repair)
-    return repair
+    return reading.fault(pointer, "a string", value, str(value) if type(value) is int else UNSET)
 
 
 def as_any_text(value: Any, pointer: str, reading: Reading) -> Any:
@@ -128,56 +103,39 @@ def as_category_ref(value: Any, pointer: str, reading: Reading) -> Any:
     return _reference(value, pointer, reading, reading.category_words)
 
 
-def _reference(value: Any, pointer: str, reading: Reading, words: Words) -> Any:
+def _reference(value: Any, pointer: str, reading: Reading, words: dict[str, int]) -> Any:
     if isinstance(value, str) and _integer(value) is None:
         reading.fault(pointer, "an integer", value, word=value)
-        return words.number(value)
-    if value is None:
-        return UNSET
-    return as_int(value, pointer, reading)
+        return words.setdefault(value, WORD_IDS + len(words))
+    return UNSET if value is None else as_int(value, pointer, reading)
 
 
 def _integer(value: Any) -> Optional[int]:
-    """What a value says as an integer, or ``None``."""
-    number: Optional[int] = None
-    if isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value) and value == int(value)):
-        number = int(value)
-    elif isinstance(value, str):
+    """The integer of 64 bits that a value says (``7``, ``7.0``, ``"7"``, ``"7.0"``, ``true``), or ``None``."""
+    if isinstance(value, str):
+        value = _number(value) if value.isascii() else None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else None
+    return int(value) if isinstance(value, int) and -_INT64 <= value < _INT64 else None
+
+
+def _number(text: str) -> Union[int, float, None]:
+    for kind in (int, float):
         try:
-            number = int(value) if value.isascii() and len(value) < 20 else None
+            return kind(text)
         except ValueError:
-            return _integer(_plain_float(value))
-    return number if number is not None and -_INT64 <= number < _INT64 else None
-
-
-def _plain_float(text: str) -> Optional[float]:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _float(value: Union[int, float]) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+            continue
+    return None
 
 
 @dataclass(frozen=True)
 class Schema:
-    """How to read a record leniently: what each field wants. Fields typed ``Raw`` are kept as they are."""
+    """How to read a record leniently: what its fields want, and the records of its array ``segments_info``. All other
+    fields of ``kind`` are kept unread."""
 
     kind: type[Struct]
     fields: dict[str, Coerce]
-    raw: Sequence[str] = ()
-
-    @cached_property
-    def loose(self) -> msgspec.json.Decoder[Any]:
-        """A decoder that takes anything in every field."""
-        fields: list[tuple[str, Any, Any]] = [(name, Any, UNSET) for name in self.fields]
-        fields += [(name, Raw, Raw(b"")) for name in self.raw]
-        return msgspec.json.Decoder(msgspec.defstruct("Loose", fields, gc=False))
+    below: Optional[Schema] = None
 
 
 IMAGE = Schema(
@@ -187,21 +145,15 @@ CATEGORY = Schema(
     CategoryRecord,
     {"id": as_category_ref, "name": as_text, "isthing": as_optional_int, "supercategory": as_any_text},
 )
-ANNOTATION = Schema(
-    AnnotationRecord,
-    {
-        "id": as_own_id,
-        "image_id": as_image_ref,
-        "category_id": as_category_ref,
-        "iscrowd": as_optional_int,
-        "area": as_area,
-    },
-    ("bbox", "segmentation"),
-)
-SEGMENT = Schema(
-    SegmentRecord,
-    {"id": as_own_id, "category_id": as_category_ref, "iscrowd": as_optional_int, "area": as_area},
-    ("bbox",),
+_OBJECT: dict[str, Coerce] = {
+    "id": as_own_id,
+    "category_id": as_category_ref,
+    "iscrowd": as_optional_int,
+    "area": as_area,
+}
+ANNOTATION = Schema(AnnotationRecord, {"image_id": as_image_ref, **_OBJECT})
+PANOPTIC = Schema(
+    PanopticRecord, {"image_id": as_image_ref, "file_name": as_text}, below=Schema(SegmentRecord, _OBJECT)
 )
 
 
@@ -223,49 +175,49 @@ def read_array(raw: Raw, pointer: str, reading: Reading) -> Optional[list[Raw]]:
         return None
 
 
-def read_records(elements: Sequence[Raw], schema: Schema, pointer: str, reading: Reading) -> Iterator[Any]:
+def read_records(elements: Sequence[Raw], schema: Schema, pointer: str, reading: Reading) -> list[Any]:
     """The elements as records of ``schema.kind``; ``None`` where an element is not an object."""
     decoder = msgspec.json.Decoder(schema.kind)
+    records = []
     for row, raw in enumerate(elements):
         try:
             record = decoder.decode(raw)
-            if _fits(record):
-                yield record
-                continue
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass
-        yield read_leniently(raw, schema, f"{pointer}/{row}", reading)
+            sound = _fits(record)
+        except _REFUSED:
+            sound = False
+        records.append(record if sound else _read_leniently(raw, schema, f"{pointer}/{row}", reading))
+    return records
 
 
-def _fits(record: Any) -> bool:
+def _fits(record: Struct) -> bool:
     """Whether every integer fits 64 bits."""
-    values = (getattr(record, name) for name in record.__struct_fields__)
-    return all(-_INT64 <= value < _INT64 for value in values if type(value) is int)
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if type(value) is int and not -_INT64 <= value < _INT64:
+            return False
+        if type(value) is list and not all(map(_fits, value)):
+            return False
+    return True
 
 
-def read_leniently(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> Any:
-    try:
-        loose = schema.loose.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _read_by_field(raw, schema, pointer, reading)
-    values = {name: getattr(loose, name) for name in loose.__struct_fields__}
-    for name, coerce in schema.fields.items():
-        value = values[name]
-        # Most fields of most records are right: an integer wants no second look.
-        if value is not UNSET and not (type(value) is int and name not in _TEXTS and -_INT64 <= value < _INT64):
-            values[name] = coerce(unmask(value), f"{pointer}/{name}", reading)
-    return schema.kind(**values)
-
-
-def _read_by_field(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> Any:
-    """The same, each field decoded by itself: for numbers that are too large, and for what is not an object."""
+def _read_leniently(raw: Raw, schema: Schema, pointer: str, reading: Reading) -> Any:
     try:
         parts = msgspec.json.decode(raw, type=RawDict)
     except msgspec.ValidationError:
         reading.fault(pointer, "an object", loads(raw))
         return None
-    values: dict[str, Any] = {name: parts[name] for name in schema.raw if name in parts}
-    for name, coerce in schema.fields.items():
-        if name in parts:
-            values[name] = coerce(loads(parts[name]), f"{pointer}/{name}", reading)
+    values: dict[str, Any] = {}
+    for name in schema.kind.__struct_fields__:
+        place = f"{pointer}/{name}"
+        if name not in parts:
+            continue
+        if name in schema.fields:
+            values[name] = schema.fields[name](loads(parts[name]), place, reading)
+        elif schema.below is None:
+            values[name] = parts[name]
+        else:
+            elements = read_array(parts[name], place, reading)
+            if elements is not None:
+                rows = read_records(elements, schema.below, place, reading)
+                values[name] = [row or schema.below.kind() for row in rows]
     return schema.kind(**values)

@@ -1,6 +1,7 @@
 """Records as columns: what rules compare is a NumPy array, not a million objects.
 
-States of a value: ``OK``, ``MISSING``, ``WRONG`` (it is there and of no use; a ``TypeFault`` says so).
+A column of integers ``ids`` has 0 where a value is absent or useless, and ``has_id`` says where it is there. ``usable``
+is False where an element is not an object.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, List, Optional
 
 import msgspec
@@ -18,27 +20,32 @@ from msgspec import UNSET, Raw
 from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
 from seg2knet.validators.subjects.records import loads
 
-NOWHERE = -1
-"""A row that does not exist."""
 
-
-def int_column(values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Values, 0 where ``UNSET``, ``(N,)`` int64; and whether they were there, ``(N,)`` bool."""
-    count = len(values)
+def _ints(records: Sequence[Any], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A field, 0 where ``UNSET``, ``(N,)`` int64; and whether it was there, ``(N,)`` bool."""
+    values = list(map(attrgetter(name), records))
     try:
-        return np.fromiter(values, np.int64, count), np.ones(count, bool)
+        return np.fromiter(values, np.int64, len(values)), np.ones(len(values), bool)
     except TypeError:
-        there = np.fromiter((value is not UNSET for value in values), bool, count)
-        return np.fromiter((0 if value is UNSET else value for value in values), np.int64, count), there
+        there = np.fromiter((value is not UNSET for value in values), bool, len(values))
+        return np.fromiter((0 if value is UNSET else value for value in values), np.int64, len(values)), there
 
 
-def float_column(values: Sequence[Any]) -> np.ndarray:
-    """Values, NaN where ``UNSET``, ``(N,)`` float64."""
-    count = len(values)
+def _floats(records: Sequence[Any], name: str) -> np.ndarray:
+    """A field, NaN where ``UNSET``, ``(N,)`` float64."""
+    values = list(map(attrgetter(name), records))
     try:
-        return np.fromiter(values, np.float64, count)
+        return np.fromiter(values, np.float64, len(values))
     except TypeError:
-        return np.fromiter((np.nan if value is UNSET else value for value in values), np.float64, count)
+        return np.fromiter((np.nan if value is UNSET else value for value in values), np.float64, len(values))
+
+
+def _names(records: Sequence[Any]) -> list[Optional[str]]:
+    return [record.file_name if isinstance(record.file_name, str) else None for record in records]
+
+
+def _usable(records: Sequence[Any]) -> np.ndarray:
+    return np.fromiter((record is not None for record in records), bool, len(records))
 
 
 def array_of(raws: Sequence[Raw]) -> bytes:
@@ -59,45 +66,45 @@ def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
 
 
 def _numbers(value: Any) -> Optional[list[float]]:
-    if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
         return None
     try:
-        return [float(each) for each in value]
+        return list(map(float, value))
     except OverflowError:
         return None
 
 
 class Index:
-    """From ids to rows; the first row where an id is there twice."""
+    """From ids to rows; the first row where an id is there twice, -1 where there is none."""
 
     def __init__(self, ids: np.ndarray, there: np.ndarray) -> None:
         rows = np.flatnonzero(there)
-        order = np.argsort(ids[rows], kind="stable")
-        self._rows = rows[order]
+        self._rows = rows[np.argsort(ids[rows], kind="stable")]
         self._ids = ids[self._rows]
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
-        """``(N,)`` int64, ``NOWHERE`` for an id that is not there."""
+        """``(N,)`` int64."""
         if not len(self._ids):
-            return np.full(len(ids), NOWHERE, np.int64)
+            return np.full(len(ids), -1, np.int64)
         # The left-most of equal ids is the first row, for the sort is stable.
         places = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-        return np.where(self._ids[places] == ids, self._rows[places], NOWHERE)
+        return np.where(self._ids[places] == ids, self._rows[places], -1)
 
     def row(self, an_id: int) -> int:
         return int(self.rows(np.array([an_id], np.int64))[0])
 
 
-@dataclass
-class Images:
-    """The table of images.
+class _Table:
+    usable: np.ndarray
 
-    Attributes:
-        ids, has_id: ``(N,)`` int64, bool.
-        names: file names, ``None`` where absent.
-        widths, heights: ``(N,)`` int64, 0 where absent or below 1.
-        usable: False where the element is not an object.
-    """
+    @property
+    def count(self) -> int:
+        return len(self.usable)
+
+
+@dataclass
+class Images(_Table):
+    """The table of images; widths and heights are 0 where absent or below 1."""
 
     ids: np.ndarray
     has_id: np.ndarray
@@ -109,16 +116,8 @@ class Images:
     @classmethod
     def of(cls, records: Sequence[Optional[ImageRecord]]) -> Images:
         rows = [record or ImageRecord() for record in records]
-        ids, has_id = int_column([row.id for row in rows])
-        names: list[Optional[str]] = [row.file_name if isinstance(row.file_name, str) else None for row in rows]
-        widths, _ = int_column([row.width for row in rows])
-        heights, _ = int_column([row.height for row in rows])
-        usable = np.fromiter((record is not None for record in records), bool, len(rows))
-        return cls(ids, has_id, names, np.maximum(widths, 0), np.maximum(heights, 0), usable)
-
-    @property
-    def count(self) -> int:
-        return len(self.ids)
+        widths, heights = (np.maximum(_ints(rows, name)[0], 0) for name in ("width", "height"))
+        return cls(*_ints(rows, "id"), _names(rows), widths, heights, _usable(records))
 
     @cached_property
     def index(self) -> Index:
@@ -138,24 +137,16 @@ class Category:
 
     @classmethod
     def of(cls, index: int, record: Optional[CategoryRecord]) -> Category:
-        if record is None:
-            return cls(index, None, None, None, None, False)
-        values = (record.id, record.name, record.isthing, record.supercategory)
+        row = record or CategoryRecord()
+        values: list[Any] = [row.id, row.name, row.isthing, row.supercategory]
         number, name, isthing, parent = (None if value is UNSET else value for value in values)
-        return cls(index, number, name, isthing, parent)  # type: ignore[arg-type]
+        return cls(index, number, name, isthing, parent, usable=record is not None)
 
 
 @dataclass
-class Annotations:
-    """The table of annotations.
-
-    Attributes:
-        ids, has_id; image_ids, has_image_id; category_ids, has_category_id: ``(N,)`` int64, bool.
-        crowd, has_crowd: ``iscrowd``, ``(N,)`` int64, bool.
-        areas: ``(N,)`` float64, NaN where absent.
-        usable: False where the element is not an object.
-        boxes, segmentations: unread, views into the file's text; empty where absent.
-    """
+class Annotations(_Table):
+    """The table of annotations; areas are NaN where absent, boxes and segmentations unread views into the file's text,
+    empty where absent."""
 
     ids: np.ndarray
     has_id: np.ndarray
@@ -174,23 +165,19 @@ class Annotations:
     def of(cls, records: Sequence[Optional[AnnotationRecord]]) -> Annotations:
         rows = [record or AnnotationRecord() for record in records]
         return cls(
-            *int_column([row.id for row in rows]),
-            *int_column([row.image_id for row in rows]),
-            *int_column([row.category_id for row in rows]),
-            *int_column([row.iscrowd for row in rows]),
-            areas=float_column([row.area for row in rows]),
-            usable=np.fromiter((record is not None for record in records), bool, len(records)),
+            *_ints(rows, "id"),
+            *_ints(rows, "image_id"),
+            *_ints(rows, "category_id"),
+            *_ints(rows, "iscrowd"),
+            areas=_floats(rows, "area"),
+            usable=_usable(records),
             boxes=[row.bbox for row in rows],
             segmentations=[row.segmentation for row in rows],
         )
 
-    @property
-    def count(self) -> int:
-        return len(self.ids)
-
 
 @dataclass
-class PanopticAnnotations:
+class PanopticAnnotations(_Table):
     """The table of a panoptic file's annotations, one an image: ids of the images, names of the PNGs."""
 
     image_ids: np.ndarray
@@ -202,26 +189,14 @@ class PanopticAnnotations:
     @classmethod
     def of(cls, records: Sequence[Optional[PanopticRecord]]) -> PanopticAnnotations:
         rows = [record or PanopticRecord() for record in records]
-        image_ids, has_image_id = int_column([row.image_id for row in rows])
-        names: list[Optional[str]] = [row.file_name if isinstance(row.file_name, str) else None for row in rows]
-        usable = np.fromiter((record is not None for record in records), bool, len(rows))
         has_segments = np.fromiter((row.segments_info is not UNSET for row in rows), bool, len(rows))
-        return cls(image_ids, has_image_id, names, usable, has_segments)
-
-    @property
-    def count(self) -> int:
-        return len(self.image_ids)
+        return cls(*_ints(rows, "image_id"), _names(rows), _usable(records), has_segments)
 
 
 @dataclass
-class Segments:
-    """All segments of a panoptic file.
-
-    Attributes:
-        entry: row of the entry each belongs to; ``place``: its index in ``segments_info``.
-        ids, has_id; category_ids, has_category_id; crowd, has_crowd: ``(N,)`` int64, bool.
-        areas: ``(N,)`` float64, NaN where absent. boxes: ``(N, 4)`` float64, NaN where absent or no box.
-    """
+class Segments(_Table):
+    """All segments of a panoptic file: ``entry`` is the row of the annotation each belongs to, ``place`` its index
+    there; areas and boxes (``(N, 4)``) are NaN where absent."""
 
     entry: np.ndarray
     place: np.ndarray
@@ -233,27 +208,21 @@ class Segments:
     has_crowd: np.ndarray
     areas: np.ndarray
     boxes: np.ndarray
+    usable: np.ndarray
 
     @classmethod
     def of(cls, records: Sequence[Optional[PanopticRecord]]) -> Segments:
-        lists = [
-            record.segments_info if record is not None and isinstance(record.segments_info, list) else []
-            for record in records
-        ]
+        found = (record.segments_info if record is not None else UNSET for record in records)
+        lists = [segments if isinstance(segments, list) else [] for segments in found]
         counts = np.fromiter(map(len, lists), np.int64, len(lists))
         rows = [segment for segments in lists for segment in segments]
-        entry = np.repeat(np.arange(len(lists)), counts)
-        place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
         return cls(
-            entry,
-            place,
-            *int_column([row.id for row in rows]),
-            *int_column([row.category_id for row in rows]),
-            *int_column([row.iscrowd for row in rows]),
-            areas=float_column([row.area for row in rows]),
+            np.repeat(np.arange(len(lists)), counts),
+            np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts),
+            *_ints(rows, "id"),
+            *_ints(rows, "category_id"),
+            *_ints(rows, "iscrowd"),
+            areas=_floats(rows, "area"),
             boxes=boxes_of([row.bbox for row in rows]),
+            usable=_usable(rows),
         )
-
-    @property
-    def count(self) -> int:
-        return len(self.ids)
