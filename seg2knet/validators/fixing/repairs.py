@@ -11,8 +11,8 @@ from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import BROKEN, POLYGONS, RLE, area_fits, box_fits, draw_row, measure_one
-from seg2knet.validators.subjects.outlines import FLAT, shape_of
+from seg2knet.validators.subjects.measure import Shapes, area_fits, box_fits, measure_one
+from seg2knet.validators.subjects.outlines import Shape, shape_of
 
 Measures = tuple[float, tuple[float, float, float, float]]
 
@@ -30,30 +30,19 @@ def image_size(file: CocoFile, row: int) -> tuple[int, int]:
 def true_measures(segmentation: Any, height: int, width: int) -> Optional[Measures]:
     """Area and box (x, y, w, h) of a segmentation: the mask's, or the outline's where the image's size is not known;
     ``None`` where it has none."""
-    one = measure_one(segmentation, height, width)
-    if one is None:
+    shapes, shape = measure_one(segmentation, height, width)
+    return _measures(shapes, 0, shape, height, width)
+
+
+def _measures(shapes: Shapes, row: int, shape: Shape, height: int, width: int) -> Optional[Measures]:
+    if not shapes.sound[row]:
         return None
-    if one.mask_area is not None and one.mask_box is not None:
-        return one.mask_area, one.mask_box  # type: ignore[return-value]
-    return None if height and width else _of_outline(one.area, one.extent)
-
-
-def _of_outline(area: float, extent: np.ndarray) -> Measures:
-    x0, y0, x1, y1 = extent.tolist()
-    return round(float(area), 4), (x0, y0, round(x1 - x0, 4), round(y1 - y0, 4))
-
-
-def row_measures(file: CocoFile, row: int) -> Optional[Measures]:
-    """The same of an annotation of a file, which has been examined already."""
-    shapes, (height, width) = file.shapes, image_size(file, row)
-    if shapes.flags[row] & BROKEN or np.isnan(shapes.areas[row]) or shapes.kinds[row] not in (POLYGONS, RLE):
+    if shapes.draw(row, shape, height, width):
+        return float(shapes.mask_areas[row]), tuple(shapes.mask_boxes[row].tolist())
+    if height and width:
         return None
-    if not shapes.flags[row] & FLAT and height and width:
-        if np.isnan(shapes.mask_areas[row]):
-            draw_row(shapes, row, file.segmentation(row), height, width)
-        if not np.isnan(shapes.mask_areas[row]):
-            return float(shapes.mask_areas[row]), tuple(shapes.mask_boxes[row].tolist())
-    return None if height and width else _of_outline(shapes.areas[row], shapes.extents[row])
+    x0, y0, x1, y1 = shapes.extents[row].tolist()
+    return round(float(shapes.areas[row]), 4), (x0, y0, round(x1 - x0, 4), round(y1 - y0, 4))
 
 
 def plain(number: float) -> Any:
@@ -61,16 +50,23 @@ def plain(number: float) -> Any:
     return int(number) if float(number).is_integer() else float(number)
 
 
+def _row_measures(file: CocoFile, row: int) -> Optional[Measures]:
+    shape = file.shape(row) if np.isnan(file.shapes.mask_areas[row]) else None
+    return _measures(file.shapes, row, shape, *image_size(file, row))
+
+
 def area_value(file: CocoFile, row: int) -> Optional[float]:
-    measures = row_measures(file, row)
+    """The area that an annotation should have."""
+    measures = _row_measures(file, row)
     return None if measures is None or measures[0] <= 0 else plain(measures[0])
 
 
 def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:
-    measures = row_measures(file, row)
-    if measures is None or measures[1][2] <= 0 or measures[1][3] <= 0:
+    """The box that an annotation should have."""
+    measures = _row_measures(file, row)
+    if measures is None or min(measures[1][2:]) <= 0:
         return None
-    return [plain(each) for each in measures[1]]
+    return [plain(side) for side in measures[1]]
 
 
 def set_area(file: CocoFile, row: int) -> Sequence[Edit]:
@@ -92,24 +88,20 @@ def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[E
 
     Without a pixel left the annotation goes. ``by``: edits that make it that segmentation and touch less of the file.
     """
-    height, width = image_size(file, row)
-    measures = true_measures(segmentation, height, width) if segmentation else None
+    size = image_size(file, row)
+    shapes, shape = measure_one(segmentation, *size)
+    measures = _measures(shapes, 0, shape, *size)
     if measures is None or measures[0] <= 0:
         return remove(file, row)
     edits: list[Edit] = list(by or [SetValue(file.path, pointer(row, "segmentation"), segmentation)])
-    area, box = measures
-    one = measure_one(segmentation, height, width)
-    assert one is not None
+    area, (x, y, w, h) = measures
     stated = file.annotations.areas[row : row + 1]
-    if not any(area_fits(stated, np.array(each), np.array(one.perimeter)).all() for each in (area, one.area)) or (
-        stated[0] <= 0
-    ):
+    areas = np.array([area, shapes.areas[0]])
+    if stated[0] <= 0 or not area_fits(stated, areas, shapes.perimeters).any():
         edits.append(SetValue(file.path, pointer(row, "area"), plain(area)))
-    x, y, w, h = box
-    boxes = [np.array([[x, y, x + w, y + h]]), one.extent[None]]
-    stated_box = file.boxes[row : row + 1]
-    if not any(box_fits(stated_box, each).all() for each in boxes):
-        edits.append(SetValue(file.path, pointer(row, "bbox"), [plain(each) for each in box]))
+    extents = np.array([[x, y, x + w, y + h], shapes.extents[0]])
+    if not box_fits(file.boxes[row : row + 1], extents).any():
+        edits.append(SetValue(file.path, pointer(row, "bbox"), [plain(side) for side in (x, y, w, h)]))
     return edits
 
 
