@@ -150,7 +150,7 @@ def _findings(console: Console, folder: Path, found: Any) -> None:
 
 _SOUND = {
     "CP015": "an image of stuff alone is sound panoptic data: seg2knet trains on it, mmdet's own configs leave it out; "
-    "--ignore CP015 says that this is known",
+    "--ignore CP015 says that this is known"
 }
 """Warnings that a source may well deserve, though nothing is wrong with it or with the conversion."""
 

@@ -8,15 +8,8 @@ from seg2knet.dataset.text import whole_number
 
 
 class ClassRow(NamedTuple):
-    """One row.
-
-    Attributes:
-        line: its number in the file, from 1.
-        text: the row.
-        number: of the class; ``None`` where the first column holds no number.
-        name: the last column.
-        isthing: what the column ``Stuff`` says, where there is one.
-    """
+    """A row, and its line from 1. ``number`` is ``None`` where the first column holds none, ``name`` the last column,
+    ``isthing`` what a column ``Stuff`` says."""
 
     line: int
     text: str
@@ -40,6 +33,5 @@ def class_rows(text: str) -> list[ClassRow]:
     for number, line in lines:
         cells = [cell.strip() for cell in line.split(separator, most)]
         isthing = cells[stuff] not in ("1", "true") if stuff is not None and stuff < len(cells) else None
-        whole = whole_number(cells[0]) if len(cells) > 1 else None
-        rows.append(ClassRow(number, line, whole, cells[-1], isthing))
+        rows.append(ClassRow(number, line, whole_number(cells[0]) if len(cells) > 1 else None, cells[-1], isthing))
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
@@ -14,13 +15,10 @@ Color = tuple[int, int, int]
 
 
 class ClassInfo(msgspec.Struct, frozen=True):
-    """One class.
+    """One class, its name as the data have it, letter for letter.
 
-    Attributes:
-        name: as the data have it, letter for letter.
-        isthing: True for countable things, False for stuff (Kirillov et al., *Panoptic Segmentation*, 2019).
-        color: RGB, each 0..255; ``None`` for the palette's colour at the class's place in the list.
-        supercategory: COCO's field of that name; empty when the source has none.
+    ``isthing`` is False for stuff (Kirillov et al., *Panoptic Segmentation*, 2019); ``color`` is RGB, 0..255, or
+    ``None`` for the palette's.
     """
 
     name: str
@@ -35,11 +33,9 @@ class ClassList(msgspec.Struct, frozen=True):
     classes: tuple[ClassInfo, ...] = ()
 
     def __post_init__(self) -> None:
-        seen: set[str] = set()
-        for info in self.classes:
-            if info.name in seen:
-                raise DataError(f"the class {info.name!r} is listed twice", hint="keep one of the two")
-            seen.add(info.name)
+        for name, count in Counter(self.names).items():
+            if count > 1:
+                raise DataError(f"the class {name!r} is listed twice", hint="keep one of the two")
 
     @classmethod
     def of(cls, names: Iterable[str], stuff: Iterable[str] = ()) -> ClassList:
@@ -90,12 +86,9 @@ class ClassList(msgspec.Struct, frozen=True):
             DataError: a name in ``stuff`` is not a class.
         """
         wanted = set(stuff)
-        unknown = sorted(wanted - set(self.names))
-        if unknown:
+        if unknown := sorted(wanted - set(self.names)):
             raise DataError(
-                "no such class to be stuff",
-                found=", ".join(unknown),
-                expected=f"names among {', '.join(self.names)}",
+                "no such class to be stuff", found=", ".join(unknown), expected=f"names among {', '.join(self.names)}"
             )
         return ClassList(tuple(msgspec.structs.replace(info, isthing=info.name not in wanted) for info in self.classes))
 

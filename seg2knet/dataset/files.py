@@ -61,9 +61,7 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
     Raises:
         DataError: it cannot be read, or is longer than ``limit`` bytes.
     """
-    data = _bytes(path, limit)
-    if len(data) > limit:
-        raise DataError("too long to be a text file of this kind", file=path, expected=f"at most {limit:,} bytes")
+    data = _bytes(path, limit, "a text file of this kind")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace")
     try:
@@ -72,19 +70,22 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
         return data.decode("latin-1")
 
 
-def _bytes(path: Union[str, Path], limit: int) -> bytes:
-    """A file's bytes, at most one more than ``limit``.
+def _bytes(path: Union[str, Path], limit: int, kind: str) -> bytes:
+    """A file's bytes.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or is longer than ``limit``.
     """
     try:
         with open(path, "rb") as file:
             # Memory for as much as is asked for is taken first, which costs more than a small file's reading.
             size = os.fstat(file.fileno()).st_size or limit  # a pipe's is 0
-            return file.read(min(size, limit) + 1)
+            data = file.read(min(size, limit) + 1)
     except OSError as error:
         raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
+    if len(data) > limit:
+        raise DataError(f"too large for {kind}", file=path, expected=f"at most {limit:,} bytes")
+    return data
 
 
 def load_yaml(path: Union[str, Path]) -> Any:
@@ -134,11 +135,7 @@ def _check_growth(events: Iterable[Any], path: Union[str, Path]) -> None:
 
 
 def load_json(path: Union[str, Path]) -> Any:
-    """A JSON file as plain data; a byte-order mark is allowed.
-
-    Raises:
-        DataError: it cannot be read, or is not JSON.
-    """
+    """A JSON file as plain data: ``read_json``, then ``parse_json``."""
     return parse_json(read_json(path), path)
 
 
@@ -148,10 +145,7 @@ def read_json(path: Union[str, Path]) -> bytes:
     Raises:
         DataError: it cannot be read, or is too large.
     """
-    data = _bytes(path, MAX_JSON)
-    if len(data) <= MAX_JSON:
-        return data
-    raise DataError("too large for one annotation file", file=path, expected=f"at most {MAX_JSON:,} bytes")
+    return _bytes(path, MAX_JSON, "one annotation file")
 
 
 def parse_json(data: bytes, name: Union[str, Path]) -> Any:

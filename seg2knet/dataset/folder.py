@@ -43,14 +43,8 @@ class Split:
 
 @dataclass(frozen=True)
 class DataFolder:
-    """A data set.
-
-    Attributes:
-        root: its folder.
-        task: ``instance``, ``panoptic`` or ``semantic``.
-        classes: of the training split; panoptic: things first.
-        splits: by name.
-        also: another task that the folder could be used for.
+    """A data set: for which ``task`` (``instance``, ``panoptic`` or ``semantic``), the training split's classes
+    (panoptic: things first), splits by name, and another task that the folder could be used for.
     """
 
     root: Path
@@ -64,19 +58,14 @@ class DataFolder:
         Raises:
             UsageError: there is no such split.
         """
-        if name not in self.splits:
-            raise UsageError(
-                f"the data set has no {name} split", file=self.root, expected=f"one of {', '.join(self.splits)}"
-            )
-        return self.splits[name]
+        if name in self.splits:
+            return self.splits[name]
+        expected = f"one of {', '.join(self.splits)}"
+        raise UsageError(f"the data set has no {name} split", file=self.root, expected=expected)
 
 
 def read_folder(root: Optional[Path] = None, task: Optional[str] = None) -> DataFolder:
-    """Read a data set's folder.
-
-    Args:
-        root: the folder; by default the first of ``data/coco`` and ``data/ade``.
-        task: what it is wanted for; by default what it holds most of: panoptic before instance.
+    """Read a data set's folder, by default ``data/coco`` or ``data/ade``; ``task`` is panoptic before instance.
 
     Raises:
         DataError: there is no data set, or its files are not what they should be.
@@ -114,12 +103,14 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
     present = panoptic if wanted == "panoptic" else instances
     if not present:
         raise _no_such_task(layout.root, wanted, "instance" if wanted == "panoptic" else "panoptic")
+    is_panoptic = wanted == "panoptic"
     splits: dict[str, Split] = {}
     classes: dict[str, ClassList] = {}
     for name in SPLITS:
-        is_panoptic = wanted == "panoptic"
         truth = layout.panoptic(name) if is_panoptic else layout.instances(name)
-        file = truth if name in present else _image_info(layout, name)
+        dev = layout.root / "annotations" / f"image_info_{name}-dev{layout.year}.json"
+        without_truth = next((file for file in (dev, layout.image_info(name)) if file.is_file()), None)
+        file = truth if name in present else without_truth
         if file is None:
             continue
         kind: type[Union[Instances, Panoptic]] = Panoptic if is_panoptic and file == truth else Instances
@@ -153,12 +144,6 @@ def _count(annotations: list) -> tuple[int, int]:
     return sum(counts), max(counts, default=0)
 
 
-def _image_info(layout: CocoLayout, name: str) -> Optional[Path]:
-    """The list of a split's images where it has no truth, by COCO's names."""
-    dev = layout.root / "annotations" / f"image_info_{name}-dev{layout.year}.json"
-    return next((file for file in (dev, layout.image_info(name)) if file.is_file()), None)
-
-
 def class_list(categories: list[Category], file: Path, panoptic: bool) -> ClassList:
     """The categories in the file's order; panoptic: things first.
 
@@ -182,8 +167,7 @@ def class_list(categories: list[Category], file: Path, panoptic: bool) -> ClassL
 
 
 def _same_names(train: ClassList, other: ClassList, file: Path) -> None:
-    unknown = [name for name in other.names if name not in train]
-    if unknown:
+    if unknown := [name for name in other.names if name not in train]:
         raise DataError(
             "classes that the training split does not have",
             file=file,

@@ -48,8 +48,7 @@ def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -
         DataError: a part that pycocotools must not see, or an image too large.
     """
     for part in parts:
-        problem = polygon_problem(part)
-        if problem:
+        if problem := polygon_problem(part):
             raise DataError(f"not a polygon: {problem}")
     return rasterize([Polygons([list(part) for part in parts])], height, width)[0]
 
@@ -62,13 +61,10 @@ def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
     """
     if isinstance(shape, Polygons):
         return polygons_to_rle(shape.parts, height, width)
-    if (shape.height, shape.width) != (height, width):
-        raise DataError(
-            "a mask of another size than its image",
-            found=f"{shape.width}x{shape.height}",
-            expected=f"{width}x{height}",
-        )
-    return shape
+    if (shape.height, shape.width) == (height, width):
+        return shape
+    found, expected = f"{shape.width}x{shape.height}", f"{width}x{height}"
+    raise DataError("a mask of another size than its image", found=found, expected=expected)
 
 
 def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
@@ -103,42 +99,36 @@ def join(shapes: Sequence[Shape], height: int, width: int) -> Shape:
     """One object of several shapes: polygons stay polygons; where one is a mask the union is a mask."""
     if len(shapes) == 1:
         return shapes[0]
-    parts: list[list[float]] = []
-    for shape in shapes:
-        if not isinstance(shape, Polygons):
-            return union([shape_to_rle(each, height, width) for each in shapes])
-        parts.extend(shape.parts)
-    return Polygons(parts)
+    polygons = [shape for shape in shapes if isinstance(shape, Polygons)]
+    if len(polygons) < len(shapes):
+        return union([shape_to_rle(each, height, width) for each in shapes])
+    return Polygons([part for shape in polygons for part in shape.parts])
 
 
 def box_polygon(x: float, y: float, width: float, height: float, degrees: float = 0.0) -> list[float]:
     """A box as a flat polygon, turned clockwise about its centre by ``degrees`` (CVAT's ``rotation``)."""
     corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-    if degrees % 360:
-        corners = _turned(corners, x + width / 2, y + height / 2, degrees)
-    return [number for corner in corners for number in corner]
+    return _turned(corners, x + width / 2, y + height / 2, degrees)
 
 
 def ellipse_polygon(
     cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0, points: int = ELLIPSE_POINTS
 ) -> list[float]:
-    """An ellipse as a flat polygon of ``points`` corners, turned clockwise by ``degrees``.
-
-    The corners stand a little outside so that the polygon has the ellipse's area.
-    """
+    """An ellipse as a flat polygon, turned clockwise by ``degrees``; its corners stand a little outside so that the
+    polygon has the ellipse's area."""
     step = 2 * math.pi / points
     swell = math.sqrt(step / math.sin(step))
     corners = [
         (cx + rx * swell * math.cos(step * index), cy + ry * swell * math.sin(step * index)) for index in range(points)
     ]
+    return _turned(corners, cx, cy, degrees)
+
+
+def _turned(corners: Sequence[tuple[float, float]], cx: float, cy: float, degrees: float) -> list[float]:
     if degrees % 360:
-        corners = _turned(corners, cx, cy, degrees)
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        corners = [(cx + (x - cx) * cos - (y - cy) * sin, cy + (x - cx) * sin + (y - cy) * cos) for x, y in corners]
     return [number for corner in corners for number in corner]
-
-
-def _turned(corners: Sequence[tuple[float, float]], cx: float, cy: float, degrees: float) -> list[tuple[float, float]]:
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return [(cx + (x - cx) * cos - (y - cy) * sin, cy + (x - cx) * sin + (y - cy) * cos) for x, y in corners]
 
 
 def polygon_area(part: Sequence[float]) -> float:
@@ -158,11 +148,9 @@ def fractions(points: np.ndarray, size: tuple[float, float]) -> np.ndarray:
 
 
 def mask_to_polygons(mask: np.ndarray) -> Optional[Polygons]:
-    """Polygons around the parts of an ``(H, W)`` mask; holes are filled, which the caller must count.
-
-    The outlines run along the pixels' outer edges, so that pycocotools gives the same pixels back where there are no
-    holes. ``None`` for an empty mask.
-    """
+    """Polygons around the parts of an ``(H, W)`` mask, ``None`` for an empty one; holes are filled, which the caller
+    must count. They run along the pixels' outer edges, so that pycocotools gives the same pixels back but for the
+    holes."""
     return Polygons([outer for outer, _ in mask_to_rings(mask)]) if mask.any() else None
 
 
@@ -199,11 +187,6 @@ def mask_to_rings(mask: np.ndarray) -> list[tuple[list[float], list[list[float]]
 
 def _along_edges(contour: np.ndarray, left: int, top: int) -> list[float]:
     """OpenCV's contour of a mask at three times its size, as a flat polygon along the mask's pixels' edges."""
-    flat: list[float] = []
-    for x, y in np.round((contour[:, 0, :] + 0.5) / 3.0 - 1.0):
-        point = [float(x) + left, float(y) + top]
-        if flat[-2:] != point:
-            flat.extend(point)
-    if flat[:2] == flat[-2:]:
-        del flat[-2:]
-    return flat
+    points = np.round((contour[:, 0, :] + 0.5) / 3.0 - 1.0) + np.array((left, top))
+    distinct = (points != np.roll(points, -1, axis=0)).any(axis=1)
+    return points[distinct].ravel().tolist()

@@ -26,15 +26,9 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """What an image file says of itself.
-
-    Attributes:
-        width, height: pixels as stored.
-        orientation: EXIF orientation, 1..8 (1: as stored).
-        format: ``JPEG``, ``PNG``, ``BMP`` or Pillow's name.
-        mode: Pillow's name of the pixel layout: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``...
-        pages: images in the file (TIFF, GIF, animated WebP).
-    """
+    """What an image file says of itself: pixels as stored, EXIF orientation 1..8 (1: as stored), Pillow's names of
+    format and pixel layout (``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``...), and how many images it has (TIFF, GIF,
+    WebP)."""
 
     width: int
     height: int

@@ -59,12 +59,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 class Runs(msgspec.Struct, frozen=True):
-    """A label image ``(height, width)`` as runs of equal numbers, column by column.
-
-    Attributes:
-        starts, ends: ``(R,)`` int64, first pixel and the one after the last, counted down the columns.
-        values: ``(R,)``, the number of each run.
-    """
+    """A label image as runs of equal numbers: ``starts``, ``ends`` ``(R,)`` int64, first pixel and the one after the
+    last, counted down the columns; ``values`` ``(R,)``, the number of each."""
 
     starts: np.ndarray
     ends: np.ndarray
@@ -100,13 +96,7 @@ class Runs(msgspec.Struct, frozen=True):
 
 
 class Regions(msgspec.Struct, frozen=True):
-    """Objects found in a label image, in the order of ``values``.
-
-    Attributes:
-        values: the number of each in the label image.
-        rles: their masks.
-        areas: their pixels.
-    """
+    """Objects found in a label image: the number of each there, their masks, their pixels."""
 
     values: list[int]
     rles: list[Rle]
@@ -140,11 +130,8 @@ def recoded(runs: Runs, values: np.ndarray) -> Runs:
 
 
 def cut_pair(first: np.ndarray, second: np.ndarray) -> tuple[Runs, np.ndarray]:
-    """Cut two label images of one size into runs in which neither changes.
-
-    Returns:
-        The runs of the first, and ``(R,)`` the numbers of the second in them. Runs of one number may touch.
-    """
+    """Cut two label images of one size into runs in which neither changes: those of the first, which may touch, and
+    ``(R,)`` the numbers of the second in them."""
     one, two = cut(first), cut(second)
     starts = np.union1d(one.starts, two.starts)
     ends = np.append(starts[1:], one.height * one.width)
@@ -154,14 +141,9 @@ def cut_pair(first: np.ndarray, second: np.ndarray) -> tuple[Runs, np.ndarray]:
 
 
 def regions(runs: Runs, *, without: Sequence[int] = (), split: bool = False) -> Regions:
-    """The regions of equal numbers as masks.
+    """The regions of equal numbers as masks, by number, but for ``without`` (background, void).
 
-    Args:
-        without: numbers that are none (background, void).
-        split: every 8-connected component is a region of its own; else all pixels of a number are one.
-
-    Returns:
-        Regions by number; components of one number from the top left one on.
+    With ``split`` every 8-connected component is a region of its own, those of a number from the top left one on.
     """
     keep = ~np.isin(runs.values, np.asarray(list(without), dtype=np.int64))
     runs = Runs(runs.starts[keep], runs.ends[keep], runs.values[keep], runs.height, runs.width)
@@ -179,11 +161,8 @@ def regions(runs: Runs, *, without: Sequence[int] = (), split: bool = False) -> 
 
 
 def majority(runs: Runs, others: np.ndarray, void: Sequence[int] = ()) -> dict[int, tuple[int, float]]:
-    """For each number of the runs, which number of the other image (but ``void``) has most of its pixels.
-
-    Returns:
-        That number, and its share of the region's pixels; regions with none but void are left out.
-    """
+    """For each number of the runs, which number of the other image (but ``void``) has most of its pixels, and which
+    share of them; regions with none but void are left out."""
     lengths = runs.ends - runs.starts
     mine, mine_at = np.unique(runs.values, return_inverse=True)
     theirs, theirs_at = np.unique(others, return_inverse=True)
@@ -200,10 +179,8 @@ def majority(runs: Runs, others: np.ndarray, void: Sequence[int] = ()) -> dict[i
 
 
 def window_rle(mask: np.ndarray, left: int, top: int, height: int, width: int) -> Optional[Rle]:
-    """A small mask ``(h, w)`` placed at ``left``, ``top`` on an empty one of ``(height, width)``.
-
-    What stands out is cut off; ``None`` where nothing is left.
-    """
+    """A small mask ``(h, w)`` at ``left``, ``top`` on an empty one, what stands out cut off; ``None`` where nothing is
+    left."""
     window = mask[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
     left, top = max(left, 0), max(top, 0)
     if not window.any():

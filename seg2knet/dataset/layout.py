@@ -16,23 +16,14 @@ from typing import ClassVar
 from seg2knet.errors import DataError
 
 SPLITS = ("train", "val", "test")
-DEFAULT_OUT = {
-    "coco": Path("data/coco"),
-    "panoptic": Path("data/coco"),
-    "ade": Path("data/ade/ADEChallengeData2016"),
-}
+DEFAULT_OUT = {"coco": Path("data/coco"), "panoptic": Path("data/coco"), "ade": Path("data/ade/ADEChallengeData2016")}
 LEDGER = "seg2knet-ledger.json"
 """The name under which a conversion leaves its ledger in the data set's folder."""
 
 
 @dataclass(frozen=True)
 class CocoLayout:
-    """A COCO folder, instances and, where present, panoptic.
-
-    Attributes:
-        root: the folder.
-        year: what follows a split's name: ``2017``, or empty in the plain layout.
-    """
+    """A COCO folder, instances and, where present, panoptic; ``year`` follows a split's name, or is empty (plain)."""
 
     root: Path
     year: str = "2017"
@@ -66,9 +57,7 @@ class CocoLayout:
 class AdeLayout:
     """An ADE20K challenge folder (http://sceneparsing.csail.mit.edu): 0 = unlabelled, 1.. = classes.
 
-    Attributes:
-        root: the folder.
-        short: its folders are called ``train`` and ``val``.
+    ``short``: its folders are called ``train`` and ``val``.
     """
 
     root: Path

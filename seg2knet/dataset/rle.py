@@ -53,12 +53,10 @@ def check_size(height: int, width: int, file: Union[str, Path, None] = None) -> 
     """
     if not size_allowed(height, width):
         raise DataError(
-            "an image cannot have that size",
-            file=file,
-            found=f"{width}x{height}",
+            "an image cannot have that size", file=file, found=f"{width}x{height}",
             expected=f"sides of at least 1 pixel and at most {max_pixels():,} pixels in all",
             hint="--max-pixels allows more" if min(height, width) >= 1 else None,
-        )
+        )  # fmt: skip
 
 
 def as_pycocotools(rle: Rle) -> dict:
@@ -179,11 +177,8 @@ def rle_runs(counts: bytes) -> np.ndarray:
 
 
 def rle_ones(rles: Sequence[Rle]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Where the runs of ones of many masks begin and end, counted down the columns; all masks in one pass.
-
-    Returns:
-        starts, ends: ``(R,)`` int64, the first mask's runs, then the second's...
-        counts: how many are of each mask.
+    """Where the runs of ones of many masks begin and end, counted down the columns: ``(R,)`` int64 starts and ends, and
+    how many are of each mask; all masks in one pass.
 
     Raises:
         DataError: as ``rle_runs``.
@@ -236,11 +231,8 @@ def _runs_of(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, float, float, float], float]:
-    """Pixels, box and length of the outline of ``(R,)`` runs, as pycocotools counts them.
-
-    Of the outline, a run of ones has an upper and a lower side; left and right sides are at least as long as the box
-    is high.
-    """
+    """Pixels, box and length of the outline of ``(R,)`` runs, as pycocotools counts them: each run of ones has an
+    upper and a lower side; left and right sides are at least as long as the box is high."""
     ends = np.cumsum(runs)[1::2]
     ones = runs[1::2]
     starts, ends = (ends - ones)[ones > 0], ends[ones > 0] - 1
@@ -258,10 +250,8 @@ def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, flo
 def encode(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, height: int, width: int) -> list[Rle]:
     """Runs of ones as masks, all of an image at once (maskApi.c, ``rleToString``).
 
-    Args:
-        starts, ends: ``(R,)`` int64, first pixel and the one after the last, counted down the columns; the runs of one
-            owner do not overlap.
-        owners: ``(R,)``, the number of the mask each belongs to: 0, 1, ..., none left out.
+    ``starts``, ``ends``: ``(R,)`` int64, first pixel and the one after the last, counted down the columns; ``owners``:
+    ``(R,)``, the mask of each: 0, 1, ..., none left out. Runs of one mask do not overlap.
     """
     order = np.lexsort((starts, owners))
     owners, starts, ends = owners[order], starts[order], ends[order]

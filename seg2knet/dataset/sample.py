@@ -12,23 +12,14 @@ import msgspec
 
 
 class Polygons(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """One object's outline in one or more parts; the object is the union of the parts.
-
-    Attributes:
-        parts: each a flat list ``[x0, y0, x1, y1, ...]`` in pixels of the image as shown, numbers as the source has
-            them (COCO's polygon ``segmentation``).
-    """
+    """One object: the union of its parts, each a flat list ``[x0, y0, x1, y1, ...]`` in pixels of the image as shown,
+    numbers as the source has them (COCO's polygon ``segmentation``)."""
 
     parts: list[list[float]]
 
 
 class Rle(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """A mask, run-length encoded as COCO does (column by column, zeros first, LEB128-like compressed).
-
-    Attributes:
-        counts: pycocotools' compressed string.
-        height, width: pixels.
-    """
+    """A mask, run-length encoded as COCO does (column by column, zeros first): pycocotools' compressed string."""
 
     counts: bytes
     height: int
@@ -65,7 +56,7 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     """An image: where it is and how large it is shown.
 
     Attributes:
-        name: its name in the data set, relative, with forward slashes, sub-folders and suffix kept: ``day 1/a.jpg``.
+        name: in the data set, relative, with forward slashes, sub-folders and suffix kept: ``day 1/a.jpg``.
         width, height: pixels of the image as shown, EXIF orientation applied.
         path: the file, absolute; ``None`` when the image is only embedded or not there.
         orientation: EXIF orientation, 1..8; with 5..8 the stored image is turned a quarter.
@@ -83,13 +74,12 @@ class Image(msgspec.Struct, frozen=True, gc=False):
 
 
 class Skip(msgspec.Struct, frozen=True, gc=False):
-    """Something that was read and cannot be written: an entry for the ledger.
+    """Objects (``count``) that were read and cannot be written: an entry for the ledger.
 
     Attributes:
         reason: kebab-case, one of a few a format: ``point-has-no-area``, ``box-only``.
         place: file and where in it.
-        count: how many objects it stands for.
-        asked: True when the user asked for it (``--drop``, ``--min-area``): then it is not a failure.
+        asked: the user asked for it (``--drop``, ``--min-area``): then it is not a failure.
         detail: what was found, for a person.
     """
 
@@ -103,11 +93,7 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
 class Note(msgspec.Struct, frozen=True, gc=False):
     """Something a user should hear of though no object was lost: an image turned upright, parts joined.
 
-    Attributes:
-        kind: kebab-case; notes of one kind are counted together.
-        place: file and where in it.
-        detail: for a person.
-        count: how many times (pixels changed, coordinates clipped).
+    Notes of one ``kind`` (kebab-case) are counted together; ``count`` is of pixels changed, coordinates clipped...
     """
 
     kind: str
@@ -117,10 +103,8 @@ class Note(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
-    """One image with its objects.
-
-    What was read is ``len(objects) + sum(skip.count for skip in skips)``, parts that are joined counted as the one
-    object they make: that is the ledger's balance.
+    """One image with its objects. What was read is ``len(objects) + sum(skip.count for skip in skips)``, parts that
+    are joined counted as the one object they make: that is the ledger's balance.
     """
 
     image: Image

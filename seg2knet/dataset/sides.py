@@ -40,12 +40,7 @@ _SHORT = 3
 
 @dataclass(frozen=True)
 class Sides:
-    """The sided classes of a class list.
-
-    Attributes:
-        pairs: classes that a horizontal flip turns into one another.
-        alone: classes whose name has a side and whose counterpart is not a class.
-    """
+    """The classes that a horizontal flip turns into one another, and those with a side that have no counterpart."""
 
     pairs: tuple[tuple[str, str], ...] = ()
     alone: tuple[str, ...] = ()
@@ -64,11 +59,7 @@ def words(name: str) -> tuple[str, ...]:
 
 
 def find_sides(names: Sequence[str], mirror: Mapping[str, str] = MappingProxyType({})) -> Sides:
-    """The pairs of classes whose names differ by a word for left and one for right.
-
-    Args:
-        names: the classes.
-        mirror: more pairs; they come before those found by name.
+    """The pairs of classes whose names differ by a word for left and one for right, after those of ``mirror``.
 
     Raises:
         UsageError: a pair of classes that there are not, or a class in two pairs.
