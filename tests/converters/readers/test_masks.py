@@ -490,7 +490,7 @@ def test_instances_survive_bit_for_bit(numbers: np.ndarray) -> None:
     """Holes, touching instances, single pixels: every instance is exactly its pixels."""
     ids = np.where(numbers, numbers.astype(np.int32) * 1000 + 1, 0).astype(np.int32)
     canvas = Canvas("a.png", "m.png", declared=(ids.shape[1], ids.shape[0]))
-    Decoder(canvas, None, frozenset({255}), True, "object").one("class*1000+instance", ids)
+    Decoder(canvas, None, True).one("class*1000+instance", ids)
     again = np.zeros_like(ids)
     for found in canvas.sample(None).objects:
         again[rle_to_mask(found.shape)] = int(found.label) * 1000 + 1

@@ -28,12 +28,10 @@ def images(source: Path) -> list[tuple[str, str]]:
     """Images and their masks, in no order; a mask without its image has an empty path."""
     if not source.is_dir():
         return []
-    found = []
-    for mask in walk(source, ENDINGS):
-        stem = mask[: -len(ENDINGS[0])]
-        image = next((stem + suffix for suffix in (".jpg", ".JPG", ".jpeg") if os.path.isfile(stem + suffix)), "")
-        found.append((image, mask))
-    return found
+    masks = {mask[: -len(ENDINGS[0])]: mask for mask in walk(source, ENDINGS)}
+    suffixes = (".jpg", ".JPG", ".jpeg")
+    images = ((filter(os.path.isfile, (stem + suffix for suffix in suffixes)), mask) for stem, mask in masks.items())
+    return [(next(image, ""), mask) for image, mask in images]
 
 
 def class_numbers(colors: np.ndarray) -> np.ndarray:
@@ -42,16 +40,12 @@ def class_numbers(colors: np.ndarray) -> np.ndarray:
 
 
 def read_mapping(path: Path) -> dict[int, int]:
-    """``mapFromADE.txt``: the challenge's number and the release's, a line each; several of these may be one of those.
-
-    Raises:
-        DataError: it is another file.
-    """
+    """``mapFromADE.txt``: the challenge's number and the release's, a line each; several of these may be one of
+    those."""
     pairs = [line.split() for line in read_list(path)]
     if not pairs or not all(len(pair) == 2 and all(re.fullmatch(r"\d{1,6}", word) for word in pair) for pair in pairs):
-        raise DataError(
-            "not a map of class numbers", file=path, expected="the challenge's and the release's, two a line"
-        )
+        expected = "the challenge's and the release's, two a line"
+        raise DataError("not a map of class numbers", file=path, expected=expected)
     return {int(release): int(challenge) for challenge, release in pairs}
 
 
@@ -62,14 +56,10 @@ def draw(
     names: Mapping[int, str],
     by_instance: bool,
 ) -> None:
-    """Find the objects of an image.
+    """Find the objects of an image with the mask ``colors``, ``(H, W, 3)``: every instance is one, or every class.
 
-    Args:
-        canvas: takes them; what names the classes stands beside the mask, its place.
-        colors: ``(H, W, 3)``, the mask.
-        mapping: the release's numbers to the challenge's, whose names are ``names``; other classes are left out, as the
-            challenge leaves them unlabelled. ``None``: all classes, by their own names.
-        by_instance: every instance is an object; else every class.
+    ``mapping`` has the release's numbers to the challenge's, whose names are ``names``; other classes are left out, as
+    the challenge leaves them unlabelled. Without it all classes have their own names, which stand beside the mask.
     """
     if colors.ndim != 3:
         raise DataError("not a mask of the full ADE20K", file=canvas.place, found="one channel", expected="RGB")
@@ -118,11 +108,9 @@ def _from_json(path: Path) -> dict[int, str]:
     document = load_json(path)
     annotation = document.get("annotation") if isinstance(document, dict) else None
     entries = annotation.get("object") if isinstance(annotation, dict) else None
-    names = {}
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and type(entry.get("name_ndx")) is int and isinstance(entry.get("name"), str):
-            names[entry["name_ndx"]] = entry["name"]
-    return names
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    names = {entry.get("name_ndx"): entry.get("name") for entry in entries}
+    return {number: name for number, name in names.items() if type(number) is int and isinstance(name, str)}
 
 
 def _from_attributes(path: Path) -> dict[int, str]:

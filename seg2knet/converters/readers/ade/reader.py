@@ -18,12 +18,12 @@ import msgspec
 from pydantic import Field
 from typing_extensions import Literal
 
-from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.base import Evidence, Handle, Reader, Scan
 from seg2knet.converters.readers.ade import full_releases as _ade_full
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
-from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits, ordered
 from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative
 from seg2knet.converters.registry import register_reader
@@ -38,18 +38,15 @@ _TABLES = ("objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv", "objectIn
 _INNER = ("", "ADEChallengeData2016", "sampleData")
 
 
-class AdeOptions(ReaderOptions):
+class AdeOptions(LabelmapOptions):
     """ADE's own options."""
 
-    instances: Literal["per-class", "components", "objects"] = Field(
+    instances: Literal["per-class", "components", "objects"] = Field(  # type: ignore[assignment]  # one more
         "per-class",
         description="Each class of an image is one object, or each connected piece; or (full ADE20K) each object.",
     )
     map_from_ade: Optional[Path] = Field(
         None, description="For the full ADE20K: mapFromADE.txt, which makes the challenge's 150 classes of its 3,000."
-    )
-    labelmap: Optional[Path] = Field(
-        None, description="The classes by number: objectInfo150.txt or the like; looked for when not given."
     )
 
 
@@ -68,9 +65,8 @@ class AdeReader(Reader):
             return None
         if root is None:
             count = len(_ade_full.images(source))
-            return (
-                Evidence(0.9, (f"{count} masks *_seg.png beside their images, as the full ADE20K",)) if count else None
-            )
+            reason = f"{count} masks *_seg.png beside their images, as the full ADE20K"
+            return Evidence(0.9, (reason,)) if count else None
         table = _table(source, root)
         splits = [split for split in AdeLayout.FOLDERS if AdeLayout(root).annotations(split).is_dir()]
         if table is None and not splits:
@@ -118,8 +114,7 @@ class AdeReader(Reader):
             names = self._labelmap.names if self._labelmap is not None else {}
             _ade_full.draw(canvas, labels, self._mapping, names, self.options.instances == "objects")
         else:
-            split = self.options.instances == "components"
-            Decoder(canvas, self._labelmap, frozenset({255}), split, "").one("classes", labels)
+            Decoder(canvas, self._labelmap, self.options.instances == "components").one("classes", labels)
         return canvas.sample(handle.split)
 
     def _scan_full(self) -> Scan:
@@ -128,9 +123,8 @@ class AdeReader(Reader):
         if not found:
             raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
         if self.options.instances == "components":
-            raise UsageError(
-                "the full ADE20K knows its objects", found="--instances components", expected="per-class or objects"
-            )
+            problem, expected = "the full ADE20K knows its objects", "per-class or objects"
+            raise UsageError(problem, found="--instances components", expected=expected)
         if self._mapping is not None and self._labelmap is None:
             raise UsageError("--map-from-ade needs the challenge's names", hint="--labelmap objectInfo150.txt")
         skips = [Skip("mask-without-image", mask) for path, mask in sorted(found) if not path]
@@ -145,13 +139,14 @@ class AdeReader(Reader):
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:
         """The classes, numbered as the masks are; what is stuff is said by the CSV alone."""
-        if self.options.labelmap is not None:
-            return _numbered(_labelmap.read(self.options.labelmap))
         root = _root(self.source)
-        table = _table(self.source, root) if root is not None else None
+        table = self.options.labelmap or (root and _table(self.source, root))
         if table is None:
             return None
-        labelmap = _numbered(_labelmap.read(table))
+        # The table's names are all classes but for number 0, whatever they are called.
+        labelmap = _labelmap.read(table)
+        named = {number: name for number, name in labelmap.names.items() if number > 0}
+        labelmap = msgspec.structs.replace(labelmap, names=named, void=frozenset({0}))
         beside = table.with_suffix(".csv")
         if table.suffix == ".txt" and beside.is_file():
             things = _labelmap.read(beside).things
@@ -175,12 +170,6 @@ def _root(source: Path) -> Optional[Path]:
 def _table(source: Path, root: Path) -> Optional[Path]:
     folders = (root, source, root.absolute().parent)
     return next((folder / name for folder in folders for name in _TABLES if (folder / name).is_file()), None)
-
-
-def _numbered(labelmap: Labelmap) -> Labelmap:
-    """The table's names are all classes but for number 0, whatever they are called."""
-    named = {number: name for number, name in labelmap.names.items() if number > 0}
-    return msgspec.structs.replace(labelmap, names=named, void=frozenset({0}))
 
 
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:

@@ -35,10 +35,9 @@ class Index:
     """A COCO file. Images are in the file's order, their annotations too.
 
     Attributes:
-        categories: id to class, in the file's order.
+        categories: id to class, in the file's order; ``used`` are the ids that an instance annotation has.
         names: of the images.
         panoptic: annotations are panoptic ones, one an image.
-        used: category ids that an instance annotation has.
         meta: ``info`` and ``licenses``, in the file's order.
         orphans: annotations of images that are not listed: how many, and the first one's number.
         masks_are_crowds: every run-length mask is marked as a crowd, as CVAT exports those of its brush.
@@ -67,8 +66,9 @@ class Index:
         self.used = {self._plain(head.category_id) for head in annotations}
         self.categories = self._classes()
         meta = {key: parse_json(bytes(self._lists[key]), path) for key in self._lists if key in _META}
-        kept = [key for key, value in meta.items() if isinstance(value, _META[key]) and (value or key == "info")]
-        self.meta = {key: meta[key] for key in kept}
+        self.meta = {
+            key: value for key, value in meta.items() if isinstance(value, _META[key]) and (value or key == "info")
+        }
         if self._texts:
             self.notes.append(("id-as-text", f"{self._texts} ids are numbers in quotes, taken as numbers"))
         del self._lists, self._data
@@ -104,8 +104,8 @@ class Index:
         for key in LISTS:
             if key not in self._lists:
                 found = f"the keys {', '.join(list(self._lists)[:12])}" if self._lists else "no lists at all"
-                missing, expected = f"not a COCO file: there is no {key!r}", ", ".join(LISTS)
-                raise DataError(missing, file=self.path, found=found, expected=expected)
+                missing = f"not a COCO file: there is no {key!r}"
+                raise DataError(missing, file=self.path, found=found, expected=", ".join(LISTS))
             start = bytes(memoryview(self._lists[key])[:24])
             if start[:1] != b"[":
                 found = "an object" if start[:1] == b"{" else start.decode(errors="replace")

@@ -22,11 +22,11 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
 from seg2knet.converters.readers.coco import index as coco_index
-from seg2knet.converters.readers.coco.shapes import Annotations, segments
+from seg2knet.converters.readers.coco.shapes import instances, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import ImageFiles
+from seg2knet.converters.readers.common.sources import ImageFiles, absent
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
@@ -56,16 +56,9 @@ class CocoOptions(ReaderOptions):
 
 
 class _File(msgspec.Struct):
-    """One JSON file of the source.
-
-    Attributes:
-        path: the file.
-        split: what its name or folder says.
-        classes: category id to class.
-        panoptic: its kind.
-        crowds: run-length masks that are marked as crowds are crowds.
-        roots: where its images may be, the likeliest first.
-    """
+    """One JSON file of the source: the split that its name or folder says, classes by category id, whether it is
+    panoptic and its run-length masks that are marked as crowds are crowds, where its images may be, the likeliest
+    first."""
 
     path: Path
     split: Optional[str]
@@ -145,15 +138,14 @@ class CocoReader(Reader):
             folders = [file.path.with_suffix(""), file.path.parent / "masks", file.path.parent]
             segments(canvas, annotations, file.classes, list(map(str, folders)))
         else:
-            Annotations(canvas, file.classes, self.options.boxes, file.crowds).read(annotations)
+            instances(canvas, annotations, file.classes, self.options.boxes, file.crowds)
         return canvas.sample(handle.split)
 
     def _chosen(self) -> list[Path]:
         """The files that are to be read."""
         files = _json_files(self.source)
         if not files:
-            expected = "a COCO JSON, or a folder with some"
-            raise DataError("no COCO annotation here", file=self.source, found="no .json file", expected=expected)
+            raise absent("a COCO JSON, or a folder with some", self.source)
         if self.source.is_file():
             return files
         fits = [path for path in files if _contains(path, *_LISTS)]
@@ -185,11 +177,8 @@ class CocoReader(Reader):
         return list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
 
     def _image(self, file: _File, record: dict[str, Any]) -> Optional[str]:
-        """The image's file: where tools put it, else wherever below the source there is one of its name.
-
-        Raises:
-            DataError: there are several of its name.
-        """
+        """The image's file: where tools put it, else wherever below the source there is one of its name; DataError
+        where there are several."""
         tails = list(_tails(record))
         for tail in tails:
             for index, root in enumerate(file.roots):
@@ -239,13 +228,12 @@ def _safe_name(name: str, path: Path, notes: list[Note]) -> str:
 def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) -> dict[Any, ClassInfo]:
     """The categories but for placeholders that nothing uses: a background, Roboflow's parent of all classes."""
     kept = dict(found.categories)
-    if found.panoptic:
-        return kept
     parents = {info.supercategory for info in kept.values()}
     for number, info in found.categories.items():
         background = info.name.strip("_ ").lower() in _BACKGROUND
         roboflow = info.supercategory == "none" and info.name in parents
-        if number not in found.used and (background or roboflow) and len(kept) > 1:
+        unused = not found.panoptic and number not in found.used
+        if unused and (background or roboflow) and len(kept) > 1:
             del kept[number]
             what = "a background" if background else "the parent of all classes"
             notes.append(Note("category-left-out", f"{path}: category {info.name!r}", f"{what} that no object uses"))
@@ -277,13 +265,8 @@ def _of_whole_images(path: Path) -> bool:
 def _split(path: Path, source: Path) -> Optional[str]:
     """The split that a file's name says, or that of a folder inside the source."""
     match = _SPLIT.search(path.stem)
-    if match:
-        return canonical(match.group(1))
-    if source.is_dir():
-        for folder in reversed(path.relative_to(source).parts[:-1]):
-            if canonical(folder):
-                return canonical(folder)
-    return None
+    folders = path.relative_to(source).parts[-2::-1] if source.is_dir() else ()
+    return canonical(match[1]) if match else next(filter(None, map(canonical, folders)), None)
 
 
 def _tails(record: dict[str, Any]) -> Iterator[str]:

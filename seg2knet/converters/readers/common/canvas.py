@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -13,7 +14,14 @@ from seg2knet.converters.base import IGNORE
 from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.label_image import window_rle
-from seg2knet.dataset.rle import mask_to_rle, max_pixels, rle_to_mask, size_allowed
+from seg2knet.dataset.rle import (
+    mask_to_rle,
+    max_pixels,
+    rle_from_counts,
+    rle_from_string,
+    rle_to_mask,
+    size_allowed,
+)  # fmt: skip
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
 from seg2knet.errors import DataError
 
@@ -23,27 +31,16 @@ BOX_ONLY = "a box has no outline; --boxes as-polygons takes its corners"
 class NotAnObject(Exception):
     """What was read is not an object: a skip's reason and detail."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, asked: bool = False) -> None:
         super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
+        self.reason, self.detail, self.asked = reason, detail, asked
 
 
 class Canvas:
-    """One image.
+    """One image: the file ``path`` or encoded ``data``, and the width and height that its annotation has ``declared``.
 
-    Args:
-        name: in the data set.
-        place: of the annotation, for the ledger.
-        path: the image's file.
-        data: the encoded image, where there is no file.
-        declared: width and height that the annotation says.
-        extra: fields of the source's own for the image.
-        strict: refuse an impossible ``declared`` size even where the image is there.
-
-    Attributes:
-        width, height: in whose pixels the annotation is.
-        parts: the objects so far, in parts, by group.
+    ``place`` is the annotation's, for the ledger; ``strict`` refuses an impossible declared size even where the image
+    is there. The annotation is in pixels of ``width`` and ``height``; ``parts`` are the objects so far, by group.
 
     Raises:
         DataError: neither the image can be read nor is its size known.
@@ -68,6 +65,7 @@ class Canvas:
         self.place = place
         self.skips: list[Skip] = []
         self.notes: list[Note] = []
+        self.parts: dict[Any, list[Object]] = {}
         if path is not None:
             try:
                 header = images.probe(path)
@@ -82,18 +80,14 @@ class Canvas:
         elif declared is not None:
             header = images.Header(*declared)
         else:
-            raise DataError(
-                "neither the image nor its size is known",
-                file=place,
-                place=None if name in place else f"image {name!r}",
-                hint="name the folder of the images with --images-dir",
-            )
+            inside = None if name in place else f"image {name!r}"
+            hint = "name the folder of the images with --images-dir"
+            raise DataError("neither the image nor its size is known", file=place, place=inside, hint=hint)
         self.header = header
         self.fit = fit(declared, header)
         self.width, self.height = declared or header.shown
-        path = os.path.abspath(path) if path is not None else None
+        path = path and os.path.abspath(path)
         self.image = Image(name, self.fit.width, self.fit.height, path, header.orientation, data, extra)
-        self.parts: dict[Any, list[Object]] = {}
 
     def add(
         self,
@@ -110,15 +104,15 @@ class Canvas:
         if label == IGNORE:
             iscrowd = True
             self.note("ignored-region", place, f"{IGNORE} is not trained on: a crowd, in COCO of the first class")
-        found = Object(label, shape, iscrowd, place, attributes, z)
-        self.parts.setdefault(len(self.parts) if group is None else group, []).append(found)
+        key = len(self.parts) if group is None else group
+        self.parts.setdefault(key, []).append(Object(label, shape, iscrowd, place, attributes, z))
 
-    def skip(self, reason: str, place: str, detail: str = "", *, count: int = 1, asked: bool = False) -> None:
-        self.skips.append(Skip(reason, f"{self.place}: {place}", count, asked, detail))
+    def skip(self, reason: str, place: str, detail: str = "", *, asked: bool = False) -> None:
+        self.skips.append(Skip(reason, f"{self.place}: {place}", 1, asked, detail))
 
-    def lost(self, place: str, problem: NotAnObject, *, asked: bool = False) -> None:
+    def lost(self, place: str, problem: NotAnObject) -> None:
         """Skip what turned out not to be an object."""
-        self.skip(problem.reason, place, problem.detail, asked=asked)
+        self.skip(problem.reason, place, problem.detail, asked=problem.asked)
 
     def note(self, kind: str, place: str, detail: str = "", count: int = 1) -> None:
         self.notes.append(Note(kind, f"{self.place}: {place}" if place else self.place, detail, count))
@@ -136,26 +130,30 @@ class Canvas:
         return msgspec.structs.replace(first, shape=shape, z=max(part.z for part in parts))
 
     def bitmap(self, mask: np.ndarray, left: int = 0, top: int = 0) -> Rle:
-        """The mask ``(h, w)`` at ``left``, ``top`` of the image.
-
-        Raises:
-            NotAnObject: no pixel of it lies in the image.
-        """
+        """The mask ``(h, w)`` at ``left``, ``top`` of the image; NotAnObject where no pixel of it lies in the image."""
         rle = window_rle(mask, left, top, self.height, self.width)
         if rle is None:
             raise NotAnObject("no-pixels", "no pixel of the mask lies in the image")
         return rle
 
+    def run_length(self, code: dict[str, Any]) -> Rle:
+        """COCO's ``{"size", "counts"}``, compressed or not; NotAnObject where it is not of the image's size."""
+        height, width = self.height, self.width
+        size, counts = code.get("size"), code.get("counts")
+        if size != [height, width]:
+            raise NotAnObject("rle-size-differs", f"size {size!r}, the image is {height} high, {width} wide")
+        try:
+            if isinstance(counts, list):
+                return rle_from_counts(counts, height, width)
+            if isinstance(counts, str):
+                return rle_from_string(_counts(counts), height, width)
+        except DataError as error:
+            raise NotAnObject("rle-unusable", ": ".join(filter(None, (error.message, error.found)))) from None
+        raise NotAnObject("rle-unusable", f"counts {type(counts).__name__}")
+
     def rings(self, outer: list[list[float]], holes: Sequence[list[float]] = (), even_odd: bool = False) -> Shape:
-        """Rings of one object: polygons, or the mask where there are holes.
-
-        Args:
-            outer: rings, of which the object is the union; or, with ``even_odd``, what an odd number of them covers.
-            holes: rings cut out of it.
-
-        Raises:
-            NotAnObject: a ring is not a polygon.
-        """
+        """One object: the union of ``outer`` rings, or, with ``even_odd``, what an odd number of them covers, without
+        the ``holes``; polygons, or the mask where there are holes. NotAnObject where a ring is not a polygon."""
         polygons = [polygon(ring) for ring in (*outer, *holes)]
         if len(polygons) == 1:
             return polygons[0]
@@ -168,10 +166,7 @@ class Canvas:
 
 
 def polygon(flat: list[float], reason: str = "not-a-polygon") -> Polygons:
-    """
-    Raises:
-        NotAnObject: it is not a polygon.
-    """
+    """A flat polygon, or NotAnObject for this ``reason``."""
     problem = geometry.polygon_problem(flat)
     if problem is not None:
         raise NotAnObject(reason, problem)
@@ -179,11 +174,7 @@ def polygon(flat: list[float], reason: str = "not-a-polygon") -> Polygons:
 
 
 def box(x: float, y: float, width: float, height: float, boxes: str, degrees: float = 0.0) -> Polygons:
-    """A box as ``boxes`` (``refuse``, ``as-polygons``) says; one that is turned is an outline.
-
-    Raises:
-        NotAnObject: an upright box where boxes are refused, or not a box.
-    """
+    """A box as ``boxes`` (``refuse``, ``as-polygons``) says; one that is turned is an outline, and never refused."""
     if not (width > 0 and height > 0):
         raise NotAnObject("not-a-box", f"width {width:g}, height {height:g}")
     if boxes == "refuse" and not degrees % 360:
@@ -192,10 +183,22 @@ def box(x: float, y: float, width: float, height: float, boxes: str, degrees: fl
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> Polygons:
-    """
-    Raises:
-        NotAnObject: not an ellipse.
-    """
+    """A polygon of an ellipse's area."""
     if not (rx > 0 and ry > 0):
         raise NotAnObject("not-an-ellipse", f"radii {rx:g} and {ry:g}")
     return polygon(geometry.ellipse_polygon(cx, cy, rx, ry, degrees), "not-an-ellipse")
+
+
+def _counts(text: str) -> bytes:
+    """A run-length string as bytes; ``str()`` of bytes, as some scripts write it, is undone."""
+    if text[:2] in ("b'", 'b"') and text[-1:] == text[1]:
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = None
+        if isinstance(value, bytes):
+            return value
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        raise DataError("not a run-length string", found="letters outside of ASCII") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Optional
 
@@ -26,11 +25,7 @@ _NAME_IT = "add it to the label map (--labelmap FILE, --colors), as background w
 
 
 def mask_canvas(name: str, image: Optional[str], mask: str, labels: np.ndarray) -> Canvas:
-    """The canvas of an image with a mask of its size, in whose pixels objects are.
-
-    Raises:
-        DataError: they are of different sizes.
-    """
+    """The canvas of an image with a mask of its size, in whose pixels objects are; DataError where sizes differ."""
     canvas = Canvas(name, mask, path=image, declared=(labels.shape[1], labels.shape[0]))
     if canvas.fit.problem is not None:
         raise DataError("annotation and image are of different sizes", file=image, found=canvas.fit.problem)
@@ -38,18 +33,17 @@ def mask_canvas(name: str, image: Optional[str], mask: str, labels: np.ndarray) 
 
 
 class Decoder:
-    """Finds the objects of one image.
-
-    Args:
-        canvas: takes them.
-        labelmap: the classes; ``None`` where they are called by number.
-        ignore: numbers that are no class.
-        split: masks that know no instances: whether each connected piece is an object.
-        class_name: the class of binary masks and of numbered objects.
-    """
+    """Finds the objects of one image. Without a ``labelmap`` classes are called by number; numbers in ``ignore`` are no
+    class; with ``split`` each connected piece of masks that know no instances is an object; ``class_name`` is the class
+    of binary masks and of numbered objects."""
 
     def __init__(
-        self, canvas: Canvas, labelmap: Optional[Labelmap], ignore: frozenset[int], split: bool, class_name: str
+        self,
+        canvas: Canvas,
+        labelmap: Optional[Labelmap],
+        split: bool,
+        ignore: frozenset[int] = frozenset({255}),
+        class_name: str = "object",
     ) -> None:
         self.canvas = canvas
         self.labelmap = labelmap
@@ -68,8 +62,8 @@ class Decoder:
             return
         labels = grey(labels)
         if labels.ndim == 3:
-            hint = "say that they are colours: --encoding colors --labelmap FILE"
-            raise DataError("a mask in colour where numbers were expected", file=self.canvas.place, hint=hint)
+            problem, hint = "a mask in colour where numbers were expected", "--encoding colors --labelmap FILE"
+            raise DataError(problem, file=self.canvas.place, hint=f"say that they are colours: {hint}")
         if encoding == "binary":
             runs = label_image.cut(foreground(labels, self.canvas.place).astype(np.uint8))
             for number, rle in enumerate(label_image.regions(runs, without=[0], split=self.split).rles, 1):
@@ -119,10 +113,9 @@ class Decoder:
         """One mask an object; ``files`` are pairs of class (or empty) and path."""
         for label, path in files:
             labels, place = labels_as_shown(path), path.rpartition("/")[2]
-            size = f"{self.canvas.width}x{self.canvas.height}"
             if labels.shape[:2] != (self.canvas.height, self.canvas.width):
-                detail = f"the first mask of this image is {size}, this {labels.shape[1]}x{labels.shape[0]}"
-                self.canvas.skip("size-differs", place, detail)
+                first, other = f"{self.canvas.width}x{self.canvas.height}", f"{labels.shape[1]}x{labels.shape[0]}"
+                self.canvas.skip("size-differs", place, f"the first mask of this image is {first}, this {other}")
                 continue
             runs = label_image.cut(foreground(grey(labels), path).astype(np.uint8))
             masks = label_image.regions(runs, without=[0]).rles
@@ -161,11 +154,9 @@ class Decoder:
         found = label_image.regions(runs)
         for number, rle in zip(found.values, found.rles):
             label, instance = (number, None) if base == 1000 and number < base else divmod(number, base)
-            if label in void or (label == 0 and 0 not in self.named):
-                continue
-            if base == 1000 and number == _MOTS_VOID and label not in self.named:
-                continue
-            if instance is None and number in self.ignore and number not in self.named:
+            nothing = label == 0 or (base == 1000 and number == _MOTS_VOID)
+            nothing = nothing or (instance is None and number in self.ignore)
+            if label in void or (nothing and label not in self.named):
                 continue
             place = f"class {label}" if instance is None else f"class {label} instance {instance}"
             group = instance is None and self.labelmap is not None and self.labelmap.things.get(label) is True
@@ -189,18 +180,10 @@ def grey(labels: np.ndarray) -> np.ndarray:
 
 
 def foreground(labels: np.ndarray, path: str) -> np.ndarray:
-    """``(H, W)`` bool: what a black and white mask marks, by 0 and 1 or by 0 and 255 with grey edges.
-
-    Raises:
-        DataError: it is in colour.
-    """
+    """``(H, W)`` bool: what a black and white mask marks, by 0 and 1 or by 0 and 255 with grey edges; DataError where
+    it is in colour."""
     if labels.ndim == 3:
         raise DataError("a mask in colour where black and white was expected", file=path)
     # JPEG leaves specks about black; in other formats half of the largest number divides 0 and 1 and soft edges alike.
     lossy = path.lower().endswith((".jpg", ".jpeg"))
     return labels > (127 if lossy else int(labels.max(initial=0)) // 2)
-
-
-def parse_ignore(text: str) -> frozenset[int]:
-    """Numbers from ``255,0``."""
-    return frozenset(int(part) for part in re.findall(r"\d+", text)[:1000] if len(part) < 10)

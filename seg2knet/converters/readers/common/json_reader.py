@@ -1,8 +1,8 @@
 """What readers of JSON formats share: files that fit, images of records, objects one by one.
 
-A format has one JSON an image (``per_image``), or files with a record an image. A subclass says by ``fits`` which
-documents are its own, by ``records`` what images a document has, and by ``draw`` what objects a record has. What is
-malformed in one object is a skip, in a record an error of its image.
+A format has one JSON an image (``JsonReader``), or files with a record an image (``RecordsReader``). A subclass says by
+``fits`` which documents are its own and by ``draw`` what objects a document or record has. What is malformed in one
+object is a skip, in a record an error of its image.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ Record = tuple[str, Any]
 
 
 class JsonReader(Reader):
-    """A format of JSON files."""
+    """A format of JSON files, one an image."""
 
-    per_image: ClassVar[bool] = True
     suffixes: ClassVar[tuple[str, ...]] = (".json",)
     expected: ClassVar[str]
     marks: ClassVar[tuple[bytes, ...]] = ()
@@ -51,13 +50,9 @@ class JsonReader(Reader):
     def fits(cls, document: Any) -> bool:
         """Whether a document is of this format."""
 
-    def records(self, document: Any, path: str) -> Iterable[Record]:
-        """The images of a document."""
-        raise NotImplementedError
-
     @abstractmethod
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
-        """An image with its objects; ``record`` is the document where there is one an image."""
+        """An image with its objects, from a document or a record of one."""
 
     @classmethod
     def files(cls, source: Path) -> Iterator[str]:
@@ -71,20 +66,15 @@ class JsonReader(Reader):
 
     @classmethod
     def load(cls, path: str) -> Any:
-        """
-        Raises:
-            DataError: it cannot be read.
-        """
+        """The document; DataError where it cannot be read."""
         return load_json(path)
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
         looked = list(islice(cls.files(source), _LOOK))
-        fitting = [path for path in looked if cls._fits(path)]
-        if not fitting:
-            return None
-        reason = f"{len(fitting)} of {len(looked)} files looked at have {cls.expected}"
-        return Evidence(1.0 if len(fitting) == len(looked) else 0.8, (reason,))
+        fitting = sum(map(cls._fits, looked))
+        reason = f"{fitting} of {len(looked)} files looked at have {cls.expected}"
+        return Evidence(1.0 if fitting == len(looked) else 0.8, (reason,)) if fitting else None
 
     @classmethod
     def _fits(cls, path: str) -> bool:
@@ -100,8 +90,12 @@ class JsonReader(Reader):
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "images"}  # each process lists them itself
 
+    @property
+    def root(self) -> Path:
+        """The folder of the source."""
+        return self.source if self.source.is_dir() else self.source.parent
+
     def scan(self) -> Scan:
-        root = str(self.source if self.source.is_dir() else self.source.parent)
         found: list[tuple[str, Any]] = []
         paths = sorted(self.files(self.source), key=natural)
         self.skips: list[Skip] = []
@@ -109,54 +103,42 @@ class JsonReader(Reader):
         for path in sorted(paths, key=self._rank):
             if found and self._rank(path) > self._rank(str(found[0][1][0])):
                 break  # another export of the same
-            below = relative(path, root)
-            if self.per_image:
-                found.append((self.name_of(below), [path, None]))
-                continue
-            document = self.load(path)
-            if not self.fits(document) and len(paths) > 1:
-                continue
-            folder = posixpath.dirname(below)
-            try:
-                records = list(self.records(document, path))
-            except MALFORMED as error:
-                raise self._malformed(path, error) from None
-            found += [(posixpath.join(folder, name), [path, data]) for name, data in records]
+            below = relative(path, str(self.root))
+            found += [(name, [path, record]) for name, record in self.listed(path, below, len(paths) == 1)]
         if not found:
             raise absent(self.expected, self.source)
-        handles = Splits({}).handles(found)
-        return Scan(handles, self.classes(), tuple(self.skips), tuple(self.notes))
+        return Scan(Splits({}).handles(found), self.classes(), tuple(self.skips), tuple(self.notes))
 
-    def name_of(self, below: str) -> str:
-        """What an image is called before it is read, from its annotation's path below the source."""
-        return below
+    def listed(self, path: str, below: str, alone: bool) -> Iterable[Record]:
+        """The images of a file, which stands at ``below`` in the source, ``alone`` or with others."""
+        return [(below, None)]
 
     def _rank(self, path: str) -> int:
         return next((rank for rank, suffix in enumerate(self.suffixes) if path.lower().endswith(suffix)), 0)
 
     def classes(self) -> Optional[ClassList]:
-        """The class list, where a file says it; called after ``records``."""
+        """The class list, where a file says it; called after ``listed``."""
         return None
 
     def read(self, handle: Handle) -> Sample:
         path, record = handle.where
         try:
-            if self.per_image:
+            if record is None:
                 record = self.load(path)
                 if not self.fits(record):
-                    raise self._malformed(path, None)
+                    raise self.malformed(path, None)
             return self.draw(handle, path, record).sample(handle.split)
         except MALFORMED as error:
-            raise self._malformed(path, error) from None
+            raise self.malformed(path, error) from None
 
-    def _malformed(self, path: str, error: Optional[Exception]) -> DataError:
+    def malformed(self, path: str, error: Optional[Exception]) -> DataError:
         found = f"{type(error).__name__}: {error}"[:200] if error is not None else "another document"
         return DataError(f"not as {self.title} has it", file=path, found=found, expected=self.expected)
 
     @cached_property
     def images(self) -> ImageFiles:
         """All images of the source."""
-        return ImageFiles(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
+        return ImageFiles(self.options.images or self.root)
 
     def canvas(
         self,
@@ -166,35 +148,44 @@ class JsonReader(Reader):
         declared: Optional[tuple[Any, Any]] = None,
         folders: Sequence[str] = (),
     ) -> Canvas:
-        """The canvas of an image.
-
-        Args:
-            path: the annotation file.
-            called: what the image may be called, the likeliest first.
-            declared: its width and height, where the annotation says them.
-            folders: where it may be, beside the annotation file and anywhere below the source.
+        """The canvas of an image of the annotation file ``path``: ``called`` so, the likeliest first, to be found in
+        ``folders``, beside the file or anywhere below the source.
 
         Raises:
             DataError: several images are called so, or there is neither an image nor a size.
         """
-        base = called[0].replace("\\", "/").rpartition("/")[2]
-        file = self._file(path, called, folders)
-        folder = posixpath.dirname(handle.name)
-        name = names.safe(posixpath.join(folder, os.path.basename(file) if file else base))
-        return Canvas(name, f"{path}: image {base!r}", path=file, declared=size_of(declared))
-
-    def _file(self, path: str, called: Sequence[str], folders: Sequence[str]) -> Optional[str]:
         tails = [name.replace("\\", "/").lstrip("/") for name in called]
+        base = tails[0].rpartition("/")[2]
         tails = [*tails, *(tail.rpartition("/")[2] for tail in tails)]
         tails = [tail for tail in dict.fromkeys(tails) if tail and ".." not in tail.split("/")]
-        for folder in (*folders, os.path.dirname(path)):
-            for tail in tails:
-                if self.options.images is None and os.path.isfile(os.path.join(folder, tail)):
-                    return os.path.join(folder, tail)
-        return self.images.only(tails, path)
+        places = [os.path.join(folder, tail) for folder in (*folders, os.path.dirname(path)) for tail in tails]
+        beside = next(filter(os.path.isfile, places), None) if self.options.images is None else None
+        file = beside or self.images.only(tails, path)
+        name = posixpath.join(posixpath.dirname(handle.name), os.path.basename(file) if file else base)
+        return Canvas(names.safe(name), f"{path}: image {base!r}", path=file, declared=size_of(declared))
 
 
-def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None], first: int = 1) -> None:
+class RecordsReader(JsonReader):
+    """A format of files with a record an image."""
+
+    @abstractmethod
+    def records(self, document: Any, path: str) -> Iterable[Record]:
+        """The images of a document."""
+
+    def listed(self, path: str, below: str, alone: bool) -> Iterable[Record]:
+        document = self.load(path)
+        if not alone and not self.fits(document):
+            return []
+        try:
+            return [
+                (posixpath.join(posixpath.dirname(below), name), record)
+                for name, record in self.records(document, path)
+            ]
+        except MALFORMED as error:
+            raise self.malformed(path, error) from None
+
+
+def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None], first: int = 1) -> Canvas:
     """Read items one by one as ``KIND NUMBER``; one that is malformed or not an object becomes a skip."""
     for number, item in enumerate(items if isinstance(items, list) else [], first):
         place = f"{kind} {number}"
@@ -204,14 +195,11 @@ def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None]
             canvas.lost(place, problem)
         except MALFORMED as error:
             canvas.skip("malformed", place, f"{type(error).__name__}: {error}"[:200])
+    return canvas
 
 
 def flat(points: Any) -> list[float]:
-    """``[x, y, ...]`` from ``[[x, y], ...]`` or ``[{"x": x, "y": y}, ...]``, numbers as they are.
-
-    Raises:
-        NotAnObject: it is not a list of points.
-    """
+    """``[x, y, ...]`` from ``[[x, y], ...]`` or ``[{"x": x, "y": y}, ...]``, numbers as they are; else NotAnObject."""
     if isinstance(points, list) and points and isinstance(points[0], dict):
         points = [[point.get("x"), point.get("y")] for point in points]
     if type(points) is not list or not set(map(type, points)) <= {list}:
@@ -227,11 +215,7 @@ def flat(points: Any) -> list[float]:
 
 
 def label_of(value: Any) -> str:
-    """A class's name.
-
-    Raises:
-        NotAnObject: there is none.
-    """
+    """A class's name; NotAnObject where there is none."""
     if type(value) in (int, float):
         value = str(value)
     if not isinstance(value, str) or not value.strip():

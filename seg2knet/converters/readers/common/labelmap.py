@@ -19,10 +19,13 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import msgspec
+from pydantic import Field
+from typing_extensions import Literal
 
+from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.readers.common.sources import read_list, rgb
 from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
@@ -39,25 +42,40 @@ _CVAT = re.compile(r"^(.*?):(\d{1,3},\d{1,3},\d{1,3})?(?::([^:]*):([^:]*))?$")  
 _WHOLE = re.compile(r"-?\d{1,9}")
 FILES = (
     "labelmap.txt", "dataset_meta.json", "labelmap.csv", "class_dict.csv", "_classes.csv", "label_colors.txt",
-    "class_names.txt",
-    "classes.txt", "labels.txt", "class_id_to_name.json", "classes.json", "config.json", "config_v2.0.json",
-    "config_v1.2.json", "objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv",
+    "class_names.txt", "classes.txt", "labels.txt", "class_id_to_name.json", "classes.json", "config.json",
+    "config_v2.0.json", "config_v1.2.json", "objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv",
 )  # fmt: skip
 """Names under which such a file is looked for."""
-
-
+_COLUMNS = {
+    "name": ("name", "label", "class", "class_name", "readable"),
+    "number": ("id", "index", "idx", "number", "value", "class_id", "pixel value"),
+    "stuff": ("stuff",),
+    "red": ("r", "red"),
+    "green": ("g", "green"),
+    "blue": ("b", "blue"),
+}
 HIGHEST = 1 << 24
-"""Numbers of classes are below it; colours of no class are above it (``_numbers``)."""
+"""Numbers of classes are below it; colours of no class are above it (``Decoder``)."""
+
+
+class LabelmapOptions(ReaderOptions):
+    """Options of sources of mask images."""
+
+    labelmap: Optional[Path] = Field(
+        None,
+        description="Classes by number or colour: labelmap.txt, dataset_meta.json, objectInfo150.txt, a CSV, names one "
+        "a line. Looked for when not given; without any, a class is called by its number.",
+    )
+    instances: Literal["components", "per-class"] = Field(
+        "components",
+        description="Masks that know no instances: each connected piece is an object, or each class is one.",
+    )
 
 
 class Labelmap(msgspec.Struct, frozen=True):
-    """Numbers and colours of a label image.
-
-    Attributes:
-        names: of each number that is a class.
-        void: numbers that are none: background, unlabelled, ignored.
-        colors: number of each colour, taken as ``red | green << 8 | blue << 16``.
-        things: of each number where it is said, whether it is a thing.
+    """Numbers and colours of a label image: ``names`` of the numbers that are classes; ``void`` ones (background,
+    unlabelled, ignored); the number of each colour ``red | green << 8 | blue << 16``; where it is said, what is a
+    thing.
     """
 
     names: dict[int, str]
@@ -69,11 +87,9 @@ class Labelmap(msgspec.Struct, frozen=True):
         """The class list, in the order of the numbers; numbers of one name are one class."""
         back = {number: color for color, number in self.colors.items()}
         infos: dict[str, ClassInfo] = {}
-        for number in sorted(self.names):
-            name = self.names[number]
-            color = back.get(number)
-            rgb = (color & 255, color >> 8 & 255, color >> 16) if color is not None else None
-            infos.setdefault(name, ClassInfo(name, self.things.get(number, True), rgb))
+        for number, name in sorted(self.names.items()):
+            color = _channels(back[number]) if number in back else None
+            infos.setdefault(name, ClassInfo(name, self.things.get(number, True), color))
         return ClassList(tuple(infos.values()))
 
 
@@ -90,11 +106,7 @@ def find(folders: Sequence[Path], above: Path) -> Optional[Path]:
 
 
 def read(path: Path) -> Labelmap:
-    """Read any of these files.
-
-    Raises:
-        DataError: it cannot be read, or says no class.
-    """
+    """Read any of these files; DataError where it cannot be read, or says no class."""
     suffix = path.suffix.lower()
     if suffix in (".json", ".yaml", ".yml"):
         entries = _from_json(load_json(path) if suffix == ".json" else load_yaml(path), path)
@@ -105,11 +117,7 @@ def read(path: Path) -> Labelmap:
 
 
 def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: bool = False) -> Labelmap:
-    """From single lines.
-
-    Args:
-        path: the file, for errors.
-        all_classes: a name such as ``background`` is a class's too.
+    """From single lines; with ``all_classes`` a name such as ``background`` is a class's too.
 
     Raises:
         DataError: no class, a number or a colour of two classes.
@@ -135,11 +143,7 @@ def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: 
 
 
 def from_option(text: str) -> Labelmap:
-    """From ``--colors "car=255,0,0; road=#804080"``.
-
-    Raises:
-        UsageError: it is not of that form.
-    """
+    """From ``--colors "car=255,0,0; road=#804080"``; UsageError where it is not of that form."""
     entries = []
     for number, part in enumerate(filter(None, re.split(r"[;\n]", text)), 1):
         name, equals, value = part.rpartition("=")
@@ -153,10 +157,14 @@ def from_option(text: str) -> Labelmap:
 
 def written(color: int) -> str:
     """A packed colour as people write it."""
-    return f"({color & 255}, {color >> 8 & 255}, {color >> 16 & 255})"
+    return str(_channels(color))
 
 
-class Entry(msgspec.Struct, frozen=True):
+def _channels(color: int) -> tuple[int, int, int]:
+    return color & 255, color >> 8 & 255, color >> 16 & 255
+
+
+class Entry(NamedTuple):
     """One line of such a file."""
 
     number: int
@@ -167,25 +175,27 @@ class Entry(msgspec.Struct, frozen=True):
 
 def listed(names: Sequence[str]) -> list[Entry]:
     """Names without numbers: from 1, or from 0 where the first is a background; LabelMe's ``__ignore__`` is -1."""
-    start = 1
-    if names and names[0].strip() == "__ignore__":
-        start = -1
-    elif names and is_void(names[0]):
-        start = 0
-    return [Entry(start + index, name) for index, name in enumerate(names)]
+    first = names[0] if names else ""
+    start = -1 if first.strip() == "__ignore__" else 0 if is_void(first) else 1
+    return [Entry(number, name) for number, name in enumerate(names, start)]
 
 
 def _from_text(path: Path) -> list[Entry]:
     text = read_text(path)
     if path.name.lower().startswith("objectinfo") or re.match(r"\s*idx\b", text, re.IGNORECASE):
         rows = class_rows(text)
-        wrong = next((row for row in rows if row.number is None), None)
-        if wrong is not None:
-            raise _bad_line(path, wrong.line, wrong.text, "Idx ... Name")
-        return [Entry(row.number, row.name, None, row.isthing) for row in rows if row.number is not None]
-    if "# label:color_rgb" in text or path.name.lower() == "labelmap.txt":
-        return _cvat_lines(text, path)
+        for row in rows:
+            if row.number is None:
+                raise _bad_line(path, row.line, row.text, "Idx ... Name")
+        return [Entry(row.number or 0, row.name, None, row.isthing) for row in rows]
     lines = read_list(path)
+    if "# label:color_rgb" in text or path.name.lower() == "labelmap.txt":
+        matches = [match for match in map(_CVAT.match, lines) if match]
+        if len(matches) < len(lines):
+            wrong = next(line for line in lines if not _CVAT.match(line))
+            place = [line.strip() for line in text.splitlines()].index(wrong)
+            raise _bad_line(path, place + 1, wrong, "name:r,g,b:parts:actions")
+        return [Entry(number, match[1], _color(match[2])) for number, match in enumerate(matches)]
     for pattern in (_CAMVID, _NUMBERED):
         matches = [match for match in map(pattern.match, lines) if match]
         if not lines or len(matches) < len(lines):
@@ -193,19 +203,8 @@ def _from_text(path: Path) -> list[Entry]:
         if pattern is _NUMBERED:
             return [Entry(int(match[1]), match[2].strip()) for match in matches]
         entries = listed([match[2].strip() for match in matches])
-        return [msgspec.structs.replace(one, color=_color(match[1])) for one, match in zip(entries, matches)]
+        return [entry._replace(color=_color(match[1])) for entry, match in zip(entries, matches)]
     return listed(lines)
-
-
-def _cvat_lines(text: str, path: Path) -> list[Entry]:
-    entries: list[Entry] = []
-    for place, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not line.lstrip().startswith("#"):
-            match = _CVAT.match(line.strip())
-            if match is None:
-                raise _bad_line(path, place, line, "name:r,g,b:parts:actions")
-            entries.append(Entry(len(entries), match[1], _color(match[2])))
-    return entries
 
 
 def _from_csv(path: Path) -> list[Entry]:
@@ -216,13 +215,12 @@ def _from_csv(path: Path) -> list[Entry]:
     except csv.Error as error:
         raise DataError("not a CSV file", file=path, found=str(error)) from None
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
-    name = _column(head, "name", "label", "class", "class_name", "readable")
+    name, number, stuff, *channels = (
+        next((head.index(word) for word in words if word in head), None) for words in _COLUMNS.values()
+    )
     if name is None:
         found = ", ".join(head)[:200] or "an empty table"
         raise DataError("no column of names", file=path, found=found, expected="name,r,g,b or id,name")
-    number = _column(head, "id", "index", "idx", "number", "value", "class_id", "pixel value")
-    channels = [_column(head, short, long) for short, long in (("r", "red"), ("g", "green"), ("b", "blue"))]
-    stuff = _column(head, "stuff")
     entries: list[Entry] = []
     for place, row in enumerate(rows[1:], 2):
         try:
@@ -237,12 +235,8 @@ def _from_csv(path: Path) -> list[Entry]:
             raise _bad_line(path, place, ",".join(row), ",".join(head)) from None
     if number is None:
         numbered = listed([entry.name for entry in entries])
-        entries = [msgspec.structs.replace(one, number=two.number) for one, two in zip(entries, numbered)]
+        return [entry._replace(number=other.number) for entry, other in zip(entries, numbered)]
     return entries
-
-
-def _column(head: Sequence[str], *names: str) -> Optional[int]:
-    return next((head.index(name) for name in names if name in head), None)
 
 
 def _from_json(document: Any, path: Path) -> list[Entry]:
@@ -250,7 +244,7 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
         if isinstance(document.get("label_map"), Mapping):
             return _datumaro(document, path)
         if isinstance(document.get("labels"), list):
-            return [_mapillary(number, entry, path) for number, entry in enumerate(document["labels"])]
+            return _mapillary(document["labels"], path)
         document = next((document[key] for key in ("names", "classes") if key in document), document)
     if isinstance(document, Mapping) and document and all(_WHOLE.fullmatch(str(number)) for number in document):
         return [Entry(int(number), str(name)) for number, name in document.items()]
@@ -260,10 +254,10 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
 
 
 def _datumaro(document: Mapping[str, Any], path: Path) -> list[Entry]:
-    colors = document.get("segmentation_colors")
-    colors = colors if isinstance(colors, list) else []
+    names, colors = document["label_map"], document.get("segmentation_colors")
+    colors = colors[: len(names)] if isinstance(colors, list) else []
     entries = []
-    for (number, name), color in zip_longest(document["label_map"].items(), colors[: len(document["label_map"])]):
+    for (number, name), color in zip_longest(names.items(), colors):
         if not _WHOLE.fullmatch(str(number)):
             raise DataError("a class's number is not a number", file=path, place="label_map", found=repr(number)[:100])
         background = str(document.get("background_label")) == str(number)
@@ -271,17 +265,20 @@ def _datumaro(document: Mapping[str, Any], path: Path) -> list[Entry]:
     return entries
 
 
-def _mapillary(number: int, entry: Any, path: Path) -> Entry:
-    if not isinstance(entry, Mapping):
-        raise DataError("not a class", file=path, place=f"labels[{number}]", found=repr(entry)[:100])
-    isthing = bool(entry["instances"]) if "instances" in entry else None
-    return Entry(number, str(entry.get("readable") or entry.get("name")), _color(entry.get("color")), isthing)
+def _mapillary(labels: list[Any], path: Path) -> list[Entry]:
+    entries = []
+    for number, label in enumerate(labels):
+        if not isinstance(label, Mapping):
+            raise DataError("not a class", file=path, place=f"labels[{number}]", found=repr(label)[:100])
+        isthing = bool(label["instances"]) if "instances" in label else None
+        name = str(label.get("readable") or label.get("name"))
+        entries.append(Entry(number, name, _color(label.get("color")), isthing))
+    return entries
 
 
-def _bad_line(path: Path, place: int, found: str, expected: str) -> DataError:
-    return DataError(
-        "not a line of a label map", file=path, place=f"line {place}", found=found[:100], expected=expected
-    )
+def _bad_line(path: Path, line: int, found: str, expected: str) -> DataError:
+    problem = "not a line of a label map"
+    return DataError(problem, file=path, place=f"line {line}", found=found[:100], expected=expected)
 
 
 def _color(value: Any) -> Optional[int]:

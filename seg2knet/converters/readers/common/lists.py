@@ -20,19 +20,15 @@ _ORDER: dict[Optional[str], int] = {"train": 0, "val": 1, "test": 2, None: 3}
 
 
 class Splits:
-    """Splits of a folder.
-
-    Args:
-        lists: by split (``None``: listed, but in no split, as ``trainval.txt`` says) the names in its lists.
-        files: the lists, as the user should hear of them.
-    """
+    """Splits of a folder: by split (``None``: listed, but in no split, as ``trainval.txt`` says) the names in its
+    lists; ``files`` is what the user should hear of them."""
 
     def __init__(self, lists: dict[Optional[str], list[str]], files: str = "") -> None:
         self.files = files
         self._table: dict[str, Optional[str]] = {}
         for split, names in lists.items():
-            for name in names:
-                self._table.setdefault(_meant(name), split)
+            for name in map(_meant, names):
+                self._table.setdefault(name, split)
 
     @classmethod
     def find(cls, root: Path, places: Iterable[str] = _PLACES) -> Splits:
@@ -70,11 +66,8 @@ class Splits:
         if self._table:
             key = self._key(path)
             return self._table[key] if key is not None else None
-        for folder in path.split("/")[:-1]:
-            split = canonical(folder) or canonical(left_of(folder))
-            if split is not None:
-                return split
-        return None
+        splits = (canonical(folder) or canonical(left_of(folder)) for folder in path.split("/")[:-1])
+        return next(filter(None, splits), None)
 
     def handles(self, images: Iterable[tuple[str, Any]]) -> list[Handle]:
         """Handles of images (relative path, ``where``) but those in no list, split by split.
@@ -110,8 +103,8 @@ def short_name(path: str) -> str:
 
 def _meant(line: str) -> str:
     """What a line of a list names, without suffix: all of it, or its first word (CamVid names the mask after it)."""
-    words = line.replace("\\", "/").split()
     whole = line.replace("\\", "/")
+    words = whole.split()
     # VOC's lists by class say -1, 0 or 1 after the name.
     if len(words) == 2 and (words[1] in ("-1", "0", "1") or is_image(words[1])):
         whole = words[0]

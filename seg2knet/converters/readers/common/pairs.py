@@ -61,13 +61,7 @@ class Pair(msgspec.Struct, gc=False):
 
 
 class Pairing(msgspec.Struct):
-    """What was found.
-
-    Attributes:
-        pairs: images that have a mask, in natural order.
-        bare: images that have none.
-        loose: masks that have no image.
-    """
+    """Images that have a mask, in natural order; ``bare`` images that have none; ``loose`` masks without an image."""
 
     pairs: list[Pair]
     bare: list[str]
@@ -86,17 +80,12 @@ class _Parsed(msgspec.Struct, gc=False):
 
 
 def pair(paths: Iterable[str], images: Optional[str] = None, masks: Sequence[str] = ()) -> Pairing:
-    """Pair files by their paths, all relative to one folder.
-
-    Args:
-        images: the folder of the images; by the words in the paths when not given.
-        masks: folders of masks, each a kind of its own, likewise.
-    """
+    """Pair files by their paths, all relative to one folder: by the folders of ``images`` and of ``masks`` (each a kind
+    of its own), or by the words in the paths where these are not given."""
     paths = sorted(paths, key=natural)
     parsed = [_parse(path, images, masks) for path in paths]
-    roles = {one.role for one in parsed}
-    if images is None and "image" not in roles:
-        parsed = [_become(one, "image") if one.role is None else one for one in parsed]
+    if images is None and not any(one.role == "image" for one in parsed):
+        parsed = [_as_image(one) if one.role is None else one for one in parsed]
     if not {"image", "mask"} <= {one.role for one in parsed}:
         parsed = _by_affix(parsed)
     if images is None and not masks and not any(one.role == "mask" for one in parsed):
@@ -107,8 +96,8 @@ def pair(paths: Iterable[str], images: Optional[str] = None, masks: Sequence[str
 
 
 def _parse(path: str, images: Optional[str], masks: Sequence[str]) -> _Parsed:
-    for folder, role in [*((folder, "mask") for folder in masks), *([(images, "image")] if images is not None else [])]:
-        if folder == "." or path.startswith(folder + "/"):
+    for folder, role in [*((folder, "mask") for folder in masks), (images, "image")]:
+        if folder is not None and (folder == "." or path.startswith(folder + "/")):
             *inner, file = (path if folder == "." else path[len(folder) + 1 :]).split("/")
             stem = posixpath.splitext(file)[0]
             return _Parsed(path, role, tuple(inner), stem, _bare(stem, role)[0], folder)
@@ -120,20 +109,18 @@ def _parse(path: str, images: Optional[str], masks: Sequence[str]) -> _Parsed:
 
 def _by_words(path: str) -> _Parsed:
     *folders, file = path.split("/")
-    neutral: list[str] = []
-    role, kinds = None, []
+    role, kinds, neutral = None, [], []
     for folder in folders:
         said, word, rest = _folder_role(folder)
         if said is not None and (role is None or said == role or said == "mask"):
             role = said
             kinds.append(word)
-            if rest:
-                neutral.append(rest)
+            neutral.append(rest)
         else:
             neutral.append(folder)
     stem = posixpath.splitext(file)[0]
     bare, affix = _bare(stem, role)
-    return _Parsed(path, role, tuple(neutral), stem, bare, "/".join([*kinds, *([affix] if affix else [])]))
+    return _Parsed(path, role, tuple(filter(None, neutral)), stem, bare, "/".join(filter(None, [*kinds, affix])))
 
 
 @lru_cache(maxsize=65536)
@@ -144,11 +131,8 @@ def _folder_role(folder: str) -> tuple[Optional[str], str, str]:
         if low in words:
             return role, folder, ""
         for word in words:
-            for rest in (
-                low[: -len(word)] if low.endswith(word) else "",
-                low[len(word) :] if low.startswith(word) else "",
-            ):
-                if rest.strip("-_ ") in _SPLITS:
+            for rest in (low.removesuffix(word), low.removeprefix(word)):
+                if rest != low and rest.strip("-_ ") in _SPLITS:
                     return role, word, rest.strip("-_ ")
     return None, "", ""
 
@@ -173,8 +157,8 @@ def _bare(stem: str, role: Optional[str]) -> tuple[str, str]:
     return stem, ""
 
 
-def _become(one: _Parsed, role: str) -> _Parsed:
-    return msgspec.structs.replace(one, role=role, bare=_bare(one.stem, role)[0])
+def _as_image(one: _Parsed) -> _Parsed:
+    return msgspec.structs.replace(one, role="image", bare=_bare(one.stem, "image")[0])
 
 
 def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
@@ -183,10 +167,8 @@ def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
     result = []
     for one in parsed:
         bare, affix = _bare(one.stem, "mask")
-        if affix and bare != one.stem and (one.folders, bare) in stems:
-            result.append(msgspec.structs.replace(one, role="mask", bare=bare, kind=affix))
-        else:
-            result.append(_become(one, "image"))
+        is_mask = affix and (one.folders, bare) in stems
+        result.append(msgspec.structs.replace(one, role="mask", bare=bare, kind=affix) if is_mask else _as_image(one))
     return result
 
 
@@ -211,11 +193,10 @@ def _matched(images: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:
     table = _Images(images)
     loose = []
     for mask in masks:
-        match = table.of(mask)
-        if match is None:
+        image, extra = table.of(mask) or (None, ())
+        if image is None:
             loose.append(mask.path)
         else:
-            image, extra = match
             pairs[image].masks.append(Mask("/".join(filter(None, [*extra, mask.kind])), mask.path))
     bare = [path for path, one in pairs.items() if not one.masks]
     return Pairing([one for one in pairs.values() if one.masks], bare, loose)

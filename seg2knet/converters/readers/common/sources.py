@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -19,11 +20,7 @@ from seg2knet.errors import DataError
 
 
 def read_list(path: Union[str, Path]) -> list[str]:
-    """The lines of a list: without blank ones, comments (``#``) and surrounding space.
-
-    Raises:
-        DataError: it cannot be read.
-    """
+    """The lines of a list: without blank ones, comments (``#``) and surrounding space."""
     lines = (line.strip() for line in read_text(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
@@ -42,18 +39,13 @@ def rgb(value: Any) -> Optional[tuple[int, int, int]]:
 
 
 class ImageFiles:
-    """Images below a folder, by relative path, file name and stem, in any case of letters.
-
-    Args:
-        root: the folder.
-        paths: the images, absolute or as ``root`` is; found by a walk when not given.
-    """
+    """Images below a folder, by relative path, file name and stem, in any case of letters; ``paths`` are absolute or as
+    ``root`` is, and found by a walk when not given."""
 
     def __init__(self, root: Union[str, Path], paths: Optional[Iterable[str]] = None) -> None:
         self.root = os.fspath(root)
-        found = walk(self.root, SUFFIXES) if paths is None else paths
-        self.paths = {relative(path, self.root): path for path in found}
-        self._tails: Optional[dict[str, list[str]]] = None
+        paths = walk(self.root, SUFFIXES) if paths is None else paths
+        self.paths = {relative(path, self.root): path for path in paths}
 
     def find(self, name: str) -> Optional[str]:
         """The one image that ``matches`` names, ``None`` where there is none or there are several."""
@@ -67,18 +59,14 @@ class ImageFiles:
         """
         if name in self.paths:
             return [self.paths[name]]
-        matches = self._by_tail().get(posixpath.basename(name).lower(), [])
+        matches = self._tails.get(posixpath.basename(name).lower(), [])
         tail = f"/{name.lower()}"
         matches = [path for path in matches if f"/{path.lower()}".endswith(tail) or _bare(path).endswith(tail)]
         shortest = min((path.count("/") for path in matches), default=0)
         return [self.paths[path] for path in matches if path.count("/") == shortest]
 
     def only(self, names: Iterable[str], asking: Union[str, Path]) -> Optional[str]:
-        """The image of the first of these names that any has.
-
-        Raises:
-            DataError: several images have it.
-        """
+        """The image of the first of these names that any has; DataError where several have it."""
         for name in names:
             paths = sorted(self.matches(name))
             if len(paths) > 1:
@@ -90,15 +78,15 @@ class ImageFiles:
                 return paths[0]
         return None
 
-    def _by_tail(self) -> dict[str, list[str]]:
-        if self._tails is None:
-            tails: dict[str, list[str]] = {}
-            for path in sorted(self.paths, key=natural):
-                base = posixpath.basename(path).lower()
-                for key in {base, posixpath.splitext(base)[0]}:
-                    tails.setdefault(key, []).append(path)
-            self._tails = tails
-        return self._tails
+    @cached_property
+    def _tails(self) -> dict[str, list[str]]:
+        """Relative paths by file name and by stem."""
+        tails: dict[str, list[str]] = {}
+        for path in sorted(self.paths, key=natural):
+            base = posixpath.basename(path).lower()
+            for key in {base, posixpath.splitext(base)[0]}:
+                tails.setdefault(key, []).append(path)
+        return tails
 
 
 def _bare(path: str) -> str:
@@ -126,17 +114,11 @@ def palette(path: str) -> Optional[list[int]]:
             flat = opened.getpalette("RGB") if opened.mode == "P" else None
     except Exception:  # whatever a decoder raises; decoding the pixels will say what is wrong
         return None
-    if flat is None:
-        return None
-    return [red | green << 8 | blue << 16 for red, green, blue in zip(flat[0::3], flat[1::3], flat[2::3])]
+    return flat and [red | green << 8 | blue << 16 for red, green, blue in zip(flat[0::3], flat[1::3], flat[2::3])]
 
 
 def labels_as_shown(path: str) -> np.ndarray:
-    """Decode a label image: ``(H, W)`` integers, or ``(H, W, 3)`` uint8 colours.
-
-    Raises:
-        DataError: it cannot be decoded.
-    """
+    """Decode a label image: ``(H, W)`` integers, or ``(H, W, 3)`` uint8 colours; DataError where it is none."""
     labels = images.decode_labels(path)
     if labels.ndim == 3 and labels.shape[-1] == 2:
         labels = labels[..., 0]

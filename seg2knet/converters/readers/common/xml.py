@@ -27,11 +27,8 @@ def _parser() -> Any:
 
 
 def parse(data: Union[bytes, str], name: Union[str, Path], place: Optional[str] = None) -> Any:
-    """The root element of a document or of a piece of one; ``name`` is what errors call it.
-
-    Raises:
-        DataError: it is not XML, or declares entities.
-    """
+    """The root element of a document or of a piece of one, which errors call ``name``; DataError where it is not XML,
+    or declares entities."""
     from lxml import etree
 
     if isinstance(data, bytes) and _DOCTYPE.search(data[:65536].replace(b"\0", b"")):
@@ -52,11 +49,7 @@ def doctype(name: Union[str, Path]) -> DataError:
 
 
 def read(path: Union[str, Path]) -> Any:
-    """The root element of a file.
-
-    Raises:
-        DataError: it cannot be read, is not XML, or is too large to be the annotation of one image.
-    """
+    """The root element of a file; DataError where it is not XML, or too large to be the annotation of one image."""
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_XML + 1)

@@ -27,11 +27,8 @@ _CUT_OFF = frozenset((3, 5, 20))  # expat: no element found, unclosed token, unc
 
 
 class Element(msgspec.Struct, gc=False):
-    """An element: its attributes, its first byte and the one where its end tag begins (after it, where it is empty).
-
-    Attributes:
-        shapes: of a track, the elements in it.
-    """
+    """An element: its attributes, its first byte and the one where its end tag begins (after it, where it is empty),
+    and, of a track, the elements in it."""
 
     tag: str
     attributes: dict[str, str]
@@ -41,11 +38,7 @@ class Element(msgspec.Struct, gc=False):
 
 
 class File:
-    """A CVAT file.
-
-    Raises:
-        DataError: it cannot be read, or is in an encoding that is not supported.
-    """
+    """A CVAT file; DataError where it cannot be read, or is in an encoding that is not supported."""
 
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = str(path)
@@ -67,11 +60,7 @@ class File:
             raise DataError("XML in an unknown encoding", file=path, found=self.encoding, expected="UTF-8") from None
 
     def element(self, start: int, end: int) -> Any:
-        """Part of the file, parsed.
-
-        Raises:
-            DataError: it is not XML, or not in the encoding that the file declares.
-        """
+        """Part of the file, parsed; DataError where it is not XML, or not in the encoding that the file declares."""
         try:
             text = self._data[start:end].decode(self.encoding)
         except UnicodeDecodeError as error:
@@ -83,13 +72,9 @@ class File:
         return xml.parse(text, self.path, f"byte {start}")
 
     def elements(self) -> Iterator[Element]:
-        """All ``meta``, ``image`` and ``track`` elements in the file's order.
-
-        Raises:
-            DataError: a document type is declared, or the file is cut off or damaged.
-        """
-        with open(self.path, "rb") as file:
-            yield from _Scan(self.path).run(file)
+        """All ``meta``, ``image`` and ``track`` elements in the file's order; DataError where a document type is
+        declared, or the file is cut off or damaged."""
+        return _Scan(self.path).run()
 
 
 class _Scan:
@@ -104,23 +89,24 @@ class _Scan:
         self.open: list[Optional[Element]] = []
         self.done: list[Element] = []
 
-    def run(self, file: Any) -> Iterator[Element]:
+    def run(self) -> Iterator[Element]:
         data = b" "
-        while data:
-            data = file.read(_PIECE)
-            try:
-                self.parser.Parse(data, not data)
-            except expat.ExpatError as error:
-                open_tags = [element.tag for element in self.open if element is not None]
-                place = f"line {error.lineno}, column {error.offset}"
-                if error.code in _CUT_OFF:
-                    raise DataError(
-                        f"<{open_tags[-1] if open_tags else 'annotations'}> has no end",
-                        file=self.path, place=place, hint="is the file cut off?",
-                    ) from None  # fmt: skip
-                raise DataError("not XML", file=self.path, place=place, found=expat.ErrorString(error.code)) from None
-            yield from self.done
-            self.done.clear()
+        with open(self.path, "rb") as file:
+            while data:
+                data = file.read(_PIECE)
+                try:
+                    self.parser.Parse(data, not data)
+                except expat.ExpatError as error:
+                    raise self._damaged(error) from None
+                yield from self.done
+                self.done.clear()
+
+    def _damaged(self, error: expat.ExpatError) -> DataError:
+        place = f"line {error.lineno}, column {error.offset}"
+        if error.code not in _CUT_OFF:
+            return DataError("not XML", file=self.path, place=place, found=expat.ErrorString(error.code))
+        tag = next((element.tag for element in reversed(self.open) if element is not None), "annotations")
+        return DataError(f"<{tag}> has no end", file=self.path, place=place, hint="is the file cut off?")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         depth = len(self.open)

@@ -16,15 +16,9 @@ _NO_CLASS = frozenset(("tag", "points", "polyline", "skeleton", "cuboid"))
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One task.
-
-    Attributes:
-        number: its id, as shapes and images name it; empty in the export of one task.
-        name: of the task.
-        subset: train and the like; empty for none.
-        size: width and height of the video's frames, where they are said.
-        start, stop, step: its frames, in the video's own numbers; ``stop`` is the last one.
-    """
+    """One task: its id, as shapes and images name it (empty in the export of one task); its name; train and the like,
+    or empty; width and height of the video's frames, where they are said; its frames in the video's own numbers, of
+    which ``stop`` is the last."""
 
     number: str = ""
     name: str = ""

@@ -76,9 +76,8 @@ class CvatReader(Reader):
         if not paths:
             raise absent("a CVAT XML file (annotations.xml), or a folder with one", self.source)
         if self.options.video is not None and (len(paths) > 1 or not self.options.video.is_file()):
-            raise UsageError(
-                "--video is one video of one XML file", found=f"{self.options.video}, {len(paths)} XML files"
-            )
+            found = f"{self.options.video}, {len(paths)} XML files"
+            raise UsageError("--video is one video of one XML file", found=found)
         classes: Optional[ClassList] = ClassList()
         index = _Index(self.options)
         for path in paths:
@@ -109,10 +108,9 @@ class CvatReader(Reader):
         return canvas.sample(handle.split)
 
     def _file(self, path: Any) -> File:
-        path = str(path)
-        if path not in self._files:
-            self._files[path] = File(path)
-        return self._files[path]
+        if str(path) not in self._files:
+            self._files[str(path)] = File(path)
+        return self._files[str(path)]
 
     def _frame(self, file: File, where: dict[str, Any], canvas: Canvas) -> None:
         entries = zip(unpack(where["entries"]), where["tracks"])
@@ -154,8 +152,8 @@ class _Index:
 
     def handles(self) -> list[Handle]:
         """Names as in the file; where two of a split would be called the same, with their subset before them."""
-        times = Counter((split, name) for split, _, name, _ in self.images)
-        result, again = [], Counter[tuple[Optional[str], str]]()
+        times, again = Counter((split, name) for split, _, name, _ in self.images), Counter[tuple[Optional[str], str]]()
+        result = []
         for split, subset, name, where in self.images:
             if times[split, name] > 1 and subset:
                 name = f"{subset}/{name}"
@@ -218,19 +216,16 @@ def _documents(source: Path) -> list[Path]:
 
 def _below(path: Path, source: Path) -> str:
     """The folder of a file below the source, for the names of its images; with the file's stem where it has company."""
-    folder = path.parent.relative_to(source).as_posix()
-    company = len(list(path.parent.glob("*.xml"))) > 1
-    parts = ([] if folder == "." else [folder]) + ([path.stem] if company else [])
-    return f"{'/'.join(parts)}/" if parts else ""
+    parts = path.relative_to(source).parent.parts
+    parts += (path.stem,) if len(list(path.parent.glob("*.xml"))) > 1 else ()
+    return "".join(f"{part}/" for part in parts)
 
 
 def _find(images: ImageFiles, name: str, subset: str) -> Optional[str]:
     """Where CVAT's exports put an image: ``images/SUBSET/NAME``, ``images/NAME``; else wherever there is one such."""
-    tries = [f"images/{subset}/{name}", f"{subset}/{name}"] if subset else []
-    for candidate in (*tries, f"images/{name}", name):
-        if candidate in images.paths:
-            return images.paths[candidate]
-    return (images.find(f"{subset}/{name}") if subset else None) or images.find(name)
+    own = [f"images/{subset}/{name}", f"{subset}/{name}"] if subset else []
+    known = next((path for path in (*own, f"images/{name}", name) if path in images.paths), None)
+    return images.paths[known] if known else next(filter(None, map(images.find, [*own[1:], name])), None)
 
 
 def _frame_images(images: ImageFiles, task: Optional[Task]) -> dict[int, str]:

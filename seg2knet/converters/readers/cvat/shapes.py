@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
-from seg2knet.dataset.rle import max_pixels, size_allowed
+from seg2knet.dataset.rle import size_allowed
 from seg2knet.dataset.sample import Rle, Shape
 
 NO_AREA = {
@@ -22,16 +22,9 @@ SHAPES = frozenset(("box", "polygon", "ellipse", "mask", *NO_AREA))
 def take(
     canvas: Canvas, element: Any, number: int, boxes: str, label: str = "", override: Optional[dict[str, str]] = None
 ) -> None:
-    """Read one shape.
-
-    Args:
-        canvas: of its image.
-        element: the shape.
-        number: its place among the image's shapes, from 1.
-        boxes: what to do with upright boxes: ``refuse`` or ``as-polygons``.
-        label: a track's, which its shapes do not repeat.
-        override: attributes in place of the element's own (an interpolated shape, a track's group).
-    """
+    """Read one shape, the ``number``-th of its image from 1 on; ``boxes`` says what to do with upright ones
+    (``refuse``, ``as-polygons``), ``label`` is a track's, which its shapes do not repeat, and ``override`` are
+    attributes in place of the element's own (an interpolated shape, a track's group)."""
     tag = element.tag
     if tag not in SHAPES:
         if tag == "tag":
@@ -49,9 +42,9 @@ def take(
     except NotAnObject as problem:
         canvas.lost(place, problem)
         return
-    group = values.get("group_id") or "0"
-    key = (group, label) if group != "0" else None
-    canvas.add(label, shape, place, group=key, attributes=_attributes(element), z=_z(values.get("z_order")))
+    group, order = values.get("group_id") or "0", xml.number(values.get("z_order"))
+    key, z = (group, label) if group != "0" else None, int(order) if order is not None and abs(order) < 1e9 else 0
+    canvas.add(label, shape, place, group=key, attributes=_attributes(element), z=z)
 
 
 def _shape(canvas: Canvas, tag: str, values: dict[str, str], boxes: str) -> Shape:
@@ -71,24 +64,16 @@ def _mask(canvas: Canvas, values: dict[str, str]) -> Rle:
     left, top, width, height = (int(value) for value in _numbers(values, "left", "top", "width", "height"))
     if not size_allowed(height, width):
         raise NotAnObject("not-a-mask", f"a window of {width}x{height}")
-    runs = decode_runs(values.get("rle", ""))
-    if runs is None or int(runs.sum()) != width * height:
-        found = "not numbers" if runs is None else f"{int(runs.sum()):,}"
+    try:
+        runs = [int(part) for part in values.get("rle", "").split(",")]
+        found = f"{sum(runs):,}"
+    except ValueError:
+        runs, found = [-1], "not numbers"
+    if min(runs) < 0 or sum(runs) != width * height:
         raise NotAnObject("not-a-mask", f"runs sum to {found} where the window has {width * height:,} pixels")
     marks = np.zeros(len(runs), bool)
     marks[1::2] = True
     return canvas.bitmap(np.repeat(marks, runs).reshape(height, width), left, top)
-
-
-def decode_runs(text: str) -> Optional[np.ndarray]:
-    """``(R,)`` int64 from ``3, 5, 2``; ``None`` where it is not a list of run lengths of a reasonable sum."""
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        return None
-    if not numbers or min(numbers) < 0 or sum(numbers) > max_pixels():
-        return None
-    return np.asarray(numbers, np.int64)
 
 
 def _points(text: str) -> list[float]:
@@ -117,20 +102,12 @@ def _rotation(values: dict[str, str]) -> float:
     return degrees
 
 
-def _z(text: Optional[str]) -> int:
-    number = xml.number(text)
-    return int(number) if number is not None and abs(number) < 1e9 else 0
-
-
 def _attributes(element: Any) -> Optional[dict[str, Any]]:
     found: dict[str, Any] = {}
     for child in element:
         if child.tag == "attribute" and child.get("name"):
-            found[child.get("name")] = _value(child.text or "")
+            text = (child.text or "").strip()
+            found[child.get("name")] = {"true": True, "false": False}.get(text.lower(), text)
     if element.get("occluded") == "1":
         found.setdefault("occluded", True)
     return found or None
-
-
-def _value(text: str) -> Union[str, bool]:
-    return {"true": True, "false": False}.get(text.strip().lower(), text.strip())

@@ -23,14 +23,8 @@ _MOVING = {"box": ("xtl", "ytl", "xbr", "ybr"), "ellipse": ("cx", "cy", "rx", "r
 
 
 class Standing(NamedTuple):
-    """A shape that stands on a frame.
-
-    Attributes:
-        start, length: the shape in the file.
-        track: the number of its track.
-        next_start, next_length: the next key frame's shape, where this one is between two; else 0.
-        share: how far between.
-    """
+    """A shape that stands on a frame: where it is in the file, its track; the next key frame's shape, where this one is
+    between two (else 0), and how far between."""
 
     start: int
     length: int
@@ -41,25 +35,16 @@ class Standing(NamedTuple):
 
 
 class Frames(msgspec.Struct):
-    """Shapes by task and frame, packed.
-
-    Attributes:
-        entries: for each (task, frame), entries of ``_ENTRY``.
-        tracks: label and group of each track.
-        gaps: frames between key frames of which the file says nothing though an object is there.
-    """
+    """Shapes by task and frame, packed as ``_ENTRY``; label and group of each track; ``gaps``, frames between key
+    frames of which the file says nothing though an object is there."""
 
     entries: dict[tuple[str, int], bytearray]
     tracks: list[tuple[str, str]]
     gaps: int = 0
 
     def add(self, track: Element, steps: dict[str, int], fill: bool) -> None:
-        """Take in a track.
-
-        Args:
-            steps: frames from one to the next, by task.
-            fill: interpolate where the file says key frames alone.
-        """
+        """Take in a track; ``steps`` are frames from one to the next, by task; ``fill`` interpolates where the file
+        says key frames alone."""
         task, number = track.attributes.get("task_id", ""), len(self.tracks)
         self.tracks.append((track.attributes.get("label", ""), track.attributes.get("group_id", "")))
         framed = [(whole_number(shape.attributes.get("frame", "")), shape) for shape in track.shapes]
@@ -112,9 +97,8 @@ def between(one: Any, two: Any, share: float) -> dict[str, str]:
 
 def _moved(first: str, second: str, share: float) -> Optional[str]:
     """Numbers between those of two texts, which have the same separators."""
-    pairs = list(zip(re.split("([,;])", first), re.split("([,;])", second)))
     moved = []
-    for one, two in pairs:
+    for one, two in zip(re.split("([,;])", first), re.split("([,;])", second)):
         start, end = xml.number(one), xml.number(two)
         if one == two:
             moved.append(one)

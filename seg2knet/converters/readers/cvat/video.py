@@ -9,11 +9,7 @@ from seg2knet.errors import DataError
 
 
 class Video:
-    """A video file. Frames are best asked for in rising order: seeking is inexact, so it is read from the beginning.
-
-    Args:
-        path: the file.
-    """
+    """A video file. Frames are best asked for in rising order: seeking is inexact, so it is read from the beginning."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -21,24 +17,18 @@ class Video:
         self._next = 0
 
     def png(self, frame: int) -> bytes:
-        """A frame, counted from 0, as PNG.
-
-        Raises:
-            DataError: the video cannot be read, or has no such frame.
-        """
+        """A frame, counted from 0, as PNG; DataError where the video cannot be read, or has no such frame."""
         import cv2
 
         if self._capture is None or frame < self._next:
-            self.close()
             self._capture = cv2.VideoCapture(str(self.path))
             self._next = 0
             if not self._capture.isOpened():
                 raise DataError("the video cannot be opened", file=self.path, expected="a format that OpenCV decodes")
         while self._next <= frame:
             if not self._capture.grab():
-                raise DataError(
-                    "the video has no such frame", file=self.path, place=f"frame {frame}", found=f"{self._next} frames"
-                )
+                found = f"{self._next} frames"
+                raise DataError("the video has no such frame", file=self.path, place=f"frame {frame}", found=found)
             self._next += 1
         good, image = self._capture.retrieve()
         if not good:
@@ -50,13 +40,4 @@ class Video:
         import cv2
 
         capture = cv2.VideoCapture(str(self.path))
-        try:
-            return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0) if capture.isOpened() else 0
-        finally:
-            capture.release()
-
-    def close(self) -> None:
-        """Let the file go."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+        return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0) if capture.isOpened() else 0

@@ -56,8 +56,7 @@ class DarwinReader(JsonReader):
                 raise NotAnObject("no-pixels", "the raster layer has no pixel of it")
             canvas.add(label_of(entry.get("name")), shape, place)
 
-        each(canvas, record["annotations"], "annotation", take)
-        return canvas
+        return each(canvas, record["annotations"], "annotation", take)
 
     def _shape(self, canvas: Canvas, entry: dict[str, Any]) -> Shape:
         for key in ("polygon", "complex_polygon"):
@@ -78,16 +77,13 @@ class DarwinReader(JsonReader):
     def _raster(self, canvas: Canvas, annotations: list[Any]) -> dict[str, Shape]:
         """Masks of the raster layers by annotation id."""
         masks: dict[str, Shape] = {}
-        for entry in annotations:
-            layer = entry.get("raster_layer") if isinstance(entry, dict) else None
-            if layer is None:
-                continue
+        layers = [entry.get("raster_layer") for entry in annotations if isinstance(entry, dict)]
+        for layer in filter(None, layers):
             code = np.asarray(layer["dense_rle"], np.int64).reshape(-1, 2)
             if (code[:, 1] < 0).any() or code[:, 1].sum() != canvas.height * canvas.width:
                 raise ValueError(f"dense_rle sums to {code[:, 1].sum()}, not to {canvas.height * canvas.width}")
             labels = np.repeat(code[:, 0], code[:, 1]).reshape(canvas.height, canvas.width)
             for key, value in layer["mask_annotation_ids_mapping"].items():
-                mask = labels == value
-                if mask.any():
-                    masks[key] = canvas.bitmap(mask)
+                if (labels == value).any():
+                    masks[key] = canvas.bitmap(labels == value)
         return masks

@@ -34,18 +34,16 @@ class IsatReader(JsonReader):
         def take(entry: Any, place: str) -> None:
             label = label_of(entry.get("category"))
             if label == _BACKGROUND:
-                canvas.lost(place, NotAnObject("background", "the category __background__ means no object"), asked=True)
-                return
-            group, layer = entry.get("group"), entry.get("layer")
+                raise NotAnObject("background", f"the category {_BACKGROUND} means no object", asked=True)
+            group, layer, note = entry.get("group"), entry.get("layer"), entry.get("note")
             canvas.add(
                 label,
                 polygon(flat(entry["segmentation"])),
                 place,
                 group=(label, group) if type(group) in (int, str) and group not in (0, "") else None,
                 iscrowd=entry.get("iscrowd") is True,
-                attributes={"note": entry["note"]} if isinstance(entry.get("note"), str) and entry["note"] else None,
+                attributes={"note": note} if isinstance(note, str) and note else None,
                 z=int(layer) if type(layer) in (int, float) and abs(layer) < 1e9 else 0,
             )
 
-        each(canvas, record["objects"], "object", take)
-        return canvas
+        return each(canvas, record["objects"], "object", take)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
-from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
+from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
 from seg2knet.converters.readers.common.sources import labels_as_shown, read_text
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.rle import size_allowed
@@ -23,6 +23,7 @@ from seg2knet.dataset.sample import Note, Rle, Shape, Skip
 from seg2knet.errors import DataError, UsageError
 
 _MAX_TEXT = 1 << 29
+_KEYS = {"objects", "classifications"}
 
 
 class LabelboxOptions(ReaderOptions):
@@ -35,11 +36,10 @@ class LabelboxOptions(ReaderOptions):
 
 
 @register_reader
-class LabelboxReader(JsonReader):
+class LabelboxReader(RecordsReader):
     name = "labelbox"
     title = "Labelbox"
     Options = LabelboxOptions
-    per_image = False
     suffixes = (".ndjson", ".jsonl", ".json")
     expected = 'rows with "data_row" and "projects" (v2), or a list with "Labeled Data" and "Label" (v1)'
     marks = (b'"data_row"', b'"projects"')
@@ -62,28 +62,28 @@ class LabelboxReader(JsonReader):
         for number, row in enumerate(document if isinstance(document, list) else [document], 1):
             if "data_row" in row:
                 yield from self._row(row, f"{path}: row {number}")
-            else:
-                name = row.get("External ID") or row["Labeled Data"].partition("?")[0].rpartition("/")[2]
-                label = row.get("Label")
-                if not isinstance(label, dict):
-                    self.notes.append(Note("skipped-by-annotator", f"{path}: row {number}", f"Label: {label!r}"))
-                objects = label.get("objects", []) if isinstance(label, dict) else []
-                if isinstance(label, dict) and label and "objects" not in label and "classifications" not in label:
-                    objects = _oldest(label)
-                yield name, [[name], None, objects]
+                continue
+            name = row.get("External ID") or row["Labeled Data"].partition("?")[0].rpartition("/")[2]
+            label = row.get("Label")
+            if not isinstance(label, dict):
+                self.notes.append(Note("skipped-by-annotator", f"{path}: row {number}", f"Label: {label!r}"))
+                label = {"objects": []}
+            yield name, [[name], None, label.get("objects", []) if label.keys() & _KEYS else _oldest(label)]
 
     def _row(self, row: dict[str, Any], place: str) -> Iterable[Record]:
         data, media = row["data_row"], row.get("media_attributes") or {}
-        projects = {key: value for key, value in row["projects"].items() if self._wanted(key, value)}
+        wanted, projects = self.options.project, row["projects"]
+        if wanted is not None:
+            projects = {key: value for key, value in projects.items() if wanted in (key, value.get("name"))}
         if len(projects) > 1:
             found = ", ".join(f"{key} ({value.get('name')})" for key, value in projects.items())
             raise UsageError("an image of several projects", found=f"{place}: {found}", hint="--project ID")
-        labels = [label for value in projects.values() for label in value["labels"]]
+        labels, label = [one for value in projects.values() for one in value["labels"]], self.options.label
         if len(labels) > 1:
-            if self.options.label is None:
+            if label is None:
                 found = f"{place}: {len(labels)} labels"
                 raise UsageError("an image with several labels", found=found, hint="--label 1, or -1 for the last")
-            labels = labels[self.options.label - (self.options.label > 0) :][:1]
+            labels = labels[label - (label > 0) :][:1]
         objects = labels[0]["annotations"].get("objects", []) if labels else []
         called = [data.get("external_id"), data.get("global_key"), data.get("row_data", "").rpartition("/")[2]]
         called = [name for name in called if isinstance(name, str) and name]
@@ -93,9 +93,6 @@ class LabelboxReader(JsonReader):
         size = [media.get("width"), media.get("height")] if media.get("width") and media.get("height") else None
         yield called[0].replace("\\", "/").rpartition("/")[2], [called, size, objects]
 
-    def _wanted(self, key: str, project: dict[str, Any]) -> bool:
-        return self.options.project in (None, key, project.get("name"))
-
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
         called, size, objects = record
         canvas = self.canvas(handle, path, called, size)
@@ -104,8 +101,7 @@ class LabelboxReader(JsonReader):
             label = label_of(entry.get("name") or entry.get("title") or entry.get("value"))
             canvas.add(label, self._shape(canvas, entry), place)
 
-        each(canvas, objects, "object", take)
-        return canvas
+        return each(canvas, objects, "object", take)
 
     def _shape(self, canvas: Canvas, entry: dict[str, Any]) -> Shape:
         sides = entry.get("bounding_box") or entry.get("bbox")
@@ -122,9 +118,8 @@ class LabelboxReader(JsonReader):
         feature = entry.get("feature_id") or entry.get("featureId")
         files = self.images.matches(f"{feature}.png") if isinstance(feature, str) else []
         if len(files) != 1:
-            raise NotAnObject(
-                "mask-is-a-url", f"nothing is fetched: download it as {feature}.png to anywhere below the source"
-            )
+            detail = f"nothing is fetched: download it as {feature}.png to anywhere below the source"
+            raise NotAnObject("mask-is-a-url", detail)
         labels = labels_as_shown(files[0])
         color = (entry.get("composite_mask") or {}).get("color_rgb")
         if labels.ndim == 3:

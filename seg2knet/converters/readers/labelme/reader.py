@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -17,19 +19,23 @@ from typing import Any, Optional
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Handle, ReaderOptions, Scan
-from seg2knet.converters.readers.common.canvas import Canvas
-from seg2knet.converters.readers.common.json_reader import JsonReader, size_of
+from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, ellipse, polygon
+from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of, size_of
 from seg2knet.converters.readers.common.sources import absent, read_list
-from seg2knet.converters.readers.labelme.shapes import BACKGROUND, any_flag, draw
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
-from seg2knet.dataset import images
+from seg2knet.dataset import geometry, images
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import SPLITS
+from seg2knet.dataset.sample import Shape
 from seg2knet.dataset.text import naturally
 from seg2knet.errors import DataError
 
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
+_BACKGROUND = "_background_"
+_NO_AREA = frozenset({"point", "points", "line", "linestrip"})
+_OUTLINES = frozenset({"polygon", "rectangle", "ellipse", "oriented_rectangle", "rotation"})  # AnyLabeling's rotation
+_NUMBERED = re.compile(r"^(.+?)(?:[-_ ](\d+)|(?<=[^\W\d])(\d+))$")
 
 
 class LabelMeOptions(ReaderOptions):
@@ -50,9 +56,8 @@ class LabelMeReader(JsonReader):
 
     def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
         super().__init__(source, options)
-        root = str(self.source if self.source.is_dir() else self.source.parent)
-        self._root = os.path.join(root, "")  # before a path's part below it
-        self._base = os.path.abspath(root)
+        self._root = os.path.join(self.root, "")  # before a path's part below it
+        self._base = os.path.abspath(self.root)
         self._folders = [os.path.abspath(self.options.images)] if self.options.images is not None else []
 
     @classmethod
@@ -64,77 +69,81 @@ class LabelMeReader(JsonReader):
         if not names:
             raise absent("LabelMe's JSON files, at any depth, or one such file", self.source)
         parted = all(map(_split_of, names))
-        handles = (
+        handles = [
             Handle(_stem(name), [self._root + name, None], split)
             for split in (SPLITS if parted else (None,))
             for name in names
             if not parted or _split_of(name) == split
-        )
-        return Scan(list(handles), self.classes())
+        ]
+        return Scan(handles, self.classes())
 
     def count(self, handle: Handle) -> int:
         document = self.load(handle.where[0])
         return len(document["shapes"]) if self.fits(document) else 0
 
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
-        stem = _stem(path[len(self._root) :])
+        stem, said = _stem(path[len(self._root) :]), record.get("imagePath")
         folder = stem.rpartition("/")[0]
-        file = self._find_image(stem, record.get("imagePath"))
+        file = self._find_image(stem, said)
         data = _embedded(record.get("imageData"), path) if file is None else None
-        if file is not None:
-            # Named by its place below the source; one from elsewhere as if it stood beside its annotation.
-            inside = file.startswith(self._base + os.sep)
-            name = file[len(self._base) + 1 :].replace(os.sep, "/") if inside else _in(folder, os.path.basename(file))
+        if file is not None and file.startswith(self._base + os.sep):
+            name = file[len(self._base) + 1 :].replace(os.sep, "/")
         elif data is not None:
             name = stem + _ENDINGS.get(images.probe_bytes(data, f"{path}: imageData").format, ".png")
-        else:
-            name = _in(folder, _tail(record.get("imagePath")) or stem.rpartition("/")[2])
+        else:  # one from elsewhere as if it stood beside its annotation
+            name = os.path.basename(file) if file is not None else _tail(said) or stem.rpartition("/")[2]
+            name = f"{folder}/{name}" if folder else name
         declared = size_of((record.get("imageWidth"), record.get("imageHeight")))
-        extra = {"flags": record["flags"]} if any_flag(record.get("flags")) else None
-        canvas = Canvas(name, path, path=file, data=data, declared=declared, extra=extra)
-        draw(canvas, record["shapes"], self.options.boxes, self.options.strip_instance_suffix)
-        return canvas
+        canvas = Canvas(name, path, path=file, data=data, declared=declared, extra=_flags(record) or None)
+
+        def take(shape: Any, place: str) -> None:
+            if type(shape) is not dict:
+                raise NotAnObject("not-a-shape", f"found {type(shape).__name__}, expected an object")
+            label, number = label_of(shape.get("label")), None
+            if label == _BACKGROUND:
+                raise NotAnObject("background", f"the label {_BACKGROUND} means no object", asked=True)
+            numbered = _NUMBERED.match(label) if self.options.strip_instance_suffix else None
+            if numbered:
+                label, number = numbered[1], int(numbered[2] or numbered[3])
+            outline = _outline(canvas, shape, self.options.boxes)
+            group = shape.get("group_id") if type(shape.get("group_id")) in (int, str) else None
+            key = None if number is None and group is None else (label, group, number)
+            canvas.add(label, outline, place, group=key, attributes=_attributes(shape))
+
+        return each(canvas, record["shapes"], "shape", take, first=0)
 
     def classes(self) -> Optional[ClassList]:
         """Of ``labels.txt``, which LabelMe is started with."""
         for folder in (Path(self._base), Path(self._base).parent):
             if (folder / "labels.txt").is_file():
                 names = dict.fromkeys(read_list(folder / "labels.txt"))
-                return ClassList.of([name for name in names if name not in (IGNORE, BACKGROUND)])
+                return ClassList.of([name for name in names if name not in (IGNORE, _BACKGROUND)])
         return None
 
-    def _is_below(self, path: str) -> bool:
-        """Whether a path is below the source or ``--images-dir``: an annotation must not fetch files from elsewhere."""
-        whole = os.path.normpath(path)
-        return any(whole.startswith(os.path.join(folder, "")) for folder in (self._base, *self._folders))
-
     def _find_image(self, stem: str, said: Any) -> Optional[str]:
-        """The image: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem."""
+        """The image: where ``imagePath`` says, by its name alone, or the one with the annotation's own stem; always
+        below the source or ``--images-dir``, for an annotation must not fetch files from elsewhere."""
         folders = [os.path.dirname(f"{self._base}{os.sep}{stem}"), *self._folders]
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
+            inside = tuple(os.path.join(folder, "") for folder in (self._base, *self._folders))
             for candidate in _tries(folders, clean):
-                if os.path.isfile(candidate) and self._is_below(candidate):
+                if os.path.isfile(candidate) and os.path.normpath(candidate).startswith(inside):
                     return candidate if "/" not in clean else os.path.normpath(candidate)
         own = os.path.basename(stem)
-        endings = (ending for suffix in images.SUFFIXES for ending in (suffix, suffix.upper()))
-        paths = (f"{folder}/{own}{ending}" for ending in list(endings) for folder in folders)
+        endings = [ending for suffix in images.SUFFIXES for ending in (suffix, suffix.upper())]
+        paths = (f"{folder}/{own}{ending}" for ending in endings for folder in folders)
         return next(filter(os.path.isfile, paths), None)
 
 
 def _tries(folders: list[str], said: str) -> Iterator[str]:
     """Where an image may be that an annotation says is at ``said``."""
-    absolute = said.startswith("/") or said[1:3] == ":/"  # of Windows, its back-slashes turned
-    if not absolute:
+    if not (said.startswith("/") or said[1:3] == ":/"):  # of Windows, its back-slashes turned
         yield from (f"{folder}/{said}" for folder in folders)
     if "/" in said:
         yield from (f"{folder}/{_tail(said)}" for folder in folders)
     if os.path.isabs(said):
         yield said
-
-
-def _in(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 def _embedded(text: Any, path: str) -> Optional[bytes]:
@@ -160,3 +169,60 @@ def _split_of(below: str) -> Optional[str]:
 def _tail(path: Any) -> str:
     """The last part of a path of any system."""
     return path.replace("\\", "/").rpartition("/")[2] if isinstance(path, str) else ""
+
+
+def _outline(canvas: Canvas, shape: dict[str, Any], boxes: str) -> Shape:
+    kind = shape.get("shape_type") or "polygon"
+    points = flat(shape.get("points"))
+    if kind == "mask":
+        return _mask(canvas, shape.get("mask"), points)
+    if type(kind) is str and kind in _NO_AREA:
+        raise NotAnObject(f"{kind}-has-no-area", f"a {kind} of {len(points) // 2} points")
+    if kind == "circle":
+        if len(points) != 4:
+            detail = f"{len(points) // 2} points; a circle has its centre and one on the rim"
+            raise NotAnObject("circle-without-radius", detail)
+        radius = math.hypot(points[2] - points[0], points[3] - points[1])
+        return polygon(geometry.ellipse_polygon(points[0], points[1], radius, radius), "polygon-unusable")
+    if type(kind) is not str or kind not in _OUTLINES:
+        raise NotAnObject("unknown-shape-type", repr(kind)[:80])
+    if kind == "polygon" and len(points) == 2:
+        raise NotAnObject("point-has-no-area", "a polygon of one point")
+    if len(points) == 4 and kind == "ellipse":  # opposite corners of its box
+        x0, y0, x1, y1 = points
+        return ellipse((x0 + x1) / 2, (y0 + y1) / 2, abs(x1 - x0) / 2, abs(y1 - y0) / 2)
+    corners = len(points) == 8 and len(set(points[0::2])) == len(set(points[1::2])) == 2
+    if kind == "rectangle" and (len(points) == 4 or corners):
+        if boxes == "refuse":
+            raise NotAnObject("box-only", BOX_ONLY)
+        if len(points) == 4:
+            x0, y0, x1, y1 = points
+            points = [x0, y0, x1, y0, x1, y1, x0, y1]
+    return polygon(points, "polygon-too-few-points" if len(points) < 6 else "polygon-unusable")
+
+
+def _mask(canvas: Canvas, text: Any, points: list[float]) -> Shape:
+    """A mask shape: a PNG in base64 whose upper left pixel lies at the floor of the first corner."""
+    if not isinstance(text, str) or not points:
+        raise NotAnObject("mask-unreadable", "no mask or no corner")
+    try:
+        pixels = images.decode_labels(base64.b64decode(text, validate=False))
+    except (binascii.Error, ValueError, DataError) as error:
+        raise NotAnObject("mask-unreadable", str(error).splitlines()[0]) from None
+    left, top = math.floor(min(points[0::2])), math.floor(min(points[1::2]))
+    return canvas.bitmap((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0, left, top)
+
+
+def _attributes(shape: dict[str, Any]) -> Optional[dict[str, Any]]:
+    kept = _flags(shape)
+    if isinstance(shape.get("description"), str) and shape["description"]:
+        kept["description"] = shape["description"]
+    if isinstance(shape.get("attributes"), dict):
+        kept.update(shape["attributes"])
+    return kept or None
+
+
+def _flags(entry: dict[str, Any]) -> dict[str, Any]:
+    """The flags of a file or a shape, where one is set."""
+    flags = entry.get("flags")
+    return {"flags": flags} if isinstance(flags, dict) and any(flags.values()) else {}

@@ -16,11 +16,8 @@ from seg2knet.dataset.rle import size_allowed
 
 
 def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
-    """``(height, width)`` bool: where the alpha of a stroke is above 0.
-
-    Raises:
-        NotAnObject: the stream is damaged, or is of another size.
-    """
+    """``(height, width)`` bool: where the alpha of a stroke is above 0; NotAnObject where the stream is damaged, or is
+    of another size."""
     data = bytes(rle)
     expected = 4 * height * width
     count = int.from_bytes(data[:4], "big")
@@ -51,20 +48,21 @@ class _Bits:
         self.data = data
         self.place = 0
 
-    def take(self, count: int) -> int:
-        """The next ``count`` bits, 16 at most, as a number."""
-        first, offset = divmod(self.place, 8)
-        self.place += count
+    def _move(self, count: int) -> tuple[int, int]:
+        """The byte and the bit in it where the next ``count`` bits begin."""
+        begin, self.place = divmod(self.place, 8), self.place + count
         if self.place > 8 * len(self.data):
             raise NotAnObject("brush-unusable", "the stream is cut off")
+        return begin
+
+    def take(self, count: int) -> int:
+        """The next ``count`` bits, 16 at most, as a number."""
+        first, offset = self._move(count)
         window = int.from_bytes(self.data[first : first + 4].ljust(4, b"\0"), "big")
         return window >> (32 - offset - count) & ((1 << count) - 1)
 
     def words(self, count: int) -> np.ndarray:
         """The next ``count`` bytes."""
-        first, offset = divmod(self.place, 8)
-        self.place += 8 * count
-        if self.place > 8 * len(self.data):
-            raise NotAnObject("brush-unusable", "the stream is cut off")
+        first, offset = self._move(8 * count)
         raw = np.frombuffer(self.data, np.uint8, count + (offset > 0), first)
         return np.packbits(np.unpackbits(raw)[offset : offset + 8 * count])

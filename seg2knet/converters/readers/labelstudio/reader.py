@@ -15,7 +15,7 @@ from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
-from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
+from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
 from seg2knet.converters.readers.labelstudio.brush import brush_mask
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.sample import Note, Shape
@@ -39,11 +39,10 @@ class LabelStudioOptions(ReaderOptions):
 
 
 @register_reader
-class LabelStudioReader(JsonReader):
+class LabelStudioReader(RecordsReader):
     name = "labelstudio"
     title = "Label Studio JSON"
     Options = LabelStudioOptions
-    per_image = False
     expected = 'tasks with "data" and "annotations"'
     marks = (b'"data"', b'"result"')
 
@@ -73,10 +72,7 @@ class LabelStudioReader(JsonReader):
             self.notes.append(Note("cancelled-annotation", path, "was_cancelled, so left out", cancelled))
 
     def _chosen(self, annotations: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
-        """
-        Raises:
-            UsageError: there are several, and the options do not say which.
-        """
+        """Those that the options name; UsageError where there are several and they do not."""
         wanted = self.options.annotator
         if wanted == "ground-truth" and any(one.get("ground_truth") for one in annotations):
             annotations = [one for one in annotations if one.get("ground_truth")]
@@ -102,8 +98,7 @@ class LabelStudioReader(JsonReader):
             shape = self._shape(canvas, value, kind)
             canvas.add(label_of(label), shape, place)
 
-        each(canvas, list(_regions(results)), "region", take)
-        return canvas
+        return each(canvas, list(_regions(results)), "region", take)
 
     def _shape(self, canvas: Canvas, value: dict[str, Any], kind: str) -> Shape:
         across, down = canvas.width / 100, canvas.height / 100
@@ -172,13 +167,8 @@ def _regions(results: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], st
             regions.setdefault(item.get("id") or f"item {number}", []).append(item)
     for items in regions.values():
         shaped = next((item for item in items if any(key in item["value"] for key in _GEOMETRY)), items[0])
-        labels = [
-            label
-            for item in items
-            for key, labels in item["value"].items()
-            if key.endswith("labels") and isinstance(labels, list)
-            for label in labels
-        ]
+        texts = [value for item in items for key, value in item["value"].items() if key.endswith("labels")]
+        labels = [label for text in texts if isinstance(text, list) for label in text]
         yield shaped["value"], str(shaped.get("type")), next(iter(labels), None)
 
 

@@ -26,14 +26,8 @@ _MOST_PIECES = 5000
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """How to read the masks.
-
-    Attributes:
-        encoding: its name.
-        kind: the kind of mask that holds it (instances, for ``instances+classes``); ``None`` for all kinds.
-        classes: the kind that holds the classes, for ``instances+classes``.
-        reasons: what was seen.
-    """
+    """How to read the masks: the encoding, the kind of mask that holds it (``None``: all kinds; for
+    ``instances+classes`` the instances, and the kind that holds the ``classes``), and what was seen."""
 
     encoding: str
     kind: Optional[str]
@@ -42,17 +36,10 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a few masks of a kind have in common.
-
-    Attributes:
-        count: how many were looked at.
-        values: numbers that occur, sorted; colours packed.
-        colored: some are in colour.
-        deep: some have 16 bits or more.
-        lossy: some are JPEG.
-        counted: the highest number of each mask with any, where in all of them numbers run from 1 without gaps and
-            nearly every number is one connected piece; else empty.
-    """
+    """What a few masks of a kind have in common: how many were looked at; the numbers that occur, sorted, or packed
+    colours; whether some are in colour, have 16 bits or more (``deep``), are JPEG (``lossy``). ``counted`` is the
+    highest number of each mask with any, where in all of them numbers run from 1 without gaps and nearly every number
+    is one connected piece; else empty."""
 
     count: int
     values: np.ndarray
@@ -64,20 +51,15 @@ class Look(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         if self.colored:
             return f"{self.count} looked at are in colour, {len(self.values)} colours"
-        depth = "16-bit" if self.deep else "8-bit"
+        numbers = ", ".join(map(str, self.values[:6].tolist()))
         last = f" ... {self.values[-1]}" if len(self.values) > 6 else ""
-        return (
-            f"{self.count} looked at are {depth} with the numbers {', '.join(map(str, self.values[:6].tolist()))}{last}"
-        )
+        return f"{self.count} looked at are {'16' if self.deep else '8'}-bit with the numbers {numbers}{last}"
 
 
 def look(paths: Sequence[str]) -> Look:
-    """Look at some of these masks, evenly over all of them.
-
-    Raises:
-        DataError: one cannot be decoded.
-    """
-    chosen = [paths[index * len(paths) // min(LOOK, len(paths))] for index in range(min(LOOK, len(paths)))]
+    """Look at some of these masks, evenly over all of them."""
+    count = min(LOOK, len(paths))
+    chosen = [paths[index * len(paths) // count] for index in range(count)]
     values: list[np.ndarray] = []
     counted: Optional[list[int]] = []
     colored = deep = lossy = False
@@ -93,7 +75,7 @@ def look(paths: Sequence[str]) -> Look:
             highest = _highest(labels, values[-1])
             counted = None if highest is None else counted + [highest] * (highest > 0)
     numbers = () if counted is None or colored or lossy else tuple(counted)
-    return Look(len(chosen), np.unique(np.concatenate(values)), colored, deep, lossy, numbers)
+    return Look(count, np.unique(np.concatenate(values)), colored, deep, lossy, numbers)
 
 
 def _highest(labels: np.ndarray, values: np.ndarray) -> Optional[int]:
@@ -110,13 +92,7 @@ def _highest(labels: np.ndarray, values: np.ndarray) -> Optional[int]:
 
 
 class Chooser:
-    """Chooses kind and encoding.
-
-    Args:
-        pairing: images and masks.
-        absolute: the path of a mask.
-        labelmap: the classes, where they are known.
-    """
+    """Chooses kind and encoding; ``absolute`` makes a mask's path whole."""
 
     def __init__(self, pairing: Pairing, absolute: Callable[[str], str], labelmap: Optional[Labelmap]) -> None:
         self.labelmap = labelmap
@@ -130,22 +106,15 @@ class Chooser:
         self.kinds = sorted(self.paths)
 
     def choose(self, encoding: Optional[str], masks: Optional[str], class_masks: Optional[str]) -> Choice:
-        """
-        Args:
-            encoding, masks, class_masks: the options, each of which limits the choice.
-
-        Raises:
-            DataError: a mask cannot be decoded.
-            UsageError: it cannot be told, or the options do not fit.
-        """
+        """The choice, which each of these options limits; UsageError where it cannot be told, or they do not fit."""
         if encoding == "object-files" or (encoding is None and masks is None and self._one_an_object()):
             return Choice("object-files", None, None, (f"{self.several} images have several masks each",))
         chosen = self._named(masks, "--masks") if masks else None
         classes = self._named(class_masks, "--class-masks") if class_masks else None
         if encoding == "instances+classes" or classes is not None:
             if encoding not in (None, "instances+classes"):
-                found = f"--encoding {encoding}"
-                raise UsageError("--class-masks belongs to --encoding instances+classes", found=found)
+                problem = "--class-masks belongs to --encoding instances+classes"
+                raise UsageError(problem, found=f"--encoding {encoding}")
             return self._two(chosen, classes)
         kind = chosen or self._kind(encoding)
         if encoding is not None:
@@ -164,9 +133,8 @@ class Chooser:
         """Whether masks come one an object: several of a kind, or kinds by class, and all of two numbers at most."""
         if not self.several or not (self.repeated or _by_class(self.kinds)):
             return False
-        some = [path for paths in list(self.paths.values())[:LOOK] for path in paths[:2]]
-        masks = (grey(labels_as_shown(path)) for path in some[:LOOK])
-        return all(mask.ndim == 2 and len(np.unique(mask)) <= 2 for mask in masks)
+        some = [path for paths in list(self.paths.values())[:LOOK] for path in paths[:2]][:LOOK]
+        return all(mask.ndim == 2 and len(np.unique(mask)) <= 2 for mask in map(grey, map(labels_as_shown, some)))
 
     def _named(self, text: str, option: str) -> str:
         exact = [kind for kind in self.kinds if kind.lower() == text.lower()]
@@ -205,7 +173,7 @@ class Chooser:
     def _two(self, chosen: Optional[str], classes: Optional[str]) -> Choice:
         instances = [kind for kind in self.kinds if _says(kind, _INSTANCES) and kind != classes]
         chosen = chosen or (instances[0] if len(instances) == 1 else None)
-        classes = classes or (self._partner(chosen) if chosen else None)
+        classes = classes or (chosen and self._partner(chosen))
         if chosen is None or classes is None:
             what = "number the instances" if chosen is None else "hold the instances' classes"
             hint = f"name both: --masks {chosen or 'INSTANCES'} --class-masks CLASSES"
@@ -254,10 +222,9 @@ def _unclear(kind: str, seen: Look, reason: str) -> Exception:
         hint = f"name the masks with the classes: --encoding instances+classes --class-masks FOLDER; or {one_class}"
     elif seen.counted:
         hint = f"{one_class}; --encoding classes where a number is a class"
-    where = f"in {kind} " if kind else ""
-    kind_of_error = DataError if seen.lossy else UsageError
-    found = f"{seen.describe()}: {reason}"
-    return kind_of_error(f"the encoding of the masks {where}cannot be told", found=found, hint=hint)
+    problem = f"the encoding of the masks {f'in {kind} ' if kind else ''}cannot be told"
+    error = DataError if seen.lossy else UsageError
+    return error(problem, found=f"{seen.describe()}: {reason}", hint=hint)
 
 
 def _some(kinds: Sequence[str]) -> str:
@@ -266,13 +233,10 @@ def _some(kinds: Sequence[str]) -> str:
 
 def _by_class(kinds: Sequence[str]) -> bool:
     """``car/masks`` and ``road/masks``: one word in common, and names before it that are not a kind of mask."""
-    heads = [kind.rpartition("/") for kind in kinds]
+    heads, _, tails = zip(*(kind.rpartition("/") for kind in kinds))
     words = _INSTANCES + _CLASSES + _DRAWN
-    return (
-        len(kinds) > 1
-        and len({tail for _, _, tail in heads}) == 1
-        and all(head and not _says(head, words) and not re.match(r"v\d", head) for head, _, _ in heads)
-    )
+    named = all(head and not _says(head, words) and not re.match(r"v\d", head) for head in heads)
+    return named and len(kinds) > 1 and len(set(tails)) == 1
 
 
 def _says(kind: str, words: Sequence[str]) -> bool:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Optional
@@ -23,12 +22,12 @@ from typing import Optional
 from pydantic import Field
 from typing_extensions import Literal
 
-from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.base import Evidence, Handle, Reader, Scan
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import pairs as _pairs
 from seg2knet.converters.readers.common.canvas import Canvas
-from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas, parse_ignore
-from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
+from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits
 from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative
 from seg2knet.converters.readers.masks import guess as _guess
@@ -41,20 +40,15 @@ from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.errors import DataError, UsageError
 
 Encoding = Literal[
-    "classes",
-    "colors",
-    "instances",
-    "instances+classes",
-    "class*1000+instance",
-    "class*256+instance",
-    "binary",
+    "classes", "colors", "instances", "instances+classes", "class*1000+instance", "class*256+instance", "binary",
     "object-files",
-]
-
+]  # fmt: skip
 _ONE_CLASS = ("binary", "object-files", "instances")
+_OF_MASKS = ("masks", "class_masks")
+"""Options that name folders or kinds of masks."""
 
 
-class MaskOptions(ReaderOptions):
+class MaskOptions(LabelmapOptions):
     """Mask images' own options."""
 
     encoding: Optional[Encoding] = Field(
@@ -66,16 +60,7 @@ class MaskOptions(ReaderOptions):
     class_masks: Optional[str] = Field(
         None, description="For instances+classes: folder or kind of the masks that say the classes."
     )
-    labelmap: Optional[Path] = Field(
-        None,
-        description="Classes by number or colour: labelmap.txt, dataset_meta.json, a CSV, names one a line. "
-        "Looked for beside the masks when not given; without any, a class is called by its number.",
-    )
     colors: Optional[str] = Field(None, description='Classes by colour: "car=255,0,0; road=#804080".')
-    instances: Literal["components", "per-class"] = Field(
-        "components",
-        description="Masks that know no instances: each connected piece is an object, or each class is one.",
-    )
     ignore: str = Field(
         "255", description="Numbers that are no class, divided by commas; what a class file names counts."
     )
@@ -102,13 +87,11 @@ class MaskReader(Reader):
             return None
         if not pairing.pairs or all(kind.endswith("_seg") for kind in _kinds(pairing)):  # that is the full ADE20K
             return None
-        reasons = [f"{len(pairing.pairs)} images have a mask image"]
-        score = 0.7
+        score, reasons = 0.7, [f"{len(pairing.pairs)} images have a mask image"]
         try:
             reasons += reader._choice(pairing).reasons
         except UsageError as error:
-            reasons.append(f"{error.message} {error.found}")
-            score = 0.5
+            score, reasons = 0.5, [*reasons, f"{error.message} {error.found}"]
         except DataError:
             return None
         # VOC's, ADE's and COCO's folders hold mask images too, of which their readers know more.
@@ -117,15 +100,12 @@ class MaskReader(Reader):
     def scan(self) -> Scan:
         pairing = self._pairing()
         if not pairing.pairs:
-            raise absent(
-                "images and masks of the same names, in folders such as images/ and masks/",
-                self.source,
-                "name the folders: --images-dir DIR --masks DIR",
-            )
+            expected = "images and masks of the same names, in folders such as images/ and masks/"
+            raise absent(expected, self.source, "name the folders: --images-dir DIR --masks DIR")
         choice = self._choice(pairing)
         cityscapes = self._labelmap is None and _is_cityscapes(choice, pairing)
-        labelmap = self._labelmap if choice.encoding not in _ONE_CLASS else None
-        labelmap = _labelmap.CITYSCAPES if cityscapes and choice.encoding not in _ONE_CLASS else labelmap
+        labelmap = _labelmap.CITYSCAPES if cityscapes else self._labelmap
+        labelmap = labelmap if choice.encoding not in _ONE_CLASS else None
         place, splits = str(self.source), Splits.find(self.source)
         notes: list[Note] = []
         skips: list[Skip] = []
@@ -138,7 +118,10 @@ class MaskReader(Reader):
         for pair in [*pairing.pairs, *(_pairs.Pair(path, []) for path in pairing.bare)]:
             if not splits.listed(pair.image):
                 continue
-            masks, classes, second = _masks_of(pair, choice)
+            masks = [mask for mask in pair.masks if choice.kind in (None, mask.kind)]
+            masks, second = (masks, []) if choice.kind is None else (masks[:1], masks[1:])
+            classes = next((mask.path for mask in pair.masks if mask.kind == choice.classes), None)
+            masks = masks if choice.classes is None or classes is not None else []
             detail = "one mask of a kind is read; --encoding object-files reads all as objects"
             skips += [Skip("second-mask", self.path(mask.path), detail=detail) for mask in second]
             if masks or splits.of(pair.image) == "test":
@@ -164,8 +147,8 @@ class MaskReader(Reader):
         labels = labels_as_shown(masks[1])
         canvas = mask_canvas(handle.name, image, masks[1], labels)
         labelmap = _labelmap.CITYSCAPES if cityscapes else self._labelmap
-        split, ignore = self.options.instances == "components", parse_ignore(self.options.ignore)
-        decoder = Decoder(canvas, labelmap, ignore, split, self.options.class_name)
+        ignore = frozenset(int(part) for part in re.findall(r"\d+", self.options.ignore)[:1000] if len(part) < 10)
+        decoder = Decoder(canvas, labelmap, self.options.instances == "components", ignore, self.options.class_name)
         if encoding == "object-files":
             decoder.object_files(list(zip(masks[0::2], masks[1::2])))
         elif encoding == "instances+classes":
@@ -192,7 +175,7 @@ class MaskReader(Reader):
     def _folders(self) -> dict[str, tuple[str, Path]]:
         """Folders that options name: by option, what paths below it begin with, and the folder."""
         folders = {}
-        for option in ("images", "masks", "class_masks"):
+        for option in ("images", *_OF_MASKS):
             said = getattr(self.options, option)
             found = [folder for folder in (self.source / said, Path(said)) if folder.is_dir()] if said else []
             if found:
@@ -210,7 +193,7 @@ class MaskReader(Reader):
             if prefix.startswith("//"):
                 paths |= {f"{prefix}/{relative(path, str(folder))}" for path in walk(folder, SUFFIXES)}
         prefixes = {option: prefix for option, (prefix, _) in self._folders.items()}
-        masks = [prefixes[option] for option in ("masks", "class_masks") if option in prefixes]
+        masks = [prefixes[option] for option in _OF_MASKS if option in prefixes]
         return _pairs.pair(paths, prefixes.get("images"), masks)
 
     def path(self, path: str) -> str:
@@ -222,22 +205,8 @@ class MaskReader(Reader):
 
     def _choice(self, pairing: _pairs.Pairing) -> _guess.Choice:
         options = self.options
-        masks, classes = (
-            self._folders[option][0] if option in self._folders else getattr(options, option)
-            for option in ("masks", "class_masks")
-        )
+        masks, classes = (self._folders[key][0] if key in self._folders else getattr(options, key) for key in _OF_MASKS)
         return _guess.Chooser(pairing, self.path, self._labelmap).choose(options.encoding, masks, classes)
-
-
-def _masks_of(
-    pair: _pairs.Pair, choice: _guess.Choice
-) -> tuple[list[_pairs.Mask], Optional[str], Sequence[_pairs.Mask]]:
-    """The masks of an image that are read, the one that says their classes, and further ones of the same kind."""
-    masks = [mask for mask in pair.masks if choice.kind in (None, mask.kind)]
-    classes = next((mask.path for mask in pair.masks if mask.kind == choice.classes), None)
-    second = masks[1:] if choice.kind is not None else []
-    masks = masks[:1] if choice.kind is not None else masks
-    return ([] if choice.classes is not None and classes is None else masks), classes, second
 
 
 def _class_in(mask: _pairs.Mask, image: str) -> str:

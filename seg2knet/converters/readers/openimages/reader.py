@@ -67,16 +67,15 @@ class OpenImagesReader(Reader):
                 label = self._classes.get(row["LabelName"], row["LabelName"])
                 found.setdefault(key, [image]).append([label, mask, place])
         if not found:
-            raise DataError(
-                "not one image with its mask", file=self.source, found=f"{len(skips)} rows", hint="--images-dir DIR"
-            )
+            rows = f"{len(skips)} rows"
+            raise DataError("not one image with its mask", file=self.source, found=rows, hint="--images-dir DIR")
         handles = Splits({}).handles(sorted(found.items(), key=lambda item: natural(item[0])))
         used = {label for _, *masks in found.values() for label, *_ in masks}
         classes = ClassList.of([name for name in dict.fromkeys(self._classes.values()) if name in used])
-        detail = "a class that no mask is of is left out"
         unused = len(set(self._classes.values()) - used)
-        notes = (Note("class-without-mask", str(self.source), detail, unused),) if unused else ()
-        return Scan(handles, classes if used <= set(classes.names) else None, tuple(skips), notes)
+        note = Note("class-without-mask", str(self.source), "a class that no mask is of is left out", unused)
+        known = classes if used <= set(classes.names) else None
+        return Scan(handles, known, tuple(skips), (note,) if unused else ())
 
     def read(self, handle: Handle) -> Sample:
         image, *masks = handle.where
@@ -136,7 +135,6 @@ def _rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
     except csv.Error as error:
         raise DataError("not a CSV file", file=path, found=str(error)) from None
     if rows and any(not isinstance(rows[0].get(key), str) for key in needed):
-        raise DataError(
-            "not OpenImages' table", file=path, found=", ".join(map(str, rows[0]))[:200], expected=needed[0]
-        )
+        found = ", ".join(map(str, rows[0]))[:200]
+        raise DataError("not OpenImages' table", file=path, found=found, expected=needed[0])
     return [row for row in rows if all(isinstance(row.get(key), str) for key in needed)]

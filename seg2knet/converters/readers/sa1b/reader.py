@@ -9,12 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
-from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
+from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import JsonReader, each
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.rle import rle_from_string
-from seg2knet.errors import DataError
 
 
 class Sa1bOptions(ReaderOptions):
@@ -43,14 +41,7 @@ class Sa1bReader(JsonReader):
         canvas = self.canvas(handle, path, [image["file_name"]], (image.get("width"), image.get("height")))
 
         def take(entry: Any, place: str) -> None:
-            code = entry["segmentation"]
-            if code["size"] != [canvas.height, canvas.width]:
-                raise NotAnObject("rle-size-differs", f"size {code['size']!r:.60}")
-            try:
-                mask = rle_from_string(code["counts"].encode("ascii"), canvas.height, canvas.width)
-            except (DataError, UnicodeError) as error:
-                raise NotAnObject("rle-unusable", str(error)) from None
+            mask = canvas.run_length(entry["segmentation"])
             canvas.add(self.options.class_name, mask, f"annotation {entry.get('id')}")
 
-        each(canvas, record["annotations"], "annotation", take)
-        return canvas
+        return each(canvas, record["annotations"], "annotation", take)

@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,7 +19,7 @@ from PIL import Image as pillow
 
 from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box
-from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of
+from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
 from seg2knet.converters.readers.common.sources import rgb
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import images
@@ -45,19 +45,15 @@ class SuperviselyReader(JsonReader):
             if os.path.basename(os.path.dirname(path)) == "ann" or source.is_file():
                 yield path
 
-    def name_of(self, below: str) -> str:
-        return "/".join(part for part in below.split("/") if part != "ann")
+    def listed(self, path: str, below: str, alone: bool) -> Iterable[Record]:
+        return [("/".join(part for part in below.split("/") if part != "ann"), None)]
 
     @classmethod
     def fits(cls, document: Any) -> bool:
         return isinstance(document, dict) and isinstance(document.get("objects"), list) and "height" in document["size"]
 
     def classes(self) -> Optional[ClassList]:
-        """Of ``meta.json``, in its order.
-
-        Raises:
-            DataError: it is of videos, point clouds or volumes, or it cannot be read.
-        """
+        """Of ``meta.json``, in its order; DataError where it is of videos, point clouds or volumes."""
         paths = sorted(walk(self.source, ("meta.json",))) if self.source.is_dir() else []
         for path in filter(lambda path: os.path.basename(path) == "meta.json", paths):
             meta = load_json(path)
@@ -66,24 +62,20 @@ class SuperviselyReader(JsonReader):
             kind = meta.get("projectType", "images")
             if kind != "images":
                 raise DataError("a Supervisely project of images was expected", file=path, found=str(kind))
-            infos = {}
-            for entry in meta["classes"]:
-                if isinstance(entry, dict) and isinstance(entry.get("title"), str) and entry["title"].strip():
-                    infos[entry["title"]] = ClassInfo(entry["title"], color=rgb(entry.get("color")))
-            return ClassList(tuple(infos.values()))
+            entries = [one for one in meta["classes"] if isinstance(one, dict) and isinstance(one.get("title"), str)]
+            infos = {one["title"]: ClassInfo(one["title"], color=rgb(one.get("color"))) for one in entries}
+            return ClassList(tuple(info for name, info in infos.items() if name.strip()))
         return None
 
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
-        stem = os.path.basename(path)[: -len(".json")]
-        size = record["size"]
-        beside = os.path.join(os.path.dirname(os.path.dirname(path)), "img")
-        canvas = self.canvas(handle, path, [stem], (size["width"], size["height"]), [beside])
+        size, beside = record["size"], os.path.join(os.path.dirname(os.path.dirname(path)), "img")
+        called = [os.path.basename(path)[: -len(".json")]]
+        canvas = self.canvas(handle, path, called, (size["width"], size["height"]), [beside])
 
         def take(entry: Any, place: str) -> None:
             canvas.add(label_of(entry.get("classTitle")), self._shape(canvas, entry), place)
 
-        each(canvas, record["objects"], "object", take)
-        return canvas
+        return each(canvas, record["objects"], "object", take)
 
     def _shape(self, canvas: Canvas, entry: dict[str, Any]) -> Shape:
         kind = entry.get("geometryType") or entry.get("shape")

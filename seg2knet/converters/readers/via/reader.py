@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any, Optional
@@ -21,7 +22,7 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
-from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, label_of
+from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, label_of
 from seg2knet.converters.readers.common.sources import read_text
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.files import load_json
@@ -44,11 +45,10 @@ class ViaOptions(ReaderOptions):
 
 
 @register_reader
-class ViaReader(JsonReader):
+class ViaReader(RecordsReader):
     name = "via"
     title = "VIA (VGG Image Annotator)"
     Options = ViaOptions
-    per_image = False
     suffixes = (".json", ".csv")
     expected = 'entries with "filename" and "regions"'
     marks = (b'"filename"', b'"regions"')
@@ -71,20 +71,13 @@ class ViaReader(JsonReader):
         attribute = self._attribute([region for one in regions.values() for region in one], path)
         options = document.get("_via_attributes", {}).get("region", {}).get(attribute, {}).get("options", {})
         for key, found in regions.items():
-            name = unquote(urlsplit(entries[key]["filename"]).path) if "://" in entries[key]["filename"] else ""
-            name = name or entries[key]["filename"]
+            file = entries[key]["filename"]
+            name = (unquote(urlsplit(file).path) if "://" in file else "") or file
             yield PurePosixPath(name.replace("\\", "/")).name, [name, found, attribute, options]
 
     def _attribute(self, regions: list[Any], path: str) -> Optional[str]:
-        """The attribute that is the class; ``None`` where regions have none.
-
-        Raises:
-            UsageError: there are several.
-        """
-        names: dict[str, int] = {}
-        for region in regions:
-            for name in region.get("region_attributes") or {}:
-                names[name] = names.get(name, 0) + 1
+        """The attribute that is the class; ``None`` where regions have none, UsageError where they have several."""
+        names = Counter(name for region in regions for name in region.get("region_attributes") or {})
         wanted = self.options.class_attribute
         if wanted is not None and names and wanted not in names:
             raise UsageError("no such region attribute", found=wanted, expected=f"one of {', '.join(sorted(names))}")
@@ -92,7 +85,7 @@ class ViaReader(JsonReader):
             raise UsageError(
                 "regions have several attributes: which one is the class?",
                 found=f"{path}: {', '.join(f'{name} ({count})' for name, count in names.items())}",
-                hint=f"--class-attribute {max(names, key=lambda name: names[name])}",
+                hint=f"--class-attribute {names.most_common(1)[0][0]}",
             )
         if not names and regions:
             detail = f"no region has an attribute, so all are of the class {self.options.class_name!r} (--class-name)"
@@ -109,8 +102,7 @@ class ViaReader(JsonReader):
                 label = _class(region["region_attributes"].get(attribute), options)
             canvas.add(label, self._shape(region["shape_attributes"]), place)
 
-        each(canvas, regions, "region", take)
-        return canvas
+        return each(canvas, regions, "region", take)
 
     def _shape(self, shape: dict[str, Any]) -> Shape:
         kind = shape.get("name")

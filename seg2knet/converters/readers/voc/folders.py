@@ -33,33 +33,23 @@ _IMAGE_FOLDERS = ("JPEGImages", "PNGImages", "Images", "img")
 
 
 class Root:
-    """A folder laid out as VOC's, or in no way (``flat``): XML files anywhere, images beside them.
-
-    Attributes:
-        prefix: what the names of its images begin with, where a source has several such folders.
-        classes, objects, xmls: files by relative path without suffix.
-        images: of this folder.
-    """
+    """A folder laid out as VOC's, or in no way (``flat``): XML files anywhere, images beside them. ``prefix`` is what
+    the names of its images begin with; ``files`` are by kind and relative path without suffix."""
 
     def __init__(self, path: Path, prefix: str, images: Optional[Path], flat: bool = False) -> None:
         self.path = path
         self.prefix = prefix
         self.flat = flat
         self.classes = {} if flat else _stems(_child(path, _CLASS_FOLDERS), SUFFIXES)
-        self.objects = {} if flat else _stems(_child(path, _OBJECT_FOLDERS), SUFFIXES)
         self.xmls = _stems(path if flat else _child(path, _XML_FOLDERS, (".xml",)), (".xml",))
+        objects = {} if flat else _stems(_child(path, _OBJECT_FOLDERS), SUFFIXES)
+        self.files = {"classes": self.classes, "objects": objects, "xml": self.xmls}
         self.images = ImageFiles(images or (None if flat else _child(path, _IMAGE_FOLDERS)) or path)
 
 
 class Boxed(msgspec.Struct, frozen=True):
-    """An object of an XML file.
-
-    Attributes:
-        name: its class.
-        box: x, y, width, height in pixels from 0, or ``None`` where it has none that can be.
-        polygon: flat, where a tool wrote one.
-        attributes: ``difficult`` and the like.
-    """
+    """An object of an XML file: its class, its box (x, y, width, height in pixels from 0; ``None`` where it has none
+    that can be), the flat polygon where a tool wrote one, ``difficult`` and the like."""
 
     name: str
     box: Optional[tuple[float, float, float, float]]
@@ -76,11 +66,7 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def roots(source: Path, images: Optional[Path]) -> list[Root]:
-    """All VOC folders in a source: itself, or those up to two levels down (``VOCdevkit/VOC2012``).
-
-    Args:
-        images: where the images are, if not in ``JPEGImages``.
-    """
+    """All VOC folders in a source: itself, or those up to two levels down (``VOCdevkit/VOC2012``)."""
     if not source.is_dir():
         return []
     for depth in ("", "*", "*/*"):
@@ -89,9 +75,8 @@ def roots(source: Path, images: Optional[Path]) -> list[Root]:
         if found:
             prefixes = [path.relative_to(source).as_posix() + "/" if len(found) > 1 else "" for path in found]
             return [Root(path, prefix, images) for path, prefix in zip(found, prefixes)]
-    if any(xml.root_tag(path) == "annotation" for path in walk(source, (".xml",))):
-        return [Root(source, "", images, flat=True)]
-    return []
+    flat = any(xml.root_tag(path) == "annotation" for path in walk(source, (".xml",)))
+    return [Root(source, "", images, flat=True)] if flat else []
 
 
 def _child(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Optional[Path]:
@@ -131,11 +116,7 @@ def with_palette(labelmap: Labelmap) -> Labelmap:
 
 
 def document(path: str) -> Document:
-    """Read an XML file.
-
-    Raises:
-        DataError: it is no XML, or of another kind.
-    """
+    """Read an XML file; DataError where it is no XML, or of another kind."""
     root = xml.read(path)
     if root.tag != "annotation":
         raise DataError("not a VOC annotation", file=path, found=f"<{root.tag}>", expected="<annotation>")

@@ -11,21 +11,19 @@ from typing import Any, Optional
 
 import msgspec
 import numpy as np
-from pydantic import Field
-from typing_extensions import Literal
 
-from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.base import Evidence, Handle, Reader, Scan
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
-from seg2knet.converters.readers.common.labelmap import Labelmap
+from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits, ordered, short_name
 from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette
 from seg2knet.converters.readers.voc import folders as _voc
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
-from seg2knet.dataset.sample import Note, Polygons, Sample, Skip
+from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.errors import DataError, Seg2KNetError
 
 _LISTS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets", "")
@@ -33,16 +31,8 @@ _MATCH = 0.5
 """A mask and an XML box are of one object from this intersection over union of their boxes on."""
 
 
-class VocOptions(ReaderOptions):
+class VocOptions(LabelmapOptions):
     """VOC's own options."""
-
-    instances: Literal["components", "per-class"] = Field(
-        "components",
-        description="Where there are class masks alone: each connected piece is an object, or each class is one.",
-    )
-    labelmap: Optional[Path] = Field(
-        None, description="Classes by number or colour (labelmap.txt, class_names.txt); looked for when not given."
-    )
 
 
 @register_reader
@@ -66,9 +56,8 @@ class VocReader(Reader):
             return Evidence(0.95, (f"{masks} masks in SegmentationClass",))
         if not fits or len(fits) < len(looked) or not any(document.objects for document in _documents(fits)):
             return None
-        return Evidence(
-            0.9, (f"{len(fits)} of {len(looked)} XML files looked at begin with <annotation> and have boxes",)
-        )
+        reason = f"{len(fits)} of {len(looked)} XML files looked at begin with <annotation> and have boxes"
+        return Evidence(0.9, (reason,))
 
     def scan(self) -> Scan:
         found = _voc.roots(self.source, self.options.images)
@@ -105,19 +94,15 @@ class VocReader(Reader):
         if path is not None:
             return _voc.with_palette(_labelmap.read(path))
         some = [file for root in found for file in sorted(root.xmls.values())][:50]
-        names = {boxed.name for document in _documents(some) for boxed in document.objects}
-        return (
-            _voc.with_palette(Labelmap(dict(enumerate(_voc.NAMES, 1)), frozenset({0})))
-            if names <= set(_voc.NAMES)
-            else None
-        )
+        if {boxed.name for document in _documents(some) for boxed in document.objects} <= set(_voc.NAMES):
+            return _voc.with_palette(Labelmap(dict(enumerate(_voc.NAMES, 1)), frozenset({0})))
+        return None
 
     def _masks(self, handle: Handle, document: Optional[_voc.Document]) -> Sample:
         where = handle.where
         classes = labels_as_shown(where["classes"])
         canvas = mask_canvas(handle.name, where["image"], where["classes"], classes)
-        split = self.options.instances == "components"
-        decoder = Decoder(canvas, self._labelmap or _numbered(classes), frozenset({255}), split, "object")
+        decoder = Decoder(canvas, self._labelmap or _numbered(classes), self.options.instances == "components")
         classes = self._by_palette(where["classes"], classes)
         if where.get("objects"):
             decoder.pair(labels_as_shown(where["objects"]), classes)
@@ -136,11 +121,10 @@ class VocReader(Reader):
             return labels
         table = np.arange(256)
         for number in np.unique(labels).tolist():
-            packed = colors[number] if number < len(colors) else None
-            if packed in self._labelmap.colors and packed is not None:
-                table[number] = self._labelmap.colors[packed]
-            elif number in self._labelmap.names:
+            known = self._labelmap.colors.get(colors[number]) if number < len(colors) else None
+            if known is None and number in self._labelmap.names:
                 return labels
+            table[number] = number if known is None else known
         return table[labels].astype(np.uint8)
 
     def _boxes(self, handle: Handle, document: _voc.Document) -> Sample:
@@ -148,29 +132,21 @@ class VocReader(Reader):
         canvas = Canvas(handle.name, where["xml"], path=where["image"], declared=document.size)
         for number, boxed in enumerate(document.objects, 1):
             try:
-                shape = self._outline(boxed)
+                if not boxed.name:
+                    raise NotAnObject("no-label")
+                if boxed.polygon is None and boxed.box is None:
+                    raise NotAnObject("not-a-box", "no <bndbox> with xmin < xmax and ymin < ymax")
+                outlined = boxed.polygon is not None
+                shape = polygon(boxed.polygon) if outlined else box(*boxed.box, self.options.boxes)
+                canvas.add(boxed.name, shape, f"object {number}", attributes=boxed.attributes or None)
             except NotAnObject as problem:
                 canvas.lost(f"object {number}", problem)
-            else:
-                canvas.add(boxed.name, shape, f"object {number}", attributes=boxed.attributes or None)
         return canvas.sample(handle.split)
-
-    def _outline(self, boxed: _voc.Boxed) -> Polygons:
-        if not boxed.name:
-            raise NotAnObject("no-label")
-        if boxed.polygon is not None:
-            return polygon(boxed.polygon)
-        if boxed.box is None:
-            raise NotAnObject("not-a-box", "no <bndbox> with xmin < xmax and ymin < ymax")
-        return box(*boxed.box, self.options.boxes)
 
 
 class _Listing:
-    """Handles of all folders, as they are found.
-
-    Args:
-        masks: the source has class masks: images without one are no part of it.
-    """
+    """Handles of all folders, as they are found; where the source has class ``masks``, images without one are no part
+    of it."""
 
     def __init__(self, masks: bool) -> None:
         self.masks = masks
@@ -184,7 +160,7 @@ class _Listing:
         annotated = root.classes if self.masks else root.xmls
         stems = [stem for stem in annotated if splits.listed(stem)]
         for stem in stems:
-            where = {"classes": root.classes.get(stem), "objects": root.objects.get(stem), "xml": root.xmls.get(stem)}
+            where = {kind: files.get(stem) for kind, files in root.files.items()}
             where["image"] = root.images.find(stem)
             for document in _documents([root.xmls[stem]] if where["image"] is None and stem in root.xmls else []):
                 where["image"] = root.images.find(os.path.basename(document.filename.replace("\\", "/")))

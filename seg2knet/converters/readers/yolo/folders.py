@@ -32,15 +32,8 @@ Listed = tuple[Optional[str], str, str, str]
 
 
 class YoloFolder:
-    """A data set as its files describe it.
-
-    Args:
-        source: a folder, or a YAML file.
-        images: the folder of the images, where they are not by the labels.
-
-    Raises:
-        DataError: the YAML cannot be read, or there are several.
-    """
+    """A data set as its files describe it; ``source`` is a folder, or a YAML file, ``images`` the folder of the images,
+    where they are not by the labels. DataError where the YAML cannot be read, or there are several."""
 
     def __init__(self, source: Path, images: Optional[Path]) -> None:
         self.source = source
@@ -50,20 +43,19 @@ class YoloFolder:
         self.config = _config_file(source)
         self.document: Mapping[str, Any] = {}
         self.home = source if self.config is None else self.config.absolute().parent
-        if self.config is not None:
-            document = _darknet(self.config) if self.config.suffix == ".data" else load_yaml(self.config)
-            if not isinstance(document, Mapping):
-                found, expected = type(document).__name__, "train:, val:, names:"
-                raise DataError("not a YOLO data set", file=self.config, found=found, expected=expected)
-            self.document = document
+        if self.config is not None and self.config.suffix == ".data":  # darknet's: ``key = value`` a line
+            pairs = (line.partition("=") for line in read_list(self.config))
+            self.document = {key.strip(): value.strip() for key, equals, value in pairs if equals}
+        elif self.config is not None:
+            self.document = load_yaml(self.config)
+        if not isinstance(self.document, Mapping):
+            found, expected = type(self.document).__name__, "train:, val:, names:"
+            raise DataError("not a YOLO data set", file=self.config, found=found, expected=expected)
         self.root = self._root()
 
     def handles(self) -> list[Handle]:
         """The images, each with its file and label file or ``None``; what is missing is in ``skips`` and ``notes``.
-
-        Raises:
-            DataError: nothing is there, or the YAML names what is not there.
-        """
+        DataError where nothing is there, or the YAML names what is not there."""
         if self.config is None and not self.source.is_dir():
             raise absent("a folder with data.yaml, or with images/ and labels/", self.source)
         folders: set[str] = set()
@@ -88,20 +80,14 @@ class YoloFolder:
         ]
 
     def names(self) -> Optional[dict[int, str]]:
-        """Of the classes, by number; ``None`` where nothing says them.
-
-        Raises:
-            DataError: what says them cannot be read.
-        """
+        """Of the classes, by number; ``None`` where nothing says them."""
         names, file = self.document.get("names"), self.config
         if isinstance(names, str):
             file = next((Path(path) for path in _tails(names, [str(self.home)]) if os.path.isfile(path)), None)
             names = read_list(file) if file else None
         if names is None:
-            folders = (
-                [self.root] if self.config else [self.source, self.source / "labels", self.source.absolute().parent]
-            )
-            files = (folder / name for folder in folders for name in _NAME_FILES)
+            plain = [self.source, self.source / "labels", self.source.absolute().parent]
+            files = (folder / name for folder in ([self.root] if self.config else plain) for name in _NAME_FILES)
             file = next((path for path in files if path.is_file()), None)
             names = read_list(file) if file else None
         if names is None and type(self.document.get("nc")) is int:
@@ -129,8 +115,7 @@ class YoloFolder:
             found = ", ".join(map(str, self.document))
             raise DataError("no split", file=self.config, found=found, expected="train: and val:")
         for key, split in _KEYS.items():
-            of_key = values[key]
-            for value in of_key if isinstance(of_key, list) else [of_key]:
+            for value in values[key] if isinstance(values[key], list) else [values[key]]:
                 if value is not None and not isinstance(value, str):
                     found, expected = repr(value)[:100], "a folder or a list"
                     raise DataError("not a path", file=self.config, place=key, found=found, expected=expected)
@@ -177,11 +162,12 @@ class YoloFolder:
         folders.add(str(self.source))
         root = str(self.images or self.source)
         splits = Splits.find(self.source, ("",))
-        paths = [(path, relative(path, root)) for path in sorted(walk(root, SUFFIXES), key=natural)]
-        chosen = [splits.of(name) for _, name in paths]
-        parted = splits or None not in chosen
-        for split, (path, name) in zip(chosen, paths):
-            yield split if parted else None, short_name(name), name, path
+        paths = sorted(walk(root, SUFFIXES), key=natural)
+        names = [relative(path, root) for path in paths]
+        chosen = list(map(splits.of, names))
+        if not splits and None in chosen:
+            chosen = [None] * len(paths)
+        yield from zip(chosen, map(short_name, names), names, paths)
 
     def _label(self, path: str) -> Optional[str]:
         """The label file of an image where there is one; beside it, if not where it belongs."""
@@ -193,9 +179,9 @@ class YoloFolder:
 
     def _note_unlisted(self, listed: set[str]) -> None:
         """Tell of folders of labels whose images the YAML does not list."""
-        labels = self.root / "labels"
-        for folder in sorted(map(str, labels.iterdir())) if labels.is_dir() else []:
-            count = len(_label_files(folder)) if os.path.isdir(folder) and os.path.normpath(folder) not in listed else 0
+        folders = sorted(path for path in map(str, (self.root / "labels").glob("*")) if os.path.isdir(path))
+        for folder in folders:
+            count = len(_label_files(folder)) if os.path.normpath(folder) not in listed else 0
             if count:
                 detail = "label files in a folder that the YAML does not list are not read"
                 self.notes.append(Note("labels-not-listed", folder, detail, count))
@@ -230,12 +216,13 @@ def _describes(path: Path) -> bool:
 def label_path(image: str) -> str:
     """Where the label of an image belongs."""
     path = image.replace(os.sep, "/")
-    match = re.match("(.*)/images/(.*)$", path, re.DOTALL)
-    folder = "labels"
+    label, match = f"{os.path.splitext(path)[0]}.txt", None
+    for flags in (re.DOTALL, re.IGNORECASE | re.DOTALL):
+        match = match or re.match("(.*)/(images)/(.*)$", label, flags)
     if match is None:
-        match = re.match("(.*)/images/(.*)$", path, re.IGNORECASE | re.DOTALL)
-        folder = "labels" if match is None or os.path.isdir(f"{match[1]}/labels") else "Labels"
-    return f"{match[1]}/{folder}/{os.path.splitext(match[2])[0]}.txt" if match else f"{os.path.splitext(path)[0]}.txt"
+        return label
+    lower = match[2] == "images" or os.path.isdir(f"{match[1]}/labels")
+    return f"{match[1]}/{'labels' if lower else 'Labels'}/{match[3]}"
 
 
 def _labels_of(folder: str) -> str:
@@ -262,12 +249,6 @@ def _tails(value: str, bases: Iterable[str]) -> Iterable[str]:
     for base in bases:
         for start in range(len(parts)):
             yield os.path.join(base, *parts[start:])
-
-
-def _darknet(path: Path) -> dict[str, Any]:
-    """``obj.data``: ``key = value`` a line."""
-    pairs = (line.partition("=") for line in read_list(path))
-    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
 
 
 def _numbered(names: Any, path: Optional[Path]) -> dict[int, str]:

@@ -94,12 +94,7 @@ class YoloReader(Reader):
 
 
 class _Rows:
-    """Rows of one label file as objects.
-
-    Args:
-        canvas: takes them.
-        names: of the classes; ``None``: they are called by number.
-    """
+    """Rows of one label file as objects; without ``names`` classes are called by number."""
 
     def __init__(self, canvas: Canvas, names: Optional[dict[int, str]], options: YoloOptions) -> None:
         width, height = canvas.width, canvas.height
@@ -110,35 +105,26 @@ class _Rows:
         self.options = options
 
     def take(self, place: str, line: str) -> None:
-        """One row.
-
-        Raises:
-            NotAnObject: it is not one.
-        """
+        """One row; NotAnObject where it is not one."""
         words = line.split()
         try:
             values = [*map(float, words)]
         except ValueError:
             raise NotAnObject("not-a-row", f"not numbers: {line.strip()[:60]!r}") from None
-        label = self._label(values[0])
+        number = values.pop(0)
+        whole = int(number) if 0 <= number < 1e9 and number == int(number) else -1
+        label = (str(whole) if whole >= 0 else None) if self.names is None else self.names.get(whole)
         if label is None:
             raise NotAnObject("unknown-class", f"class {words[0][:20]} is not among the names")
-        del values[0]
         if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
             raise NotAnObject("not-finite", "a coordinate that is not a finite number")
         if len(values) == 4:
             self.canvas.add(label, self._box(place, values), place)
         elif len(values) < 6 or len(values) % 2:
-            detail = f"{len(values)} numbers after the class: neither a box nor a polygon"
-            raise NotAnObject("not-a-row", detail)
+            raise NotAnObject("not-a-row", f"{len(values)} numbers after the class: neither a box nor a polygon")
         else:
             self._clip(place, values)
             self.canvas.add(label, self._polygon(place, values), place)
-
-    def _label(self, value: float) -> Optional[str]:
-        if not (0 <= value < 1e9 and value == int(value)):
-            return None
-        return str(int(value)) if self.names is None else self.names.get(int(value))
 
     def _polygon(self, place: str, values: list[float]) -> Polygons:
         parts: list[list[float]] = [values]
@@ -169,11 +155,7 @@ class _Rows:
         return pixels
 
     def _clip(self, place: str, values: list[float]) -> None:
-        """Clip what lies outside by a hair, in place.
-
-        Raises:
-            NotAnObject: a coordinate lies further outside.
-        """
+        """Clip what lies outside by a hair, in place; NotAnObject where a coordinate lies further outside."""
         if min(values) >= 0.0 and max(values) <= 1.0:
             return
         clipped = 0
