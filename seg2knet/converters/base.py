@@ -68,7 +68,7 @@ class Reader(ABC):
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        """Evidence that ``source`` is of this format, from a look at a few files; ``None`` for no."""
+        """Evidence that ``source`` is of this format, from a look at a few files; ``None``, or an error, for no."""
         return None
 
     @abstractmethod

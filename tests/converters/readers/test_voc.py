@@ -9,7 +9,8 @@ import pytest
 from folders import VOC_PALETTE, kinds, labels, mask, masks, one, picture, read, reasons
 from PIL import Image as pillow
 
-from seg2knet.converters.readers.voc.reader import VocOptions, VocReader
+from seg2knet.converters.readers.common.labelmap import LabelmapOptions
+from seg2knet.converters.readers.voc.reader import VocReader
 from seg2knet.errors import DataError
 
 CLASSES = np.zeros((6, 8), np.uint8)
@@ -61,7 +62,7 @@ def test_a_border_of_255_between_touching_objects_is_never_an_object(voc: Path) 
 def test_class_masks_alone_are_taken_apart_or_one_a_class(voc: Path) -> None:
     (voc / "SegmentationObject/a.png").unlink()
     assert len(one(VocReader(voc)).objects) == 2
-    (whole,) = masks(one(VocReader(voc, VocOptions(instances="per-class"))))
+    (whole,) = masks(one(VocReader(voc, LabelmapOptions(instances="per-class"))))
     assert (whole == (CLASSES == 2)).all()
 
 
@@ -189,7 +190,7 @@ def test_boxes_are_refused_unless_asked_for(tmp_path: Path) -> None:
     picture(tmp_path / "JPEGImages/a.jpg")
     xml(tmp_path / "Annotations/a.xml", boxed("car", 1, 1, 3, 4, more="<difficult>1</difficult>"))
     assert reasons(one(VocReader(tmp_path))) == ["box-only"]
-    sample = one(VocReader(tmp_path, VocOptions(boxes="as-polygons")))
+    sample = one(VocReader(tmp_path, LabelmapOptions(boxes="as-polygons")))
     # Counted from 1, the last pixel included: three columns, four rows.
     assert masks(sample)[0].sum() == 12
     assert masks(sample)[0][:4, :3].all()
@@ -203,7 +204,7 @@ def test_boxes_are_refused_unless_asked_for(tmp_path: Path) -> None:
 def test_boxes_that_are_none(tmp_path: Path, box: tuple[float, ...], reason: str) -> None:
     picture(tmp_path / "JPEGImages/a.jpg")
     xml(tmp_path / "Annotations/a.xml", boxed("car", *box))
-    assert reasons(one(VocReader(tmp_path, VocOptions(boxes="as-polygons")))) == [reason]
+    assert reasons(one(VocReader(tmp_path, LabelmapOptions(boxes="as-polygons")))) == [reason]
 
 
 def test_roboflows_flat_folders_with_polygons(tmp_path: Path) -> None:

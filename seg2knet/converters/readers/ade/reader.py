@@ -2,40 +2,47 @@
 ``annotations/training/*.png``, one number a class, 0 for what is unlabelled; names in ``objectInfo150.txt``.
 
 A class is one object an image, so that writing the same layout again gives the same masks; ``--instances components``
-takes it apart. The full releases of 2017 and 2020 are read too (``_ade_full``), where ``--instances objects`` tells
-objects apart as their authors did.
+takes it apart.
+
+The full releases of 2017 and 2020 (https://groups.csail.mit.edu/vision/datasets/ADE20K/) have ``X.jpg`` beside
+``X_seg.png``, where red and green hold the class (``red // 10 * 256 + green``, 0 for none) and blue the instance; names
+are in ``X_atr.txt`` (2017; by instance) or ``X.json`` (2020; by class). Parts of objects are not read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import msgspec
+import numpy as np
 from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, Scan
-from seg2knet.converters.readers.ade import full_releases as _ade_full
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits, ordered
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, relative
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, read_list, relative
 from seg2knet.converters.registry import register_reader
-from seg2knet.dataset.files import walk
+from seg2knet.dataset import label_image
+from seg2knet.dataset.files import load_json, walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import AdeLayout
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural
-from seg2knet.errors import Seg2KNetError, UsageError
+from seg2knet.errors import DataError, UsageError
 
 _TABLES = ("objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv", "objectInfo.csv")
 _INNER = ("", "ADEChallengeData2016", "sampleData")
+_FULL = ("_seg.png",)
+_EXPECTED = "images/training/*.jpg and annotations/training/*.png"
 
 
 class AdeOptions(LabelmapOptions):
@@ -59,22 +66,17 @@ class AdeReader(Reader):
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        try:
-            root = _root(source)
-        except Seg2KNetError:
-            return None
+        root = _root(source)
         if root is None:
-            count = len(_ade_full.images(source))
+            count = len(_full_masks(source))
             reason = f"{count} masks *_seg.png beside their images, as the full ADE20K"
             return Evidence(0.9, (reason,)) if count else None
         table = _table(source, root)
-        splits = [split for split in AdeLayout.FOLDERS if AdeLayout(root).annotations(split).is_dir()]
-        if table is None and not splits:
-            return None
-        reasons = [f"images/ and annotations/ with {', '.join(AdeLayout.FOLDERS[each] for each in splits) or 'masks'}"]
+        folders = [name for split, name in AdeLayout.FOLDERS.items() if AdeLayout(root).annotations(split).is_dir()]
+        reason = f"images/ and annotations/ with {', '.join(folders) or 'masks'}"
         if table is not None:
-            reasons.append(f"{table.name} names the classes")
-        return Evidence(0.95 if table is not None else 0.7, tuple(reasons))
+            return Evidence(0.95, (reason, f"{table.name} names the classes"))
+        return Evidence(0.7, (reason,)) if folders else None
 
     def scan(self) -> Scan:
         root = _root(self.source)
@@ -97,7 +99,7 @@ class AdeReader(Reader):
                     handles.append(Handle(relative(path, str(images)), [path, mask], split or None))
             skips += [Skip("mask-without-image", path) for path in sorted(found.values(), key=natural)]
         if not handles:
-            raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
+            raise absent(_EXPECTED, self.source)
         if self._labelmap is None:
             detail = "there is no objectInfo150.txt; name one with --labelmap"
             notes.append(Note("classes-called-by-number", str(self.source), detail))
@@ -110,18 +112,18 @@ class AdeReader(Reader):
             return Canvas(handle.name, path, path=path).sample(handle.split)
         labels = labels_as_shown(mask)
         canvas = mask_canvas(handle.name, path, mask, labels)
-        if mask.endswith(_ade_full.ENDINGS):
+        if mask.endswith(_FULL):
             names = self._labelmap.names if self._labelmap is not None else {}
-            _ade_full.draw(canvas, labels, self._mapping, names, self.options.instances == "objects")
+            _draw_full(canvas, labels, self._mapping, names, self.options.instances == "objects")
         else:
             Decoder(canvas, self._labelmap, self.options.instances == "components").one("classes", labels)
         return canvas.sample(handle.split)
 
     def _scan_full(self) -> Scan:
         """The full release: masks beside their images, splits by folder."""
-        found = _ade_full.images(self.source)
+        found = _full_masks(self.source)
         if not found:
-            raise absent("images/training/*.jpg and annotations/training/*.png", self.source)
+            raise absent(_EXPECTED, self.source)
         if self.options.instances == "components":
             problem, expected = "the full ADE20K knows its objects", "per-class or objects"
             raise UsageError(problem, found="--instances components", expected=expected)
@@ -134,7 +136,7 @@ class AdeReader(Reader):
 
     @cached_property
     def _mapping(self) -> Optional[dict[int, int]]:
-        return _ade_full.read_mapping(self.options.map_from_ade) if self.options.map_from_ade is not None else None
+        return _read_mapping(self.options.map_from_ade) if self.options.map_from_ade is not None else None
 
     @cached_property
     def _labelmap(self) -> Optional[Labelmap]:
@@ -148,11 +150,8 @@ class AdeReader(Reader):
         named = {number: name for number, name in labelmap.names.items() if number > 0}
         labelmap = msgspec.structs.replace(labelmap, names=named, void=frozenset({0}))
         beside = table.with_suffix(".csv")
-        if table.suffix == ".txt" and beside.is_file():
-            things = _labelmap.read(beside).things
-            if things.keys() == labelmap.names.keys():
-                return msgspec.structs.replace(labelmap, things=things)
-        return labelmap
+        things = _labelmap.read(beside).things if table.suffix == ".txt" and beside.is_file() else {}
+        return msgspec.structs.replace(labelmap, things=things) if things.keys() == named.keys() else labelmap
 
 
 def _root(source: Path) -> Optional[Path]:
@@ -175,3 +174,93 @@ def _table(source: Path, root: Path) -> Optional[Path]:
 def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
     paths = walk(folder, suffixes) if folder.is_dir() else ()
     return {os.path.splitext(relative(path, str(folder)))[0]: path for path in paths}
+
+
+def _full_masks(source: Path) -> list[tuple[str, str]]:
+    """Images and their masks, in no order; a mask without its image has an empty path."""
+    if not source.is_dir():
+        return []
+    masks = {mask[: -len(_FULL[0])]: mask for mask in walk(source, _FULL)}
+    suffixes = (".jpg", ".JPG", ".jpeg")
+    images = ((filter(os.path.isfile, (stem + suffix for suffix in suffixes)), mask) for stem, mask in masks.items())
+    return [(next(image, ""), mask) for image, mask in images]
+
+
+def _class_numbers(colors: np.ndarray) -> np.ndarray:
+    """``(H, W)`` int32, the release's number of each pixel's class, from ``(H, W, 3)`` RGB."""
+    return colors[..., 0].astype(np.int32) // 10 * 256 + colors[..., 1]
+
+
+def _read_mapping(path: Path) -> dict[int, int]:
+    """``mapFromADE.txt``: the challenge's number and the release's, a line each; several of these may be one of
+    those."""
+    pairs = [line.split() for line in read_list(path)]
+    if not pairs or not all(len(pair) == 2 and all(re.fullmatch(r"\d{1,6}", word) for word in pair) for pair in pairs):
+        expected = "the challenge's and the release's, two a line"
+        raise DataError("not a map of class numbers", file=path, expected=expected)
+    return {int(release): int(challenge) for challenge, release in pairs}
+
+
+def _draw_full(
+    canvas: Canvas,
+    colors: np.ndarray,
+    mapping: Optional[Mapping[int, int]],
+    names: Mapping[int, str],
+    by_instance: bool,
+) -> None:
+    """Find the objects of an image with the mask ``colors``, ``(H, W, 3)``: every instance is one, or every class.
+
+    ``mapping`` has the release's numbers to the challenge's, whose names are ``names``; other classes are left out, as
+    the challenge leaves them unlabelled. Without it all classes have their own names, which stand beside the mask.
+    """
+    if colors.ndim != 3:
+        raise DataError("not a mask of the full ADE20K", file=canvas.place, found="one channel", expected="RGB")
+    runs = label_image.cut(_class_numbers(colors) * 256 + colors[..., 2])
+    name_of = _own_names(canvas.place) if mapping is None else _challenge_names(mapping, names)
+    groups: dict[object, tuple[int, str, str]] = {}
+    group = np.full(len(runs.values), -1, np.int64)
+    for value in np.unique(runs.values).tolist():
+        number, instance = divmod(value, 256)
+        label, place = name_of(number, instance), f"class {number}" + f" instance {instance}" * by_instance
+        if label is None:
+            canvas.skip("number-without-a-class", f"class {number} instance {instance}")
+        elif label:
+            known = groups.setdefault((label, value) if by_instance else label, (len(groups), label, place))
+            group[runs.values == value] = known[0]
+    names_and_places = list(groups.values())
+    found = label_image.regions(label_image.recoded(runs, group), without=[-1])
+    for index, rle in zip(found.values, found.rles):
+        _, label, place = names_and_places[index]
+        canvas.add(label, rle, place)
+
+
+NameOf = Callable[[int, int], Optional[str]]
+"""From the release's class number and the instance: the name, empty for nothing, ``None`` where none is said."""
+
+
+def _challenge_names(mapping: Mapping[int, int], names: Mapping[int, str]) -> NameOf:
+    return lambda number, instance: names.get(mapping[number]) if number in mapping else ""
+
+
+def _own_names(mask: str) -> NameOf:
+    """Names that stand beside an image: by class in 2020, by instance in 2017."""
+    stem = mask[: -len(_FULL[0])]
+    by_class = os.path.isfile(stem + ".json")
+    names = _from_json(stem + ".json") if by_class else _from_attributes(stem + "_atr.txt")
+    return lambda number, instance: names.get(number if by_class else instance) if number or instance else ""
+
+
+def _from_json(path: str) -> dict[int, str]:
+    document = load_json(path)
+    annotation = document.get("annotation") if isinstance(document, dict) else None
+    entries = annotation.get("object") if isinstance(annotation, dict) else None
+    entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    names = {entry.get("name_ndx"): entry.get("name") for entry in entries}
+    return {number: name for number, name in names.items() if type(number) is int and isinstance(name, str)}
+
+
+def _from_attributes(path: str) -> dict[int, str]:
+    """``instance # part level # occluded # class # name as typed # "attributes"``; whole objects are of level 0."""
+    lines = read_list(path) if os.path.isfile(path) else []
+    matches = [re.match(r"(\d{1,6})\s*#\s*0\s*#[^#]*#\s*([^#]*[^#\s])", line) for line in lines]
+    return {int(match[1]): match[2] for match in matches if match}

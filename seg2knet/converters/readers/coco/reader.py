@@ -11,7 +11,6 @@ import mmap
 import os
 import re
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,13 +19,13 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import Literal
 
-from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.base import Evidence, Handle, ReaderOptions, Scan
 from seg2knet.converters.readers.coco import index as coco_index
 from seg2knet.converters.readers.coco.shapes import instances, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import ImageFiles, absent
+from seg2knet.converters.readers.common.sources import SourceReader, absent
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
@@ -56,9 +55,8 @@ class CocoOptions(ReaderOptions):
 
 
 class _File(msgspec.Struct):
-    """One JSON file of the source: the split that its name or folder says, classes by category id, whether it is
-    panoptic and its run-length masks that are marked as crowds are crowds, where its images may be, the likeliest
-    first."""
+    """One JSON file of the source: the split that its name or folder says, classes by category id, whether its masks
+    that are marked as crowds are crowds, where its images may be, the likeliest first."""
 
     path: Path
     split: Optional[str]
@@ -69,7 +67,7 @@ class _File(msgspec.Struct):
 
 
 @register_reader
-class CocoReader(Reader):
+class CocoReader(SourceReader):
     name = "coco"
     title = "COCO instances or panoptic"
     Options = CocoOptions
@@ -80,9 +78,7 @@ class CocoReader(Reader):
         self._maps: dict[str, mmap.mmap] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_maps": {}}  # each process maps the files itself
-        state.pop("_below", None)
-        return state
+        return {**super().__getstate__(), "_maps": {}}  # each process maps the files itself
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
@@ -154,10 +150,11 @@ class CocoReader(Reader):
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
         chosen = chosen or [path for path in fits if not _of_whole_images(path)]
-        if chosen:
-            return chosen
-        coco_index.Index(files[0])  # says what is wrong with it
-        raise DataError("no COCO annotation here", file=self.source, found=f"{len(files)} JSON files of other kinds")
+        if not chosen:
+            coco_index.Index(files[0])  # says what is wrong with it
+            found = f"{len(files)} JSON files of other kinds"
+            raise DataError("no COCO annotation here", file=self.source, found=found)
+        return chosen
 
     def _roots(self, path: Path, split: Optional[str]) -> list[str]:
         """Folders in which tools put the images of a file."""
@@ -181,17 +178,11 @@ class CocoReader(Reader):
         where there are several."""
         tails = list(_tails(record))
         for tail in tails:
-            for index, root in enumerate(file.roots):
-                if os.path.isfile(f"{root}/{tail}"):
-                    if index:  # the folder that has it is tried first for the next one
-                        file.roots.insert(0, file.roots.pop(index))
-                    return f"{root}/{tail}"
-        return self._below.only(tails, file.path)
-
-    @cached_property
-    def _below(self) -> ImageFiles:
-        """All images of the source."""
-        return ImageFiles(self.options.images or (self.source if self.source.is_dir() else self.source.parent))
+            root = next((root for root in file.roots if os.path.isfile(f"{root}/{tail}")), None)
+            if root is not None:  # it is tried first for the next one
+                file.roots.sort(key=root.__ne__)
+                return f"{root}/{tail}"
+        return self.images.only(tails, file.path)
 
     def _json(self, path: str, span: Any) -> dict[str, Any]:
         if isinstance(span, bytes):
@@ -216,12 +207,11 @@ def _handles(index: coco_index.Index, file: _File, notes: list[Note]) -> list[Ha
 
 def _safe_name(name: str, path: Path, notes: list[Note]) -> str:
     """An image's name in the data set: as it is, but relative; one that leads out is refused when it is written."""
-    clean = name.replace("\\", "/")
+    clean, kind = name.replace("\\", "/"), "backslash-in-name"
     if clean.startswith("/") or re.match("[A-Za-z]:", clean):
-        clean = clean.rpartition("/")[2]
-        notes.append(Note("absolute-name", f"{path}: image {name!r}", f"taken as {clean}"))
-    elif clean != name:
-        notes.append(Note("backslash-in-name", f"{path}: image {name!r}", f"taken as {clean}"))
+        clean, kind = clean.rpartition("/")[2], "absolute-name"
+    if clean != name:
+        notes.append(Note(kind, f"{path}: image {name!r}", f"taken as {clean}"))
     return clean
 
 

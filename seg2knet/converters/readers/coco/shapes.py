@@ -57,7 +57,8 @@ def _shape(canvas: Canvas, entry: dict[str, Any], place: str, boxes: str) -> Sha
         raise NotAnObject("segmentation-unusable", f"a {type(outline).__name__}")
     if not (isinstance(sides, list) and len(sides) == 4 and _NUMBERS.issuperset(map(type, sides))):
         raise NotAnObject("no-segmentation", "neither a segmentation nor a box")
-    return box(*sides, boxes)
+    x, y, width, height = sides
+    return box(x, y, width, height, boxes)
 
 
 def _polygons(canvas: Canvas, parts: list[Any], place: str) -> Polygons:

@@ -11,15 +11,14 @@ import os
 import posixpath
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
-from seg2knet.converters.base import Evidence, Handle, Reader, Scan
+from seg2knet.converters.base import Evidence, Handle, Scan
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
 from seg2knet.converters.readers.common.lists import Splits
-from seg2knet.converters.readers.common.sources import ImageFiles, absent, relative
+from seg2knet.converters.readers.common.sources import SourceReader, absent, relative
 from seg2knet.converters.splitting import names
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import load_json, walk
@@ -37,7 +36,7 @@ Record = tuple[str, Any]
 """An image's name, and what ``draw`` needs."""
 
 
-class JsonReader(Reader):
+class JsonReader(SourceReader):
     """A format of JSON files, one an image."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".json",)
@@ -87,14 +86,6 @@ class JsonReader(Reader):
         except (DataError, OSError, *MALFORMED):
             return False
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "images"}  # each process lists them itself
-
-    @property
-    def root(self) -> Path:
-        """The folder of the source."""
-        return self.source if self.source.is_dir() else self.source.parent
-
     def scan(self) -> Scan:
         found: list[tuple[str, Any]] = []
         paths = sorted(self.files(self.source), key=natural)
@@ -134,11 +125,6 @@ class JsonReader(Reader):
     def malformed(self, path: str, error: Optional[Exception]) -> DataError:
         found = f"{type(error).__name__}: {error}"[:200] if error is not None else "another document"
         return DataError(f"not as {self.title} has it", file=path, found=found, expected=self.expected)
-
-    @cached_property
-    def images(self) -> ImageFiles:
-        """All images of the source."""
-        return ImageFiles(self.options.images or self.root)
 
     def canvas(
         self,

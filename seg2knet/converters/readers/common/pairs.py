@@ -57,7 +57,7 @@ class Pair(msgspec.Struct, gc=False):
     """An image with its masks; paths relative to the source."""
 
     image: str
-    masks: list[Mask]
+    masks: list[Mask] = []
 
 
 class Pairing(msgspec.Struct):
@@ -177,19 +177,20 @@ def _two_folders(parsed: Sequence[_Parsed]) -> Optional[tuple[str, str]]:
     folders: dict[str, list[_Parsed]] = {}
     for one in parsed:
         folders.setdefault(posixpath.dirname(one.path) or ".", []).append(one)
-    for pair_of_folders in combinations(folders, 2):
-        stems, more = ({_bare(one.stem, "mask")[0] for one in folders[folder]} for folder in pair_of_folders)
-        if len(stems & more) >= 0.9 * max(len(stems), len(more)):
-            masks = [folder for folder in pair_of_folders if _MASK_WORD.search(posixpath.basename(folder))]
-            if len(masks) != 1:
-                masks = [name for name in pair_of_folders if all(one.path.endswith(".png") for one in folders[name])]
-            if len(masks) == 1:
-                return next(folder for folder in pair_of_folders if folder != masks[0]), masks[0]
+    for two in combinations(folders, 2):
+        stems, more = ({_bare(one.stem, "mask")[0] for one in folders[folder]} for folder in two)
+        if len(stems & more) < 0.9 * max(len(stems), len(more)):
+            continue
+        masks = [folder for folder in two if _MASK_WORD.search(posixpath.basename(folder))]
+        if len(masks) != 1:
+            masks = [folder for folder in two if all(one.path.endswith(".png") for one in folders[folder])]
+        if len(masks) == 1:
+            return two[masks[0] == two[0]], masks[0]
     return None
 
 
 def _matched(images: Sequence[_Parsed], masks: Sequence[_Parsed]) -> Pairing:
-    pairs = {one.path: Pair(one.path, []) for one in images}
+    pairs = {one.path: Pair(one.path) for one in images}
     table = _Images(images)
     loose = []
     for mask in masks:
@@ -214,16 +215,15 @@ class _Images:
 
     def of(self, mask: _Parsed) -> Optional[tuple[str, tuple[str, ...]]]:
         """The image of a mask, and those of its folders that no image has; ``None`` where there is not one."""
-        extra = tuple(folder for folder in mask.folders if folder not in self.folders)
-        common = tuple(folder for folder in mask.folders if folder in self.folders)
+        common, extra = (tuple(one for one in mask.folders if (one in self.folders) is own) for own in (True, False))
         file, stripped = posixpath.basename(mask.path), _bare(mask.bare, "image")[0]
         # Of a.jpg and a.png, a.png has the mask a.png; a.jpg.png is the mask of a.jpg.
-        names = [("stem", mask.stem), ("stem", mask.bare), ("bare", mask.bare), ("file", file), ("file", mask.stem)]
+        kinds = ("stem", "stem", "bare", "file", "file", "bare")
+        names = (mask.stem, mask.bare, mask.bare, file, mask.stem, stripped)
         for folders, left in ((mask.folders, ()), (common, extra)):
-            for kind, name in (*names, ("bare", stripped)):
-                image = self._only(folders, kind, name)
-                if image is not None:
-                    return image, left
+            image = next(filter(None, (self._only(folders, *name) for name in zip(kinds, names))), None)
+            if image is not None:
+                return image, left
         # One mask an object, in a folder of the image's name.
         for index in range(len(mask.folders) - 1, -1, -1):
             inner, left = mask.folders[index], mask.folders[index + 1 :]

@@ -12,6 +12,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
+from seg2knet.converters.base import Reader
 from seg2knet.dataset import images
 from seg2knet.dataset.files import read_text, walk
 from seg2knet.dataset.images import SUFFIXES
@@ -91,6 +92,23 @@ class ImageFiles:
 
 def _bare(path: str) -> str:
     return f"/{posixpath.splitext(path)[0].lower()}"
+
+
+class SourceReader(Reader):
+    """A reader that looks for images anywhere below its source."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "images"}  # each process lists them itself
+
+    @property
+    def root(self) -> Path:
+        """The folder of the source."""
+        return self.source if self.source.is_dir() else self.source.parent
+
+    @cached_property
+    def images(self) -> ImageFiles:
+        """All images of the source."""
+        return ImageFiles(self.options.images or self.root)
 
 
 def relative(path: str, root: str) -> str:

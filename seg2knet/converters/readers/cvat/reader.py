@@ -18,12 +18,9 @@ from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import ImageFiles, absent
-from seg2knet.converters.readers.cvat import meta as cvat_meta
-from seg2knet.converters.readers.cvat.index import Element, File
-from seg2knet.converters.readers.cvat.meta import Meta, Task
+from seg2knet.converters.readers.cvat.index import Element, File, Meta, Task, read_meta
 from seg2knet.converters.readers.cvat.shapes import take
-from seg2knet.converters.readers.cvat.tracks import Frames, between, unpack
-from seg2knet.converters.readers.cvat.video import Video
+from seg2knet.converters.readers.cvat.tracks import Frames, between
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical
@@ -31,7 +28,7 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural, whole_number
-from seg2knet.errors import DataError, Seg2KNetError, UsageError
+from seg2knet.errors import DataError, UsageError
 
 _FRAME = re.compile(r"(?:^|.*[/_])frame_(\d{1,9})$", re.IGNORECASE)
 
@@ -64,10 +61,7 @@ class CvatReader(Reader):
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        try:
-            paths = _documents(source)
-        except Seg2KNetError:
-            return None
+        paths = _documents(source)
         reason = f"{len(paths)} XML file{'s' * (len(paths) > 1)} with <annotations>, as CVAT writes them"
         return Evidence(0.95, (reason,)) if paths else None
 
@@ -113,13 +107,11 @@ class CvatReader(Reader):
         return self._files[str(path)]
 
     def _frame(self, file: File, where: dict[str, Any], canvas: Canvas) -> None:
-        entries = zip(unpack(where["entries"]), where["tracks"])
-        for number, (standing, (label, group)) in enumerate(entries, 1):
-            element = file.element(standing.start, standing.start + standing.length)
+        for number, (start, end, (label, group), next_start, next_end, share) in enumerate(where["entries"], 1):
+            element = file.element(start, end)
             override = {"group_id": group}
-            if standing.next_length:
-                ahead = file.element(standing.next_start, standing.next_start + standing.next_length)
-                override.update(between(element, ahead, standing.share))
+            if next_end:
+                override.update(between(element, file.element(next_start, next_end), share))
             take(canvas, element, number, self.options.boxes, label, override)
 
 
@@ -135,10 +127,10 @@ class _Index:
     def add(self, file: File, prefix: str) -> Meta:
         """One file; ``prefix`` is what its images' names begin with."""
         images = ImageFiles(self.options.images or Path(file.path).absolute().parent)
-        meta, frames = Meta(), Frames({}, [])
+        meta, frames = Meta(), Frames()
         for element in file.elements():
             if element.tag == "meta":
-                meta = cvat_meta.read(file.element(element.start, element.end))
+                meta = read_meta(file.element(element.start, element.end))
             elif element.tag == "image":
                 self._image(file, element, images, prefix)
             else:
@@ -196,11 +188,8 @@ class _Index:
             for frame in sorted(numbers):
                 image = shown.get(frame)
                 ending = os.path.splitext(image)[1] if image else ".png"
-                entries = bytes(frames.entries.get((number, frame), b""))
-                where = {
-                    "file": file.path, "frame": frame, "image": image, "size": task.size or [0, 0],
-                    "entries": entries, "tracks": [frames.tracks[standing.track] for standing in unpack(entries)],
-                }  # fmt: skip
+                where = {"file": file.path, "frame": frame, "image": image, "size": task.size or [0, 0]}
+                where["entries"] = frames.entries.get((number, frame), [])
                 name = f"{prefix}{inside}frame_{frame:06d}{ending}"
                 self.images.append((canonical(task.subset), _folder(task.subset), name, where))
 
@@ -244,3 +233,38 @@ def _folder(name: str) -> str:
         return names.safe(name.replace("/", "_")) if name else ""
     except DataError:
         return ""
+
+
+class Video:
+    """A video file. Frames are best asked for in rising order: seeking is inexact, so it is read from the beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._capture: Any = None
+        self._next = 0
+
+    def png(self, frame: int) -> bytes:
+        """A frame, counted from 0, as PNG; DataError where the video cannot be read, or has no such frame."""
+        import cv2
+
+        if self._capture is None or frame < self._next:
+            self._capture = cv2.VideoCapture(str(self.path))
+            self._next = 0
+            if not self._capture.isOpened():
+                raise DataError("the video cannot be opened", file=self.path, expected="a format that OpenCV decodes")
+        while self._next <= frame:
+            if not self._capture.grab():
+                found = f"{self._next} frames"
+                raise DataError("the video has no such frame", file=self.path, place=f"frame {frame}", found=found)
+            self._next += 1
+        good, image = self._capture.retrieve()
+        if not good:
+            raise DataError("a frame cannot be decoded", file=self.path, place=f"frame {frame}")
+        return cv2.imencode(".png", image)[1].tobytes()
+
+    def count(self) -> int:
+        """How many frames the container says that there are; 0 where it cannot be read."""
+        import cv2
+
+        capture = cv2.VideoCapture(str(self.path))
+        return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0) if capture.isOpened() else 0

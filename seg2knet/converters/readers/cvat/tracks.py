@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator
 from operator import itemgetter
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import msgspec
 
@@ -18,35 +16,22 @@ from seg2knet.dataset.text import whole_number
 LONGEST_GAP = 100_000
 """Frames between two key frames, an hour of video; more is a forged number."""
 
-_ENTRY = struct.Struct("<QIIQId")
+Entry = tuple[int, int, tuple[str, str], int, int, float]
 _MOVING = {"box": ("xtl", "ytl", "xbr", "ybr"), "ellipse": ("cx", "cy", "rx", "ry"), "polygon": ("points",)}
 
 
-class Standing(NamedTuple):
-    """A shape that stands on a frame: where it is in the file, its track; the next key frame's shape, where this one is
-    between two (else 0), and how far between."""
-
-    start: int
-    length: int
-    track: int
-    next_start: int = 0
-    next_length: int = 0
-    share: float = 0.0
-
-
 class Frames(msgspec.Struct):
-    """Shapes by task and frame, packed as ``_ENTRY``; label and group of each track; ``gaps``, frames between key
-    frames of which the file says nothing though an object is there."""
+    """Shapes by task and frame: where in the file one begins and ends, label and group of its track, and, where it is
+    between two key frames, where the next one's begins and ends (else 0) and how far between it is. ``gaps`` are frames
+    between key frames of which the file says nothing though an object is there."""
 
-    entries: dict[tuple[str, int], bytearray]
-    tracks: list[tuple[str, str]]
+    entries: dict[tuple[str, int], list[Entry]] = {}
     gaps: int = 0
 
     def add(self, track: Element, steps: dict[str, int], fill: bool) -> None:
         """Take in a track; ``steps`` are frames from one to the next, by task; ``fill`` interpolates where the file
         says key frames alone."""
-        task, number = track.attributes.get("task_id", ""), len(self.tracks)
-        self.tracks.append((track.attributes.get("label", ""), track.attributes.get("group_id", "")))
+        task, label, group = (track.attributes.get(key, "") for key in ("task_id", "label", "group_id"))
         framed = [(whole_number(shape.attributes.get("frame", "")), shape) for shape in track.shapes]
         keys = sorted(((frame, s) for frame, s in framed if frame is not None and s.tag in SHAPES), key=itemgetter(0))
         step = max(steps.get(task, next(iter(steps.values()), 1)), 1)
@@ -54,8 +39,8 @@ class Frames(msgspec.Struct):
         for (frame, shape), (later, ahead) in zip(keys, [*keys[1:], (-1, track)]):
             if shape.attributes.get("outside") == "1":
                 continue
-            span = (shape.start, shape.end - shape.start)
-            self._put(task, frame, Standing(*span, number))
+            begun = (shape.start, shape.end, (label, group))
+            self.entries.setdefault((task, frame), []).append((*begun, 0, 0, 0.0))
             if not sparse or not 0 <= later - frame <= LONGEST_GAP:
                 continue
             between = range(frame + step, later, step)
@@ -63,18 +48,10 @@ class Frames(msgspec.Struct):
                 self.gaps += len(between)
                 continue
             gone = ahead.attributes.get("outside") == "1"
-            following = (0, 0) if gone else (ahead.start, ahead.end - ahead.start)
+            following = (0, 0) if gone else (ahead.start, ahead.end)
             for middle in between:
                 share = 0.0 if gone else (middle - frame) / (later - frame)
-                self._put(task, middle, Standing(*span, number, *following, share))
-
-    def _put(self, task: str, frame: int, standing: Standing) -> None:
-        self.entries.setdefault((task, frame), bytearray()).extend(_ENTRY.pack(*standing))
-
-
-def unpack(data: bytes) -> Iterator[Standing]:
-    """The shapes of a frame."""
-    return (Standing(*entry) for entry in _ENTRY.iter_unpack(data))
+                self.entries.setdefault((task, middle), []).append((*begun, *following, share))
 
 
 def between(one: Any, two: Any, share: float) -> dict[str, str]:

@@ -60,22 +60,19 @@ def look(paths: Sequence[str]) -> Look:
     """Look at some of these masks, evenly over all of them."""
     count = min(LOOK, len(paths))
     chosen = [paths[index * len(paths) // count] for index in range(count)]
+    lossy = any(path.lower().endswith((".jpg", ".jpeg")) for path in chosen)
     values: list[np.ndarray] = []
-    counted: Optional[list[int]] = []
-    colored = deep = lossy = False
-    for path in chosen:
-        labels = grey(labels_as_shown(path))
-        lossy |= path.lower().endswith((".jpg", ".jpeg"))
+    highest: list[Optional[int]] = []
+    colored = deep = False
+    for labels in map(grey, map(labels_as_shown, chosen)):
         deep |= labels.dtype.itemsize > 1
         if labels.ndim == 3:
-            colored = True
-            labels = labels.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)
+            colored, labels = True, label_image.ids_of(labels)
         values.append(np.unique(labels))
-        if counted is not None and not colored and not lossy:
-            highest = _highest(labels, values[-1])
-            counted = None if highest is None else counted + [highest] * (highest > 0)
-    numbers = () if counted is None or colored or lossy else tuple(counted)
-    return Look(count, np.unique(np.concatenate(values)), colored, deep, lossy, numbers)
+        if not colored and not lossy and None not in highest:
+            highest.append(_highest(labels, values[-1]))
+    counted = () if colored or lossy or None in highest else tuple(number for number in highest if number)
+    return Look(count, np.unique(np.concatenate(values)), colored, deep, lossy, counted)
 
 
 def _highest(labels: np.ndarray, values: np.ndarray) -> Optional[int]:
@@ -139,13 +136,11 @@ class Chooser:
     def _named(self, text: str, option: str) -> str:
         exact = [kind for kind in self.kinds if kind.lower() == text.lower()]
         matching = exact or [kind for kind in self.kinds if text.lower().strip("/") in kind.lower()]
-        if len(matching) != 1:
-            raise UsageError(
-                f"{option} must name one kind of masks, by its folder or the end of its files' names",
-                found=f"{option} {text} fits {_some(matching) or 'none'}", expected=f"one of {_some(self.kinds)}",
-                hint=f"{option} {(matching or self.kinds)[0]}",
-            )  # fmt: skip
-        return matching[0]
+        if len(matching) == 1:
+            return matching[0]
+        problem = f"{option} must name one kind of masks, by its folder or the end of its files' names"
+        found, hint = f"{option} {text} fits {_some(matching) or 'none'}", f"{option} {(matching or self.kinds)[0]}"
+        raise UsageError(problem, found=found, expected=f"one of {_some(self.kinds)}", hint=hint)
 
     def _kind(self, encoding: Optional[str]) -> str:
         """The kind to read: instances before classes, drawings last."""
@@ -165,9 +160,8 @@ class Chooser:
         """The kind that says the classes of the instances in ``kind``."""
         if not _says(kind, _INSTANCES):
             return None
-        beside = [other for other in self.kinds if other != kind and not _says(other, _DRAWN + _INSTANCES)]
-        same = [other for other in beside if other.rpartition("/")[0] == kind.rpartition("/")[0]]
-        beside = same or beside
+        others = [other for other in self.kinds if other != kind and not _says(other, _DRAWN + _INSTANCES)]
+        beside = [other for other in others if other.rpartition("/")[0] == kind.rpartition("/")[0]] or others
         return beside[0] if len(beside) == 1 else None
 
     def _two(self, chosen: Optional[str], classes: Optional[str]) -> Choice:
@@ -254,6 +248,6 @@ def _guess_base(values: np.ndarray) -> tuple[Optional[str], str]:
     fits.sort()
     if not fits or (len(fits) == 2 and fits[1][0] - fits[0][0] < 5):
         return None, f"the numbers up to {values[-1]} fit class*1000+instance as well or as badly as class*256+instance"
-    base = fits[0][1]
-    classes = len(np.unique(values // base))
-    return f"class*{base}+instance", f"by {base} they fall into {classes} classes with small instance numbers"
+    _, base = fits[0]
+    reason = f"by {base} they fall into {len(np.unique(values // base))} classes with small instance numbers"
+    return f"class*{base}+instance", reason

@@ -37,7 +37,7 @@ from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import find_ade
 from seg2knet.dataset.sample import Note, Sample, Skip
-from seg2knet.errors import DataError, UsageError
+from seg2knet.errors import UsageError
 
 Encoding = Literal[
     "classes", "colors", "instances", "instances+classes", "class*1000+instance", "class*256+instance", "binary",
@@ -81,10 +81,7 @@ class MaskReader(Reader):
         if not source.is_dir():
             return None
         reader = cls(source)
-        try:
-            pairing = reader._pairing()
-        except DataError:
-            return None
+        pairing = reader._pairing()
         if not pairing.pairs or all(kind.endswith("_seg") for kind in _kinds(pairing)):  # that is the full ADE20K
             return None
         score, reasons = 0.7, [f"{len(pairing.pairs)} images have a mask image"]
@@ -92,8 +89,6 @@ class MaskReader(Reader):
             reasons += reader._choice(pairing).reasons
         except UsageError as error:
             score, reasons = 0.5, [*reasons, f"{error.message} {error.found}"]
-        except DataError:
-            return None
         # VOC's, ADE's and COCO's folders hold mask images too, of which their readers know more.
         return Evidence(0.3 if _has_a_format(source, pairing) else score, tuple(reasons))
 
@@ -175,14 +170,14 @@ class MaskReader(Reader):
     def _folders(self) -> dict[str, tuple[str, Path]]:
         """Folders that options name: by option, what paths below it begin with, and the folder."""
         folders = {}
-        for option in ("images", *_OF_MASKS):
-            said = getattr(self.options, option)
-            found = [folder for folder in (self.source / said, Path(said)) if folder.is_dir()] if said else []
-            if found:
-                inside = os.path.relpath(found[0], self.source).replace(os.sep, "/")
-                folders[option] = (f"//{option}" if inside.startswith("..") else inside, found[0])
-            elif said and option == "images":
-                raise UsageError("no such folder of images", found=str(said))
+        said = {option: getattr(self.options, option) for option in ("images", *_OF_MASKS)}
+        for option, name in ((option, name) for option, name in said.items() if name):
+            folder = next((path for path in (self.source / name, Path(name)) if path.is_dir()), None)
+            if folder is not None:
+                inside = os.path.relpath(folder, self.source).replace(os.sep, "/")
+                folders[option] = (f"//{option}" if inside.startswith("..") else inside, folder)
+            elif option == "images":
+                raise UsageError("no such folder of images", found=str(name))
         return folders
 
     def _pairing(self) -> _pairs.Pairing:

@@ -15,35 +15,40 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from seg2knet.converters.base import Evidence, Handle, Reader, Scan
+from seg2knet.converters.base import Evidence, Handle, Scan
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
 from seg2knet.converters.readers.common.encodings import foreground, grey
 from seg2knet.converters.readers.common.lists import Splits
-from seg2knet.converters.readers.common.sources import ImageFiles, absent, labels_as_shown, read_text, relative
+from seg2knet.converters.readers.common.sources import (
+    ImageFiles,
+    SourceReader,
+    absent,
+    labels_as_shown,
+    read_text,
+    relative,
+)  # fmt: skip
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural
-from seg2knet.errors import DataError, Seg2KNetError
+from seg2knet.errors import DataError
 
 _CSV = "annotations-object-segmentation.csv"
 _NAMES = "class-descriptions"
 _MAX_CSV = 1 << 30
+_COLUMNS = ("MaskPath", "ImageID", "LabelName")
 
 
 @register_reader
-class OpenImagesReader(Reader):
+class OpenImagesReader(SourceReader):
     name = "openimages"
     title = "OpenImages masks"
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        try:
-            files = _tables(source)
-        except Seg2KNetError:
-            return None
+        files = _tables(source)
         return Evidence(0.97, (f"{os.path.basename(files[0])} says whose masks are",)) if files else None
 
     def scan(self) -> Scan:
@@ -55,7 +60,7 @@ class OpenImagesReader(Reader):
         root = str(self.source)
         for file in files:
             split = canonical(os.path.basename(file).partition("-")[0]) or ""
-            for number, row in enumerate(_rows(file, ("MaskPath", "ImageID", "LabelName")), 2):
+            for number, row in enumerate(_rows(file), 2):
                 image, mask = self._image(row["ImageID"], split), self._pngs.find(row["MaskPath"])
                 place = f"{file}: line {number}"
                 if image is None or mask is None:
@@ -96,14 +101,10 @@ class OpenImagesReader(Reader):
 
     def _image(self, number: str, split: str) -> Optional[str]:
         """An image by its id; the one in the split's folder, where several have it."""
-        paths = [path for path in self._images.matches(number) if os.path.splitext(os.path.basename(path))[0] == number]
+        paths = [path for path in self.images.matches(number) if os.path.splitext(os.path.basename(path))[0] == number]
         inside = [path for path in paths if split in map(canonical, relative(path, str(self.source)).split("/"))]
         paths = inside if len(paths) > 1 else paths
         return paths[0] if len(paths) == 1 else None
-
-    @cached_property
-    def _images(self) -> ImageFiles:
-        return ImageFiles(self.options.images or self.source)
 
     @cached_property
     def _pngs(self) -> ImageFiles:
@@ -116,25 +117,23 @@ class OpenImagesReader(Reader):
     def _classes(self) -> dict[str, str]:
         """Names by id (``/m/04yx4``); the file has a heading in V6, none before."""
         names: dict[str, str] = {}
-        for path in sorted(walk(self.source, (".csv",))):
-            if _NAMES in os.path.basename(path):
-                rows = csv.reader(io.StringIO(read_text(path)))
-                names.update({row[0]: row[1] for row in rows if len(row) > 1 and row[0] != "LabelName"})
+        for path in sorted(path for path in walk(self.source, (".csv",)) if _NAMES in os.path.basename(path)):
+            rows = csv.reader(io.StringIO(read_text(path)))
+            names.update({row[0]: row[1] for row in rows if len(row) > 1 and row[0] != "LabelName"})
         return names
 
 
 def _tables(source: Path) -> list[str]:
-    if not source.is_dir():
-        return []
-    return sorted((path for path in walk(source, (".csv",)) if path.endswith(_CSV)), key=natural)
+    return sorted(walk(source, (_CSV,)), key=natural) if source.is_dir() else []
 
 
-def _rows(path: str, needed: tuple[str, ...]) -> list[dict[str, str]]:
+def _rows(path: str) -> list[dict[str, str]]:
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(path, _MAX_CSV))))
     except csv.Error as error:
         raise DataError("not a CSV file", file=path, found=str(error)) from None
-    if rows and any(not isinstance(rows[0].get(key), str) for key in needed):
+    whole = [row for row in rows if all(isinstance(row.get(column), str) for column in _COLUMNS)]
+    if rows and rows[0] not in whole[:1]:
         found = ", ".join(map(str, rows[0]))[:200]
-        raise DataError("not OpenImages' table", file=path, found=found, expected=needed[0])
-    return [row for row in rows if all(isinstance(row.get(key), str) for key in needed)]
+        raise DataError("not OpenImages' table", file=path, found=found, expected=", ".join(_COLUMNS))
+    return whole

@@ -31,29 +31,21 @@ _MATCH = 0.5
 """A mask and an XML box are of one object from this intersection over union of their boxes on."""
 
 
-class VocOptions(LabelmapOptions):
-    """VOC's own options."""
-
-
 @register_reader
 class VocReader(Reader):
     name = "voc"
     title = "Pascal VOC"
     paint_order = True
-    Options = VocOptions
+    Options = LabelmapOptions
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        try:
-            found = _voc.roots(source, None)
-        except Seg2KNetError:
-            return None
+        found = _voc.roots(source, None)
         masks = sum(len(root.classes) for root in found)
-        xmls = [path for root in found for path in root.xmls.values()]
-        looked = xmls[:20]
-        fits = [path for path in looked if xml.root_tag(path) == "annotation"]
         if masks:
             return Evidence(0.95, (f"{masks} masks in SegmentationClass",))
+        looked = [path for root in found for path in root.xmls.values()][:20]
+        fits = [path for path in looked if xml.root_tag(path) == "annotation"]
         if not fits or len(fits) < len(looked) or not any(document.objects for document in _documents(fits)):
             return None
         reason = f"{len(fits)} of {len(looked)} XML files looked at begin with <annotation> and have boxes"
@@ -63,7 +55,7 @@ class VocReader(Reader):
         found = _voc.roots(self.source, self.options.images)
         if not found:
             raise absent("SegmentationClass/*.png, or Annotations/*.xml, as in VOCdevkit/VOC2012", self.source)
-        listed = _Listing(bool(sum(len(root.classes) for root in found)))
+        listed = _Listing(any(root.classes for root in found))
         for root in found:
             listed.add(root)
         if not listed.handles:
@@ -128,16 +120,17 @@ class VocReader(Reader):
         return table[labels].astype(np.uint8)
 
     def _boxes(self, handle: Handle, document: _voc.Document) -> Sample:
-        where = handle.where
-        canvas = Canvas(handle.name, where["xml"], path=where["image"], declared=document.size)
+        canvas = Canvas(handle.name, handle.where["xml"], path=handle.where["image"], declared=document.size)
         for number, boxed in enumerate(document.objects, 1):
             try:
                 if not boxed.name:
                     raise NotAnObject("no-label")
-                if boxed.polygon is None and boxed.box is None:
+                if boxed.polygon is not None:
+                    shape = polygon(boxed.polygon)
+                elif boxed.box is not None:
+                    shape = box(*boxed.box, boxes=self.options.boxes)
+                else:
                     raise NotAnObject("not-a-box", "no <bndbox> with xmin < xmax and ymin < ymax")
-                outlined = boxed.polygon is not None
-                shape = polygon(boxed.polygon) if outlined else box(*boxed.box, self.options.boxes)
                 canvas.add(boxed.name, shape, f"object {number}", attributes=boxed.attributes or None)
             except NotAnObject as problem:
                 canvas.lost(f"object {number}", problem)

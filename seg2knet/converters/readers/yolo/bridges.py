@@ -22,55 +22,28 @@ def bridged(flat: Sequence[float]) -> bool:
 
 def unbridged(flat: Sequence[float]) -> list[list[float]]:
     """The parts of a ring ``[x0, y0, x1, y1, ...]``; the ring itself where it has no bridge."""
-    points = list(zip(flat[0::2], flat[1::2]))
-    if points[0] == points[-1]:
-        points.pop()
-    pieces = _cut(points)
-    solid = [piece for piece in pieces if len(piece) >= 3]
-    if len(solid) < 2 or any(_holds(one, two) for one in solid for two in solid if one is not two):
-        return [list(flat)]
-    return [[number for point in piece for number in point] for piece in solid]
-
-
-def _cut(points: list[Point]) -> list[list[Point]]:
-    """Rings left after taking out every edge that occurs once in each direction."""
-    count = len(points)
-    edges = [(points[index], points[(index + 1) % count]) for index in range(count)]
-    at: dict[tuple[Point, Point], list[int]] = {}
-    for index, edge in enumerate(edges):
-        at.setdefault(edge, []).append(index)
-    partner: dict[int, int] = {}
-    for index, (start, end) in enumerate(edges):
-        back = at.get((end, start), [])
-        if start != end and len(back) == 1 and len(at[start, end]) == 1:
-            partner[index] = back[0]
-    return _rings(points, partner)
-
-
-def _rings(points: list[Point], partner: dict[int, int]) -> list[list[Point]]:
-    """Follow the edges that are left: at a bridge, go on where the way back begins."""
-    count = len(points)
-    left = set(range(count)) - partner.keys()
-    rings = []
-    while left:
-        first = index = min(left)
-        ring: list[Point] = []
-        while index in left:
-            left.discard(index)
-            ring.append(points[index])
-            index = (index + 1) % count
-            hops = 0
-            while index in partner and hops <= count:
-                index = (partner[index] + 1) % count
-                hops += 1
-            if index == first:
-                break
-        rings.append([point for place, point in enumerate(ring) if point != ring[place - 1] or len(ring) == 1])
-    return rings
-
-
-def _holds(outer: Sequence[Point], inner: Sequence[Point]) -> bool:
-    """Whether most corners of a ring lie within another."""
     import shapely
 
-    return 2 * int(shapely.contains_xy(shapely.Polygon(outer), inner).sum()) > len(inner)
+    points = list(zip(flat[0::2], flat[1::2]))
+    edges = set(zip(points, [*points[1:], points[0]]))
+    rings: list[tuple[int, list[Point]]] = []
+    walked: dict[Point, int] = {}
+    for index, point in enumerate([*points, points[0]]):
+        if point not in walked:
+            walked[point] = index
+            continue
+        ring = [point]  # the walk is back at a corner: what it went round since then is a ring
+        while next(reversed(walked)) != point:
+            ring.insert(1, walked.popitem()[0])
+        rings.append((walked[point], ring))
+    solid = [ring for _, ring in sorted(rings) if len(ring) >= 3]
+    outlines = list(map(shapely.Polygon, solid))
+    hole = any(
+        2 * int(shapely.contains_xy(outline, inner).sum()) > len(inner)  # most corners lie within another ring
+        for outline in outlines
+        for inner in solid
+    )
+    bridge = any(start != end and (end, start) in edges for start, end in edges)
+    if not bridge or hole or len(solid) < 2:
+        return [list(flat)]
+    return [[number for point in ring for number in point] for ring in solid]

@@ -46,11 +46,8 @@ class YoloReader(Reader):
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        try:
-            folder = YoloFolder(source, None)
-            handles = folder.handles()
-        except Seg2KNetError:
-            return None
+        folder = YoloFolder(source, None)
+        handles = folder.handles()
         labels = [handle.where[1] for handle in handles if handle.where[1]]
         if not all(map(_has_rows, labels[:20])):
             return None
