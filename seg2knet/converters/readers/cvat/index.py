@@ -120,9 +120,15 @@ class _Scan:
         if depth == 1 and sum(map(len, attributes.values())) > _MAX_ATTRIBUTES:
             raise DataError(f"a <{tag}> with attributes of over a MiB", file=self.path)
         self.open.append(Element(tag, attributes, self.parser.CurrentByteIndex, shapes=[]) if kept else None)
+        if depth == 1 and tag == "image":  # of what is in it nothing is kept
+            self.parser.StartElementHandler = None
 
     def _end(self, tag: str) -> None:
-        element = self.open.pop()
+        if self.parser.StartElementHandler is None:
+            if tag != "image":
+                return
+            self.parser.StartElementHandler = self._start
+        element = self.open.pop() if self.open else None
         if element is None:
             return
         element.end = self.parser.CurrentByteIndex

@@ -13,9 +13,11 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any, Optional
+from typing import Annotated, Any, Optional, TypedDict, Union
 
+import msgspec
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Handle, ReaderOptions, Scan
@@ -26,8 +28,9 @@ from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.files import parse_json, read_json
 from seg2knet.dataset.layout import SPLITS
-from seg2knet.dataset.sample import Shape
+from seg2knet.dataset.sample import Polygons, Shape
 from seg2knet.dataset.text import naturally
 from seg2knet.errors import DataError
 
@@ -36,6 +39,35 @@ _BACKGROUND = "_background_"
 _NO_AREA = frozenset({"point", "points", "line", "linestrip"})
 _OUTLINES = frozenset({"polygon", "rectangle", "ellipse", "oriented_rectangle", "rotation"})  # AnyLabeling's rotation
 _NUMBERED = re.compile(r"^(.+?)(?:[-_ ](\d+)|(?<=[^\W\d])(\d+))$")
+
+
+_NEAR = msgspec.Meta(ge=-1_000_000, le=1_000_000)
+_Coordinate = Union[Annotated[int, _NEAR], Annotated[float, _NEAR]]
+
+
+class _Shape(TypedDict, total=False):
+    """A shape as LabelMe writes it: its points are checked while the file is parsed, and tuples then."""
+
+    points: list[tuple[_Coordinate, _Coordinate]]
+    label: str
+    shape_type: Any
+    group_id: Any
+    flags: Any
+    description: Any
+    attributes: Any
+    mask: Any
+
+
+class _Document(TypedDict, total=False):
+    shapes: list[_Shape]
+    imagePath: Any
+    imageData: Any
+    imageWidth: Any
+    imageHeight: Any
+    flags: Any
+
+
+_DECODER = msgspec.json.Decoder(_Document)
 
 
 class LabelMeOptions(ReaderOptions):
@@ -63,6 +95,14 @@ class LabelMeReader(JsonReader):
     @classmethod
     def fits(cls, document: Any) -> bool:
         return isinstance(document, dict) and isinstance(document.get("shapes"), list)
+
+    @classmethod
+    def load(cls, path: str) -> Any:
+        data = read_json(path)
+        try:
+            return _DECODER.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return parse_json(data, path)  # something unusual, or wrong: looked at piece by piece
 
     def scan(self) -> Scan:
         names = naturally(path[len(self._root) :] for path in self.files(self.source))
@@ -127,9 +167,10 @@ class LabelMeReader(JsonReader):
         if isinstance(said, str) and images.is_image(said):
             clean = said.replace("\\", "/")
             inside = tuple(os.path.join(folder, "") for folder in (self._base, *self._folders))
-            for candidate in _tries(folders, clean):
-                if os.path.isfile(candidate) and os.path.normpath(candidate).startswith(inside):
-                    return candidate if "/" not in clean else os.path.normpath(candidate)
+            for candidate in filter(os.path.isfile, _tries(folders, clean)):
+                whole = candidate if "/" not in clean else os.path.normpath(candidate)
+                if whole.startswith(inside):
+                    return whole
         own = os.path.basename(stem)
         endings = [ending for suffix in images.SUFFIXES for ending in (suffix, suffix.upper())]
         paths = (f"{folder}/{own}{ending}" for ending in endings for folder in folders)
@@ -172,8 +213,11 @@ def _tail(path: Any) -> str:
 
 
 def _outline(canvas: Canvas, shape: dict[str, Any], boxes: str) -> Shape:
-    kind = shape.get("shape_type") or "polygon"
-    points = flat(shape.get("points"))
+    kind, pairs = shape.get("shape_type") or "polygon", shape.get("points")
+    checked = bool(pairs) and type(pairs) is list and type(pairs[0]) is tuple
+    points = [*chain.from_iterable(pairs)] if checked else flat(pairs)
+    if checked and kind == "polygon" and len(points) >= 6:
+        return Polygons([points])
     if kind == "mask":
         return _mask(canvas, shape.get("mask"), points)
     if type(kind) is str and kind in _NO_AREA:
