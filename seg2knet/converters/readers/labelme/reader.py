@@ -214,8 +214,8 @@ def _tail(path: Any) -> str:
 
 def _outline(canvas: Canvas, shape: dict[str, Any], boxes: str) -> Shape:
     kind, pairs = shape.get("shape_type") or "polygon", shape.get("points")
-    checked = bool(pairs) and type(pairs) is list and type(pairs[0]) is tuple
-    points = [*chain.from_iterable(pairs)] if checked else flat(pairs)
+    checked = isinstance(pairs, list) and pairs and type(pairs[0]) is tuple
+    points = [*chain.from_iterable(pairs or ())] if checked else flat(pairs)
     if checked and kind == "polygon" and len(points) >= 6:
         return Polygons([points])
     if kind == "mask":
