@@ -37,12 +37,14 @@ class Several:
     "label tool or to train on: cvat, labelstudio, yolo, voc, masks, coco-dataset.",
 )  # fmt: skip
 @click.option(
-    "--score-thr",
-    type=click.FloatRange(0, 1),
-    default=0.3,
-    show_default=True,
-    help="Leave out objects with a lower score.",
-)
+    "--score-thr", type=click.FloatRange(0, 1), metavar="SCORE",
+    help="Leave out objects with a lower score; by default the one that was best for F1 on the validation split, "
+    "else 0.3.",
+)  # fmt: skip
+@click.option(
+    "--dedup", type=click.FloatRange(0, 1), default=0.7, show_default=True, metavar="IOU",
+    help="Of two objects of one class whose masks overlap more, keep the better one; 0 keeps both.",
+)  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Images segmented together.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that read images; by default up to 4 beside a GPU.")
 @click.option("--half", is_flag=True, help="Compute in bfloat16 (float16 on GPUs without it): faster.")
@@ -67,7 +69,8 @@ def predict(
     images: tuple[str, ...],
     out: Path,
     formats: str,
-    score_thr: float,
+    score_thr: Optional[float],
+    dedup: float,
     batch_size: int,
     workers: Optional[int],
     half: bool,
@@ -88,16 +91,13 @@ def predict(
     seg2knet predict best.pth aerial/ --tile 1024 --overlap 0.2
     seg2knet predict best.pth clip.mp4
     """
-    from functools import partial
-
     from seg2knet.cli.terminal import bar
     from seg2knet.converters.classes import read_classes
     from seg2knet.converters.predictions import TARGETS, PredictedSet
     from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks
+    from seg2knet.trainer.api import load
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
-    from seg2knet.trainer.predict.inference import Segmenter
-    from seg2knet.trainer.predict.tiling import TiledSegmenter
     from seg2knet.trainer.predict.video import is_video, segment_video
 
     videos = [source for source in images if is_video(source)]
@@ -105,28 +105,37 @@ def predict(
     other = stacks.choose(stack, knet)
     if other is not None and (half or tile or tta or videos):
         raise UsageError("--half, --tile, --tta and videos need the current stack", hint="--stack mmengine")
-    load: Any = partial(Segmenter, half=half, score_thr=score_thr)
-    if other is not None:
-        load = partial(other.segmenter, knet=knet)
+    classes = read_classes(class_file) if class_file is not None else None
     failures: list[DataError] = []
     done = objects = 0
+    model: Any
     with bar("predicting") as ticked:
-        model = load(checkpoint, device, classes=read_classes(class_file) if class_file is not None else None)
+        if other is not None:
+            model = other.segmenter(checkpoint, device, knet=knet, classes=classes)
+            shown = 0.3 if score_thr is None else score_thr
+        else:
+            model = load(
+                checkpoint, device, score_thr, dedup=dedup, half=half, tile=tile, overlap=overlap, tta=tta,
+                batch_size=batch_size, classes=classes,
+            )  # fmt: skip
+            shown = model.score_thr
         for video in videos:
-            for count in segment_video(model, video, out, score_thr, ticked):
+            for count in segment_video(model, video, out, shown, ticked, dedup):
                 done, objects = done + 1, objects + count
-        if tile or tta:
-            model = TiledSegmenter(model, tile or 0, overlap, tta, batch_size)
         wanted = [name.strip() for name in formats.split(",") if name.strip()]
         sets = [PredictedSet(name, out, model.classes) for name in wanted if name in TARGETS]
         others = [name for name in wanted if name not in TARGETS]
         files = [PredictionWriter(out, model.classes, model.task, others)] if others or not sets else []
         for prediction in segmented(
-            model, paths, Several([*files, *sets]) if paths else None, score_thr=score_thr, failed=failures.append,
-            ticked=ticked, batch_size=batch_size, workers=workers,
+            model, paths, Several([*files, *sets]) if paths else None, score_thr=shown, dedup=dedup,
+            failed=failures.append, ticked=ticked, batch_size=batch_size, workers=workers,
         ):  # fmt: skip
             done, objects = done + 1, objects + len(prediction.labels)
     click.echo(f"{done} images, {objects} objects: {out}")
+    if score_thr is None and getattr(model, "judged_score", None) is not None:
+        click.echo(
+            f"objects with a score of {shown:g} or more, the best for F1 when the model was judged (--score-thr)"
+        )
     for target in sets:
         for line in target.skipped():
             click.echo(line)

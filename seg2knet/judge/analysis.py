@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Optional
 
 import numpy as np
@@ -131,6 +132,17 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
         images=_images(truth, judged),
         objects=judged,
     )
+
+
+def best_threshold(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Optional[float]:
+    """The score threshold that is best for F1 over all classes; ``None`` where nothing is annotated or predicted, or
+    hotcoco is not installed.
+    """
+    counts = _objects_by_class(truth)
+    if not counts or not results or find_spec("hotcoco") is None:
+        return None
+    names = {category["id"]: category["name"] for category in truth["categories"]}
+    return _curves(evaluated(truth, results), results, names, counts)[0].threshold
 
 
 def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:

@@ -12,9 +12,11 @@ from seg2knet.errors import DataError
 from seg2knet.trainer.options import INFO, TrainOptions, did_you_mean, value_type
 
 if TYPE_CHECKING:
+    from seg2knet.dataset.classes import ClassList
     from seg2knet.trainer.evaluate.evaluation import Evaluation
     from seg2knet.trainer.predict.inference import Segmenter
     from seg2knet.trainer.predict.prediction import Prediction
+    from seg2knet.trainer.predict.tiling import TiledSegmenter
     from seg2knet.trainer.run.session import TrainResult
 
 PathLike = Union[str, Path]
@@ -98,16 +100,43 @@ def evaluate(
     )
 
 
-def load(checkpoint: PathLike, device: Optional[str] = None, score_thr: float = 0.3) -> Segmenter:
-    """A model from its checkpoint: called with an image (path, RGB array, Pillow image) it gives a prediction with
-    ``masks``, ``labels`` and ``scores``, which a notebook shows.
+def load(
+    checkpoint: PathLike,
+    device: Optional[str] = None,
+    score_thr: Optional[float] = None,
+    *,
+    dedup: float = 0.7,
+    half: bool = False,
+    tile: Optional[int] = None,
+    overlap: float = 0.2,
+    tta: bool = False,
+    batch_size: int = 1,
+    classes: Optional[ClassList] = None,
+) -> Union[Segmenter, TiledSegmenter]:
+    """A model from its checkpoint: called with an image (path, RGB array, Pillow image) it gives a
+    :class:`~seg2knet.trainer.predict.prediction.Prediction`, which a notebook shows.
+
+    Args:
+        checkpoint: of a run, by path, URL or model name.
+        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
+        score_thr: objects with a lower score are left out; by default the score that was best for F1 when the
+            checkpoint was judged, else 0.3.
+        dedup: of two objects of one class whose masks have a larger intersection over union, the better one is kept; 0
+            keeps both.
+        half: compute in bfloat16, on GPUs without it in float16.
+        tile, overlap: segment large images in tiles of so many pixels, which share this part of a side.
+        tta: segment mirrored images too, and take the mean of both scores.
+        batch_size: tiles that are segmented together.
+        classes: of a released checkpoint; by default COCO's or ADE20K's.
 
     Raises:
         DataError: the checkpoint cannot be read.
     """
     from seg2knet.trainer.predict.inference import Segmenter
+    from seg2knet.trainer.predict.tiling import TiledSegmenter
 
-    return Segmenter(checkpoint, device, score_thr=score_thr)
+    model = Segmenter(checkpoint, device, half, score_thr, classes, dedup)
+    return TiledSegmenter(model, tile or 0, overlap, tta, batch_size) if tile or tta else model
 
 
 def predict(
@@ -116,24 +145,27 @@ def predict(
     *,
     out: Optional[PathLike] = None,
     formats: Sequence[str] = ("overlay",),
-    score_thr: float = 0.3,
+    score_thr: Optional[float] = None,
+    dedup: float = 0.7,
     device: Optional[str] = None,
     failed: Optional[Callable[[DataError], None]] = None,
     batch_size: int = 1,
+    workers: Optional[int] = None,
     half: bool = False,
+    tile: Optional[int] = None,
+    overlap: float = 0.2,
+    tta: bool = False,
+    classes: Optional[ClassList] = None,
 ) -> list[Prediction]:
-    """Segment images.
+    """Segment images with a checkpoint, loaded as :func:`load` does.
 
     Args:
-        checkpoint: of a run, by path or URL.
         images: files, folders or patterns.
         out: folder to write to; nothing is written by default.
         formats: some of ``overlay``, ``coco``, ``labelme``.
-        score_thr: objects with a lower score are left out.
-        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         failed: called for an image that cannot be read, which is skipped; by default a warning.
-        batch_size: images of one size that are segmented together.
-        half: compute in bfloat16, on GPUs without it in float16.
+        batch_size: images of one size, or tiles, that are segmented together.
+        workers: processes that read images; by default up to 4 beside a GPU.
 
     Returns:
         a prediction for each image that could be read; its masks are run-length codes until asked for.
@@ -143,12 +175,15 @@ def predict(
         UsageError: no images there.
     """
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
-    from seg2knet.trainer.predict.inference import Segmenter
 
     paths = find_images([images] if isinstance(images, (str, Path)) else images)
-    model = Segmenter(checkpoint, device, half, score_thr)
+    model = load(
+        checkpoint, device, score_thr, dedup=dedup, half=half, tile=tile, overlap=overlap, tta=tta,
+        batch_size=batch_size, classes=classes,
+    )  # fmt: skip
     writer = PredictionWriter(Path(out), model.classes, model.task, formats) if out is not None else None
-    return list(segmented(model, paths, writer, score_thr=score_thr, failed=failed or _warn, batch_size=batch_size))
+    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "failed": failed or _warn}
+    return list(segmented(model, paths, writer, score_thr=model.score_thr, dedup=dedup, **how))
 
 
 def _warn(error: DataError) -> None:

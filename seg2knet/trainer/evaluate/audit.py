@@ -29,14 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Audit:
-    """The labels that look wrong.
-
-    Attributes:
-        data, split, file: what was looked at; its annotation file.
-        suspects: most suspicious first.
-        judged: annotations, results and the folder of the images.
-        seconds: how long it took.
-    """
+    """The labels of a split that look wrong, most suspicious first, what they were judged by, and in how many seconds."""
 
     data: Path
     split: str
@@ -103,7 +96,6 @@ def audit(
 
     Args:
         data: a data set's folder in COCO layout; by default ``data/coco``.
-        split: which.
         checkpoint: a model that has not seen the split; without it ``folds`` models are trained, each on the images
             that it does not judge.
         folds: how many models, 2 or more.
@@ -140,8 +132,8 @@ def _by_folds(
 
     images = [image["id"] for image in truth["images"]]
     if folds < 2 or len(images) < 2 * folds:
-        raise UsageError("too few images for the folds", found=f"{len(images)} images, --folds {folds}",
-                         expected="2 folds or more, of 2 images or more each")  # fmt: skip
+        found = f"{len(images)} images, --folds {folds}"
+        raise UsageError("too few images for the folds", found=found, expected="2 or more, of 2 images or more each")
     random.Random(seed).shuffle(images)
     results: list[dict[str, Any]] = []
     for number in range(folds):
@@ -170,9 +162,9 @@ def _by_folds(
 
 
 def fold_data(root: Path, part: Split, truth: dict[str, Any], held_out: frozenset[int]) -> None:
-    """Write a data set whose val split are the images held out, and whose train split are the others.
+    """Write a data set whose val split are the images held out, and whose train split are the others; ids stay.
 
-    Images are hard links where that is possible; ids stay those of ``truth``.
+    Images are hard links where that is possible.
     """
     if root.exists():
         shutil.rmtree(root)
@@ -183,17 +175,14 @@ def fold_data(root: Path, part: Split, truth: dict[str, Any], held_out: frozense
         for image in truth["images"]:
             if (image["id"] in held_out) == inside:
                 plain = f"{image['id']}{Path(image['file_name']).suffix}"  # no sub-folder, whatever the name is
-                _link(part.images / image["file_name"], layout.images(name) / plain)
+                source, target = part.images / image["file_name"], layout.images(name) / plain
+                try:
+                    os.link(source, target)
+                except OSError:  # another file system, or one without links
+                    shutil.copyfile(source, target)
                 images.append({**image, "file_name": plain})
                 ids.add(image["id"])
         own = [annotation for annotation in truth["annotations"] if annotation["image_id"] in ids]
         file = layout.instances(name)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({**truth, "images": images, "annotations": own}), encoding="utf-8")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)

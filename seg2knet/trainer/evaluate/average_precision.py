@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -12,6 +14,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from seg2knet.dataset.rle import as_json, mask_to_rle
+from seg2knet.judge.objects import rle_of
 
 
 def encode_masks(masks: Any) -> list[dict]:
@@ -29,19 +32,12 @@ def prepared(content: dict[str, Any]) -> dict[str, Any]:
             continue
         area = annotation.get("area")
         if area is None:
-            area = float(coco_mask.area(as_rle(outline, *size)))
+            area = float(coco_mask.area(rle_of(outline, *size)))
         row = {key: annotation[key] for key in ("image_id", "category_id", "segmentation")}
         kept.append({**row, "id": len(kept) + 1, "iscrowd": int(annotation.get("iscrowd", 0)), "area": area})
     images = [{"id": image, "height": height, "width": width} for image, (height, width) in sizes.items()]
     categories = [{"id": category["id"], "name": str(category["name"])} for category in content["categories"]]
     return {"images": images, "categories": categories, "annotations": kept}
-
-
-def as_rle(outline: Any, height: int, width: int) -> dict[str, Any]:
-    """COCO's ``segmentation`` (polygons, runs as numbers, runs as a string) as pycocotools' run-length code."""
-    if isinstance(outline, list):
-        return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-    return coco_mask.frPyObjects(outline, height, width) if isinstance(outline["counts"], list) else outline
 
 
 def coco_ap(
@@ -58,21 +54,22 @@ def coco_ap(
     Returns:
         Figures between 0 and 1 by name, and by category ``objects``, ``AP``, ``AP50``, ``AP75``.
     """
-    objects = dict.fromkeys(categories, 0)
-    for annotation in truth["annotations"]:
-        if not annotation["iscrowd"] and annotation["category_id"] in objects:
-            objects[annotation["category_id"]] += 1
+    objects = Counter(annotation["category_id"] for annotation in truth["annotations"] if not annotation["iscrowd"])
     columns = ("AP", "AP50", "AP75")
     if not predictions:  # neither library takes an empty list
-        rows = [dict.fromkeys(columns, 0.0 if objects[category] else None) for category in categories]
-        return dict.fromkeys(columns, 0.0), [{"objects": objects[key], **row} for key, row in zip(categories, rows)]
-    coco, evaluator = _library(library)
+        return dict.fromkeys(columns, 0.0), [
+            {"objects": objects[category], **dict.fromkeys(columns, 0.0 if objects[category] else None)}
+            for category in categories
+        ]
+    name = library or ("hotcoco" if importlib.util.find_spec("hotcoco") is not None else "pycocotools")
+    of_truth, of_results = ("hotcoco", "hotcoco") if name == "hotcoco" else (f"{name}.coco", f"{name}.cocoeval")
     ordered = sorted(set(categories))
     with contextlib.redirect_stdout(io.StringIO()):  # both print what they do
-        gold = coco()
+        gold = importlib.import_module(of_truth).COCO()
         gold.dataset = truth
         gold.createIndex()
-        evaluation = evaluator(gold, gold.loadRes([dict(result) for result in predictions]), "segm")
+        results = gold.loadRes([dict(result) for result in predictions])
+        evaluation = importlib.import_module(of_results).COCOeval(gold, results, "segm")
         evaluation.params.catIds = ordered
         evaluation.evaluate()
         evaluation.accumulate()
@@ -81,25 +78,12 @@ def coco_ap(
     figures = {name: float(value) for name, value in zip(names, evaluation.stats) if value >= 0}
     # (IoU, recall, category), all sizes, most detections
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for category in categories:
         curves = precision[:, :, ordered.index(category)]
         quality = {"AP": mean_of_known(curves), "AP50": mean_of_known(curves[0]), "AP75": mean_of_known(curves[5])}
         rows.append({"objects": objects[category], **quality})
     return {"AP": 0.0, "AP50": 0.0, **figures}, rows
-
-
-def _library(name: Optional[str]) -> tuple[Any, Any]:
-    """``COCO`` and ``COCOeval`` of the library that evaluates."""
-    if name is None:
-        name = "hotcoco" if importlib.util.find_spec("hotcoco") is not None else "pycocotools"
-    if name == "hotcoco":
-        module = importlib.import_module("hotcoco")
-        return module.COCO, module.COCOeval
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    return COCO, COCOeval
 
 
 def mean_of_known(values: Any) -> Optional[float]:

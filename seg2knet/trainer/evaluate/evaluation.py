@@ -15,13 +15,12 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.evaluate.submission import Submission
+from seg2knet.trainer.evaluate.truth import truth_of
 from seg2knet.trainer.openmmlab import packages as openmmlab
-from seg2knet.trainer.predict.inference import Segmenter, read_image
+from seg2knet.trainer.predict import drawing
+from seg2knet.trainer.predict.inference import DEDUP, SHOWN_SCORE, Segmenter, read_image
 from seg2knet.trainer.predict.prediction import Prediction
 from seg2knet.trainer.run.failures import explained
-
-SHOWN_SCORE = 0.3
-"""Predictions below this are not drawn."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class Evaluation:
     """How good a checkpoint is.
 
     Attributes:
-        checkpoint, data, split: what was evaluated on what.
         task: ``instance``, ``panoptic`` or ``semantic``.
         images: how many.
         figures: ``AP``, ``AP50``... or ``PQ``... or ``mIoU``..., 0..1; empty where the split has no truth.
         classes: figures by class.
         predictions: instance: COCO results.
+        score_thr: instance: the score threshold that is best for F1.
     """
 
     checkpoint: Path
@@ -45,6 +44,7 @@ class Evaluation:
     figures: dict[str, float]
     classes: list[dict[str, Any]]
     predictions: list[dict[str, Any]] = field(repr=False, default_factory=list)
+    score_thr: Optional[float] = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; without the predictions."""
@@ -64,12 +64,10 @@ def evaluate(
     workers: int = 2,
     classes: Optional[ClassList] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
-    model: Optional[Segmenter] = None,
 ) -> Evaluation:
-    """Evaluate a checkpoint.
+    """Evaluate a checkpoint of a run.
 
     Args:
-        checkpoint: of a run.
         data: a data set's folder; by default the one it was trained on.
         split: ``val`` by default, ``test`` where there is no val.
         show_dir: where to leave an image of prediction beside truth for each image.
@@ -78,18 +76,16 @@ def evaluate(
         workers: processes that load images.
         classes: of a checkpoint that does not name them; see :class:`Segmenter`.
         ticked: called with images done and in all.
-        model: the checkpoint's model where it is loaded already.
 
     Raises:
         DataError: the checkpoint or the data cannot be used, or do not share their classes.
         UsageError: there is no such split.
     """
-    model = model or Segmenter(checkpoint, device, classes=classes)
+    model = Segmenter(checkpoint, device, classes=classes)
     folder, split = split_of(model, data, split)
     from mmengine.registry import METRICS
     from mmengine.runner import Runner
 
-    from seg2knet.trainer.evaluate.truth import truth_of
     from seg2knet.trainer.openmmlab.metrics import METRIC_OF
 
     part = folder.splits[split]
@@ -128,8 +124,9 @@ def evaluate(
     else:
         figures = {name: float(value) for name, value in metric.evaluate(total).items()}
     return Evaluation(
-        Path(model.path), folder.root, split, model.task, total, figures, metric.report, metric.predictions
-    )
+        Path(model.path), folder.root, split, model.task, total, figures, metric.report, metric.predictions,
+        metric.best_score(),
+    )  # fmt: skip
 
 
 def split_of(model: Any, data: Optional[Path], split: Optional[str]) -> tuple[DataFolder, str]:
@@ -146,20 +143,22 @@ def split_of(model: Any, data: Optional[Path], split: Optional[str]) -> tuple[Da
             hint="name the data set's folder: seg2knet test CHECKPOINT DATA",
         )  # fmt: skip
     folder = read_folder(root, model.task)
-    if split is None:
-        split = next((name for name in ("val", "test", "train") if name in folder.splits), "val")
+    split = split or default_split(folder)
     folder.split(split)
     known = model.classes
     unknown = [name for name in folder.classes.names if name not in known]
     if unknown:
         raise DataError(
-            "the data have classes that the model does not know",
-            file=root,
-            found=", ".join(unknown[:10]),
+            "the data have classes that the model does not know", file=root, found=", ".join(unknown[:10]),
             expected=", ".join(known.names[:10]) + (", ..." if len(known) > 10 else ""),
             hint="convert the data with the training set's classes (--classes, --map, --drop)",
-        )
+        )  # fmt: skip
     return folder, split
+
+
+def default_split(folder: DataFolder) -> str:
+    """``val``; ``test`` where there is none."""
+    return next((name for name in ("val", "test", "train") if name in folder.splits), "val")
 
 
 def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> dict[str, Any]:
@@ -176,13 +175,9 @@ def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> d
 
 
 def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: Path, folder: Path) -> None:
-    """Draw a prediction, beside the truth where there is any, into ``folder``, named as the image is below ``root``.
-
-    Args:
-        model: of either stack: its ``task`` and ``classes``.
+    """Draw a prediction of a model of either stack, beside the truth where there is any, into ``folder``, named as the
+    image is below ``root``.
     """
-    from seg2knet.trainer.predict import drawing
-
     path = prediction.path
     name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     drawn = _pair(model, read_image(path), prediction, truth)
@@ -190,9 +185,7 @@ def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: 
 
 
 def _pair(model: Any, image: np.ndarray, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:
-    from seg2knet.trainer.predict import drawing
-
-    shown = prediction if model.task != "instance" else prediction.above(SHOWN_SCORE)
+    shown = prediction if model.task != "instance" else prediction.best(SHOWN_SCORE, DEDUP)
     right = drawing.overlay(*drawing.enlarged(image, shown), model.classes)
     if truth is None:
         return right
@@ -202,9 +195,6 @@ def _pair(model: Any, image: np.ndarray, prediction: Prediction, truth: Optional
 
 def sample_sheet(model: Segmenter, dataset: Any, path: Path, count: int = 8) -> None:
     """Draw predictions beside truth for some images of a data set, spread over it, into one PNG."""
-    from seg2knet.trainer.evaluate.truth import truth_of
-    from seg2knet.trainer.predict import drawing
-
     places = sorted({round(place) for place in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))})
     pairs = []
     for index in places:

@@ -6,9 +6,8 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
@@ -16,7 +15,7 @@ from seg2knet.judge.analysis import analyse
 from seg2knet.judge.compare import Comparison, compared
 from seg2knet.judge.objects import Judged
 from seg2knet.judge.page import as_csv, classes_page, model_page
-from seg2knet.trainer.evaluate.evaluation import Evaluation, evaluate
+from seg2knet.trainer.evaluate.evaluation import Evaluation, default_split, evaluate
 
 Ticked = Callable[[int, int], None]
 
@@ -34,9 +33,7 @@ def judged(
 
     Args:
         source: a checkpoint of an instance model, or a JSON file of COCO results.
-        data: a data set's folder; by default, for a checkpoint, the one it was trained on.
-        split: ``val`` by default, ``test`` where there is no val.
-        device, workers, ticked: as :func:`.evaluation.evaluate` takes them.
+        data, split, device, workers, ticked: as :func:`.evaluation.evaluate` takes them.
 
     Raises:
         DataError: the source or the data cannot be used, or the model is not of instance segmentation.
@@ -54,8 +51,7 @@ def judged(
 
 def annotated(folder: DataFolder, split: Optional[str], results: list[dict[str, Any]]) -> Judged:
     """Results beside the annotations of a split (``val``, else ``test``, by default)."""
-    name = split or next((name for name in ("val", "test", "train") if name in folder.splits), "val")
-    part = folder.split(name)
+    part = folder.split(split or default_split(folder))
     return Judged(json.loads(part.annotations.read_bytes()), results, part.images)
 
 
@@ -71,20 +67,21 @@ def read_results(file: Path) -> list[dict[str, Any]]:
         raise DataError("the results cannot be read", file=file, found=str(error.strerror)) from None
     except ValueError as error:
         raise DataError("this is not JSON", file=file, found=str(error)) from None
-    keys = {"image_id", "category_id", "segmentation", "score"}
+    kinds: dict[str, Any] = {"image_id": int, "category_id": int, "segmentation": (dict, list), "score": (int, float)}
     if not isinstance(results, list):
         raise DataError("this is not a list of COCO results", file=file, found=type(results).__name__)
     for place, result in enumerate(results):
-        if not isinstance(result, dict) or not keys <= set(result):
+        wrong = not isinstance(result, dict) or [key for key in kinds if not isinstance(result.get(key), kinds[key])]
+        if wrong:
             raise DataError(
                 "this is not a COCO result with a mask", file=file, place=f"result {place}",
-                expected=", ".join(sorted(keys)), hint="seg2knet test CHECKPOINT --out results.json writes them",
+                found=None if wrong is True else ", ".join(f"{key}: {result.get(key)!r}"[:80] for key in wrong),
+                expected=", ".join(kinds), hint="seg2knet test CHECKPOINT --out results.json writes them",
             )  # fmt: skip
     return results
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What ``test`` leaves: an HTML page, and the figures by class as CSV."""
 
     html: str
@@ -121,10 +118,9 @@ def compare(
     workers: int = 2,
     ticked: Optional[Ticked] = None,
 ) -> Comparison:
-    """Compare two checkpoints, or two files of COCO results, on the same split.
+    """Compare two checkpoints of instance models, or two JSON files of COCO results, on the same split.
 
     Args:
-        a, b: checkpoints of instance models, or JSON files of COCO results.
         data: a data set's folder; by default, for checkpoints, the one that they were trained on.
         split: ``val`` by default.
         seed: of the bootstrap.

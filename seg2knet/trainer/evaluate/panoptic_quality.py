@@ -9,7 +9,7 @@ its own category is no false positive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,8 @@ _MAX_ID = 1 << 24
 
 
 class PanopticQuality:
-    """Counts over a data set; ``add`` images, ``merge`` what other processes counted, then ``summary``.
-
-    Args:
-        categories: COCO panoptic ``categories`` (``id``, ``name``, ``isthing``).
+    """Counts over a data set with COCO's panoptic ``categories``: ``add`` images, ``merge`` what other processes
+    counted, then ``summary``.
     """
 
     def __init__(self, categories: Sequence[Mapping[str, Any]]) -> None:
@@ -40,12 +38,11 @@ class PanopticQuality:
         predicted_segments: Iterable[Mapping[str, Any]],
         name: str = "",
     ) -> None:
-        """Count one image.
+        """Count one image, which errors call ``name``.
 
         Args:
             truth, predicted: ``(H, W)`` segment ids, 0 = unlabelled, below 2**24.
             truth_segments, predicted_segments: ``segments_info``: ``id``, ``category_id``; truth also ``iscrowd``.
-            name: what errors call the image.
 
         Raises:
             DataError: sizes differ, a segment is in the map but not in the list or the reverse, or a category is
@@ -91,45 +88,32 @@ class PanopticQuality:
         self.counts += counts
 
     def summary(self) -> dict[str, Any]:
-        """Figures between 0 and 1.
-
-        Returns:
-            ``All``, ``Things``, ``Stuff``: each ``pq``, ``sq``, ``rq`` and ``n``, means over the ``n`` categories that
-            occur in truth or prediction; ``per_class``: a list of ``category_id``, ``name``, ``pq``, ``sq``, ``rq``,
-            ``tp``, ``fp``, ``fn`` (``pq`` is ``None`` for a category that does not occur).
+        """Figures between 0 and 1: ``All``, ``Things``, ``Stuff``, each ``pq``, ``sq``, ``rq`` and ``n``, means over
+        the ``n`` categories that occur in truth or prediction; ``per_class``: rows of ``category_id``, ``name``,
+        ``pq``, ``sq``, ``rq``, ``tp``, ``fp``, ``fn`` (``pq`` is ``None`` for a category that does not occur).
         """
-        rows = [self._row(category, *counts) for category, counts in zip(self.categories, self.counts.tolist())]
-        present = [
-            (row, bool(category["isthing"])) for row, category in zip(rows, self.categories) if row["pq"] is not None
-        ]
-        return {
-            "All": _mean([row for row, _ in present]),
-            "Things": _mean([row for row, thing in present if thing]),
-            "Stuff": _mean([row for row, thing in present if not thing]),
-            "per_class": rows,
-        }
+        rows: list[dict[str, Any]] = []
+        kinds: dict[str, list[dict[str, Any]]] = {"All": [], "Things": [], "Stuff": []}
+        for category, (iou, tp, fp, fn) in zip(self.categories, self.counts.tolist()):
+            row = {"category_id": category["id"], "name": category["name"], "pq": None, "sq": None, "rq": None}
+            row.update(tp=int(tp), fp=int(fp), fn=int(fn))
+            rows.append(row)
+            if tp + fp + fn:
+                weight = tp + 0.5 * fp + 0.5 * fn
+                row.update(pq=iou / weight, sq=iou / tp if tp else 0.0, rq=tp / weight)
+                kinds["All"].append(row)
+                kinds["Things" if category["isthing"] else "Stuff"].append(row)
+        return {**{kind: _mean(present) for kind, present in kinds.items()}, "per_class": rows}
 
     def tables(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """``PQ``, ``SQ``, ``RQ``, ``PQ_things``, ``PQ_stuff`` (of a kind that occurs), and the table by class."""
         summary = self.summary()
         figures = {key.upper(): float(summary["All"][key]) for key in ("pq", "sq", "rq")}
-        for group in ("Things", "Stuff"):
-            if summary[group]["n"]:
-                figures[f"PQ_{group.lower()}"] = float(summary[group]["pq"])
-        rows = summary["per_class"]
-        return figures, [
+        groups = [group for group in ("Things", "Stuff") if summary[group]["n"]]
+        return {**figures, **{f"PQ_{group.lower()}": float(summary[group]["pq"]) for group in groups}}, [
             {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
-            for row in rows
+            for row in summary["per_class"]
         ]
-
-    @staticmethod
-    def _row(category: Mapping[str, Any], iou: float, tp: float, fp: float, fn: float) -> dict[str, Any]:
-        quality: dict[str, Optional[float]] = {"pq": None, "sq": None, "rq": None}
-        if tp + fp + fn:
-            weight = tp + 0.5 * fp + 0.5 * fn
-            quality = {"pq": iou / weight, "sq": iou / tp if tp else 0.0, "rq": tp / weight}
-        counts = {"tp": int(tp), "fp": int(fp), "fn": int(fn)}
-        return {"category_id": category["id"], "name": category["name"], **quality, **counts}
 
 
 class _SegmentTable:

@@ -16,20 +16,15 @@ import numpy as np
 from seg2knet.dataset import coco_json
 from seg2knet.dataset.folder import DataFolder
 from seg2knet.errors import DataError
-from seg2knet.trainer.predict.files import coco_results, panoptic_png
+from seg2knet.trainer.predict.files import panoptic_png
 from seg2knet.trainer.predict.prediction import Prediction
 
 
 class Submission:
-    """Collects predictions into a zip.
+    """Collects predictions on a split into a zip, with the category ids of the data set.
 
     Instance: ``detections_SET_seg2knet_results.json``. Panoptic: ``panoptic_SET_seg2knet_results.json`` and a folder of
     that name with PNGs. Semantic: a label PNG an image, 1.. = classes.
-
-    Args:
-        file: the zip; its folder is made.
-        folder: the data set, whose category ids the predictions get.
-        split: the split predicted on.
 
     Raises:
         DataError: no annotation file says what the category ids are.
@@ -52,8 +47,7 @@ class Submission:
         png = f"{prediction.path.stem}.png"
         labelmap = prediction.labelmap
         if self.task == "instance":
-            for result, label in zip(coco_results(prediction, image_id), prediction.labels.tolist()):
-                self.results.append({**result, "category_id": self.ids[label]})
+            self.results += prediction.to_coco(image_id, self.ids)
         elif self.task == "panoptic":
             colors, segments = panoptic_png(prediction, self.ids)
             self._add_png(f"{self.name}/{png}", colors)

@@ -10,17 +10,12 @@ import numpy as np
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.dataset.sample import Rle
-from seg2knet.trainer.evaluate.average_precision import as_rle
+from seg2knet.judge.objects import rle_of
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
 
 
 def truth_of(dataset: Any, index: int) -> Prediction:
-    """The truth of an image; crowds are left out.
-
-    Args:
-        dataset: ``InstanceData``, ``PanopticData`` or ``SemanticData``.
-        index: place in it.
-    """
+    """The truth of an image of ``InstanceData``, ``PanopticData`` or ``SemanticData``; crowds are left out."""
     info = dataset.get_data_info(index)
     path, masks = Path(info["img_path"]), []
     if info.get("segments_info") is not None:
@@ -36,7 +31,7 @@ def truth_of(dataset: Any, index: int) -> Prediction:
     else:
         height, width, key = info["height"], info["width"], "bbox_label"
         objects = [instance for instance in info.get("instances", []) if not instance.get("ignore_flag")]
-        codes = [as_rle(instance["mask"], height, width)["counts"] for instance in objects]
+        codes = [rle_of(instance["mask"], height, width)["counts"] for instance in objects]
         masks = [Rle(code.encode() if isinstance(code, str) else code, height, width) for code in codes]
     labels = np.array([each[key] for each in objects], np.int64)
     return Prediction(path, width, height, labels, np.ones(len(labels), np.float32), masks)

@@ -62,18 +62,14 @@ class Reproducible:
             raise DataError(
                 "the image or its annotation cannot be loaded",
                 file=self.get_data_info(index)["img_path"],  # type: ignore[attr-defined]
-                found=f"{type(error).__name__}: {error}".splitlines()[0],
+                found=f"{type(error).__name__}: {openmmlab.first_line(error)}",
                 hint="seg2knet validate says what is wrong with it",
-            ) from error
+            ) from error  # fmt: skip
 
 
 @DATASETS.register_module()
 class InstanceData(Reproducible, BaseDetDataset):
     """A COCO instance file (https://cocodataset.org/#format-data): polygons, RLE, crowds, any file names.
-
-    Args:
-        seed: of the pipeline's random numbers, with epoch and image.
-        others: mmdet's ``BaseDetDataset``.
 
     Raises:
         DataError: the file is none, or a category is not among ``metainfo["classes"]``.
@@ -88,14 +84,12 @@ class InstanceData(Reproducible, BaseDetDataset):
             if annotation.ignore or outline in (b"null", b"[]"):
                 continue
             x, y, width, height = annotation.bbox or (0.0, 0.0, 0.0, 0.0)
-            by_image.setdefault(annotation.image_id, []).append(
-                {
-                    "bbox": [x, y, x + width, y + height],
-                    "bbox_label": _label(labels, annotation.category_id, self.ann_file),
-                    "ignore_flag": int(annotation.iscrowd),
-                    "mask": outline,  # decoded when the image is loaded: a fraction of the memory
-                }
-            )
+            by_image.setdefault(annotation.image_id, []).append({
+                "bbox": [x, y, x + width, y + height],
+                "bbox_label": _label(labels, annotation.category_id, self.ann_file),
+                "ignore_flag": int(annotation.iscrowd),
+                "mask": outline,  # decoded when the image is loaded: a fraction of the memory
+            })  # fmt: skip
         return [_image_info(image, self.data_prefix["img"], by_image.get(image.id, [])) for image in content.images]
 
     def get_data_info(self, idx: int) -> dict:
@@ -149,10 +143,7 @@ class PanopticData(Reproducible, BaseDetDataset):
 class CopyPasteData(Reproducible, MultiImageMixDataset):
     """A data set whose ``pipeline`` has mmdet's ``CopyPaste``: objects of another image are pasted into each.
 
-    Args:
-        dataset: config of the data set, with ``seed=None``, whose pipeline leaves images of one size unpacked.
-        pipeline: ``CopyPaste``, then what packs.
-        seed: as for the others.
+    ``dataset`` has ``seed=None`` and a pipeline that leaves images of one size unpacked.
     """
 
     def get_cat_ids(self, idx: int) -> list[int]:
@@ -176,11 +167,9 @@ class LoadPanoptic(BaseTransform):
         ids = read_ids(results["seg_map_path"])
         if ids.shape != (height, width):
             raise DataError(
-                "the panoptic PNG and its image differ in size",
-                file=results["seg_map_path"],
-                found=f"{ids.shape[1]}x{ids.shape[0]}",
-                expected=f"{width}x{height}",
-            )
+                "the panoptic PNG and its image differ in size", file=results["seg_map_path"],
+                found=f"{ids.shape[1]}x{ids.shape[0]}", expected=f"{width}x{height}",
+            )  # fmt: skip
         present, places = np.unique(ids, return_inverse=True)
         category = {segment["id"]: segment["category"] for segment in results["segments_info"]}
         table = np.array([category.get(int(segment_id), NOTHING) for segment_id in present], dtype=np.uint8)

@@ -16,16 +16,17 @@ from torch import Tensor, nn
 
 from seg2knet.errors import EnvironmentProblem
 from seg2knet.trainer.openmmlab import operators
+from seg2knet.trainer.openmmlab.packages import first_line
 
 Operator = Callable[..., Tensor]
 
 
 @cache
 def operator(device: str = "cpu") -> Operator:
-    """``f(x, offset, weight, stride, padding, dilation, groups, deform_groups)`` -> the convolved x.
+    """``f(x, offset, weight, stride, padding, dilation, groups, deform_groups)`` -> the convolved x; tried on `device`.
 
     x is (B, in, H, W); offset (B, 2 * deform_groups * k * k, h, w), y before x for each tap;
-    weight (out, in/groups, k, k). It is tried on `device` first.
+    weight (out, in/groups, k, k).
 
     Raises:
         EnvironmentProblem: neither mmcv's operator nor torchvision's runs here.
@@ -37,15 +38,14 @@ def operator(device: str = "cpu") -> Operator:
             tap = torch.zeros(1, 1, 1, 1, device=device)  # it may import and not run, or not on this device
             convolve(tap, tap.expand(1, 2, 1, 1), tap, (1, 1), (0, 0), (1, 1), 1, 1)
         except Exception as problem:  # absent, not compiled, built for another torch: each raises something else
-            reasons.append(f"{name}: {str(problem).splitlines()[0] if str(problem) else type(problem).__name__}")
+            reasons.append(f"{name}: {first_line(problem)}")
         else:
             return convolve
     raise EnvironmentProblem(
-        "the model needs deformable convolution, and no operator for it is installed",
-        found="; ".join(reasons),
+        "the model needs deformable convolution, and no operator for it is installed", found="; ".join(reasons),
         expected="torchvision, or an mmcv with its compiled operators",
         hint="pip install torchvision   (of the same release as torch)",
-    )
+    )  # fmt: skip
 
 
 def _of_mmcv() -> Operator:
@@ -72,10 +72,7 @@ class Seg2KNetDeformConv(nn.Conv2d):
     """A convolution whose taps each move by an offset that a second convolution predicts; without bias.
 
     In (B, in_channels, H, W), out (B, out_channels, h, w). Parameters ``weight`` and ``conv_offset.{weight,bias}``;
-    offsets begin at zero, so that it begins as a plain convolution.
-
-    Raises:
-        EnvironmentProblem: there is no operator for it here.
+    offsets begin at zero, so that it begins as a plain convolution. Raises what :func:`operator` raises.
     """
 
     def __init__(self, *args: Any, deform_groups: int = 1, bias: bool = False, **kwargs: Any) -> None:

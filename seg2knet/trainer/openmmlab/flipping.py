@@ -17,11 +17,7 @@ class SwapSides(BaseTransform):
     """Swaps the labels of sided classes where ``RandomFlip``, the step before, has flipped an image horizontally.
 
     Changes ``gt_bboxes_labels`` (N,), ``gt_seg_map`` (H, W) uint8 and the categories of ``segments_info``, for mmdet's
-    and mmseg's pipelines.
-
-    Args:
-        pairs: names of classes that a mirror image turns into one another.
-        classes: the data set's; their places are the labels.
+    and mmseg's pipelines. ``pairs`` are names of ``classes`` that a mirror image turns into one another.
     """
 
     def __init__(self, pairs: Sequence[Sequence[str]], classes: Sequence[str]) -> None:
@@ -36,8 +32,6 @@ class SwapSides(BaseTransform):
         for key in ("gt_bboxes_labels", "gt_seg_map"):
             if results.get(key) is not None:
                 results[key] = self.table[results[key]].astype(results[key].dtype)
-        if results.get("segments_info"):
-            results["segments_info"] = [
-                {**segment, "category": int(self.table[segment["category"]])} for segment in results["segments_info"]
-            ]
+        for segment in results.get("segments_info") or ():
+            segment["category"] = int(self.table[segment["category"]])
         return results

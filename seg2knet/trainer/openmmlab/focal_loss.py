@@ -13,13 +13,8 @@ def sigmoid_focal_loss_forward(
 ) -> None:
     """Focal loss of every sample and class (Lin et al., *Focal Loss for Dense Object Detection*, 2017), unreduced.
 
-    Args:
-        input: logits (N, K).
-        target: class of each sample (N,), int64; K means background.
-        weight: for each class the weight of samples of that class (K,), or empty for none.
-        output: (N, K), written in place.
-        gamma: exponent of the modulating factor.
-        alpha: weight of the positives.
+    From logits ``input`` (N, K), classes ``target`` (N,) int64, where K means background, and weights of classes (K,)
+    or none, into ``output`` (N, K). ``gamma`` is the modulating factor's exponent, ``alpha`` the positives' weight.
     """
     output.copy_(_loss(input, target, weight, gamma, alpha))
 

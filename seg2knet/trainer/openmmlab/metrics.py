@@ -18,6 +18,7 @@ from mmengine.registry import METRICS
 from seg2knet.dataset.folder import Split
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
+from seg2knet.judge.analysis import best_threshold
 from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, mean_of_known, prepared
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
@@ -26,7 +27,6 @@ class Metric(BaseMetric):
     """A metric that also reports by class.
 
     Attributes:
-        task: the task whose models it judges.
         headline: the figure that decides which checkpoint is best.
         report: figures by class: ``name`` and one entry a column; ``None`` for a class that does not occur.
         predictions: what was predicted, in COCO's results format (instance only).
@@ -68,17 +68,18 @@ class Metric(BaseMetric):
         """Figures from the results of at least one image."""
         raise NotImplementedError
 
+    def best_score(self) -> Optional[float]:
+        """The score threshold that is best for F1, of what was last judged; ``None`` where there is none."""
+        return None
+
 
 @METRICS.register_module()
 class InstanceAP(Metric):
     """Mask AP (https://cocodataset.org/#detection-eval), by hotcoco where it is installed, else by pycocotools.
 
     Figures: ``AP`` (IoU 0.5 to 0.95), ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl``; a size that no object has is left
-    out.
-
-    Args:
-        ann_file: the instance file; ``None`` for a split without truth: predictions are kept, no figure is given.
-        categories_of: where ``ann_file`` is ``None``: the file whose category ids the predictions get.
+    out. A split without truth has no ``ann_file``, only ``categories_of``, the file whose category ids the predictions
+    get: they are kept, and no figure is given.
     """
 
     task = "instance"
@@ -88,23 +89,19 @@ class InstanceAP(Metric):
         super().__init__(**kwargs)
         self.ann_file = ann_file
         self.categories_of = categories_of or ann_file
+        self.truth: dict[str, Any] = {}
 
     @classmethod
     def config(cls, split: Split) -> dict[str, Any]:
-        """With the split's file, as truth where it has any."""
-        return {
-            "type": cls.__name__,
-            "ann_file" if split.has_truth else "categories_of": str(split.annotations.resolve()),
-        }
+        key = "ann_file" if split.has_truth else "categories_of"
+        return {"type": cls.__name__, key: str(split.annotations.resolve())}
 
     def judge(self, sample: dict) -> Any:
-        """Image id, labels, scores and run-length codes."""
         instances = sample["pred_instances"]
         labels, scores = instances["labels"].tolist(), instances["scores"].float().tolist()
         return sample["img_id"], labels, scores, encode_masks(instances["masks"])
 
     def figures(self, results: list) -> dict[str, float]:
-        """AP over the data set."""
         content = orjson.loads(Path(self.categories_of).read_bytes()) if self.categories_of else {}
         named = {category["name"]: category["id"] for category in content.get("categories", [])}
         for name in self.classes:  # those that the file does not have get ids after its own
@@ -117,9 +114,13 @@ class InstanceAP(Metric):
         ]
         if self.ann_file is None:
             return {}
-        figures, rows = coco_ap(prepared(content), self.predictions, ids)
+        self.truth = prepared(content)
+        figures, rows = coco_ap(self.truth, self.predictions, ids)
         self.report = [{**row, "name": name} for row, name in zip(rows, self.classes)]
         return figures
+
+    def best_score(self) -> Optional[float]:
+        return best_threshold(self.truth, self.predictions) if self.truth else None
 
 
 @METRICS.register_module()
@@ -133,7 +134,6 @@ class PanopticPQ(Metric):
     headline = "PQ"
 
     def judge(self, sample: dict) -> Optional[np.ndarray]:
-        """``(K, 4)`` counts of an image."""
         if not sample.get("seg_map_path"):
             return None
         truth = [{**segment, "category_id": segment["category"]} for segment in sample["segments_info"]]
@@ -143,7 +143,6 @@ class PanopticPQ(Metric):
         return quality.counts
 
     def figures(self, results: list) -> dict[str, float]:
-        """PQ over the data set."""
         quality = self._quality()
         quality.merge(np.sum(results, axis=0))
         figures, self.report = quality.tables()
@@ -158,10 +157,8 @@ class PanopticPQ(Metric):
 
 
 def panoptic_segments(prediction: Any, num_classes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
-    """mmdet's panoptic map (id = class + 1000 * number; ``num_classes`` = nothing) as COCO's.
-
-    Returns:
-        ``(H, W)`` int32 segment ids from 1 (0 = nothing), and each segment's ``id`` and ``category_id`` (its label).
+    """mmdet's panoptic map (id = class + 1000 * number; ``num_classes`` = nothing) as COCO's: ``(H, W)`` int32 segment
+    ids from 1 (0 = nothing), and each segment's ``id`` and ``category_id`` (its label).
     """
     array = prediction.cpu().numpy() if hasattr(prediction, "cpu") else np.asarray(prediction)
     array = array.reshape(array.shape[-2:])
@@ -188,14 +185,12 @@ class SemanticIoU(Metric):
         self.ignore_index = ignore_index
 
     def judge(self, sample: dict) -> Optional[np.ndarray]:
-        """``(3, K)`` counts of an image: right, predicted, true pixels."""
         if "gt_sem_seg" not in sample:
             return None
         truth, predicted = _label_map(sample["gt_sem_seg"]), _label_map(sample["pred_sem_seg"])
         return count_pixels(truth, predicted, len(self.classes), self.ignore_index)
 
     def figures(self, results: list) -> dict[str, float]:
-        """IoU over the data set."""
         right, predicted, true = np.asarray(results, np.float64).sum(axis=0)
         union = predicted + true - right
         pixels = max(true.sum(), 1)
@@ -208,19 +203,15 @@ class SemanticIoU(Metric):
             }
             for k, name in enumerate(self.classes)
         ]
-        return {
-            "mIoU": mean_of_known([row["IoU"] for row in self.report]) or 0.0,
-            "mAcc": mean_of_known([row["accuracy"] for row in self.report]) or 0.0,
-            "aAcc": float(right.sum() / pixels),
+        means = {
+            figure: mean_of_known([row[column] for row in self.report]) or 0.0
+            for figure, column in (("mIoU", "IoU"), ("mAcc", "accuracy"))
         }
+        return {**means, "aAcc": float(right.sum() / pixels)}
 
 
 def count_pixels(truth: np.ndarray, predicted: np.ndarray, num_classes: int, ignore: int) -> np.ndarray:
-    """``(3, K)`` int64: pixels right, predicted, true, by class, where the truth is known.
-
-    Raises:
-        DataError: the maps differ in size.
-    """
+    """``(3, K)`` int64: pixels right, predicted, true, by class, where the truth is known."""
     if truth.shape != predicted.shape:
         raise DataError("truth and prediction differ in size", found=str(predicted.shape), expected=str(truth.shape))
     known = truth != ignore
@@ -236,7 +227,4 @@ def _label_map(pixel_data: Any) -> np.ndarray:
 
 
 METRIC_OF: dict[str, type[Metric]] = {metric.task: metric for metric in (InstanceAP, PanopticPQ, SemanticIoU)}
-"""The metric by task."""
-
 HEADLINE = {task: metric.headline for task, metric in METRIC_OF.items()}
-"""The figure that decides which checkpoint is best, by task."""

@@ -39,12 +39,9 @@ class MissingOperatorError(EnvironmentProblem):
 
 
 class StandIn(ModuleType):
-    """The module in the place of ``mmcv._ext``: it has every operator by name.
+    """The module in the place of ``mmcv._ext``: it has every operator by name. ``reason`` says why mmcv's is not there.
 
     The focal loss computes; every other raises when it is called.
-
-    Args:
-        reason: why the compiled module is not there, in one sentence.
     """
 
     def __init__(self, reason: str) -> None:
@@ -60,21 +57,16 @@ class StandIn(ModuleType):
             raise AttributeError(f"module {NAME!r} has no attribute {name!r}")
 
         def operator(*_args: object, **_kwargs: object) -> NoReturn:
+            major = 1 if getattr(sys.modules.get("mmcv"), "__version__", "2").startswith("1.") else 2
             raise MissingOperatorError(
-                f"the model calls mmcv's compiled operator {name}, which this installation lacks",
-                found=self.reason,
+                f"the model calls mmcv's compiled operator {name}, which this installation lacks", found=self.reason,
                 expected="an mmcv that was built with its operators",
-                hint=f"{HINTS[_major_version()]}; or choose a model without that operator",
-            )
+                hint=f"{HINTS[major]}; or choose a model without that operator",
+            )  # fmt: skip
 
         operator.__name__ = operator.__qualname__ = name
         setattr(self, name, operator)
         return operator
-
-
-def _major_version() -> int:
-    """1 for the mmcv of the classic stack, else 2."""
-    return 1 if getattr(sys.modules.get("mmcv"), "__version__", "2").startswith("1.") else 2
 
 
 def compiled() -> bool:
@@ -85,10 +77,7 @@ def compiled() -> bool:
 def install() -> bool:
     """Make ``import mmdet`` and ``import mmseg`` work whether or not mmcv and torchvision have their operators.
 
-    Call it before the first import of mmdet or mmseg; calling it again changes nothing.
-
-    Returns:
-        True where the stand-in is used, False where mmcv's own operators are.
+    Call it before the first import of either; again it changes nothing. Returns whether the stand-in is used.
 
     Raises:
         EnvironmentProblem: mmcv itself is not installed.
@@ -104,12 +93,9 @@ def install() -> bool:
 
 
 def declare_torchvision() -> bool:
-    """Make ``import torchvision`` work where its compiled operators do not load.
+    """Make ``import torchvision`` work where its compiled operators do not load; returns whether it had to be made.
 
     It registers how the shapes of two of its operators follow, which needs them declared; nothing here calls them.
-
-    Returns:
-        True where they are declared here, False where torchvision has its own or is not installed.
     """
     import torch
 

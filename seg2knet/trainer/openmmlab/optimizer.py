@@ -37,12 +37,7 @@ class Float16Wrapper(_SparseNorm, AmpOptimWrapper):
 
 @OPTIM_WRAPPERS.register_module()
 class Bfloat16Wrapper(_SparseNorm):
-    """Mixed precision in bfloat16, which needs no scaling of the loss: on GPUs that have it, and on the CPU.
-
-    Args:
-        device_type: ``cuda`` or ``cpu``.
-        others: mmengine's ``OptimWrapper``.
-    """
+    """Mixed precision in bfloat16, which needs no scaling of the loss: on GPUs (``cuda``) that have it, and ``cpu``."""
 
     def __init__(self, device_type: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

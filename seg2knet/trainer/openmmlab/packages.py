@@ -37,3 +37,8 @@ def silence() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another package's error, or its name where it has no text."""
+    return (str(error) or type(error).__name__).splitlines()[0]

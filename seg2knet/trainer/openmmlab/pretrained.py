@@ -20,7 +20,10 @@ from seg2knet.knet import checkpoints
 
 
 def backbone(source: Source, path: Optional[Path] = None) -> Path:
-    """A file with a backbone's pretrained weights, under the names that mmdet's and mmseg's backbones load.
+    """A file with a backbone's pretrained weights alone, under the names that mmdet's and mmseg's backbones load.
+
+    It is converted once, in the cache. mmengine skips tensors of the wrong name with a line in a log, so the
+    architecture is checked here.
 
     Args:
         source: where they are published, and the architecture that they must have.
@@ -31,20 +34,17 @@ def backbone(source: Source, path: Optional[Path] = None) -> Path:
         DataError: the file cannot be read or holds another backbone.
     """
     instead = "or --backbone-weights PATH of that file; or train from scratch: --no-pretrained"
-    return _prepared(path if path is not None else weights.published(source, instead), source.kind)
-
-
-def _prepared(file: Path, kind: str) -> Path:
-    """`file` under the names that are loaded, with the backbone's tensors alone; converted once, in the cache.
-
-    mmengine skips tensors of the wrong name with a line in a log, so the architecture is checked here.
-    """
+    file, kind = path if path is not None else weights.published(source, instead), source.kind
     if not file.is_file():
         raise DataError("no such file of weights", file=file, hint="--backbone-weights PATH, or --no-pretrained")
     target = weights.cache() / "seg2knet" / f"{file.stem}-{digest(file)[:8]}.backbone.pth"
     if target.is_file():
         return target
-    state = _plain_names(checkpoints.read(file)["state_dict"])
+    state = checkpoints.read(file)["state_dict"]
+    if any(key.startswith("backbone.") for key in state):
+        state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
+    if any(key.startswith("layers.") for key in state):
+        state = convert_swin(state)
     found = describe(state)
     if found != kind:
         raise DataError(
@@ -52,23 +52,13 @@ def _prepared(file: Path, kind: str) -> Path:
         )
     # mmdet's Swin takes names with the prefix alone, ResNets those without.
     prefix = "backbone." if kind.startswith("Swin") else ""
-    kept = OrderedDict((prefix + key, value) for key, value in state.items() if _of_backbone(key))
+    own = re.compile(r"(conv1|bn1|stem|layer\d|patch_embed|stages|norm\d)\.")
+    kept = OrderedDict((prefix + key, value) for key, value in state.items() if own.match(key))
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}")
     torch.save({"state_dict": kept}, part)
     os.replace(part, target)
     return target
-
-
-def _of_backbone(key: str) -> bool:
-    return re.match(r"(conv1|bn1|stem|layer\d|patch_embed|stages|norm\d)\.", key) is not None
-
-
-def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without the prefix of a checkpoint's backbone; Swin as OpenMMLab names it."""
-    if any(key.startswith("backbone.") for key in state):
-        state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
-    return convert_swin(state) if any(key.startswith("layers.") for key in state) else dict(state)
 
 
 def modern_swin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

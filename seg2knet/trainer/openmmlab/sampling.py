@@ -21,11 +21,8 @@ class EpochSampler(Sampler):
     places ``r, r + n, ...`` of the order that one process would see: with the same total batch size a step sees the
     same images however many processes there are.
 
-    Args:
-        dataset: with ``get_cat_ids(index)`` where ``balance`` is set.
-        seed: the run's.
-        balance: images of classes that are on a smaller share of the images than this are repeated:
-            ``max(1, sqrt(balance / share))`` times for the rarest class on it (Gupta et al., *LVIS*, CVPR 2019).
+    Images of classes that are on a smaller share of the images than ``balance`` are repeated,
+    ``max(1, sqrt(balance / share))`` times for the rarest class on it (Gupta et al., *LVIS*, CVPR 2019).
     """
 
     def __init__(self, dataset: Any, seed: int = 0, balance: float = 0.0) -> None:
@@ -39,8 +36,7 @@ class EpochSampler(Sampler):
         self.num_samples = math.ceil(len(self.indices) / self.world_size)
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator()
-        generator.manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.indices), generator=generator).tolist()
         total = self.num_samples * self.world_size
         order = (order * math.ceil(total / len(order)))[:total]

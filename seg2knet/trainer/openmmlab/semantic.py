@@ -39,8 +39,6 @@ def semantic_model(
 
     Args:
         num_classes: classes, background not counted (``reduce_zero_label``).
-        head: one of ``HEADS``; Swin backbones have ``upernet`` alone.
-        backbone: one of ``SEMANTIC_BACKBONES``.
         crop_size: height and width of training crops.
         weights: file with the backbone's weights; ``None`` starts from scratch.
         width: channels of UPerNet and of the kernels on it: the authors' 256, or 512 as in mmsegmentation's weights.
@@ -52,10 +50,9 @@ def semantic_model(
     """
     if num_classes < 2:
         raise UsageError(
-            "semantic segmentation needs two classes to tell apart",
-            found=str(num_classes),
+            "semantic segmentation needs two classes to tell apart", found=str(num_classes),
             hint="name the unlabelled pixels when converting: --void-class background",
-        )
+        )  # fmt: skip
     model = _own_config(head, backbone)
     for part in _parts(model):
         if "num_classes" in part:
@@ -90,11 +87,8 @@ def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
     """The optimiser of mmseg's K-Net for 16 images a step: AdamW, gradient norm clipped at 1."""
     swin = BACKBONES[backbone].semantic == backbone
     optimizer: dict[str, Any] = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
-    wrapper: dict[str, Any] = {
-        "type": "OptimWrapper",
-        "optimizer": optimizer,
-        "clip_grad": {"max_norm": 1, "norm_type": 2},
-    }
+    clip = {"max_norm": 1, "norm_type": 2}
+    wrapper: dict[str, Any] = {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": clip}
     if swin:
         still = {key: {"decay_mult": 0.0} for key in ("absolute_pos_embed", "relative_position_bias_table", "norm")}
         wrapper["paramwise_cfg"] = {"custom_keys": still}

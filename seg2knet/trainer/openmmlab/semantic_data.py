@@ -27,10 +27,6 @@ class SemanticData(Reproducible, BaseSegDataset):
 
     Labels are shifted when they are loaded (``reduce_zero_label``): class 1 becomes label 0, unlabelled becomes 255.
 
-    Args:
-        seed: of the pipeline's random numbers, with epoch and image.
-        others: mmseg's ``BaseSegDataset``; ``data_prefix`` has ``img_path`` and ``seg_map_path``.
-
     Raises:
         DataError: a training image has no label PNG.
     """
@@ -47,14 +43,9 @@ class SemanticData(Reproducible, BaseSegDataset):
                 if maps.is_dir():
                     raise DataError("an image without its label PNG", file=path, expected=str(labels))
                 labels = None  # type: ignore[assignment]  # a split without truth
-            infos.append(
-                {
-                    "img_path": str(path),
-                    "img_id": len(infos) + 1,
-                    "seg_map_path": str(labels) if labels is not None else None,
-                    "label_map": None,
-                    "reduce_zero_label": True,
-                    "seg_fields": [],
-                }
-            )
+            infos.append({
+                "img_path": str(path), "img_id": len(infos) + 1,
+                "seg_map_path": str(labels) if labels is not None else None,
+                "label_map": None, "reduce_zero_label": True, "seg_fields": [],
+            })  # fmt: skip
         return infos

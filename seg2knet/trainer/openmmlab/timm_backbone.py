@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer.openmmlab import operators
+from seg2knet.trainer.openmmlab.packages import first_line
 
 STRIDES = (4, 8, 16, 32)
 HUB = "hub"
@@ -26,16 +27,12 @@ HUB = "hub"
 
 @dataclass(frozen=True)
 class TimmInfo:
-    """What there is to know about a model of timm before it is built.
-
-    Attributes:
-        channels: of its features at strides 4, 8, 16 and 32.
-        levels: which of its features those are.
-        mean, std: of the images it was trained on, RGB, 0..255.
+    """What there is to know about a model of timm before it is built: the channels of its features at strides 4, 8, 16
+    and 32, which of its features (``levels``) those are, and mean and std of its images, RGB, 0..255.
     """
 
     channels: tuple[int, int, int, int]
-    levels: tuple[int, int, int, int]
+    levels: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -74,7 +71,7 @@ def describe(name: str) -> TimmInfo:
         try:
             body = _body(name)
         except (RuntimeError, AttributeError) as error:  # timm's words for a model without features
-            raise UsageError(refusal, found=_first_line(error), expected="a pyramid of features", hint=hint) from None
+            raise UsageError(refusal, found=first_line(error), expected="a pyramid of features", hint=hint) from None
         strides, channels = body.feature_info.reduction(), body.feature_info.channels()
         levels = [strides.index(stride) for stride in STRIDES if stride in strides]
         if len(levels) < len(STRIDES):
@@ -83,16 +80,11 @@ def describe(name: str) -> TimmInfo:
         try:
             body.eval()(torch.zeros(1, 3, 224, 288))
         except (RuntimeError, AssertionError) as error:
-            raise UsageError(refusal, found=_first_line(error), expected="images of any size", hint=hint) from None
+            raise UsageError(refusal, found=first_line(error), expected="images of any size", hint=hint) from None
     config = timm.get_pretrained_cfg(name)
     mean, std = (tuple(round(255 * value, 3) for value in values) for values in (config.mean, config.std))
-    first, second, third, fourth = levels
-    at_strides = (channels[first], channels[second], channels[third], channels[fourth])
-    return TimmInfo(at_strides, (first, second, third, fourth), mean, std)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    first, second, third, fourth = (channels[level] for level in levels)
+    return TimmInfo((first, second, third, fourth), tuple(levels), mean, std)
 
 
 def _body(name: str, **options: Any) -> Any:
@@ -109,7 +101,6 @@ class TimmFeatures(BaseModule):
     """A model of timm: (B, 3, H, W) -> four (B, C, H / stride, W / stride), strides 4, 8, 16, 32.
 
     Args:
-        name: timm's.
         norm_eval: BatchNorm keeps the statistics that it learned before.
         options: timm's own: ``drop_path_rate`` and the like.
         init_cfg: ``dict(type="Pretrained", checkpoint=FILE)``: a PyTorch or safetensors file for timm's model, or
@@ -150,12 +141,7 @@ class TimmFeatures(BaseModule):
 
 
 def _pretrained(name: str, source: str, options: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a model with weights from a file or from timm's hub.
-
-    Raises:
-        DataError: the file cannot be read or is of another model.
-        EnvironmentProblem: the hub cannot be reached.
-    """
+    """The tensors of a model with weights from a file or from timm's hub, or an error that says why there are none."""
     overlay = {"pretrained_cfg_overlay": {"file": source}} if source != HUB else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -166,11 +152,11 @@ def _pretrained(name: str, source: str, options: dict[str, Any]) -> dict[str, Te
         except Exception as error:  # files and networks fail in many ways
             if source == HUB:
                 raise EnvironmentProblem(
-                    f"timm cannot download the weights of {name}", found=_first_line(error),
+                    f"timm cannot download the weights of {name}", found=first_line(error),
                     file=f"https://huggingface.co/{package().get_pretrained_cfg(name).hf_hub_id}",
                     hint="download model.safetensors there and name it: --backbone-weights FILE; or: --no-pretrained",
                 ) from None  # fmt: skip
-            raise DataError(f"these are not weights of timm's {name}", file=source, found=_first_line(error)) from None
+            raise DataError(f"these are not weights of timm's {name}", file=source, found=first_line(error)) from None
     weights = [key for key, value in drawn.items() if value.ndim > 1]
     same = [key for key in weights if torch.equal(drawn[key], loaded[key])]  # timm skips what the file does not have
     if len(same) > len(weights) // 10:

@@ -19,8 +19,7 @@ from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.label_image import encode_png, rgb_of
-from seg2knet.dataset.rle import as_json, rle_bbox
-from seg2knet.dataset.sample import Polygons
+from seg2knet.dataset.rle import rle_bbox
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.predict import drawing
 from seg2knet.trainer.predict.inference import read_image
@@ -81,6 +80,7 @@ def segmented(
     writer: Optional[Any],
     *,
     score_thr: float,
+    dedup: float = 0.0,
     failed: Callable[[DataError], None],
     ticked: Optional[Callable[[int, int], None]] = None,
     batch_size: int = 1,
@@ -89,10 +89,10 @@ def segmented(
     """Segment images and write what is found.
 
     Args:
-        model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or another stack's in its place.
+        model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or a tiled or another stack's in its place.
         images: files, and the names to write under (:func:`find_images`).
         writer: a :class:`PredictionWriter`, or another with its ``write`` and ``close``; closed at the end.
-        score_thr: instances with a lower score are left out.
+        score_thr, dedup: see :meth:`~seg2knet.trainer.predict.prediction.Prediction.best`.
         failed: called for an image that cannot be read, which is skipped.
         ticked: called with images done and in all.
         batch_size, workers: see :meth:`~seg2knet.trainer.predict.inference.Segmenter.many`.
@@ -104,7 +104,8 @@ def segmented(
             failed(prediction)
         else:
             if model.task == "instance":
-                prediction = prediction.above(score_thr)
+                prediction = prediction.best(score_thr, dedup)
+            prediction.classes = model.classes
             if writer is not None:
                 writer.write(prediction, name)
             yield prediction
@@ -128,13 +129,7 @@ class PredictionWriter:
     Leaves ``NAME.png`` for ``overlay``, where NAME has the image's suffix, and ``NAME.json`` for ``labelme``;
     :meth:`close` writes ``predictions.json`` (COCO results) and ``images.json`` (the images and categories that its
     ids mean) for ``coco``, with ``labels/NAME.png`` for semantic and ``panoptic/NAME.png`` for panoptic segmentation.
-    Of ``a.jpg`` and ``a.png`` the second gets ``a.png.json`` and the like.
-
-    Args:
-        out: folder to write to.
-        classes: of the model.
-        task: of the model.
-        formats: some of ``FORMATS``.
+    Of ``a.jpg`` and ``a.png`` the second gets ``a.png.json`` and the like. ``formats`` are some of ``FORMATS``.
     """
 
     def __init__(self, out: Path, classes: ClassList, task: str, formats: Sequence[str]) -> None:
@@ -183,7 +178,7 @@ class PredictionWriter:
         elif labelmap is not None:
             drawing.save(labelmap + 1, self.out / "labels" / self._free(name, ".png"))
         else:
-            self.results += coco_results(prediction, number)
+            self.results += prediction.to_coco(number)
 
     def close(self) -> None:
         """Write the files that have all images in them."""
@@ -199,13 +194,8 @@ class PredictionWriter:
 
 
 def panoptic_png(prediction: Prediction, category_ids: Sequence[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """A panoptic prediction as COCO's PNG, id = R + 256 G + 65536 B, and its ``segments_info``.
-
-    Args:
-        category_ids: by label.
-
-    Returns:
-        ``(H, W, 3)`` uint8 BGR, as OpenCV writes it; and each segment's ``id``, ``category_id`` and ``area``.
+    """A panoptic prediction as COCO's PNG, id = R + 256 G + 65536 B, ``(H, W, 3)`` uint8 BGR as OpenCV writes it; and
+    its ``segments_info``: each segment's ``id``, ``category_id`` (given by label) and ``area``.
     """
     ids = np.zeros((prediction.height, prediction.width), np.int32)
     segments = []
@@ -213,20 +203,6 @@ def panoptic_png(prediction: Prediction, category_ids: Sequence[int]) -> tuple[n
         ids[mask] = number
         segments.append({"id": number, "category_id": category_ids[label], "area": int(mask.sum())})
     return rgb_of(ids)[..., ::-1], segments
-
-
-def coco_results(prediction: Prediction, image_id: int) -> list[dict[str, Any]]:
-    """COCO results (https://cocodataset.org/#format-results): category ids are places in the class list, from 1."""
-    return [
-        {
-            "image_id": image_id,
-            "category_id": label + 1,
-            "score": round(score, 6),
-            "bbox": list(rle_bbox(rle)),
-            "segmentation": as_json(rle),
-        }
-        for label, score, rle in zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.rles)
-    ]
 
 
 def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[str, Any]:
@@ -239,13 +215,8 @@ def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[st
     objects = zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.rles, prediction.masks)
     for group, (label, score, rle, mask) in enumerate(objects, 1):
         note = "" if prediction.semantic else f"score {score:.3f}"
-        common: dict[str, Any] = {
-            "label": classes[label].name,
-            "group_id": None,
-            "description": note,
-            "flags": {},
-            "mask": None,
-        }
+        common: dict[str, Any] = {"label": classes[label].name, "group_id": None, "description": note, "flags": {}}
+        common["mask"] = None
         if _has_holes(mask):
             x, y, width, height = map(int, rle_bbox(rle))
             png = base64.b64encode(encode_png(mask[y : y + height, x : x + width].astype(np.uint8))).decode()
@@ -277,7 +248,7 @@ def _has_holes(mask: np.ndarray) -> bool:
 def _outlines(mask: np.ndarray) -> list[list[list[float]]]:
     """Polygons around the pieces of a mask, with no more corners than ``SMOOTH`` asks for; specks are left out."""
     exact = geometry.mask_to_polygons(mask)
-    if not isinstance(exact, Polygons):
+    if exact is None:
         return []
     parts = []
     for part in exact.parts:

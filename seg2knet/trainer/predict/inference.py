@@ -18,8 +18,13 @@ from seg2knet.engines import cores
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.config.files import parse_config
 from seg2knet.trainer.openmmlab import packages as openmmlab
-from seg2knet.trainer.predict import drawing, released
+from seg2knet.trainer.predict import released
 from seg2knet.trainer.predict.prediction import Prediction
+
+SHOWN_SCORE = 0.3
+"""Instances below it are not shown, where a checkpoint does not say which score is best for F1."""
+DEDUP = 0.7
+"""Of two instances of one class whose masks have a larger intersection over union only the better one is shown."""
 
 
 class Segmenter:
@@ -29,14 +34,16 @@ class Segmenter:
         checkpoint: ``best.pth`` or ``last.pth`` of a run, or one in the authors' names; by path, URL or model name.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         half: compute in bfloat16, on GPUs without it in float16: faster, with slightly different scores.
-        score_thr: instances with a lower score are dropped before their masks are computed.
+        score_thr: instances with a lower score are dropped before their masks are computed; ``None``: the score that
+            was best for F1 when the checkpoint was judged, else ``SHOWN_SCORE``.
         classes: of a checkpoint in the authors' names that does not name them; by default COCO's or ADE20K's.
+        dedup: of called models: see :meth:`Prediction.best`.
 
     Attributes:
-        path: the checkpoint's file.
         task: ``instance``, ``panoptic`` or ``semantic``.
         config: the whole config it was trained with.
         model: mmdet's or mmseg's module, in evaluation mode.
+        judged_score: the score that was best for F1, where the checkpoint knows.
 
     Raises:
         DataError: the checkpoint cannot be read or does not say what it is.
@@ -47,8 +54,9 @@ class Segmenter:
         checkpoint: Union[str, Path],
         device: Optional[str] = None,
         half: bool = False,
-        score_thr: float = 0.0,
+        score_thr: Optional[float] = 0.0,
         classes: Optional[ClassList] = None,
+        dedup: float = 0.0,
     ) -> None:
         openmmlab.load()
         import torch
@@ -63,11 +71,10 @@ class Segmenter:
         meta = content.get("meta") or {}
         if not isinstance(meta.get("cfg"), str) or "seg2knet" not in meta:
             raise DataError(
-                "this checkpoint does not say which model and classes it has",
-                file=checkpoint,
+                "this checkpoint does not say which model and classes it has", file=checkpoint,
                 expected="best.pth or last.pth of seg2knet train",
                 hint=f"weights of the authors' release can be trained from: seg2knet train --load-from {checkpoint}",
-            )
+            )  # fmt: skip
         self.device = pick_device(device)
         with openmmlab.silence():
             self.config = parse_config(meta["cfg"])
@@ -83,8 +90,11 @@ class Segmenter:
         if missing:
             raise DataError("the checkpoint lacks weights", file=checkpoint, found=", ".join(missing[:5]))
         self.model.to(self.device).eval()
+        self.judged_score: Optional[float] = (meta["seg2knet"] or {}).get("score_thr")
+        shown = SHOWN_SCORE if self.judged_score is None else self.judged_score
+        self.score_thr, self.dedup = shown if score_thr is None else score_thr, dedup
         if self.task == "instance":
-            self.model.rules = replace(self.model.rules, score_thr=score_thr)
+            self.model.rules = replace(self.model.rules, score_thr=self.score_thr)
         bf16 = self.device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
         self.half = (torch.bfloat16 if bf16 else torch.float16) if half else None
 
@@ -98,20 +108,14 @@ class Segmenter:
     def __call__(self, image: Any) -> Prediction:
         """Segment one image: a path, an ``(H, W, 3)`` uint8 RGB array, or a Pillow image.
 
-        A notebook shows the prediction as an overlay.
-
         Raises:
             DataError: it cannot be read.
         """
-        path = Path(image) if isinstance(image, (str, Path)) else Path("image")
-        pixels = read_image(path) if isinstance(image, (str, Path)) else _bgr(image)
-        (prediction,) = self._segment([_prepared(self._pipeline, pixels, path)])
-        prediction.draw = lambda: drawing.overlay(*drawing.enlarged(pixels, prediction), self.classes)
-        return prediction
+        return one_image(self, image)
 
-    def arrays(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+    def arrays(self, images: Sequence[np.ndarray], path: Path = Path("image")) -> list[Prediction]:
         """Segment ``(H, W, 3)`` uint8 BGR arrays of one size as a batch."""
-        return self._segment([_prepared(self._pipeline, image, Path("image")) for image in images])
+        return self._segment([_prepared(self._pipeline, image, path) for image in images])
 
     def many(
         self, paths: Sequence[Path], batch_size: int = 1, workers: Optional[int] = None
@@ -119,7 +123,6 @@ class Segmenter:
         """Segment files, in order; the error in place of those that cannot be read.
 
         Args:
-            paths: the images.
             batch_size: images of one size that come after one another are segmented together, at most this many.
             workers: processes that read images; by default up to 4 beside a GPU, none beside a CPU, which they share.
         """
@@ -145,10 +148,14 @@ class Segmenter:
         yield from self._segment(waiting)
 
     def _segment(self, prepared: Sequence[dict[str, Any]]) -> list[Prediction]:
-        if not prepared:
-            return []
-        batch = {name: [item[name] for item in prepared] for name in ("inputs", "data_samples")}
-        return [self.prediction_of(sample) for sample in self.predict_batch(batch)]
+        return [self.prediction_of(sample) for sample in self.predict_batch(_batch(prepared))] if prepared else []
+
+    def class_shares(self, images: Sequence[np.ndarray]) -> Any:
+        """Semantic: ``(N, K, H, W)`` float32 probabilities of the classes, a tensor, for BGR arrays of one size."""
+        import torch
+
+        samples = self.predict_batch(_batch([_prepared(self._pipeline, image, Path("image")) for image in images]))
+        return torch.stack([sample.seg_logits.data.float().softmax(0) for sample in samples])
 
     def predict_batch(self, batch: dict[str, Any]) -> list[Any]:
         """What mmdet or mmseg predicts for a loader's batch: its data samples."""
@@ -161,7 +168,9 @@ class Segmenter:
     def prediction_of(self, sample: Any) -> Prediction:
         """A data sample as a prediction at the image's own size."""
         height, width = sample.ori_shape[:2]
-        return Prediction.of_sample(sample, Path(sample.img_path), height, width, len(self.config.classes))
+        prediction = Prediction.of_sample(sample, Path(sample.img_path), height, width, len(self.classes))
+        prediction.classes = self.classes
+        return prediction
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -169,6 +178,29 @@ class Segmenter:
 
         with openmmlab.silence():
             return Compose([step for step in self.config.test_pipeline if not step["type"].startswith("Load")])
+
+
+def one_image(model: Any, image: Any) -> Prediction:
+    """What a model finds on a path, an RGB array or a Pillow image that is worth showing."""
+    on_disk = isinstance(image, (str, Path))
+    path = Path(image) if on_disk else Path("image")
+    if on_disk:
+        pixels = read_image(path)
+    else:
+        from PIL import Image, ImageOps
+
+        is_pillow = isinstance(image, Image.Image)
+        array = np.asarray(ImageOps.exif_transpose(image).convert("RGB") if is_pillow else image)
+        if array.ndim != 3 or array.shape[2] < 3 or array.dtype != np.uint8:
+            raise DataError(
+                "this array is no image", found=f"{array.shape} {array.dtype}", expected="(H, W, 3) uint8, RGB"
+            )
+        pixels = np.ascontiguousarray(array[..., 2::-1])
+    (prediction,) = model.arrays([pixels], path)
+    if model.task == "instance":
+        prediction = prediction.best(model.score_thr, model.dedup)
+    prediction.pixels = None if on_disk else pixels
+    return prediction
 
 
 class _Files:
@@ -187,15 +219,13 @@ class _Files:
             return error
 
 
-def _bgr(image: Any) -> np.ndarray:
-    """A Pillow image or an RGB array as OpenCV has it."""
-    pixels = np.asarray(image.convert("RGB") if hasattr(image, "convert") else image)
-    return np.ascontiguousarray(pixels[..., 2::-1])
-
-
 def _prepared(pipeline: Any, image: np.ndarray, path: Path) -> dict[str, Any]:
     shape = image.shape[:2]
     return pipeline({"img": image, "img_path": str(path), "img_id": 0, "img_shape": shape, "ori_shape": shape})
+
+
+def _batch(prepared: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {name: [item[name] for item in prepared] for name in ("inputs", "data_samples")}
 
 
 def local_file(checkpoint: Union[str, Path]) -> Path:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import cv2
 import numpy as np
 
-from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
+from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.geometry import mask_to_polygons
+from seg2knet.dataset.rle import areas_and_boxes, as_json, as_pycocotools, mask_to_rle, rle_bbox, rle_to_mask
 from seg2knet.dataset.sample import Rle
+from seg2knet.errors import EnvironmentProblem
 
 UNLABELLED = 255
 """In label maps: pixels of no class."""
@@ -18,14 +21,16 @@ UNLABELLED = 255
 
 class Prediction:
     """What was found on one image, at its size as shown. Masks are kept as run-length codes and decoded when asked for.
+    A notebook shows it drawn on the image.
 
     Attributes:
-        path: the image.
-        width, height: pixels.
-        labels: ``(N,)`` places in the class list; of instances or of panoptic segments; in falling score.
-        scores: ``(N,)`` 0..1.
+        path: the image; ``image`` where it is in no file.
+        labels: ``(N,)`` int64 places in the class list, of instances or panoptic segments, by falling score.
+        scores: ``(N,)`` float32, 0..1.
         rles: the N masks; instances may overlap, segments do not.
         semantic: whether they are the classes of a label map.
+        classes: the model's; numbers for names where they are not known.
+        pixels: ``(H, W, 3)`` uint8 BGR; ``None`` where they are read from ``path`` when they are needed.
     """
 
     def __init__(
@@ -37,16 +42,14 @@ class Prediction:
         scores: np.ndarray,
         masks: Union[np.ndarray, Sequence[Rle]],
         semantic: bool = False,
+        classes: Optional[ClassList] = None,
     ) -> None:
         self.path, self.width, self.height = path, width, height
         self.labels, self.scores = labels, scores
         self.rles = [mask_to_rle(mask) if isinstance(mask, np.ndarray) else mask for mask in masks]
         self.semantic = semantic
-        self.draw: Optional[Callable[[], np.ndarray]] = None
-
-    def _repr_png_(self) -> Optional[bytes]:
-        """What a notebook shows: the image with the masks drawn on it, where it was kept."""
-        return cv2.imencode(".png", self.draw())[1].tobytes() if self.draw is not None else None
+        self.classes = classes or ClassList.of([str(label) for label in range(max(labels.tolist(), default=-1) + 1)])
+        self.pixels: Optional[np.ndarray] = None
 
     @classmethod
     def of_labelmap(cls, path: Path, labelmap: np.ndarray) -> Prediction:
@@ -82,6 +85,18 @@ class Prediction:
         return masks
 
     @property
+    def names(self) -> list[str]:
+        """The classes' names, N."""
+        return [self.classes[label].name for label in self.labels.tolist()]
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """``(N, 4)`` float32: x1, y1, x2, y2 in pixels, x2 and y2 exclusive; zeros around an empty mask."""
+        boxes = np.array(areas_and_boxes(self.rles)[1], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return boxes
+
+    @property
     def labelmap(self) -> Optional[np.ndarray]:
         """Semantic: ``(H, W)`` uint8 places in the class list, ``UNLABELLED`` where there is none; else ``None``."""
         if not self.semantic:
@@ -91,9 +106,87 @@ class Prediction:
             labelmap[mask] = label
         return labelmap
 
+    def polygons(self) -> list[list[np.ndarray]]:
+        """Of each object the outlines of its parts, ``(corners, 2)`` float64 x, y in pixels; holes are filled."""
+        outlines = [mask_to_polygons(mask) for mask in self.masks]
+        return [
+            [np.array(part).reshape(-1, 2) for part in polygons.parts] if polygons is not None else []
+            for polygons in outlines
+        ]
+
     def above(self, score: float) -> Prediction:
         """The same with only those at or above ``score``."""
-        kept = np.flatnonzero(self.scores >= score)
-        rles = [self.rles[i] for i in kept]
-        labels, scores = self.labels[kept], self.scores[kept]
-        return Prediction(self.path, self.width, self.height, labels, scores, rles, self.semantic)
+        return self._chosen(np.flatnonzero(self.scores >= score))
+
+    def best(self, score: float, dedup: float) -> Prediction:
+        """Those at or above ``score``, without duplicates: of two of one class whose masks have an intersection over
+        union above ``dedup``, the one of higher score stays. 0 keeps all.
+        """
+        chosen = self.above(score)
+        if not dedup or len(chosen.rles) < 2:
+            return chosen
+        from pycocotools import mask as coco_mask
+
+        codes = [as_pycocotools(rle) for rle in chosen.rles]
+        same = np.asarray(coco_mask.iou(codes, codes, [0] * len(codes))) > dedup
+        same &= chosen.labels[:, None] == chosen.labels
+        kept = np.ones(len(codes), bool)
+        for place in range(len(codes)):
+            if kept[place]:
+                kept[place + 1 :] &= ~same[place, place + 1 :]
+        return chosen._chosen(np.flatnonzero(kept))
+
+    def _chosen(self, places: np.ndarray) -> Prediction:
+        rles, labels, scores = [self.rles[place] for place in places], self.labels[places], self.scores[places]
+        chosen = Prediction(self.path, self.width, self.height, labels, scores, rles, self.semantic, self.classes)
+        chosen.pixels = self.pixels
+        return chosen
+
+    def plot(self) -> np.ndarray:
+        """``(H, W, 3)`` uint8 RGB: the image with masks, names and scores drawn on it; small images are enlarged.
+
+        Raises:
+            DataError: the image's file cannot be read any more.
+        """
+        from seg2knet.trainer.predict import drawing, inference
+
+        pixels = self.pixels if self.pixels is not None else inference.read_image(self.path)
+        return drawing.overlay(*drawing.enlarged(pixels, self), self.classes)[..., ::-1]
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return cv2.imencode(".png", self.plot()[..., ::-1])[1].tobytes()
+
+    def to_coco(self, image_id: int = 1, category_ids: Optional[Sequence[int]] = None) -> list[dict[str, Any]]:
+        """COCO results (https://cocodataset.org/#format-results).
+
+        Args:
+            category_ids: by label; by default places in the class list, from 1.
+        """
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_ids[label] if category_ids is not None else label + 1,
+                "score": round(score, 6),
+                "bbox": list(rle_bbox(rle)),
+                "segmentation": as_json(rle),
+            }
+            for label, score, rle in zip(self.labels.tolist(), self.scores.tolist(), self.rles)
+        ]
+
+    def to_supervision(self) -> Any:
+        """As ``Detections`` of supervision (https://supervision.roboflow.com), with ``class_name`` in their data.
+
+        Raises:
+            EnvironmentProblem: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise EnvironmentProblem(
+                "supervision is not installed", found=str(error), hint="pip install supervision"
+            ) from None
+        return supervision.Detections(
+            xyxy=self.boxes, mask=self.masks, confidence=self.scores, class_id=self.labels,
+            data={"class_name": np.array(self.names, str)},
+        )  # fmt: skip

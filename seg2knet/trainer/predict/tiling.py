@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -14,8 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
 from seg2knet.dataset.sides import Sides, find_sides
-from seg2knet.errors import UsageError
-from seg2knet.trainer.predict.inference import read_image
+from seg2knet.trainer.predict.inference import one_image
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
 
 SAME_OBJECT = 0.5
@@ -24,13 +22,9 @@ Member = tuple[int, int]
 """An object of a view: the view's number, and the object's place in its prediction."""
 
 
-@dataclass(frozen=True)
-class View:
-    """A part of an image that is segmented by itself, in pixels of the image.
-
-    Attributes:
-        top, left, bottom, right: what the model sees.
-        core: ``top, left, bottom, right`` of the part that no other view is as central to; cores cover the image once.
+class View(NamedTuple):
+    """A part of an image that is segmented by itself, in pixels of the image. ``core`` (top, left, bottom, right) is
+    the part that no other view is as central to; cores cover the image once.
     """
 
     top: int
@@ -47,39 +41,44 @@ class TiledSegmenter:
         model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`.
         tile: longest side of a tile in pixels; 0: the whole image.
         overlap: share of a tile's side that the next tile sees too.
-        mirror: each tile is segmented a second time, mirrored. An object found once has half its score.
+        mirror: each tile is segmented a second time, mirrored. An object found once has half its score; semantic: the
+            mean of both probabilities decides.
         batch_size: tiles that are segmented together.
     """
 
     def __init__(self, model: Any, tile: int, overlap: float, mirror: bool, batch_size: int) -> None:
-        if mirror and model.task == "semantic":
-            raise UsageError("--tta averages the scores of objects, which semantic segmentation does not have")
         self.model, self.tile, self.overlap, self.mirror, self.batch_size = model, tile, overlap, mirror, batch_size
-        self.task, self.classes = model.task, model.classes
+        self.task, self.classes, self.score_thr, self.dedup = model.task, model.classes, model.score_thr, model.dedup
+        self.judged_score = getattr(model, "judged_score", None)
         steps = model.config.get("train_pipeline", ()) if hasattr(model, "config") else ()
         pairs = next(
             (step["pairs"] for step in steps if step["type"] == "SwapSides"), find_sides(self.classes.names).pairs
         )
         self._in_mirror = np.array(Sides(tuple((left, right) for left, right in pairs)).swapped(self.classes.names))
 
-    def __call__(self, path: Union[str, Path]) -> Prediction:
-        """Segment one image.
+    def __call__(self, image: Any) -> Prediction:
+        """Segment one image: see :meth:`~seg2knet.trainer.predict.inference.Segmenter.__call__`."""
+        return one_image(self, image)
 
-        Raises:
-            DataError: it cannot be read.
-        """
-        image = read_image(Path(path))
+    def arrays(self, images: Sequence[np.ndarray], path: Path = Path("image")) -> list[Prediction]:
+        """Segment ``(H, W, 3)`` uint8 BGR arrays."""
+        return [self._segment(image, path) for image in images]
+
+    def _segment(self, image: np.ndarray, path: Path) -> Prediction:
         height, width = image.shape[:2]
         side = self.tile or max(height, width)
         rows, columns = cuts(height, side, self.overlap), cuts(width, side, self.overlap)
         views = [View(t, left, b, r, (ct, cl, cb, cr)) for t, b, ct, cb in rows for left, r, cl, cr in columns]
         parts = [image[view.top : view.bottom, view.left : view.right] for view in views]
-        found = self._segmented(parts)
-        if self.mirror:
-            found += [self._turned(each) for each in self._segmented([part[:, ::-1] for part in parts])]
-            views = views * 2
         if self.task == "semantic":
-            return Prediction.of_labelmap(Path(path), _labelmap(views, found, (height, width)))
+            found = self._batches(parts, self._mean_of_both if self.mirror else self.model.arrays)
+            prediction = Prediction.of_labelmap(path, _labelmap(views, found, (height, width)))
+            prediction.classes = self.classes
+            return prediction
+        found = self._batches(parts, self.model.arrays)
+        if self.mirror:
+            mirrored = self._batches([part[:, ::-1] for part in parts], self.model.arrays)
+            found, views = found + [self._turned(each) for each in mirrored], views * 2
         things = {index for index, kind in enumerate(self.classes) if kind.isthing}
         objects = joined(views, found, things)
         labels, scores, rles = [], [], []
@@ -96,17 +95,23 @@ class TiledSegmenter:
                 labels.append(int(found[members[0][0]].labels[members[0][1]]))
                 scores.append(score)
                 rles.append(mask_to_rle(mask))
-        return Prediction(Path(path), width, height, np.array(labels, np.int64), np.array(scores, np.float32), rles)
+        kept = np.array(labels, np.int64), np.array(scores, np.float32), rles
+        return Prediction(path, width, height, *kept, classes=self.classes)
 
     def _turned(self, seen: Prediction) -> Prediction:
         """What is seen in the mirror, as it is: left is right."""
         masks = [mask_to_rle(mask[:, ::-1]) for mask in seen.masks]
         return Prediction(seen.path, seen.width, seen.height, self._in_mirror[seen.labels], seen.scores, masks)
 
-    def _segmented(self, parts: Sequence[np.ndarray]) -> list[Prediction]:
+    def _mean_of_both(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        mirrored = self.model.class_shares([np.ascontiguousarray(image[:, ::-1]) for image in images])
+        shares = self.model.class_shares(images) + mirrored.flip(-1)[:, self._in_mirror]
+        return [Prediction.of_labelmap(Path("image"), labelmap) for labelmap in shares.argmax(1).cpu().numpy()]
+
+    def _batches(self, parts: Sequence[np.ndarray], segment: Callable[..., list[Prediction]]) -> list[Prediction]:
         found: list[Prediction] = []
         for begin in range(0, len(parts), self.batch_size):
-            found += self.model.arrays([np.ascontiguousarray(part) for part in parts[begin : begin + self.batch_size]])
+            found += segment([np.ascontiguousarray(part) for part in parts[begin : begin + self.batch_size]])
         return found
 
 

@@ -20,15 +20,15 @@ def is_video(source: str) -> bool:
 
 
 def segment_video(
-    model: Any, source: str, out: Path, score_thr: float, ticked: Optional[Callable[[int, int], None]] = None
-) -> Iterator[int]:
+    model: Any, source: str, out: Path, score_thr: float, ticked: Optional[Callable[[int, int], None]] = None,
+    dedup: float = 0.0,
+) -> Iterator[int]:  # fmt: skip
     """Write ``OUT/NAME.mp4`` with overlays, frame by frame; a webcam runs until it is interrupted.
 
     Args:
-        model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`.
+        model: a segmenter, tiled or not.
         source: a file, or the number of a webcam.
-        out: folder to write to.
-        score_thr: instances with a lower score are left out.
+        score_thr, dedup: see :meth:`~seg2knet.trainer.predict.prediction.Prediction.best`.
         ticked: called with frames done and in all.
 
     Yields:
@@ -53,7 +53,7 @@ def segment_video(
         while (frame := capture.read()[1]) is not None:
             (prediction,) = model.arrays([frame])
             if model.task == "instance":
-                prediction = prediction.above(score_thr)
+                prediction = prediction.best(score_thr, dedup)
             writer.write(drawing.overlay(frame, prediction, model.classes))
             done += 1
             if ticked is not None and total:

@@ -60,7 +60,13 @@ def test_result_files_are_compared(coco_root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{}", "not a list"), ("[1]", "result 0"), ("[{}]", "seg2knet test CHECKPOINT --out"), ("nonsense", "not JSON")],
+    [
+        ("{}", "not a list"),
+        ("[1]", "result 0"),
+        ("[{}]", "seg2knet test CHECKPOINT --out"),
+        ("nonsense", "not JSON"),
+        ('[{"image_id": [1], "category_id": 1, "segmentation": {}, "score": 1}]', "image_id: [1]"),
+    ],
 )
 def test_a_file_that_holds_no_results(content: str, said: str, coco_root: Path, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(content)

@@ -13,7 +13,8 @@ from pycocotools import mask as coco_mask
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmdet")
 
-from seg2knet.trainer.evaluate.average_precision import as_rle, coco_ap, encode_masks, prepared  # noqa: E402
+from seg2knet.judge.objects import rle_of  # noqa: E402
+from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, prepared  # noqa: E402
 from seg2knet.trainer.openmmlab.metrics import (  # noqa: E402
     InstanceAP,
     PanopticPQ,
@@ -207,7 +208,7 @@ def test_both_libraries_give_the_same_figures_on_real_annotations(shared: Path, 
         predictions = []
         for annotation in truth["annotations"][:400:2]:
             size = sizes[annotation["image_id"]]
-            mask = coco_mask.decode(as_rle(annotation["segmentation"], *size)).astype(bool)
+            mask = coco_mask.decode(rle_of(annotation["segmentation"], *size)).astype(bool)
             moved = np.roll(mask, tuple(rng.integers(-3, 4, 2)), (0, 1))
             row = {key: annotation[key] for key in ("image_id", "category_id")}
             score = round(float(rng.random()), 1)

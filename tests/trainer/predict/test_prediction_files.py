@@ -17,7 +17,7 @@ from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import UsageError
 from seg2knet.trainer.predict import drawing
-from seg2knet.trainer.predict.files import PredictionWriter, coco_results, find_images, labelme
+from seg2knet.trainer.predict.files import PredictionWriter, find_images, labelme
 from seg2knet.trainer.predict.prediction import Prediction
 
 CLASSES = ClassList.of(["bolt", "nut größe"])
@@ -99,7 +99,7 @@ def test_labelme_reads_back_through_our_own_reader(picture: Path) -> None:
 
 def test_coco_results_have_the_masks_bit_for_bit(picture: Path) -> None:
     ring = mask((10, 10, 50, 50), without=(20, 20, 40, 40))
-    (result,) = coco_results(prediction(picture, ring, labels=[1]), 7)
+    (result,) = prediction(picture, ring, labels=[1]).to_coco(7)
     assert (result["image_id"], result["category_id"], result["bbox"]) == (7, 2, [10, 10, 40, 40])
     code = result["segmentation"]
     assert (rle_to_mask(Rle(code["counts"].encode(), *code["size"])) == ring).all()

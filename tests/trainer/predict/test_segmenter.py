@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ pytest.importorskip("mmdet")
 import cv2  # noqa: E402
 
 import seg2knet  # noqa: E402
-from seg2knet.errors import DataError  # noqa: E402
+from seg2knet.errors import DataError, EnvironmentProblem  # noqa: E402
 from seg2knet.trainer.openmmlab import packages  # noqa: E402
 from seg2knet.trainer.predict.inference import Segmenter  # noqa: E402
 
@@ -123,14 +124,87 @@ def test_in_a_notebook(checkpoint: Path, photos: list[Path]) -> None:
     model = seg2knet.load(checkpoint, "cpu", score_thr=threshold)
     pixels = np.asarray(Image.open(photos[0]).convert("RGB"))
     of_file = model(photos[0])
-    for image in (pixels, Image.open(photos[0]), np.dstack([pixels, pixels[..., 0]])):
+    for image in (str(photos[0]), pixels, Image.open(photos[0]), np.dstack([pixels, pixels[..., 0]])):
         found = model(image)
         assert found.scores.tolist() == pytest.approx(of_file.scores.tolist(), abs=1e-5)
     assert found.scores.min() >= threshold - 1e-5
     assert found.masks.shape == (len(found.labels), 60, 80)
     shown = cv2.imdecode(np.frombuffer(found._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
     assert shown.shape[0] / shown.shape[1] == pytest.approx(60 / 80)
-    assert found.above(0.99)._repr_png_() is None
+    assert found.plot().shape[:2] == shown.shape[:2], "the whole of it"
+    with pytest.raises(DataError, match="this array is no image"):
+        model(pixels[..., 0] / 255)
+
+
+def test_a_prediction_in_other_words(checkpoint: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = seg2knet.load(checkpoint, "cpu", score_thr=0.15)(photos[0])
+    assert set(found.names) <= {"disc", "box"}
+    for place, (mask, (x1, y1, x2, y2)) in enumerate(zip(found.masks, found.boxes.astype(int))):
+        assert found.names[place] == CONFIG["classes"][found.labels[place]]
+        assert mask[y1:y2, x1:x2].sum() == mask.sum()
+        if mask.any():
+            rows, columns = np.nonzero(mask)
+            assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (x1, y1, x2, y2)
+            corners = np.concatenate(found.polygons()[place])
+            assert (corners.min(0).tolist(), corners.max(0).tolist()) == ([x1, y1], [x2, y2])
+    results = found.to_coco(7)
+    assert [result["category_id"] for result in results] == (found.labels + 1).tolist()
+    assert {result["image_id"] for result in results} == {7}
+    assert (found.plot() != found.above(2).plot()).any()
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(EnvironmentProblem, match="pip install supervision"):
+        found.to_supervision()
+
+
+def test_detections_of_supervision(checkpoint: Path, photos: list[Path]) -> None:
+    supervision = pytest.importorskip("supervision")
+    found = seg2knet.load(checkpoint, "cpu", score_thr=0.15)(photos[0])
+    detections = found.to_supervision()
+    assert isinstance(detections, supervision.Detections)
+    assert len(detections) == len(found.labels) > 0
+    assert np.array_equal(detections.mask, found.masks)
+    assert detections.data["class_name"].tolist() == found.names
+    assert len(found.above(2).to_supervision()) == 0
+
+
+def test_one_of_two_overlapping_objects_is_left_out(checkpoint: Path, photos: list[Path]) -> None:
+    everything = seg2knet.load(checkpoint, "cpu", score_thr=0.0, dedup=0)(photos[0])
+    masks, labels = everything.masks.reshape(len(everything.rles), -1).astype(float), everything.labels
+    both = masks @ masks.T
+    iou = both / np.maximum(masks.sum(1)[:, None] + masks.sum(1) - both, 1)
+    chosen: list[int] = []
+    for place in range(len(labels)):
+        if not any(iou[place, other] > 0.05 and labels[place] == labels[other] for other in chosen):
+            chosen.append(place)
+    assert 0 < len(chosen) < len(labels), "the model of random weights sees some twice"
+    for found in (
+        everything.best(0, 0.05),
+        seg2knet.load(checkpoint, "cpu", score_thr=0.0, dedup=0.05)(photos[0]),
+        seg2knet.predict(checkpoint, photos[0], score_thr=0.0, dedup=0.05, device="cpu")[0],
+    ):
+        assert found.labels.tolist() == labels[chosen].tolist()
+        assert found.scores.tolist() == pytest.approx(everything.scores[chosen].tolist())
+    assert len(Segmenter(checkpoint, "cpu")(photos[0]).labels) == len(labels), "evaluation keeps all"
+
+
+def test_the_checkpoint_knows_its_best_score(checkpoint: Path, photos: list[Path], tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from seg2knet.cli import cli
+
+    content = torch.load(checkpoint, weights_only=True)
+    scores = Segmenter(checkpoint, "cpu")(photos[0]).scores
+    content["meta"]["seg2knet"] = {"score_thr": float(np.median(scores))}
+    torch.save(content, tmp_path / "judged.pth")
+    assert Segmenter(tmp_path / "judged.pth", "cpu").score_thr == 0
+    assert seg2knet.load(tmp_path / "judged.pth", "cpu").score_thr == float(np.median(scores))
+    assert seg2knet.load(tmp_path / "judged.pth", "cpu", score_thr=0.1).score_thr == 0.1
+    assert seg2knet.load(checkpoint, "cpu").score_thr == 0.3
+    given = ["predict", str(tmp_path / "judged.pth"), str(photos[0]), "--device", "cpu", "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(cli, [*given, "--dedup", "0"]).output
+    assert f"{(scores >= np.median(scores)).sum()} objects" in said
+    assert "the best for F1" in said
+    assert "the best for F1" not in CliRunner().invoke(cli, [*given, "--score-thr", "0.1"]).output
 
 
 def test_the_api_takes_batches(checkpoint: Path, photos: list[Path]) -> None:
@@ -138,6 +212,10 @@ def test_the_api_takes_batches(checkpoint: Path, photos: list[Path]) -> None:
     found = seg2knet.predict(checkpoint, photos, score_thr=0.2, device="cpu", failed=failures.append, batch_size=3)
     assert [prediction.path for prediction in found] == [path for path in photos if path.name != "4.png"]
     assert len(failures) == 1
+    tiled = seg2knet.predict(
+        checkpoint, photos[:3], score_thr=0.2, device="cpu", tile=64, overlap=0.1, tta=True, half=True, workers=0
+    )
+    assert [prediction.path for prediction in tiled] == photos[:3]
 
 
 @pytest.mark.parametrize("more", [[], ["--tile", "64", "--overlap", "0.1", "--tta"]], ids=["whole", "tiles"])

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-import cv2
+import cv2  # noqa: E402
 
-from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.errors import DataError, UsageError
-from seg2knet.trainer.predict import video
-from seg2knet.trainer.predict.prediction import Prediction
-from seg2knet.trainer.predict.tiling import TiledSegmenter, cuts
+from seg2knet.dataset.classes import ClassInfo, ClassList  # noqa: E402
+from seg2knet.errors import DataError  # noqa: E402
+from seg2knet.trainer.predict import video  # noqa: E402
+from seg2knet.trainer.predict.prediction import Prediction  # noqa: E402
+from seg2knet.trainer.predict.tiling import TiledSegmenter, cuts  # noqa: E402
 
 CLASSES = ClassList((
     ClassInfo("blob", isthing=True, color=(255, 0, 0)), ClassInfo("dim blob", isthing=True, color=(0, 255, 0)),
@@ -27,7 +27,7 @@ class Finder:
     """Blobs of 200 are class 0, of 100 class 1; panoptic and semantic: the rest is class 2. Larger blobs score more."""
 
     def __init__(self, task: str) -> None:
-        self.task, self.classes = task, CLASSES
+        self.task, self.classes, self.score_thr, self.dedup = task, CLASSES, 0.0, 0.0
         self.seen: list[tuple[int, ...]] = []
 
     def arrays(self, images: list[np.ndarray]) -> list[Prediction]:
@@ -138,9 +138,29 @@ def test_stuff_is_one_segment_and_pixels_have_one_owner(tmp_path: Path, task: st
     assert sorted(found.labels.tolist()) == ([0, 0, 0, 1, 2] if task == "panoptic" else [0, 1, 2])
 
 
-def test_semantic_segmentation_has_no_scores_to_average() -> None:
-    with pytest.raises(UsageError, match="--tta"):
-        TiledSegmenter(Finder("semantic"), 0, 0.2, True, 1)
+def test_semantic_segmentation_takes_the_mean_of_both_probabilities(tmp_path: Path) -> None:
+    """A model that is sure of the image as it is and unsure of its mirror image, with sides."""
+    cv2.imwrite(str(tmp_path / "hands.png"), np.zeros((4, 6, 3), np.uint8))
+
+    class Sure(Finder):
+        def class_shares(self, images: list[np.ndarray]) -> torch.Tensor:
+            self.seen += [image.shape[:2] for image in images]
+            shares = torch.zeros(len(images), 2, 4, 6)
+            left = 0.9 if len(self.seen) == 1 else 0.4  # the mirrored view comes first
+            shares[:, 0, :, :3], shares[:, 1, :, :3] = left, 1 - left
+            shares[:, 0, :, 3:], shares[:, 1, :, 3:] = 0.2, 0.8
+            return shares
+
+    hands = Sure("semantic")
+    hands.classes = ClassList((ClassInfo("left hand"), ClassInfo("right hand")))
+    found = TiledSegmenter(hands, 0, 0.2, True, 1)(tmp_path / "hands.png")
+    assert len(hands.seen) == 2
+    # Left half: (0.4, 0.6) as it is; mirrored its right half, (0.2, 0.8), and left is right: (0.8, 0.2).
+    # Right half: (0.2, 0.8) as it is; mirrored (0.9, 0.1), which is (0.1, 0.9).
+    assert found.labelmap is not None
+    assert (found.labelmap[:, :3] == 0).all()
+    assert (found.labelmap[:, 3:] == 1).all()
+    assert found.names == ["left hand", "right hand"]
 
 
 def test_a_video_is_drawn_frame_by_frame(tmp_path: Path) -> None:
