@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Audit:
-    """The labels of a split that look wrong, most suspicious first, what they were judged by, and in how many seconds."""
+    """The labels of a split that look wrong, most suspicious first, what they were judged by, and the time it took."""
 
     data: Path
     split: str
