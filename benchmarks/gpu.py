@@ -1,26 +1,28 @@
 """Training on GPUs in one command, in less than ten minutes: speed, memory, synchronisations, and whether it is right.
 
     python benchmarks/gpu.py                            # ResNet-50, 1344 x 800, 2 images per GPU
-    python benchmarks/gpu.py --device cpu --small       # runs anywhere, in a minute or two
+    python benchmarks/gpu.py --device cpu --small       # runs anywhere, in a few minutes
     python benchmarks/gpu.py --tasks panoptic --out gpu.json
 
 Instance and panoptic K-Net take some training steps each in float32, TF32, bfloat16 and float16, compiled, with each
-switch of the config's ``gpu`` turned, and on all GPUs. Every case runs in processes of its own, by the same detector,
-preprocessor, matching and optimiser wrapper as `seg2knet train`, on images drawn by loader processes. Each case first
-computes the losses of one batch, which are compared with those of the CPU in float32.
+switch of the config's ``gpu`` turned, and on all GPUs; on a CPU in two processes. Every case runs in processes of its
+own, by the same detector, preprocessor, matching and optimiser wrapper as `seg2knet train`, on images drawn by loader
+processes. Each case first computes the losses of one batch, which are compared with those of the CPU in float32.
 
 Printed: the table for docs/speed.md, then everything as JSON. ``syncs`` counts how often a step makes the host wait for
 the GPU (on a CPU: how often it reads a tensor's value); ``matching`` and ``loading`` are shares of a step's time, the
-first measured in steps of their own that wait before and after it. Exit status 1 where a case fails or its losses are
-off.
+first measured in steps of their own that wait before and after it. A case that cannot be measured here says why. Exit
+status 1 where one fails or its losses are off.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -29,7 +31,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -83,12 +85,12 @@ class Case:
             for field in dataclasses.fields(self)[2:-1]
             if getattr(self, field.name) != field.default
         ]
-        return ", ".join([self.precision, *changed, *([f"{self.gpus} GPUs"] if self.gpus > 1 else [])])
+        return ", ".join([self.precision, *changed, *([f"{self.gpus} processes"] if self.gpus > 1 else [])])
 
 
 def cases(args: argparse.Namespace) -> list[Case]:
     """What is measured, the most wanted first."""
-    gpus = torch.cuda.device_count() if args.device == "cuda" else 1
+    gpus = torch.cuda.device_count() if args.device == "cuda" else 2
     half = "bf16" if args.device == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     precisions = ["float32", half, *([] if args.device == "cpu" else ["tf32", "fp16"])]
     found = [Case(task, precision) for precision in dict.fromkeys(precisions) for task in args.tasks]
@@ -188,7 +190,7 @@ class Run:
         self.wrapped: nn.Module = self.model
         if case.gpus > 1:
             self.wrapped = MMDistributedDataParallel(
-                self.model, device_ids=[rank], broadcast_buffers=False,
+                self.model, device_ids=[rank] if args.device == "cuda" else None, broadcast_buffers=False,
                 gradient_as_bucket_view=case.gradient_as_bucket_view,
             )  # fmt: skip
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -287,7 +289,8 @@ def measure(rank: int, case: Case, args: argparse.Namespace, port: int, out: str
         torch.cuda.set_device(rank)
     if case.gpus > 1:
         address = f"tcp://127.0.0.1:{port}"
-        torch.distributed.init_process_group("nccl", address, rank=rank, world_size=case.gpus)
+        backend = "nccl" if args.device == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, address, rank=rank, world_size=case.gpus)
     run = Run(case, args, rank)
     figures: dict[str, Any] = {"losses": run.losses() if case.gpus == 1 else None}
     for _ in range(args.warm_up):
@@ -337,6 +340,17 @@ def start(case: Case, args: argparse.Namespace, **changed: Any) -> dict[str, Any
         return {"error": next((line for line in reversed(lines) if "out of memory" in line), (lines or ["?"])[-1])}
 
 
+def impossible(case: Case, device: str) -> Optional[str]:
+    """Why a case cannot be measured here, if it cannot."""
+    if case.compile and device == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
+        return "torch.compile needs a C++ compiler, and none is found"
+    if case.compile and device == "cuda" and importlib.util.find_spec("triton") is None:
+        return "torch.compile needs triton, which is not installed"
+    if case.gpus > 1 and not torch.distributed.is_available():
+        return "this PyTorch has no torch.distributed"
+    return None
+
+
 def compared(figures: dict[str, Any], reference: dict[str, Any], case: Case) -> None:
     """Put the deviation of the losses from the CPU's into a case's figures."""
     ours, theirs = figures.pop("losses", None), reference.get("losses")
@@ -354,8 +368,9 @@ def table(results: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
-        if "error" in result:
-            rows.append(f"| {result['task']} | {result['title']} | {result['error'][:60]} | | | | | |")
+        reason = result.get("skipped") or result.get("error")
+        if reason is not None:
+            rows.append(f"| {result['task']} | {result['title']} | {reason[:90]} | | | | | |")
             continue
         deviation = f"{result['deviation']:.1e}" if "deviation" in result else ""
         rows.append(
@@ -395,10 +410,12 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     for case in cases(args):
         late = time.monotonic() - args.began > SECONDS
-        figures = {"error": "left out: the ten minutes are over"} if late else start(case, args)
+        reason = "the ten minutes are over" if late else impossible(case, args.device)
+        figures = {"skipped": f"skipped: {reason}"} if reason else start(case, args)
         compared(figures, reference[case.task], case)
         results.append({"title": case.title, **dataclasses.asdict(case), **figures})
-        print(f"{case.task}, {case.title}: {figures.get('error') or 'done'}", file=sys.stderr, flush=True)
+        outcome = figures.get("skipped") or figures.get("error") or "done"
+        print(f"{case.task}, {case.title}: {outcome}", file=sys.stderr, flush=True)
     name = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     setting = {"device": name, "torch": torch.__version__, "cuda": torch.version.cuda, "small": args.small}
     setting.update({key: getattr(args, key) for key in ("size", "batch", "objects", "steps", "workers")})

@@ -109,6 +109,8 @@ def _print(result: Any, *files: Optional[Path]) -> None:
         click.echo("  ".join(f"{name} {value:.3f}" for name, value in result.figures.items()))
     else:
         click.echo("no figures: no truth to compare with")
+    if result.score_thr is not None:
+        click.echo(f"best score threshold for F1: {result.score_thr:g}")
     for file in files:
         if file is not None:
             click.echo(f"wrote {file}")

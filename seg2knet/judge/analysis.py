@@ -135,14 +135,15 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
 
 
 def best_threshold(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Optional[float]:
-    """The score threshold that is best for F1 over all classes; ``None`` where nothing is annotated or predicted, or
-    hotcoco is not installed.
+    """The score threshold that is best for F1 over all classes; ``None`` where no prediction is right, or hotcoco is
+    not installed.
     """
     counts = _objects_by_class(truth)
     if not counts or not results or find_spec("hotcoco") is None:
         return None
     names = {category["id"]: category["name"] for category in truth["categories"]}
-    return _curves(evaluated(truth, results), results, names, counts)[0].threshold
+    mean = _curves(evaluated(truth, results), results, names, counts)[0]
+    return mean.threshold if mean.best else None
 
 
 def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:

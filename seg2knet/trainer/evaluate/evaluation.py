@@ -96,14 +96,10 @@ def evaluate(
     total = len(loader.dataset)
     if total == 0:
         raise DataError("the split has no images", file=folder.root, place=split)
-    collected = None
-    if submission is not None:
-        if model.classes.names != folder.classes.names:
-            raise DataError(
-                "the data's classes are not the model's", file=folder.root, found=", ".join(folder.classes.names[:10]),
-                expected=", ".join(model.classes.names[:10]),
-            )  # fmt: skip
-        collected = Submission(submission, folder, split)
+    if submission is not None and model.classes.names != folder.classes.names:
+        found, expected = (", ".join(classes.names[:10]) for classes in (folder.classes, model.classes))
+        raise DataError("the data's classes are not the model's", file=folder.root, found=found, expected=expected)
+    collected = Submission(submission, folder, split) if submission is not None else None
     with explained():
         for index, batch in enumerate(loader):
             (sample,) = model.predict_batch(batch)
@@ -130,12 +126,7 @@ def evaluate(
 
 
 def split_of(model: Any, data: Optional[Path], split: Optional[str]) -> tuple[DataFolder, str]:
-    """The folder and the split to evaluate on.
-
-    Raises:
-        DataError: the data have classes that the model does not know.
-        UsageError: no data, or no such split.
-    """
+    """The folder and the split to evaluate on, or an error where they are not there or have other classes."""
     root = data or Path(model.config.get("data_root", "."))
     if data is None and not root.is_dir():
         raise UsageError(

@@ -20,9 +20,8 @@ import importlib.util
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +41,6 @@ OUTPUTS = {
     "panoptic": ("segments", "ids", "scores"),
     "semantic": ("classes", "logits"),
 }
-
-
 AXES = {
     "scores": ("batch", "kernels"),
     "labels": ("batch", "kernels"),
@@ -56,15 +53,9 @@ AXES = {
 """What the outputs' axes are called."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What was written.
-
-    Attributes:
-        path: the file.
-        task: of the model.
-        deviation: largest deviation from PyTorch's results on sizes other than the one traced; ``None`` where it could
-            not be compared, onnxruntime being absent.
+class Exported(NamedTuple):
+    """What was written, and its largest deviation from PyTorch's results on sizes other than the one traced; ``None``
+    where it could not be compared, onnxruntime being absent.
     """
 
     path: Path
@@ -73,12 +64,7 @@ class Exported:
 
 
 def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path] = None) -> Exported:
-    """Write a checkpoint's model as one file and compare what it computes with PyTorch.
-
-    Args:
-        checkpoint: of a run, by path or URL.
-        kind: a key of ``FORMATS``.
-        out: the file; by default beside the checkpoint.
+    """Write a checkpoint's model as one file (by default beside it) and compare what it computes with PyTorch.
 
     Raises:
         UsageError: no such format, or the model cannot be written in it.
@@ -93,12 +79,9 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
     path.parent.mkdir(parents=True, exist_ok=True)
     graph = build(segmenter.model, segmenter.task)
     notes = {
-        "task": segmenter.task,
-        "classes": list(segmenter.config.classes),
-        "stuff": list(segmenter.config.get("stuff_classes", ())),
-        "multiple": MULTIPLE,
-        "colours": "RGB, 0..255",
-    }
+        "task": segmenter.task, "classes": list(segmenter.config.classes),
+        "stuff": list(segmenter.config.get("stuff_classes", ())), "multiple": MULTIPLE, "colours": "RGB, 0..255",
+    }  # fmt: skip
     with _traceable():
         if kind == "onnx":
             write_onnx(graph, path, segmenter.task, notes)
@@ -111,10 +94,8 @@ def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -
     """Write the graph as an ONNX file with free batch and size, and ``notes`` as its metadata ``seg2knet``.
 
     It is traced: torch's newer exporter does not come to an end over free sizes with Swin's windows and the padding of
-    some of timm's models. What a model fixes to the size traced is found by :func:`compare`.
-
-    Raises:
-        EnvironmentProblem: this torch cannot.
+    some of timm's models. What a model fixes to the size traced is found by :func:`compare`. Raises
+    :class:`EnvironmentProblem` where this torch cannot.
     """
     import onnx
 
@@ -133,7 +114,7 @@ def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -
     except Exception as error:  # the exporter has a dozen of its own
         raise EnvironmentProblem(
             "this model cannot be written as ONNX by this torch",
-            found=f"torch {torch.__version__}: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            found=f"torch {torch.__version__}: {openmmlab.first_line(error)}",
             hint="--format torchscript",
         ) from error
     finally:
@@ -147,10 +128,8 @@ def write_torchscript(graph: nn.Module, path: Path, notes: dict[str, Any]) -> No
 
 
 def compare(graph: nn.Module, path: Path, task: str) -> Optional[float]:
-    """The largest deviation of the file's results from the graph's, over sizes and batches that were not traced.
-
-    Raises:
-        EnvironmentProblem: it is above ``AGREE``.
+    """The largest deviation of the file's results from the graph's, over sizes and batches that were not traced; an
+    :class:`EnvironmentProblem` where it is above ``AGREE``.
     """
     run = _runner(path, task)
     if run is None:
@@ -163,12 +142,10 @@ def compare(graph: nn.Module, path: Path, task: str) -> Optional[float]:
         worst = max(worst, deviation(task, dict(zip(OUTPUTS[task], run(images))), expected))
     if worst > AGREE:
         raise EnvironmentProblem(
-            "what was written computes something else than PyTorch",
-            file=path,
-            found=f"results that deviate by {worst:.2g}",
-            expected=f"at most {AGREE}",
+            "what was written computes something else than PyTorch", file=path,
+            found=f"results that deviate by {worst:.2g}", expected=f"at most {AGREE}",
             hint="the versions of torch and onnxruntime may not fit one another: seg2knet doctor",
-        )
+        )  # fmt: skip
     return worst
 
 
@@ -178,10 +155,10 @@ def deviation(task: str, found: dict[str, Tensor], expected: dict[str, Tensor]) 
     """
     if task == "semantic":
         logits = (found["logits"] - expected["logits"]).abs().max() / expected["logits"].abs().max()
-        return max(float(logits), _differing(found["classes"], expected["classes"]))
+        return max(float(logits), float((found["classes"] != expected["classes"]).float().mean()))
     worst = float((found["scores"] - expected["scores"]).abs().max())
     if task == "panoptic":
-        return max(worst, _differing(found["segments"], expected["segments"]))
+        return max(worst, float((found["segments"] != expected["segments"]).float().mean()))
     for image in range(len(found["scores"])):
         for place, label in enumerate(found["labels"][image]):
             same = (expected["labels"][image] == label) & (
@@ -192,10 +169,6 @@ def deviation(task: str, found: dict[str, Tensor], expected: dict[str, Tensor]) 
             apart = (expected["masks"][image][same] - found["masks"][image, place]).abs().flatten(1).amax(1)
             worst = max(worst, float(apart.min()))
     return worst
-
-
-def _differing(found: Tensor, expected: Tensor) -> float:
-    return float((found != expected).float().mean())
 
 
 def _runner(path: Path, task: str) -> Optional[Callable[[Tensor], list[Tensor]]]:

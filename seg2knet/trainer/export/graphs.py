@@ -25,11 +25,7 @@ def build(model: Any, task: str) -> nn.Module:
 
 
 class Graph(nn.Module):
-    """Normalisation before the model; subclasses add the results.
-
-    Args:
-        model: a detector of mmdet or a segmentor of mmseg, with its data preprocessor.
-    """
+    """Normalisation before a detector of mmdet or a segmentor of mmseg; subclasses add the results."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -124,12 +120,7 @@ class SemanticGraph(Graph):
 def _semantic_update(stage: Any, features: Tensor, kernels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     """One round of mmseg's ``KernelUpdateHead`` with 1x1 kernels, for any batch: its own runs image by image.
 
-    Args:
-        stage: the head.
-        features: (B, C, h, w). kernels: (B, K, C). logits: (B, K, h, w).
-
-    Returns:
-        the next logits and kernels.
+    From features (B, C, h, w), kernels (B, K, C) and logits (B, K, h, w) to the next logits and kernels.
     """
     x = stage.feat_transform(features) if stage.feat_transform is not None else features
     under = torch.einsum("bkhw,bchw->bkc", logits.softmax(1), x)

@@ -14,12 +14,7 @@ KERNELS = "rpn_head.init_kernels.weight"
 def export(checkpoint: Union[str, Path], out: Path) -> int:
     """Write a K-Net of the current stack as mmcv 1.x has it: ``state_dict`` in the released names, ``meta.CLASSES``.
 
-    Args:
-        checkpoint: of a K-Net for instance or panoptic segmentation, trained by seg2knet.
-        out: the file to write.
-
-    Returns:
-        how many tensors were written.
+    Returns how many tensors were written.
 
     Raises:
         DataError: the checkpoint cannot be read, or is of another model.
@@ -30,10 +25,9 @@ def export(checkpoint: Union[str, Path], out: Path) -> int:
     state = checkpoints.to_released(content["state_dict"])
     if KERNELS not in state:
         raise DataError(
-            "only K-Net for instance and panoptic segmentation has released names",
-            file=checkpoint,
+            "only K-Net for instance and panoptic segmentation has released names", file=checkpoint,
             found=f"tensors such as {next(iter(content['state_dict']), 'none')}",
-        )
+        )  # fmt: skip
     classes = ((content.get("meta") or {}).get("dataset_meta") or {}).get("classes")
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"meta": {"CLASSES": tuple(classes) if classes else None}, "state_dict": state}, out)

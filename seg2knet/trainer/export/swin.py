@@ -22,11 +22,8 @@ APART = -100.0
 @contextlib.contextmanager
 def exportable_windows() -> Iterator[None]:
     """While it lasts, both packages' shifted-window attention is the one here."""
-    kinds = [
-        getattr(sys.modules.get(f"{package}.models.backbones.swin"), "ShiftWindowMSA", None)
-        for package in ("mmdet", "mmseg")
-    ]
-    kept = [(kind, kind.forward) for kind in kinds if kind is not None]
+    modules = [sys.modules.get(f"{package}.models.backbones.swin") for package in ("mmdet", "mmseg")]
+    kept = [(module.ShiftWindowMSA, module.ShiftWindowMSA.forward) for module in modules if module is not None]
     for kind, _ in kept:
         kind.forward = shifted_windows
     try:

@@ -8,7 +8,8 @@ import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from seg2knet.trainer.openmmlab import operators
 
@@ -37,6 +38,14 @@ def silence() -> Iterator[None]:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def dictionaries(node: Any) -> Iterator[Any]:
+    """Every dictionary of a config, outer ones first."""
+    if isinstance(node, Mapping):
+        yield node
+    for child in node.values() if isinstance(node, Mapping) else node if isinstance(node, (list, tuple)) else ():
+        yield from dictionaries(child)
 
 
 def first_line(error: BaseException) -> str:

@@ -102,13 +102,19 @@ def describe(state: Mapping[str, Tensor]) -> str:
     """The architecture these tensors belong to, worded as ``Source.kind``."""
     patches = state.get("patch_embed.projection.weight")
     if patches is not None:
-        return f"Swin {patches.shape[0]} wide, depth {_count(state, 'stages.2.blocks.')}"
-    depths = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
-    depth = depths.get((_count(state, "layer3."), "layer3.0.conv3.weight" in state))
+        return f"Swin {patches.shape[0]} wide, depth {count(state, 'stages.2.blocks.')}"
+    depth = resnet_depth(state)
     if depth is None:
         return f"no backbone known here, tensors such as {', '.join(list(state)[:3]) or 'none'}"
     return f"ResNet-{depth}" + (" with a deep stem" if "stem.0.weight" in state else "")
 
 
-def _count(state: Mapping[str, Tensor], prefix: str) -> int:
+def resnet_depth(state: Mapping[str, Tensor], prefix: str = "") -> Optional[int]:
+    """By the blocks of its third level, of two or three convolutions each; ``None`` where it is none."""
+    depths = {(2, False): 18, (6, False): 34, (6, True): 50, (23, True): 101, (36, True): 152}
+    return depths.get((count(state, f"{prefix}layer3."), f"{prefix}layer3.0.conv3.weight" in state))
+
+
+def count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """How many blocks are numbered after a prefix."""
     return len({key[len(prefix) :].partition(".")[0] for key in state if key.startswith(prefix)})

@@ -8,13 +8,13 @@ normalisation over processes, crop, backbone. The kernels update any segmentatio
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.knet.recipe import learning_rate
 from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.trainer.openmmlab import packages
 
 HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 """Heads whose prediction the kernels refine."""
@@ -54,7 +54,7 @@ def semantic_model(
             hint="name the unlabelled pixels when converting: --void-class background",
         )  # fmt: skip
     model = _own_config(head, backbone)
-    for part in _parts(model):
+    for part in packages.dictionaries(model):
         if "num_classes" in part:
             part["num_classes"] = num_classes
         if processes == 1 and part.get("type") == "SyncBN":
@@ -90,8 +90,8 @@ def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
     clip = {"max_norm": 1, "norm_type": 2}
     wrapper: dict[str, Any] = {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": clip}
     if swin:
-        still = {key: {"decay_mult": 0.0} for key in ("absolute_pos_embed", "relative_position_bias_table", "norm")}
-        wrapper["paramwise_cfg"] = {"custom_keys": still}
+        still = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+        wrapper["paramwise_cfg"] = {"custom_keys": {key: {"decay_mult": 0.0} for key in still}}
     return wrapper
 
 
@@ -123,11 +123,3 @@ def _own_config(head: str, backbone: str) -> dict[str, Any]:
             "this mmsegmentation has no K-Net config", found=str(folder), expected=pattern, hint=_INSTALL
         )
     return Config.fromfile(found[0]).to_dict()["model"]
-
-
-def _parts(node: Any) -> Iterator[dict[str, Any]]:
-    """Every dictionary of a config, outer ones first."""
-    if isinstance(node, dict):
-        yield node
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ():
-        yield from _parts(child)

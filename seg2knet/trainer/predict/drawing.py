@@ -20,17 +20,7 @@ TINT = 0.45
 
 
 def overlay(image: np.ndarray, prediction: Prediction, classes: ClassList, scores: bool = True) -> np.ndarray:
-    """Draw a prediction on its image.
-
-    Args:
-        image: ``(H, W, 3)`` uint8 BGR, at the prediction's size.
-        prediction: those of highest score are drawn last, over the others.
-        classes: names and colours.
-        scores: write them beside the names.
-
-    Returns:
-        A new image of the same shape.
-    """
+    """A copy of an image, ``(H, W, 3)`` uint8 BGR, with a prediction of its size drawn on it, highest scores on top."""
     drawn = image.copy()
     masks, colors = prediction.masks, [classes.color(label)[::-1] for label in prediction.labels.tolist()]
     order = np.argsort(prediction.scores, kind="stable").tolist()
@@ -74,11 +64,8 @@ def _anchor(mask: np.ndarray) -> Optional[tuple[int, int]]:
 
 
 def write_labels(image: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int, int, int]]]) -> np.ndarray:
-    """Write texts on coloured plates centred on their points, without overlap, all inside the image.
-
-    Args:
-        image: BGR.
-        texts: text, ``(x, y)``, BGR colour of the plate; earlier ones are placed first.
+    """Write texts on coloured plates centred on their points, without overlap, all inside the image: each has a text,
+    ``(x, y)`` and the BGR colour of its plate; earlier ones are placed first.
     """
     from PIL import Image, ImageDraw
 
@@ -130,20 +117,17 @@ def label_font(size: int) -> Any:
 
 def beside(left: np.ndarray, right: np.ndarray, titles: tuple[str, str], side: int = 420) -> np.ndarray:
     """Two images of one size side by side, their longest side scaled to ``side``, each with its title above."""
+    from PIL import Image, ImageDraw
+
     scale = side / max(left.shape[:2])
     size = (max(1, round(left.shape[1] * scale)), max(1, round(left.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    parts = [_titled(cv2.resize(image, size, interpolation=how), title) for image, title in zip((left, right), titles)]
-    gap = np.full((parts[0].shape[0], 6, 3), 255, np.uint8)
-    return np.hstack([parts[0], gap, parts[1]])
-
-
-def _titled(image: np.ndarray, title: str) -> np.ndarray:
-    from PIL import Image, ImageDraw
-
-    strip = Image.new("RGB", (image.shape[1], 20), "white")
-    ImageDraw.Draw(strip).text((2, 3), title, fill="black", font=label_font(13))
-    return np.vstack([np.asarray(strip)[..., ::-1], image])
+    parts = []
+    for image, title in zip((left, right), titles):
+        strip = Image.new("RGB", (size[0], 20), "white")
+        ImageDraw.Draw(strip).text((2, 3), title, fill="black", font=label_font(13))
+        parts.append(np.vstack([np.asarray(strip), cv2.resize(image, size, interpolation=how)]))
+    return np.hstack([parts[0], np.full((parts[0].shape[0], 6, 3), 255, np.uint8), parts[1]])
 
 
 def sheet(images: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:

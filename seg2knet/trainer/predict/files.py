@@ -26,6 +26,8 @@ from seg2knet.trainer.predict.inference import read_image
 from seg2knet.trainer.predict.prediction import Prediction
 
 FORMATS = ("overlay", "coco", "labelme")
+SPECK = 3
+"""In LabelMe files holes and pieces of a mask that are no larger, in pixels, are left out."""
 SMOOTH = 0.8
 """LabelMe polygons may stray this many pixels from a mask's outline, so that they have few enough corners to move."""
 
@@ -135,10 +137,8 @@ class PredictionWriter:
     def __init__(self, out: Path, classes: ClassList, task: str, formats: Sequence[str]) -> None:
         unknown = [name for name in formats if name not in FORMATS]
         if unknown or not formats:
-            raise UsageError(
-                "--format is not known", found=", ".join(unknown) or "none",
-                expected=" or ".join(FORMATS) + ", or several",
-            )  # fmt: skip
+            expected = " or ".join(FORMATS) + ", or several"
+            raise UsageError("--format is not known", found=", ".join(unknown) or "none", expected=expected)
         self.out, self.classes, self.task, self.formats = out, classes, task, tuple(formats)
         self.images: list[dict[str, Any]] = []
         self.results: list[dict[str, Any]] = []
@@ -217,13 +217,14 @@ def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[st
         note = "" if prediction.semantic else f"score {score:.3f}"
         common: dict[str, Any] = {"label": classes[label].name, "group_id": None, "description": note, "flags": {}}
         common["mask"] = None
-        if _has_holes(mask):
+        rings = geometry.mask_to_rings(mask)
+        if any(geometry.polygon_area(hole) > SPECK for _, holes in rings for hole in holes):
             x, y, width, height = map(int, rle_bbox(rle))
             png = base64.b64encode(encode_png(mask[y : y + height, x : x + width].astype(np.uint8))).decode()
             corners = [[x, y], [x + width - 1, y + height - 1]]
             shapes.append({**common, "points": corners, "shape_type": "mask", "mask": png})
         else:
-            parts = _outlines(mask)
+            parts = _outlines([outer for outer, _ in rings])
             whole = {**common, "group_id": group} if len(parts) > 1 else common
             shapes += [{**whole, "points": part, "shape_type": "polygon"} for part in parts]
     return {
@@ -237,25 +238,14 @@ def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[st
     }
 
 
-def _has_holes(mask: np.ndarray) -> bool:
-    """Whether a piece of the mask goes around pixels that are not its own; specks of up to 3 pixels do not count."""
-    outlines, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if tree is None:
-        return False
-    return any(parent >= 0 and len(outline) > 4 for outline, (_, _, _, parent) in zip(outlines, tree[0]))
-
-
-def _outlines(mask: np.ndarray) -> list[list[list[float]]]:
-    """Polygons around the pieces of a mask, with no more corners than ``SMOOTH`` asks for; specks are left out."""
-    exact = geometry.mask_to_polygons(mask)
-    if exact is None:
-        return []
+def _outlines(exact: Sequence[Sequence[float]]) -> list[list[list[float]]]:
+    """Outlines of a mask's pieces with no more corners than ``SMOOTH`` asks for; specks are left out."""
     parts = []
-    for part in exact.parts:
+    for part in exact:
         points = np.array(part, np.float32).reshape(-1, 1, 2)
         fewer = cv2.approxPolyDP(points, SMOOTH, closed=True).reshape(-1, 2)
         if len(fewer) < 3:
             fewer = points.reshape(-1, 2)
-        if geometry.polygon_area(fewer.ravel().tolist()) >= 4 or len(exact.parts) == 1:
+        if geometry.polygon_area(fewer.ravel().tolist()) > SPECK or len(exact) == 1:
             parts.append([[round(float(x), 2), round(float(y), 2)] for x, y in fewer])
     return parts

@@ -192,9 +192,8 @@ def one_image(model: Any, image: Any) -> Prediction:
         is_pillow = isinstance(image, Image.Image)
         array = np.asarray(ImageOps.exif_transpose(image).convert("RGB") if is_pillow else image)
         if array.ndim != 3 or array.shape[2] < 3 or array.dtype != np.uint8:
-            raise DataError(
-                "this array is no image", found=f"{array.shape} {array.dtype}", expected="(H, W, 3) uint8, RGB"
-            )
+            found = f"{array.shape} {array.dtype}"
+            raise DataError("this array is no image", found=found, expected="(H, W, 3) uint8, RGB")
         pixels = np.ascontiguousarray(array[..., 2::-1])
     (prediction,) = model.arrays([pixels], path)
     if model.task == "instance":
@@ -250,11 +249,7 @@ def local_file(checkpoint: Union[str, Path]) -> Path:
 
 
 def pick_device(device: Optional[str]) -> str:
-    """``cuda`` or ``cpu``.
-
-    Raises:
-        UsageError: a GPU was asked for and there is none, or the name is unknown.
-    """
+    """``cuda`` or ``cpu``, or a :class:`UsageError` where there is no such device."""
     import torch
 
     if device is None:

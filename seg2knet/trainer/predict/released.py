@@ -6,7 +6,6 @@ records task, classes and pipeline in ``meta["seg2knet"]``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,11 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.config.backbones import BACKBONES, Backbone
 from seg2knet.trainer.config.source import assignment
+from seg2knet.trainer.openmmlab.packages import dictionaries
 
 KERNELS = "rpn_head.init_kernels.weight"
 HIDDEN = "roi_head.mask_head.0.ffn.layers.0.0.weight"
 SEMANTIC = "decode_head.kernel_update_head.0.fc_mask.weight"
-BLOCKS: dict[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
-SMALL_BLOCKS: dict[tuple[int, ...], int] = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}
-"""Blocks of a ResNet's four levels -> its depth: of three convolutions each, and of two."""
 SCALE, CROP = (1333, 800), (512, 512)
 RULES = {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6}
 
@@ -31,13 +28,8 @@ State = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Description:
-    """What a released checkpoint is.
-
-    Attributes:
-        task: ``instance``, ``panoptic`` or ``semantic``.
-        classes: panoptic: things first.
-        backbone: a backbone's config for mmdet's registry.
-        backbone_name: the same as a name: ``r50``, ``r101-dcn``, ``swin-l``.
+    """What a released checkpoint is: its task, its classes (panoptic: things first), its backbone as a config for
+    mmdet's registry and as a name, ``r101-dcn`` or ``swin-l`` say.
     """
 
     task: str
@@ -55,10 +47,9 @@ def is_released(content: Mapping[str, Any]) -> bool:
 
 
 def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList] = None) -> Description:
-    """Tell task, classes and backbone.
+    """Tell task, classes and backbone of a checkpoint's ``state_dict`` and ``meta``.
 
     Args:
-        content: a checkpoint's ``state_dict`` and ``meta``.
         path: its file; ``panoptic`` in its name says the task where the number of classes does not.
         classes: its classes, where it does not name them; by default those of COCO or ADE20K.
 
@@ -70,12 +61,11 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
     record = meta.get("seg2knet") or {}
     if KERNELS not in state and SEMANTIC not in state:
         raise DataError(
-            "only K-Net's own checkpoints can be used on the current stack",
-            file=path,
+            "only K-Net's own checkpoints can be used on the current stack", file=path,
             found=f"a {record.get('task', 'model')} with tensors such as {next(iter(state), 'none')}",
             expected=f"tensors named as in the release: {KERNELS}, ...",
             hint="use it on the stack it comes from: --stack classic",
-        )
+        )  # fmt: skip
     counted = "roi_head.mask_head.0.fc_cls" if KERNELS in state else "decode_head.kernel_generate_head.conv_seg"
     count = int(state[f"{counted}.weight"].shape[0])
     panoptic = classes.stuff if classes is not None else "panoptic" in path.name or count == 133
@@ -87,11 +77,10 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
         classes = _published(task)
     if len(classes) != count:
         raise UsageError(
-            "the checkpoint does not name its classes",
-            file=path,
+            "the checkpoint does not name its classes", file=path,
             found=f"{count} classes; {len(classes)} are known",
             hint="give them in the order of training: --classes FILE (one name a line, or JSON with things and stuff)",
-        )
+        )  # fmt: skip
     return Description(task, classes.things_first() if task == "panoptic" else classes, *_backbone(state))
 
 
@@ -117,6 +106,8 @@ def _attribute(dataset: Any, name: str) -> list[str]:
 
 def _backbone(state: State) -> tuple[dict[str, Any], str]:
     """A backbone's config and name."""
+    from seg2knet.trainer.openmmlab import pretrained
+
     if "backbone.patch_embed.projection.weight" in state:
         width = int(state["backbone.patch_embed.projection.weight"].shape[0])
         name = "swin-t" if width == 96 else "swin-l"
@@ -125,13 +116,13 @@ def _backbone(state: State) -> tuple[dict[str, Any], str]:
         return {
             **BACKBONES[name].config(None, scratch=False),
             "embed_dims": width,
-            "depths": _blocks(state, r"backbone\.stages\.(\d)\.blocks\.(\d+)\."),
+            "depths": tuple(pretrained.count(state, f"backbone.stages.{level}.blocks.") for level in range(4)),
             "num_heads": tuple(int(shape[1]) for shape in tables),
             "window_size": (round(int(tables[0][0]) ** 0.5) + 1) // 2,
         }, name
-    blocks = _blocks(state, r"backbone\.layer(\d)\.(\d+)\.")
-    depth = (BLOCKS if "backbone.layer1.0.conv3.weight" in state else SMALL_BLOCKS).get(blocks)
+    depth = pretrained.resnet_depth(state, "backbone.")
     if depth is None:
+        blocks = [pretrained.count(state, f"backbone.layer{level}.") for level in (1, 2, 3, 4)]
         raise DataError("the checkpoint has a backbone that is not known here", found=f"blocks {blocks}")
     deformed = tuple(f"backbone.layer{level}.0.conv2.conv_offset.weight" in state for level in (1, 2, 3, 4))
     settings = BACKBONES["r101-dcn" if any(deformed) else "r101"].config(None, scratch=False)
@@ -143,21 +134,14 @@ def _backbone(state: State) -> tuple[dict[str, Any], str]:
     return settings, f"r{depth}{'-dcn' * any(deformed)}"
 
 
-def _blocks(state: State, pattern: str) -> tuple[int, ...]:
-    """How many blocks the four levels have."""
-    numbered = {match.groups() for match in map(re.compile(pattern).match, state) if match}
-    levels = sorted({level for level, _ in numbered})
-    return tuple(sum(level == wanted for level, _ in numbered) for wanted in levels)
-
-
 def completed(content: dict[str, Any], path: Path, classes: Optional[ClassList] = None) -> dict[str, Any]:
     """A released checkpoint with the meta information that ours have: ``meta.cfg``, the config of the model.
 
     Args, Raises: see :func:`describe`.
     """
-    from seg2knet.trainer.openmmlab.pretrained import modern_swin
+    from seg2knet.trainer.openmmlab import pretrained
 
-    content = {**content, "state_dict": modern_swin(content["state_dict"])}
+    content = {**content, "state_dict": pretrained.modern_swin(content["state_dict"])}
     meta = content.get("meta") or {}
     record = meta.get("seg2knet") or {}
     described = describe(content, path, classes)
@@ -187,16 +171,17 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
     test_cfg = {key: next(_values(model.get("test_cfg"), key), default) for key, default in RULES.items()}
     test_cfg["max_per_img"] = min(int(test_cfg["max_per_img"]), int(kernels.shape[0]))
     scale = next(_values(pipeline, "img_scale"), SCALE)
+    scale = tuple(scale[0] if isinstance(scale[0], (list, tuple)) else scale)
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     levels = [int(state[f"neck.lateral_convs.{level}.conv.weight"].shape[1]) for level in range(4)]
-    modules = [
-        "openmmlab.datasets",
-        "openmmlab.metrics",
-        *(["openmmlab.deformable"] if "dcn" in described.backbone else []),
-    ]
+    modules = ["datasets", "metrics", *(["deformable"] if "dcn" in described.backbone else [])]
+    imports = ["seg2knet.knet.detector", *(f"seg2knet.trainer.openmmlab.{name}" for name in modules)]
+    backbone = described.backbone
+    if backbone["type"] == "ResNet":
+        backbone = {**backbone, "style": next(_values(model.get("backbone"), "style"), "pytorch")}
     return {
         "default_scope": "mmdet",
-        "custom_imports": {"imports": ["seg2knet.knet.detector", *(f"seg2knet.trainer.{name}" for name in modules)]},
+        "custom_imports": {"imports": imports},
         "model": {
             "type": "KNet",
             "data_preprocessor": {
@@ -208,9 +193,7 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
                 "pad_mask": False,
                 "pad_seg": panoptic,
             },
-            "backbone": {**described.backbone, "style": next(_values(model.get("backbone"), "style"), "pytorch")}
-            if described.backbone["type"] == "ResNet"
-            else described.backbone,
+            "backbone": backbone,
             "neck": {"type": "FPN", "in_channels": levels, "out_channels": int(kernels.shape[1]), "num_outs": 4},
             "num_things": len(described.classes.things) if panoptic else len(described.classes),
             "num_stuff": len(described.classes.stuff) if panoptic else 0,
@@ -223,11 +206,7 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
         },
         "test_pipeline": [
             {"type": "LoadImageFromFile"},
-            {
-                "type": "Resize",
-                "scale": tuple(scale[0] if isinstance(scale[0], (list, tuple)) else scale),
-                "keep_ratio": True,
-            },
+            {"type": "Resize", "scale": scale, "keep_ratio": True},
             {"type": "PackDetInputs", "meta_keys": (*keys, "seg_map_path", "segments_info") if panoptic else keys},
         ],
     }
@@ -241,25 +220,20 @@ def _semantic_parts(described: Description, state: State, record: Mapping[str, A
     packages.load(semantic=True)
     crop = next(_values(record.get("model", {}).get("test_cfg"), "crop_size"), CROP)
     scale = next(_values(record.get("test_pipeline", ()), "img_scale"), (2048, crop[0]))
-    model = semantic.semantic_model(
-        num_classes=len(described.classes),
-        head=semantic_head(state),
-        backbone=described.backbone_name,
-        crop_size=tuple(crop),
-    )
     return {
         "default_scope": "mmseg",
-        "custom_imports": {
-            "imports": ["seg2knet.trainer.openmmlab.semantic_data", "seg2knet.trainer.openmmlab.metrics"]
-        },
-        "model": model,
+        "custom_imports": {"imports": [f"seg2knet.trainer.openmmlab.{name}" for name in ("semantic_data", "metrics")]},
+        "model": semantic.semantic_model(
+            num_classes=len(described.classes), head=semantic_head(state), backbone=described.backbone_name,
+            crop_size=tuple(crop),
+        ),
         "test_pipeline": [
             {"type": "LoadImageFromFile"},
             {"type": "Resize", "scale": tuple(scale), "keep_ratio": True},
             {"type": "LoadAnnotations", "reduce_zero_label": True},
             {"type": "PackSegInputs", "meta_keys": META_KEYS},
         ],
-    }
+    }  # fmt: skip
 
 
 def semantic_head(state: State) -> str:
@@ -271,21 +245,9 @@ def semantic_head(state: State) -> str:
 
 def _step(pipeline: Any, name: str) -> Mapping[str, Any]:
     """The first step of a pipeline, nested ones too, whose type is ``name``."""
-    if isinstance(pipeline, Mapping) and pipeline.get("type") == name:
-        return pipeline
-    parts = (
-        pipeline.values() if isinstance(pipeline, Mapping) else pipeline if isinstance(pipeline, (list, tuple)) else ()
-    )
-    return next((step for step in (_step(part, name) for part in parts) if step), {})
+    return next((step for step in dictionaries(pipeline) if step.get("type") == name), {})
 
 
 def _values(node: Any, key: str) -> Iterator[Any]:
     """The values under ``key``, wherever it stands."""
-    if isinstance(node, Mapping):
-        if key in node:
-            yield node[key]
-        for value in node.values():
-            yield from _values(value, key)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _values(value, key)
+    return (part[key] for part in dictionaries(node) if key in part)

@@ -81,12 +81,10 @@ class TiledSegmenter:
             found, views = found + [self._turned(each) for each in mirrored], views * 2
         things = {index for index, kind in enumerate(self.classes) if kind.isthing}
         objects = joined(views, found, things)
+        scored = [(_score(members, found, len(views), self.mirror), members) for members in objects]
         labels, scores, rles = [], [], []
         taken = np.zeros((height, width), bool)
-        for score, members in sorted(
-            ((_score(members, found, len(views), self.mirror), members) for members in objects),
-            key=lambda pair: -pair[0],
-        ):
+        for score, members in sorted(scored, key=lambda pair: -pair[0]):
             mask = _mask(members, views, found, (height, width))
             if self.task == "panoptic":  # segments do not overlap: a pixel belongs to the best of them
                 mask &= ~taken

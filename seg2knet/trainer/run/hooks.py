@@ -191,7 +191,8 @@ class Keeper(Hook):
         self.rows[-1].update(figures)
         is_best = before is None or figures.get(self.figure, 0.0) > before[self.figure]
         if is_best and is_main_process():
-            extra = {**self._state(), "figures": figures, "report": runner.val_evaluator.metrics[0].report}
+            metric = runner.val_evaluator.metrics[0]
+            extra = {**self._state(), "figures": figures, "report": metric.report, "score_thr": metric.best_score()}
             save(runner.checkpoint(optimizer=False, extra=extra), self.work_dir / BEST)
         self._close_epoch(runner, is_best)
         best = best_row(self.rows, self.figure)

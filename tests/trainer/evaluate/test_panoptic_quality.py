@@ -94,13 +94,16 @@ def save(path: Path, ids: np.ndarray) -> None:
     Image.fromarray(np.stack([ids % 256, ids // 256 % 256, ids // 65536], -1).astype(np.uint8)).save(path)
 
 
-def test_every_figure_is_panopticapis(tmp_path: Path) -> None:
-    evaluation = pytest.importorskip("panopticapi.evaluation")
+Pairs = list[tuple[dict, dict]]
+
+
+def drawn(folder: Path) -> tuple[PanopticQuality, Pairs]:
+    """60 images with crowds and unlabelled pixels: what we count, and pairs of truth and prediction beside PNGs."""
     rng = np.random.default_rng(3)
     ours = PanopticQuality(CATEGORIES)
     matched = []
-    for folder in ("truth", "guess"):
-        (tmp_path / folder).mkdir()
+    for name in ("truth", "guess"):
+        (folder / name).mkdir()
     for index in range(60):
         truth, truth_listed = random_map(rng, 0.2, crowds=True)
         guess, guess_listed = random_map(rng, 0.1, crowds=False)
@@ -112,10 +115,16 @@ def test_every_figure_is_panopticapis(tmp_path: Path) -> None:
         }
         guess_listed = [kept[i] for i in np.unique(guess).tolist() if i]
         ours.add(truth, truth_listed, guess, guess_listed, str(index))
-        for folder, ids in (("truth", truth), ("guess", guess)):
-            save(tmp_path / folder / f"{index}.png", ids)
+        for name, ids in (("truth", truth), ("guess", guess)):
+            save(folder / name / f"{index}.png", ids)
         names = {"file_name": f"{index}.png", "image_id": index}
         matched.append(({**names, "segments_info": truth_listed}, {**names, "segments_info": guess_listed}))
+    return ours, matched
+
+
+def test_every_figure_is_panopticapis(tmp_path: Path) -> None:
+    evaluation = pytest.importorskip("panopticapi.evaluation")
+    ours, matched = drawn(tmp_path)
     theirs = evaluation.pq_compute_single_core(
         0, matched, str(tmp_path / "truth"), str(tmp_path / "guess"), {each["id"]: each for each in CATEGORIES}
     )
@@ -126,6 +135,18 @@ def test_every_figure_is_panopticapis(tmp_path: Path) -> None:
     for group, isthing in (("All", None), ("Things", True), ("Stuff", False)):
         expected, _ = theirs.pq_average({each["id"]: each for each in CATEGORIES}, isthing=isthing)
         assert ours.summary()[group] == pytest.approx(expected, rel=1e-12)
+
+
+def test_hotcoco_gives_the_same_figures(tmp_path: Path) -> None:
+    panoptic = pytest.importorskip("hotcoco.panoptic")
+    ours, matched = drawn(tmp_path)
+    images = [{"id": index, "file_name": f"{index}.jpg", "width": 30, "height": 24} for index in range(60)]
+    for place, name in enumerate(("truth", "guess")):
+        content = {"images": images, "categories": CATEGORIES, "annotations": [pair[place] for pair in matched]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    theirs = panoptic.pq_compute(str(tmp_path / "truth.json"), str(tmp_path / "guess.json"))
+    for group in ("All", "Things", "Stuff"):
+        assert ours.summary()[group] == pytest.approx(theirs[group], rel=1e-9)
 
 
 def test_the_sample_data_of_panopticapi_is_perfect_against_itself(shared: Path) -> None:

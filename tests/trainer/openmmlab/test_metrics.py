@@ -125,6 +125,19 @@ def test_pixels_are_counted_where_the_truth_is_known() -> None:
     assert count_pixels(truth, predicted, 3, 255).tolist() == [[1, 2, 0], [1, 3, 0], [2, 2, 0]]
 
 
+def test_hotcoco_counts_the_same_pixels() -> None:
+    semantic = pytest.importorskip("hotcoco.semantic")
+    rng = np.random.default_rng(0)
+    theirs, ours = semantic.SemanticEval(5), np.zeros((3, 5), np.int64)
+    for _ in range(20):
+        truth = rng.choice([0, 1, 2, 3, 4, 255], (30, 40), p=[0.4, 0.2, 0.1, 0.1, 0, 0.2])
+        predicted = np.where(rng.random((30, 40)) < 0.7, truth % 5, rng.integers(0, 4, (30, 40)))
+        theirs.update(truth, predicted)
+        ours += count_pixels(truth, predicted, 5, 255)
+    matrix = np.asarray(theirs.confusion())
+    assert ours.tolist() == [np.diag(matrix).tolist(), matrix.sum(0).tolist(), matrix.sum(1).tolist()]
+
+
 def test_mean_iou_is_over_the_classes_that_occur() -> None:
     metric = SemanticIoU()
     metric.dataset_meta = {"classes": ("a", "b", "never")}

@@ -20,7 +20,7 @@ pytest.importorskip("mmdet")
 import seg2knet  # noqa: E402
 from seg2knet.cli import cli  # noqa: E402
 from seg2knet.errors import DataError, Seg2KNetError, UsageError  # noqa: E402
-from seg2knet.trainer.evaluate import evaluation  # noqa: E402
+from seg2knet.trainer.evaluate import evaluation, judging  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,10 @@ def test_judging_gives_what_training_said(trained: Any, moved: Path, coco_root: 
     assert found.images == 4
     assert {name: pytest.approx(value, abs=1e-6) for name, value in trained.figures.items()} == found.figures
     assert seg2knet.evaluate(moved, coco_root, "train").images == 8
+    assert seg2knet.load(moved, "cpu").judged_score == found.score_thr
+    if found.score_thr is not None:
+        page = judging.report(found).csv.splitlines()
+        assert page[1].endswith(f",{found.score_thr:g}"), "what the page says"
 
 
 def test_the_command_prints_figures_and_leaves_pictures(moved: Path, coco_root: Path, tmp_path: Path) -> None:

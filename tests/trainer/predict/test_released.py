@@ -164,6 +164,32 @@ def test_a_semantic_checkpoint_of_mmseg_is_evaluated(tmp_path: Path) -> None:
     assert "mIoU" in found.figures
 
 
+def test_a_semantic_checkpoint_without_a_record_is_told_or_refused(tmp_path: Path) -> None:
+    """mmseg's own training leaves a config of ours or the authors' names; other segmentors are no K-Net."""
+    from seg2knet.trainer.predict.inference import Segmenter
+
+    state = {
+        "decode_head.kernel_update_head.0.fc_mask.weight": torch.zeros(1),
+        "decode_head.kernel_generate_head.conv_seg.weight": torch.zeros(150, 8, 1, 1),
+        "backbone.layer1.0.conv1.weight": torch.zeros(64, 64, 1, 1),
+        "backbone.layer1.0.conv3.weight": torch.zeros(256, 64, 1, 1),
+        "backbone.layer3.0.conv3.weight": torch.zeros(1),
+        **{f"backbone.layer3.{block}.conv1.weight": torch.zeros(1) for block in range(6)},
+    }
+    found = released_checkpoints.describe({"state_dict": state}, tmp_path / "iter_80000.pth")
+    assert (found.task, found.backbone_name, len(found.classes)) == ("semantic", "r50", 150)
+    state["decode_head.kernel_generate_head.conv_seg.weight"] = torch.zeros(7, 8, 1, 1)
+    torch.save({"state_dict": state}, tmp_path / "seven.pth")
+    with pytest.raises(UsageError, match="does not name its classes"):
+        Segmenter(tmp_path / "seven.pth", "cpu")
+    torch.save({"meta": {"cfg": "model = dict(type='EncoderDecoder')"}, "state_dict": state}, tmp_path / "mmseg.pth")
+    with pytest.raises(DataError, match="does not say which model and classes"):
+        Segmenter(tmp_path / "mmseg.pth", "cpu")
+    torch.save({"state_dict": {"decode_head.conv_seg.weight": torch.zeros(7, 8, 1, 1)}}, tmp_path / "fcn.pth")
+    with pytest.raises(DataError, match="does not say which model and classes"):
+        Segmenter(tmp_path / "fcn.pth", "cpu")
+
+
 @pytest.mark.parametrize(
     ("name", "backbone", "task"),
     [
