@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -181,7 +182,7 @@ class Prediction:
             EnvironmentProblem: supervision is not installed.
         """
         try:
-            import supervision
+            supervision = import_module("supervision")
         except ImportError as error:
             raise EnvironmentProblem(
                 "supervision is not installed", found=str(error), hint="pip install supervision"
