@@ -8,8 +8,9 @@ its own category is no false positive.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,12 @@ from seg2knet.errors import DataError
 
 VOID = 0
 _MAX_ID = 1 << 24
+
+
+class _Segment(NamedTuple):
+    place: int  # of the category
+    crowd: bool
+    area: int
 
 
 class PanopticQuality:
@@ -49,39 +56,58 @@ class PanopticQuality:
                 unknown.
         """
         if truth.shape != predicted.shape:
-            raise DataError(
-                "truth and prediction differ in size", file=name, found=str(predicted.shape), expected=str(truth.shape)
-            )
-        pairs, overlaps = np.unique(truth.astype(np.int64) * _MAX_ID + predicted, return_counts=True)
-        truth_ids, predicted_ids = pairs // _MAX_ID, pairs % _MAX_ID
-        gold = _SegmentTable(truth_ids, overlaps, truth_segments, self._place, f"{name} (truth)")
-        guess = _SegmentTable(predicted_ids, overlaps, predicted_segments, self._place, f"{name} (prediction)")
+            found, expected = str(predicted.shape), str(truth.shape)
+            raise DataError("truth and prediction differ in size", file=name, found=found, expected=expected)
+        pairs, pixels = np.unique(truth.astype(np.int64) * _MAX_ID + predicted, return_counts=True)
+        overlaps = {divmod(pair, _MAX_ID): count for pair, count in zip(pairs.tolist(), pixels.tolist())}
+        of_truth, of_predicted = Counter[int](), Counter[int]()
+        for (gold_id, guess_id), count in overlaps.items():
+            of_truth[gold_id] += count
+            of_predicted[guess_id] += count
+        gold = self._segments(truth_segments, of_truth, f"{name} (truth)")
+        guess = self._segments(predicted_segments, of_predicted, f"{name} (prediction)")
 
-        rows, columns = gold.index(truth_ids), guess.index(predicted_ids)
-        excused = np.zeros(len(guess.ids))
-        unlabelled = (truth_ids == VOID) & (columns >= 0)
-        excused[columns[unlabelled]] = overlaps[unlabelled]
-
-        both = (rows >= 0) & (columns >= 0)
-        rows, columns, overlaps = rows[both], columns[both], overlaps[both].astype(np.float64)
-        iou = overlaps / (guess.areas[columns] + gold.areas[rows] - overlaps - excused[columns])
-        same = gold.places[rows] == guess.places[columns]
-        hit = same & ~gold.crowd[rows] & (iou > 0.5)  # over a half: at most one a segment, by the paper's theorem
-        missed, wrong = ~gold.crowd, np.ones(len(guess.ids), bool)
-        missed[rows[hit]] = wrong[columns[hit]] = False
-
+        paired: set[tuple[int, int]] = set()
+        for (gold_id, guess_id), both in overlaps.items():
+            one, other = gold.get(gold_id), guess.get(guess_id)
+            if one is None or other is None or one.place != other.place or one.crowd:
+                continue
+            iou = both / (one.area + other.area - both - overlaps.get((VOID, guess_id), 0))
+            if iou > 0.5:  # at most one a segment, by the paper's theorem
+                paired.add((gold_id, guess_id))
+                self.counts[one.place, :2] += iou, 1
+        hit, right = {gold_id for gold_id, _ in paired}, {guess_id for _, guess_id in paired}
         # One crowd a category and image counts, the last listed: so does COCO's evaluation.
-        last = {gold.places[row]: row for row in sorted(np.flatnonzero(gold.crowd), key=lambda row: gold.order[row])}
-        crowd = same & np.array([last.get(gold.places[row]) == row for row in rows], dtype=bool)
-        np.add.at(excused, columns[crowd], overlaps[crowd])
-        wrong &= excused / guess.areas <= 0.5
-        for column, places, value in (
-            (0, gold.places[rows[hit]], iou[hit]),
-            (1, gold.places[rows[hit]], 1),
-            (2, guess.places[wrong], 1),
-            (3, gold.places[missed], 1),
-        ):
-            np.add.at(self.counts[:, column], places, value)
+        crowds = {segment.place: gold_id for gold_id, segment in gold.items() if segment.crowd}
+        for guess_id, segment in guess.items():
+            crowd = overlaps.get((crowds.get(segment.place, -1), guess_id), 0)
+            excused = overlaps.get((VOID, guess_id), 0) + crowd
+            self.counts[segment.place, 2] += guess_id not in right and excused / segment.area <= 0.5
+        for gold_id, segment in gold.items():
+            self.counts[segment.place, 3] += gold_id not in hit and not segment.crowd
+
+    def _segments(
+        self, listed: Iterable[Mapping[str, Any]], areas: Mapping[int, int], name: str
+    ) -> dict[int, _Segment]:
+        """The listed segments of a map by id, with the areas that it has."""
+        info = [
+            (int(segment["id"]), int(segment["category_id"]), bool(segment.get("iscrowd", 0))) for segment in listed
+        ]
+        unknown = sorted({category for _, category, _ in info} - set(self._place))
+        if unknown:
+            raise DataError("segments of a category that is not listed", file=name, found=str(unknown))
+        segments = {
+            number: _Segment(self._place[category], crowd, areas.get(number, 0)) for number, category, crowd in info
+        }
+        if len(segments) != len(info) or VOID in segments:
+            raise DataError("segment ids must be unique and not 0", file=name)
+        stray = sorted(set(areas) - set(segments) - {VOID})[:5]
+        if stray:
+            raise DataError("segments in the map that segments_info does not list", file=name, found=str(stray))
+        empty = [number for number, segment in segments.items() if not segment.area][:5]
+        if empty:
+            raise DataError("segments in segments_info that have no pixel in the map", file=name, found=str(empty))
+        return segments
 
     def merge(self, counts: np.ndarray) -> None:
         """Add the ``counts`` of another process."""
@@ -114,45 +140,6 @@ class PanopticQuality:
             {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
             for row in summary["per_class"]
         ]
-
-
-class _SegmentTable:
-    """The segments of one map by index into the sorted ids: places of categories, areas, crowds, place in the list."""
-
-    def __init__(
-        self,
-        ids: np.ndarray,
-        pixels: np.ndarray,
-        listed: Iterable[Mapping[str, Any]],
-        places: Mapping[int, int],
-        name: str,
-    ) -> None:
-        info = list(listed)
-        unknown = sorted({int(segment["category_id"]) for segment in info} - set(places))
-        if unknown:
-            raise DataError("segments of a category that is not listed", file=name, found=str(unknown))
-        declared = np.array([int(segment["id"]) for segment in info], dtype=np.int64)
-        self.order = order = np.argsort(declared, kind="stable")
-        self.ids = declared[order]
-        if len(np.unique(self.ids)) != len(self.ids) or VOID in self.ids:
-            raise DataError("segment ids must be unique and not 0", file=name)
-        self.places = np.array([places[int(segment["category_id"])] for segment in info], dtype=np.int64)[order]
-        self.crowd = np.array([bool(segment.get("iscrowd", 0)) for segment in info], dtype=bool)[order]
-        rows = self.index(ids)
-        stray = np.unique(ids[(rows < 0) & (ids != VOID)])
-        if len(stray):
-            raise DataError("segments in the map that segments_info does not list", file=name, found=str(stray[:5]))
-        self.areas = np.bincount(rows[rows >= 0], pixels[rows >= 0], len(self.ids))
-        if not self.areas.all():
-            empty = self.ids[self.areas == 0][:5]
-            raise DataError("segments in segments_info that have no pixel in the map", file=name, found=str(empty))
-
-    def index(self, ids: np.ndarray) -> np.ndarray:
-        """Index of each id, -1 for those that are not listed."""
-        if not len(self.ids):
-            return np.full(len(ids), -1)
-        spot = np.clip(np.searchsorted(self.ids, ids), 0, len(self.ids) - 1)
-        return np.where(self.ids[spot] == ids, spot, -1)
 
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Predictions drawn on images: tinted masks, outlines, legible labels."""
+"""Images read and written, and predictions drawn on them: tinted masks, outlines, legible labels."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
+from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.trainer.predict.prediction import Prediction
 
 Box = tuple[int, int, int, int]
 
@@ -19,7 +19,7 @@ TINT = 0.45
 """The share of a mask's colour in the pixels under it."""
 
 
-def overlay(image: np.ndarray, prediction: Prediction, classes: ClassList, scores: bool = True) -> np.ndarray:
+def overlay(image: np.ndarray, prediction: Any, classes: ClassList, scores: bool = True) -> np.ndarray:
     """A copy of an image, ``(H, W, 3)`` uint8 BGR, with a prediction of its size drawn on it, highest scores on top."""
     drawn = image.copy()
     masks, colors = prediction.masks, [classes.color(label)[::-1] for label in prediction.labels.tolist()]
@@ -42,16 +42,14 @@ def overlay(image: np.ndarray, prediction: Prediction, classes: ClassList, score
     return write_labels(drawn, texts)
 
 
-def enlarged(image: np.ndarray, prediction: Prediction, least: int = 360) -> tuple[np.ndarray, Prediction]:
+def enlarged(image: np.ndarray, prediction: Any, least: int = 360) -> tuple[np.ndarray, Any]:
     """A small image and its prediction, scaled up by a whole number, so that labels can be read."""
     height, width = image.shape[:2]
     times = -(-least // max(height, width))
     if times <= 1:
         return image, prediction
-    size = (width * times, height * times)
-    masks = np.repeat(np.repeat(prediction.masks, times, axis=1), times, axis=2)
-    larger = Prediction(prediction.path, *size, prediction.labels, prediction.scores, masks, prediction.semantic)
-    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), larger
+    larger = cv2.resize(image, (width * times, height * times), interpolation=cv2.INTER_CUBIC)
+    return larger, prediction.enlarged(times)
 
 
 def _anchor(mask: np.ndarray) -> Optional[tuple[int, int]]:
@@ -130,15 +128,28 @@ def beside(left: np.ndarray, right: np.ndarray, titles: tuple[str, str], side: i
     return np.hstack([parts[0], np.full((parts[0].shape[0], 6, 3), 255, np.uint8), parts[1]])
 
 
-def sheet(images: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:
+def sheet(drawn: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:
     """Images in rows, on white."""
-    width, height = max(image.shape[1] for image in images), max(image.shape[0] for image in images)
-    rows = -(-len(images) // columns)
+    width, height = max(image.shape[1] for image in drawn), max(image.shape[0] for image in drawn)
+    rows = -(-len(drawn) // columns)
     page = np.full((rows * (height + 10), columns * (width + 14), 3), 255, np.uint8)
-    for place, image in enumerate(images):
+    for place, image in enumerate(drawn):
         top, left = place // columns * (height + 10), place % columns * (width + 14)
         page[top : top + image.shape[0], left : left + image.shape[1]] = image
     return page
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image as in training: ``(H, W, 3)`` uint8 BGR, as shown (EXIF orientation applied).
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    images.probe(path)  # refuses what is no image, and forged sizes, before anything is decoded
+    image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if image is None:  # Pillow decodes some that OpenCV does not
+        image = np.ascontiguousarray(images.decode(path)[..., ::-1])
+    return image
 
 
 def save(image: np.ndarray, path: Path) -> None:

@@ -22,7 +22,6 @@ from seg2knet.dataset.label_image import encode_png, rgb_of
 from seg2knet.dataset.rle import rle_bbox
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.predict import drawing
-from seg2knet.trainer.predict.inference import read_image
 from seg2knet.trainer.predict.prediction import Prediction
 
 FORMATS = ("overlay", "coco", "labelme")
@@ -147,7 +146,7 @@ class PredictionWriter:
     def write(self, prediction: Prediction, name: Path) -> None:
         """Write one image's predictions under ``name``, relative."""
         if "overlay" in self.formats:
-            image = read_image(prediction.path)
+            image = drawing.read_image(prediction.path)
             drawn = drawing.overlay(*drawing.enlarged(image, prediction), self.classes)
             drawing.save(drawn, self.out / name.with_name(f"{name.name}.png"))
         if "labelme" in self.formats:

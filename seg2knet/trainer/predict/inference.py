@@ -9,16 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import cv2
 import numpy as np
 
-from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.engines import cores
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.config.files import parse_config
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict import released
+from seg2knet.trainer.predict.drawing import read_image
 from seg2knet.trainer.predict.prediction import Prediction
 
 SHOWN_SCORE = 0.3
@@ -261,16 +260,3 @@ def pick_device(device: Optional[str]) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda, but no GPU is found here", hint="--device cpu; seg2knet doctor says more")
     return device
-
-
-def read_image(path: Path) -> np.ndarray:
-    """An image as in training: ``(H, W, 3)`` uint8 BGR, as shown (EXIF orientation applied).
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    images.probe(path)  # refuses what is no image, and forged sizes, before anything is decoded
-    image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
-    if image is None:  # Pillow decodes some that OpenCV does not
-        image = np.ascontiguousarray(images.decode(path)[..., ::-1])
-    return image

@@ -15,6 +15,7 @@ from seg2knet.dataset.geometry import mask_to_polygons
 from seg2knet.dataset.rle import areas_and_boxes, as_json, as_pycocotools, mask_to_rle, rle_bbox, rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import EnvironmentProblem
+from seg2knet.trainer.predict import drawing
 
 UNLABELLED = 255
 """In label maps: pixels of no class."""
@@ -137,6 +138,12 @@ class Prediction:
                 kept[place + 1 :] &= ~same[place, place + 1 :]
         return chosen._chosen(np.flatnonzero(kept))
 
+    def enlarged(self, times: int) -> Prediction:
+        """The same on an image whose sides are so many times as long."""
+        masks = np.repeat(np.repeat(self.masks, times, axis=1), times, axis=2)
+        size = self.width * times, self.height * times
+        return Prediction(self.path, *size, self.labels, self.scores, masks, self.semantic, self.classes)
+
     def _chosen(self, places: np.ndarray) -> Prediction:
         rles, labels, scores = [self.rles[place] for place in places], self.labels[places], self.scores[places]
         chosen = Prediction(self.path, self.width, self.height, labels, scores, rles, self.semantic, self.classes)
@@ -149,9 +156,7 @@ class Prediction:
         Raises:
             DataError: the image's file cannot be read any more.
         """
-        from seg2knet.trainer.predict import drawing, inference
-
-        pixels = self.pixels if self.pixels is not None else inference.read_image(self.path)
+        pixels = self.pixels if self.pixels is not None else drawing.read_image(self.path)
         return drawing.overlay(*drawing.enlarged(pixels, self), self.classes)[..., ::-1]
 
     def _repr_png_(self) -> bytes:
