@@ -65,19 +65,23 @@ def validate(
     if unsafe_fixes and not (fix or diff):
         raise UsageError("--unsafe-fixes says which fixes, not to fix", hint="seg2knet validate --fix --unsafe-fixes")
     known = baseline or (Path(defaults.baseline) if defaults.baseline else None)
-    report = engine.validate(
-        paths or _found(),
-        select=select or defaults.select,
-        ignore=ignore or defaults.ignore,
-        strict=defaults.strict if strict is None else strict,
-        fix=("unsafe" if unsafe_fixes else "safe") if fix or diff else None,
-        diff=diff,
-        backup=not no_backup,
-        images=images,
-        config=config,
-        baseline=known,
-        jobs=jobs,
-    )
+    try:
+        report = engine.validate(
+            paths or _found(),
+            select=select or defaults.select,
+            ignore=ignore or defaults.ignore,
+            strict=defaults.strict if strict is None else strict,
+            fix=("unsafe" if unsafe_fixes else "safe") if fix or diff else None,
+            diff=diff,
+            backup=not no_backup,
+            images=images,
+            config=config,
+            baseline=known,
+            jobs=jobs,
+        )
+    except KeyboardInterrupt as stop:
+        click.echo(f"stopped\n{stop}".rstrip(), err=True)
+        sys.exit(130)
     everything = defaults.show_all if show_all is None else show_all
     if diff:
         for each in report.diff:

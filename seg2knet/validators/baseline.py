@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from seg2knet.errors import UsageError
-from seg2knet.validators.model import Finding
 from seg2knet.validators.report import Report
 
 
@@ -28,27 +27,17 @@ def mark_known(report: Report, path: Path) -> None:
     """
     try:
         entries = json.loads(path.read_bytes())["findings"]  # msgspec takes no half of a surrogate pair
-        known = Counter(_key(entry) for entry in entries)
-    except OSError as error:
+        known = Counter(map(_key, entries))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            "the baseline cannot be read",
+            "the baseline cannot be read" if isinstance(error, OSError) else "no baseline",
             file=path,
-            found=error.strerror or str(error),
-            hint=f"write it with: seg2knet validate DATA --output-format json --output-file {path}",
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(
-            "no baseline",
-            file=path,
+            found=(error.strerror or str(error)) if isinstance(error, OSError) else None,
             expected="a JSON report of seg2knet validate",
             hint=f"write it with: seg2knet validate DATA --output-format json --output-file {path}",
         ) from None
-    report.findings = [_marked(finding, known) for finding in report.findings]
-
-
-def _marked(finding: Finding, known: Counter[tuple[str, ...]]) -> Finding:
-    key = _key(finding.as_json())
-    if not known[key]:
-        return finding
-    known[key] -= 1
-    return replace(finding, known=True)
+    for place, finding in enumerate(report.findings):
+        key = _key(finding.as_json())
+        if known[key]:
+            known[key] -= 1
+            report.findings[place] = replace(finding, known=True)

@@ -27,13 +27,10 @@ def as_dict(rule: Rule) -> dict[str, Any]:
 
 
 def page(rule: Rule) -> str:
-    """One rule, explained."""
-    head = f"{rule.code} {rule.name} ({rule.severity.value}; fix: {FIXES[rule.fix]})"
-    return f"{head}\n\n{rule.explanation}"
+    return f"{rule.code} {rule.name} ({rule.severity.value}; fix: {FIXES[rule.fix]})\n\n{rule.explanation}"
 
 
 def table(rules: Sequence[Rule]) -> str:
-    """One line a rule."""
     width = max((len(rule.name) for rule in rules), default=0)
     return "".join(
         f"{rule.code}  {rule.name:<{width}}  {rule.severity.value:<7}  {rule.fix.value:<6}  "
@@ -43,7 +40,6 @@ def table(rules: Sequence[Rule]) -> str:
 
 
 def markdown(rules: Sequence[Rule]) -> str:
-    """docs/rules.md."""
     lines = [
         "# Rules",
         "",
@@ -55,20 +51,13 @@ def markdown(rules: Sequence[Rule]) -> str:
     ]
     for family, title in FAMILIES.items():
         chosen = [rule for rule in rules if rule.family == family]
-        if not chosen:
-            continue
-        lines += [f"## {title} ({family})", "", "| code | name | severity | fix | |", "|---|---|---|---|---|"]
-        lines += [
-            f"| [{rule.code}](#{rule.code.lower()}-{rule.name}) | {rule.name} | {rule.severity.value} | "
-            f"{rule.fix.value} | {_cell(rule.summary)} |"
-            for rule in chosen
-        ]
-        lines.append("")
+        if chosen:
+            lines += [f"## {title} ({family})", "", "| code | name | severity | fix | |", "|---|---|---|---|---|"]
+            for rule in chosen:
+                link, summary = f"[{rule.code}](#{rule.code.lower()}-{rule.name})", rule.summary.replace("|", "\\|")
+                lines.append(f"| {link} | {rule.name} | {rule.severity.value} | {rule.fix.value} | {summary} |")
+            lines.append("")
     for rule in rules:
         lines += [f"### {rule.code} {rule.name}", "", f"{rule.severity.value}, fix: {FIXES[rule.fix]}", ""]
         lines += [rule.explanation, ""]
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

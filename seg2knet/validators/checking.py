@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from seg2knet.errors import UsageError
-from seg2knet.validators.model import Finding, Fix, Hit, Rule, all_rules
+from seg2knet.validators.model import Finding, Fix, Rule, all_rules
 from seg2knet.validators.subjects.data import DataSet
 
 
@@ -18,21 +17,13 @@ def choose(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]
     Raises:
         UsageError: a prefix that fits no rule.
     """
-    rules = all_rules()
+    rules = all_rules().values()
     for prefix in (*select, *ignore):
-        if prefix.upper() != "ALL" and not any(_fits(rule, prefix) for rule in rules.values()):
-            raise UsageError(
-                "no rule is called so",
-                found=prefix,
-                expected="a code or its beginning: CI, IM0, KN005",
-                hint="seg2knet rules",
-            )
-    return [
-        rule
-        for rule in rules.values()
-        if (not select or any(_fits(rule, prefix) for prefix in select))
-        and not any(_fits(rule, prefix) for prefix in ignore)
-    ]
+        if not any(_fits(rule, prefix) for rule in rules):
+            expected = "a code or its beginning: CI, IM0, KN005"
+            raise UsageError("no rule is called so", found=prefix, expected=expected, hint="seg2knet rules")
+    chosen = [rule for rule in rules if any(_fits(rule, prefix) for prefix in select or ("ALL",))]
+    return [rule for rule in chosen if not any(_fits(rule, prefix) for prefix in ignore)]
 
 
 def _fits(rule: Rule, prefix: str) -> bool:
@@ -41,29 +32,19 @@ def _fits(rule: Rule, prefix: str) -> bool:
 
 def check(dataset: DataSet, rules: Iterable[Rule]) -> list[Finding]:
     """All findings of the rules on one data set: file by file, in each rule by rule, in each by place."""
-    found: list[tuple[int, Finding]] = []
+    findings: list[Finding] = []
     seen: set[tuple[str, Path, str, str]] = set()
-    files = [file.path for file in dataset.json_files]
-    order = {path: place for place, path in enumerate(files)}
-    show = lru_cache(maxsize=1024)(dataset.show)
     for rule in rules:
-        for subject in _subjects(dataset, rule.on):
-            for hit in rule.check(subject):
-                key = (rule.code, hit.file, hit.pointer, hit.message)
-                if key in seen:
-                    continue
+        for hit in (hit for subject in _subjects(dataset, rule.on) for hit in rule.check(subject)):
+            key = (rule.code, hit.file, hit.pointer, hit.message)
+            if key not in seen:
                 seen.add(key)
-                found.append((order.get(hit.file, len(files)), Finding(rule, hit, show(hit.file), _fix(rule, hit))))
+                # Without edits there is no fix, however fixable its rule.
+                fix = (hit.fix or rule.fix) if callable(hit.edits) or hit.edits else Fix.NONE
+                findings.append(Finding(rule, hit, dataset.show(hit.file), fix))
     # The sort is stable: within a file findings stay in the order of the rules, within a rule as it gave them.
-    found.sort(key=lambda pair: pair[0])
-    return [finding for _, finding in found]
-
-
-def _fix(rule: Rule, hit: Hit) -> Fix:
-    """What fix this hit has: none without edits, however fixable its rule."""
-    if not callable(hit.edits) and not hit.edits:
-        return Fix.NONE
-    return hit.fix if hit.fix is not None else rule.fix
+    order = {file.path: place for place, file in enumerate(dataset.json_files)}
+    return sorted(findings, key=lambda finding: order.get(finding.hit.file, len(order)))
 
 
 def _subjects(dataset: DataSet, on: Sequence[str]) -> Iterator[Any]:
@@ -74,7 +55,5 @@ def _subjects(dataset: DataSet, on: Sequence[str]) -> Iterator[Any]:
             if dataset.ade is not None:
                 yield dataset.ade
         else:
-            for part in dataset.parts:
-                subject = part if kind == "part" else getattr(part, kind)
-                if subject is not None:
-                    yield subject
+            subjects = (part if kind == "part" else getattr(part, kind) for part in dataset.parts)
+            yield from (subject for subject in subjects if subject is not None)

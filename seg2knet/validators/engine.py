@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 from seg2knet.engines import cores
 from seg2knet.validators.baseline import mark_known
@@ -14,6 +14,7 @@ from seg2knet.validators.checking import check, choose
 from seg2knet.validators.fixing.fixes import mend
 from seg2knet.validators.report import Report
 from seg2knet.validators.subjects.data import DataSet, Overlay, find
+from seg2knet.validators.subjects.files import CocoFile
 
 PathLike = Union[str, Path]
 
@@ -52,11 +53,11 @@ def validate(
 
     Raises:
         UsageError: nothing at the path, a rule or baseline that does not exist.
+        Stopped: Ctrl-C while files were fixed; a KeyboardInterrupt that says which.
     """
     started = time.monotonic()
-    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
+    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(one) for one in path]
     rules = [one for one in choose(select, ignore) if one.on]
-    jobs = jobs if jobs is not None else cores()
     report = Report(strict=strict)
 
     def open_one(where: Path, overlay: Optional[Overlay] = None) -> DataSet:
@@ -64,41 +65,33 @@ def validate(
             where,
             images=Path(images) if images is not None else None,
             config=Path(config) if config is not None else None,
-            jobs=jobs,
+            jobs=jobs if jobs is not None else cores(),
             overlay=overlay,
         )
-        dataset.prefix = _prefix(where, dataset.root, len(paths) > 1)
+        # Files of a folder are named relative to it, unless several paths were given.
+        if where.is_file():
+            dataset.prefix = "" if where.parent == Path() else where.parent.as_posix() + "/"
+        elif len(paths) > 1:
+            dataset.prefix = dataset.root.as_posix() + "/"
         return dataset
 
-    for each in paths:
+    for where in paths:
         if fix is not None:
-            dataset, findings = mend(each, partial(open_one, each), rules, fix, diff, backup, report)
+            dataset, findings = mend(where, partial(open_one, where), rules, fix, diff, backup, report)
         else:
-            dataset = open_one(each)
+            dataset = open_one(where)
             findings = check(dataset, rules)
         report.datasets.append(dataset)
         report.findings.extend(findings)
     if baseline is not None:
         mark_known(report, Path(baseline))
-    report.checked = _checked(report.datasets, len(rules), time.monotonic() - started)
-    return report
-
-
-def _prefix(where: Path, root: Path, several: bool) -> str:
-    """What shown names begin with: files of a folder are named relative to it, unless several paths were given."""
-    if where.is_file():
-        parent = where.parent.as_posix()
-        return "" if parent == "." else parent + "/"
-    return root.as_posix() + "/" if several else ""
-
-
-def _checked(datasets: Sequence[DataSet], rules: int, seconds: float) -> dict[str, Any]:
-    files = [file for dataset in datasets for file in dataset.json_files]
-    return {
-        "paths": [str(dataset.root) for dataset in datasets],
+    files = [file for dataset in report.datasets for file in dataset.json_files]
+    report.checked = {
+        "paths": [str(dataset.root) for dataset in report.datasets],
         "files": len(files),
         "images": sum(file.images.count for file in files),
-        "annotations": sum(file.annotations.count for dataset in datasets for file in dataset.instance_files),
-        "rules": rules,
-        "seconds": round(seconds, 2),
+        "annotations": sum(file.annotations.count for file in files if isinstance(file, CocoFile)),
+        "rules": len(rules),
+        "seconds": round(time.monotonic() - started, 2),
     }
+    return report

@@ -1,7 +1,7 @@
 """What a rule is, what it finds, how it is fixed: the words that engine, rules, fixes and reports have in common.
 
-A rule is data: its code, name, severity, kind of fix and explanation stand with the function that checks, and
-everything else (the command ``seg2knet rule``, the page of rules, SARIF's list of rules) is made from them.
+A rule's code, name, severity, kind of fix and explanation stand with the function that checks; the command
+``seg2knet rule``, the page of rules and SARIF's list of rules are made from them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Severity(str, enum.Enum):
     @property
     def rank(self) -> int:
         """2, 1, 0: the higher the worse."""
-        return {"error": 2, "warning": 1, "info": 0}[self.value]
+        return ["info", "warning", "error"].index(self.value)
 
 
 class Fix(str, enum.Enum):
@@ -101,11 +101,9 @@ class Hit:
 
     Attributes:
         message: what is wrong, one sentence without a full stop; it may name the harm.
-        file: the file at fault.
         pointer: where in the file, as JSON pointer; empty for the file as a whole.
-        image_id, image_name: the image it concerns.
         annotation_id: the annotation (panoptic: the segment) it concerns.
-        expected, found: what should be there and what is.
+        expected, found: what should be there (or a function that says so when asked) and what is.
         edits: what would fix it, or a function that says so when asked; empty for no fix.
         fix: the kind of this hit's fix where it differs from the rule's.
     """
@@ -116,7 +114,7 @@ class Hit:
     image_id: Any = None
     image_name: Optional[str] = None
     annotation_id: Any = None
-    expected: Optional[str] = None
+    expected: Union[str, Callable[[], Optional[str]], None] = None
     found: Optional[str] = None
     edits: Edits = ()
     fix: Optional[Fix] = None
@@ -130,12 +128,9 @@ class Rule:
     """One rule.
 
     Attributes:
-        code: family and number, ``CI034``; never reused.
-        name: kebab-case.
-        severity: of its findings.
-        fix: the kind of fix it offers; a single finding may offer less.
-        on: what the function is called with, see ``SUBJECTS``; nothing for rules that other commands apply.
-        check: the function.
+        code: family and number, ``CI034``; never reused. name: kebab-case.
+        severity, fix: of its findings; a single finding may offer less.
+        on: what the function ``check`` is called with, of ``SUBJECTS``; nothing for rules that other commands apply.
     """
 
     code: str
@@ -152,7 +147,6 @@ class Rule:
 
     @property
     def summary(self) -> str:
-        """The explanation's first line."""
         return self.explanation.split("\n", 1)[0]
 
     @property
@@ -204,8 +198,8 @@ def all_rules() -> dict[str, Rule]:
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule's hit, ready to be reported. The attributes are those of ``Rule`` and ``Hit``; ``path`` is the file on
-    disk and ``file`` how it is shown: relative to the data set, with forward slashes."""
+    """A rule's hit, ready to be reported. ``path`` is the file on disk and ``file`` how it is shown: relative to the
+    data set, with forward slashes; ``known`` says that it stands in the baseline."""
 
     rule: Rule
     hit: Hit
@@ -222,34 +216,31 @@ class Finding:
     image_name = property(lambda self: self.hit.image_name)
     annotation_id = property(lambda self: self.hit.annotation_id)
     message = property(lambda self: self.hit.message)
-    expected = property(lambda self: self.hit.expected)
     found = property(lambda self: self.hit.found)
+
+    @property
+    def expected(self) -> Optional[str]:
+        expected = self.hit.expected
+        return expected() if callable(expected) else expected
 
     @property
     def place(self) -> str:
         """``annotation 42 (image 7 'a/x.jpg')``, as far as it is known; else the pointer."""
-        image = ""
-        if self.image_id is not None or self.image_name is not None:
-            words = [] if self.image_id is None else [str(self.image_id)]
-            image = "image " + " ".join([*words, *([] if self.image_name is None else [repr(self.image_name)])])
+        words = [] if self.image_id is None else [str(self.image_id)]
+        words += [] if self.image_name is None else [repr(self.image_name)]
+        image = " ".join(["image", *words]) if words else ""
         if self.annotation_id is None and not self.pointer.startswith("/annotations/"):
             return image or self.pointer
         # An annotation that has no id is named by its place in the file.
         what = self.pointer if self.annotation_id is None else f"annotation {self.annotation_id}"
         return f"{what} ({image})" if image else what
 
+    def facts(self) -> str:
+        """``expected 3, found 4``, as far as they are known."""
+        facts = (("expected", self.expected), ("found", self.found))
+        return ", ".join(f"{word} {value}" for word, value in facts if value)
+
     def as_json(self) -> dict[str, Any]:
-        """The finding as the JSON reports give it."""
-        return {
-            "code": self.code,
-            "name": self.name,
-            "severity": self.severity.value,
-            "fix": self.fix.value,
-            "file": self.file,
-            "pointer": self.pointer,
-            "image_id": self.image_id,
-            "annotation_id": self.annotation_id,
-            "message": self.message,
-            "expected": self.expected,
-            "found": self.found,
-        }
+        names = ("file", "pointer", "image_id", "annotation_id", "message", "expected", "found")
+        words = {"code": self.code, "name": self.name, "severity": self.severity.value, "fix": self.fix.value}
+        return {**words, **{name: getattr(self, name) for name in names}}

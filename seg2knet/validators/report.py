@@ -44,7 +44,8 @@ class Report:
         for finding in self.findings:
             file = finding.hit.file
             below = new / file.relative_to(old) if old in file.parents else file
-            findings.append(replace(finding, hit=replace(finding.hit, file=below, edits=())))
+            hit = replace(finding.hit, file=below, expected=finding.expected, edits=())
+            findings.append(replace(finding, hit=hit))
         return replace(self, findings=findings, datasets=[])
 
     def of(self, severity: Severity) -> list[Finding]:
@@ -69,8 +70,7 @@ class Report:
         groups: dict[str, list[Finding]] = {}
         for finding in self.findings:
             groups.setdefault(finding.code, []).append(finding)
-        order = list(all_rules())
-        return {code: groups[code] for code in sorted(groups, key=order.index)}
+        return {code: groups[code] for code in all_rules() if code in groups}
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -89,6 +89,13 @@ class Report:
             "checked": self.checked,
             "exit_code": self.exit_code,
         }
+
+    def totals(self) -> str:
+        """``3 errors, 1 warning, 0 infos, 2 known``."""
+        counts = [(len(self.of(severity)), severity.value) for severity in Severity]
+        words = [f"{count:,} {word if count == 1 else word + 's'}" for count, word in counts]
+        known = sum(finding.known for finding in self.findings)
+        return ", ".join([*words, *([f"{known:,} known"] if known else [])])
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)

@@ -3,6 +3,7 @@ where the annotation file says enough."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
@@ -10,7 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.files import CocoFile, PanopticFile
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.masks import IGNORE, ade_set
 
 SMALL, LARGE = 32**2, 96**2
@@ -25,11 +26,9 @@ class ClassCount:
     """One class in one split.
 
     Attributes:
-        name: the class. kind: ``thing``, ``stuff``, or empty where the data do not say.
-        objects: objects, or segments; for masks, 0. crowds: crowd regions among them.
-        images: images that have the class.
-        small, medium, large: objects by area.
-        median_area: pixels, ``None`` where no area is known.
+        kind: ``thing``, ``stuff``, or empty where the data do not say.
+        objects: objects, or segments; for masks, 0. crowds: crowd regions among them. images: that have the class.
+        small, medium, large: objects by area; median_area: ``None`` where no area is known.
         pixels: of masks; 0 for objects.
     """
 
@@ -74,35 +73,28 @@ class Split:
     classes: list[ClassCount] = field(default_factory=list)
 
     @property
+    def title(self) -> str:
+        """``train``, or the file's name where no split is known."""
+        return self.split or self.source
+
+    @property
     def mean_objects(self) -> float:
-        """Objects an image."""
         return self.objects / self.images if self.images else 0.0
 
     @property
     def most_objects(self) -> int:
-        """Objects of the image with most."""
         return max(self.per_image, default=0)
-
-    @property
-    def used_classes(self) -> int:
-        """Classes that have an object or a pixel."""
-        return sum(bool(each.objects or each.pixels) for each in self.classes)
-
-    def by_size(self) -> tuple[int, int, int]:
-        """Small, medium and large objects."""
-        return tuple(sum(getattr(each, word) for each in self.classes) for word in ("small", "medium", "large"))
 
 
 def statistics(dataset: DataSet) -> list[Split]:
     """Every split of a data set, instance files before panoptic ones."""
     if dataset.ade is not None:
         return [_masks(dataset, part) for part in dataset.parts if part.split != "test"]
-    found = [_instances(dataset, part.instances, part) for part in dataset.parts if part.instances is not None]
-    return found + [_panoptic(dataset, part.panoptic, part) for part in dataset.parts if part.panoptic is not None]
+    instances = [_objects(dataset, part, part.instances) for part in dataset.parts if part.instances is not None]
+    return instances + [_objects(dataset, part, part.panoptic) for part in dataset.parts if part.panoptic is not None]
 
 
 def as_json(splits: Sequence[Split]) -> dict[str, Any]:
-    """The statistics as JSON can say them."""
     return {
         "splits": [
             {**asdict(split), "mean_objects": round(split.mean_objects, 4), "most_objects": split.most_objects}
@@ -112,68 +104,48 @@ def as_json(splits: Sequence[Split]) -> dict[str, Any]:
     }
 
 
-def _instances(dataset: DataSet, file: CocoFile, part: Part) -> Split:
-    table = file.annotations
-    split = Split(part.split, dataset.show(file.path), "instances", images=file.images.count)
-    _count(split, file, file.image_rows, file.category_indices, table.areas, table.crowd)
-    return split
-
-
-def _panoptic(dataset: DataSet, file: PanopticFile, part: Part) -> Split:
-    segments = file.segments
-    split = Split(part.split, dataset.show(file.path), "panoptic", images=file.images.count)
-    rows = file.image_rows[segments.entry] if segments.count else np.zeros(0, np.int64)
-    indices = np.array([file.category_index(each) for each in segments.category_ids.tolist()], np.int64)
-    _count(split, file, rows, indices, segments.areas, segments.crowd)
-    return split
-
-
-def _count(
-    split: Split, file: Any, rows: np.ndarray, indices: np.ndarray, areas: np.ndarray, crowd: np.ndarray
-) -> None:
-    """Fill a split from columns: each object's image row, category index, area and ``iscrowd``."""
-    split.objects, split.crowds = len(rows), int((crowd == 1).sum())
-    known = np.isfinite(areas) & (areas > 0)
+def _objects(dataset: DataSet, part: Part, file: JsonFile) -> Split:
+    """The figures of an annotation file, from columns over its objects."""
+    table, rows = file.objects, file.image_rows
+    if isinstance(file, PanopticFile):
+        rows = rows[table.entry]
+    kind = "instances" if isinstance(file, CocoFile) else "panoptic"
+    split = Split(part.split, dataset.show(file.path), kind, file.images.count, objects=table.count)
+    split.crowds = int((table.crowd == 1).sum())
+    known = np.isfinite(table.areas) & (table.areas > 0)
     split.without_area = int((~known).sum())
     per_image = np.bincount(rows[rows >= 0], minlength=split.images)
     split.empty_images = int((per_image == 0).sum())
-    numbers, counts = np.unique(per_image, return_counts=True)
-    split.per_image = dict(zip(numbers.tolist(), counts.tolist()))
-    split.areas = _area_bins(areas[known])
+    split.per_image = dict(sorted(Counter(per_image.tolist()).items()))
+    bins = np.searchsorted(np.array(AREA_EDGES), np.sqrt(table.areas[known]), side="right")
+    split.areas = np.bincount(bins, minlength=len(AREA_EDGES) + 1).tolist()
     _sizes(split, file.images.widths, file.images.heights)
+    indices = file.category_indices
     order = np.argsort(indices, kind="stable")
     starts = np.searchsorted(indices[order], np.arange(len(file.categories) + 1))
     for place, category in enumerate(file.categories):
         own = order[starts[place] : starts[place + 1]]
-        split.classes.append(_class(category, areas[own], rows[own], crowd[own]))
-
-
-def _class(category: Any, areas: np.ndarray, rows: np.ndarray, crowd: np.ndarray) -> ClassCount:
-    kind = "" if category.isthing is None else "thing" if category.isthing else "stuff"
-    known = areas[np.isfinite(areas) & (areas > 0)]
-    return ClassCount(
-        category.name if category.name is not None else f"category {category.id}",
-        kind,
-        objects=len(areas),
-        crowds=int((crowd == 1).sum()),
-        images=len(np.unique(rows[rows >= 0])),
-        small=int((known < SMALL).sum()),
-        medium=int(((known >= SMALL) & (known < LARGE)).sum()),
-        large=int((known >= LARGE).sum()),
-        median_area=float(np.median(known)) if len(known) else None,
-    )
-
-
-def _area_bins(areas: np.ndarray) -> list[int]:
-    places = np.searchsorted(np.array(AREA_EDGES), np.sqrt(areas), side="right")
-    return np.bincount(places, minlength=len(AREA_EDGES) + 1).tolist()
+        areas, images = table.areas[own][known[own]], rows[own]
+        small, large = int((areas < SMALL).sum()), int((areas >= LARGE).sum())
+        count = ClassCount(
+            category.name if category.name is not None else f"category {category.id}",
+            "" if category.isthing is None else "thing" if category.isthing else "stuff",
+            objects=len(own),
+            crowds=int((table.crowd[own] == 1).sum()),
+            images=len(np.unique(images[images >= 0])),
+            small=small,
+            medium=len(areas) - small - large,
+            large=large,
+            median_area=float(np.median(areas)) if len(areas) else None,
+        )
+        split.classes.append(count)
+    return split
 
 
 def _sizes(split: Split, widths: np.ndarray, heights: np.ndarray) -> None:
-    pairs, counts = np.unique(np.stack([widths, heights], axis=1), axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:TOP_SIZES]
-    split.sizes = [(*pairs[each].tolist(), int(counts[each])) for each in order.tolist()]
-    split.other_sizes = int(counts.sum() - counts[order].sum())
+    counts = Counter(sorted(zip(widths.tolist(), heights.tolist())))
+    split.sizes = [(*size, count) for size, count in counts.most_common(TOP_SIZES)]
+    split.other_sizes = len(widths) - sum(count for *_, count in split.sizes)
 
 
 def _masks(dataset: DataSet, part: Part) -> Split:
@@ -182,15 +154,11 @@ def _masks(dataset: DataSet, part: Part) -> Split:
     whole = ade_set(dataset.ade)
     folder = whole.folder(part.split)
     split = Split(part.split, dataset.show(folder.masks_dir), "semantic", images=len(folder.masks))
-    pixels: dict[int, int] = {}
+    pixels: Counter[int] = Counter()
     for table in folder.regions.values():
-        for number, count in table[:, :2].tolist():
-            pixels[number] = pixels.get(number, 0) + count
+        pixels.update(dict(table[:, :2].tolist()))
     split.empty_images = sum(not set(table[:, 0].tolist()) - {0, IGNORE} for table in folder.regions.values())
-    width, height = folder.gallery.stored()
-    _sizes(split, width, height)
-    named = whole.classes if whole.classes is not None else [(each, str(each)) for each in sorted(pixels) if each % 255]
-    for number, name in named:
-        count = ClassCount(name, images=folder.counts.get(number, 0), pixels=pixels.get(number, 0))
-        split.classes.append(count)
+    _sizes(split, *folder.gallery.stored())
+    named = whole.classes if whole.classes is not None else [(key, str(key)) for key in sorted(pixels) if key % 255]
+    split.classes = [ClassCount(name, images=folder.counts[key], pixels=pixels[key]) for key, name in named]
     return split

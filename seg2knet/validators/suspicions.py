@@ -34,13 +34,10 @@ SUSPICIONS = {
 """The kinds of suspicion, ML001 to ML007 in this order, and what each says."""
 
 
-def _register(code: str, name: str, explanation: str) -> None:
-    def check(subject: Any) -> Iterable[Hit]:
+for _number, (_name, _explanation) in enumerate(SUSPICIONS.items(), 1):
+
+    def _check(subject: Any) -> Iterable[Hit]:
         return ()
 
-    check.__doc__ = explanation
-    rule(code, f"suspect-{name}", Severity.INFO, on=())(check)
-
-
-for _number, (_name, _explanation) in enumerate(SUSPICIONS.items(), 1):
-    _register(f"ML{_number:03}", _name, _explanation)
+    _check.__doc__ = _explanation
+    rule(f"ML{_number:03}", f"suspect-{_name}", Severity.INFO, on=())(_check)

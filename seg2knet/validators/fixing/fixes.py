@@ -4,15 +4,16 @@ left to fix."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Optional
 
-from seg2knet.errors import DataError
+from seg2knet.errors import DataError, printable
 from seg2knet.validators.checking import check
 from seg2knet.validators.fixing.rounds import Round
-from seg2knet.validators.fixing.splice import Change
 from seg2knet.validators.fixing.writing import Changes, Writer, locked
 from seg2knet.validators.model import (
     DeleteFile,
@@ -33,6 +34,12 @@ ROUNDS = 10
 """More rounds than any chain of fixes needs; a bound, so that two fixes can never chase one another."""
 _SHOWN_EDITS = 5
 _SHOWN_BYTES = 160
+_file = attrgetter("file")
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C while files were fixed; its text says which were changed, and where each is kept as it was, and which were
+    to be changed in the same round and were not."""
 
 
 def mend(
@@ -47,9 +54,7 @@ def mend(
     """Fix what can be fixed; what was done, and what could not be, is written into the report.
 
     Args:
-        path: the data set.
-        reopen: reads the data set, with other files' content in the place of some where it is given.
-        rules: to look for.
+        reopen: reads the data set at ``path``, with other files' content in the place of some where it is given.
         fix: ``safe`` or ``unsafe``.
         diff: only say what would be done.
         backup: keep replaced files as ``.bak``.
@@ -59,6 +64,7 @@ def mend(
 
     Raises:
         UsageError: another process fixes the data set.
+        Stopped: Ctrl-C.
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seg2knet-"))) if diff else None
@@ -66,20 +72,29 @@ def mend(
             stack.enter_context(locked(path))
         fixer = _Fixer(Writer(scratch, backup), fix, report)
         first: Optional[tuple[DataSet, list[Finding]]] = None
-        for _ in range(ROUNDS):
-            dataset = reopen(fixer.writer.overlay)
-            findings = check(dataset, rules)
-            first = first or (dataset, findings)
-            if not fixer.round(dataset, findings):
-                break
-        else:
-            dataset = reopen(fixer.writer.overlay)
-            findings = check(dataset, rules)
+        try:
+            for number in range(ROUNDS + 1):
+                dataset = reopen(fixer.writer.overlay)
+                findings = check(dataset, rules)
+                first = first or (dataset, findings)
+                if number == ROUNDS or not fixer.round(dataset, findings):
+                    break
+        except KeyboardInterrupt:
+            done = fixer.writer.done
+            lines = [
+                "changed:" if done else "changed: nothing",
+                *(f"  {printable(path)}: {how}" for path, how in done.items()),
+            ]
+            left = [f"  {printable(path)}" for path in fixer.planned if path not in done]
+            raise Stopped("\n".join([*lines, *(["not changed:", *left] if left else [])])) from None
     return first if diff and first else (dataset, findings)
 
 
 class _Fixer:
-    """Fixes in rounds; remembers what cannot be done, so that it is tried and told once."""
+    """Fixes in rounds; remembers what cannot be done, so that it is tried and told once.
+
+    ``planned``: the files of the round that is being applied, in order.
+    """
 
     def __init__(self, writer: Writer, fix: str, report: Report) -> None:
         self.writer = writer
@@ -87,9 +102,9 @@ class _Fixer:
         self.report = report
         self.failed: set[Path] = set()
         self.refused: set[tuple[str, Path, str]] = set()
+        self.planned: list[Path] = []
 
     def round(self, dataset: DataSet, findings: Sequence[Finding]) -> bool:
-        """One round; whether anything was to be done."""
         chosen = self._choose(dataset, findings)
         if chosen.edits:
             self._apply(chosen, dataset)
@@ -99,9 +114,13 @@ class _Fixer:
         chosen = Round()
         # What holds between files comes last: it waits for what is fixed within them.
         for finding in sorted(findings, key=lambda finding: finding.rule.family == "SP"):
-            if finding.fix not in self.wanted:
+            if finding.fix not in self.wanted or _identity(finding) in self.refused:
                 continue
-            edits = self._edits(finding)
+            try:
+                edits = finding.hit.edits() if callable(finding.hit.edits) else finding.hit.edits
+            except Exception as error:  # whatever a library raises for odd shapes and broken images
+                self._refuse(finding, _reason(error))
+                continue
             if not edits or any(edit.file in self.failed or edit.file in self.writer.promised for edit in edits):
                 continue
             reason = self.writer.outside(edits, dataset) or chosen.take(finding, edits)
@@ -109,23 +128,9 @@ class _Fixer:
                 self._refuse(finding, reason)
         return chosen
 
-    def _edits(self, finding: Finding) -> Sequence[Edit]:
-        """A finding's edits; none, and a line in the report, where they cannot be worked out."""
-        if _identity(finding) in self.refused:
-            return ()
-        if not callable(finding.hit.edits):
-            return finding.hit.edits
-        try:
-            return finding.hit.edits()
-        except Exception as error:  # whatever a library raises for odd shapes and broken images
-            self._refuse(finding, _reason(error))
-            return ()
-
     def _refuse(self, finding: Finding, reason: str) -> None:
-        key = _identity(finding)
-        if key not in self.refused:
-            self.refused.add(key)
-            self.report.not_fixed.append(f"{_head(finding)}: not fixed: {reason}")
+        self.refused.add(_identity(finding))
+        self.report.not_fixed.append(f"{_head(finding)}: not fixed: {reason}")
 
     def _apply(self, chosen: Round, dataset: DataSet) -> None:
         changes: Changes = {}
@@ -133,38 +138,30 @@ class _Fixer:
         for edit in chosen.edits:
             by_file.setdefault(edit.file, []).append(edit)
         # Files first, the JSON that names them last: a run that dies in between leaves the old JSON.
-        order = sorted(by_file, key=lambda path: any(isinstance(edit, SetValue) for edit in by_file[path]))
+        self.planned = sorted(by_file, key=lambda path: any(isinstance(edit, SetValue) for edit in by_file[path]))
         states = {file.path: file.document.state for file in dataset.json_files}
         written: set[Path] = set()
         left: set[int] = set()  # edits, by identity
-        for path in order:
+        for path in self.planned:
             edits = [edit for edit in by_file[path] if id(edit) not in left]
             try:
                 if edits:
                     self.writer.write(path, edits, states.get(path), changes)
                     written.add(path)
             except Exception as error:  # whatever a library raises for a broken image
-                self._fail(path, error, dataset)
-                self._leave(path, chosen, written, left)
-        for finding, edits in chosen.taken:
-            done = [edit for edit in edits if id(edit) not in left]
-            if done:
-                _tell(self.report, finding, done, changes, dataset)
-
-    def _fail(self, path: Path, error: Exception, dataset: DataSet) -> None:
-        self.failed.add(path)
-        self.report.failed = self.report.failed or isinstance(error, (OSError, DataError))
-        self.report.not_fixed.append(f"{dataset.show(path)}: not fixed: {_reason(error)}")
-
-    def _leave(self, path: Path, chosen: Round, written: set[Path], left: set[int]) -> None:
-        """Leave what belongs to a file that failed: no JSON is to name an image that could not be renamed."""
-        for _, edits in chosen.taken:
-            if any(edit.file == path for edit in edits):
-                for edit in edits:
+                self.failed.add(path)
+                self.report.failed = self.report.failed or isinstance(error, (OSError, DataError))
+                self.report.not_fixed.append(f"{dataset.show(path)}: not fixed: {_reason(error)}")
+                # No JSON is to name an image that could not be renamed: what belongs to the file is left too.
+                for edit in chain.from_iterable(edits for _, edits in chosen.taken if path in map(_file, edits)):
                     if edit.file in written:
                         self.writer.undo(edit)
                     if edit.file not in written or isinstance(edit, RenameFile):
                         left.add(id(edit))
+        for finding, edits in chosen.taken:
+            done = [edit for edit in edits if id(edit) not in left]
+            if done:
+                _tell(self.report, finding, done, changes, dataset)
 
 
 def _identity(finding: Finding) -> tuple[str, Path, str]:
@@ -184,39 +181,36 @@ def _reason(error: Exception) -> str:
 
 def _tell(report: Report, finding: Finding, edits: Sequence[Edit], changes: Changes, dataset: DataSet) -> None:
     """Write what a fix did into the report: a line, the values before and after, and what it removed."""
-    head = _head(finding)
+    head, cause = _head(finding), f"{finding.code} {finding.message}"
     report.fixed.append(f"{head}: {finding.message}")
     report.diff.append(f"@@ {head}")
-    for place, edit in enumerate(edits):
-        if place == _SHOWN_EDITS:
-            report.diff.append(f"   and {len(edits) - place:,} more places")
-        shown = place < _SHOWN_EDITS
-        if isinstance(edit, WriteFile):
-            report.diff.append(f"~ {dataset.show(edit.file)}: {edit.what}")
-        elif isinstance(edit, RenameFile):
-            report.diff.append(f"~ {dataset.show(edit.file)}: renamed to {dataset.show(edit.to)}")
-        elif isinstance(edit, DeleteFile):
-            report.diff.append(f"- {dataset.show(edit.file)}")
-            report.removed.append(f"{dataset.show(edit.file)}: the file ({finding.code} {finding.message})")
-        else:
-            key = str(edit.start) if isinstance(edit, ReplaceText) else edit.pointer
-            change = changes.get((edit.file, key))
-            if shown and change is not None:
-                report.diff.extend(_lines(change, dataset.show(edit.file), isinstance(edit, ReplaceText)))
-            if isinstance(edit, Remove):
-                report.removed.append(
-                    f"{dataset.show(edit.file)}: {edit.pointer}"
-                    + (f" ({finding.place})" if finding.place not in ("", edit.pointer) else "")
-                    + f": {finding.code} {finding.message}"
-                )
+    for edit in edits[:_SHOWN_EDITS]:
+        report.diff.extend(_lines(edit, changes, dataset))
+    if len(edits) > _SHOWN_EDITS:
+        report.diff.append(f"   and {len(edits) - _SHOWN_EDITS:,} more places")
+    for edit in edits:
+        if isinstance(edit, DeleteFile):
+            report.removed.append(f"{dataset.show(edit.file)}: the file ({cause})")
+        elif isinstance(edit, Remove):
+            place = f" ({finding.place})" if finding.place not in ("", edit.pointer) else ""
+            report.removed.append(f"{dataset.show(edit.file)}: {edit.pointer}{place}: {cause}")
 
 
-def _lines(change: Change, file: str, is_text: bool) -> Iterable[str]:
-    place = f"{file} byte {change.pointer}" if is_text else change.pointer
-    if change.old is not None:
-        yield f"- {place}: {_short(change.old)}"
-    if change.new is not None:
-        yield f"+ {place}: {_short(change.new)}"
+def _lines(edit: Edit, changes: Changes, dataset: DataSet) -> Iterator[str]:
+    file = dataset.show(edit.file)
+    if isinstance(edit, WriteFile):
+        yield f"~ {file}: {edit.what}"
+    elif isinstance(edit, RenameFile):
+        yield f"~ {file}: renamed to {dataset.show(edit.to)}"
+    elif isinstance(edit, DeleteFile):
+        yield f"- {file}"
+    else:
+        key = str(edit.start) if isinstance(edit, ReplaceText) else edit.pointer
+        place = f"{file} byte {key}" if isinstance(edit, ReplaceText) else key
+        change = changes.get((edit.file, key))
+        for mark, value in (("-", change.old), ("+", change.new)) if change is not None else ():
+            if value is not None:
+                yield f"{mark} {place}: {_short(value)}"
 
 
 def _short(value: bytes) -> str:

@@ -17,15 +17,13 @@ def plain_rgb(path: Path) -> bytes:
     """The file's first image as 8-bit RGB in the file's own format; 16 bits lose their lower eight, as in OpenCV."""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        kind = picture.format or "PNG"
-        kind = {"MPO": "JPEG"}.get(kind, kind)
-        if picture.mode.startswith("I"):
-            grey = np.asarray(picture).astype(np.int64)
-            plain = Image.fromarray((np.clip(grey, 0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-        else:
-            plain = picture.convert("RGB")
-        return _encoded(plain, kind)
+    with Image.open(path) as image:
+        kind = image.format or "PNG"
+        plain = image
+        if image.mode.startswith("I"):
+            grey = np.asarray(image).astype(np.int64)
+            plain = Image.fromarray((np.clip(grey, 0, 65535) >> 8).astype(np.uint8))
+        return _encoded(plain.convert("RGB"), {"MPO": "JPEG"}.get(kind, kind))
 
 
 def untagged(path: Path) -> bytes:
@@ -35,18 +33,16 @@ def untagged(path: Path) -> bytes:
         return _without_orientation(data)
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.load()
-        kind = picture.format or "PNG"
-        plain = picture.copy()
+    with Image.open(io.BytesIO(data)) as image:
+        plain = image.copy()
     plain.info.pop("exif", None)
-    return _encoded(plain, kind)
+    return _encoded(plain, image.format or "PNG")
 
 
-def _encoded(picture, kind: str) -> bytes:  # type: ignore[no-untyped-def]  # Pillow is imported late
-    known: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
+def _encoded(image, kind: str) -> bytes:  # type: ignore[no-untyped-def]  # Pillow is imported late
+    options: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
     out = io.BytesIO()
-    picture.save(out, format=kind, **known.get(kind, {}))
+    image.save(out, format=kind, **options.get(kind, {}))
     return out.getvalue()
 
 
@@ -55,18 +51,13 @@ def _without_orientation(data: bytes) -> bytes:
     changed = bytearray(data)
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
         start = position + 4 + len(_EXIF)
         if data[position + 1] == 0xE1 and data[position + 4 : start] == _EXIF:
-            _reset(changed, start)
-        position += 2 + length
+            order = "<" if data[start : start + 2] == b"II" else ">"
+            first = start + struct.unpack_from(order + "I", data, start + 4)[0]
+            for index in range(struct.unpack_from(order + "H", data, first)[0]):
+                entry = first + 2 + 12 * index
+                if struct.unpack_from(order + "H", data, entry)[0] == _ORIENTATION:
+                    struct.pack_into(order + "H", changed, entry + 8, 1)
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return bytes(changed)
-
-
-def _reset(data: bytearray, start: int) -> None:
-    order = "<" if data[start : start + 2] == b"II" else ">"
-    first = start + struct.unpack_from(order + "I", data, start + 4)[0]
-    for index in range(struct.unpack_from(order + "H", data, first)[0]):
-        entry = first + 2 + 12 * index
-        if struct.unpack_from(order + "H", data, entry)[0] == _ORIENTATION:
-            struct.pack_into(order + "H", data, entry + 8, 1)

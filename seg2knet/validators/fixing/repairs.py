@@ -56,13 +56,11 @@ def _row_measures(file: CocoFile, row: int) -> Optional[Measures]:
 
 
 def area_value(file: CocoFile, row: int) -> Optional[float]:
-    """The area that an annotation should have."""
     measures = _row_measures(file, row)
     return None if measures is None or measures[0] <= 0 else plain(measures[0])
 
 
 def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:
-    """The box that an annotation should have."""
     measures = _row_measures(file, row)
     if measures is None or min(measures[1][2:]) <= 0:
         return None

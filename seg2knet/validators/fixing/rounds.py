@@ -23,21 +23,17 @@ class _Claims:
     places: set[str] = field(default_factory=set)
     above: set[str] = field(default_factory=set)
     spans: list[tuple[int, int]] = field(default_factory=list)
+    made: dict[str, Edit] = field(default_factory=dict)
 
 
 @dataclass
 class Round:
-    """The fixes of one round that go together.
-
-    Attributes:
-        edits: all of them, each once.
-        taken: findings and the edits that are theirs alone.
-    """
+    """The fixes of one round that go together: all ``edits``, each once, and ``taken``, findings and the edits that are
+    theirs alone."""
 
     edits: list[Edit] = field(default_factory=list)
     taken: list[tuple[Finding, list[Edit]]] = field(default_factory=list)
     _claims: dict[Path, _Claims] = field(default_factory=dict)
-    _made: dict[tuple[Path, str], Edit] = field(default_factory=dict)
     _coming: set[str] = field(default_factory=set)
     _in_table: bool = False
     _listings: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
@@ -48,19 +44,21 @@ class Round:
         Returns:
             Why they can never be made; ``None`` where they were taken, or may be in a later round.
         """
-        fresh = [edit for edit in edits if self._made.get(_identity(edit)) != edit]
-        if any(isinstance(edit, SetValue) and edit.pointer == TABLE for edit in fresh) and self._in_table:
+        fresh = [edit for edit in edits if not self._agreed(edit)]
+        if self._in_table and any(isinstance(edit, SetValue) and edit.pointer == TABLE for edit in fresh):
             return None
         leaving = {edit.file for edit in fresh if isinstance(edit, (RenameFile, DeleteFile))}
         for edit in fresh:
             target = target_of(edit)
-            if target is not None and (_key(target) in self._coming or target in self._claims):
+            if target is None:
+                continue
+            if _folded(str(target)) in self._coming or target in self._claims:
                 return None
-            standing = self._standing(target, edit.file if isinstance(edit, RenameFile) else None) if target else None
+            standing = self._standing(target, edit.file if isinstance(edit, RenameFile) else None)
             if standing is not None:
                 # What another fix of this round takes away may be gone in the next one.
                 return None if standing in self._claims or standing in leaving else f"{standing.name} stands there"
-        if any(self._touches(edit) or _key(edit.file) in self._coming for edit in fresh):
+        if any(self._touches(edit) for edit in fresh):
             return None
         for edit in fresh:
             self._claim(edit)
@@ -68,6 +66,11 @@ class Round:
         if fresh:
             self.taken.append((finding, fresh))
         return None
+
+    def _agreed(self, edit: Edit) -> bool:
+        """Whether another finding asked for the same edit of the same place."""
+        claims = self._claims.get(edit.file)
+        return claims is not None and claims.made.get(_place(edit)) == edit
 
     def _standing(self, target: Path, source: Optional[Path]) -> Optional[Path]:
         """What has a file's name, in whatever case, other than the file that is to be renamed to it."""
@@ -77,12 +80,12 @@ class Round:
             for name in os.listdir(folder) if folder.is_dir() else ():
                 names.setdefault(_folded(name), []).append(name)
             self._listings[folder] = names
-        for name in self._listings[folder].get(_folded(target.name), ()):
-            if source is None or folder / name != source:
-                return folder / name
-        return None
+        same = (folder / name for name in self._listings[folder].get(_folded(target.name), ()))
+        return next((path for path in same if path != source), None)
 
     def _touches(self, edit: Edit) -> bool:
+        if self._coming and _folded(str(edit.file)) in self._coming:
+            return True
         claims = self._claims.get(edit.file)
         if claims is None:
             return False
@@ -90,21 +93,21 @@ class Round:
             return True
         if isinstance(edit, ReplaceText):
             return any(edit.start < end and start < edit.end for start, end in claims.spans)
-        return edit.pointer in claims.above or any(each in claims.places for each in _and_above(edit.pointer))
+        return edit.pointer in claims.above or not claims.places.isdisjoint(_and_above(edit.pointer))
 
     def _claim(self, edit: Edit) -> None:
         target = target_of(edit)
         if target is not None:
-            self._coming.add(_key(target))
+            self._coming.add(_folded(str(target)))
         claims = self._claims.setdefault(edit.file, _Claims())
-        self._made[_identity(edit)] = edit
+        claims.made[_place(edit)] = edit
         if isinstance(edit, (WriteFile, RenameFile, DeleteFile)):
             claims.whole = True
         elif isinstance(edit, ReplaceText):
             claims.spans.append((edit.start, edit.end))
         else:
             claims.places.add(edit.pointer)
-            claims.above.update(list(_and_above(edit.pointer))[1:])
+            claims.above.update(_and_above(edit.pointer.rpartition("/")[0]))
             self._in_table |= edit.pointer.startswith(TABLE)
 
 
@@ -115,19 +118,14 @@ def target_of(edit: Edit) -> Optional[Path]:
     return edit.file if isinstance(edit, WriteFile) and edit.new else None
 
 
-def _identity(edit: Edit) -> tuple[Path, str]:
-    """File and place: two rules that ask for the same edit of the same place agree."""
-    return edit.file, edit.pointer if isinstance(edit, (SetValue, Remove)) else ""
+def _place(edit: Edit) -> str:
+    return edit.pointer if isinstance(edit, (SetValue, Remove)) else ""
 
 
 def _and_above(pointer: str) -> Iterator[str]:
     while pointer:
         yield pointer
         pointer = pointer.rpartition("/")[0]
-
-
-def _key(path: Path) -> str:
-    return _folded(str(path))
 
 
 def _folded(name: str) -> str:

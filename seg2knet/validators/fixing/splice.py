@@ -7,7 +7,7 @@ stands in the file. So an area can be put right in a file of 400 MB without a po
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, List, NamedTuple, Optional, Union
 
@@ -18,8 +18,8 @@ from msgspec import Raw
 from seg2knet.validators.model import Remove, SetValue
 from seg2knet.validators.subjects.document import RawDict, Text, no_gc
 
-JsonEdit = Union[SetValue, Remove]
 _REMOVE = object()
+_json = json.JSONEncoder(ensure_ascii=False)
 
 
 class Splice(NamedTuple):
@@ -47,7 +47,7 @@ class _Node:
     is_leaf: bool = False
 
 
-def plan(text: Text, edits: Sequence[JsonEdit]) -> tuple[list[Splice], list[Change]]:
+def plan(text: Text, edits: Iterable[Union[SetValue, Remove]]) -> tuple[list[Splice], list[Change]]:
     """Where to cut and what to put in. Edits must not touch one another; pointers that lead nowhere are left out.
 
     Returns:
@@ -57,7 +57,10 @@ def plan(text: Text, edits: Sequence[JsonEdit]) -> tuple[list[Splice], list[Chan
     for edit in edits:
         node = root
         for step in edit.pointer.split("/")[1:]:
-            node = node.below.setdefault(step.replace("~1", "/").replace("~0", "~"), _Node())
+            step = step.replace("~1", "/").replace("~0", "~")
+            if step not in node.below:
+                node.below[step] = _Node()
+            node = node.below[step]
         node.is_leaf = True
         node.leaf = _REMOVE if isinstance(edit, Remove) else edit.value
     planner = _Planner(text)
@@ -81,7 +84,7 @@ class _Planner:
     def visit(self, raw: Union[Text, Raw], node: _Node, pointer: str) -> None:
         first = bytes(memoryview(raw)[:4096]).lstrip()[:1]
         if first == b"{":
-            self._object(msgspec.json.decode(raw, type=RawDict), self._span(raw), node, pointer)
+            self._object(raw, msgspec.json.decode(raw, type=RawDict), node, pointer)
         elif first == b"[":
             self._array(msgspec.json.decode(raw, type=List[Raw]), node, pointer)
 
@@ -92,20 +95,11 @@ class _Planner:
     def _array(self, elements: list[Raw], node: _Node, pointer: str) -> None:
         gone: list[int] = []
         for step, below in node.below.items():
-            if not step.isdecimal() or int(step) >= len(elements):
-                continue
-            row = int(step)
-            if below.is_leaf and below.leaf is _REMOVE:
+            row = int(step) if step.isdecimal() else len(elements)
+            if row < len(elements) and self._edit(elements[row], below, f"{pointer}/{step}"):
                 gone.append(row)
-                self.changes.append(Change(f"{pointer}/{step}", bytes(elements[row]), None))
-            elif below.is_leaf:
-                self._replace(elements[row], below.leaf, f"{pointer}/{step}")
-            else:
-                self.visit(elements[row], below, f"{pointer}/{step}")
-        self._drop_elements(elements, sorted(gone))
-
-    def _drop_elements(self, elements: list[Raw], gone: list[int]) -> None:
         # Those at the end go with the comma before them, all others with the one after.
+        gone.sort()
         tail = len(elements)
         while gone and gone[-1] == tail - 1:
             tail = gone.pop()
@@ -116,33 +110,38 @@ class _Planner:
         for row in gone:
             self.splices.append(Splice(self._span(elements[row])[0], self._span(elements[row + 1])[0], b""))
 
-    def _object(self, members: dict[str, Raw], span: tuple[int, int], node: _Node, pointer: str) -> None:
+    def _edit(self, raw: Raw, node: _Node, pointer: str) -> bool:
+        """Edit a member or element that is there; whether it is to be removed."""
+        if not node.is_leaf:
+            self.visit(raw, node, pointer)
+            return False
+        new = None if node.leaf is _REMOVE else _encode(node.leaf)
+        if new is not None:
+            self.splices.append(Splice(*self._span(raw), new))
+        self.changes.append(Change(pointer, bytes(raw), new))
+        return new is None
+
+    def _object(self, raw: Union[Text, Raw], members: dict[str, Raw], node: _Node, pointer: str) -> None:
         gone: set[str] = set()
-        new: list[tuple[str, Any]] = []
+        new: dict[str, bytes] = {}
         for step, below in node.below.items():
             place = f"{pointer}/{step.replace('~', '~0').replace('/', '~1')}"
-            if not below.is_leaf:
-                if step in members:
-                    self.visit(members[step], below, place)
-            elif below.leaf is _REMOVE:
-                if step in members:
+            if step in members:
+                if self._edit(members[step], below, place):
                     gone.add(step)
-                    self.changes.append(Change(place, bytes(members[step]), None))
-            elif step in members:
-                self._replace(members[step], below.leaf, place)
-            else:
-                new.append((step, below.leaf))
-                self.changes.append(Change(place, None, _encode(below.leaf)))
+            elif below.is_leaf and below.leaf is not _REMOVE:
+                new[step] = _encode(below.leaf)
+                self.changes.append(Change(place, None, new[step]))
         if gone or new:
-            self._reshape_object(members, span, gone, new)
+            self._reshape(self._span(raw)[0], members, gone, new)
 
-    def _reshape_object(
-        self, members: dict[str, Raw], span: tuple[int, int], gone: set[str], new: list[tuple[str, Any]]
-    ) -> None:
+    def _reshape(self, start: int, members: dict[str, Raw], gone: set[str], new: dict[str, bytes]) -> None:
+        """Take members out of an object and add new ones at its end."""
         spans = sorted((*self._span(raw), name) for name, raw in members.items())
         kept = [place for place, (_, _, name) in enumerate(spans) if name not in gone]
-        opening = span[0] + bytes(self.text[span[0] : span[0] + 4096]).index(b"{") + 1
-        added = b"".join(_member(name, value, self._style(spans)) for name, value in new)
+        opening = start + bytes(self.text[start : start + 4096]).index(b"{") + 1
+        comma, colon = self._style(spans)
+        added = b"".join(comma + _encode(name) + colon + value for name, value in new.items())
         if not kept:
             end = spans[-1][1] if spans else opening
             self.splices.append(Splice(opening, end, added.lstrip(b", \r\n\t")))
@@ -159,23 +158,10 @@ class _Planner:
 
     def _style(self, spans: Sequence[tuple[int, int, str]]) -> tuple[bytes, bytes]:
         """What stands before a key and between it and its value, taken from the object's own members."""
-        if len(spans) < 2:
-            return b", ", b": "
-        gap = bytes(self.text[spans[-2][1] : spans[-1][0]])
-        key_from, key_to = gap.find(b'"'), gap.rfind(b'"')
-        if key_from < 0 or key_to <= key_from or len(gap) > 1000:
-            return b", ", b": "
-        return gap[:key_from], gap[key_to + 1 :]
-
-    def _replace(self, raw: Raw, value: Any, pointer: str) -> None:
-        encoded = _encode(value)
-        self.splices.append(Splice(*self._span(raw), encoded))
-        self.changes.append(Change(pointer, bytes(raw), encoded))
+        gap = bytes(self.text[spans[-2][1] : spans[-1][0]]) if len(spans) > 1 else b""
+        first, last = gap.find(b'"'), gap.rfind(b'"')
+        return (gap[:first], gap[last + 1 :]) if 0 <= first < last and len(gap) <= 1000 else (b", ", b": ")
 
 
 def _encode(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-
-
-def _member(name: str, value: Any, style: tuple[bytes, bytes]) -> bytes:
-    return style[0] + _encode(name) + style[1] + _encode(value)
+    return _json.encode(value).encode("utf-8", "surrogatepass")

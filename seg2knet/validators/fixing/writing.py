@@ -51,25 +51,23 @@ def _lock(folder: Path) -> Optional[int]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        raise
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
+        if isinstance(error, BlockingIOError):
+            raise
+        return None  # a file system without locks
     return descriptor
 
 
 class Writer:
     """Puts edits into files, or, with a scratch folder, into copies there.
 
-    Args:
+    Attributes:
         scratch: where copies go; ``None`` to change the files themselves.
         backup: keep what is replaced or deleted as ``.bak``.
-
-    Attributes:
         overlay: file -> its copy in the scratch folder.
         promised: files that would be changed, where only that is said.
+        done: file that was changed -> how, and where it is kept as it was.
     """
 
     def __init__(self, scratch: Optional[Path], backup: bool) -> None:
@@ -77,8 +75,9 @@ class Writer:
         self.backup = backup
         self.overlay: dict[Path, Path] = {}
         self.promised: set[Path] = set()
-        self._backed_up: set[Path] = set()
-        self._owned: dict[Path, bool] = {}
+        self.done: dict[Path, str] = {}
+        self._own: set[Path] = set()  # written by this run: what stood there is kept already
+        self._outside: dict[Path, Optional[str]] = {}
 
     def outside(self, edits: Sequence[Edit], dataset: DataSet) -> Optional[str]:
         """Why edits would change what is not the data set's alone, or ``None``.
@@ -87,13 +86,14 @@ class Writer:
         folder that is a link to somewhere else is not.
         """
         for edit in edits:
-            if edit.file == dataset.config:
-                continue
             for path in (edit.file, edit.to) if isinstance(edit, RenameFile) else (edit.file,):
-                if path.parent not in self._owned:
-                    self._owned[path.parent] = dataset.owns(path.parent)
-                if not self._owned[path.parent]:
-                    return f"{path.parent} is a link to a folder outside of the data set"
+                if path not in self._outside:
+                    own = edit.file == dataset.config or dataset.owns(path.parent)
+                    self._outside[path] = (
+                        None if own else f"{path.parent} is a link to a folder outside of the data set"
+                    )
+                if self._outside[path] is not None:
+                    return self._outside[path]
         return None
 
     def write(self, path: Path, edits: Sequence[Edit], read_as: Optional[tuple[int, ...]], changes: Changes) -> None:
@@ -109,17 +109,28 @@ class Writer:
         if self.scratch is None and read_as is not None and state_of(path) != read_as:
             raise DataError("another program changed the file meanwhile")
         whole = edits[0]
-        if isinstance(whole, WriteFile):
-            if self.scratch is not None and path.suffix.lower() != ".json":
-                self.promised.add(path)
-            else:
-                self._swap(path, [whole.make()], new=whole.new)
+        binary = isinstance(whole, WriteFile) and path.suffix.lower() != ".json"
+        if self.scratch is not None and (binary or isinstance(whole, (RenameFile, DeleteFile))):
+            self.promised.add(path)
+        elif isinstance(whole, WriteFile):
+            self._swap(path, [whole.make()], new=whole.new)
         elif isinstance(whole, RenameFile):
-            self._rename(whole)
+            whole.to.parent.mkdir(parents=True, exist_ok=True)
+            move(path, whole.to)
+            self._own.discard(path)
+            self.done[path] = f"renamed to {whole.to.name}"
         elif isinstance(whole, DeleteFile):
-            self._delete(path)
+            kept = f", kept as {back_up(path).name}" if self.backup else ""
+            path.unlink()
+            self._own.discard(path)
+            self.done[path] = f"removed{kept}"
         elif isinstance(whole, ReplaceText):
-            self._replace_text(path, [edit for edit in edits if isinstance(edit, ReplaceText)], changes)
+            content = self.overlay.get(path, path).read_bytes()
+            texts = (edit for edit in edits if isinstance(edit, ReplaceText))
+            splices = sorted(Splice(edit.start, edit.end, edit.text.encode()) for edit in texts)
+            for start, end, new in splices:
+                changes[path, str(start)] = Change(str(start), content[start:end], new)
+            self._swap(path, _pieces(memoryview(content), splices))
         else:
             self._edit_json(path, [edit for edit in edits if isinstance(edit, (SetValue, Remove))], changes)
 
@@ -128,36 +139,13 @@ class Writer:
         if isinstance(edit, RenameFile) and self.scratch is None:
             with contextlib.suppress(OSError):
                 move(edit.to, edit.file)
-
-    def _rename(self, edit: RenameFile) -> None:
-        if self.scratch is not None:
-            self.promised.add(edit.file)
-            return
-        edit.to.parent.mkdir(parents=True, exist_ok=True)
-        move(edit.file, edit.to)
-
-    def _delete(self, path: Path) -> None:
-        if self.scratch is not None:
-            self.promised.add(path)
-            return
-        if self.backup:
-            back_up(path)
-        path.unlink()
-
-    def _replace_text(self, path: Path, edits: Sequence[ReplaceText], changes: Changes) -> None:
-        content = self.overlay.get(path, path).read_bytes()
-        splices = sorted(Splice(edit.start, edit.end, edit.text.encode()) for edit in edits)
-        for splice in splices:
-            where = f"{splice.start}"
-            changes[path, where] = Change(where, content[splice.start : splice.end], splice.new)
-        self._swap(path, _pieces(memoryview(content), splices))
+                self.done.pop(edit.file, None)
 
     def _edit_json(self, path: Path, edits: Sequence[Union[SetValue, Remove]], changes: Changes) -> None:
         document = JsonText(path, self.overlay.get(path))
         document.decode(RawDict)  # masks what must be masked
         splices, changed = plan(document.text, edits)
-        for change in changed:
-            changes[path, change.pointer] = change
+        changes.update(((path, change.pointer), change) for change in changed)
         if not splices:
             raise DataError("the place to be changed was not found", file=path)
         if document.start < 0:
@@ -179,29 +167,31 @@ class Writer:
             write_all(fresh, pieces)
             if new:
                 move(fresh, path)
+                self.done[path] = "new"
                 return
+            how = self.done.get(path, "written")
             if path.exists():
                 shutil.copymode(path, fresh)
-            if self.backup and os.path.lexists(path) and path not in self._backed_up:
-                back_up(path)
-                self._backed_up.add(path)
+            if self.backup and os.path.lexists(path) and path not in self._own:
+                how = f"written, before: {back_up(path).name}"
             # Where the name is a link it becomes a file of the set's own; what it led to stays as it is.
             os.replace(fresh, path)
+            self._own.add(path)
+            self.done[path] = how
         finally:
             fresh.unlink(missing_ok=True)
 
 
-def _pieces(view: memoryview, splices: Sequence[Splice]) -> Iterable[Union[bytes, memoryview]]:
+def _pieces(view: memoryview, splices: Sequence[Splice]) -> Iterator[Union[bytes, memoryview]]:
     at = 0
-    for splice in splices:
-        yield view[at : splice.start]
-        yield splice.new
-        at = splice.end
+    for start, end, new in splices:
+        yield view[at:start]
+        yield new
+        at = end
     yield view[at:]
 
 
 def write_all(path: Path, pieces: Iterable[Union[bytes, memoryview]]) -> None:
-    """Write a file down to the disk."""
     with open(path, "wb", buffering=1 << 20) as file:
         for piece in pieces:
             file.write(piece)
@@ -216,9 +206,12 @@ def move(source: Path, target: Path) -> None:
         FileExistsError: something has the name already.
         OSError: it cannot be renamed.
     """
-    if source.is_symlink() or _only_case_differs(source, target):
-        if os.path.lexists(target) and not _only_case_differs(source, target):
-            raise FileExistsError(f"{target.name} stands there")
+    # Both names may mean one entry of one folder, on a file system that ignores case.
+    same_name = source.parent == target.parent and source.name.casefold() == target.name.casefold()
+    free = not os.path.lexists(target) or (same_name and target.name not in os.listdir(target.parent))
+    if not free:
+        raise FileExistsError(f"{target.name} stands there")
+    if source.is_symlink() or os.path.lexists(target):
         os.rename(source, target)
         return
     try:
@@ -226,18 +219,9 @@ def move(source: Path, target: Path) -> None:
     except FileExistsError:
         raise FileExistsError(f"{target.name} stands there") from None
     except OSError:  # a file system without links
-        if os.path.lexists(target):
-            raise FileExistsError(f"{target.name} stands there") from None
         os.rename(source, target)
         return
     source.unlink()
-
-
-def _only_case_differs(source: Path, target: Path) -> bool:
-    """Whether both names mean one entry of one folder, on a file system that does not mind case."""
-    if source.parent != target.parent or source.name.casefold() != target.name.casefold():
-        return False
-    return target.name not in os.listdir(target.parent) and os.path.lexists(target)
 
 
 def back_up(path: Path) -> Path:
@@ -248,14 +232,12 @@ def back_up(path: Path) -> Path:
     """
     for number in count(1):
         backup = path.with_name(f"{path.name}.bak{number if number > 1 else ''}")
-        try:
+        with contextlib.suppress(FileExistsError):
             if path.is_symlink():
                 os.symlink(os.readlink(path), backup)
             else:
                 _second_name(path, backup)
-        except FileExistsError:
-            continue
-        return backup
+            return backup
     raise AssertionError("count has no end")
 
 

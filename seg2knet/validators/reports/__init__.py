@@ -1,14 +1,27 @@
-"""Reports: a function a format, ``render(report, show_all=False) -> str``."""
+"""Reports: a function a format, ``render(report, show_all=False) -> str``. Programs get all findings always."""
 
 from __future__ import annotations
 
+import json
+
 from seg2knet.validators.report import Report
-from seg2knet.validators.reports import as_json, github, html, sarif, text
+from seg2knet.validators.reports import github, html, sarif, text
+
+
+def _json(report: Report, *, show_all: bool = True) -> str:
+    """One object: all findings, and a summary."""
+    findings = [finding.as_json() for finding in report.findings]
+    return json.dumps({"findings": findings, "summary": report.summary}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _json_lines(report: Report, *, show_all: bool = True) -> str:
+    return "".join(json.dumps(finding.as_json(), ensure_ascii=False) + "\n" for finding in report.findings)
+
 
 FORMATS = {
     "text": text.render,
-    "json": as_json.render,
-    "jsonl": as_json.render_lines,
+    "json": _json,
+    "jsonl": _json_lines,
     "sarif": sarif.render,
     "github": github.render,
     "html": html.render,
@@ -16,9 +29,6 @@ FORMATS = {
 
 
 def render(report: Report, output_format: str, *, show_all: bool = False) -> str:
-    """The report as text of a format, a key of ``FORMATS``.
-
-    Args:
-        show_all: every finding, also where the format shows a rule's first few.
-    """
+    """The report as text of a format, a key of ``FORMATS``; ``show_all``: every finding, also where the format shows a
+    rule's first few."""
     return FORMATS[output_format](report, show_all=show_all)

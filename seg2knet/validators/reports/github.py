@@ -21,14 +21,11 @@ def render(report: Report, *, show_all: bool = False) -> str:
     lines: list[str] = []
     for group in sorted(groups.values(), key=lambda group: -group[0].severity.rank):
         shown = group if show_all else group[:FIRST]
-        rest = len(group) - len(shown)
         lines += [_command(finding, sentence(finding)) for finding in shown]
-        if rest:
-            lines.append(_command(group[FIRST], f"{rest:,} more of {group[0].code} in this file"))
-    summary = report.summary
-    totals = f"{summary['errors']:,} errors, {summary['warnings']:,} warnings, {summary['infos']:,} infos"
-    known = f", {summary['known']:,} known" if summary["known"] else ""
-    return "\n".join([*lines, f"seg2knet: {totals}{known}"]) + "\n"
+        if len(shown) < len(group):
+            rest = f"{len(group) - len(shown):,} more of {group[0].code} in this file"
+            lines.append(_command(group[FIRST], rest))
+    return "\n".join([*lines, f"seg2knet: {report.totals()}"]) + "\n"
 
 
 def _command(finding: Finding, message: str) -> str:

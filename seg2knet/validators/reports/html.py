@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from seg2knet.validators.model import Finding
 from seg2knet.validators.report import Report
@@ -13,25 +13,30 @@ from seg2knet.validators.statistics import statistics
 
 MOST, MOST_OF_RULE = 5_000, 200
 """Findings in the page, and of one rule, unless all are asked for."""
-PICTURES, PICTURES_OF_RULE = 300, 20
-ALL_PICTURES = 3_000
+DRAWINGS, DRAWINGS_OF_RULE = 300, 20
+ALL_DRAWINGS = 3_000
 
 
 def render(report: Report, *, show_all: bool = False) -> str:
     """The page. The first findings of each rule where there are very many; the page says what was cut."""
     findings = report.findings if show_all else _first(report.findings, MOST_OF_RULE, MOST)
-    limits = (ALL_PICTURES, ALL_PICTURES) if show_all else (PICTURES_OF_RULE, PICTURES)
+    limits = (ALL_DRAWINGS, ALL_DRAWINGS) if show_all else (DRAWINGS_OF_RULE, DRAWINGS)
     chosen = _first(findings, *limits)
     jobs = max((dataset.jobs for dataset in report.datasets), default=1)
     drawn = dict(zip(map(id, chosen), thumbnails(report.datasets, chosen, jobs)))
-    pictures: dict[str, int] = {}
-    rows = [_row(finding, drawn.get(id(finding)), pictures) for finding in findings]
+    places = {image: place for place, image in enumerate(dict.fromkeys(filter(None, drawn.values())))}
+    rows = []
+    for finding in findings:
+        image = drawn.get(id(finding))
+        row = {"place": finding.place, "known": finding.known, "thumb": None if image is None else places[image]}
+        facts = finding.as_json()
+        rows.append({**{key: facts[key] for key in facts if key not in ("image_id", "annotation_id")}, **row})
     summary = report.summary
     return page(
         "report.html.j2",
         css=source("page.css", "report.css"),
         script=source("report.js"),
-        data=embedded({"findings": rows, "thumbs": list(pictures)}),
+        data=embedded({"findings": rows, "thumbs": list(places)}),
         paths=report.checked.get("paths") or [str(dataset.root) for dataset in report.datasets],
         checked={"images": 0, "annotations": 0, "rules": 0, "seconds": None, **report.checked},
         tiles=[
@@ -45,7 +50,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
         done=[("Fixed", report.fixed), ("Removed by fixes", report.removed), ("Not fixed", report.not_fixed)],
         rules=_rules(report),
         files=list(dict.fromkeys(finding.file for finding in findings)),
-        cuts=_cuts(report, len(findings), sum(each is not None for each in drawn.values()), len(chosen)),
+        cuts=_cuts(report, len(findings), sum(image is not None for image in drawn.values()), len(chosen)),
         plots=plots([split for dataset in report.datasets for split in statistics(dataset)]),
     )
 
@@ -59,16 +64,6 @@ def _first(findings: list[Finding], of_rule: int, most: int) -> list[Finding]:
         if seen[finding.code] <= of_rule and len(kept) < most:
             kept.append(finding)
     return kept
-
-
-def _row(finding: Finding, picture: Optional[str], pictures: dict[str, int]) -> dict[str, Any]:
-    thumb = None if picture is None else pictures.setdefault(picture, len(pictures))
-    return {
-        **{key: value for key, value in finding.as_json().items() if key not in ("image_id", "annotation_id")},
-        "place": finding.place,
-        "known": finding.known,
-        "thumb": thumb,
-    }
 
 
 def _rules(report: Report) -> list[dict[str, Any]]:
@@ -87,7 +82,7 @@ def _rules(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _cuts(report: Report, shown: int, pictures: int, wanted: int) -> list[str]:
+def _cuts(report: Report, shown: int, drawings: int, wanted: int) -> list[str]:
     lines = []
     if shown < len(report.findings):
         lines.append(
@@ -95,5 +90,5 @@ def _cuts(report: Report, shown: int, pictures: int, wanted: int) -> list[str]:
             " --show-all puts all of them in."
         )
     if wanted < shown:
-        lines.append(f"{pictures:,} of them have a drawing, the first {PICTURES_OF_RULE} of each rule at most.")
+        lines.append(f"{drawings:,} of them have a drawing, the first {DRAWINGS_OF_RULE} of each rule at most.")
     return lines

@@ -13,11 +13,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
-    """A template with its values put in, escaped.
-
-    Args:
-        name: of the template.
-        folder: where it is; it may include the templates of this package.
+    """A template of a folder, which may include those of this package, with its values put in, escaped.
 
     Raises:
         EnvironmentProblem: Jinja2 is not installed.

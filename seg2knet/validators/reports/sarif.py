@@ -25,31 +25,19 @@ def render(report: Report, *, show_all: bool = False) -> str:
     rules = all_rules()
     places = {code: place for place, code in enumerate(rules)}
     findings = report.findings
+    invocation: dict[str, Any] = {"executionSuccessful": True, "exitCode": report.exit_code}
     if len(findings) > MOST and not show_all:
+        text = f"{len(findings) - MOST:,} of {len(findings):,} findings are left out: --show-all has them"
+        invocation["toolExecutionNotifications"] = [{"level": "warning", "message": {"text": text}}]
         findings = sorted(findings, key=lambda finding: -finding.severity.rank)[:MOST]
-    run: dict[str, Any] = {
-        "tool": {
-            "driver": {
-                "name": "seg2knet",
-                "semanticVersion": __version__,
-                "rules": [_rule(rule) for rule in rules.values()],
-            }
-        },
-        "invocations": [_invocation(report, len(findings))],
+    driver = {"name": "seg2knet", "semanticVersion": __version__, "rules": list(map(_rule, rules.values()))}
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [invocation],
         "results": [_result(finding, places[finding.code]) for finding in findings],
         "columnKind": "unicodeCodePoints",
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
-
-
-def _invocation(report: Report, shown: int) -> dict[str, Any]:
-    invocation: dict[str, Any] = {"executionSuccessful": True, "exitCode": report.exit_code}
-    if shown < len(report.findings):
-        text = (
-            f"{len(report.findings) - shown:,} of {len(report.findings):,} findings are left out: --show-all has them"
-        )
-        invocation["toolExecutionNotifications"] = [{"level": "warning", "message": {"text": text}}]
-    return invocation
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
@@ -76,7 +64,8 @@ def _result(finding: Finding, place: int) -> dict[str, Any]:
         location["logicalLocations"] = [{"fullyQualifiedName": finding.pointer, "kind": "element"}]
     own = "\0".join([finding.code, path, finding.pointer, str(finding.annotation_id), finding.message])
     digest = hashlib.sha256(own.encode("utf-8", "replace")).hexdigest()[:32]
-    facts = {key: value for key, value in finding.as_json().items() if value is not None}
+    facts = finding.as_json()
+    shown = {key: facts[key] for key in ("image_id", "annotation_id", "fix", "expected", "found")}
     return {
         "ruleId": finding.code,
         "ruleIndex": place,
@@ -86,18 +75,18 @@ def _result(finding: Finding, place: int) -> dict[str, Any]:
         "partialFingerprints": {"seg2knet/v1": digest},
         "baselineState": "unchanged" if finding.known else "new",
         "properties": {
-            key: printable(facts[key]) if isinstance(facts[key], str) else facts[key]
-            for key in ("image_id", "annotation_id", "fix", "expected", "found")
-            if key in facts
+            key: printable(value) if isinstance(value, str) else value
+            for key, value in shown.items()
+            if value is not None
         },
     }
 
 
 def sentence(finding: Finding) -> str:
     """Place, message, what was expected and found, in one line."""
-    facts = [f"{word} {value}" for word, value in (("expected", finding.expected), ("found", finding.found)) if value]
+    facts = finding.facts()
     head = f"{finding.place}: " if finding.place else ""
-    return head + finding.message + (f" ({', '.join(facts)})" if facts else "")
+    return head + finding.message + (f" ({facts})" if facts else "")
 
 
 def relative(path: Path) -> str:

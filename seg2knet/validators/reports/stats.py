@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from seg2knet.errors import printable
-from seg2knet.validators.reports.plots import plots, title
+from seg2knet.validators.reports.plots import plots
 from seg2knet.validators.statistics import Split, as_json
 
 Rows = list[list[str]]
@@ -20,9 +20,12 @@ def table(splits: Sequence[Split], *, width: Optional[int] = None, colour: bool 
     from rich.table import Table
     from rich.text import Text
 
+    tables = [("splits", *_split_table(splits))]
+    tables += [(f"classes: {_name(split)}", *_class_table(split)) for split in splits if split.classes]
+    tables.append(("sizes of images", ["split", "size", "images", "share"], _size_rows(splits)))
     out = io.StringIO()
     console = Console(file=out, width=width or 120, force_terminal=colour, no_color=not colour, highlight=False)
-    for caption, (head, rows) in _tables(splits):
+    for caption, head, rows in tables:
         grid = Table(title=printable(caption), title_justify="left", box=None, pad_edge=False, title_style="bold")
         for place, word in enumerate(head):
             grid.add_column(word, justify="left" if place < 2 else "right", overflow="fold")
@@ -34,12 +37,10 @@ def table(splits: Sequence[Split], *, width: Optional[int] = None, colour: bool 
 
 
 def as_json_text(splits: Sequence[Split]) -> str:
-    """For a program."""
     return json.dumps(as_json(splits), indent=2, ensure_ascii=False) + "\n"
 
 
 def html(splits: Sequence[Split], path: str) -> str:
-    """One page, without network."""
     from seg2knet.validators.reports.pages import page, source
 
     head, rows = _split_table(splits)
@@ -54,55 +55,50 @@ def html(splits: Sequence[Split], path: str) -> str:
     )
 
 
-def _tables(splits: Sequence[Split]) -> list[tuple[str, tuple[list[str], Rows]]]:
-    found = [("splits", _split_table(splits))]
-    found += [(f"classes: {_name(split)}", _class_table(split)) for split in splits if split.classes]
-    return [*found, ("sizes of images", _size_table(splits))]
-
-
 def _name(split: Split) -> str:
-    return f"{title(split)} ({split.kind})" if split.split else split.source
+    return f"{split.title} ({split.kind})" if split.split else split.source
 
 
 def _split_table(splits: Sequence[Split]) -> tuple[list[str], Rows]:
-    if all(split.kind == "semantic" for split in splits):
-        head = ["split", "folder", "masks", "without a class", "classes"]
-        return head, [
-            [title(each), each.source, _n(each.images), _n(each.empty_images), _n(each.used_classes)] for each in splits
-        ]
-    head = ["split", "file", "images", "empty", "objects", "crowds", "an image", "most", "classes"]
-    head += ["small", "medium", "large"]
+    masks = all(split.kind == "semantic" for split in splits)
+    head = ["split", "folder", "masks", "without a class", "classes"]
+    if not masks:
+        head = ["split", "file", "images", "empty", "objects", "crowds", "an image", "most", "classes"]
+        head += ["small", "medium", "large"]
     rows = []
-    for each in splits:
-        numbers = [each.images, each.empty_images, each.objects, each.crowds]
-        middle = [f"{each.mean_objects:.1f}", _n(each.most_objects), f"{each.used_classes} of {len(each.classes)}"]
-        sizes = [_share(count, each.objects) for count in each.by_size()]
-        rows.append([title(each), each.source, *map(_n, numbers), *middle, *sizes])
+    for split in splits:
+        used = sum(bool(one.objects or one.pixels) for one in split.classes)
+        row = [split.title, split.source, _n(split.images), _n(split.empty_images)]
+        if masks:
+            rows.append([*row, _n(used)])
+            continue
+        row += [_n(split.objects), _n(split.crowds), f"{split.mean_objects:.1f}", _n(split.most_objects)]
+        sizes = (sum(getattr(one, word) for one in split.classes) for word in head[-3:])
+        rows.append([*row, f"{used} of {len(split.classes)}", *(_share(count, split.objects) for count in sizes)])
     return head, rows
 
 
 def _class_table(split: Split) -> tuple[list[str], Rows]:
     if split.kind == "semantic":
-        total = sum(each.pixels for each in split.classes)
-        rows = [[each.name, "", _n(each.images), _n(each.pixels), _share(each.pixels, total)] for each in split.classes]
+        total = sum(one.pixels for one in split.classes)
+        rows = [[one.name, "", _n(one.images), _n(one.pixels), _share(one.pixels, total)] for one in split.classes]
         return ["class", "", "masks", "pixels", "share"], rows
     head = ["class", "kind", "objects", "share", "crowds", "images", "small", "medium", "large", "median area"]
     rows = []
-    for each in split.classes:
-        area = "" if each.median_area is None else f"{each.median_area:,.0f}"
-        numbers = [_n(count) for count in (each.crowds, each.images, each.small, each.medium, each.large)]
-        rows.append([each.name, each.kind, _n(each.objects), _share(each.objects, split.objects), *numbers, area])
+    for one in split.classes:
+        area = "" if one.median_area is None else f"{one.median_area:,.0f}"
+        numbers = [_n(getattr(one, word)) for word in head[4:9]]
+        rows.append([one.name, one.kind, _n(one.objects), _share(one.objects, split.objects), *numbers, area])
     return head, rows
 
 
-def _size_table(splits: Sequence[Split]) -> tuple[list[str], Rows]:
+def _size_rows(splits: Sequence[Split]) -> Rows:
     rows = []
     for split in splits:
-        for width, height, count in split.sizes:
-            rows.append([_name(split), f"{width}x{height}", _n(count), _share(count, split.images)])
-        if split.other_sizes:
-            rows.append([_name(split), "others", _n(split.other_sizes), _share(split.other_sizes, split.images)])
-    return ["split", "size", "images", "share"], rows
+        sizes = [(f"{width}x{height}", count) for width, height, count in split.sizes]
+        sizes += [("others", split.other_sizes)] if split.other_sizes else []
+        rows += [[_name(split), size, _n(count), _share(count, split.images)] for size, count in sizes]
+    return rows
 
 
 def _n(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from typing import Optional
 
@@ -14,6 +15,7 @@ FIRST = 5
 """So many findings of a rule are shown, unless all are asked for."""
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 MARKS = {Fix.SAFE: "[*] ", Fix.UNSAFE: "[!] ", Fix.NONE: ""}
+OPTIONS = {Fix.SAFE: "--fix", Fix.UNSAFE: "--fix --unsafe-fixes", Fix.NONE: ""}
 
 
 def render(report: Report, *, show_all: bool = False, colour: bool = False, width: Optional[int] = None) -> str:
@@ -25,57 +27,50 @@ def render(report: Report, *, show_all: bool = False, colour: bool = False, widt
 
 def findings(report: Report, show_all: bool, colour: bool) -> Iterator[str]:
     """A line for each finding that is shown, and one for each rule whose others are not."""
-    shown: dict[tuple[str, str], int] = {}
-    rest: dict[tuple[str, str], int] = {}
+    counts: Counter[tuple[str, str]] = Counter()
     for finding in report.findings:
-        if finding.known:
-            continue
-        key = finding.file, finding.code
-        if not show_all and shown.get(key, 0) == FIRST:
-            rest[key] = rest.get(key, 0) + 1
-            continue
-        shown[key] = shown.get(key, 0) + 1
-        yield line(finding, colour)
-    for (file, code), count in rest.items():
-        yield f"{printable(file)}: {code} {count:,} more (--show-all shows them)"
+        if not finding.known:
+            counts[finding.file, finding.code] += 1
+            if show_all or counts[finding.file, finding.code] <= FIRST:
+                yield line(finding, colour)
+    for (file, code), count in counts.items():
+        if count > FIRST and not show_all:
+            yield f"{printable(file)}: {code} {count - FIRST:,} more (--show-all shows them)"
     if report.findings:
         yield ""
 
 
 def line(finding: Finding, colour: bool = False) -> str:
     """``FILE: annotation 42 (image 7 'a/x.jpg'): CI034 bbox-... [*] message: expected ..., found ...``"""
-    code = finding.code
+    code, facts = finding.code, finding.facts()
     if colour:
         import click
 
         code = click.style(code, fg=COLOURS[finding.severity], bold=True)
-    facts = [f"{word} {value}" for word, value in (("expected", finding.expected), ("found", finding.found)) if value]
     head = ": ".join(printable(part) for part in (finding.file, finding.place) if part)
-    text = f"{finding.name} {MARKS[finding.fix]}{finding.message}" + (": " + ", ".join(facts) if facts else "")
+    text = f"{finding.name} {MARKS[finding.fix]}{finding.message}" + (f": {facts}" if facts else "")
     return f"{head}: {code} {printable(text)}"
 
 
 def statistics(report: Report, *, colour: bool = False, width: Optional[int] = None) -> str:
-    """The table by rule."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for column, side in (("rule", "left"), ("", "left"), ("severity", "left"), ("findings", "right"), ("fix", "left")):
-        table.add_column(column, justify="right" if side == "right" else "left", no_wrap=True)
+    for column in ("rule", "", "severity", "findings", "fix"):
+        table.add_column(column, justify="right" if column == "findings" else "left", no_wrap=True)
     for code, group in report.by_rule().items():
         severity = group[0].severity
         fixes = {finding.fix for finding in group}
-        words = {Fix.SAFE: "--fix", Fix.UNSAFE: "--fix --unsafe-fixes", Fix.NONE: ""}
-        best = next(fix for fix in (Fix.SAFE, Fix.UNSAFE, Fix.NONE) if fix in fixes)
+        best = next(option for fix, option in OPTIONS.items() if fix in fixes)
         known = sum(finding.known for finding in group)
         count = f"{len(group):,}" + (f" ({known:,} known)" if known else "")
-        table.add_row(code, group[0].name, Text(severity.value, COLOURS[severity]), count, words[best])
+        table.add_row(code, group[0].name, Text(severity.value, COLOURS[severity]), count, best)
     out = io.StringIO()
     console = Console(file=out, force_terminal=colour, no_color=not colour, width=width or 120, highlight=False)
     console.print(table)
-    return "\n".join(each.rstrip() for each in out.getvalue().splitlines())
+    return "\n".join(row.rstrip() for row in out.getvalue().splitlines())
 
 
 def _fixed(report: Report, show_all: bool) -> Iterator[str]:
@@ -84,7 +79,7 @@ def _fixed(report: Report, show_all: bool) -> Iterator[str]:
             yield f"{title}:"
             # What was removed, and what could not be done, is always listed whole: nothing goes in silence.
             limit = len(lines) if show_all or title != "fixed" else 20
-            yield from (f"  {printable(each)}" for each in lines[:limit])
+            yield from (f"  {printable(text)}" for text in lines[:limit])
             if len(lines) > limit:
                 yield f"  and {len(lines) - limit:,} more (--show-all shows them)"
             yield ""
@@ -96,14 +91,9 @@ def _closing(report: Report) -> Iterator[str]:
     if not report.findings:
         yield f"no findings ({looked}, {checked.get('rules', 0)} rules, {checked.get('seconds', 0)} s)"
         return
-    if summary["fixable"] or summary["fixable_unsafe"]:
-        words = [f"{summary['fixable']:,} fixable with --fix"] if summary["fixable"] else []
-        if summary["fixable_unsafe"]:
-            words.append(f"{summary['fixable_unsafe']:,} {'more ' if words else ''}with --fix --unsafe-fixes")
+    words = [f"{summary['fixable']:,} fixable with --fix"] if summary["fixable"] else []
+    if summary["fixable_unsafe"]:
+        words.append(f"{summary['fixable_unsafe']:,} {'more ' if words else ''}with --fix --unsafe-fixes")
+    if words:
         yield "[*] " + ", ".join(words)
-    counts = [
-        f"{summary[key]:,} {word if summary[key] == 1 else word + 's'}"
-        for key, word in (("errors", "error"), ("warnings", "warning"), ("infos", "info"))
-    ]
-    known = f", {summary['known']:,} known" if summary["known"] else ""
-    yield f"{', '.join(counts)}{known} ({looked}, {checked.get('seconds', 0)} s)"
+    yield f"{report.totals()} ({looked}, {checked.get('seconds', 0)} s)"

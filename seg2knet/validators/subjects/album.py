@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -47,7 +48,6 @@ class Album:
     """The images of a split.
 
     Attributes:
-        part: the split.
         folder: where the images are, ending in a separator; empty where there is no such folder.
         files: annotation files that name images; none in an ADE folder.
     """
@@ -70,58 +70,48 @@ class Album:
         """The images by their names without case, by stem, and by the last step of their names."""
         alike: dict[tuple[str, str], list[str]] = {}
         for name in self.listing:
-            for kind, key in (("case", _folded(name)), ("suffix", stem(name)), ("elsewhere", _last(name))):
-                alike.setdefault((kind, key), []).append(name)
+            for key in _keys(name):
+                alike.setdefault(key, []).append(name)
         return alike
 
     @cached_property
     def names(self) -> set[str]:
-        """Every file name that an annotation file has."""
         return {name for file in self.files for name in file.images.names if name is not None}
 
     def meaning(self, name: str) -> Meaning:
-        """Which file a name means."""
-        found = self._meanings.get(name)
-        if found is None:
-            path = self.listing.get(name)
-            found = Meaning(path, name, False, "named") if path is not None else self._search(name)
-            self._meanings[name] = found
-        return found
+        if name not in self._meanings:
+            self._meanings[name] = self._search(name)
+        return self._meanings[name]
 
     def _search(self, name: str) -> Meaning:
+        if name in self.listing:
+            return Meaning(self.listing[name], name, False, "named")
         odd = bool(ODD.search(name))
         if "\0" in name or not self.folder:
             return Meaning(None, None, odd, "missing")
-        proper = self._normal(name)
+        # Relative to the folder, with forward slashes, without ``.`` and ``..`` where they lead back.
+        plain = re.sub(r"^file:/*(?=/|[A-Za-z]:)", "", name).replace("\\", "/")
+        joined = os.path.normpath(os.path.join(self.folder, plain))
+        inside = joined.startswith(self.folder)
+        proper = (joined[len(self.folder) :] if inside else os.path.normpath(plain)).replace(os.sep, "/")
         if proper in self.listing:
             return Meaning(self.listing[proper], proper, odd, "named")
         place = self.part.picture(proper)
         if proper and place is not None and os.path.isfile(place):
             return Meaning(str(place), proper, odd, "named")
-        if odd:
-            return self._outside(name, proper)
-        return self._resembling(proper)
-
-    def _normal(self, name: str) -> str:
-        """The name relative to the folder, with forward slashes, without ``.`` and ``..`` where they lead back."""
-        plain = re.sub(r"^file:/*(?=/|[A-Za-z]:)", "", name).replace("\\", "/")
-        joined = os.path.normpath(os.path.join(self.folder, plain))
-        if joined.startswith(self.folder):
-            return joined[len(self.folder) :].replace(os.sep, "/")
-        return os.path.normpath(plain).replace(os.sep, "/")
+        return self._outside(name, proper) if odd else self._resembling(proper)
 
     def _outside(self, name: str, proper: str) -> Meaning:
         """A name from another machine: the longest end of it that is an image here."""
         steps = [step for step in proper.split("/") if step not in ("", "..", ".")]
         for start in range(len(steps)):
             ending = "/".join(steps[start:])
-            same = [ending] if ending in self.listing else self._alike.get(("case", _folded(ending)), [])
+            same = [ending] if ending in self.listing else self._alike.get(next(_keys(ending)), [])
             if len(same) == 1:
                 return Meaning(self.listing[same[0]], same[0], True, "named")
         # A file outside the folder works on this machine; it is not opened, for the name may be hostile.
-        if os.path.isfile(os.path.join(self.folder, name)):
-            return Meaning(None, None, True, "named")
-        return Meaning(None, None, True, "missing")
+        there = os.path.isfile(os.path.join(self.folder, name))
+        return Meaning(None, None, True, "named" if there else "missing")
 
     def _resembling(self, name: str) -> Meaning:
         """The only image that no file names and whose name differs in case, in ``%20`` or white space at its ends, in
@@ -129,10 +119,10 @@ class Album:
         plain = unquote(name).strip()
         if plain != name and plain in self.listing and plain not in self.names:
             return Meaning(self.listing[plain], plain, False, "quoted")
-        for kind, key in (("case", _folded(name)), ("suffix", stem(name)), ("elsewhere", _last(name))):
-            free = [each for each in self._alike.get((kind, key), ()) if each not in self.names]
+        for key in _keys(name):
+            free = [other for other in self._alike.get(key, ()) if other not in self.names]
             if len(free) == 1:
-                return Meaning(self.listing[free[0]], free[0], False, kind)
+                return Meaning(self.listing[free[0]], free[0], False, key[0])
             if free:
                 return Meaning(None, None, False, "ambiguous")
         return Meaning(None, None, False, "missing")
@@ -143,8 +133,7 @@ class Album:
 
     def _read(self, file: AnyFile) -> tuple[list[Optional[str]], list[tuple[int, str, Meaning]]]:
         """The path of each image of a file, ``None`` for none; and the unusual ones."""
-        found = self._files_read.get(id(file))
-        if found is None:
+        if id(file) not in self._files_read:
             names = file.images.names
             paths = list(map(self.listing.get, names))  # type: ignore[arg-type]  # None is no image's name
             unusual = []
@@ -153,8 +142,8 @@ class Album:
                     meaning = self.meaning(name)
                     unusual.append((row, name, meaning))
                     paths[row] = meaning.path
-            found = self._files_read[id(file)] = (paths, unusual)
-        return found
+            self._files_read[id(file)] = (paths, unusual)
+        return self._files_read[id(file)]
 
     @cached_property
     def paths(self) -> list[str]:
@@ -165,7 +154,6 @@ class Album:
 
     @cached_property
     def gallery(self) -> Gallery:
-        """What the files in ``paths`` are."""
         return survey(self.paths, self.part.dataset.jobs)
 
     @cached_property
@@ -186,34 +174,31 @@ class Album:
     @cached_property
     def owners(self) -> dict[str, tuple[AnyFile, int]]:
         """Path -> the first annotation file and row that mean it."""
-        found: dict[str, tuple[AnyFile, int]] = {}
+        owners: dict[str, tuple[AnyFile, int]] = {}
         for file in self.files:
             for row, path in enumerate(self._read(file)[0]):
                 if path is not None:
-                    found.setdefault(path, (file, row))
-        return found
+                    owners.setdefault(path, (file, row))
+        return owners
 
     def of(self, path: str) -> dict[str, object]:
         """``image_id`` and ``image_name`` of an image, as a ``Hit`` takes them."""
         if path not in self.owners:
             return {"image_name": self.name_of(path)}
         file, row = self.owners[path]
-        return {
-            "image_id": file.shown_id(file.images.ids, file.images.has_id, row),
-            "image_name": file.images.names[row],
-        }
+        shown_id = file.shown_id(file.images.ids, file.images.has_id, row)
+        return {"image_id": shown_id, "image_name": file.images.names[row]}
 
     def name_of(self, path: str) -> str:
-        """A path relative to the folder."""
         return path[len(self.folder) :].replace(os.sep, "/") if path.startswith(self.folder) else Path(path).name
 
     def pngs(self) -> list[str]:
-        """Panoptic PNGs, or masks, that belong to the images and are there."""
-        if self.part.panoptic is not None and self.part.pngs_dir is not None:
-            folder = self.part.pngs_dir
-            names = dict.fromkeys(name for name in self.part.panoptic.entries.names if name and not ODD.search(name))
-            return [str(folder / name) for name in names if os.path.isfile(folder / name)]
-        return []
+        """The panoptic PNGs that belong to the images and are there."""
+        folder, panoptic = self.part.pngs_dir, self.part.panoptic
+        if panoptic is None or folder is None:
+            return []
+        names = dict.fromkeys(name for name in panoptic.entries.names if name and not ODD.search(name))
+        return [str(folder / name) for name in names if os.path.isfile(folder / name)]
 
 
 def album(part: Part) -> Album:
@@ -229,9 +214,8 @@ def stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix("")) if name.strip("./") else name
 
 
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _keys(name: str) -> Iterator[tuple[str, str]]:
+    """What names that may mean the same file have in common: all but case, all but the suffix, the last step."""
+    yield "case", unicodedata.normalize("NFC", name).casefold()
+    yield "suffix", stem(name)
+    yield "elsewhere", name.rpartition("/")[2]

@@ -7,9 +7,9 @@ understood; what else stands there is ``UNKNOWN``, and the rules leave it alone.
 from __future__ import annotations
 
 import ast
+import contextlib
 import operator
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
@@ -44,10 +44,7 @@ class ConfigValue(NamedTuple):
 
 
 class ConfigFile:
-    """
-    Attributes:
-        path: the file.
-        entries: every value written in it, outer before inner.
+    """A configuration; ``entries`` are all values written in it, outer before inner.
 
     Raises:
         UsageError: it cannot be read, or is not Python.
@@ -59,18 +56,18 @@ class ConfigFile:
             self.text = path.read_bytes()
             tree = ast.parse(self.text)
         except OSError as error:
-            raise UsageError(
-                "the configuration cannot be read", file=path, found=error.strerror or str(error)
-            ) from None
+            problem = error.strerror or str(error)
+            raise UsageError("the configuration cannot be read", file=path, found=problem) from None
         except (SyntaxError, ValueError, RecursionError) as error:
             raise UsageError("the configuration is not a Python file", file=path, found=str(error)) from None
         self.names: dict[str, Any] = {}
         self.entries: list[ConfigValue] = []
         for statement in tree.body:
-            target, value = _assignment(statement)
-            if target is not None and value is not None:
-                self.names[target] = self.value(value)
-                self.entries.extend(self._walk((target,), value))
+            if isinstance(statement, (ast.Assign, ast.AnnAssign)):
+                targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                if len(targets) == 1 and isinstance(targets[0], ast.Name) and statement.value is not None:
+                    self.names[targets[0].id] = self.value(statement.value)
+                    self.entries.extend(self._walk((targets[0].id,), statement.value))
 
     def _walk(self, path: tuple[Step, ...], node: ast.expr) -> Iterator[ConfigValue]:
         yield ConfigValue(path, node, self.value(node))
@@ -84,27 +81,20 @@ class ConfigFile:
         if isinstance(node, ast.Name):
             return self.names.get(node.id, UNKNOWN)
         if isinstance(node, (ast.Tuple, ast.List)):
-            values = [self.value(each) for each in node.elts]
+            values = [self.value(item) for item in node.elts]
             return tuple(values) if isinstance(node, ast.Tuple) else values
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             value = self.value(node.operand)
             return -value if isinstance(value, (int, float)) else UNKNOWN
         if isinstance(node, ast.BinOp):
-            return self._calculated(node)
-        if isinstance(node, (ast.Dict, ast.Call)):
-            members = list(_members(node))
-            return {key: self.value(below) for key, below in members} if members or _is_dict(node) else UNKNOWN
+            numbers = [self.value(side) for side in (node.left, node.right)]
+            if type(node.op) in _OPERATORS and all(isinstance(number, (int, float)) for number in numbers):
+                with contextlib.suppress(ZeroDivisionError, OverflowError):
+                    return _OPERATORS[type(node.op)](*numbers)
+            return UNKNOWN
+        if _is_dict(node):
+            return {key: self.value(below) for key, below in _members(node)}
         return UNKNOWN
-
-    def _calculated(self, node: ast.BinOp) -> Any:
-        left, right = self.value(node.left), self.value(node.right)
-        function = _OPERATORS.get(type(node.op))
-        if function is None or not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
-            return UNKNOWN
-        try:
-            return function(left, right)
-        except (ZeroDivisionError, OverflowError):
-            return UNKNOWN
 
     def having(self, *keys: str) -> Iterator[ConfigValue]:
         """The entries under these keys, wherever they are, whose value is known."""
@@ -126,28 +116,13 @@ class ConfigFile:
     def place(self, node: ast.expr) -> str:
         return f"line {node.lineno}"
 
-    @cached_property
-    def _lines(self) -> list[int]:
-        starts, at = [0], self.text.find(b"\n")
-        while at >= 0:
-            starts.append(at + 1)
-            at = self.text.find(b"\n", at + 1)
-        return starts
-
     def replaced(self, node: ast.expr, text: str) -> ReplaceText:
         """The edit that puts ``text`` in the place of an expression."""
-        end_line, end_column = node.end_lineno or node.lineno, node.end_col_offset or 0
-        start = self._lines[node.lineno - 1] + node.col_offset
-        return ReplaceText(self.path, start, self._lines[end_line - 1] + end_column, text)
+        end = self._offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+        return ReplaceText(self.path, self._offset(node.lineno, node.col_offset), end, text)
 
-
-def _assignment(statement: ast.stmt) -> tuple[Optional[str], Optional[ast.expr]]:
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target = statement.targets[0]
-        return (target.id, statement.value) if isinstance(target, ast.Name) else (None, None)
-    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-        return statement.target.id, statement.value
-    return None, None
+    def _offset(self, line: int, column: int) -> int:
+        return sum(len(before) + 1 for before in self.text.split(b"\n")[: line - 1]) + column
 
 
 def _members(node: ast.expr) -> Iterator[tuple[Step, ast.expr]]:
@@ -156,7 +131,7 @@ def _members(node: ast.expr) -> Iterator[tuple[Step, ast.expr]]:
         for key, value in zip(node.keys, node.values):
             if isinstance(key, ast.Constant) and isinstance(key.value, (str, int)):
                 yield key.value, value
-    elif _is_dict(node) and isinstance(node, ast.Call):
+    elif isinstance(node, ast.Call) and _is_dict(node):
         yield from ((keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg is not None)
     elif isinstance(node, (ast.List, ast.Tuple)):
         yield from enumerate(node.elts)

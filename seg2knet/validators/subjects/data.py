@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Optional, Union
 
 from seg2knet.dataset.images import is_image
-from seg2knet.dataset.layout import LEDGER, SPLITS, AdeLayout, CocoLayout, find_ade
+from seg2knet.dataset.layout import LEDGER, SPLITS, AdeLayout, find_ade, find_coco
 from seg2knet.dataset.text import natural
 from seg2knet.errors import UsageError
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
@@ -28,13 +28,9 @@ _BLOCK = 8 << 20
 
 @dataclass
 class Part:
-    """One split: its annotation files and its images.
+    """One split of a data set: its annotation files, its folder of images, its folder of panoptic PNGs.
 
-    Attributes:
-        split: ``train``, ``val``, ``test``, or empty where nothing says which.
-        images_dir: the folder of images, ``None`` where there is none.
-        pngs_dir: the folder of panoptic PNGs.
-        dataset: what it is part of.
+    ``split`` is ``train``, ``val``, ``test``, or empty where nothing says which.
     """
 
     dataset: DataSet
@@ -47,16 +43,15 @@ class Part:
     @property
     def json_files(self) -> list[Union[CocoFile, PanopticFile]]:
         """The annotation files it has, instances first."""
-        files = (self.instances, self.panoptic)
-        return [file for file in files if file is not None]
+        return [file for file in (self.instances, self.panoptic) if file is not None]
 
     @cached_property
-    def _listed(self) -> list[Path]:
+    def _pictures(self) -> list[Path]:
         return [Path(path) for path in sorted(listed(self.images_dir).values(), key=natural)]
 
     def pictures(self) -> list[Path]:
         """All image files under ``images_dir``, in natural order; listed once."""
-        return self._listed
+        return self._pictures
 
     def picture(self, file_name: Optional[str]) -> Optional[Path]:
         """Where an image of that name would be, whether it is there or not; ``None`` for a name that leaves the
@@ -88,8 +83,6 @@ class DataSet:
     Attributes:
         root: the folder, or the folder of the single file.
         layout: ``coco``, ``ade``, or ``file`` for files outside any known layout.
-        parts: the splits.
-        ade: the ADE layout, where it is one.
         config: a training configuration to check the data against.
         jobs: how many processes or threads may be used.
         prefix: what shown names begin with.
@@ -106,6 +99,7 @@ class DataSet:
     prefix: str = ""
     images: Optional[Path] = None
     overlay: Overlay = field(default_factory=dict)
+    _shown: dict[Union[str, Path], str] = field(default_factory=dict)
 
     @property
     def json_files(self) -> list[Union[CocoFile, PanopticFile]]:
@@ -116,35 +110,29 @@ class DataSet:
         return [part.instances for part in self.parts if part.instances is not None]
 
     @cached_property
-    def _everywhere(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for name, path in listed(self.root).items():
-            found.setdefault(posixpath.basename(name), []).append(Path(path))
-        return found
+    def _everywhere(self) -> dict[str, Path]:
+        return {posixpath.basename(name): Path(path) for name, path in reversed(listed(self.root).items())}
 
     def elsewhere(self, name: str) -> Optional[Path]:
-        """A file anywhere below the root whose name is the last step of ``name``."""
-        return next(iter(self._everywhere.get(posixpath.basename(name.replace("\\", "/")), [])), None)
+        """The first file below the root whose name is the last step of ``name``."""
+        return self._everywhere.get(posixpath.basename(name.replace("\\", "/")))
 
     def owns(self, folder: Path) -> bool:
         """Whether a folder is the data set's own: below its root, or given by the user, and no link leads out of it."""
+        own = [given for given in (self.root, self.images) if given is not None]
+        # The folder of images of a single file, where it is found beside the file and is no link.
+        beside = [part.images_dir for part in self.parts if part.images_dir is not None]
+        own += [images for images in beside if self.root not in images.parents and not images.is_symlink()]
         real = Path(os.path.realpath(folder))
-        own = [Path(os.path.realpath(given)) for given in (self.root, self.images) if given is not None]
-        for beside in (part.images_dir for part in self.parts):
-            # The folder of images of a single file, where it is found beside the file and is no link.
-            if beside is not None and self.root not in beside.parents and not beside.is_symlink():
-                own.append(Path(os.path.realpath(beside)))
-        return any(real == base or base in real.parents for base in own)
+        return any(base == real or base in real.parents for base in (Path(os.path.realpath(base)) for base in own))
 
     def show(self, path: Union[str, Path]) -> str:
         """A file's name for people: relative to the data set where it is inside, with forward slashes."""
-        try:
-            shown = Path(path).relative_to(self.root).as_posix()
-        except ValueError:
+        if path not in self._shown:
             shown = Path(os.path.relpath(path, self.root)).as_posix()
-            if shown.startswith("../.."):
-                shown = Path(path).as_posix()
-        return posixpath.normpath(self.prefix + shown) if self.prefix else shown
+            shown = Path(path).as_posix() if shown.startswith("../..") else shown
+            self._shown[path] = posixpath.normpath(self.prefix + shown) if self.prefix else shown
+        return self._shown[path]
 
 
 def find(
@@ -155,14 +143,8 @@ def find(
     jobs: int = 1,
     overlay: Optional[Overlay] = None,
 ) -> DataSet:
-    """The data set at ``path``.
-
-    Args:
-        path: a folder of the COCO or ADE layout, a folder with COCO JSON files in it or one level below, or one file.
-        images: the folder of images, where it is not beside the file.
-        config: a training configuration to check the data against.
-        jobs: how many processes reading and the rules may use.
-        overlay: files to read in the place of others.
+    """The data set at ``path``: a folder of the COCO or ADE layout, a folder with COCO JSON files in it or one level
+    below, or one file. The other arguments are those of ``DataSet``.
 
     Raises:
         UsageError: nothing there that could be validated.
@@ -174,42 +156,63 @@ def find(
     dataset = DataSet(root, "file", config=config, jobs=jobs, images=images, overlay=overlay or {})
     if path.is_file():
         _add(dataset, path)
-    else:
-        _fill(dataset)
+    elif not _fill_coco(dataset) and not _fill_ade(dataset):
+        for file in _loose_files(root):
+            _add(dataset, file)
+        if not dataset.parts:
+            raise UsageError(
+                "nothing here that can be validated",
+                file=root,
+                found="neither annotations/instances_*.json, nor images/ and annotations/ of ADE, nor a COCO JSON file",
+                expected="a data set in the COCO, panoptic or ADE layout, or a COCO JSON file",
+                hint="convert it first: seg2knet convert auto " + str(root),
+            )
     return dataset
 
 
-def _fill(dataset: DataSet) -> None:
-    """Find what is in a folder: the COCO layout, the ADE layout, or JSON files."""
-    for year in ("2017", ""):
-        layout = CocoLayout(dataset.root, year)
-        if any(layout.instances(split).is_file() or layout.panoptic(split).is_file() for split in SPLITS):
-            return _fill_coco(dataset, layout)
+def _fill_coco(dataset: DataSet) -> bool:
+    layout = find_coco(dataset.root)
+    if layout is None:
+        return False
+    dataset.layout = "coco"
+    for split in SPLITS:
+        instances, panoptic, pngs = layout.instances(split), layout.panoptic(split), layout.panoptic_pngs(split)
+        if not instances.is_file() and not panoptic.is_file():
+            continue
+        folders = [layout.images(split), layout.root / "images" / layout.images(split).name, layout.root / "images"]
+        images = dataset.images or next((folder for folder in folders if folder.is_dir()), None)
+        part = Part(dataset, split, images)
+        if instances.is_file():
+            _open(part, instances)
+        if panoptic.is_file():
+            beside = layout.root / pngs.name
+            _open(part, panoptic, beside if beside.is_dir() and not pngs.is_dir() else pngs)
+        dataset.parts.append(part)
+    return True
+
+
+def _fill_ade(dataset: DataSet) -> bool:
     ade = find_ade(dataset.root)
     if ade is None:
-        return _fill_loose(dataset)
+        return False
     dataset.root, dataset.layout, dataset.ade = ade.root, "ade", ade
     for split in SPLITS:
         folder = ade.images(split)
         if folder.is_dir() or ade.annotations(split).is_dir():
             dataset.parts.append(Part(dataset, split, folder if folder.is_dir() else None))
-    return None
+    return True
 
 
-def _fill_coco(dataset: DataSet, layout: CocoLayout) -> None:
-    dataset.layout = "coco"
-    for split in SPLITS:
-        instances, panoptic = layout.instances(split), layout.panoptic(split)
-        if not instances.is_file() and not panoptic.is_file():
-            continue
-        folders = [layout.images(split), layout.root / "images" / layout.images(split).name, layout.root / "images"]
-        part = Part(dataset, split, dataset.images or next((each for each in folders if each.is_dir()), None))
-        if instances.is_file():
-            _open(part, instances)
-        if panoptic.is_file():
-            pngs = layout.panoptic_pngs(split)
-            _open(part, panoptic, next((each for each in (pngs, layout.root / pngs.name) if each.is_dir()), pngs))
-        dataset.parts.append(part)
+def _loose_files(root: Path) -> Iterator[Path]:
+    """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
+
+    Lists of images without annotations (``image_info_test2017.json``) are no data to train on and left out.
+    """
+    below = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    for path in (path for folder in (root, *below) for path in sorted(folder.glob("*.json"))):
+        usable = path.is_file() and path.name != LEDGER and "_info" not in path.stem
+        if usable and kind_of_file(path) is not None:
+            yield path
 
 
 def _open(part: Part, path: Path, pngs: Optional[Path] = None) -> Union[CocoFile, PanopticFile]:
@@ -223,27 +226,6 @@ def _open(part: Part, path: Path, pngs: Optional[Path] = None) -> Union[CocoFile
         part.pngs_dir = pngs
     file.part = part
     return file
-
-
-def _fill_loose(dataset: DataSet) -> None:
-    """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
-
-    Lists of images without annotations (``image_info_test2017.json``) are no data to train on and left out.
-    """
-    root = dataset.root
-    folders = [root, *sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))]
-    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
-        usable = path.is_file() and path.name != LEDGER and "_info" not in path.stem
-        if usable and kind_of_file(path) is not None:
-            _add(dataset, path)
-    if not dataset.parts:
-        raise UsageError(
-            "nothing here that can be validated",
-            file=root,
-            found="neither annotations/instances_*.json, nor images/ and annotations/ of ADE, nor a COCO JSON file",
-            expected="a data set in the COCO, panoptic or ADE layout, or a COCO JSON file",
-            hint="convert it first: seg2knet convert auto " + str(root),
-        )
 
 
 def _add(dataset: DataSet, path: Path) -> None:
@@ -271,8 +253,7 @@ def _image_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
     folders += [parent.parent / tail, parent.parent / "images" / tail, parent.parent / "images", parent.parent]
     wanted = [name.replace("\\", "/") for name in names[:20] if name and "\0" not in name]
     scores = [sum(os.path.isfile(os.path.join(folder, name)) for name in wanted) for folder in folders]
-    best = max(range(len(folders)), key=lambda each: (scores[each], -each))
-    return folders[best] if scores[best] else None
+    return folders[scores.index(max(scores))] if any(scores) else None
 
 
 def kind_of_file(path: Path) -> Optional[str]:

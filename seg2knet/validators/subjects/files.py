@@ -29,22 +29,13 @@ class CocoFile(JsonFile):
     annotations: Annotations
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
-        self.annotations = self.referring = self.objects = Annotations.of(rows)
+        self.annotations = self.referring = self.objects = Annotations(rows)
 
     def pointer(self, row: int) -> str:
         return f"/annotations/{row}"
 
     @cached_property
-    def category_indices(self) -> np.ndarray:
-        """For each annotation the index of its category, ``(N,)`` int64, -1 for none."""
-        table = self.annotations
-        known, inverse = np.unique(table.category_ids, return_inverse=True)
-        places = np.array([*map(self.category_index, known.tolist())], np.int64)
-        return np.where(table.has_category_id, places[inverse], -1)
-
-    @cached_property
     def shapes(self) -> Shapes:
-        """What the segmentations and boxes measure."""
         heights, widths = (np.append(side, 0)[self.image_rows] for side in (self.images.heights, self.images.widths))
         shapes = measure(self.annotations, heights, widths, self.jobs)
         self.document.release()
@@ -109,8 +100,8 @@ class PanopticFile(JsonFile):
     segments: Segments
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
-        self.entries = self.referring = PanopticAnnotations.of(rows)
-        self.segments = self.objects = Segments.of(rows)
+        self.entries = self.referring = PanopticAnnotations(rows)
+        self.segments = self.objects = Segments(rows)
 
     def pointer(self, row: int) -> str:
         return f"/annotations/{self.segments.entry[row]}/segments_info/{self.segments.place[row]}"

@@ -71,7 +71,7 @@ class JsonFile:
         self.has = dict.fromkeys(KEYS, False)
         self.keys: Optional[list[str]] = None
         self.top = ""
-        self.images = Images.of([])
+        self.images = Images([])
         self.categories: list[Category] = []
         self._read_rows([])
         if len(self.document.text):
@@ -90,7 +90,7 @@ class JsonFile:
     def _read(self) -> None:
         try:
             whole = self.document.decode(_Whole[self.schema.kind])  # type: ignore[name-defined]
-            self.images = Images.of(whole.images)
+            self.images = Images(whole.images)
             self._read_rows(whole.annotations)
             self._read_categories(whole.categories)
             self.has = dict.fromkeys(KEYS, True)
@@ -118,7 +118,7 @@ class JsonFile:
             self.has[key] = elements is not None
             arrays[key] = elements or []
         self._read_categories(arrays["categories"])
-        self.images = Images.of(read_records(arrays["images"], IMAGE, "/images", self.reading))
+        self.images = Images(read_records(arrays["images"], IMAGE, "/images", self.reading))
         self._read_rows(read_records(arrays["annotations"], self.schema, "/annotations", self.reading))
 
     def _read_categories(self, elements: Sequence[Raw]) -> None:
@@ -140,6 +140,13 @@ class JsonFile:
         """For each annotation the row of its image, ``(N,)`` int64, -1 for none."""
         return np.where(self.referring.has_image_id, self.images.index.rows(self.referring.image_ids), -1)
 
+    @cached_property
+    def category_indices(self) -> np.ndarray:
+        """For each object the index of its category, ``(N,)`` int64, -1 for none."""
+        known, inverse = np.unique(self.objects.category_ids, return_inverse=True)
+        places = np.array([*map(self.category_index, known.tolist())], np.int64)
+        return np.where(self.objects.has_category_id, places[inverse], -1)
+
     def category_pointers(self, category_ids: Iterable[int]) -> Iterator[tuple[str, int]]:
         """Where objects refer to these categories: pointer and id."""
         table = self.objects
@@ -152,7 +159,6 @@ class JsonFile:
         return {category.id: category.index for category in reversed(self.categories) if category.id is not None}
 
     def category_index(self, category_id: int) -> int:
-        """The first category with that id, or -1."""
         return self.category_places.get(category_id, -1)
 
     def raw_category(self, index: int) -> dict[str, Any]:
@@ -205,7 +211,6 @@ class JsonFile:
 
     @cached_property
     def largest_category_id(self) -> int:
-        """Likewise of categories."""
         return _largest([*self.category_places], self.objects.category_ids[self.objects.has_category_id])
 
     def number_of(self, word: str, pointer: str) -> Optional[int]:

@@ -25,12 +25,8 @@ _BLOCK = 512
 
 
 class Looks(NamedTuple):
-    """Columns over images.
-
-    Attributes:
-        thumbs: ``(N, 16, 16)`` float32 grey levels. ranges: ``(N,)`` largest minus smallest grey level, -1 for an image
-        that cannot be decoded.
-    """
+    """Of each image a thumbnail, ``(N, 16, 16)`` float32 grey levels, and its ``ranges``: largest minus smallest grey
+    level, -1 where it cannot be decoded."""
 
     thumbs: np.ndarray
     ranges: np.ndarray
@@ -45,7 +41,6 @@ class LookAlike(NamedTuple):
 
 
 def looks_of(paths: Sequence[str], jobs: int = 2) -> Looks:
-    """Look at images, or remember them."""
     looks = remembered("looks", paths, _look, bytes, jobs)
     blank = bytes(SIDE * SIDE)
     thumbs = np.frombuffer(b"".join(look[1:] or blank for look in looks), np.uint8)
@@ -60,16 +55,17 @@ def _look(path: str) -> bytes:
     try:
         data = Path(path).read_bytes()
         header = images.parse(data[:_HEAD]) or images.probe(path)
-    except (OSError, DataError):
-        return b""
-    if not size_allowed(header.height, header.width):
-        return b""
-    side = min(header.width, header.height)
-    flags = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
-    factor = next((factor for factor in flags if side >= 4 * SIDE * factor), 1)
-    try:
+        if not size_allowed(header.height, header.width):
+            return b""
+        side = min(header.width, header.height)
+        flags = {
+            8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+            4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+            2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        }
+        factor = next((factor for factor in flags if side >= 4 * SIDE * factor), 1)
         grey = cv2.imdecode(np.frombuffer(data, np.uint8), flags.get(factor, cv2.IMREAD_GRAYSCALE))
-    except cv2.error:
+    except (OSError, DataError, cv2.error):
         return b""
     if grey is None:
         return b""
@@ -80,31 +76,25 @@ def _look(path: str) -> bytes:
 def look_alikes(looks: Looks, splits: np.ndarray) -> list[LookAlike]:
     """For each image the one most like it that comes earlier in its split, and the one in a later split, if they look
     the same. ``splits``: ``(N,)`` int, the order of each image's split."""
-    spread = looks.thumbs.std(axis=(1, 2))
-    usable = np.flatnonzero(spread >= _LEAST_SPREAD)
-    thumbs, owners = looks.thumbs[usable], splits[usable]
-    vectors, mirrored = (_unit(each) for each in (thumbs, thumbs[:, :, ::-1]))
-    signs = [np.diff(each, axis=2) > 0 for each in (thumbs, thumbs[:, :, ::-1])]
-    found: list[LookAlike] = []
+    usable = np.flatnonzero(looks.thumbs.std(axis=(1, 2)) >= _LEAST_SPREAD)
+    owners, both = splits[usable], (looks.thumbs[usable], looks.thumbs[usable, :, ::-1])
+    vectors = [thumbs.reshape(len(usable), SIDE * SIDE) for thumbs in both]
+    vectors = [flat - flat.mean(1, keepdims=True) for flat in vectors]
+    vectors = [flat / np.linalg.norm(flat, axis=1, keepdims=True) for flat in vectors]
+    signs = [np.diff(thumbs, axis=2) > 0 for thumbs in both]
+    pairs: list[LookAlike] = []
     for start in range(0, len(usable), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(usable)))
         allowed = [
             (owners[None] == owners[rows, None]) & (np.arange(len(usable))[None] < rows[:, None]),
             owners[None] > owners[rows, None],
         ]
-        for flipped, others in enumerate((vectors, mirrored)):
-            similar = vectors[rows] @ others.T
+        for flipped, others in enumerate(vectors):
+            similar = vectors[0][rows] @ others.T
             for mask in allowed:
                 best = np.where(mask, similar, -1).argmax(1)
                 good = mask[rows - start, best] & (similar[rows - start, best] >= _SIMILARITY)
                 for row, other in zip(rows[good].tolist(), best[good].tolist()):
                     if (signs[0][row] != signs[flipped][other]).mean() <= _OTHER_BITS:
-                        found.append(LookAlike(int(usable[row]), int(usable[other]), bool(flipped)))
-    return found
-
-
-def _unit(thumbs: np.ndarray) -> np.ndarray:
-    """``(N, 256)`` of mean 0 and length 1."""
-    flat = thumbs.reshape(len(thumbs), SIDE * SIDE)
-    flat = flat - flat.mean(1, keepdims=True)
-    return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+                        pairs.append(LookAlike(int(usable[row]), int(usable[other]), bool(flipped)))
+    return pairs

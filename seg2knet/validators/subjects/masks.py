@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -14,6 +15,7 @@ from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
 from seg2knet.engines import cores
+from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.data import listed
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
@@ -22,12 +24,7 @@ _ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_g
 
 
 class MaskFolder:
-    """One split's images and masks.
-
-    Attributes:
-        split: ``train``, ``val`` or ``test``.
-        images_dir, masks_dir: the folders, which may be missing.
-    """
+    """One split's images and masks; either folder may be missing."""
 
     def __init__(self, layout: AdeLayout, split: str) -> None:
         self.split = split
@@ -41,12 +38,10 @@ class MaskFolder:
 
     @cached_property
     def masks(self) -> dict[str, str]:
-        """Masks, likewise."""
         return listed(self.masks_dir)
 
     @property
     def paths(self) -> list[str]:
-        """The masks' paths."""
         return list(self.masks.values())
 
     @cached_property
@@ -61,76 +56,55 @@ class MaskFolder:
 
     @cached_property
     def pairs(self) -> list[tuple[str, str]]:
-        """Names of images and masks with the same stem, in the order of the images."""
-        stems: dict[str, str] = {}
-        for name in self.masks:
-            stems.setdefault(_stem(name), name)
-        taken: set[str] = set()
-        found = []
-        for name in sorted(self.images, key=lambda each: not each.endswith(".jpg")):
-            stem = _stem(name)
-            if stem in stems and stem not in taken:
-                taken.add(stem)
-                found.append((name, stems[stem]))
-        return sorted(found)
+        """Names of images and masks with the same stem, in the order of the images; of two images the JPEG."""
+        masks = {stem(name): name for name in reversed(self.masks)}
+        images: dict[str, str] = {}
+        for name in sorted(self.images, key=lambda name: not name.endswith(".jpg")):
+            images.setdefault(stem(name), name)
+        return sorted((image, masks[key]) for key, image in images.items() if key in masks)
 
     @cached_property
     def lonely(self) -> tuple[list[str], list[str]]:
         """Images without a mask and masks without an image; those that share their stem with a pair are not."""
-        stems = {_stem(image) for image, _ in self.pairs}
-        return (
-            [name for name in self.images if _stem(name) not in stems],
-            [name for name in self.masks if _stem(name) not in stems],
-        )
+        stems = {stem(image) for image, _ in self.pairs}
+        images, masks = ([name for name in names if stem(name) not in stems] for names in (self.images, self.masks))
+        return images, masks
 
     def likely_pairs(self) -> dict[str, str]:
         """Lonely masks that must belong to a lonely image: ``a_mask.png``, ``a.jpg.png``, ``A.png`` for ``a.jpg``."""
         images, masks = self.lonely
         by_core: dict[str, list[str]] = {}
         for image in images:
-            by_core.setdefault(_stem(image).casefold(), []).append(image)
+            by_core.setdefault(stem(image).casefold(), []).append(image)
         wanted: dict[str, list[str]] = {}
         for mask in masks:
-            core = _stem(mask)
-            core = _stem(core) if is_image(core) else core
-            ending = next((each for each in _ENDINGS if core.lower().endswith(each.lower())), "")
-            core = core[: len(core) - len(ending)]
-            for image in by_core.get(core.casefold(), ()):
+            core = stem(mask)
+            core = stem(core) if is_image(core) else core
+            ending = next((ending for ending in _ENDINGS if core.lower().endswith(ending.lower())), "")
+            for image in by_core.get(core[: len(core) - len(ending)].casefold(), ()):
                 wanted.setdefault(image, []).append(mask)
-        return {image: found[0] for image, found in wanted.items() if len(found) == 1}
+        return {image: names[0] for image, names in wanted.items() if len(names) == 1}
 
     @cached_property
     def readable(self) -> np.ndarray:
         """Masks that are whole, of one channel, 8 or 16 bits, and no JPEG, ``(M,)`` bool: their ids can be trusted."""
-        gallery = self.gallery
-        kinds = [gallery.kind(index) for index in range(len(gallery.paths))]
-        good = [kind != "JPEG" and single_channel(mode) for kind, mode in kinds]
-        return np.array(good, bool) & ~gallery.broken()
+        facts = self.gallery.facts
+        return np.array([one.format != "JPEG" and single_channel(one.mode) and not one.problem for one in facts], bool)
 
     @cached_property
     def regions(self) -> dict[str, np.ndarray]:
-        """Mask's name -> its ids, pixels and boxes (``regions.regions``), of readable masks."""
+        """Mask's name -> its ids, pixels and boxes (``Runs.table``), of readable masks."""
         names = [name for name, good in zip(self.masks, self.readable.tolist()) if good]
         tables = scan([self.masks[name] for name in names], cores())
         return {name: table for name, table in zip(names, tables) if table is not None}
 
     @cached_property
-    def counts(self) -> dict[int, int]:
+    def counts(self) -> Counter[int]:
         """Id -> how many masks of the split have it."""
-        total: dict[int, int] = {}
-        for table in self.regions.values():
-            for number in table[:, 0].tolist():
-                total[number] = total.get(number, 0) + 1
-        return total
+        return Counter(number for table in self.regions.values() for number in table[:, 0].tolist())
 
 
 class AdeSet:
-    """A whole ADE folder.
-
-    Attributes:
-        layout: where things stand.
-    """
-
     def __init__(self, layout: AdeLayout) -> None:
         self.layout = layout
         self._folders: dict[str, MaskFolder] = {}
@@ -172,55 +146,43 @@ class AdeSet:
     @cached_property
     def strange(self) -> dict[int, int]:
         """Ids that are neither 0, nor a class, nor 255 -> how many masks have them; none where classes are unknown."""
-        total: dict[int, int] = {}
-        known = {0, IGNORE, *(number for number, _ in self.classes or ())}
-        for folder in self.folders if self.classes is not None else ():
-            for number, count in folder.counts.items():
-                if number not in known:
-                    total[number] = total.get(number, 0) + count
-        return total
+        if self.classes is None:
+            return {}
+        known = {0, IGNORE, *(number for number, _ in self.classes)}
+        total = sum((folder.counts for folder in self.folders), Counter[int]())
+        return {number: count for number, count in total.items() if number not in known}
 
     @property
     def other_ignore(self) -> Optional[int]:
         """The value that stands for "ignore" in place of 255: the only strange one, if it is one that tools use."""
-        if len(self.strange) == 1:
-            number = next(iter(self.strange))
-            if number > (self.top or 0) and (250 <= number < IGNORE or number == 65535):
-                return number
-        return None
+        number = next(iter(self.strange)) if len(self.strange) == 1 else 0
+        usual = 250 <= number < IGNORE or number == 65535
+        return number if usual and number > (self.top or 0) else None
 
 
 def ade_set(layout: AdeLayout) -> AdeSet:
     """What there is to see in an ADE folder, looked at once as long as the layout lives."""
-    kept = vars(layout)
-    if "_set" not in kept:
-        kept["_set"] = AdeSet(layout)
-    return kept["_set"]
+    return vars(layout).setdefault("_set", AdeSet(layout))
 
 
 def mask_folder(layout: AdeLayout, split: str) -> MaskFolder:
-    """One split of it."""
     return ade_set(layout).folder(split)
 
 
 def single_channel(mode: str) -> bool:
     """Whether an image of that mode has one number a pixel."""
-    return mode in ("1", "L", "P", "I", "F") or mode.startswith("I;16")
+    return mode in ("1", "L", "P") or sixteen_bit(mode)
 
 
 def sixteen_bit(mode: str) -> bool:
     return mode in ("I", "F") or mode.startswith("I;16")
 
 
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
-
-
 def _object_info(file: Path) -> list[tuple[int, str]]:
     """Number and name of each class; in a file without numbers the lines are counted from 1."""
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     if "\t" not in text and all("," in line for line in text.splitlines() if line.strip()):
-        text = "\n".join("\t".join(cells) for cells in csv.reader(text.splitlines()))
+        text = "\n".join(map("\t".join, csv.reader(text.splitlines())))
     numbered = [(row.number, row.name) for row in class_rows(text) if row.number is not None]
-    names = [line.rpartition("\t")[2].strip() for line in text.splitlines() if line.strip()]
+    names = (line.rpartition("\t")[2].strip() for line in text.splitlines() if line.strip())
     return numbered or list(enumerate(names, 1))

@@ -15,10 +15,9 @@ What counts as right (the explanations of CI034 and CI037 repeat it):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
-from typing import Any, List, NamedTuple
+from typing import Any, List
 
 import msgspec
 import numpy as np
@@ -62,7 +61,6 @@ _OFF_LINE = 1.5
 reaches out of the extents."""
 
 
-@dataclass
 class Shapes:
     """Columns over annotations.
 
@@ -75,21 +73,27 @@ class Shapes:
         area_fits, box_fits: bool; True also where nothing can be compared.
     """
 
-    kinds: np.ndarray
-    flags: np.ndarray
-    boxes: np.ndarray
-    has_box: np.ndarray
-    areas: np.ndarray
-    perimeters: np.ndarray
-    extents: np.ndarray
     overshoot: np.ndarray
-    mask_areas: np.ndarray
-    mask_boxes: np.ndarray
     area_fits: np.ndarray
     box_fits: np.ndarray
 
+    def __init__(self, flags: np.ndarray, boxes: np.ndarray, has_box: np.ndarray) -> None:
+        count = len(flags)
+        self.kinds = np.full(count, ABSENT)
+        self.flags, self.boxes, self.has_box = flags, boxes, has_box
+        self.areas, self.mask_areas = np.full(count, np.nan), np.full(count, np.nan)
+        self.extents, self.mask_boxes = np.full((count, 4), np.nan), np.full((count, 4), np.nan)
+        self.perimeters, self.overshoot = np.zeros(count), np.zeros(count)
+        self.area_fits, self.box_fits = np.ones(count, bool), np.ones(count, bool)
+
+    @classmethod
+    def joined(cls, chunks: Sequence[Shapes]) -> Shapes:
+        whole = cls.__new__(cls)
+        for name in vars(chunks[0]):
+            setattr(whole, name, np.concatenate([vars(chunk)[name] for chunk in chunks]))
+        return whole
+
     def having(self, bits: int) -> np.ndarray:
-        """Rows with any of these bits."""
         return np.flatnonzero(self.flags & bits)
 
     @cached_property
@@ -110,61 +114,44 @@ class Shapes:
         return not np.isnan(self.mask_areas[row])
 
 
-class _Task(NamedTuple):
-    """Annotations to measure: their segmentations and boxes as JSON arrays, what the file says of their areas, and the
-    sizes of their images, 0 where unknown."""
-
-    segmentations: bytes
-    boxes: bytes
-    areas: np.ndarray
-    heights: np.ndarray
-    widths: np.ndarray
-
-
 def measure(table: Annotations, heights: np.ndarray, widths: np.ndarray, jobs: int = 1) -> Shapes:
     """Measure all annotations of a file, in several processes where there are many; ``heights``, ``widths``: of each
     one's image, ``(N,)`` int64, 0 where unknown."""
     parts = [slice(start, start + CHUNK) for start in range(0, table.count or 1, CHUNK)]
+    columns = (table.areas, heights, widths)
     tasks = (
-        _Task(
-            array_of(table.segmentations[part]),
-            array_of(table.boxes[part]),
-            table.areas[part],
-            heights[part],
-            widths[part],
-        )
+        (array_of(table.segmentations[part]), array_of(table.boxes[part]), *(column[part] for column in columns))
         for part in parts
     )
     with no_gc(), engine("local", jobs if table.count >= _PARALLEL_FROM else 1) as workers:
-        chunks = list(workers.map(_worker, tasks))
-    return Shapes(*[np.concatenate([getattr(chunk, column.name) for chunk in chunks]) for column in fields(Shapes)])
+        return Shapes.joined(list(workers.map(_worker, tasks)))
 
 
 def _worker() -> Any:
     return _measure_chunk
 
 
-def _measure_chunk(task: _Task) -> Shapes:
+def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray, np.ndarray]) -> Shapes:
+    """Segmentations and boxes are JSON arrays, then come stated areas and the images' sizes."""
+    segmentations, box_text, *columns = task
     with no_gc():
-        shapes, flags = shapes_in(task.segmentations)
-        boxes: np.ndarray
-        has_box: np.ndarray
+        shapes, flags = shapes_in(segmentations)
+        has_box: np.ndarray = np.ones(len(shapes), bool)
         try:
-            rows = msgspec.json.decode(task.boxes, type=List[List[float]])
+            rows = msgspec.json.decode(box_text, type=List[List[float]])
             boxes = np.array(rows, np.float64).reshape(len(rows), 4)
-            has_box = np.ones(len(rows), bool)
         except (msgspec.MsgspecError, ValueError):
-            raws = msgspec.json.decode(task.boxes, type=List[Raw])
+            raws = msgspec.json.decode(box_text, type=List[Raw])
             boxes, has_box = boxes_of(raws), np.array([bytes(raw) != b"null" for raw in raws], bool)
-        return _measured(shapes, flags, boxes, has_box, task.areas, task.heights, task.widths)
+        return _measured(shapes, Shapes(flags, boxes, has_box), *columns)
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> tuple[Shapes, Shape]:
     """A decoded segmentation of any type, alone on an image of that size (0: not known), and how it was read."""
     shape, flag = shape_of(segmentation)
-    sizes = np.array([height]), np.array([width])
-    nothing = np.full((1, 4), np.nan)
-    return _measured([shape], np.array([flag]), nothing, np.zeros(1, bool), nothing[0, :1], *sizes), shape
+    nothing = Shapes(np.array([flag]), np.full((1, 4), np.nan), np.zeros(1, bool))
+    stated, heights, widths = np.full(1, np.nan), np.array([height]), np.array([width])
+    return _measured([shape], nothing, stated, heights, widths), shape
 
 
 def shapes_in(text: bytes) -> tuple[list[Shape], np.ndarray]:
@@ -178,7 +165,6 @@ def shapes_in(text: bytes) -> tuple[list[Shape], np.ndarray]:
 
 
 def shape_in(raw: Raw) -> tuple[Shape, int]:
-    """One segmentation, and what is wrong with its type."""
     try:
         return _one_shape.decode(raw), 0
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -189,30 +175,10 @@ _one_shape = msgspec.json.Decoder(Shape)
 
 
 def _measured(
-    shapes: Sequence[Shape],
-    flags: np.ndarray,
-    boxes: np.ndarray,
-    has_box: np.ndarray,
-    stated: np.ndarray,
-    heights: np.ndarray,
-    widths: np.ndarray,
+    shapes: Sequence[Shape], columns: Shapes, stated: np.ndarray, heights: np.ndarray, widths: np.ndarray
 ) -> Shapes:
-    """Columns of these segmentations; the other arguments are as in ``Shapes`` and ``_Task``."""
+    """Fill in the columns of these segmentations, with stated areas and sizes of images, 0 where unknown."""
     count = len(shapes)
-    columns = Shapes(
-        kinds=np.full(count, ABSENT),
-        flags=flags,
-        boxes=boxes,
-        has_box=has_box,
-        areas=np.full(count, np.nan),
-        perimeters=np.zeros(count),
-        extents=np.full((count, 4), np.nan),
-        overshoot=np.zeros(count),
-        mask_areas=np.full(count, np.nan),
-        mask_boxes=np.full((count, 4), np.nan),
-        area_fits=np.ones(count, bool),
-        box_fits=np.ones(count, bool),
-    )
     lists: list[Any] = [shape if type(shape) is list else () for shape in shapes]
     some = np.fromiter(map(any, lists), bool, count)  # a list of empty lists is an empty segmentation
     columns.kinds[some] = POLYGONS

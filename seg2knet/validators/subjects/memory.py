@@ -29,7 +29,6 @@ _CHUNK = 64
 _NO_FILE = (-1, -1)
 
 T = TypeVar("T")
-_In = TypeVar("_In")
 
 
 class Known(msgspec.Struct, Generic[T], array_like=True, gc=False):
@@ -46,30 +45,28 @@ def remembered(kind: str, paths: Sequence[str], look: Callable[[str], T], shape:
     Args:
         kind: what is learnt; part of the cache file's name.
         paths: the files; any of them may be missing.
-        look: called in threads; what it says of a missing file is not remembered.
+        look: called in ``jobs`` threads; what it says of a missing file is not remembered.
         shape: the type of its result, one that msgspec writes and reads.
-        jobs: threads.
     """
     results: list[Any] = [None] * len(paths)
     for folder, places in by_folder(paths).items():
         known = recall(kind, folder, shape)
         states = [_state(paths[place]) for place in places]
         now = time.time_ns()
-        wanted = []
+        changed = []
         for place, state in zip(places, states):
             old = known.get(os.fsencode(paths[place][len(folder) :]))
             if old is not None and (old.size, old.mtime) == state:
                 results[place] = old.value
             else:
-                wanted.append((place, state))
-        if not wanted:
+                changed.append((place, state))
+        if not changed:
             continue
-        for (place, state), value in zip(wanted, mapped(look, [paths[place] for place, _ in wanted], jobs)):
+        for (place, state), value in zip(changed, _mapped(look, [paths[place] for place, _ in changed], jobs)):
             results[place] = value
             if state != _NO_FILE and now - state[1] > _RECENT:
                 known[os.fsencode(paths[place][len(folder) :])] = Known(*state, value)
-        there = {name: each for name, each in known.items() if os.path.lexists(os.fsencode(folder) + name)}
-        _keep(kind, folder, there)
+        _keep(kind, folder, {name: of for name, of in known.items() if os.path.lexists(os.fsencode(folder) + name)})
     return results
 
 
@@ -81,28 +78,22 @@ def by_folder(paths: Sequence[str]) -> dict[str, list[int]]:
     return folders
 
 
-def mapped(function: Callable[[_In], T], inputs: Sequence[_In], jobs: int) -> list[T]:
-    """``function`` of each input, in threads where there are enough inputs to gain from them."""
-    if jobs < 2 or len(inputs) < 2 * _CHUNK:
-        return [function(value) for value in inputs]
-    chunks = [inputs[start : start + _CHUNK] for start in range(0, len(inputs), _CHUNK)]
+def _mapped(look: Callable[[str], T], paths: Sequence[str], jobs: int) -> list[T]:
+    """``look`` of each path, in threads where there are enough to gain from them."""
+    if jobs < 2 or len(paths) < 2 * _CHUNK:
+        return list(map(look, paths))
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     with ThreadPoolExecutor(min(jobs, 8)) as pool:
-        return [result for chunk in pool.map(lambda chunk: list(map(function, chunk)), chunks) for result in chunk]
+        return [result for chunk in pool.map(lambda chunk: list(map(look, chunk)), chunks) for result in chunk]
 
 
-def cache_dir() -> Path:
-    """Where this user's caches are: ``$XDG_CACHE_HOME/seg2knet``, else the system's usual place.
-
-    Raises:
-        RuntimeError: there is no home folder.
-    """
+def _cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/seg2knet``, else the system's usual place; a RuntimeError where there is no home folder."""
     if os.environ.get("XDG_CACHE_HOME"):
         return Path(os.environ["XDG_CACHE_HOME"]) / "seg2knet"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "seg2knet" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "seg2knet"
-    return Path.home() / ".cache" / "seg2knet"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "seg2knet"
 
 
 def recall(kind: str, folder: str, shape: Any) -> dict[bytes, Any]:
@@ -124,20 +115,15 @@ def _keep(kind: str, folder: str, known: dict[bytes, Any]) -> None:
             os.replace(fresh, file)
         finally:
             fresh.unlink(missing_ok=True)
-        _forget_old(file.parent)
-
-
-def _forget_old(caches: Path) -> None:
-    """Remove what has not been written for long: its folder is gone or forgotten."""
-    limit = time.time() - _DAYS_KEPT * 86400
-    for file in caches.glob("*.bin"):
-        if file.stat().st_mtime < limit:
-            file.unlink()
+        # What has not been written for long is of a folder that is gone or forgotten.
+        for old in file.parent.glob("*.bin"):
+            if old.stat().st_mtime < time.time() - _DAYS_KEPT * 86400:
+                old.unlink()
 
 
 def _file(kind: str, folder: str) -> Path:
     key = hashlib.sha256(os.fsencode(os.path.abspath(folder))).hexdigest()[:24]
-    return cache_dir() / f"{kind}-{key}.bin"
+    return _cache_dir() / f"{kind}-{key}.bin"
 
 
 def _stamp(kind: str) -> bytes:

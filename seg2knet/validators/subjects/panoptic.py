@@ -1,4 +1,7 @@
-"""A split's panoptic PNGs beside its JSON: what is there, and which segment is which region."""
+"""A split's panoptic PNGs beside its JSON: what is there, and which segment is which region.
+
+Columns over the file's entries are ``(E,)``, over its segments ``(S,)``, over the regions in the PNGs ``(R,)``.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,7 @@ TOP = 1 << 24
 
 
 class Pngs:
-    """The PNGs of one panoptic file.
-
-    Attributes:
-        part, file: the split and its panoptic file.
-        folder: where the PNGs are; ``None`` where there is no such folder.
-    """
+    """The PNGs of one panoptic file; ``folder`` is ``None`` where there is no such folder."""
 
     def __init__(self, part: Part, file: PanopticFile) -> None:
         self.part, self.file = part, file
@@ -44,10 +42,8 @@ class Pngs:
 
     @cached_property
     def _listing(self) -> set[str]:
-        found: set[str] = set()
-        for folder, _, names in os.walk(self.folder or ""):
-            found.update(os.path.join(folder, name) for name in names)
-        return found
+        tree = os.walk(self.folder or "")
+        return {os.path.join(folder, name) for folder, _, names in tree for name in names}
 
     def exists(self, path: Optional[Path]) -> bool:
         return path is not None and (str(path) in self._listing or os.path.isfile(path))
@@ -55,11 +51,11 @@ class Pngs:
     @cached_property
     def paths(self) -> list[Optional[str]]:
         """For each entry the PNG that its name means, or that mmdet's name means; ``None`` where there is neither."""
-        found: list[Optional[str]] = []
+        paths: list[Optional[str]] = []
         for entry, name in enumerate(self.file.entries.names):
             choices = (self.place(name), self.place(self.derived(entry)))
-            found.append(next((str(path) for path in choices if self.exists(path)), None))
-        return found
+            paths.append(next((str(path) for path in choices if self.exists(path)), None))
+        return paths
 
     @cached_property
     def _unique(self) -> dict[str, int]:
@@ -67,111 +63,98 @@ class Pngs:
 
     @cached_property
     def gallery(self) -> Gallery:
-        """The PNGs there are, each once."""
         return survey(self._unique, self.part.dataset.jobs)
 
     @cached_property
     def where(self) -> np.ndarray:
-        """For each entry its place in the gallery, ``(E,)`` int64, -1 where there is no whole PNG."""
-        places = np.array([-1 if path is None else self._unique[path] for path in self.paths], np.int64)
-        broken = self.gallery.broken()
-        return np.array([place if place >= 0 and not broken[place] else -1 for place in places.tolist()], np.int64)
+        """For each entry its place in the gallery, int64, -1 where there is no whole PNG."""
+        whole = {path: place for path, place in self._unique.items() if not self.gallery.problem(place)}
+        return np.array([whole.get(path or "", -1) for path in self.paths], np.int64)
 
     def kind(self, entry: int) -> tuple[str, str]:
-        """Format and mode of an entry's PNG."""
         return self.gallery.kind(int(self.where[entry]))
 
     @cached_property
     def plain(self) -> np.ndarray:
-        """Whether an entry has a whole RGB PNG of 8 bits, ``(E,)`` bool."""
+        """Whether an entry has a whole RGB PNG of 8 bits, bool."""
         kind = self.gallery.kind
         return np.array([place >= 0 and kind(place) == ("PNG", "RGB") for place in self.where.tolist()], bool)
 
     def size(self, entry: int) -> tuple[int, int]:
-        """Width and height of an entry's PNG."""
-        width, height = self.gallery.stored()
-        place = int(self.where[entry])
-        return int(width[place]), int(height[place])
+        facts = self.gallery.facts[int(self.where[entry])]
+        return facts.width, facts.height
 
     @cached_property
     def image_sizes(self) -> list[set[tuple[int, int]]]:
         """For each entry the sizes its PNG may have: the image's, shown and stored; without an image the JSON's."""
-        book, file = album(self.part), self.file
-        places = book.places(file)
-        shown, stored = book.gallery.shown(), book.gallery.stored()
-        broken = book.gallery.broken()
+        book, images = album(self.part), self.file.images
+        places, broken = np.append(book.places(self.file), -1), np.append(book.gallery.broken(), True)
+        shown, stored = (list(zip(*np.array(of).tolist())) for of in (book.gallery.shown(), book.gallery.stored()))
         sizes: list[set[tuple[int, int]]] = []
-        for row in file.image_rows.tolist():
-            place = int(places[row]) if row >= 0 else -1
-            if place >= 0 and not broken[place]:
-                sizes.append({(int(w[place]), int(h[place])) for w, h in (shown, stored)})
-            elif row >= 0 and file.images.widths[row] > 0 and file.images.heights[row] > 0:
-                sizes.append({(int(file.images.widths[row]), int(file.images.heights[row]))})
+        for row in self.file.image_rows.tolist():
+            place = places[row]
+            if not broken[place]:
+                sizes.append({shown[place], stored[place]})
+            elif row >= 0 and images.widths[row] > 0 and images.heights[row] > 0:
+                sizes.append({(int(images.widths[row]), int(images.heights[row]))})
             else:
                 sizes.append(set())
         return sizes
 
     @cached_property
     def fits(self) -> np.ndarray:
-        """Whether an entry's PNG is plain and of its image's size, as far as that is known; ``(E,)`` bool."""
-        return np.array(
-            [
-                bool(plain) and (not sizes or self.size(entry) in sizes)
-                for entry, (plain, sizes) in enumerate(zip(self.plain.tolist(), self.image_sizes))
-            ],
-            bool,
-        )
+        """Whether an entry's PNG is plain and of its image's size, as far as that is known; bool."""
+        fits = self.plain.copy()
+        for entry in np.flatnonzero(fits).tolist():
+            sizes = self.image_sizes[entry]
+            fits[entry] = not sizes or self.size(entry) in sizes
+        return fits
 
     @cached_property
     def regions(self) -> list[Optional[np.ndarray]]:
-        """For each entry with a fitting PNG its regions (``regions.regions``), else ``None``."""
-        usable = [path for entry, path in enumerate(self.paths) if path and self.fits[entry]]
-        found = dict(zip(usable, scan(usable, self.part.dataset.jobs)))
-        return [found[path] if path and self.fits[entry] else None for entry, path in enumerate(self.paths)]
+        """For each entry with a fitting PNG its regions (``Runs.table``), else ``None``."""
+        fitting = [path if fits else None for path, fits in zip(self.paths, self.fits)]
+        usable = list(dict.fromkeys(filter(None, fitting)))
+        tables = dict(zip(usable, scan(usable, self.part.dataset.jobs)))
+        return [tables[path] if path else None for path in fitting]
 
     @cached_property
-    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """All regions, ``(R, 6)``, sorted by entry and id, and the entry of each, ``(R,)``."""
-        tables = [np.zeros((0, 6), np.int64) if each is None else each for each in self.regions]
-        entry = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-        return (np.concatenate(tables) if tables else np.zeros((0, 6), np.int64)), entry
-
-    @property
     def all_regions(self) -> np.ndarray:
-        return self._rows[0]
+        """All regions, ``(R, 6)``, sorted by entry and id."""
+        tables = [table for table in self.regions if table is not None]
+        return np.concatenate([np.zeros((0, 6), np.int64), *tables])
 
-    @property
+    @cached_property
     def region_entry(self) -> np.ndarray:
-        return self._rows[1]
+        """The entry of each region."""
+        counts = [0 if table is None else len(table) for table in self.regions]
+        return np.repeat(np.arange(len(counts)), np.array(counts, np.int64))
 
     @cached_property
     def checked(self) -> np.ndarray:
-        """Segments with an id whose PNG can be looked at, ``(S,)`` bool."""
-        segments = self.file.segments
+        """Segments with an id whose PNG can be looked at, bool."""
         seen = np.array([table is not None for table in self.regions], bool)
-        return segments.has_id & (seen[segments.entry] if len(seen) else False)
+        return self.file.segments.has_id & seen[self.file.segments.entry]
 
     @cached_property
     def impossible(self) -> np.ndarray:
-        """Segments whose id is 0, negative or does not fit into 24 bits, ``(S,)`` bool."""
+        """Segments whose id is 0, negative or does not fit into 24 bits, bool."""
         segments = self.file.segments
         return segments.has_id & ((segments.ids <= 0) | (segments.ids >= TOP))
 
     @cached_property
     def match(self) -> np.ndarray:
-        """For each segment its row in ``all_regions``, ``(S,)`` int64, -1 where the PNG lacks its id."""
-        segments, (rows, entry) = self.file.segments, self._rows
-        keys = entry * TOP + rows[:, ID]
+        """For each segment its row in ``all_regions``, int64, -1 where the PNG lacks its id."""
+        segments = self.file.segments
+        keys = np.append(self.region_entry * TOP + self.all_regions[:, ID], np.iinfo(np.int64).max)
         usable = self.checked & ~self.impossible
         wanted = np.where(usable, segments.entry * TOP + segments.ids, -1)
-        if not len(keys):
-            return np.full(len(wanted), -1, np.int64)
-        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        places = np.searchsorted(keys, wanted)
         return np.where(usable & (keys[places] == wanted), places, -1)
 
     @cached_property
     def repeated(self) -> np.ndarray:
-        """Segments whose id another segment of the entry has too, ``(S,)`` bool."""
+        """Segments whose id another segment of the entry has too, bool."""
         segments = self.file.segments
         keys = np.stack([segments.entry, segments.ids, segments.has_id.astype(np.int64)], axis=1)
         _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
@@ -180,47 +163,39 @@ class Pngs:
     @cached_property
     def unclaimed(self) -> dict[int, list[int]]:
         """Entry -> rows of ``all_regions`` that no segment has and that are not 0 (void)."""
-        rows, entry = self._rows
-        taken = np.zeros(len(rows), bool)
-        taken[self.match[self.match >= 0]] = True
-        found: dict[int, list[int]] = {}
-        for row in np.flatnonzero(~taken & (rows[:, ID] != 0)).tolist():
-            found.setdefault(int(entry[row]), []).append(row)
-        return found
+        free = self.all_regions[:, ID] != 0
+        free[self.match[self.match >= 0]] = False
+        rows: dict[int, list[int]] = {}
+        for row in np.flatnonzero(free).tolist():
+            rows.setdefault(int(self.region_entry[row]), []).append(row)
+        return rows
 
     @cached_property
     def lost(self) -> dict[int, int]:
         """Segment -> the unclaimed region that is surely its own: of the same 24 bits, or alone of its area and box."""
         segments, rows = self.file.segments, self.all_regions
-        orphans = np.flatnonzero(self.checked & (self.match < 0)).tolist()
-        found: dict[int, int] = {}
+        lost: dict[int, int] = {}
         taken: set[int] = set()
-        for segment in orphans:
+        for segment in np.flatnonzero(self.checked & (self.match < 0)).tolist():
             free = [row for row in self.unclaimed.get(int(segments.entry[segment]), []) if row not in taken]
             short = int(segments.ids[segment]) & (TOP - 1) if self.impossible[segment] else -1
-            alike = [row for row in free if rows[row, ID] == short] or [
-                row for row in free if self._alike(segment, row)
-            ]
-            if len(alike) == 1:
-                found[segment] = alike[0]
-                taken.add(alike[0])
-        return found
+            same = [row for row in free if rows[row, ID] == short]
+            same = same or [row for row in free if self._alike(segment, rows[row])]
+            if len(same) == 1:
+                lost[segment] = same[0]
+                taken.add(same[0])
+        return lost
 
-    def _alike(self, segment: int, row: int) -> bool:
-        segments, region = self.file.segments, self.all_regions[row]
-        box = segments.boxes[segment]
-        return segments.areas[segment] == region[AREA] and bool(np.isnan(box).any() or (box == region[X:]).all())
+    def _alike(self, segment: int, region: np.ndarray) -> bool:
+        box = self.file.segments.boxes[segment]
+        same_box = np.isnan(box).any() or (box == region[X:]).all()
+        return bool(self.file.segments.areas[segment] == region[AREA] and same_box)
 
     @cached_property
     def thing(self) -> np.ndarray:
-        """For each segment 1 for a thing, 0 for stuff, -1 where its category does not say; ``(S,)`` int64."""
-        said = {category.id: category.isthing for category in self.file.categories if category.id is not None}
-        ids = self.file.segments.category_ids.tolist()
-        return np.array([_flag(said.get(each)) for each in ids], np.int64)
-
-
-def _flag(value: Optional[int]) -> int:
-    return -1 if value is None or int(value) not in (0, 1) else int(value)
+        """For each segment 1 for a thing, 0 for stuff, -1 where its category does not say; int64."""
+        kinds = {category.id: category.isthing for category in self.file.categories if category.isthing in (0, 1)}
+        return np.array([kinds.get(number, -1) for number in self.file.segments.category_ids.tolist()], np.int64)
 
 
 def pngs(part: Part) -> Optional[Pngs]:

@@ -37,8 +37,7 @@ class ImageFacts(msgspec.Struct, array_like=True, gc=False):
         size: bytes, -1 for a file that cannot be read.
         sketch: CRCs of its first and last bytes.
         width, height: pixels as stored, 0 where the file is no image.
-        orientation, pages: as in ``images.Header``.
-        format, mode: as in ``images.Header``, empty for no image.
+        orientation, pages, format, mode: as in ``images.Header``; no format and mode for no image.
         problem: why it is no whole image; empty when it is one.
     """
 
@@ -57,12 +56,7 @@ _NUMBERS = np.dtype([(name, "i8") for name in ("width", "height", "orientation",
 
 
 class Gallery:
-    """Image files and what is known of them.
-
-    Attributes:
-        paths: the files.
-        facts: of each.
-    """
+    """Image files and what is known of each."""
 
     def __init__(self, paths: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         self.paths, self.facts = paths, facts
@@ -92,7 +86,6 @@ class Gallery:
         return np.array([places[f"{facts.format} {facts.mode}"] for facts in self.facts], np.int64)
 
     def broken(self) -> np.ndarray:
-        """``(N,)`` bool."""
         return np.array([bool(facts.problem) for facts in self.facts], bool)
 
     def shown(self) -> tuple[np.ndarray, np.ndarray]:
@@ -107,12 +100,7 @@ class Gallery:
 
 
 def survey(paths: Iterable[Union[str, Path]], jobs: int = 2) -> Gallery:
-    """Look at image files, or remember them; files that are not there are broken.
-
-    Args:
-        paths: the files.
-        jobs: how many are opened at a time.
-    """
+    """Look at image files, ``jobs`` at a time, or remember them; files that are not there are broken."""
     names = [os.fspath(path) for path in paths]
     return Gallery(names, remembered("images", names, _inspect, ImageFacts, jobs))
 
@@ -131,18 +119,16 @@ def same_in(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
     for index, facts in enumerate(gallery.facts):
         if facts.size > 0:
             alike.setdefault((facts.size, facts.sketch), []).append(index)
-    members = [index for group in alike.values() if len(group) > 1 for index in group]
-    paths = [gallery.paths[index] for index in members]
-    digests = dict(zip(members, remembered("digests", paths, _digest, str, jobs)))
+    members = sorted(index for group in alike.values() if len(group) > 1 for index in group)
+    digests = remembered("digests", [gallery.paths[index] for index in members], _digest, str, jobs)
     same: dict[str, list[int]] = {}
-    for index in sorted(digests):
-        if digests[index]:
-            same.setdefault(digests[index], []).append(index)
+    for index, digest in zip(members, digests):
+        if digest:
+            same.setdefault(digest, []).append(index)
     return [group for group in same.values() if len(group) > 1]
 
 
 def _inspect(path: str) -> ImageFacts:
-    """What one file is."""
     try:
         descriptor = os.open(path, _READ)
         try:
@@ -164,7 +150,8 @@ def _inspect(path: str) -> ImageFacts:
     try:
         header = images.parse(head) or images.probe(path)
     except DataError as error:
-        facts.problem = _reason(error)
+        unknown = not error.found or "identify" in error.found
+        facts.problem = error.message if unknown else f"{error.message} ({error.found})"
         return facts
     facts.width, facts.height, facts.orientation = header.width, header.height, header.orientation
     facts.pages, facts.format, facts.mode = header.pages, header.format, header.mode
@@ -207,10 +194,6 @@ def _png_damage(data: bytes) -> str:
     return f"the file ends before the image does: no IEND chunk in its {len(data):,} bytes"
 
 
-def _reason(error: DataError) -> str:
-    return f"{error.message} ({error.found})" if error.found and "identify" not in error.found else error.message
-
-
 def _digest(path: str) -> str:
     """The content's digest, empty for a file that cannot be read."""
     total = hashlib.blake2b(digest_size=20)
@@ -226,7 +209,7 @@ def _digest(path: str) -> str:
 def scan(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[Optional[np.ndarray]]:
     """``Runs.table`` of each mask file, ``None`` for one that cannot be decoded."""
     rows = remembered("regions", [os.fspath(path) for path in paths], _scan_one, Optional[bytes], jobs)
-    return [None if each is None else np.frombuffer(each, np.int64).reshape(-1, 6) for each in rows]
+    return [None if row is None else np.frombuffer(row, np.int64).reshape(-1, 6) for row in rows]
 
 
 def _scan_one(path: str) -> Optional[bytes]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, List, Optional
 
@@ -83,7 +82,6 @@ class Index:
         self._ids = ids[self._rows]
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
-        """``(N,)`` int64."""
         if not len(self._ids):
             return np.full(len(ids), -1, np.int64)
         # The left-most of equal ids is the first row, for the sort is stable.
@@ -102,26 +100,16 @@ class _Table:
         return len(self.usable)
 
 
-@dataclass
 class Images(_Table):
     """The table of images; widths and heights are 0 where absent or below 1."""
 
-    ids: np.ndarray
-    has_id: np.ndarray
-    names: list[Optional[str]]
-    widths: np.ndarray
-    heights: np.ndarray
-    usable: np.ndarray
-
-    @classmethod
-    def of(cls, records: Sequence[Optional[ImageRecord]]) -> Images:
+    def __init__(self, records: Sequence[Optional[ImageRecord]]) -> None:
         rows = [record or ImageRecord() for record in records]
-        widths, heights = (np.maximum(_ints(rows, name)[0], 0) for name in ("width", "height"))
-        return cls(*_ints(rows, "id"), _names(rows), widths, heights, _usable(records))
-
-    @cached_property
-    def index(self) -> Index:
-        return Index(self.ids, self.has_id)
+        self.usable = _usable(records)
+        self.ids, self.has_id = _ints(rows, "id")
+        self.names = _names(rows)
+        self.widths, self.heights = (np.maximum(_ints(rows, side)[0], 0) for side in ("width", "height"))
+        self.index = Index(self.ids, self.has_id)
 
 
 @dataclass(frozen=True)
@@ -143,86 +131,47 @@ class Category:
         return cls(index, number, name, isthing, parent, usable=record is not None)
 
 
-@dataclass
 class Annotations(_Table):
     """The table of annotations; areas are NaN where absent, boxes and segmentations unread views into the file's text,
     empty where absent."""
 
-    ids: np.ndarray
-    has_id: np.ndarray
-    image_ids: np.ndarray
-    has_image_id: np.ndarray
-    category_ids: np.ndarray
-    has_category_id: np.ndarray
-    crowd: np.ndarray
-    has_crowd: np.ndarray
-    areas: np.ndarray
-    usable: np.ndarray
-    boxes: list[Raw]
-    segmentations: list[Raw]
-
-    @classmethod
-    def of(cls, records: Sequence[Optional[AnnotationRecord]]) -> Annotations:
+    def __init__(self, records: Sequence[Optional[AnnotationRecord]]) -> None:
         rows = [record or AnnotationRecord() for record in records]
-        return cls(
-            *_ints(rows, "id"),
-            *_ints(rows, "image_id"),
-            *_ints(rows, "category_id"),
-            *_ints(rows, "iscrowd"),
-            areas=_floats(rows, "area"),
-            usable=_usable(records),
-            boxes=[row.bbox for row in rows],
-            segmentations=[row.segmentation for row in rows],
-        )
+        self.usable = _usable(records)
+        self.ids, self.has_id = _ints(rows, "id")
+        self.image_ids, self.has_image_id = _ints(rows, "image_id")
+        self.category_ids, self.has_category_id = _ints(rows, "category_id")
+        self.crowd, self.has_crowd = _ints(rows, "iscrowd")
+        self.areas = _floats(rows, "area")
+        self.boxes = [row.bbox for row in rows]
+        self.segmentations = [row.segmentation for row in rows]
 
 
-@dataclass
 class PanopticAnnotations(_Table):
     """The table of a panoptic file's annotations, one an image: ids of the images, names of the PNGs."""
 
-    image_ids: np.ndarray
-    has_image_id: np.ndarray
-    names: list[Optional[str]]
-    usable: np.ndarray
-    has_segments: np.ndarray
-
-    @classmethod
-    def of(cls, records: Sequence[Optional[PanopticRecord]]) -> PanopticAnnotations:
+    def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
         rows = [record or PanopticRecord() for record in records]
-        has_segments = np.fromiter((row.segments_info is not UNSET for row in rows), bool, len(rows))
-        return cls(*_ints(rows, "image_id"), _names(rows), _usable(records), has_segments)
+        self.usable = _usable(records)
+        self.image_ids, self.has_image_id = _ints(rows, "image_id")
+        self.names = _names(rows)
+        self.has_segments = np.array([row.segments_info is not UNSET for row in rows], bool)
 
 
-@dataclass
 class Segments(_Table):
     """All segments of a panoptic file: ``entry`` is the row of the annotation each belongs to, ``place`` its index
     there; areas and boxes (``(N, 4)``) are NaN where absent."""
 
-    entry: np.ndarray
-    place: np.ndarray
-    ids: np.ndarray
-    has_id: np.ndarray
-    category_ids: np.ndarray
-    has_category_id: np.ndarray
-    crowd: np.ndarray
-    has_crowd: np.ndarray
-    areas: np.ndarray
-    boxes: np.ndarray
-    usable: np.ndarray
-
-    @classmethod
-    def of(cls, records: Sequence[Optional[PanopticRecord]]) -> Segments:
+    def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
         found = (record.segments_info if record is not None else UNSET for record in records)
         lists = [segments if isinstance(segments, list) else [] for segments in found]
         counts = np.fromiter(map(len, lists), np.int64, len(lists))
         rows = [segment for segments in lists for segment in segments]
-        return cls(
-            np.repeat(np.arange(len(lists)), counts),
-            np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts),
-            *_ints(rows, "id"),
-            *_ints(rows, "category_id"),
-            *_ints(rows, "iscrowd"),
-            areas=_floats(rows, "area"),
-            boxes=boxes_of([row.bbox for row in rows]),
-            usable=_usable(rows),
-        )
+        self.usable = _usable(rows)
+        self.entry = np.repeat(np.arange(len(lists)), counts)
+        self.place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.ids, self.has_id = _ints(rows, "id")
+        self.category_ids, self.has_category_id = _ints(rows, "category_id")
+        self.crowd, self.has_crowd = _ints(rows, "iscrowd")
+        self.areas = _floats(rows, "area")
+        self.boxes = boxes_of([row.bbox for row in rows])

@@ -63,7 +63,7 @@ def test_every_finding_is_in_it_and_objects_have_pictures(page: Path) -> None:
 
 def test_what_is_cut_is_said(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "MOST_OF_RULE", 2)
-    monkeypatch.setattr(html, "PICTURES_OF_RULE", 1)
+    monkeypatch.setattr(html, "DRAWINGS_OF_RULE", 1)
     report = validate(page.parent / "set", select=["CI034"])
     text = render(report, "html")
     assert "The page holds 2 of 5 findings" in text
