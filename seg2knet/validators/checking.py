@@ -9,6 +9,7 @@ from typing import Any
 from seg2knet.errors import UsageError
 from seg2knet.validators.model import Finding, Fix, Rule, all_rules
 from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.masks import ade_set
 
 
 def choose(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
@@ -53,7 +54,7 @@ def _subjects(dataset: DataSet, on: Sequence[str]) -> Iterator[Any]:
             yield dataset
         elif kind == "ade":
             if dataset.ade is not None:
-                yield dataset.ade
+                yield ade_set(dataset.ade)
         else:
             subjects = (part if kind == "part" else getattr(part, kind) for part in dataset.parts)
             yield from (subject for subject in subjects if subject is not None)

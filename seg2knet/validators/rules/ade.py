@@ -2,155 +2,150 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Optional
 
 import numpy as np
 
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import encode_png
-from seg2knet.dataset.layout import AdeLayout
+from seg2knet.dataset.layout import SPLITS
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, RenameFile, Severity, WriteFile, rule
-from seg2knet.validators.subjects.masks import MaskFolder, ade_set, single_channel, sixteen_bit
+from seg2knet.validators.subjects.album import stem
+from seg2knet.validators.subjects.masks import AdeSet, MaskFolder, single_channel, sixteen_bit
 
 MOST_CLASSES = 254
 
 
 @rule("AD001", "layout-missing-folder", Severity.ERROR, on="ade")
-def missing_folder(layout: AdeLayout) -> Iterator[Hit]:
+def missing_folder(whole: AdeSet) -> Iterator[Hit]:
     """A folder of the layout is missing or has no images.
 
     Expected are `images/training` and `annotations/training`; with `images/validation` also `annotations/validation`,
     and the other way round. `images/test` needs no masks.
     """
-    splits = ["train"] + [
-        split
-        for split, folders in (
-            ("val", (layout.images("val"), layout.annotations("val"))),
-            ("test", (layout.annotations("test"),)),
-        )
-        if any(folder.is_dir() for folder in folders)
-    ]
-    for split in splits:
-        folder = ade_set(layout).folder(split)
-        for place, files in ((folder.images_dir, folder.images), (folder.masks_dir, folder.masks)):
-            if not files:
-                found = "an empty folder" if place.is_dir() else "no such folder"
-                yield Hit("a folder of the ADE layout is missing", place, expected="a folder of images", found=found)
+    for split in SPLITS:
+        folder = whole.folder(split)
+        if split == "train" or folder.masks_dir.is_dir() or (split == "val" and folder.images_dir.is_dir()):
+            for place, files in ((folder.images_dir, folder.images), (folder.masks_dir, folder.masks)):
+                if not files:
+                    found = "an empty folder" if place.is_dir() else "no such folder"
+                    yield Hit("a folder of the layout is missing", place, expected="a folder of images", found=found)
 
 
 @rule("AD002", "image-mask-stem-mismatch", Severity.ERROR, Fix.UNSAFE, on="ade")
-def stems_differ(layout: AdeLayout) -> Iterator[Hit]:
+def stems_differ(whole: AdeSet) -> Iterator[Hit]:
     """An image has no mask of its name, or a mask no image.
 
     mmsegmentation takes each image and looks for the mask of the same name: without it training stops. A mask without
-    an image is never read.
-
-    Example: `images/training/a.jpg` with `annotations/training/a_mask.png`.
-
-    The unsafe fix renames a mask that can only be meant for one image (`a_mask.png`, `a.jpg.png`, `A.png`); else it
-    removes the file that has no counterpart.
+    an image is never read. Example: `images/training/a.jpg` with `annotations/training/a_mask.png`. The unsafe fix
+    renames a mask that can only be meant for one image (`a_mask.png`, `a.jpg.png`, `A.png`); else it removes the file
+    that has no counterpart.
     """
-    for folder in ade_set(layout).folders:
+    for folder in whole.folders:
         if not folder.images or not folder.masks:
             continue  # AD001
-        likely = folder.likely_pairs()
-        images, masks = folder.lonely
+        likely, (images, masks) = folder.likely_pairs(), folder.lonely
         for image in images:
             path, wanted = Path(folder.images[image]), PurePosixPath(image).with_suffix(".png")
-            edits: list[Edit] = [DeleteFile(path)]
+            edit: Edit = DeleteFile(path)
             if image in likely:
-                edits = [RenameFile(Path(folder.masks[likely[image]]), folder.masks_dir / wanted)]
-            found = f"only {likely[image]}" if image in likely else "none"
-            more: dict[str, Any] = {"expected": f"a mask {wanted}", "found": found, "edits": edits}
-            yield Hit("the image has no mask", path, image_name=image, **more)
+                edit = RenameFile(Path(folder.masks[likely[image]]), folder.masks_dir / wanted)
+            found, message = f"only {likely[image]}" if image in likely else "none", "the image has no mask"
+            yield Hit(message, path, image_name=image, expected=f"a mask {wanted}", found=found, edits=[edit])
         for name in (name for name in masks if name not in likely.values()):
             path, expected = Path(folder.masks[name]), f"an image {PurePosixPath(name).with_suffix('.jpg')}"
             yield Hit("the mask has no image", path, expected=expected, found="none", edits=[DeleteFile(path)])
 
 
 @rule("AD003", "mask-size-mismatch", Severity.ERROR, on="ade")
-def mask_size(layout: AdeLayout) -> Iterator[Hit]:
+def mask_size(whole: AdeSet) -> Iterator[Hit]:
     """A mask has another size than its image.
 
     The loader crops both at the same place: labels lie in the wrong place, or training stops. There is no fix, because
     whether image or mask was scaled cannot be told.
     """
-    for folder in ade_set(layout).folders:
-        masks = {name: index for index, name in enumerate(folder.masks)}
-        images = {name: index for index, name in enumerate(folder.images)}
-        sides, shown, stored = folder.gallery.stored(), folder.picture_gallery.shown(), folder.picture_gallery.stored()
+    for folder in whole.folders:
+        masks, images = ({name: at for at, name in enumerate(names)} for names in (folder.masks, folder.images))
+        sides = folder.gallery.stored(), folder.picture_gallery.shown(), folder.picture_gallery.stored()
         broken, broken_images = folder.gallery.broken(), folder.picture_gallery.broken()
         for image, mask in folder.pairs:
-            place, other = masks[mask], images[image]
-            size = (int(sides[0][place]), int(sides[1][place]))
-            sizes = [(int(width[other]), int(height[other])) for width, height in (shown, stored)]
-            if not broken[place] and not broken_images[other] and size not in sizes:
-                more: dict[str, Any] = {"expected": "{}x{}".format(*sizes[0]), "found": "{}x{}".format(*size)}
-                path = Path(folder.masks[mask])
-                yield Hit("the mask has another size than its image", path, image_name=image, **more)
+            at, other = masks[mask], images[image]
+            own, shown, stored = (f"{w[i]}x{h[i]}" for (w, h), i in zip(sides, (at, other, other)))
+            if not (broken[at] or broken_images[other] or own in (shown, stored)):
+                message, path = "the mask has another size than its image", Path(folder.masks[mask])
+                yield Hit(message, path, image_name=image, expected=shown, found=own)
 
 
-def _masks(layout: AdeLayout) -> Iterator[tuple[MaskFolder, str, Path, str, str]]:
+def _masks(whole: AdeSet) -> Iterator[tuple[MaskFolder, str, Path, str, str]]:
     """Folder, name, path, format and mode of each mask that is not broken."""
-    for folder in ade_set(layout).folders:
+    for folder in whole.folders:
         broken = folder.gallery.broken()
         for index, (name, path) in enumerate(folder.masks.items()):
             if not broken[index]:
                 yield folder, name, Path(path), *folder.gallery.kind(index)
 
 
+def _channel_hit(path: Path, message: str, found: str, make: Optional[Callable[[], bytes]], what: str) -> Hit:
+    """A mask that is not one channel of 8 bits; ``make`` writes one that is, where that loses nothing."""
+    edits = [WriteFile(path, make, what)] if make is not None else []
+    return Hit(message, path, expected="one channel of 8 bits", found=found, edits=edits)
+
+
 @rule("AD004", "mask-not-single-channel", Severity.ERROR, Fix.UNSAFE, on="ade")
-def mask_channels(layout: AdeLayout) -> Iterator[Hit]:
+def mask_channels(whole: AdeSet) -> Iterator[Hit]:
     """A mask has colours or alpha: more than one number a pixel.
 
-    The loader expects `(H, W)` class numbers and stops, or takes the first channel of an image made for the eye.
-
-    The unsafe fix keeps one channel where all three are equal. Colours that stand for classes need
-    `seg2knet convert masks --encoding colors`.
+    The loader expects `(H, W)` class numbers and stops, or takes the first channel of an image made for the eye. The
+    unsafe fix keeps one channel where all three are equal. Colours that stand for classes need `seg2knet convert masks
+    --encoding colors`.
     """
-    for _, name, path, kind, mode in _masks(layout):
+    for _, name, path, kind, mode in _masks(whole):
         if kind == "JPEG" or single_channel(mode):
             continue
-        grey = _one_channel(path)
-        edits = [WriteFile(path, partial(encode_png, grey), f"kept one channel of {name}")] if grey is not None else []
-        found = mode + ("; all channels equal" if grey is not None else "")
-        more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
-        yield Hit("the mask has more than one number a pixel", path, **more)
-
-
-def _one_channel(path: Path) -> np.ndarray | None:
-    labels = decode_labels(path)
-    if labels.dtype == np.uint8 and (labels.ndim == 2 or (labels == labels[..., :1]).all()):
-        return labels if labels.ndim == 2 else np.ascontiguousarray(labels[..., 0])
-    return None
+        labels, make = decode_labels(path), None
+        if labels.dtype == np.uint8 and (labels.ndim == 2 or (labels == labels[..., :1]).all()):
+            make = partial(encode_png, labels if labels.ndim == 2 else np.ascontiguousarray(labels[..., 0]))
+        found = mode + ("; all channels equal" if make is not None else "")
+        yield _channel_hit(
+            path, "the mask has more than one number a pixel", found, make, f"kept one channel of {name}"
+        )
 
 
 @rule("AD005", "mask-16-bit", Severity.ERROR, Fix.SAFE, on="ade")
-def mask_bits(layout: AdeLayout) -> Iterator[Hit]:
+def mask_bits(whole: AdeSet) -> Iterator[Hit]:
     """A mask has 16 bits a pixel.
 
     The loader silently makes 8 bits of it: 256 becomes 0, 257 becomes 1. The fix writes 8 bits where no number is over
     255 (65535, as ignored, becomes 255); else there is none.
     """
-    for folder, name, path, _, mode in _masks(layout):
-        if not sixteen_bit(mode):
-            continue
-        table = folder.regions.get(name)
-        numbers = [] if table is None else table[:, 0].tolist()
-        largest = max((number for number in numbers if number != 65535), default=0)
-        small = table is not None and largest <= 255 and min(numbers, default=0) >= 0
-        edits = [WriteFile(path, partial(relabelled, path, _small), f"saved {name} with 8 bits")] if small else []
-        found = f"{mode}, numbers up to {max(numbers, default=0)}"
-        more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": found, "edits": edits}
-        yield Hit("the mask has 16 bits a pixel", path, **more)
+    for folder, name, path, _, mode in _masks(whole):
+        if sixteen_bit(mode):
+            table = folder.regions.get(name)
+            numbers = [] if table is None else table[:, 0].tolist()
+            small = table is not None and all(0 <= number <= 255 or number == 65535 for number in numbers)
+            make = partial(relabelled, path, lambda labels: np.where(labels == 65535, 255, labels)) if small else None
+            found = f"{mode}, numbers up to {max(numbers, default=0)}"
+            yield _channel_hit(path, "the mask has 16 bits a pixel", found, make, f"saved {name} with 8 bits")
 
 
-def _small(labels: np.ndarray) -> np.ndarray:
-    return np.where(labels == 65535, 255, labels)
+@rule("AD015", "mask-1-bit", Severity.ERROR, Fix.SAFE, on="ade")
+def mask_one_bit(whole: AdeSet) -> Iterator[Hit]:
+    """A mask has 1 bit a pixel.
+
+    OpenCV reads its ones as 255, which is ignored, and Pillow as `True`: the class is never trained. The fix saves the
+    same numbers, 0 and 1, with 8 bits.
+    """
+    message = "the mask has 1 bit a pixel: OpenCV reads 255 for 1"
+    for _, name, path, _, mode in _masks(whole):
+        if mode == "1":
+            make = partial(relabelled, path, lambda labels: labels > 0)
+            yield _channel_hit(path, message, "1 bit", make, f"saved {name} with 8 bits")
 
 
 def relabelled(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
@@ -159,56 +154,46 @@ def relabelled(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
 
 
 @rule("AD009", "mask-saved-as-jpeg", Severity.ERROR, on="ade")
-def mask_is_jpeg(layout: AdeLayout) -> Iterator[Hit]:
+def mask_is_jpeg(whole: AdeSet) -> Iterator[Hit]:
     """A mask was saved as JPEG.
 
     JPEG changes numbers at every edge: a border between class 3 and class 90 is full of classes that are not there. The
     damage cannot be undone; save the masks again, as PNG.
     """
-    for _, name, path, kind, _ in _masks(layout):
+    for _, name, path, kind, _ in _masks(whole):
         if kind == "JPEG":
             yield Hit("the mask is a JPEG, which changes numbers", path, expected="PNG", found=f"JPEG in {name}")
 
 
 @rule("AD011", "image-suffix-ignored-by-loader", Severity.ERROR, Fix.SAFE, on="ade")
-def suffix_ignored(layout: AdeLayout) -> Iterator[Hit]:
+def suffix_ignored(whole: AdeSet) -> Iterator[Hit]:
     """An image is not called `.jpg`, or a mask not `.png`: the loader does not see it.
 
     mmsegmentation's ADE20K data set takes `.jpg` and `.png`, in small letters, and nothing else: `.JPG`, `.jpeg` or
-    `.png` images are silently skipped, and if all are, training stops on an empty data set.
-
-    The fix renames the file. Images keep their content, because loaders go by that and not by the name; a mask that is
-    not a PNG is written again as one. There is no fix where two files would get the same name.
+    `.png` images are silently skipped, and if all are, training stops on an empty data set. The fix renames the file.
+    Images keep their content, because loaders go by that and not by the name; a mask that is not a PNG is written again
+    as one. There is no fix where two files would get the same name.
     """
-    for folder in ade_set(layout).folders:
-        single = _single_stems(folder.images)
+    for folder in whole.folders:
+        stems = Counter(map(stem, folder.images))
         for name, text in folder.images.items():
             path = Path(text)
-            if path.suffix != ".jpg" and _stem(name) in single:  # else IM008
+            if path.suffix != ".jpg" and stems[stem(name)] == 1:  # else IM008
                 yield _unseen("image", path, ".jpg", [RenameFile(path, path.with_suffix(".jpg"))], name)
-        single = _single_stems(folder.masks)
-        for own, name, path, kind, _ in _masks(layout):
+        stems = Counter(map(stem, folder.masks))
+        for own, name, path, kind, _ in _masks(whole):
             if own is folder and path.suffix != ".png" and kind != "JPEG":  # else AD009
                 target = path.with_suffix(".png")
                 edits: list[Edit] = [RenameFile(path, target)]
                 if kind != "PNG":
                     made = WriteFile(target, partial(_as_png, path), f"saved {name} as PNG", new=True)
                     edits = [made, DeleteFile(path)]
-                yield _unseen("mask", path, ".png", edits if _stem(name) in single else [], name)
+                yield _unseen("mask", path, ".png", edits if stems[stem(name)] == 1 else [])
 
 
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
-
-
-def _single_stems(names: dict[str, str]) -> set[str]:
-    stems = [_stem(name) for name in names]
-    return {stem for stem in stems if stems.count(stem) == 1} if len(set(stems)) < len(stems) else set(stems)
-
-
-def _unseen(what: str, path: Path, suffix: str, edits: list[Edit], name: str) -> Hit:
-    more: dict[str, Any] = {"expected": f"a name that ends in {suffix}", "found": path.suffix, "edits": edits}
-    return Hit(f"the loader does not see this {what}", path, image_name=name if what == "image" else None, **more)
+def _unseen(what: str, path: Path, suffix: str, edits: list[Edit], image_name: Optional[str] = None) -> Hit:
+    message, expected = f"the loader does not see this {what}", f"a name that ends in {suffix}"
+    return Hit(message, path, image_name=image_name, expected=expected, found=path.suffix, edits=edits)
 
 
 def _as_png(path: Path) -> bytes:
@@ -223,58 +208,33 @@ def _as_png(path: Path) -> bytes:
 
 
 @rule("AD012", "too-many-classes-for-uint8", Severity.ERROR, on="ade")
-def too_many_classes(layout: AdeLayout) -> Iterator[Hit]:
+def too_many_classes(whole: AdeSet) -> Iterator[Hit]:
     """There are more than 254 classes.
 
     Masks have 8 bits: 0 is unlabelled, 255 ignored, so 254 classes fit. There is no fix: merge or drop classes
     (`seg2knet convert ... --map old=new --drop name`).
     """
-    top = ade_set(layout).top
-    if top is not None and top > MOST_CLASSES:
-        more: dict[str, Any] = {"expected": f"at most {MOST_CLASSES}", "found": str(top)}
-        yield Hit("there are more classes than 8-bit masks can hold", layout.object_info, **more)
-
-
-@rule("AD015", "mask-1-bit", Severity.ERROR, Fix.SAFE, on="ade")
-def mask_one_bit(layout: AdeLayout) -> Iterator[Hit]:
-    """A mask has 1 bit a pixel.
-
-    OpenCV reads its ones as 255, which is ignored, and Pillow as `True`: the class is never trained.
-
-    The fix saves the same numbers, 0 and 1, with 8 bits.
-    """
-    for _, name, path, _, mode in _masks(layout):
-        if mode == "1":
-            edits = [WriteFile(path, partial(relabelled, path, lambda labels: labels > 0), f"saved {name} with 8 bits")]
-            more: dict[str, Any] = {"expected": "one channel of 8 bits", "found": "1 bit", "edits": edits}
-            yield Hit("the mask has 1 bit a pixel: OpenCV reads 255 for 1", path, **more)
+    if whole.top is not None and whole.top > MOST_CLASSES:
+        message, expected = "there are more classes than 8-bit masks can hold", f"at most {MOST_CLASSES}"
+        yield Hit(message, whole.layout.object_info, expected=expected, found=str(whole.top))
 
 
 @rule("AD016", "class-list-missing-or-with-commas", Severity.WARNING, Fix.SAFE, on="ade")
-def class_list(layout: AdeLayout) -> Iterator[Hit]:
+def class_list(whole: AdeSet) -> Iterator[Hit]:
     """There is no `objectInfo.txt`, or its columns are separated by commas and not by tabs.
 
     Without it nothing says which classes the numbers are, and wrong numbers in masks are not found. With commas,
-    readers take each line, the header too, for a name.
-
-    The fix puts tabs in the place of the commas. There is none for a missing list.
+    readers take each line, the header too, for a name. The fix puts tabs in the place of the commas. There is none for
+    a missing list.
     """
-    path = ade_set(layout).class_list
+    path = whole.class_list
     if path is None:
         expected = "a line for each class: Idx, Ratio, Train, Val, Name, separated by tabs"
-        yield Hit("there is no list of classes", layout.object_info, expected=expected, found="no such file")
-    elif _with_commas(path):
-        edits = [WriteFile(path, partial(_with_tabs, path), "put tabs in the place of commas")]
+        yield Hit("there is no list of classes", whole.layout.object_info, expected=expected, found="no such file")
+        return
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    filled = [line for line in lines if line.strip()]
+    if filled and all("," in line and "\t" not in line for line in filled):
+        with_tabs = "".join("\t".join(row) + "\n" for row in csv.reader(lines)).encode()
+        edits = [WriteFile(path, partial(bytes, with_tabs), "put tabs in the place of commas")]
         yield Hit("the columns are separated by commas", path, expected="tabs", found="commas", edits=edits)
-
-
-def _with_commas(path: Path) -> bool:
-    lines = [line for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines() if line.strip()]
-    return bool(lines) and all("," in line and "\t" not in line for line in lines)
-
-
-def _with_tabs(path: Path) -> bytes:
-    import csv
-
-    rows = csv.reader(path.read_text(encoding="utf-8-sig", errors="replace").splitlines())
-    return "".join("\t".join(row) + "\n" for row in rows).encode()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
+from seg2knet.validators.model import Edit, Edits, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.files import CocoFile, JsonFile
@@ -49,17 +48,19 @@ def duplicate_category_id(file: JsonFile) -> Iterator[Hit]:
     for category in file.categories:
         if category.id is not None and file.category_index(category.id) != category.index:
             first = file.categories[file.category_index(category.id)]
-            message, found = f"category {category.name!r} has the id of {first.name!r}", file.as_written(category.id)
-            yield file.category_hit(category, message, "id", expected="an id of its own", found=str(found))
+            message, found = (
+                f"category {category.name!r} has the id of {first.name!r}",
+                str(file.as_written(category.id)),
+            )
+            yield file.category_hit(category, message, "id", expected="an id of its own", found=found)
 
 
 @rule("CI012", "duplicate-category-name", Severity.ERROR, Fix.UNSAFE, on=TABLES)
 def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
     """Two categories have the same name.
 
-    mmdet finds categories by name: both ids get one label, or one is lost, depending on the version.
-
-    The unsafe fix gives the later one's objects to the first and removes the later one.
+    mmdet finds categories by name: both ids get one label, or one is lost, depending on the version. The unsafe fix
+    gives the later one's objects to the first and removes the later one.
     """
     first: dict[str, Category] = {}
     for category in file.categories:
@@ -68,15 +69,14 @@ def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
         into = first[category.name]
         if category.id is not None and category.id == into.id:
             continue  # CI011
-        edits = partial(_merged, file, category, into) if category.id is not None and into.id is not None else ()
+        edits = partial(_merged, file, category, into.id) if category.id is not None and into.id is not None else ()
         message, found = f"two categories are called {category.name!r}", f"ids {into.id} and {category.id}"
         yield file.category_hit(category, message, "name", expected="one category a name", found=found, edits=edits)
 
 
-def _merged(file: JsonFile, category: Category, into: Category) -> list[Edit]:
-    assert category.id is not None
-    edits: list[Edit] = [SetValue(file.path, at, into.id) for at, _ in file.category_pointers([category.id])]
-    return [*edits, Remove(file.path, f"/categories/{category.index}")]
+def _merged(file: JsonFile, category: Category, into: int) -> list[Edit]:
+    pointers = [at for at, _ in file.category_pointers([category.id or 0])]
+    return [*(SetValue(file.path, at, into) for at in pointers), Remove(file.path, f"/categories/{category.index}")]
 
 
 @rule("CI013", "category-name-whitespace-or-case-clash", Severity.WARNING, Fix.SAFE, on=TABLES)
@@ -84,29 +84,23 @@ def category_name_clash(file: JsonFile) -> Iterator[Hit]:
     """A category's name has white space around it, or differs from another only by case or white space.
 
     `"car "` is not `"car"`: a class list typed by hand matches nothing, mmdet silently drops the class, and in a report
-    the two cannot be told apart.
-
-    The fix removes the white space where no other category then has the name. Names that differ only by case may be
-    one class or two; only you know.
+    the two cannot be told apart. The fix removes the white space where no other category then has the name. Names that
+    differ only by case may be one class or two; only you know.
     """
     names = {category.name for category in file.categories}
     folded: dict[str, Category] = {}
     for category in file.categories:
-        name = category.name
-        if name is None or not name.strip():
-            continue  # CI003
+        name = category.name or ""
         clean = " ".join(name.split())
-        padded = name != name.strip()
-        twin = folded.setdefault(clean.casefold(), category)
-        clash = twin is not category and twin.name != name
-        if not padded and not clash:
-            continue
-        message, expected = f"the category's name {name!r} has white space around it", repr(clean)
-        if clash:
+        twin = folded.setdefault(clean.casefold(), category) if clean else category  # without a name: CI003
+        message, expected, edits = f"the category's name {name!r} has white space around it", repr(clean), []
+        if twin is not category and twin.name != name:
             message = f"the category's name {name!r} differs from {twin.name!r} only by case or white space"
             expected = "names that differ in more"
-        free = padded and name.strip() and name.strip() not in names and not clash
-        edits = [SetValue(file.path, f"/categories/{category.index}/name", name.strip())] if free else []
+        elif not clean or name == name.strip():
+            continue
+        elif name.strip() not in names:
+            edits = [SetValue(file.path, f"/categories/{category.index}/name", name.strip())]
         yield file.category_hit(category, message, "name", expected=expected, found=repr(name), edits=edits)
 
 
@@ -114,23 +108,16 @@ def category_name_clash(file: JsonFile) -> Iterator[Hit]:
 def category_id_zero(file: CocoFile) -> Iterator[Hit]:
     """A category has the id 0.
 
-    Many trainers keep 0 for background, and lose the class or shift all others by one.
-
-    The fix adds 1 to the ids from 0 up to the first that is free, in categories and annotations. There is none where an
-    object refers to a category that is not there, or where a panoptic file has the same ids.
+    Many trainers keep 0 for background, and lose the class or shift all others by one. The fix adds 1 to the ids from 0
+    up to the first that is free, in categories and annotations. There is none where an object refers to a category that
+    is not there, or where a panoptic file has the same ids.
     """
-    if 0 not in file.category_places:
-        return
-    category = file.categories[file.category_places[0]]
-    message = f"category {category.name!r} has the id 0, which many trainers take for background"
-    free = next(number for number in itertools.count() if number not in file.category_places)
-    edits = (lambda: _renumbered(file, {old: old + 1 for old in range(free)})) if _may_renumber(file) else ()
-    yield file.category_hit(category, message, "id", expected="ids from 1 on", found="0", edits=edits)
-
-
-def _may_renumber(file: CocoFile) -> bool:
-    """Whether new ids can be given: no reference without a category, no panoptic file that shares the ids."""
-    return not unknown_references(file) and (file.part is None or file.part.panoptic is None)
+    if 0 in file.category_places:
+        category = file.categories[file.category_places[0]]
+        message = f"category {category.name!r} has the id 0, which many trainers take for background"
+        free = next(number for number in itertools.count() if number not in file.category_places)
+        edits = _renumbered(file, {old: old + 1 for old in range(free)})
+        yield file.category_hit(category, message, "id", expected="ids from 1 on", found="0", edits=edits)
 
 
 @rule("CI015", "category-ids-not-contiguous", Severity.INFO, Fix.SAFE, on="instances")
@@ -138,46 +125,35 @@ def category_ids_not_contiguous(file: CocoFile) -> Iterator[Hit]:
     """The categories' ids are not 1, 2, 3...
 
     That is valid, but a trainer that takes ids for labels fails on the first id above the number of classes. COCO's own
-    lists, 80 ids up to 90 and 133 up to 200, are known everywhere and not reported.
-
-    The fix numbers the categories from 1 in the order of their ids, and the annotations with them; not where CI014's
-    would not.
+    lists, 80 ids up to 90 and 133 up to 200, are known everywhere and not reported. The fix numbers the categories from
+    1 in the order of their ids, and the annotations with them; not where CI014's would not.
     """
     ids = sorted(each for each in file.category_places if each > 0)
     official = set(range(1, 91)) - OFFICIAL_GAPS
-    if set(ids) in (official, official | OFFICIAL_STUFF):
-        return
-    if not ids or 0 in file.category_places or ids == list(range(1, len(ids) + 1)):
+    if 0 in file.category_places or set(ids) in (official, official | OFFICIAL_STUFF, set(range(1, len(ids) + 1))):
         return
     if any(file.as_written(each) != each for each in ids) or any(each.id is None for each in file.categories):
         return  # CI003
     gaps = sorted(set(range(1, ids[-1] + 1)) - set(ids)) if ids[-1] < 10_000 else []
-    missing = f"without {first_few(gaps)}" if gaps else ""
-    yield Hit(
-        f"the {len(ids)} category ids are not 1 to {len(ids)}",
-        file.path,
-        "/categories",
-        expected=f"1 to {len(ids)}",
-        found=f"{ids[0]} to {ids[-1]} {missing}".strip(),
-        edits=(lambda: _renumbered(file, {old: new for new, old in enumerate(ids, 1)})) if _may_renumber(file) else (),
-    )
+    message, expected = f"the {len(ids)} category ids are not 1 to {len(ids)}", f"1 to {len(ids)}"
+    found = f"{ids[0]} to {ids[-1]}" + (f" without {first_few(gaps)}" if gaps else "")
+    edits = _renumbered(file, {old: new for new, old in enumerate(ids, 1)})
+    yield Hit(message, file.path, "/categories", expected=expected, found=found, edits=edits)
 
 
-def _renumbered(file: CocoFile, new: dict[int, int]) -> list[Edit]:
+def _renumbered(file: CocoFile, new: dict[int, int]) -> Edits:
+    """New ids, unless a reference has no category or a panoptic file shares the ids."""
+    if unknown_references(file) or (file.part is not None and file.part.panoptic is not None):
+        return ()
     moved = {old: number for old, number in new.items() if old != number}
-    edits: list[Edit] = []
-    for category in file.categories:
-        if category.id in moved:
-            edits.append(SetValue(file.path, f"/categories/{category.index}/id", moved[category.id]))
-    return edits + [SetValue(file.path, at, moved[old]) for at, old in file.category_pointers(moved)]
+    own = [(f"/categories/{each.index}/id", each.id or 0) for each in file.categories if each.id in moved]
+    return lambda: [SetValue(file.path, at, moved[old]) for at, old in (*own, *file.category_pointers(moved))]
 
 
-def _used(file: JsonFile, category: Category) -> np.ndarray:
+def _used(file: JsonFile, category: Category) -> list[int]:
     """Rows of annotations (panoptic: segments) of a category."""
     table = table_of(file)
-    if category.id is None:
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(table.has_category_id & (table.category_ids == category.id))
+    return np.flatnonzero(table.has_category_id & (table.category_ids == category.id)).tolist()
 
 
 @rule("CI016", "background-as-category", Severity.WARNING, Fix.SAFE, on=TABLES)
@@ -185,29 +161,25 @@ def background_as_category(file: JsonFile) -> Iterator[Hit]:
     """The background is among the categories (`_background_`, `background`, `bg`).
 
     mmdet gives it a label: the class count is one too high, and every model has a class without objects. CVAT's and
-    VOC's label lists contain it.
-
-    The fix removes the category where no object of any split uses it. Objects that do are removed only by the unsafe
-    fix.
+    VOC's label lists contain it. The fix removes the category where no object of any split uses it. Objects that do are
+    removed only by the unsafe fix.
     """
-    dataset = file.part.dataset if file.part is not None else None
-    elsewhere = [other for other in (dataset.json_files if dataset is not None else []) if other is not file]
+    others = [other for other in (file.part.dataset.json_files if file.part is not None else ()) if other is not file]
     for category in file.categories:
         if category.name is None or not is_background(category.name):
             continue
         rows = _used(file, category)
-        used_elsewhere = any(
-            len(_used(other, each)) for other in elsewhere for each in other.categories if each.name == category.name
+        used = rows or any(
+            _used(other, each) for other in others for each in other.categories if each.name == category.name
         )
         edits: list[Edit] = [Remove(file.path, f"/categories/{category.index}")]
         if isinstance(file, CocoFile):
-            edits += [Remove(file.path, f"/annotations/{row}") for row in rows.tolist()]
-        elif len(rows):
+            edits += [Remove(file.path, f"/annotations/{row}") for row in rows]
+        elif rows:
             edits = []
-        message = f"{category.name!r} is not a class" + (f", and {len(rows):,} objects use it" if len(rows) else "")
-        fix = Fix.UNSAFE if len(rows) or used_elsewhere else None
-        more: dict[str, Any] = {"expected": "classes that have objects", "found": repr(category.name), "fix": fix}
-        yield file.category_hit(category, message, edits=edits, **more)
+        message = f"{category.name!r} is not a class" + (f", and {len(rows):,} objects use it" if rows else "")
+        more = {"expected": "classes that have objects", "found": repr(category.name)}
+        yield file.category_hit(category, message, edits=edits, fix=Fix.UNSAFE if used else None, **more)
 
 
 @rule("CI017", "unused-category", Severity.WARNING, Fix.UNSAFE, on="dataset")
@@ -215,45 +187,37 @@ def unused_category(dataset: DataSet) -> Iterator[Hit]:
     """Categories have no object in any split.
 
     The model gets classes that nothing teaches, and their AP is -1 or 0 in every table. A class that has objects in one
-    split only is SP003 or SP005.
-
-    The unsafe fix removes them from every file.
+    split only is SP003 or SP005. The unsafe fix removes them from every file.
     """
     files = dataset.json_files
-    used = {
-        category.name
-        for file in files
-        for category in file.categories
-        if category.name is not None and len(_used(file, category))
-    }
-    told: set[str] = set()
+    told = {each.name for file in files for each in file.categories if _used(file, each)}
     for file in files:
         if not file.has["annotations"] or not table_of(file).count:
             continue
         unused: dict[str, Category] = {}
         for category in file.categories:
             name = category.name
-            if name is None or name in used or name in told or is_background(name):
+            if name is None or name in told or is_background(name):
                 continue
             if category.id is not None and file.category_index(category.id) == category.index:  # else CI003, CI011
                 unused.setdefault(name, category)
         if unused:
             told.update(unused)
-            yield _unused_hit(dataset, file, list(unused.values()))
+            yield _unused_hit(dataset, file, unused)
 
 
-def _unused_hit(dataset: DataSet, file: JsonFile, unused: list[Category]) -> Hit:
-    names = [str(category.name) for category in unused]
-    shown = first_few(list(map(repr, names)))
+def _unused_hit(dataset: DataSet, file: JsonFile, unused: dict[str, Category]) -> Hit:
     edits = [
-        Remove(other.path, f"/categories/{category.index}")
+        Remove(other.path, f"/categories/{each.index}")
         for other in dataset.json_files
-        for category in other.categories
-        if category.name in names
+        for each in other.categories
+        if each.name in unused
     ]
-    where = " in any split" if len(dataset.parts) > 1 else ""
-    more: dict[str, Any] = {"expected": "at least one object of each", "edits": edits}
+    where, expected = " in any split" if len(dataset.parts) > 1 else "", "at least one object of each"
+    shown = first_few(list(map(repr, unused)))
     if len(unused) == 1:
-        return file.category_hit(unused[0], f"no object is a {shown}", found="none" + where, **more)
-    message, found = f"no object is of these {len(names)} classes: {shown}", f"{len(names)} unused categories"
-    return Hit(message, file.path, "/categories", found=found, **more)
+        (category,) = unused.values()
+        message, found = f"no object is a {shown}", "none" + where
+        return file.category_hit(category, message, found=found, expected=expected, edits=edits)
+    message, found = f"no object is of these {len(unused)} classes: {shown}", f"{len(unused)} unused categories"
+    return Hit(message, file.path, "/categories", found=found, expected=expected, edits=edits)

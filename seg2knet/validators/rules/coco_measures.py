@@ -28,10 +28,13 @@ def _malformed(file: CocoFile) -> np.ndarray:
         return file.annotations.usable & (np.isnan(boxes[:, 0]) | (boxes[:, 2:] < 0).any(1))
 
 
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+
+
 def _mask_corners(file: CocoFile) -> np.ndarray:
     """``(N, 4)``: x0, y0, x1, y1 of the mask where it was drawn, else of the outline."""
-    masks = file.shapes.mask_boxes
-    corners = np.concatenate([masks[:, :2], masks[:, :2] + masks[:, 2:]], 1)
+    corners = _corners(file.shapes.mask_boxes)
     return np.where(np.isnan(corners), file.shapes.extents, corners)
 
 
@@ -60,13 +63,10 @@ class Evidence(NamedTuple):
     """What speaks for the mask, ``(N,)`` bool each.
 
     Attributes:
-        has_area: the file states an area above 0. same_place: the stated box and the mask's overlap well.
         suspect: the stated box and area agree with one another and not with the mask.
         box_certain: a wrong box can only be the box's fault. area_certain: likewise the area.
     """
 
-    has_area: np.ndarray
-    same_place: np.ndarray
     suspect: np.ndarray
     box_certain: np.ndarray
     area_certain: np.ndarray
@@ -77,8 +77,7 @@ def evidence(file: CocoFile) -> Evidence:
     shapes, stated = file.shapes, file.annotations.areas
     has_area = np.isfinite(stated) & (stated > 0)
     has_box = ~np.isnan(shapes.boxes[:, 0]) & ~file.once(_malformed) & ~file.once(_small)
-    corners = _mask_corners(file)
-    boxes = np.concatenate([shapes.boxes[:, :2], shapes.boxes[:, :2] + shapes.boxes[:, 2:]], 1)
+    corners, boxes = _mask_corners(file), _corners(shapes.boxes)
     with np.errstate(invalid="ignore", divide="ignore"):
         inner = np.minimum(boxes[:, 2:], corners[:, 2:]) - np.maximum(boxes[:, :2], corners[:, :2])
         common = np.clip(inner, 0, None).prod(1)
@@ -89,56 +88,43 @@ def evidence(file: CocoFile) -> Evidence:
     off = has_box & ~shapes.box_fits & ~file.once(_xyxy)
     suspect = off & has_area & plausible & ~shapes.area_fits
     box_certain = np.where(has_box, same_place & ~swapped, True) & (~has_area | shapes.area_fits)
-    return Evidence(has_area, same_place, suspect, box_certain, ~off)
+    return Evidence(suspect, box_certain, ~off)
 
 
 @rule("CI032", "bbox-malformed", Severity.ERROR, Fix.SAFE, on="instances")
 def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
     """The box is missing, or is not four finite numbers x, y, width, height with a width and height from 0 up.
 
-    mmdet stops with a `KeyError` or an `IndexError`, or silently drops the object.
-
-    The fix writes the box of the object's mask; it is unsafe where the stated area is not the mask's.
+    mmdet stops with a `KeyError` or an `IndexError`, or silently drops the object. The fix writes the box of the
+    object's mask; it is unsafe where the stated area is not the mask's.
     """
-    certain = file.once(evidence).box_certain
+    certain, expected = file.once(evidence).box_certain, "four finite numbers x, y, width, height"
     for row in np.flatnonzero(file.once(_malformed)).tolist():
-        value = file.bbox(row)
-        there = bool(file.shapes.has_box[row]) and value is not None
-        message = "the box is not x, y, width, height" if there else "an annotation without a box"
-        yield file.hit(
-            row,
-            message,
-            "bbox",
-            expected="four finite numbers x, y, width, height",
-            found=shown(value) if there else "nothing",
-            edits=(partial(repairs.set_box, file, row)) if file.shapes.sound[row] else (),
-            fix=None if certain[row] else Fix.UNSAFE,
-        )
+        message, found = "the box is not x, y, width, height", shown(file.bbox(row))
+        if not file.shapes.has_box[row] or file.bbox(row) is None:
+            message, found = "an annotation without a box", "nothing"
+        edits = partial(repairs.set_box, file, row) if file.shapes.sound[row] else ()
+        fix = None if certain[row] else Fix.UNSAFE
+        yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 
 
 @rule("CI033", "bbox-smaller-than-one-pixel", Severity.ERROR, Fix.UNSAFE, on="instances")
 def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
     """The box is less than one pixel wide or high.
 
-    mmdet silently drops such an object (`if w < 1 or h < 1: continue`).
-
-    Where the object itself is larger and has the stated area, the box is wrong and the fix, safe then, writes the
-    mask's box. Else the unsafe fix writes it, or removes an annotation that is as small as its box.
+    mmdet silently drops such an object (`if w < 1 or h < 1: continue`). Where the object itself is larger and has the
+    stated area, the box is wrong and the fix, safe then, writes the mask's box. Else the unsafe fix writes it, or
+    removes an annotation that is as small as its box.
     """
     shapes = file.shapes
-    for row in np.flatnonzero(file.once(_small) & ~fractions(file).boxes).tolist():
+    for row in np.flatnonzero(file.once(_small) & ~file.once(fractions).boxes).tolist():
         value = repairs.box_value(file, row) if shapes.sound[row] else None
         larger = value is not None and min(value[2:]) >= 1
-        certain = larger and shapes.area_fits[row]
-        yield file.hit(
-            row,
-            "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else ""),
-            "bbox",
-            expected="at least 1 pixel wide and high" if value is None else shown(value),
-            found=shown(file.bbox(row)),
-            edits=(partial(repairs.set_box, file, row)) if larger else repairs.remove(file, row),
-            fix=Fix.SAFE if certain else Fix.UNSAFE,
-        )
+        message = "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else "")
+        expected = "at least 1 pixel wide and high" if value is None else shown(value)
+        edits = partial(repairs.set_box, file, row) if larger else repairs.remove(file, row)
+        fix, found = Fix.SAFE if larger and shapes.area_fits[row] else Fix.UNSAFE, shown(file.bbox(row))
+        yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 
 
 @rule("CI034", "bbox-not-matching-segmentation", Severity.WARNING, Fix.SAFE, on="instances")
@@ -158,25 +144,20 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     """
     wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy) & ~file.once(_small)
     proof = file.once(evidence)
-    for row in np.flatnonzero(wrong & ~fractions(file).boxes).tolist():
+    for row in np.flatnonzero(wrong & ~file.once(fractions).boxes).tolist():
         value = repairs.box_value(file, row)
         message, edits, fix = "the box is not that of the segmentation", partial(repairs.set_box, file, row), None
-        more: dict[str, Any] = {"expected": None if value is None else shown(value), "found": shown(file.bbox(row))}
         if not proof.box_certain[row]:
-            cause = _cause(file, row)
-            fix = Fix.UNSAFE
+            cause, fix = _cause(file, row), Fix.UNSAFE
             if cause is not None:
-                message, edits = f"the mask is not where the box is: {cause[0]}", partial(_remasked, file, row)
+                message = f"the mask is not where the box is: {cause[0]}"
+                edits = partial(repairs.reshape, file, row, cause[1])
             elif proof.suspect[row]:
-                message, fix = "box and area agree, the mask does not: the mask is the suspect", Fix.NONE
+                message, value = "box and area agree, the mask does not: the mask is the suspect", None
             else:
                 message += ": either may be wrong"
-        yield file.hit(row, message, "bbox", edits=() if value is None or fix is Fix.NONE else edits, fix=fix, **more)
-
-
-def _remasked(file: CocoFile, row: int) -> Sequence[Edit]:
-    cause = _cause(file, row)
-    return [] if cause is None else repairs.reshape(file, row, cause[1])
+        more: dict[str, Any] = {"expected": None if value is None else shown(value), "found": shown(file.bbox(row))}
+        yield file.hit(row, message, "bbox", edits=() if value is None else edits, fix=fix, **more)
 
 
 def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
@@ -190,7 +171,7 @@ def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
         readings = _other_runs(shape)
     elif shape and swapped <= 3 * BOX_TOLERANCE:
         pairs = [np.asarray(part, np.float64).reshape(-1, 2) for part in shape]
-        readings.append(("x and y are swapped", [[repairs.plain(n) for n in each[:, ::-1].ravel()] for each in pairs]))
+        readings = [("x and y are swapped", [[repairs.plain(n) for n in each[:, ::-1].ravel()] for each in pairs])]
     stated = file.annotations.areas[row]
     for name, value in readings:
         measures = repairs.true_measures(value, height, width)
@@ -221,41 +202,28 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
     """The box is written as two corners, x0, y0, x1, y1; COCO wants x, y, width, height.
 
     Read as COCO reads it, it reaches far out of the object, often out of the image. The segmentation tells: the corners
-    fit it, the width and height do not.
-
-    The fix writes the box of the mask.
+    fit it, the width and height do not. The fix writes the box of the mask.
     """
     for row in np.flatnonzero(file.once(_xyxy)).tolist():
-        yield file.hit(
-            row,
-            "the box is written as two corners",
-            "bbox",
-            expected=shown(repairs.box_value(file, row)) + " (x, y, width, height)",
-            found=shown(file.bbox(row)) + " (x0, y0, x1, y1)",
-            edits=partial(repairs.set_box, file, row),
-        )
+        expected = shown(repairs.box_value(file, row)) + " (x, y, width, height)"
+        found, edits = shown(file.bbox(row)) + " (x0, y0, x1, y1)", partial(repairs.set_box, file, row)
+        yield file.hit(row, "the box is written as two corners", "bbox", expected=expected, found=found, edits=edits)
 
 
 def _area_hit(file: CocoFile, row: int, message: str, found: str) -> Hit:
     value = repairs.area_value(file, row) if file.shapes.sound[row] else None
-    return file.hit(
-        row,
-        message,
-        "area",
-        expected="a number above 0" if value is None else str(value),
-        found=found,
-        edits=() if value is None else partial(repairs.set_area, file, row),
-        fix=None if file.once(evidence).area_certain[row] else Fix.UNSAFE,
-    )
+    expected = "a number above 0" if value is None else str(value)
+    edits = () if value is None else partial(repairs.set_area, file, row)
+    fix = None if file.once(evidence).area_certain[row] else Fix.UNSAFE
+    return file.hit(row, message, "area", expected=expected, found=found, edits=edits, fix=fix)
 
 
 @rule("CI036", "area-missing", Severity.ERROR, Fix.SAFE, on="instances")
 def area_missing(file: CocoFile) -> Iterator[Hit]:
     """The area is missing, or is not a number.
 
-    pycocotools' evaluation stops with `KeyError: 'area'`, hours after training began.
-
-    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's.
+    pycocotools' evaluation stops with `KeyError: 'area'`, hours after training began. The fix writes the number of the
+    mask's pixels; it is unsafe where the box is not the mask's.
     """
     for row in np.flatnonzero(np.isnan(file.annotations.areas) & file.annotations.usable).tolist():
         if f"/annotations/{row}/area" not in file.fault_pointers:
@@ -284,10 +252,8 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
 def area_non_positive(file: CocoFile) -> Iterator[Hit]:
     """The area is 0, negative or infinite.
 
-    mmdet silently drops an object whose area is not above 0.
-
-    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's. A mask without pixels
-    is CI019 or CI026.
+    mmdet silently drops an object whose area is not above 0. The fix writes the number of the mask's pixels; it is
+    unsafe where the box is not the mask's. A mask without pixels is CI019 or CI026.
     """
     areas = file.annotations.areas
     with np.errstate(invalid="ignore"):
@@ -305,10 +271,6 @@ class Fractions(NamedTuple):
 
 def fractions(file: CocoFile) -> Fractions:
     """Where most of a file's polygons or boxes lie between 0 and 1 on images that are much larger."""
-    return file.once(_fractions)
-
-
-def _fractions(file: CocoFile) -> Fractions:
     shapes, rows = file.shapes, file.image_rows
     nothing = np.zeros(len(rows), bool)
     if not file.images.count:
@@ -327,35 +289,26 @@ def _fractions(file: CocoFile) -> Fractions:
 def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
     """Polygons or boxes are fractions of the image's size, between 0 and 1, and not pixels.
 
-    YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel.
-
-    The unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
+    YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel. The
+    unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
     """
-    for name, rows in zip(("segmentation", "bbox"), fractions(file)):
+    for things, rows in file.once(fractions)._asdict().items():
         count = int(np.count_nonzero(rows))
         if count:
-            things = "polygons" if name == "segmentation" else "boxes"
-            yield Hit(
-                f"{count:,} {things} are fractions of the image's size",
-                file.path,
-                "/annotations",
-                expected="pixels",
-                found=f"numbers between 0 and 1 in {count:,} of {len(rows):,} annotations",
-                edits=partial(_multiplied, file, name, rows),
-            )
+            message, edits = f"{count:,} {things} are fractions of the image's size", partial(_multiplied, file, things)
+            found = f"numbers between 0 and 1 in {count:,} of {len(rows):,} annotations"
+            yield Hit(message, file.path, "/annotations", expected="pixels", found=found, edits=edits)
 
 
-def _multiplied(file: CocoFile, name: str, rows: np.ndarray) -> Sequence[Edit]:
+def _multiplied(file: CocoFile, things: str) -> Sequence[Edit]:
     edits: list[Edit] = []
-    for row in np.flatnonzero(rows).tolist():
+    for row in np.flatnonzero(getattr(file.once(fractions), things)).tolist():
         height, width = repairs.image_size(file, row)
-        parts = file.segmentation(row) if name == "segmentation" else [file.bbox(row)]
-        scaled = [[round(number * (width, height)[place % 2], 4) for place, number in enumerate(p)] for p in parts]
-        plain = [[repairs.plain(number) for number in part] for part in scaled]
-        value = plain if name == "segmentation" else plain[0]
-        edits.append(SetValue(file.path, repairs.pointer(row, name), value))
+        key, parts = ("bbox", [file.bbox(row)]) if things == "boxes" else ("segmentation", file.segmentation(row))
+        scaled = [[repairs.plain(round(n * (width, height)[at % 2], 4)) for at, n in enumerate(part)] for part in parts]
+        edits.append(SetValue(file.path, repairs.pointer(row, key), scaled[0] if things == "boxes" else scaled))
         area = float(file.annotations.areas[row])
-        if name == "segmentation" and 0 < area < 1:
-            new_area = repairs.plain(round(area * width * height, 4))
-            edits.append(SetValue(file.path, repairs.pointer(row, "area"), new_area))
+        if things == "polygons" and 0 < area < 1:
+            pixels = repairs.plain(round(area * width * height, 4))
+            edits.append(SetValue(file.path, repairs.pointer(row, "area"), pixels))
     return edits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -30,15 +30,13 @@ IMBALANCE, GREAT_IMBALANCE = 100, 2000
 def iscrowd_missing(file: CocoFile) -> Iterator[Hit]:
     """`iscrowd` is missing.
 
-    pycocotools' evaluation stops with `KeyError: 'iscrowd'`, hours after training began.
-
-    The fix writes 0: one object.
+    pycocotools' evaluation stops with `KeyError: 'iscrowd'`, hours after training began. The fix writes 0: one object.
     """
     for row in np.flatnonzero(~file.annotations.has_crowd & file.annotations.usable).tolist():
-        pointer = f"/annotations/{row}/iscrowd"
+        pointer, message = f"/annotations/{row}/iscrowd", "an annotation without iscrowd"
         if pointer not in file.fault_pointers:
-            more: dict[str, Any] = {"found": "nothing usable", "edits": [SetValue(file.path, pointer, 0)]}
-            yield file.hit(row, "an annotation without iscrowd", "iscrowd", expected="0 or 1", **more)
+            edits = [SetValue(file.path, pointer, 0)]
+            yield file.hit(row, message, "iscrowd", expected="0 or 1", found="nothing usable", edits=edits)
 
 
 @rule("CI040", "suspicious-all-crowd", Severity.ERROR, Fix.SAFE, on="instances")
@@ -46,30 +44,18 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
     """Every annotation is a crowd (`iscrowd` 1).
 
     A crowd is a region of many objects that nobody drew one by one; trainers skip crowds, so that nothing is left to
-    train on. Tools that write masks as RLEs set `iscrowd` to 1 because COCO's own crowds are written like that.
-
-    The fix writes 0 everywhere; it is unsafe for a single annotation.
+    train on. Tools that write masks as RLEs set `iscrowd` to 1 because COCO's own crowds are written like that. The fix
+    writes 0 everywhere; it is unsafe for a single annotation.
     """
     table = file.annotations
-    if not table.count or not (table.has_crowd & (table.crowd == 1)).all():
-        return
-    yield Hit(
-        f"all {table.count:,} annotations are crowds: trainers skip every one",
-        file.path,
-        "/annotations",
-        expected="iscrowd 0 for single objects",
-        found="iscrowd 1 everywhere",
-        edits=lambda: [SetValue(file.path, f"/annotations/{row}/iscrowd", 0) for row in range(table.count)],
-        fix=None if table.count > 1 else Fix.UNSAFE,
-    )
-
-
-class Pairs(NamedTuple):
-    """Pairs of objects that cover nearly the same pixels, columns over them: earlier and later row, and their IoU."""
-
-    first: np.ndarray
-    second: np.ndarray
-    ious: np.ndarray
+    if table.count and (table.has_crowd & (table.crowd == 1)).all():
+        edits = [SetValue(file.path, f"/annotations/{row}/iscrowd", 0) for row in range(table.count)]
+        message, expected = (
+            f"all {table.count:,} annotations are crowds: trainers skip every one",
+            "iscrowd 0 for objects",
+        )
+        fix, found = None if table.count > 1 else Fix.UNSAFE, "iscrowd 1 everywhere"
+        yield Hit(message, file.path, "/annotations", expected=expected, found=found, edits=edits, fix=fix)
 
 
 @rule("CI041", "duplicate-annotation", Severity.WARNING, Fix.UNSAFE, on="instances")
@@ -77,21 +63,18 @@ def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
     """Two annotations of one class cover the same pixels (IoU of at least 0.98), or nearly (0.9).
 
     The object counts twice: one of the two can never be found, so recall has a ceiling, and in training two kernels are
-    pulled to one object. Usually a file was merged with itself, or saved twice by a tool.
-
-    The unsafe fix removes the later one of two that cover the same pixels. Of two that nearly do, which one is better
-    cannot be told.
+    pulled to one object. Usually a file was merged with itself, or saved twice by a tool. The unsafe fix removes the
+    later one of two that cover the same pixels. Of two that nearly do, which one is better cannot be told.
     """
     gone: set[int] = set()
     classes = file.annotations.category_ids
-    for first, second, iou in zip(*(column.tolist() for column in file.once(_same_place))):
-        if first in gone or second in gone or classes[first] != classes[second]:
-            continue
-        gone.add(second)
-        message = f"covers {'' if iou >= SAME_IOU else 'nearly '}the same pixels as annotation {_name(file, first)}"
-        edits = repairs.remove(file, second) if iou >= SAME_IOU else ()
-        more: dict[str, Any] = {"found": f"IoU {iou:.3f}, same class", "edits": edits}
-        yield file.hit(second, message, expected="one annotation for each object", **more)
+    for first, second, iou in file.once(_same_place):
+        if not {first, second} & gone and classes[first] == classes[second]:
+            gone.add(second)
+            nearly, edits = ("", repairs.remove(file, second)) if iou >= SAME_IOU else ("nearly ", ())
+            message = f"covers {nearly}the same pixels as annotation {_name(file, first)}"
+            expected, found = "one annotation for each object", f"IoU {iou:.3f}, same class"
+            yield file.hit(second, message, expected=expected, found=found, edits=edits)
 
 
 @rule("CI046", "same-object-in-two-classes", Severity.WARNING, on="instances")
@@ -102,7 +85,7 @@ def same_object_in_two_classes(file: CocoFile) -> Iterator[Hit]:
     no fix, because which class is right cannot be told.
     """
     table = file.annotations
-    for first, second, iou in zip(*(column.tolist() for column in file.once(_same_place))):
+    for first, second, iou in file.once(_same_place):
         if iou < OTHER_CLASS_IOU or table.category_ids[first] == table.category_ids[second]:
             continue
         indices = [int(file.category_indices[row]) for row in (first, second)]
@@ -116,17 +99,17 @@ def _name(file: CocoFile, row: int) -> str:
     return f"/annotations/{row}" if number is None else str(number)
 
 
-def _same_place(file: CocoFile) -> Pairs:
-    """Pairs with an IoU of ``NEAR_IOU`` and more, crowds with crowds alone."""
+def _same_place(file: CocoFile) -> list[tuple[int, int, float]]:
+    """Pairs (earlier row, later row, IoU) with an IoU of ``NEAR_IOU`` and more, crowds with crowds alone."""
     pairs = _close_pairs(file)
     pairs = pairs[_evenly_spread(file, pairs)]
-    ious = np.zeros(len(pairs))
+    near: list[tuple[int, int, float]] = []
     masks: dict[int, Optional[dict]] = {}
     bounds = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1)).tolist()
     for start, end in zip(bounds, [*bounds[1:], len(pairs)]):  # all pairs of one earlier row
-        ious[start:end] = _ious(file, int(pairs[start, 0]), pairs[start:end, 1].tolist(), masks)
-    near = np.flatnonzero(ious >= NEAR_IOU)
-    return Pairs(pairs[near, 0], pairs[near, 1], ious[near])
+        first, others = int(pairs[start, 0]), pairs[start:end, 1].tolist()
+        near += [(first, row, iou) for row, iou in _ious(file, first, others, masks).items() if iou >= NEAR_IOU]
+    return near
 
 
 def _close_pairs(file: CocoFile) -> np.ndarray:
@@ -165,8 +148,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
 def _alike(
     one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray, least: np.ndarray
 ) -> np.ndarray:
-    """Whether areas are at least that part of each other, and boxes overlap by little less: looser than what is sought,
-    because outlines and pixels differ."""
+    """Whether areas and boxes allow that IoU: looser than what is sought, because outlines and pixels differ."""
     low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
     common = np.clip(high - low, 0, None).prod(1)
     union = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
@@ -204,8 +186,8 @@ def _evenly_spread(file: CocoFile, pairs: np.ndarray) -> np.ndarray:
     return possible
 
 
-def _ious(file: CocoFile, first: int, others: list[int], masks: dict[int, Optional[dict]]) -> list[float]:
-    """IoU of one annotation's mask with those of others on its image; ``masks`` keeps each for the next call."""
+def _ious(file: CocoFile, first: int, others: list[int], masks: dict[int, Optional[dict]]) -> dict[int, float]:
+    """IoU of one annotation's mask with that of each other on its image; ``masks`` keeps each for the next call."""
     from pycocotools import mask as coco_mask
 
     height, width = repairs.image_size(file, first)
@@ -213,15 +195,13 @@ def _ious(file: CocoFile, first: int, others: list[int], masks: dict[int, Option
         if row not in masks:
             masks[row] = _code(file, row, height, width)
     one = masks[first]
-    drawn = [(row, mask) for row in others if (mask := masks[row]) and one and mask["size"] == one["size"]]
     ious = dict.fromkeys(others, 0.0)
+    for row in (row for row in others if masks[row] is None or one is None):
+        ious[row] = float(file.segmentation(first) == file.segmentation(row))
+    drawn = {row: mask for row in others if one and (mask := masks[row]) and mask["size"] == one["size"]}
     if drawn:
-        found = coco_mask.iou([one], [mask for _, mask in drawn], [0] * len(drawn))
-        ious.update(zip((row for row, _ in drawn), found[0].tolist()))
-    for row in others:
-        if masks[row] is None or one is None:
-            ious[row] = float(file.segmentation(first) == file.segmentation(row))
-    return list(ious.values())
+        ious.update(zip(drawn, coco_mask.iou([one], list(drawn.values()), [0] * len(drawn))[0].tolist()))
+    return ious
 
 
 def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
@@ -231,12 +211,10 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
     shape = file.shape(row)
     if isinstance(shape, RleCode):
         rows, columns = shape.size
-        counts = shape.counts.encode() if isinstance(shape.counts, str) else list(shape.counts)
-        code = {"size": [rows, columns], "counts": counts}
-        return code if isinstance(counts, bytes) else coco_mask.frPyObjects(code, rows, columns)
-    if not shape or not size_allowed(height, width):
-        return None
-    if file.shapes.overshoot[row] > max(height, width):
+        if isinstance(shape.counts, str):
+            return {"size": [rows, columns], "counts": shape.counts.encode()}
+        return coco_mask.frPyObjects({"size": [rows, columns], "counts": list(shape.counts)}, rows, columns)
+    if not shape or not size_allowed(height, width) or file.shapes.overshoot[row] > max(height, width):
         return None
     return coco_mask.merge(coco_mask.frPyObjects([part for part in shape if len(part) >= 6], height, width))
 
@@ -245,17 +223,16 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
 def masks_are_boxes(file: CocoFile) -> Iterator[Hit]:
     """All masks are upright rectangles, or all boxes are the same.
 
-    The labels are boxes, or a tool filled in a default: a model trained on them draws boxes.
-
-    Reported for 20 objects and more, 95 % of them rectangles, or all with one box on several images.
+    The labels are boxes, or a tool filled in a default: a model trained on them draws boxes. Reported for 20 objects
+    and more, 95 % of them rectangles, or all with one box on several images.
     """
     shapes = file.shapes
     sizes = (shapes.extents[:, 2:] - shapes.extents[:, :2]).prod(1)
     with np.errstate(invalid="ignore"):
         boxes = np.count_nonzero((shapes.kinds == POLYGONS) & (shapes.areas >= 0.99 * sizes) & (sizes > 0))
     same = len(sizes) >= MANY and (shapes.boxes == shapes.boxes[0]).all()
-    found = f"{boxes:,} rectangles in {len(sizes):,} objects"
     if len(sizes) >= MANY and boxes >= 0.95 * len(sizes):
+        found = f"{boxes:,} rectangles in {len(sizes):,} objects"
         yield Hit("the masks are boxes", file.path, "/annotations", expected="outlines of objects", found=found)
     elif same and len(np.unique(file.image_rows)) > 1:
         found = f"{shapes.boxes[0].tolist()} {len(sizes):,} times"
@@ -266,10 +243,8 @@ def masks_are_boxes(file: CocoFile) -> Iterator[Hit]:
 def unusual_size(file: CocoFile) -> Iterator[Hit]:
     """An object is far larger or smaller than the others of its class.
 
-    A slip of the mouse, a wrong class, or another scale.
-
-    Reported from 20 objects of a class on, where the share of the image is 100 times off the median and 8 times farther
-    than half of the class.
+    A slip of the mouse, a wrong class, or another scale. Reported from 20 objects of a class on, where the share of the
+    image is 100 times off the median and 8 times farther than half of the class.
     """
     table, rows = file.annotations, file.image_rows
     pixels = (file.images.widths * file.images.heights)[rows] if file.images.count else np.zeros(len(rows))
@@ -278,14 +253,13 @@ def unusual_size(file: CocoFile) -> Iterator[Hit]:
         shares = np.log(file.shapes.areas / pixels)
     for index, category in enumerate(file.categories):
         own = np.flatnonzero(usable & (file.category_indices == index))
-        if len(own) < MANY:
-            continue
-        off = np.abs(shares[own] - np.median(shares[own]))
-        for place in np.flatnonzero((off > math.log(100)) & (off > 8 * np.median(off))).tolist():
-            row = int(own[place])
-            expected = f"about {math.exp(np.median(shares[own])):.2%} of the image"
-            message, found = f"an unusual size for a {category.name!r}", f"{math.exp(shares[row]):.2g} of the image"
-            yield file.hit(row, message, "segmentation", expected=expected, found=found)
+        if len(own) >= MANY:
+            usual = np.median(shares[own])
+            off = np.abs(shares[own] - usual)
+            for row in own[(off > math.log(100)) & (off > 8 * np.median(off))].tolist():
+                message, found = f"an unusual size for a {category.name!r}", f"{math.exp(shares[row]):.2g} of the image"
+                expected = f"about {math.exp(usual):.2%} of the image"
+                yield file.hit(row, message, "segmentation", expected=expected, found=found)
 
 
 @rule("CI042", "image-without-annotations", Severity.INFO, on="instances")
@@ -295,16 +269,12 @@ def image_without_annotations(file: CocoFile) -> Iterator[Hit]:
     That is right where the image has no object of any class; it teaches the model the background. Where nobody
     annotated it, every object on it teaches the model that it is background.
     """
-    if not file.has["annotations"]:
-        return
-    images = file.images
     if not file.annotations.count or (file.image_rows < 0).any():
         return  # KN005, SP004 or CI009
-    has = np.zeros(images.count, bool)
-    has[file.image_rows[file.image_rows >= 0]] = True
-    again = np.zeros(images.count, bool)
-    again[images.has_id] = images.index.rows(images.ids[images.has_id]) != np.flatnonzero(images.has_id)
-    for row in np.flatnonzero(~has & images.usable & images.has_id & ~again).tolist():
+    images = file.images
+    alone = images.usable & images.has_id & (images.index.rows(images.ids) == np.arange(images.count))
+    alone[file.image_rows] = False
+    for row in np.flatnonzero(alone).tolist():
         yield file.image_hit(row, "an image without annotations", expected="objects, or an image without any")
 
 
@@ -313,10 +283,8 @@ def class_imbalance(file: CocoFile) -> Iterator[Hit]:
     """Some classes have very few objects, others very many.
 
     The rare class's AP will be low and jump from epoch to epoch. `--balance` draws its images more often; more images
-    of it are better.
-
-    Reported where the most frequent class has 100 times the objects of the rarest and that one fewer than 10, or 2000
-    times whatever the numbers are. Classes without objects are CI017 and SP003.
+    of it are better. Reported where the most frequent class has 100 times the objects of the rarest and that one fewer
+    than 10, or 2000 times whatever the numbers are. Classes without objects are CI017 and SP003.
     """
     known = file.category_indices
     counts = np.bincount(known[known >= 0], minlength=len(file.categories))
@@ -344,8 +312,8 @@ def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
     for row in on_right_size(file, file.shapes.flags & RLE_SIZE != 0):
         height, width = repairs.image_size(file, row)
         found = shown((file.segmentation(row) or {}).get("size"))
-        more: dict[str, Any] = {"expected": f"[{height}, {width}] (height, width)", "found": found}
-        yield file.hit(row, "the RLE is of another size than its image", "segmentation/size", **more)
+        message, expected = "the RLE is of another size than its image", f"[{height}, {width}] (height, width)"
+        yield file.hit(row, message, "segmentation/size", expected=expected, found=found)
 
 
 @rule("CI030", "rle-counts-sum-mismatch", Severity.ERROR, on="instances")
@@ -356,13 +324,10 @@ def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
     to another image.
     """
     for row in file.shapes.having(RLE_SUM).tolist():
-        value = file.segmentation(row)
+        value, message = file.segmentation(row), "the runs do not add up to the mask's size"
         height, width = value["size"]
-        more: dict[str, Any] = {
-            "expected": f"{height} x {width} = {height * width}",
-            "found": str(int(counts_to_runs(value["counts"]).sum())),
-        }
-        yield file.hit(row, "the runs do not add up to the mask's size", "segmentation/counts", **more)
+        expected, found = f"{height} x {width} = {height * width}", str(int(counts_to_runs(value["counts"]).sum()))
+        yield file.hit(row, message, "segmentation/counts", expected=expected, found=found)
 
 
 @rule("CI031", "rle-undecodable", Severity.ERROR, on="instances")

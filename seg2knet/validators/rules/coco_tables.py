@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, Union
@@ -11,6 +11,8 @@ from typing import Any, Union
 import numpy as np
 from msgspec import UNSET
 
+from seg2knet.dataset.images import probe
+from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.rules.coco_shapes import points_in_lists
@@ -37,14 +39,12 @@ def json_unreadable(file: JsonFile) -> Iterator[Hit]:
     """
     for fault in file.faults:
         message = f"not readable as JSON: {fault.message}" + (f" ({fault.place})" if fault.place else "")
-        edits = []
-        if fault.repair is not None:
-            edits = [WriteFile(file.path, partial(bytes, fault.repair), fault.what)]
+        repair = fault.repair
+        edits = [WriteFile(file.path, partial(bytes, repair), fault.what)] if repair is not None else []
         yield Hit(message, file.path, expected="JSON in UTF-8", found=fault.message, edits=edits)
-    if file.keys is not None and not file.faults:
-        for pointer, key in file.repeated_keys():
-            message = f"the key {key!r} is there twice; readers keep the last"
-            yield Hit(message, file.path, pointer, expected="each key once", found=f"{key!r} twice")
+    for pointer, key in file.repeated_keys() if file.keys is not None and not file.faults else ():
+        message = f"the key {key!r} is there twice; readers keep the last"
+        yield Hit(message, file.path, pointer, expected="each key once", found=f"{key!r} twice")
 
 
 @rule("CI002", "missing-top-level-key", Severity.ERROR, on=TABLES)
@@ -96,9 +96,7 @@ def _boolean_crowd(fault: TypeFault) -> bool:
 def boolean_crowds(file: JsonFile) -> Iterator[Hit]:
     """`iscrowd` is `true` or `false`, and not 1 or 0.
 
-    Python's readers take one for the other; readers in other languages refuse the file.
-
-    The fix writes 1 and 0.
+    Python's readers take one for the other; readers in other languages refuse the file. The fix writes 1 and 0.
     """
     faults = [fault for fault in file.reading.faults if _boolean_crowd(fault)]
     if faults:
@@ -118,16 +116,19 @@ def _type_hit(file: JsonFile, fault: TypeFault) -> Hit:
         value = file.fresh_ids.get(row, UNSET)
     key = (steps or [table])[-1]
     message = f"{'element' if key.isdecimal() else key} has the wrong type"
-    hit = Hit(message, file.path)
-    if row >= 0 and table == "annotations" and isinstance(file, CocoFile):
-        hit = file.hit(row, message)
-    elif row >= 0 and table == "annotations" and isinstance(file, PanopticFile):
-        hit = file.entry_hit(row, message)
-    elif row >= 0 and table == "images":
-        hit = file.image_hit(row, message)
+    at_row = {"images": file.image_hit, "annotations": _referring(file)[1]}.get(table)
+    hit = at_row(row, message) if at_row is not None and row >= 0 else Hit(message, file.path)
     boolean = fault.found.startswith("a boolean") and key != "isthing"
     edits = () if value is UNSET or boolean else [SetValue(file.path, fault.pointer, value)]
     return replace(hit, pointer=fault.pointer, expected=fault.expected, found=fault.found, edits=edits)
+
+
+def _referring(file: JsonFile) -> tuple[Any, Callable[..., Hit]]:
+    """The table whose rows refer to images, and what makes a hit at one of them."""
+    if isinstance(file, PanopticFile):
+        return file.entries, file.entry_hit
+    assert isinstance(file, CocoFile)
+    return file.annotations, file.hit
 
 
 def _missing_fields(file: JsonFile) -> Iterator[Hit]:
@@ -144,9 +145,8 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
     for row in np.flatnonzero(lacking & images.usable).tolist():
         for key, (there, expected) in fields.items():
             if not there[row] and f"/images/{row}/{key}" not in file.fault_pointers:
-                edits = _size_edits(file, row, key) if key in ("width", "height") else []
-                more: dict[str, Any] = {"expected": expected, "found": "nothing usable", "edits": edits}
-                yield file.image_hit(row, f"an image without a usable {key}", key, **more)
+                message, edits = f"an image without a usable {key}", _size_edits(file, row, key)
+                yield file.image_hit(row, message, key, expected=expected, found="nothing usable", edits=edits)
     for category in file.categories:
         for key, value, expected in (("id", category.id, "an integer"), ("name", category.name, "a string")):
             missing = value is None or not str(value).strip()
@@ -156,15 +156,12 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
 
 
 def _size_edits(file: JsonFile, row: int, key: str) -> list[Edit]:
-    from seg2knet.dataset.images import probe
-    from seg2knet.errors import DataError
-
     place = file.part.picture(file.images.names[row]) if file.part is not None else None
     try:
-        width, height = probe(place or "").shown
+        sides = dict(zip(("width", "height"), probe(place or "").shown))
     except DataError:
         return []
-    return [SetValue(file.path, f"/images/{row}/{key}", width if key == "width" else height)]
+    return [SetValue(file.path, f"/images/{row}/{key}", sides[key])] if key in sides else []
 
 
 def _segmentations(file: CocoFile) -> Iterator[Hit]:
@@ -193,20 +190,18 @@ def repeated(ids: np.ndarray, there: np.ndarray) -> Iterator[tuple[int, int]]:
 def duplicate_image_id(file: JsonFile) -> Iterator[Hit]:
     """Two images have the same id.
 
-    pycocotools keeps the last one, so that the objects of one image are laid over another.
-
-    The unsafe fix removes the later entry where both name the same file; else it gives the later one a new id. All
-    objects stay with the first, because nothing says whose they are.
+    pycocotools keeps the last one, so that the objects of one image are laid over another. The unsafe fix removes the
+    later entry where both name the same file; else it gives the later one a new id. All objects stay with the first,
+    because nothing says whose they are.
     """
-    images = file.images
-    largest = file.largest_image_id
+    images, largest = file.images, file.largest_image_id
     for count, (row, first) in enumerate(repeated(images.ids, images.has_id), 1):
-        edits: list[Edit] = [SetValue(file.path, f"/images/{row}/id", largest + count)]
+        edit: Edit = SetValue(file.path, f"/images/{row}/id", largest + count)
         if images.names[row] == images.names[first]:
-            edits = [Remove(file.path, f"/images/{row}")]
+            edit = Remove(file.path, f"/images/{row}")
         message = f"an earlier image has the id {file.shown_id(images.ids, images.has_id, row)} too"
         found = f"the id of {images.names[first]!r}"
-        yield file.image_hit(row, message, "id", expected="an id of its own", found=found, edits=edits)
+        yield file.image_hit(row, message, "id", expected="an id of its own", found=found, edits=[edit])
 
 
 @rule("CI005", "duplicate-file-name", Severity.ERROR, Fix.UNSAFE, on=TABLES)
@@ -214,21 +209,18 @@ def duplicate_file_name(file: JsonFile) -> Iterator[Hit]:
     """Two images have the same file name.
 
     The image is trained on twice, each time with the objects of the other entry as background; in an evaluation every
-    correct detection on it counts as a false positive once.
-
-    The unsafe fix removes the later entry and gives its objects to the first.
+    correct detection on it counts as a false positive once. The unsafe fix removes the later entry and gives its
+    objects to the first.
     """
     images = file.images
     first: dict[str, int] = {}
     for row, name in enumerate(images.names):
-        if name is None or first.setdefault(name, row) == row:
-            continue
-        into = first[name]
-        if images.has_id[row] and images.ids[row] == images.ids[into]:
-            continue  # CI004
-        found = f"also image {file.shown_id(images.ids, images.has_id, into)}"
-        more: dict[str, Any] = {"expected": "one entry for each image", "edits": partial(_merged, file, row, into)}
-        yield file.image_hit(row, "an earlier image has the same file name", "file_name", found=found, **more)
+        into = row if name is None else first.setdefault(name, row)
+        if into == row or (images.has_id[row] and images.ids[row] == images.ids[into]):
+            continue  # the first, or CI004
+        message, edits = "an earlier image has the same file name", partial(_merged, file, row, into)
+        expected, found = "one entry for each image", f"also image {file.shown_id(images.ids, images.has_id, into)}"
+        yield file.image_hit(row, message, "file_name", expected=expected, found=found, edits=edits)
 
 
 def _merged(file: JsonFile, row: int, into: int) -> list[Edit]:
@@ -254,9 +246,8 @@ def duplicate_annotation_id(file: CocoFile) -> Iterator[Hit]:
     """Two annotations have the same id.
 
     pycocotools keeps the last one: the others are lost to everything that looks objects up by id, and the evaluation
-    matches predictions against one object under another's id.
-
-    The fix gives the later ones new ids above the largest. Nothing refers to annotation ids.
+    matches predictions against one object under another's id. The fix gives the later ones new ids above the largest.
+    Nothing refers to annotation ids.
     """
     table = file.annotations
     for row, first in repeated(table.ids, table.has_id & (table.ids != 0)):
@@ -269,9 +260,7 @@ def annotation_id_zero(file: CocoFile) -> Iterator[Hit]:
     """An annotation has the id 0.
 
     pycocotools notes for each prediction the id of the object it matched, with 0 for none: perfect predictions score
-    below 1.
-
-    The fix gives it a new id above the largest.
+    below 1. The fix gives it a new id above the largest.
     """
     for row in np.flatnonzero(file.annotations.has_id & (file.annotations.ids == 0)).tolist():
         yield _id_hit(file, row, "annotation id 0: pycocotools counts a match with it as none", "an id above 0", "0")
@@ -281,9 +270,7 @@ def annotation_id_zero(file: CocoFile) -> Iterator[Hit]:
 def missing_annotation_id(file: CocoFile) -> Iterator[Hit]:
     """An annotation has no id.
 
-    pycocotools stops with `KeyError: 'id'`.
-
-    The fix gives it a new id above the largest.
+    pycocotools stops with `KeyError: 'id'`. The fix gives it a new id above the largest.
     """
     for row in np.flatnonzero(~file.annotations.has_id & file.annotations.usable).tolist():
         if f"/annotations/{row}/id" not in file.fault_pointers:
@@ -295,14 +282,11 @@ def unknown_image_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
     """An annotation refers to an image that the file does not have, or to none.
 
     Trainers skip such objects silently; `coco.loadImgs` stops with a `KeyError`. Usually the file was reduced to fewer
-    images and its annotations were not.
-
-    The unsafe fix removes the annotation.
+    images and its annotations were not. The unsafe fix removes the annotation.
     """
     if not file.has["images"]:
         return
-    table = file.annotations if isinstance(file, CocoFile) else file.entries
-    hit = file.hit if isinstance(file, CocoFile) else file.entry_hit
+    table, hit = _referring(file)
     for row in np.flatnonzero((file.image_rows < 0) & table.usable).tolist():
         there = bool(table.has_image_id[row])
         if not there and f"/annotations/{row}/image_id" in file.fault_pointers:
@@ -317,26 +301,24 @@ def unknown_image_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
 def unknown_category_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
     """An annotation (or panoptic segment) refers to a category that the file does not have, or to none.
 
-    mmdet skips such objects silently, others stop with a `KeyError`. Often the ids count from 0 in one place and from
-    1 in another.
-
-    The unsafe fix removes the annotation. A segment stays, because its pixels are still in the PNG.
+    mmdet skips such objects silently, others stop with a `KeyError`. Often the ids count from 0 in one place and from 1
+    in another. The unsafe fix removes the annotation. A segment stays, because its pixels are still in the PNG.
     """
     if not file.has["categories"]:
         return
-    coco = isinstance(file, CocoFile)
     table = file.annotations if isinstance(file, CocoFile) else file.segments
     hit = file.hit if isinstance(file, CocoFile) else file.segment_hit
-    usable = file.annotations.usable if isinstance(file, CocoFile) else True
     known = np.array(sorted(file.category_places), np.int64)
     expected = f"one of the {len(known)} ids from {known[0]} to {known[-1]}" if len(known) else "the id of a category"
-    unknown = ~(table.has_category_id & np.isin(table.category_ids, known)) & usable
+    unknown = ~(table.has_category_id & np.isin(table.category_ids, known))
+    if isinstance(file, CocoFile):
+        unknown &= file.annotations.usable
     for row in np.flatnonzero(unknown).tolist():
         there = bool(table.has_category_id[row])
-        pointer = f"/annotations/{row}" if coco else file.segment_pointer(row)  # type: ignore[union-attr]
-        if not there and f"{pointer}/category_id" in file.fault_pointers:
-            continue
         found = str(file.as_written(int(table.category_ids[row]))) if there else "nothing"
         message = f"no category has the id {found}" if there else "no category_id"
-        edits = [Remove(file.path, pointer)] if coco else []
-        yield hit(row, message, "category_id", expected=expected, found=found, edits=edits)
+        made = hit(row, message, "category_id", expected=expected, found=found)
+        if isinstance(file, CocoFile):
+            made = replace(made, edits=[Remove(file.path, f"/annotations/{row}")])
+        if there or made.pointer not in file.fault_pointers:
+            yield made

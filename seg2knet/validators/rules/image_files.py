@@ -1,4 +1,4 @@
-"""IM rules about the image files themselves: IM002 to IM005 and IM010 to IM012."""
+"""IM rules about the image files themselves: IM002 to IM005 and IM010 to IM013."""
 
 from __future__ import annotations
 
@@ -13,50 +13,56 @@ from seg2knet.dataset.images import upright
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.fixing.remakes import plain_rgb, untagged
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.subjects.album import AnyFile, album
+from seg2knet.validators.subjects.album import Album, AnyFile, album
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.masks import mask_folder
 from seg2knet.validators.subjects.measure import POLYGONS, RLE
 from seg2knet.validators.subjects.panoptic import pngs
 from seg2knet.validators.subjects.pictures import same_in, survey
 
 MIN_SIDE = 32
+_SUFFIXES = {
+    **dict.fromkeys(("JPEG", "MPO"), (".jpg", ".jpeg")),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+
+
+def image_hit(book: Album, path: str, message: str, **more: Any) -> Hit:
+    """A hit at an image file, with the id and name that the JSON has for it."""
+    return Hit(message, Path(path), **more, **book.of(path))  # type: ignore[arg-type]
+
+
+def _whole(book: Album, wanted: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Index and path of the ``wanted`` images, ``(N,)`` bool, that are not broken."""
+    for index in np.flatnonzero(wanted & ~book.gallery.broken()).tolist():
+        yield index, book.gallery.paths[index]
 
 
 @rule("IM002", "image-corrupt-or-truncated", Severity.ERROR, on="part")
 def image_corrupt(part: Part) -> Iterator[Hit]:
-    """A image, panoptic PNG or mask is cut off, empty, or no image at all.
+    """An image, panoptic PNG or mask is cut off, empty, or no image at all.
 
-    OpenCV gives `None` for it and training stops; or it gives half a image, grey below, and training goes on.
-
-    Looked for are an end that is missing (a JPEG's end marker, a PNG's last chunk), check sums that do not fit, and
-    headers that are none; whatever looks odd is decoded. Bytes changed in the middle of a JPEG, which has no check
-    sum, are not seen. There is no fix: get the file again, or remove the image.
+    OpenCV gives `None` for it and training stops; or it gives half an image, grey below, and training goes on. Looked
+    for are an end that is missing (a JPEG's end marker, a PNG's last chunk), check sums that do not fit, and headers
+    that are none; whatever looks odd is decoded. Bytes changed in the middle of a JPEG, which has no check sum, are not
+    seen. There is no fix: get the file again, or remove the image.
     """
     book = album(part)
-    for index in np.flatnonzero(book.gallery.broken()).tolist():
-        path = book.gallery.paths[index]
-        yield Hit(
-            "the image cannot be used",
-            Path(path),
-            expected="a whole image file",
-            found=book.gallery.problem(index),
-            **book.of(path),  # type: ignore[arg-type]
-        )
-    masks = survey(book.pngs() or _masks(part), part.dataset.jobs)
-    for index in np.flatnonzero(masks.broken()).tolist():
-        path = Path(masks.paths[index])
-        yield Hit("the mask cannot be used", path, expected="a whole image file", found=masks.problem(index))
+    masks = [] if part.dataset.ade is None else mask_folder(part.dataset.ade, part.split).paths
+    for what, gallery in (("image", book.gallery), ("mask", survey(book.pngs() or masks, part.dataset.jobs))):
+        for index in np.flatnonzero(gallery.broken()).tolist():
+            more: dict[str, Any] = {"expected": "a whole image file", "found": gallery.problem(index)}
+            message, path = f"the {what} cannot be used", gallery.paths[index]
+            yield image_hit(book, path, message, **more) if what == "image" else Hit(message, Path(path), **more)
 
 
-def _masks(part: Part) -> list[str]:
-    from seg2knet.validators.subjects.masks import mask_folder
-
-    return [] if part.dataset.ade is None else mask_folder(part.dataset.ade, part.split).paths
-
-
-def _set_size(file: AnyFile, row: int, width: int, height: int) -> list[Edit]:
-    return [SetValue(file.path, f"/images/{row}/width", width), SetValue(file.path, f"/images/{row}/height", height)]
+def _set_size(file: AnyFile, row: int, size: np.ndarray) -> list[Edit]:
+    sides = zip(("width", "height"), size.tolist())
+    return [SetValue(file.path, f"/images/{row}/{side}", length) for side, length in sides]
 
 
 class Sizes(NamedTuple):
@@ -79,10 +85,12 @@ class Sizes(NamedTuple):
     def verdicts(self) -> np.ndarray:
         """``(M,)`` int: 1 where annotations fit only the image's size, so that the JSON is wrong; -1 where they fit
         only the JSON's, so that the image was changed after it was annotated; 0 where they fit both."""
-        fits_true = (self.reach <= self.true + 1).all(1) & ((self.codes == self.true) | (self.codes == 0)).all(1)
-        fits_said = (self.reach <= self.said + 1).all(1) & ((self.codes == self.said) | (self.codes == 0)).all(1)
+        fits_true, fits_said = (
+            (self.reach <= size + 1).all(1) & ((self.codes == size) | (self.codes == 0)).all(1)
+            for size in (self.true, self.said)
+        )
         fits_said &= (self.reach >= 0).any(1) & (self.said > 0).all(1)
-        return np.where(fits_true & ~fits_said, 1, np.where(fits_said & ~fits_true, -1, 0))
+        return fits_true.astype(int) - fits_said
 
 
 def _wrong_sizes(part: Part, file: AnyFile) -> Sizes:
@@ -103,14 +111,10 @@ def _wrong_sizes(part: Part, file: AnyFile) -> Sizes:
             size = (file.segmentation(row) or {}).get("size")
             if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size):
                 codes[owners[row]], reach[owners[row]] = size[::-1], np.maximum(reach[owners[row]], 0)
-    elif len(rows):
-        found = pngs(part)
-        for entry in np.flatnonzero(found.where >= 0).tolist() if found is not None else ():
-            row = int(file.image_rows[entry])
-            if row >= 0:
-                codes[row], reach[row] = found.size(entry), 0  # type: ignore[union-attr]
-    swapped = (said == shown[:, ::-1]).all(1)
-    return Sizes(rows, said, shown, swapped, reach[rows], codes[rows])
+    elif len(rows) and (found := pngs(part)) is not None:
+        for entry in np.flatnonzero((found.where >= 0) & (file.image_rows >= 0)).tolist():
+            codes[file.image_rows[entry]], reach[file.image_rows[entry]] = found.size(entry), 0
+    return Sizes(rows, said, shown, (said == shown[:, ::-1]).all(1), reach[rows], codes[rows])
 
 
 def on_right_size(file: CocoFile, wrong: np.ndarray) -> list[int]:
@@ -122,16 +126,13 @@ def on_right_size(file: CocoFile, wrong: np.ndarray) -> list[int]:
     return rows.tolist()
 
 
-def _size_hit(file: AnyFile, sizes: Sizes, place: int, message: str, fix: Optional[Fix], edits: Any) -> Hit:
-    width, height = sizes.said[place].tolist()
-    return file.image_hit(
-        int(sizes.rows[place]),
-        message,
-        expected="width {}, height {}".format(*sizes.true[place]),
-        found=f"width {width or 'missing'}, height {height or 'missing'}",
-        edits=edits,
-        fix=fix,
-    )
+def _sides(size: np.ndarray) -> str:
+    return "width {}, height {}".format(*(side or "missing" for side in size.tolist()))
+
+
+def _size_hit(file: AnyFile, sizes: Sizes, place: int, message: str, edits: Any, fix: Optional[Fix] = None) -> Hit:
+    row, expected, found = int(sizes.rows[place]), _sides(sizes.true[place]), _sides(sizes.said[place])
+    return file.image_hit(row, message, expected=expected, found=found, edits=edits, fix=fix)
 
 
 @rule("IM003", "image-size-mismatch", Severity.ERROR, Fix.SAFE, on="part")
@@ -139,9 +140,7 @@ def image_size_mismatch(part: Part) -> Iterator[Hit]:
     """The JSON's width and height are missing or not the image's.
 
     Masks are drawn at the JSON's size and images loaded at their own: everything lies in the wrong place, or training
-    stops on arrays that do not fit.
-
-    Example: `"width": 640, "height": 480` where the image has 1280x960 pixels.
+    stops on arrays that do not fit. Example: `"width": 640, "height": 480` where the image has 1280x960 pixels.
 
     The fix writes the image's size as shown where the annotations fit no other, or there are none. Where they fit the
     JSON's size, the images were resized after they were annotated; three and more with the same ratio are one finding,
@@ -149,27 +148,25 @@ def image_size_mismatch(part: Part) -> Iterator[Hit]:
     """
     for file in album(part).files:
         sizes = _wrong_sizes(part, file)
-        verdicts = sizes.verdicts
-        groups = _resized(file, sizes, verdicts)
+        verdicts, groups = sizes.verdicts, _resized(file, sizes)
         for places in groups:
             yield _resized_hit(file, sizes, places)
-        taken = {place for places in groups for place in places}
-        for place in np.flatnonzero(~sizes.swapped & (sizes.said > 0).all(1)).tolist():  # else CI003
-            if place in taken:
-                continue
-            edits: Any = _set_size(file, int(sizes.rows[place]), *sizes.true[place].tolist())
-            certain = verdicts[place] > 0 or (sizes.reach[place] < 0).all() or not sizes.said[place].all()
+        other = ~sizes.swapped & (sizes.said > 0).all(1)  # else IM004 or CI003
+        other[[place for places in groups for place in places]] = False
+        for place in np.flatnonzero(other).tolist():
+            edits: Any = _set_size(file, int(sizes.rows[place]), sizes.true[place])
+            certain = verdicts[place] > 0 or (sizes.reach[place] < 0).all()
             message = "width and height are not the image's"
             if verdicts[place] < 0:
                 message += ": it was resized after it was annotated"
                 edits = partial(_scaled, file, sizes, [place])
-            yield _size_hit(file, sizes, place, message, None if certain else Fix.UNSAFE, edits)
+            yield _size_hit(file, sizes, place, message, edits, None if certain else Fix.UNSAFE)
 
 
-def _resized(file: AnyFile, sizes: Sizes, verdicts: np.ndarray) -> list[list[int]]:
+def _resized(file: AnyFile, sizes: Sizes) -> list[list[int]]:
     """Places of images that were resized by the same ratio, three and more in each group."""
     groups: dict[tuple[float, ...], list[int]] = {}
-    maybe = (verdicts <= 0) & ~sizes.swapped & (sizes.said > 0).all(1) & (sizes.reach >= 0).any(1)
+    maybe = (sizes.verdicts <= 0) & ~sizes.swapped & (sizes.said > 0).all(1) & (sizes.reach >= 0).any(1)
     for place in np.flatnonzero(maybe).tolist() if isinstance(file, CocoFile) else ():
         ratio = np.round(sizes.true[place] / sizes.said[place], 2)
         groups.setdefault(tuple(ratio.tolist()), []).append(place)
@@ -177,15 +174,15 @@ def _resized(file: AnyFile, sizes: Sizes, verdicts: np.ndarray) -> list[list[int
 
 
 def _resized_hit(file: AnyFile, sizes: Sizes, places: list[int]) -> Hit:
-    rx, ry = (sizes.true[places[0]] / sizes.said[places[0]]).tolist()
+    first = places[0]
+    rx, ry = (sizes.true[first] / sizes.said[first]).tolist()
     ratio = f"{rx:.3g}" if abs(rx - ry) < 0.01 else f"{rx:.3g} (width) and {ry:.3g} (height)"
     return Hit(
         f"{len(places):,} images are {ratio} times the size in the JSON, which the annotations fit: they were resized",
         file.path,
         "/images",
-        expected=f"{file.images.names[int(sizes.rows[places[0]])]!r}: "
-        + "width {}, height {}".format(*sizes.true[places[0]]),
-        found="width {}, height {}".format(*sizes.said[places[0]]),
+        expected=f"{file.images.names[int(sizes.rows[first])]!r}: {_sides(sizes.true[first])}",
+        found=_sides(sizes.said[first]),
         edits=partial(_scaled, file, sizes, places),
         fix=Fix.UNSAFE,
     )
@@ -195,11 +192,12 @@ def _scaled(file: AnyFile, sizes: Sizes, places: list[int]) -> Sequence[Edit]:
     """Give images their true size and scale what is annotated on them."""
     edits: list[Edit] = []
     for place in places:
-        row, ratio = int(sizes.rows[place]), sizes.true[place] / sizes.said[place]
-        edits += _set_size(file, row, *sizes.true[place].tolist())
+        row, size = int(sizes.rows[place]), sizes.true[place]
+        across, down = (size / sizes.said[place]).tolist()
+        edits += _set_size(file, row, size)
         if isinstance(file, CocoFile):
-            for each in np.flatnonzero(file.image_rows == row).tolist():
-                edits += repairs.scaled(file, each, float(ratio[0]), float(ratio[1]), sizes.true[place].tolist())
+            for annotation in np.flatnonzero(file.image_rows == row).tolist():
+                edits += repairs.scaled(file, annotation, across, down, size.tolist())
     return edits
 
 
@@ -207,57 +205,50 @@ def _scaled(file: AnyFile, sizes: Sizes, places: list[int]) -> Sequence[Edit]:
 def width_height_swapped(part: Part) -> Iterator[Hit]:
     """The JSON's width is the image's height, and the other way round.
 
-    A script read `image.shape` (rows first) as width, height. Masks are turned and cut.
-
-    Example: `"width": 480, "height": 640` where the image is 640 wide and 480 high.
-
-    The fix swaps the two. There is none where annotations reach out of the image as it is: then the image was turned
-    after it was annotated.
+    A script read `image.shape` (rows first) as width, height. Masks are turned and cut. Example: `"width": 480,
+    "height": 640` where the image is 640 wide and 480 high. The fix swaps the two. There is none where annotations
+    reach out of the image as it is: then the image was turned after it was annotated.
     """
     for file in album(part).files:
         sizes = _wrong_sizes(part, file)
         turned = bool((sizes.verdicts[sizes.swapped] < 0).any())
         message = "width and height are swapped" + (", or the images were turned after annotation" if turned else "")
         for place in np.flatnonzero(sizes.swapped).tolist():
-            edits = _set_size(file, int(sizes.rows[place]), *sizes.true[place].tolist())
-            yield _size_hit(file, sizes, place, message, None, [] if turned else edits)
+            edits = [] if turned else _set_size(file, int(sizes.rows[place]), sizes.true[place])
+            yield _size_hit(file, sizes, place, message, edits)
 
 
 @rule("IM005", "exif-orientation-set", Severity.ERROR, Fix.UNSAFE, on="part")
 def exif_orientation_set(part: Part) -> Iterator[Hit]:
     """The image has an EXIF tag that says to turn it.
 
-    Some programs turn it and some do not: annotation tool, trainer and viewer each see another image, and the masks
-    lie across it. OpenCV turns, Pillow does not.
-
-    The unsafe fix saves the image upright, without the tag (a JPEG is coded again at quality 95). Where the JSON has
-    the size of the image as stored, not as shown, the annotations were made on that: then only the tag is reset, and
-    no pixel changes.
+    Some programs turn it and some do not: annotation tool, trainer and viewer each see another image, and the masks lie
+    across it. OpenCV turns, Pillow does not. The unsafe fix saves the image upright, without the tag (a JPEG is coded
+    again at quality 95). Where the JSON has the size of the image as stored, not as shown, the annotations were made on
+    that: then only the tag is reset, and no pixel changes.
     """
     book = album(part)
-    gallery = book.gallery
-    for index in np.flatnonzero((gallery.table["orientation"] > 1) & ~gallery.broken()).tolist():
-        path = gallery.paths[index]
-        shown = tuple(int(side[index]) for side in gallery.shown())
-        stored = tuple(int(side[index]) for side in gallery.stored())
-        file, row = book.owners.get(path, (None, 0))
-        said = (int(file.images.widths[row]), int(file.images.heights[row])) if file is not None else None
-        as_stored = said == stored != shown
-        make = partial(untagged if as_stored else upright, Path(path))
-        what = "reset the orientation tag" if as_stored else "turned the image upright"
-        yield Hit(
-            "the image's EXIF tag says to turn it; some programs do and some do not",
-            Path(path),
-            expected="no orientation tag, or 1",
-            found=f"orientation {gallery.table['orientation'][index]}: {stored[0]}x{stored[1]} stored, "
-            f"{shown[0]}x{shown[1]} shown" + ("; annotated as stored" if as_stored else ""),
-            edits=[WriteFile(Path(path), make, f"{what} ({Path(path).name})")],
-            **book.of(path),  # type: ignore[arg-type]
+    orientations = book.gallery.table["orientation"]
+    message, expected = (
+        "the image's EXIF tag says to turn it; some programs do and some do not",
+        "no orientation tag, or 1",
+    )
+    for index, path in _whole(book, orientations > 1):
+        shown, stored = (
+            "{}x{}".format(*(side[index] for side in s)) for s in (book.gallery.shown(), book.gallery.stored())
         )
+        file, row = book.owners.get(path, (None, 0))
+        said = f"{file.images.widths[row]}x{file.images.heights[row]}" if file is not None else ""
+        make, what, how = partial(upright, Path(path)), "turned the image upright", ""
+        if said == stored != shown:
+            make, what, how = partial(untagged, Path(path)), "reset the orientation tag", "; annotated as stored"
+        found = f"orientation {orientations[index]}: {stored} stored, {shown} shown{how}"
+        edits = [WriteFile(Path(path), make, f"{what} ({Path(path).name})")]
+        yield image_hit(book, path, message, expected=expected, found=found, edits=edits)
 
 
 def _odd_mode(mode: str, pages: int) -> str:
-    """What loaders disagree about in a image of that mode; empty for nothing."""
+    """What loaders disagree about in an image of that mode; empty for nothing."""
     if pages > 1:
         return f"{pages} images in one file"
     if mode == "CMYK":
@@ -266,7 +257,7 @@ def _odd_mode(mode: str, pages: int) -> str:
         return "more than 8 bits a channel"
     if mode in ("LA", "PA", "RGBA", "La", "RGBa"):
         return "an alpha channel"
-    return "" if mode in ("1", "L", "P", "RGB", "YCbCr") else f"colours of the kind {mode}"
+    return "" if mode in ("", "1", "L", "P", "RGB", "YCbCr") else f"colours of the kind {mode}"
 
 
 @rule("IM010", "unsupported-mode", Severity.WARNING, Fix.UNSAFE, on="part")
@@ -274,28 +265,17 @@ def unsupported_mode(part: Part) -> Iterator[Hit]:
     """The image is not plain 8-bit grey or RGB: CMYK, 16 bits, an alpha channel, several pages.
 
     Loaders disagree: OpenCV drops alpha and the lower 8 bits, Pillow hands over four channels, TIFF readers stack the
-    pages. A image annotated with one and trained on with another is another image.
-
-    The unsafe fix writes the first page as 8-bit RGB in the file's own format.
+    pages. An image annotated with one and trained on with another is another image. The unsafe fix writes the first
+    page as 8-bit RGB in the file's own format.
     """
     book = album(part)
-    gallery = book.gallery
-    several = gallery.table["pages"] > 1
-    for kind in np.unique(gallery.kinds()).tolist():
-        mode = gallery.texts[kind].partition(" ")[2]
-        if not mode:
-            continue
-        odd = bool(_odd_mode(mode, 1))
-        for index in np.flatnonzero((gallery.kinds() == kind) & (odd | several) & ~gallery.broken()).tolist():
-            path = Path(gallery.paths[index])
-            yield Hit(
-                "loaders disagree about such a image",
-                path,
-                expected="8-bit grey or RGB, one page",
-                found=_odd_mode(mode, int(gallery.table["pages"][index])),
-                edits=[WriteFile(path, partial(plain_rgb, path), f"saved {path.name} as 8-bit RGB")],
-                **book.of(str(path)),  # type: ignore[arg-type]
-            )
+    pages = book.gallery.table["pages"]
+    odd = np.array([bool(_odd_mode(text.partition(" ")[2], 1)) for text in book.gallery.texts], bool)
+    message, expected = "loaders disagree about such an image", "8-bit grey or RGB, one page"
+    for index, path in _whole(book, odd[book.gallery.kinds()] | (pages > 1)):
+        found = _odd_mode(book.gallery.kind(index)[1], int(pages[index]))
+        edits = [WriteFile(Path(path), partial(plain_rgb, Path(path)), f"saved {Path(path).name} as 8-bit RGB")]
+        yield image_hit(book, path, message, expected=expected, found=found, edits=edits)
 
 
 @rule("IM011", "image-below-min-size", Severity.WARNING, on="part")
@@ -307,15 +287,9 @@ def image_below_min_size(part: Part) -> Iterator[Hit]:
     """
     book = album(part)
     width, height = book.gallery.shown()
-    for index in np.flatnonzero((np.minimum(width, height) < MIN_SIDE) & ~book.gallery.broken()).tolist():
-        path = book.gallery.paths[index]
-        yield Hit(
-            "the image is very small",
-            Path(path),
-            expected=f"sides of at least {MIN_SIDE} pixels",
-            found=f"{width[index]}x{height[index]}",
-            **book.of(path),  # type: ignore[arg-type]
-        )
+    for index, path in _whole(book, np.minimum(width, height) < MIN_SIDE):
+        expected, found = f"sides of at least {MIN_SIDE} pixels", f"{width[index]}x{height[index]}"
+        yield image_hit(book, path, "the image is very small", expected=expected, found=found)
 
 
 @rule("IM012", "exact-duplicate-images", Severity.WARNING, on="part")
@@ -323,30 +297,14 @@ def exact_duplicate_images(part: Part) -> Iterator[Hit]:
     """Two images of a split are the same, byte for byte.
 
     The doubled image counts twice in training and in the figures; annotated twice, it may be annotated differently.
-    A image in two splits is SP001. There is no fix, for which of the annotations is right only you can say.
+    An image in two splits is SP001. There is no fix, for which of the annotations is right only you can say.
     """
     book = album(part)
-    for group in same_in(book.gallery, part.dataset.jobs):
-        first = book.name_of(book.gallery.paths[group[0]])
-        for index in group[1:]:
-            path = book.gallery.paths[index]
-            yield Hit(
-                f"it is the same image as {first!r}, byte for byte",
-                Path(path),
-                expected="each image once",
-                found=f"{len(group)} copies",
-                **book.of(path),  # type: ignore[arg-type]
-            )
-
-
-_SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
+    for first, *others in same_in(book.gallery, part.dataset.jobs):
+        message = f"it is the same image as {book.name_of(book.gallery.paths[first])!r}, byte for byte"
+        for index in others:
+            found = f"{len(others) + 1} copies"
+            yield image_hit(book, book.gallery.paths[index], message, expected="each image once", found=found)
 
 
 @rule("IM013", "content-not-of-suffix", Severity.WARNING, on="part")
@@ -361,5 +319,5 @@ def content_not_of_suffix(part: Part) -> Iterator[Hit]:
     for index, path in enumerate(book.gallery.paths if book.files else ()):
         kind, suffix = book.gallery.kind(index)[0], Path(path).suffix.lower()
         if kind in _SUFFIXES and suffix not in _SUFFIXES[kind]:
-            more: dict[str, Any] = {"expected": f"a name that ends in {_SUFFIXES[kind][0]}", "found": suffix}
-            yield Hit(f"the file is a {kind}", Path(path), **more, **book.of(path))  # type: ignore[arg-type]
+            expected = f"a name that ends in {_SUFFIXES[kind][0]}"
+            yield image_hit(book, path, f"the file is a {kind}", expected=expected, found=suffix)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,8 +19,8 @@ from seg2knet.validators.model import Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
 from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
 from seg2knet.validators.subjects.data import DataSet
-from seg2knet.validators.subjects.files import JsonFile
 from seg2knet.validators.subjects.measure import RLE
+from seg2knet.validators.subjects.tables import Category
 
 CLASS_KEYS = ("classes", "CLASSES", "class_names")
 _REGISTERED = re.compile(
@@ -38,15 +38,27 @@ def _read(path: Path, _: int) -> ConfigFile:
     return ConfigFile(path)
 
 
-def training_files(dataset: DataSet) -> list[JsonFile]:
-    """The files that are trained from: those of train; where no split is called so, all."""
+def _on_config(check: Callable[[ConfigFile, DataSet], Iterator[Hit]]) -> Callable[[DataSet], Iterator[Hit]]:
+    """Make a check of a configuration one of the data set, which finds nothing where no configuration was named."""
+
+    @wraps(check)
+    def of_dataset(dataset: DataSet) -> Iterator[Hit]:
+        config = config_of(dataset)
+        yield from check(config, dataset) if config is not None else ()
+
+    return of_dataset
+
+
+def _categories(dataset: DataSet) -> list[Category]:
+    """The classes in the order in which mmdet numbers labels: train's, or the first split's where none is called so;
+    a background that is listed is none."""
     parts = [part for part in dataset.parts if part.split == "train"] or dataset.parts
-    return [part.panoptic or part.instances for part in parts if part.panoptic or part.instances]  # type: ignore[misc]
+    file = next((part.panoptic or part.instances for part in parts if part.panoptic or part.instances), None)
+    return [each for each in file.categories if not is_background(each.name or "")] if file is not None else []
 
 
-def _names(file: JsonFile) -> list[str]:
-    """The classes by the JSON's order, as mmdet numbers labels; a background that is listed is none."""
-    return [each.name for each in file.categories if each.name is not None and not is_background(each.name)]
+def _names(dataset: DataSet) -> list[str]:
+    return [each.name for each in _categories(dataset) if each.name is not None]
 
 
 def _class_lists(config: ConfigFile) -> Iterator[ConfigValue]:
@@ -74,34 +86,31 @@ def _wrong_value(config: ConfigFile, entry: ConfigValue, message: str, right: st
 
 
 @rule("KN001", "classes-order-differs-from-json", Severity.ERROR, Fix.SAFE, on="dataset")
-def classes_order_differs(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def classes_order_differs(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """The configuration lists the classes in another order than the annotation file, or other classes.
 
     mmdet numbers labels by the order of the categories in the JSON file and names them by the list in the
     configuration. With another order every class gets another's name: the figures by class and all predictions are
-    mislabelled, without an error. A class that the JSON does not have is silently dropped.
-
-    The fix writes the list in the JSON's order, where both have the same classes.
+    mislabelled, without an error. A class that the JSON does not have is silently dropped. The fix writes the list in
+    the JSON's order, where both have the same classes.
     """
-    config, files = config_of(dataset), training_files(dataset)
-    if config is None or not files or not files[0].has["categories"]:
-        return
-    names = _names(files[0])
-    for entry in _class_lists(config):
+    names = _names(dataset)
+    for entry in _class_lists(config) if names else ():
         stated = entry.value
         if isinstance(stated, str) or UNKNOWN in stated or not all(isinstance(each, str) for each in stated):
             continue
-        listed = list(stated)
+        listed, edits = list(stated), []
         if listed == [each for each in names if each in listed] and set(listed) == set(names):
             continue
-        same = sorted(listed) == sorted(names)
-        message = "the classes are not in the order of the annotation file"
-        if not same:
+        if sorted(listed) == sorted(names):
+            message = "the classes are not in the order of the annotation file"
+            edits = [config.replaced(entry.node, _written(names, stated))]
+        else:
             odd = [(each, "configuration") for each in listed if each not in names]
             odd += [(each, "annotation file") for each in names if each not in listed]
             message = "the classes are not those of the annotation file"
             message += f": only the {odd[0][1]} has {odd[0][0]!r}" if odd else ", each once"
-        edits = [config.replaced(entry.node, _written(names, stated))] if same else ()
         yield _hit(config, entry, message, expected=_short(names), found=_short(listed), edits=edits)
 
 
@@ -111,55 +120,34 @@ def _short(names: Sequence[str]) -> str:
 
 
 @rule("KN002", "classes-is-a-string", Severity.ERROR, Fix.SAFE, on="dataset")
-def classes_is_a_string(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def classes_is_a_string(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """The list of classes is a string: a tuple of one lacks its comma.
 
     `classes = ('car')` is `'car'`, and a loader that goes through it finds the classes `c`, `a` and `r`, none of which
-    the data have: it trains on nothing.
-
-    The fix writes the comma: `('car',)`.
+    the data have: it trains on nothing. The fix writes the comma: `('car',)`.
     """
-    config = config_of(dataset)
-    if config is None:
-        return
+    message = "the classes are one string, not a list of names"
     for entry in _class_lists(config):
         if isinstance(entry.value, str) and not entry.value.endswith((".txt", ".json", ".yaml")):
-            # The brackets around a single string are not part of what Python calls the expression.
-            text = f"{entry.value!r}," if _in_brackets(config, entry) else _written([entry.value])
-            more: dict[str, Any] = {"expected": _written([entry.value]), "found": repr(entry.value)}
-            edits = [config.replaced(entry.node, text)]
-            yield _hit(config, entry, "the classes are one string, not a list of names", edits=edits, **more)
-
-
-def _in_brackets(config: ConfigFile, entry: ConfigValue) -> bool:
-    edit = config.replaced(entry.node, "")
-    before, after = config.text[: edit.start].rstrip(), config.text[edit.end :].lstrip()
-    # ``f('car')`` and ``dict(classes='car')`` end in a bracket too, but do not begin with one right there.
-    return before.endswith(b"(") and after.startswith(b")") and not re.search(rb"\w\($", before)
-
-
-def _counts(files: Sequence[JsonFile]) -> tuple[int, int]:
-    """Thing and stuff classes of the data."""
-    usable = [each for each in files[0].categories if each.name is None or not is_background(each.name)]
-    stuff = sum(each.isthing == 0 for each in usable)
-    return len(usable) - stuff, stuff
+            edit, right = config.replaced(entry.node, _written([entry.value])), _written([entry.value])
+            before, after = config.text[: edit.start].rstrip(), config.text[edit.end :].lstrip()
+            # The brackets around a single string are not part of what Python calls the expression. ``f('car')`` and
+            # ``dict(classes='car')`` end in a bracket too, but do not begin with one right there.
+            if before.endswith(b"(") and after.startswith(b")") and not re.search(rb"\w\($", before):
+                edit = config.replaced(entry.node, f"{entry.value!r},")
+            yield _hit(config, entry, message, expected=right, found=repr(entry.value), edits=[edit])
 
 
 def _is_panoptic(config: ConfigFile) -> bool:
-    if any(entry.value == "panoptic" for entry in config.having("task")):
-        return True
-    stuff = [entry.value for entry in config.having("num_stuff", "num_stuff_classes")]
-    types = [entry.value for entry in config.having("type") if isinstance(entry.value, str)]
-    return any(isinstance(each, int) and each > 0 for each in stuff) and any("anoptic" in each for each in types)
+    task, stuff, types = (config.having(*keys) for keys in (("task",), ("num_stuff", "num_stuff_classes"), ("type",)))
+    with_stuff = any(isinstance(entry.value, int) and entry.value > 0 for entry in stuff)
+    named = any("anoptic" in entry.value for entry in types if isinstance(entry.value, str))
+    return any(entry.value == "panoptic" for entry in task) or (with_stuff and named)
 
 
-def _count_hits(dataset: DataSet, message: str, wanted: Callable[[bool, int, int], dict[str, int]]) -> Iterator[Hit]:
-    """Class counts in the model that are not the data's. ``wanted`` takes whether the configuration is panoptic, things
-    and stuff, and gives key -> count."""
-    config, files = config_of(dataset), training_files(dataset)
-    if config is None or not files or not files[0].categories:
-        return
-    counts = wanted(_is_panoptic(config), *_counts(files))
+def _count_hits(config: ConfigFile, message: str, counts: dict[str, int]) -> Iterator[Hit]:
+    """Class counts in the model that are not the data's; ``counts``: key -> count."""
     for entry in config.having(*counts):
         right = counts[str(entry.key)]
         if entry.path[0] == "model" and type(entry.value) is int and entry.value != right:
@@ -167,80 +155,66 @@ def _count_hits(dataset: DataSet, message: str, wanted: Callable[[bool, int, int
 
 
 @rule("KN003", "num-classes-inconsistent", Severity.ERROR, Fix.SAFE, on="dataset")
-def num_classes_inconsistent(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def num_classes_inconsistent(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """A class count in the configuration is not that of the data.
 
     K-Net's published configurations contain it in five places (80 by default). One that is forgotten makes a network
     with the wrong number of outputs: too few stop with a CUDA assertion that names no line, too many train classes that
-    are not there.
-
-    The fix writes the data's count in every place.
+    are not there. The fix writes the data's count in every place.
     """
-
-    def wanted(panoptic: bool, things: int, stuff: int) -> dict[str, int]:
-        keys = ("num_classes", *(() if panoptic else ("num_things", "num_thing_classes")))
-        return dict.fromkeys(keys, things + stuff)
-
-    yield from _count_hits(dataset, "not the number of classes", wanted)
+    count = len(_categories(dataset))
+    keys = ("num_classes", *(() if _is_panoptic(config) else ("num_things", "num_thing_classes")))
+    yield from _count_hits(config, "not the number of classes", dict.fromkeys(keys, count) if count else {})
 
 
 @rule("KN004", "thing-stuff-counts-wrong", Severity.ERROR, Fix.SAFE, on="dataset")
-def thing_stuff_counts_wrong(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def thing_stuff_counts_wrong(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """The counts of thing and stuff classes are not those of the data.
 
     K-Net gives each stuff class a kernel of its own behind those of the instances, in the order of the classes. With
-    other counts a stuff class is trained as another's; for instance segmentation the number of stuff classes must be
-    0 everywhere, and the published code's default is 53.
-
-    The fix writes the data's counts in every place.
+    other counts a stuff class is trained as another's; for instance segmentation the number of stuff classes must be 0
+    everywhere, and the published code's default is 53. The fix writes the data's counts in every place.
     """
-
-    def wanted(panoptic: bool, things: int, stuff: int) -> dict[str, int]:
-        counts = {"num_stuff": stuff, "num_stuff_classes": stuff}
-        return {**counts, "num_things": things, "num_thing_classes": things} if panoptic else counts
-
-    yield from _count_hits(dataset, "not the number of thing or stuff classes", wanted)
+    categories = _categories(dataset)
+    stuff = sum(each.isthing == 0 for each in categories)
+    counts = dict.fromkeys(("num_stuff", "num_stuff_classes"), stuff)
+    if _is_panoptic(config):
+        counts.update(dict.fromkeys(("num_things", "num_thing_classes"), len(categories) - stuff))
+    yield from _count_hits(config, "not the number of thing or stuff classes", counts if categories else {})
 
 
 @rule("KN009", "registry-name-clash", Severity.ERROR, Fix.SAFE, on="dataset")
-def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def registry_name_clash(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """A module that the configuration imports registers a name that mmdet has already.
 
     Training stops at import with `KeyError: 'KNet is already registered in detector'`. Newer releases of mmdet 2
-    brought modules of the same names as K-Net's published code; data set classes are often called like mmdet's own.
-
-    The fix says `force=True` where the module registers the name, so that the module's own class is the one in use.
+    brought modules of the same names as K-Net's published code; data set classes are often called like mmdet's own. The
+    fix says `force=True` where the module registers the name, so that the module's own class is the one in use.
     """
-    config = config_of(dataset)
-    if config is None:
-        return
     imports = config.at("custom_imports", "imports") or []
-    taken: Optional[frozenset[str]] = None
-    for module in [imports] if isinstance(imports, str) else imports:
-        for path in _files_of(module, config.path) if isinstance(module, str) else ():
-            text = path.read_bytes()
-            for match in _REGISTERED.finditer(text):
-                if taken is None:
-                    taken = registered_in_mmdet()
-                name = match["name"].decode()
-                if name not in taken or b"force" in match["options"]:
-                    continue
-                start, end = match.span("options")
-                options = match["options"].decode()
-                line = text.count(b"\n", 0, match.start("name")) + 1
-                edit = ReplaceText(path, start, end, f"{options}, force=True" if options.strip() else "force=True")
-                message, expected = f"line {line}: mmdet has registered {name} already", "register_module(force=True)"
-                yield Hit(message, path, expected=expected, found=name, edits=[edit])
+    modules = [module for module in ([imports] if isinstance(imports, str) else imports) if isinstance(module, str)]
+    for path in filter(None, (_file_of(module, config.path) for module in modules)):
+        text = path.read_bytes()
+        for match in _REGISTERED.finditer(text):
+            name, options = match["name"].decode(), match["options"].decode()
+            if name not in registered_in_mmdet() or "force" in options:
+                continue
+            line = text.count(b"\n", 0, match.start("name")) + 1
+            forced = f"{options}, force=True" if options.strip() else "force=True"
+            edits = [ReplaceText(path, *match.span("options"), forced)]
+            message, expected = f"line {line}: mmdet has registered {name} already", "register_module(force=True)"
+            yield Hit(message, path, expected=expected, found=name, edits=edits)
 
 
-def _files_of(module: str, config: Path) -> Iterator[Path]:
+def _file_of(module: str, config: Path) -> Optional[Path]:
     """The source of an imported module that stands beside the configuration, above it, or where the user is."""
     inside = Path(*module.split("."))
-    for folder in (Path.cwd(), *config.resolve().parents[:6]):
-        for path in (folder / inside.with_suffix(".py"), folder / inside / "__init__.py"):
-            if path.is_file() and "site-packages" not in path.parts:
-                yield path
-                return
+    folders = (Path.cwd(), *config.resolve().parents[:6])
+    paths = (folder / end for folder in folders for end in (inside.with_suffix(".py"), inside / "__init__.py"))
+    return next((path for path in paths if path.is_file() and "site-packages" not in path.parts), None)
 
 
 @lru_cache(maxsize=1)
@@ -249,16 +223,15 @@ def registered_in_mmdet() -> frozenset[str]:
     from importlib.util import find_spec
 
     spec = find_spec("mmdet")
-    found: set[str] = set()
-    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
-        for part in ("models", "datasets", "core"):
-            for path in Path(folder, part).rglob("*.py"):
-                found.update(match["name"].decode() for match in _REGISTERED.finditer(path.read_bytes()))
-    return frozenset(found)
+    folders = (spec.submodule_search_locations or []) if spec is not None else []
+    parts = [Path(folder, part) for folder in folders for part in ("models", "datasets", "core")]
+    texts = (path.read_bytes() for part in parts for path in part.rglob("*.py"))
+    return frozenset(match["name"].decode() for text in texts for match in _REGISTERED.finditer(text))
 
 
 @rule("KN010", "lr-not-scaled-to-batch", Severity.WARNING, Fix.SAFE, on="dataset")
-def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def lr_not_scaled(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """The learning rate is not that of the batch size.
 
     K-Net's 1e-4 is for 16 images a step (mmsegmentation's on a Swin backbone: 6e-5). With 2 images and the same rate
@@ -270,26 +243,25 @@ def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
 
     The fix writes the recipe's rate for the batch; it is unsafe from scratch and on Swin, where several may be meant.
     """
-    config = config_of(dataset)
-    if config is None or config.at("auto_scale_lr", "enable") is True:
-        return
-    batch = _batch(config)
-    entry = next((each for each in config.having("lr") if _is_of_adamw(config, each)), None)
+    batch, recipes = _batch(config), _recipes(config)
+    rates = (each for each in config.having("lr") if each.path[0] in ("optim_wrapper", "optimizer"))
+    entry = next((each for each in rates if config.at(*each.path[:-1], "type") in ("AdamW", "Adam")), None)
     if entry is None or batch is None or not isinstance(entry.value, (int, float)) or entry.value <= 0:
         return
-    recipes = _recipes(config)
-    rates = [rate.at(batch) for rate in recipes]
-    if not min(rates) / 2 <= entry.value <= max(rates) * 2:
+    right = [rate.at(batch) for rate in recipes]
+    if config.at("auto_scale_lr", "enable") is not True and not min(right) / 2 <= entry.value <= max(right) * 2:
         fix = None if len({rate.base for rate in recipes}) == 1 else Fix.UNSAFE
-        yield _wrong_value(config, entry, f"not the learning rate for {batch} images a step", f"{rates[0]:g}", fix)
+        yield _wrong_value(config, entry, f"not the learning rate for {batch} images a step", f"{right[0]:g}", fix)
 
 
 def _recipes(config: ConfigFile) -> list[LearningRate]:
     """The recipe's rates that the configuration may mean, the likeliest first."""
-    if _from_scratch(config):
+    backbone = config.at("model", "backbone")
+    backbone = backbone if isinstance(backbone, dict) else {}
+    pretrained = backbone.get("init_cfg") or backbone.get("pretrained") or config.at("model", "pretrained")
+    if not pretrained and not config.at("load_from"):
         return [learning_rate(scratch=True, narrow=narrow) for narrow in (False, True)]
-    backbone = config.at("model", "backbone") or {}
-    swin = isinstance(backbone, dict) and "Swin" in str(backbone.get("type"))
+    swin = "Swin" in str(backbone.get("type"))
     rates = [learning_rate(), learning_rate(semantic_swin=True)] if swin else [learning_rate()]
     return [LearningRate(rate.base) for rate in rates] + rates  # in proportion as the authors have it, or by the root
 
@@ -302,28 +274,14 @@ def _batch(config: ConfigFile) -> Optional[int]:
     return found * steps if type(found) is int and type(steps) is int and found > 0 else None
 
 
-def _is_of_adamw(config: ConfigFile, entry: ConfigValue) -> bool:
-    kind = config.at(*entry.path[:-1], "type")
-    return entry.path[0] in ("optim_wrapper", "optimizer") and kind in ("AdamW", "Adam")
-
-
-def _from_scratch(config: ConfigFile) -> bool:
-    backbone = config.at("model", "backbone") or {}
-    pretrained = backbone.get("init_cfg") or backbone.get("pretrained") or config.at("model", "pretrained")
-    return not pretrained and not config.at("load_from")
-
-
 @rule("KN012", "rle-without-poly2mask", Severity.WARNING, Fix.SAFE, on="dataset")
-def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def rle_without_poly2mask(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """Objects are RLEs, and the configuration loads annotations with `poly2mask=False`.
 
-    mmdet 3 then silently skips every RLE: masks with holes, crowds, everything that a mask tool wrote.
-
-    The fix writes `poly2mask=True`.
+    mmdet 3 then silently skips every RLE: masks with holes, crowds, everything that a mask tool wrote. The fix writes
+    `poly2mask=True`.
     """
-    config = config_of(dataset)
-    if config is None:
-        return
     count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
     for entry in config.having("poly2mask") if count else ():
         if entry.value is False:
@@ -331,25 +289,20 @@ def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
 
 
 @rule("KN013", "flip-mixes-left-and-right", Severity.WARNING, on="dataset")
-def flip_mixes_sides(dataset: DataSet) -> Iterator[Hit]:
+@_on_config
+def flip_mixes_sides(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """The configuration flips images, and classes differ by left and right alone.
 
     A flip turns a left door into a right one, and mmdet's `RandomFlip` keeps the label: half of what is learned of such
     classes is wrong. `seg2knet train` writes configurations with a step `SwapSides` after the flip; elsewhere flip with
     probability 0.
     """
-    config, files = config_of(dataset), training_files(dataset)
-    if config is None or not files:
-        return
-    types = [entry for entry in config.having("type") if isinstance(entry.value, str)]
-    pairs = find_sides(_names(files[0])).pairs
+    types, pairs = list(config.having("type")), find_sides(_names(dataset)).pairs
     if not pairs or any(entry.value == "SwapSides" for entry in types):
         return
-    for entry in types:
+    for entry in (entry for entry in types if entry.value == "RandomFlip"):
         step = config.at(*entry.path[:-1])
-        if entry.value != "RandomFlip" or not isinstance(step, dict) or step.get("swap_seg_labels"):
-            continue
-        likely = (step.get("prob", step.get("flip_ratio")) or 0) != 0
+        likely = isinstance(step, dict) and step.get("prob", step.get("flip_ratio")) and not step.get("swap_seg_labels")
         if likely and step.get("direction") not in ("vertical", "diagonal"):
             shown = ", ".join(f"{left} and {right}" for left, right in pairs[:3])
             yield _hit(config, entry, "flipped images keep the labels of sided classes", found=shown, expected="prob 0")

@@ -13,6 +13,7 @@ from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.knet_config import config_of
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.files import CocoFile
 
 MIN_SIZE = 32
@@ -31,38 +32,32 @@ def dropped(file: CocoFile) -> dict[str, np.ndarray]:
 
     Crowds are not among them: they are skipped because that is what a crowd is for.
     """
-    table, boxes = file.annotations, file.boxes
-    rows = file.image_rows
-    known = rows >= 0
-    size = (
-        np.stack([file.images.widths[rows], file.images.heights[rows]], 1)
-        if file.images.count
-        else np.zeros((table.count, 2))
-    )
+    table, boxes, rows = file.annotations, file.boxes, file.image_rows
+    sizes = np.stack([np.append(file.images.widths, 0), np.append(file.images.heights, 0)], 1)
+    size = sizes[rows]  # 0 without an image, whose row is -1
     with np.errstate(invalid="ignore"):
         inside = np.minimum(boxes[:, :2] + boxes[:, 2:], size) - np.maximum(boxes[:, :2], 0)
         reasons = {
-            "no such image": ~known,
+            "no such image": rows < 0,
             "no such category": file.category_indices < 0,
             "no usable box": np.isnan(boxes[:, 0]),
             "an area not above 0": ~(table.areas > 0),
             "a box of less than one pixel": (boxes[:, 2:] < 1).any(1),
             "a box outside the image": (size > 0).all(1) & (inside <= 0).any(1),
         }
-    left = table.usable & ~(table.has_crowd & (table.crowd != 0))
-    found = {}
+    left = table.usable & ~_crowds(file)
     for reason, mask in reasons.items():
-        found[reason] = mask & left
+        reasons[reason] = mask & left
         left = left & ~mask
-    return found
+    return reasons
+
+
+def _crowds(file: CocoFile) -> np.ndarray:
+    return file.annotations.has_crowd & (file.annotations.crowd != 0)
 
 
 def _trainable(file: CocoFile) -> np.ndarray:
-    crowd = file.annotations.has_crowd & (file.annotations.crowd != 0)
-    gone = np.zeros(file.annotations.count, bool)
-    for mask in file.once(dropped).values():
-        gone |= mask
-    return file.annotations.usable & ~crowd & ~gone
+    return file.annotations.usable & ~_crowds(file) & ~np.logical_or.reduce(list(file.once(dropped).values()))
 
 
 @rule("KN005", "no-trainable-instance", Severity.ERROR, on="dataset")
@@ -75,20 +70,15 @@ def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
     for file in _training(dataset):
         if not all(file.has.values()) or file.once(_trainable).any() or not file.images.count:
             continue
-        table = file.annotations
-        crowds = int(np.count_nonzero(table.has_crowd & (table.crowd != 0)))
-        most = max(int(mask.sum()) for mask in file.once(dropped).values())
-        if table.count and crowds + most == table.count:
+        total, crowds = file.annotations.count, int(np.count_nonzero(_crowds(file)))
+        counts = {reason: int(np.count_nonzero(mask)) for reason, mask in file.once(dropped).items()}
+        if total and crowds + max(counts.values()) == total:
             continue  # one cause, which its own rule reports: CI009, CI010, CI024, CI032, CI033, CI038, CI040
-        reasons = [f"{int(mask.sum()):,} have {reason}" for reason, mask in file.once(dropped).items() if mask.any()]
-        reasons = ([f"{crowds:,} are crowds"] if crowds else []) + reasons
-        yield Hit(
-            "no object of this file can be trained on",
-            file.path,
-            "/annotations",
-            expected="at least one object that a trainer keeps",
-            found=f"{table.count:,} annotations" + (f", of which {', '.join(reasons)}" if reasons else ""),
-        )
+        reasons = [f"{crowds:,} are crowds"] if crowds else []
+        reasons += [f"{count:,} have {reason}" for reason, count in counts.items() if count]
+        message, expected = "no object of this file can be trained on", "at least one object that a trainer keeps"
+        found = f"{total:,} annotations" + (f", of which {', '.join(reasons)}" if reasons else "")
+        yield Hit(message, file.path, "/annotations", expected=expected, found=found)
 
 
 @rule("KN006", "objects-dropped-by-trainer", Severity.WARNING, on="dataset")
@@ -101,17 +91,11 @@ def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
         if not all(file.has.values()) or not file.once(_trainable).any():
             continue
         for reason, mask in file.once(dropped).items():
-            rows = np.flatnonzero(mask)
-            if len(rows):
-                table = file.annotations
-                first = ", ".join(str(file.shown_id(table.ids, table.has_id, int(row))) for row in rows[:5])
-                yield Hit(
-                    f"{len(rows):,} of {table.count:,} objects are skipped in training: {reason}",
-                    file.path,
-                    "/annotations",
-                    expected="every object trained on",
-                    found=f"annotations {first}" + (" ..." if len(rows) > 5 else ""),
-                )
+            rows, table = np.flatnonzero(mask).tolist(), file.annotations
+            if rows:
+                message = f"{len(rows):,} of {table.count:,} objects are skipped in training: {reason}"
+                found = f"annotations {first_few([file.shown_id(table.ids, table.has_id, row) for row in rows], 5)}"
+                yield Hit(message, file.path, "/annotations", expected="every object trained on", found=found)
 
 
 @rule("KN007", "images-dropped-by-trainer", Severity.WARNING, on="dataset")
@@ -133,22 +117,13 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
         small = known & (np.minimum(images.widths, images.heights) < limit)
         if limit == MIN_SIZE and file.part is not None and album(file.part).folder:
             small[:] = False  # IM011
-        has = np.zeros(images.count, bool)
-        has[file.image_rows[file.image_rows >= 0]] = True
-        reasons = {f"a side of less than {limit} pixels": small}
-        if empty_too:
-            reasons["no objects (filter_empty_gt)"] = ~has & ~small
-        for reason, mask in reasons.items():
-            rows = np.flatnonzero(mask)
-            if len(rows):
-                names = ", ".join(repr(images.names[row]) for row in rows[:3].tolist())
-                yield Hit(
-                    f"{len(rows):,} of {images.count:,} images are skipped in training: {reason}",
-                    file.path,
-                    "/images",
-                    expected="every image trained on",
-                    found=names + (" ..." if len(rows) > 3 else ""),
-                )
+        empty = ~np.isin(np.arange(images.count), file.image_rows) & ~small & empty_too
+        for reason, mask in ((f"a side of less than {limit} pixels", small), ("no objects (filter_empty_gt)", empty)):
+            names = [repr(images.names[row]) for row in np.flatnonzero(mask).tolist()]
+            if names:
+                message = f"{len(names):,} of {images.count:,} images are skipped in training: {reason}"
+                found = first_few(names, 3)
+                yield Hit(message, file.path, "/images", expected="every image trained on", found=found)
 
 
 @rule("KN011", "more-instances-than-proposals", Severity.WARNING, on="dataset")
@@ -166,18 +141,11 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
         rows = file.image_rows[(file.image_rows >= 0) & file.once(_trainable)]
         counts = np.bincount(rows, minlength=file.images.count)
         for row in np.flatnonzero(counts > limit).tolist():
-            yield file.image_hit(
-                row,
-                f"{counts[row]:,} objects on an image, {limit} kernels to find them",
-                expected=f"at most {limit}",
-                found=str(counts[row]),
-            )
+            message = f"{counts[row]:,} objects on an image, {limit} kernels to find them"
+            yield file.image_hit(row, message, expected=f"at most {limit}", found=str(counts[row]))
 
 
-MMCV_TOO_NEW = (
-    "mmdet 3 refuses mmcv from 2.2.0 on",
-    "pip install 'mmcv-lite<2.2', or onedl-mmdetection with onedl-mmcv",
-)
+MMCV_TOO_NEW = "mmdet 3 refuses mmcv from 2.2.0 on", "pip install 'mmcv-lite<2.2', or the maintained forks (onedl-)"
 MMCV_FOR_MMDET_2 = ("mmdet 2 needs mmcv-full 1.3 to 1.7", "pip install mmcv-full==1.3.14")
 RESUME = ("mmengine before 0.10.8 cannot resume with torch from 2.6 on", "pip install onedl-mmengine")
 YAPF = ("mmcv before 1.7 cannot write configs with yapf from 0.40 on", "pip install 'yapf<0.40'")

@@ -10,7 +10,7 @@ import numpy as np
 
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.image_files import MIN_SIDE
-from seg2knet.validators.rules.splits import ORDER
+from seg2knet.validators.rules.splits import ORDER, place_of
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, looks_of
@@ -87,16 +87,8 @@ def _told(dataset: DataSet, pairs: list[LookAlike], all_images: Seen) -> str:
     return ", ".join(shown) + (" ..." if len(pairs) > 3 else "")
 
 
-def _where(part: Part) -> Path:
-    file = part.instances or part.panoptic
-    return file.path if file is not None else part.images_dir or part.dataset.root
-
-
 def _once_each(pairs: list[LookAlike]) -> list[LookAlike]:
-    first: dict[int, LookAlike] = {}
-    for pair in pairs:
-        first.setdefault(pair.one, pair)
-    return list(first.values())
+    return list({pair.one: pair for pair in reversed(pairs)}.values())[::-1]
 
 
 @rule("IM015", "near-duplicate-images", Severity.INFO, on="dataset")
@@ -115,7 +107,7 @@ def near_duplicates(dataset: DataSet) -> Iterator[Hit]:
         if own:
             total = sum(each is part for each in all_images.parts)
             message = f"{len(own):,} of {total:,} images look like another: {_told(dataset, own, all_images)}"
-            yield Hit(message, _where(part), "", expected="images that differ", found=f"{len(own):,} look-alikes")
+            yield Hit(message, place_of(part), "", expected="images that differ", found=f"{len(own):,} look-alikes")
 
 
 @rule("SP006", "look-alike-in-two-splits", Severity.WARNING, on="dataset")
@@ -136,5 +128,5 @@ def look_alikes_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     for (one, other), pairs in groups.items():
         leaks = _once_each(pairs)
         message = f"{len(leaks):,} images of {one} look like images of {other}: {_told(dataset, leaks, all_images)}"
-        where = _where(all_images.parts[leaks[0].one])
+        where = place_of(all_images.parts[leaks[0].one])
         yield Hit(message, where, expected="images that differ between splits", found=f"{len(leaks):,} look-alikes")

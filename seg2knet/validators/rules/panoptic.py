@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 import numpy as np
 
@@ -14,10 +16,9 @@ from seg2knet.dataset.label_image import AREA, ID, encode_png, ids_of, rgb_of
 from seg2knet.validators.model import Edit, Fix, Hit, RenameFile, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import Part
-from seg2knet.validators.subjects.document import RawDict, first_few
+from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
-from seg2knet.validators.subjects.panoptic import Pngs, pngs
-from seg2knet.validators.subjects.records import loads
+from seg2knet.validators.subjects.panoptic import TOP, Pngs, pngs
 
 VOID_SHARE = 0.5
 
@@ -43,16 +44,15 @@ def isthing_missing(part: Part) -> Iterator[Hit]:
     file = part.panoptic
     if file is None:
         return
-    instances = {each.name for each in part.instances.categories} if part.instances is not None else set()
-    contradicted = [each for each in file.categories if each.isthing == 0 and each.name and each.name in instances]
     for category in (each for each in file.categories if each.usable):
         if category.isthing is None or int(category.isthing) not in (0, 1):
             found = "nothing" if category.isthing is None else repr(category.isthing)
             message = f"the category {category.name!r} does not say whether it is a thing or stuff"
             yield file.category_hit(category, message, "isthing", expected="isthing 1 or 0", found=found)
-    if contradicted:
-        names = first_few([repr(each.name) for each in contradicted])
-        message = f"stuff in the panoptic file, and a class of the instance file: {names}"
+    instances = {each.name for each in part.instances.categories if each.name} if part.instances is not None else set()
+    both = [repr(each.name) for each in file.categories if each.isthing == 0 and each.name in instances]
+    if both:
+        message = f"stuff in the panoptic file, and a class of the instance file: {first_few(both)}"
         yield Hit(message, file.path, "/categories", expected="isthing 1 for classes that have instances", found="0")
 
 
@@ -61,27 +61,17 @@ def things_not_first(file: PanopticFile) -> Iterator[Hit]:
     """A stuff category stands before a thing in `categories`.
 
     mmdet and K-Net number classes in the file's order and take the first ones as the things: with stuff among them,
-    classes are silently exchanged.
-
-    The fix puts things before stuff, each in the order they had. Ids do not change.
+    classes are silently exchanged. The fix puts things before stuff, each in the order they had. Ids do not change.
     """
     known = [category for category in file.categories if category.usable and category.isthing is not None]
     flags = [int(category.isthing or 0) for category in known]
     if len(known) < len(file.categories) or set(flags) != {0, 1} or flags == sorted(flags, reverse=True):
         return
-    yield Hit(
-        f"the stuff category {known[flags.index(0)].name!r} stands before things",
-        file.path,
-        "/categories",
-        expected="all things, then all stuff",
-        found="".join("S" if not flag else "T" for flag in flags[:40]) + " (T thing, S stuff)",
-        edits=partial(_things_first, file),
-    )
-
-
-def _things_first(file: PanopticFile) -> list[Edit]:
-    categories = loads(file.document.decode(RawDict)["categories"])
-    return [SetValue(file.path, "/categories", sorted(categories, key=lambda category: not category.get("isthing")))]
+    message = f"the stuff category {known[flags.index(0)].name!r} stands before things"
+    found = "".join("S" if not flag else "T" for flag in flags[:40]) + " (T thing, S stuff)"
+    whole = sorted((file.raw_category(each.index) for each in known), key=lambda each: not each.get("isthing"))
+    edits = [SetValue(file.path, "/categories", whole)]
+    yield Hit(message, file.path, "/categories", expected="all things, then all stuff", found=found, edits=edits)
 
 
 @rule("CP003", "png-missing", Severity.ERROR, on="part")
@@ -96,16 +86,14 @@ def png_missing(found: Pngs) -> Iterator[Hit]:
     if found.folder is None:
         if part.dataset.layout == "coco" and entries.count:
             folder = part.dataset.show(part.pngs_dir) if part.pngs_dir is not None else "panoptic_*"
-            message = f"the folder of its PNGs is missing, with all {entries.count:,} PNGs"
-            expected = f"a folder {folder}"
-            yield Hit(message, found.file.path, "/annotations", expected=expected, found="no such folder")
+            message, where = f"the folder of its PNGs is missing, with all {entries.count:,} PNGs", found.file.path
+            yield Hit(message, where, "/annotations", expected=f"a folder {folder}", found="no such folder")
         return
     for entry, path in enumerate(found.paths):
         if path is None and entries.usable[entry]:
-            name = entries.names[entry] or found.derived(entry)
+            name, message = entries.names[entry] or found.derived(entry), "there is no such PNG"
             expected = f"a file {name!r} in {part.dataset.show(found.folder)}"
-            more: dict[str, Any] = {"expected": expected, "found": "no such file"}
-            yield found.file.entry_hit(entry, "there is no such PNG", "file_name", **more)
+            yield found.file.entry_hit(entry, message, "file_name", expected=expected, found="no such file")
 
 
 @rule("CP004", "png-name-not-derivable", Severity.ERROR, Fix.SAFE, on="part")
@@ -114,31 +102,24 @@ def png_name(found: Pngs) -> Iterator[Hit]:
     """The PNG's name is not the image's with `.jpg` replaced by `.png`.
 
     mmdet does not read the PNG's name from the JSON: it takes the image's and replaces `.jpg` by `.png`. Images called
-    `.jpeg` or `.JPG`, and PNGs of another name, are not found, and training stops.
-
-    Example: image `a.jpeg` with PNG `a.png`; image `a.jpg` with PNG `a_panoptic.png`.
+    `.jpeg` or `.JPG`, and PNGs of another name, are not found, and training stops. Example: image `a.jpeg` with PNG
+    `a.png`; image `a.jpg` with PNG `a_panoptic.png`.
 
     The fix renames the PNG, in the folder and in the JSON; an image called `.jpeg` or `.JPG` is renamed to `.jpg`, in
     the folder and in every annotation file of the split. There is none where two files would get the same name.
     """
-    if found.folder is None:
-        return
-    names = [each for each in found.file.images.names if each]
-    stems = [str(Path(each).with_suffix("")) for each in names]
-    for entry, path in enumerate(found.paths):
+    stems = Counter(str(Path(each).with_suffix("")) for each in found.file.images.names if each)
+    message = "mmdet does not find this PNG: it takes the image's name with .png for .jpg"
+    for entry, path in enumerate(found.paths if found.folder is not None else ()):
         derived, said = found.derived(entry), found.file.entries.names[entry]
         if path is None or derived is None or (said == derived and derived.endswith(".png")):
             continue
         wanted = derived if derived.endswith(".png") else str(Path(derived).with_suffix(".png"))
-        free = stems.count(str(Path(wanted).with_suffix(""))) == 1
-        yield found.file.entry_hit(
-            entry,
-            "mmdet does not find this PNG: it takes the image's name with .png for .jpg",
-            "file_name",
-            expected=f"the PNG {wanted!r} of an image {str(Path(wanted).with_suffix('.jpg'))!r}",
-            found=f"the PNG {said!r} of the image {found.file.image_name(int(found.file.image_rows[entry]))!r}",
-            edits=_derivable(found, entry, Path(path), wanted) if free else [],
-        )
+        free = stems[str(Path(wanted).with_suffix(""))] == 1
+        expected = f"the PNG {wanted!r} of an image {str(Path(wanted).with_suffix('.jpg'))!r}"
+        there = f"the PNG {said!r} of the image {found.file.image_name(int(found.file.image_rows[entry]))!r}"
+        edits = _derivable(found, entry, Path(path), wanted) if free else []
+        yield found.file.entry_hit(entry, message, "file_name", expected=expected, found=there, edits=edits)
 
 
 def _derivable(found: Pngs, entry: int, path: Path, wanted: str) -> list[Edit]:
@@ -175,9 +156,9 @@ def png_size(found: Pngs) -> Iterator[Hit]:
     for entry in np.flatnonzero(found.where >= 0).tolist():
         sizes, size = found.image_sizes[entry], found.size(entry)
         if sizes and size not in sizes:
-            expected = " or ".join(f"{width}x{height}" for width, height in sorted(sizes))
-            more: dict[str, Any] = {"expected": expected, "found": f"{size[0]}x{size[1]}"}
-            yield found.file.entry_hit(entry, "the PNG has another size than its image", **more)
+            message, there = "the PNG has another size than its image", "{}x{}".format(*size)
+            expected = " or ".join(map("{0[0]}x{0[1]}".format, sorted(sizes)))
+            yield found.file.entry_hit(entry, message, expected=expected, found=there)
 
 
 @rule("CP006", "png-not-rgb8", Severity.ERROR, Fix.SAFE, on="part")
@@ -186,20 +167,16 @@ def png_not_rgb(found: Pngs) -> Iterator[Hit]:
     """The PNG is not RGB with 8 bits a channel.
 
     A segment's id is R + 256 G + 65536 B. A PNG with a palette, grey levels or 16 bits gives other ids, or none, in one
-    reader and the right ones in another.
-
-    The fix writes the ids as RGB where they are certain: where reading it as RGB, as palette indices or as grey levels
-    gives exactly the ids that the JSON has.
+    reader and the right ones in another. The fix writes the ids as RGB where they are certain: where reading it as RGB,
+    as palette indices or as grey levels gives exactly the ids that the JSON has.
     """
+    message, segments = "the PNG is not RGB with 8 bits a channel", found.file.segments
     for entry in np.flatnonzero((found.where >= 0) & ~found.plain).tolist():
-        path = Path(found.paths[entry] or "")
-        segments = found.file.segments
+        path, kind = Path(found.paths[entry] or ""), ", ".join(found.kind(entry))
         ids = _certain_ids(path, set(segments.ids[(segments.entry == entry) & segments.has_id].tolist()))
-        edits = (
-            [WriteFile(path, partial(encode_png, rgb_of(ids)), f"saved {path.name} as RGB")] if ids is not None else []
-        )
-        more: dict[str, Any] = {"expected": "PNG, RGB, 8 bits", "found": ", ".join(found.kind(entry)), "edits": edits}
-        yield found.file.entry_hit(entry, "the PNG is not RGB with 8 bits a channel", "file_name", **more)
+        make = partial(encode_png, rgb_of(ids)) if ids is not None else None
+        edits = [WriteFile(path, make, f"saved {path.name} as RGB")] if make is not None else []
+        yield found.file.entry_hit(entry, message, "file_name", expected="PNG, RGB, 8 bits", found=kind, edits=edits)
 
 
 def _certain_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
@@ -207,13 +184,9 @@ def _certain_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
     from PIL import Image
 
     with Image.open(path) as image:
-        readings = [np.asarray(image.convert("RGB"))]
-    readings.append(decode_labels(path))
-    for labels in readings:
-        ids = ids_of(labels)
-        if set(np.unique(ids).tolist()) - {0} == wanted - {0} and ids.max(initial=0) < 1 << 24:
-            return ids
-    return None
+        readings = [ids_of(labels) for labels in (np.asarray(image.convert("RGB")), decode_labels(path))]
+    right = (ids for ids in readings if set(np.unique(ids).tolist()) - {0} == wanted - {0})
+    return next((ids for ids in right if ids.max(initial=0) < TOP), None)
 
 
 @rule("CP014", "void-fraction-high", Severity.INFO, on="part")
@@ -224,18 +197,14 @@ def void_fraction(found: Pngs) -> Iterator[Hit]:
     Void is neither trained on nor scored. That may be intended; or the stuff was left out, or segments were lost in a
     conversion.
     """
-    rows, entries, segments = found.all_regions, found.region_entry, found.file.segments
+    rows, segments = found.all_regions, found.file.segments
     declared = set(segments.entry[segments.ids == 0].tolist())
+    message, expected = "most of the image belongs to no segment", f"at most {VOID_SHARE:.0%} of its pixels 0 (void)"
     for row in np.flatnonzero(rows[:, ID] == 0).tolist():
-        entry = int(entries[row])
-        width, height = found.size(entry)
-        share = rows[row, AREA] / (width * height)
+        entry = int(found.region_entry[row])
+        share = rows[row, AREA] / math.prod(found.size(entry))
         if share > VOID_SHARE and entry not in declared:
-            more: dict[str, Any] = {
-                "expected": f"at most {VOID_SHARE:.0%} of its pixels 0 (void)",
-                "found": f"{share:.0%}",
-            }
-            yield found.file.entry_hit(entry, "most of the image belongs to no segment", **more)
+            yield found.file.entry_hit(entry, message, expected=expected, found=f"{share:.0%}")
 
 
 @rule("CP015", "image-without-thing", Severity.WARNING, on="part")
@@ -267,34 +236,34 @@ def files_disagree(part: Part) -> Iterator[Hit]:
     instances, panoptic, found = part.instances, part.panoptic, pngs(part)
     if instances is None or panoptic is None or found is None or instances.faults or panoptic.faults:
         return
-    # With the images at hand IM003 and IM004 say whose size is wrong.
-    yield from _images_differ(instances, panoptic, sizes=not album(part).folder)
-    yield from _categories_differ(instances, panoptic)
-    yield from _counts_differ(instances, panoptic, found)
-
-
-def _table(file: JsonFile) -> dict[str, tuple[int, int, int, int]]:
-    """Name -> row, id, width, height of each image."""
-    images = file.images
-    columns = zip(
-        images.names, range(images.count), images.ids.tolist(), images.widths.tolist(), images.heights.tolist()
-    )
-    return {name: facts for name, *facts in columns if name}  # type: ignore[misc]
-
-
-def _images_differ(instances: CocoFile, panoptic: PanopticFile, *, sizes: bool) -> Iterator[Hit]:
-    ours, theirs = _table(panoptic), _table(instances)
+    (ours, counts), (theirs, other_counts) = _images(panoptic, found), _images(instances)
+    sizes = not album(part).folder  # with the images at hand IM003 and IM004 say whose size is wrong
+    message, same = "it has more things than the instance file has instances", "the same images in both"
     for name, (row, *facts) in ours.items():
-        other = theirs.get(name)
-        if other is None:
-            more: dict[str, Any] = {"expected": "the same images in both", "found": "none"}
-            yield panoptic.image_hit(row, "the instance file has no such image", **more)
-        elif other[1] != facts[0] or (sizes and list(other[1:]) != facts):
-            shown = ["id {}, {}x{}".format(*each) for each in (other[1:], facts)]
-            yield panoptic.image_hit(row, "the instance file differs", expected=shown[0], found=shown[1])
-    for name in theirs.keys() - ours.keys():
-        message, expected = "the panoptic file has no such image", "the same images in both"
-        yield instances.image_hit(theirs[name][0], message, expected=expected, found="none")
+        if name not in theirs:
+            yield panoptic.image_hit(row, "the instance file has no such image", expected=same, found="none")
+            continue
+        other_row, *other = theirs[name]
+        if other[0] != facts[0] or (sizes and other != facts):
+            expected, there = (f"id {number}, {width}x{height}" for number, width, height in (other, facts))
+            yield panoptic.image_hit(row, "the instance file differs", expected=expected, found=there)
+        most = other_counts[other_row]
+        if counts[row] > most:  # fewer is normal, because hidden objects have no segment
+            yield panoptic.image_hit(row, message, expected=f"at most {most}", found=str(counts[row]))
+    for row in (facts[0] for name, facts in theirs.items() if name not in ours):
+        yield instances.image_hit(row, "the panoptic file has no such image", expected=same, found="none")
+    yield from _categories_differ(instances, panoptic)
+
+
+def _images(file: JsonFile, found: Optional[Pngs] = None) -> tuple[dict[str, list[int]], np.ndarray]:
+    """Name -> row, id, width, height of each image; and how many instances, or things, each row has."""
+    images, rows = file.images, file.image_rows  # type: ignore[attr-defined]
+    if found is not None:
+        segments = found.file.segments
+        rows = rows[segments.entry[(found.thing == 1) & (segments.crowd == 0)]]
+    columns = np.stack([np.arange(images.count), images.ids, images.widths, images.heights], 1).tolist()
+    table = {name: facts for name, facts in zip(images.names, columns) if name}
+    return table, np.bincount(rows[rows >= 0], minlength=images.count)
 
 
 def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[Hit]:
@@ -307,23 +276,6 @@ def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[
         yield Hit(message, panoptic.path, "/categories", expected="the same ids and names", found=shown)
 
 
-def _counts_differ(instances: CocoFile, panoptic: PanopticFile, found: Pngs) -> Iterator[Hit]:
-    """Images with more things than instances; fewer is normal, because hidden objects have no segment."""
-    segments = panoptic.segments
-    things = _by_row(panoptic.image_rows[segments.entry[(found.thing == 1) & (segments.crowd == 0)]], panoptic)
-    theirs = _by_row(instances.image_rows, instances)
-    rows = _table(instances)
-    for name, (row, *_) in _table(panoptic).items():
-        if name in rows and things[row] > theirs[rows[name][0]]:
-            more: dict[str, Any] = {"expected": f"at most {theirs[rows[name][0]]}", "found": str(things[row])}
-            yield panoptic.image_hit(row, "it has more things than the instance file has instances", **more)
-
-
-def _by_row(rows: np.ndarray, file: JsonFile) -> np.ndarray:
-    """How often each image's row occurs."""
-    return np.bincount(rows[rows >= 0], minlength=file.images.count)
-
-
 @rule("CP018", "image-with-two-entries", Severity.ERROR, on="panoptic")
 def two_entries(file: PanopticFile) -> Iterator[Hit]:
     """Two entries of `annotations` belong to one image.
@@ -331,12 +283,12 @@ def two_entries(file: PanopticFile) -> Iterator[Hit]:
     Readers keep the last one: the segments of the other are lost, or looked for in the wrong PNG. There is no fix,
     because which of the two is right cannot be told.
     """
+    message, expected = "an earlier entry belongs to the same image", "one entry for each image"
     first: dict[int, int] = {}
     for entry, row in enumerate(file.image_rows.tolist()):
         if row >= 0 and first.setdefault(row, entry) != entry:
             found = f"also /annotations/{first[row]}"
-            message = "an earlier entry belongs to the same image"
-            yield file.entry_hit(entry, message, "image_id", expected="one entry for each image", found=found)
+            yield file.entry_hit(entry, message, "image_id", expected=expected, found=found)
 
 
 @rule("CP019", "image-without-entry", Severity.ERROR, on="panoptic")

@@ -19,8 +19,13 @@ from seg2knet.validators.subjects.panoptic import TOP, Pngs
 _SLACK = 0.5
 
 
-def _at(found: Pngs, segment: int, key: str = "") -> str:
-    return found.file.segment_pointer(segment) + (f"/{key}" if key else "")
+def _set(found: Pngs, segment: int, key: str, value: Any) -> SetValue:
+    plain = value if isinstance(value, list) else int(value)
+    return SetValue(found.file.path, f"{found.file.segment_pointer(segment)}/{key}", plain)
+
+
+def _remove(found: Pngs, segment: int) -> Remove:
+    return Remove(found.file.path, found.file.segment_pointer(segment))
 
 
 def _other_png(found: Pngs) -> set[int]:
@@ -53,10 +58,10 @@ def segment_not_in_png(found: Pngs) -> Iterator[Hit]:
     other = _other_png(found)
     for segment in np.flatnonzero(found.checked & ~found.impossible & (found.match < 0)).tolist():
         entry, own = int(found.file.segments.entry[segment]), found.lost.get(segment)
-        edits: list[Edit] = [Remove(found.file.path, _at(found, segment))]
+        edits: list[Edit] = [_remove(found, segment)]
         message, shown = "the segment has no pixel in the PNG", "no pixel"
         if own is not None:
-            edits = [SetValue(found.file.path, _at(found, segment, "id"), int(found.all_regions[own, ID]))]
+            edits = [_set(found, segment, "id", found.all_regions[own, ID])]
             shown = f"no pixel; {found.all_regions[own, ID]} has its area and box"
         elif entry in other:
             message, edits = message + ", like most of this entry's: is it another image's?", []
@@ -73,13 +78,12 @@ def png_id_unknown(found: Pngs) -> Iterator[Hit]:
     is no fix. Where a segment without pixels has the region's area and box, CP007 or CP009 report it instead.
     """
     claimed = set(found.lost.values())
-    for entry, row in ((entry, row) for entry, rows in found.unclaimed.items() for row in rows):
-        if row in claimed:
-            continue
-        number, pixels, *box = found.all_regions[row].tolist()
-        shown = "{:,} pixels from ({}, {}) on, {}x{}".format(pixels, *box)
-        message = f"the PNG has the id {number}, which no segment has"
-        yield found.file.entry_hit(entry, message, "segments_info", expected="a segment with that id", found=shown)
+    for entry, rows in found.unclaimed.items():
+        for row in (row for row in rows if row not in claimed):
+            number, *region = found.all_regions[row].tolist()
+            shown = "{:,} pixels from ({}, {}) on, {}x{}".format(*region)
+            message, expected = f"the PNG has the id {number}, which no segment has", "a segment with that id"
+            yield found.file.entry_hit(entry, message, "segments_info", expected=expected, found=shown)
 
 
 @rule("CP009", "segment-id-zero-or-over-24-bit", Severity.ERROR, Fix.SAFE, on="part")
@@ -87,38 +91,35 @@ def png_id_unknown(found: Pngs) -> Iterator[Hit]:
 def segment_id_impossible(found: Pngs) -> Iterator[Hit]:
     """A segment's id is 0, negative, or does not fit into 24 bits.
 
-    0 is void in the PNG, and a pixel holds no more than 24 bits: such a segment loses its pixels.
-
-    The fix gives it the id that its pixels have: the lower 24 bits, or that of the only region of its area and box.
-    Where the id is 0 and exactly its area is 0 in the PNG, both get a new id. A segment without pixels is removed. Else
-    there is no fix.
+    0 is void in the PNG, and a pixel holds no more than 24 bits: such a segment loses its pixels. The fix gives it the
+    id that its pixels have: the lower 24 bits, or that of the only region of its area and box. Where the id is 0 and
+    exactly its area is 0 in the PNG, both get a new id. A segment without pixels is removed. Else there is no fix.
     """
     for segment in np.flatnonzero(found.impossible).tolist():
-        more: dict[str, Any] = {"expected": f"1 to {TOP - 1}", "found": str(found.file.segments.ids[segment])}
-        edits = _possible(found, segment)
-        yield found.file.segment_hit(segment, "the id cannot be in a PNG", "id", edits=edits, **more)
+        message, expected = "the id cannot be in a PNG", f"1 to {TOP - 1}"
+        shown, edits = str(found.file.segments.ids[segment]), _possible(found, segment)
+        yield found.file.segment_hit(segment, message, "id", expected=expected, found=shown, edits=edits)
 
 
 def _possible(found: Pngs, segment: int) -> list[Edit]:
     segments = found.file.segments
     entry = int(segments.entry[segment])
     if segment in found.lost:
-        region = found.all_regions[found.lost[segment]]
-        return [SetValue(found.file.path, _at(found, segment, "id"), int(region[ID]))]
+        return [_set(found, segment, "id", found.all_regions[found.lost[segment], ID])]
     if not found.checked[segment] or found.unclaimed.get(entry):
         return []
     table = found.regions[entry]
     assert table is not None
     void = int(table[table[:, ID] == 0, AREA].sum())
     if segments.ids[segment] != 0 or not void:
-        return [Remove(found.file.path, _at(found, segment))]
+        return [_remove(found, segment)]
     fresh = int(max(table[:, ID].max(), segments.ids[segments.entry == entry].max())) + 1
     if void != segments.areas[segment] or found.repeated[segment] or fresh >= TOP:
         return []
     path = Path(found.paths[entry] or "")
     what = f"gave the segment with id 0 in {path.name} the id {fresh}"
     repaint = WriteFile(path, partial(_repainted, path, {0: fresh}), what)
-    return [SetValue(found.file.path, _at(found, segment, "id"), fresh), repaint]
+    return [_set(found, segment, "id", fresh), repaint]
 
 
 def _repainted(path: Path, new: dict[int, int]) -> bytes:
@@ -138,14 +139,13 @@ def segment_id_repeated(found: Pngs) -> Iterator[Hit]:
     The PNG cannot tell them apart: both get all pixels of the id, or one of the two is dropped. There is no fix,
     because only the source knows which of the two is meant.
     """
-    segments = found.file.segments
-    first: set[tuple[int, int]] = set()
+    segments, message = found.file.segments, "another segment of the image has the same id"
+    seen: set[tuple[int, int]] = set()
     for segment in np.flatnonzero(found.repeated).tolist():
         key = (int(segments.entry[segment]), int(segments.ids[segment]))
-        if key in first:
-            more: dict[str, Any] = {"expected": "an id of its own", "found": str(key[1])}
-            yield found.file.segment_hit(segment, "another segment of the image has the same id", "id", **more)
-        first.add(key)
+        if key in seen:
+            yield found.file.segment_hit(segment, message, "id", expected="an id of its own", found=str(key[1]))
+        seen.add(key)
 
 
 @rule("CP011", "segment-area-mismatch", Severity.WARNING, Fix.SAFE, on="part")
@@ -153,18 +153,15 @@ def segment_id_repeated(found: Pngs) -> Iterator[Hit]:
 def segment_area(found: Pngs) -> Iterator[Hit]:
     """A segment's area is missing or not the number of its pixels in the PNG.
 
-    Trainers drop segments by area, and evaluation sorts and weighs by it.
-
-    The fix writes the number of pixels; it is unsafe where area and box of most segments differ, because then the PNG
-    may be another image's.
+    Trainers drop segments by area, and evaluation sorts and weighs by it. The fix writes the number of pixels; it is
+    unsafe where area and box of most segments differ, because then the PNG may be another image's.
     """
     for segment, region, fix in _measured(found):
         area = found.file.segments.areas[segment]
         if not abs(area - region[AREA]) < _SLACK:
-            edits = [SetValue(found.file.path, _at(found, segment, "area"), int(region[AREA]))]
             shown = "none" if np.isnan(area) else f"{area:g}"
-            more: dict[str, Any] = {"expected": str(region[AREA]), "found": shown, "edits": edits, "fix": fix}
-            yield found.file.segment_hit(segment, "the area is not the number of pixels", "area", **more)
+            message = "the area is not the number of pixels"
+            yield _wrong(found, segment, message, "area", int(region[AREA]), shown, fix)
 
 
 @rule("CP012", "segment-bbox-missing-or-mismatch", Severity.ERROR, Fix.SAFE, on="part")
@@ -173,17 +170,19 @@ def segment_bbox(found: Pngs) -> Iterator[Hit]:
     """A segment's box is missing or not that of its pixels in the PNG.
 
     mmdet reads `bbox` of every segment: without it loading stops with a `KeyError`; a wrong one drops the segment or
-    trains the wrong box.
-
-    The fix writes the box of the pixels: x, y, width, height. It is unsafe where CP011's is.
+    trains the wrong box. The fix writes the box of the pixels: x, y, width, height. It is unsafe where CP011's is.
     """
     for segment, region, fix in _measured(found):
-        box, own = found.file.segments.boxes[segment], region[X:].tolist()
+        box = found.file.segments.boxes[segment]
         if not np.abs(box - region[X:]).max() < _SLACK:
-            edits = [SetValue(found.file.path, _at(found, segment, "bbox"), own)]
             shown = "none, or no box" if np.isnan(box).any() else str([float(f"{side:g}") for side in box])
-            more: dict[str, Any] = {"expected": str(own), "found": shown, "edits": edits, "fix": fix}
-            yield found.file.segment_hit(segment, "the box is not that of the pixels", "bbox", **more)
+            message = "the box is not that of the pixels"
+            yield _wrong(found, segment, message, "bbox", region[X:].tolist(), shown, fix)
+
+
+def _wrong(found: Pngs, segment: int, message: str, key: str, right: Any, shown: str, fix: Optional[Fix]) -> Hit:
+    edits = [_set(found, segment, key, right)]
+    return found.file.segment_hit(segment, message, key, expected=str(right), found=shown, edits=edits, fix=fix)
 
 
 def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray, Optional[Fix]]]:
@@ -203,54 +202,48 @@ def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray, Optional[Fix]]]:
 def stuff_repeated(found: Pngs) -> Iterator[Hit]:
     """A stuff category has two or more segments in one image.
 
-    Stuff is one region in an image; K-Net has one kernel for it. Of several segments all but one count as missed.
-
-    The fix makes them one: the PNG's pixels get the first one's id, whose area and box become those of all.
+    Stuff is one region in an image; K-Net has one kernel for it. Of several segments all but one count as missed. The
+    fix makes them one: the PNG's pixels get the first one's id, whose area and box become those of all.
     """
+    file, at = found.file, "category_id"
     for entry, groups in _repeats(found).items():
         for group in groups:
-            category = found.file.categories[found.file.category_index(found.file.segments.category_ids[group[0]])]
-            joinable = all(found.match[each] >= 0 and not found.repeated[each] for each in group)
-            yield found.file.segment_hit(
-                group[1],
-                f"the stuff {category.name!r} has {len(group)} segments in the image",
-                "category_id",
-                expected="one segment",
-                found=f"ids {', '.join(str(found.file.segments.ids[each]) for each in group[:8])}",
-                edits=partial(_joined, found, entry, groups) if joinable else (),
-            )
+            category = file.categories[file.category_index(file.segments.category_ids[group[0]])]
+            message = f"the stuff {category.name!r} has {len(group)} segments in the image"
+            shown = f"ids {', '.join(map(str, file.segments.ids[group[:8]]))}"
+            edits = partial(_joined, found, entry, groups) if _joinable(found, group) else ()
+            yield file.segment_hit(group[1], message, at, expected="one segment", found=shown, edits=edits)
 
 
 def _repeats(found: Pngs) -> dict[int, list[list[int]]]:
     """Entry -> groups of its segments that are of one stuff category."""
     segments = found.file.segments
-    rows = np.flatnonzero((found.thing == 0) & (segments.crowd == 0))
     groups: dict[tuple[int, int], list[int]] = {}
-    for row, entry, category in zip(rows.tolist(), segments.entry[rows].tolist(), segments.category_ids[rows].tolist()):
-        groups.setdefault((entry, category), []).append(row)
-    found_groups: dict[int, list[list[int]]] = {}
+    for row in np.flatnonzero((found.thing == 0) & (segments.crowd == 0)).tolist():
+        groups.setdefault((int(segments.entry[row]), int(segments.category_ids[row])), []).append(row)
+    repeats: dict[int, list[list[int]]] = {}
     for (entry, _), group in groups.items():
         if len(group) > 1:
-            found_groups.setdefault(entry, []).append(group)
-    return found_groups
+            repeats.setdefault(entry, []).append(group)
+    return repeats
+
+
+def _joinable(found: Pngs, group: list[int]) -> bool:
+    return bool((found.match[group] >= 0).all() and not found.repeated[group].any())
 
 
 def _joined(found: Pngs, entry: int, groups: list[list[int]]) -> list[Edit]:
     """One segment of each group of the entry; all groups at once, because they share the PNG."""
-    segments, path = found.file.segments, Path(found.paths[entry] or "")
+    path, ids = Path(found.paths[entry] or ""), found.file.segments.ids
     new: dict[int, int] = {}
     edits: list[Edit] = []
-    for group in groups:
-        if any(found.match[each] < 0 or found.repeated[each] for each in group):
-            continue
-        table = found.all_regions[found.match[group]]
-        left, top = int(table[:, X].min()), int(table[:, Y].min())
-        right, bottom = int((table[:, X] + table[:, WIDTH]).max()), int((table[:, Y] + table[:, HEIGHT]).max())
-        keep = group[0]
-        new.update((int(segments.ids[each]), int(segments.ids[keep])) for each in group[1:])
-        edits.append(SetValue(found.file.path, _at(found, keep, "area"), int(table[:, AREA].sum())))
-        edits.append(SetValue(found.file.path, _at(found, keep, "bbox"), [left, top, right - left, bottom - top]))
-        edits += [Remove(found.file.path, _at(found, each)) for each in group[1:]]
+    for keep, *others in (group for group in groups if _joinable(found, group)):
+        table = found.all_regions[found.match[[keep, *others]]]
+        start, end = table[:, X : Y + 1].min(0), (table[:, X : Y + 1] + table[:, WIDTH : HEIGHT + 1]).max(0)
+        new.update((int(ids[other]), int(ids[keep])) for other in others)
+        edits.append(_set(found, keep, "area", table[:, AREA].sum()))
+        edits.append(_set(found, keep, "bbox", [*start.tolist(), *(end - start).tolist()]))
+        edits += [_remove(found, other) for other in others]
     what = f"made one segment of each stuff class in {path.name}"
     return [*edits, WriteFile(path, partial(_repainted, path, new), what)]
 
@@ -259,9 +252,7 @@ def _joined(found: Pngs, entry: int, groups: list[list[int]]) -> list[Edit]:
 def segment_iscrowd_missing(file: PanopticFile) -> Iterator[Hit]:
     """Segments have no `iscrowd`.
 
-    panopticapi's evaluation and mmdet's loader stop with `KeyError: 'iscrowd'`.
-
-    The fix writes 0: one object, or stuff.
+    panopticapi's evaluation and mmdet's loader stop with `KeyError: 'iscrowd'`. The fix writes 0: one object, or stuff.
     """
     pointers = [f"{file.segment_pointer(row)}/iscrowd" for row in np.flatnonzero(~file.segments.has_crowd).tolist()]
     pointers = [pointer for pointer in pointers if pointer not in file.fault_pointers]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,6 +16,7 @@ from seg2knet.validators.rules.coco_categories import is_background, table_of, u
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.pictures import same_content
 
 ORDER = {"train": 0, "val": 1, "test": 2}
 COPY_SHARE = 0.5
@@ -33,8 +36,6 @@ def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     between val and test, from val. Where half a split and more is in another, one is a copy of the other: that is one
     finding, and there is no fix, because it would empty the split.
     """
-    from seg2knet.validators.subjects.pictures import same_content
-
     listed = images_of_splits(dataset)
     leaks: dict[tuple[str, str], list[tuple[Listed, Listed]]] = {}
     for group in same_content([path for _, _, path in listed], dataset.jobs) if listed else ():
@@ -43,16 +44,18 @@ def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
             if member[0].split != keeper[0].split:
                 leaks.setdefault((member[0].split, keeper[0].split), []).append((member, keeper))
     for (split, other), pairs in leaks.items():
-        part = pairs[0][0][0]
         total = sum(each.split == split for each, _, _ in listed)
         if len(pairs) >= max(COPY_SHARE * total, 2):
-            file = part.instances or part.panoptic
-            where = file.path if file is not None else part.images_dir or dataset.root
-            found = f"{len(pairs):,} of {total:,} images of {split} are in {other}"
+            where, found = place_of(pairs[0][0][0]), f"{len(pairs):,} of {total:,} images of {split} are in {other}"
             yield Hit(f"{split} is a copy of {other}", where, expected="each image in one split", found=found)
-            continue
-        for member, keeper in pairs:
-            yield _leak(dataset, member, keeper)
+        else:
+            yield from (_leak(dataset, member, keeper) for member, keeper in pairs)
+
+
+def place_of(part: Part) -> Path:
+    """The file, or else the folder, that stands for a split in a finding."""
+    file = part.instances or part.panoptic
+    return file.path if file is not None else part.images_dir or part.dataset.root
 
 
 def images_of_splits(dataset: DataSet) -> list[Listed]:
@@ -76,13 +79,12 @@ def _leak(dataset: DataSet, member: Listed, twin: Listed) -> Hit:
     message = f"the same image is in {twin[0].split}: {dataset.show(twin[2])}"
     more: dict[str, Any] = {"expected": "each image in one split", "found": f"in {part.split} and {twin[0].split}"}
     file: Optional[JsonFile] = part.instances or part.panoptic
-    if file is None:
-        edits: list[Edit] = []
-        if dataset.ade is not None:
-            mask = dataset.ade.annotations(part.split) / f"{path.stem}.png"
-            edits = [DeleteFile(path), *([DeleteFile(mask)] if mask.is_file() else [])]
-        return Hit(message, path, edits=edits, **more)
-    return file.image_hit(row, message, edits=lambda: _taken_out(part, path), **more)
+    if file is not None:
+        return file.image_hit(row, message, edits=partial(_taken_out, part, path), **more)
+    files = [path] if dataset.ade is not None else []
+    if dataset.ade is not None and (mask := dataset.ade.annotations(part.split) / f"{path.stem}.png").is_file():
+        files.append(mask)
+    return Hit(message, path, edits=[DeleteFile(each) for each in files], **more)
 
 
 def _taken_out(part: Part, path: Path) -> Sequence[Edit]:
@@ -107,21 +109,15 @@ def category_lists_differ(dataset: DataSet) -> Iterator[Hit]:
     their own first, `isthing` differs, or an object's category is not in the list.
     """
     for kind in (CocoFile, PanopticFile):
-        files = [file for part in dataset.parts for file in part.json_files if isinstance(file, kind)]
-        files = [file for file in files if file.has["categories"]]
+        files = [file for file in dataset.json_files if isinstance(file, kind) and file.has["categories"]]
         files.sort(key=lambda file: ORDER.get(file.part.split, 3) if file.part is not None else 3)
-        clean = _is_clean(files)
+        edits = partial(_unified, files) if _is_clean(files) else ()
         for file in files[1:]:
             first, own = _list(files[0]), _list(file)
             if own != first:
-                yield Hit(
-                    f"the categories are not those of {dataset.show(files[0].path)}",
-                    file.path,
-                    "/categories",
-                    expected=_difference(first, own),
-                    found=_difference(own, first),
-                    edits=(lambda files=files: _unified(files)) if clean else (),  # type: ignore[misc]
-                )
+                message = f"the categories are not those of {dataset.show(files[0].path)}"
+                expected, found = _difference(first, own), _difference(own, first)
+                yield Hit(message, file.path, "/categories", expected=expected, found=found, edits=edits)
 
 
 def _is_clean(files: Sequence[JsonFile]) -> bool:
@@ -159,25 +155,22 @@ def _difference(one: Sequence[tuple], other: Sequence[tuple]) -> str:
 def _unified(files: Sequence[JsonFile]) -> Sequence[Edit]:
     """Every file's categories and annotations with one numbering for all."""
     ids: dict[str, int] = {}
-    source: dict[str, tuple[JsonFile, int]] = {}
+    whole: list[dict[str, Any]] = []
     largest = max(each.id or 0 for file in files for each in file.categories)
-    for category, owner in ((each, file) for file in files for each in file.categories):
-        assert category.name is not None
-        if category.name in ids:
-            continue
-        number = category.id or 0
-        if number in ids.values() or category.id is None:
-            number = max([*ids.values(), largest]) + 1
-        ids[category.name], source[category.name] = number, (owner, category.index)
-    whole = [{**file.raw_category(index), "id": ids[name]} for name, (file, index) in source.items()]
+    for file in files:
+        for category in file.categories:
+            name, number = str(category.name), category.id or 0
+            if name not in ids:
+                free = number not in ids.values() and category.id is not None
+                ids[name] = number if free else max([*ids.values(), largest]) + 1
+                whole.append({**file.raw_category(category.index), "id": ids[name]})
     edits: list[Edit] = []
     for file in files:
         if [(each.id, each.name) for each in file.categories] == [(each["id"], each["name"]) for each in whole]:
             continue
         edits.append(SetValue(file.path, "/categories", whole))
-        new = {each.id: ids[each.name] for each in file.categories if each.name is not None and each.id is not None}
-        moved = [old for old, number in new.items() if old != number]
-        edits += [SetValue(file.path, at, new[old]) for at, old in file.category_pointers(moved)]
+        moved = {each.id: ids[str(each.name)] for each in file.categories if each.id not in (None, ids[str(each.name)])}
+        edits += [SetValue(file.path, at, moved[old]) for at, old in file.category_pointers(moved)]
     return edits
 
 
@@ -192,22 +185,13 @@ def class_missing_from_train(dataset: DataSet) -> Iterator[Hit]:
         have = {name for file in train for name in _counted(file)}
         told: set[str] = set()
         for file, split in others:
-            for name, count in _counted(file).items():
-                if name in have or name in told or is_background(name):
-                    continue
-                told.add(name)
-                index = next((each.index for each in train[0].categories if each.name == name), None)
-                pointer = "/categories" + ("" if index is None else f"/{index}")
-                more: dict[str, Any] = {
-                    "expected": "objects of every class",
-                    "found": f"none in train, {count:,} in {split}",
-                }
-                yield Hit(
-                    f"no object of train is a {name!r}: --resplit divides anew, --drop leaves it out",
-                    train[0].path,
-                    pointer,
-                    **more,
-                )
+            new = {n: count for n, count in _counted(file).items() if n not in have | told and not is_background(n)}
+            told.update(new)
+            for name, count in new.items():
+                index = next((f"/{each.index}" for each in train[0].categories if each.name == name), "")
+                message = f"no object of train is a {name!r}: --resplit divides anew, --drop leaves it out"
+                expected, found = "objects of every class", f"none in train, {count:,} in {split}"
+                yield Hit(message, train[0].path, f"/categories{index}", expected=expected, found=found)
 
 
 def _kinds(dataset: DataSet) -> Iterator[tuple[list[JsonFile], list[tuple[JsonFile, str]]]]:
@@ -224,13 +208,12 @@ def _counted(file: JsonFile) -> dict[str, int]:
     """Class name, without white space around it, -> objects, for the classes that have some."""
     table = table_of(file)
     ids, counts = np.unique(table.category_ids[table.has_category_id], return_counts=True)
-    totals: dict[str, int] = {}
+    totals: Counter[str] = Counter()
     for number, count in zip(ids.tolist(), counts.tolist()):
         index = file.category_index(number)
         name = file.categories[index].name if index >= 0 else None
         if name is not None:
-            name = name.strip()
-            totals[name] = totals.get(name, 0) + count
+            totals[name.strip()] += count
     return totals
 
 
@@ -242,14 +225,12 @@ def split_without_data(dataset: DataSet) -> Iterator[Hit]:
     the best one. There is no fix: split again (`seg2knet convert ... --split`).
     """
     for file in dataset.json_files:
-        counts = {"images": file.images.count}
-        if file.part is not None and file.part.split == "val":
-            counts["annotations"] = table_of(file).count
-        for table, count in counts.items():
-            if file.has[table] and not count and not file.faults:
-                more: dict[str, Any] = {"expected": f"at least one of its {table}", "found": "an empty list"}
-                yield Hit(f"the split has no {table}", file.path, f"/{table}", **more)
-                break
+        of_val = file.part is not None and file.part.split == "val"
+        counts = {"images": file.images.count, "annotations": table_of(file).count if of_val else None}
+        empty = next((table for table, count in counts.items() if file.has[table] and count == 0), None)
+        if empty is not None and not file.faults:
+            message, expected = f"the split has no {empty}", f"at least one of its {empty}"
+            yield Hit(message, file.path, f"/{empty}", expected=expected, found="an empty list")
 
 
 @rule("SP005", "class-missing-from-val", Severity.WARNING, on="dataset")
@@ -260,9 +241,9 @@ def class_missing_from_val(dataset: DataSet) -> Iterator[Hit]:
     again so that rare classes are in each part.
     """
     for train, others in _kinds(dataset):
+        counts = {name: count for each in train for name, count in _counted(each).items()}
         for file in (file for file, split in others if split == "val"):
             have = _counted(file)
-            counts = {name: count for each in train for name, count in _counted(each).items()}
             missing = [name for name in counts if name not in have and not is_background(name)]
             if have and missing:
                 names = first_few([f"{name!r} ({counts[name]:,} in train)" for name in missing])
