@@ -16,14 +16,9 @@ Status = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at.
+    """One thing that was looked at: what is there, what is wrong with it, and the command that repairs it.
 
-    Attributes:
-        name: what was looked at: ``torch``.
-        status: ``ok``; ``warning``: training starts, yet something will be slow or fail later; ``error``: it does not.
-        found: what is there: ``2.13.0, CUDA 13.0``.
-        problem: what is wrong with it, in one sentence.
-        command: the command that repairs it.
+    ``warning``: training starts, yet something will be slow or fail later; ``error``: it does not start.
     """
 
     name: str
@@ -54,14 +49,10 @@ class Package:
     """A package that must be there in a version that fits.
 
     Attributes:
-        name: what the line is called.
-        install: the command that installs one that fits.
         missing: what goes wrong without it; ``None`` where nothing does.
-        versions: those that fit, as pip writes them: ``<1.24``.
-        misfit: what goes wrong with another version.
-        status: of the line for another version.
+        versions: those that fit, as pip writes them: ``<1.24``; another gets a line of ``status`` with ``misfit``.
         distributions: any of these will do; by default the one called ``name``.
-        module: what is imported of it.
+        module: what is imported of it; by default the same.
     """
 
     name: str
@@ -111,21 +102,13 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``seg2knet doctor --json`` prints."""
-        return {
-            "ok": self.ok,
-            "errors": len(self.errors),
-            "warnings": len(self.warnings),
-            "lines": [asdict(line) for line in self.lines],
-        }
+        counts = {"errors": len(self.errors), "warnings": len(self.warnings)}
+        return {"ok": self.ok, **counts, "lines": [asdict(line) for line in self.lines]}
 
     def raise_for_errors(self) -> None:
-        """
-        Raises:
-            EnvironmentProblem: there are errors; it names them all, and the commands that repair them.
-        """
-        if self.ok:
-            return
-        found = "\n    and ".join(f"{line.name}: {line.found}: {line.problem}" for line in self.errors)
-        commands = dict.fromkeys(line.command for line in self.errors if line.command)
-        hint = "\n            ".join([*commands, "seg2knet doctor   (looks again)"])
-        raise EnvironmentProblem("this machine cannot train yet", found=found, hint=hint)
+        """Raise ``EnvironmentProblem`` where there are errors, with all of them and the commands that repair them."""
+        if not self.ok:
+            found = "\n    and ".join(f"{line.name}: {line.found}: {line.problem}" for line in self.errors)
+            commands = dict.fromkeys(line.command for line in self.errors if line.command)
+            hint = "\n            ".join([*commands, "seg2knet doctor   (looks again)"])
+            raise EnvironmentProblem("this machine cannot train yet", found=found, hint=hint)

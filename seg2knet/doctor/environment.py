@@ -17,7 +17,7 @@ from packaging.version import Version
 from seg2knet import plugins
 from seg2knet.doctor import hardware
 from seg2knet.doctor.diagnosis import Line, Package, Report, error, ok, warning
-from seg2knet.doctor.facts import Facts, Torch, gather
+from seg2knet.doctor.facts import Facts, gather
 
 TRAIN = "pip install 'seg2knet[train]'"
 NEEDED = "training needs it; convert and validate do not"
@@ -39,9 +39,7 @@ STACK = {
 }
 """Import name -> distributions that install it: the maintained fork, then OpenMMLab's own."""
 NUMPY = Package("numpy", "pip install numpy", "everything needs it")
-PYCOCOTOOLS = Package(
-    "pycocotools", "pip install pycocotools", "masks and evaluation need it", module="pycocotools.mask"
-)
+COCOTOOLS = Package("pycocotools", "pip install pycocotools", "masks and evaluation need it", module="pycocotools.mask")
 
 
 def check(task: Optional[str] = None, device: Optional[str] = None, work_dir: Path = Path(".")) -> Report:
@@ -62,17 +60,15 @@ def judge(facts: Facts, task: Optional[str] = None, device: Optional[str] = None
     if packages is None:
         packages = [_python(facts), _torch(facts), NUMPY.line(facts), *_stack(facts, task)]
         packages += [*_tested(facts), _dcn(facts)]
-    tools = [_opencv(facts), PYCOCOTOOLS.line(facts)]
-    machine = [*hardware.gpus(facts, device), hardware.disk(facts), *hardware.shared_memory(facts)]
-    return Report((*packages, *tools, *machine))
+    machine = (*hardware.gpus(facts, device), hardware.disk(facts), *hardware.shared_memory(facts))
+    return Report((*packages, _opencv(facts), COCOTOOLS.line(facts), *machine))
 
 
 def _python(facts: Facts) -> Line:
     found = ".".join(map(str, facts.python))
-    if facts.python >= (3, 10):
-        return ok("python", found)
     problem = "training on current PyTorch needs Python 3.10 or newer; this one can run the authors' own stack"
-    return error("python", found, problem, "seg2knet setup classic")
+    modern = facts.python >= (3, 10)
+    return ok("python", found) if modern else error("python", found, problem, "seg2knet setup classic")
 
 
 def _torch(facts: Facts) -> Line:
@@ -80,7 +76,8 @@ def _torch(facts: Facts) -> Line:
     if line.status != "ok" or facts.torch is None:
         return line
     version, bridge = Version(facts.versions["torch"]), facts.torch.bridge
-    found = f"{version}, {_build(facts.torch)}"
+    builds = {"CUDA": facts.torch.cuda, "ROCm": facts.torch.hip}
+    found = f"{version}, " + next((f"{name} {build}" for name, build in builds.items() if build), "CPU build")
     if bridge is not None:  # torch before 2.3 was built for NumPy 1; handed a NumPy 2 array it fails
         numpy = facts.versions.get("numpy", "none")
         command = "pip install 'numpy<2'" if version < Version("2.3") else f"{REINSTALL}numpy=={numpy}"
@@ -90,23 +87,15 @@ def _torch(facts: Facts) -> Line:
     return ok("torch", found)
 
 
-def _build(torch: Torch) -> str:
-    if torch.cuda:
-        return f"CUDA {torch.cuda}"
-    return f"ROCm {torch.hip}" if torch.hip else "CPU build"
-
-
 def _stack(facts: Facts, task: Optional[str]) -> list[Line]:
-    lines = []
+    lines, optional = [], "mmdet" if task == "semantic" else "mmseg"
     for module, names in STACK.items():
-        optional = module == ("mmdet" if task == "semantic" else "mmseg")
-        if facts.first(*names) is not None or not optional:
-            lines.append(_openmmlab(facts, module, names))
+        line = ok(module, f"not installed; {task} does without it")
+        if facts.first(*names) is not None or module != optional:
+            line = _openmmlab(facts, module, names)
         elif task is None:
-            problem = "semantic segmentation needs it, the other tasks do not"
-            lines.append(warning(module, "not installed", problem, TRAIN))
-        else:
-            lines.append(ok(module, f"not installed; {task} does without it"))
+            line = warning(module, "not installed", "semantic segmentation needs it, the other tasks do not", TRAIN)
+        lines.append(line)
     return lines
 
 
@@ -120,13 +109,12 @@ def _openmmlab(facts: Facts, module: str, names: tuple[str, ...]) -> Line:
         return error(module, found, "they write the same files: only one can be installed", command)
     if line.status != "ok":
         return line
-    found, (name,) = f"{installed[0]} {facts.versions[installed[0]]}", installed
-    absent = facts.missing.get(name)
+    (name,) = installed
+    found, absent = f"{name} {facts.versions[name]}", " ".join(facts.missing.get(name, ()))
     if absent:
-        names_of_absent = " ".join(absent)
-        return error(module, found, f"what it requires is absent: {names_of_absent}", f"pip install {names_of_absent}")
+        return error(module, found, f"what it requires is absent: {absent}", f"pip install {absent}")
     if module == "mmcv":
-        return _mmcv(facts, name, found + _operators(facts))
+        return _mmcv(facts, name, found)
     torch = facts.versions.get("torch", "0")
     old = module == "mmengine" and Version(facts.versions[name]) < Version("0.10.8")
     if old and Version(torch) >= Version("2.6"):
@@ -136,16 +124,12 @@ def _openmmlab(facts: Facts, module: str, names: tuple[str, ...]) -> Line:
     return ok(module, found)
 
 
-def _operators(facts: Facts) -> str:
-    if facts.operators:
-        return ", with compiled operators"
-    said = facts.broken.get("mmcv._ext")
-    return ", without compiled operators (K-Net needs none)" + (f"; those it has do not load: {said}" if said else "")
-
-
 def _mmcv(facts: Facts, name: str, found: str) -> Line:
     """OpenMMLab's own mmdet 3 and mmseg 1 refuse, when they are imported, an mmcv of 2.2 or later, or before 2."""
-    version = Version(facts.versions[name])
+    version, said = Version(facts.versions[name]), facts.broken.get("mmcv._ext")
+    found += f", with{'' if facts.operators else 'out'} compiled operators"
+    if not facts.operators:
+        found += " (K-Net needs none)" + (f"; those it has do not load: {said}" if said else "")
     strict = [own for own in ("mmdet", "mmsegmentation") if own in facts.versions]
     if version < Version("2"):
         return error("mmcv", found, "too old for mmdet 3", f"pip uninstall -y {name} && pip install onedl-mmcv")
@@ -164,9 +148,8 @@ def _tested(facts: Facts) -> list[Line]:
         original = {"mmengine", "mmcv", "mmcv-lite", "mmdet"} & set(facts.versions)
         found = "OpenMMLab's own packages (tested together: mmengine 0.10, mmcv-lite 2.1, mmdet 3.3)"
         return [ok("versions", found)] if original and not any(name.startswith("onedl") for name in installed) else []
-    differ = [
-        f"{n} {v} ({TESTED[n]})" for n, v in installed.items() if Version(v).release != Version(TESTED[n]).release
-    ]
+    others = {name: v for name, v in installed.items() if Version(v).release != Version(TESTED[name]).release}
+    differ = [f"{name} {version} ({TESTED[name]})" for name, version in others.items()]
     return [ok("versions", f"not all as tested (in brackets): {', '.join(differ)}" if differ else "tested together")]
 
 
@@ -191,6 +174,6 @@ def _dcn(facts: Facts) -> Line:
     """Deformable convolution, which only the -dcn models need."""
     if facts.operators:
         return ok("dcn", "mmcv's compiled operator")
-    if "torchvision" in facts.versions:
-        return ok("dcn", f"torchvision {facts.versions['torchvision']}'s operator")
-    return ok("dcn", "no deformable convolution here (mmcv's or torchvision's): all models but the -dcn ones")
+    vision = facts.versions.get("torchvision")
+    nothing = "no deformable convolution here (mmcv's or torchvision's): all models but the -dcn ones"
+    return ok("dcn", f"torchvision {vision}'s operator" if vision else nothing)

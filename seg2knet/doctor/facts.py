@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -47,28 +47,21 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Torch:
-    """What the installed torch says of itself.
+    """What the installed torch says of itself."""
 
-    Attributes:
-        cuda: the CUDA it was built with, ``None`` for a CPU (or ROCm) build; ``hip`` likewise.
-        available: whether it can use a GPU now; ``why_not``: what it warned of when it was asked.
-        arches: what it was compiled for: ``sm_80``, ``compute_90``.
-        bridge: what broke when a NumPy array was handed to it, ``None`` where nothing did.
-    """
-
-    cuda: Optional[str] = None
+    cuda: Optional[str] = None  # the version it was built with; of ROCm below
     hip: Optional[str] = None
-    available: bool = False
-    why_not: Optional[str] = None
-    arches: tuple[str, ...] = ()
+    available: bool = False  # whether it can use a GPU now
+    why_not: Optional[str] = None  # what it warned of when it was asked
+    arches: tuple[str, ...] = ()  # what it was compiled for: sm_80, compute_90
     gpus: tuple[Gpu, ...] = ()
     mps: bool = False
-    bridge: Optional[str] = None
+    bridge: Optional[str] = None  # what broke when it was handed a NumPy array
 
 
 @dataclass(frozen=True)
 class Driver:
-    """NVIDIA's driver, as nvidia-smi tells."""
+    """NVIDIA's driver and the GPUs it has, as nvidia-smi tells."""
 
     version: str
     gpus: tuple[str, ...]
@@ -76,28 +69,19 @@ class Driver:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that the judgement in :mod:`seg2knet.doctor.environment` rests on.
-
-    Attributes:
-        versions: installed distribution -> version, of those in ``DISTRIBUTIONS``.
-        broken: module -> what its import said, for those that are installed and do not import.
-        missing: distribution -> names that it requires and that are not installed.
-        operators: whether mmcv's compiled operators are there.
-        writable: whether ``work_dir`` can be made and written to.
-        shm: (free, total) bytes of /dev/shm, ``None`` where there is none.
-    """
+    """All that the judgement in :mod:`seg2knet.doctor.environment` rests on."""
 
     python: tuple[int, int, int]
-    versions: Mapping[str, str]
+    versions: Mapping[str, str]  # of those in DISTRIBUTIONS that are installed
     work_dir: Path
-    disk_free: int
-    writable: bool = True
-    broken: Mapping[str, str] = field(default_factory=dict)
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    disk_free: int  # bytes
+    writable: bool = True  # whether work_dir can be made and written to
+    broken: Mapping[str, str] = field(default_factory=dict)  # installed module -> what its import said
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # distribution -> requirements that are absent
     torch: Optional[Torch] = None
-    operators: bool = False
+    operators: bool = False  # whether mmcv's compiled operators are there
     driver: Optional[Driver] = None
-    shm: Optional[tuple[int, int]] = None
+    shm: Optional[tuple[int, int]] = None  # free and total bytes of /dev/shm
 
     def first(self, *names: str) -> Optional[str]:
         """The first of these distributions that is installed."""
@@ -109,12 +93,11 @@ def gather(work_dir: Path) -> Facts:
     versions = {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None}
     broken: dict[str, str] = {}
 
-    def load(module: str) -> Optional[ModuleType]:
+    def load(module: str) -> Any:
         loaded = _load(module)
         if isinstance(loaded, str):
             broken[module] = loaded
-            return None
-        return loaded
+        return None if isinstance(loaded, str) else loaded
 
     for module, prefix in (("numpy", "numpy"), ("cv2", "opencv"), ("pycocotools.mask", "pycocotools")):
         if any(name.startswith(prefix) for name in versions):
@@ -146,12 +129,20 @@ def _version(name: str) -> Optional[str]:
         return None
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[list[Any]]:
+    """Swallows what is printed (torch 1.10 does); gives the list of what is warned of."""
+    output = io.StringIO()
+    quiet = contextlib.redirect_stderr(output), contextlib.redirect_stdout(output)
+    with warnings.catch_warnings(record=True) as said, quiet[0], quiet[1]:
+        warnings.simplefilter("always")
+        yield said
+
+
 def _load(module: str) -> ModuleType | str:
-    """The module, or what went wrong, in one line. What it prints or warns of while it is imported is swallowed."""
+    """The module, or what went wrong, in one line."""
     try:
-        quiet = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
-        with warnings.catch_warnings(), quiet[0], quiet[1]:  # torch 1.10 prints, others warn
-            warnings.simplefilter("ignore")
+        with _quiet():
             return importlib.import_module(module)
     except Exception as problem:  # a broken package may raise anything; that it broke is the fact
         return next((line for line in str(problem).splitlines() if line.strip()), type(problem).__name__)
@@ -159,10 +150,9 @@ def _load(module: str) -> ModuleType | str:
 
 def _missing(name: str) -> tuple[str, ...]:
     """Distributions that ``name`` requires without condition and that are not installed."""
-    required = [Requirement(text) for text in requires(name) or ()]
-    # any of the four OpenCV packages will do
-    certain = [each.name for each in required if each.marker is None and not each.name.startswith("opencv")]
-    return tuple(required_name for required_name in certain if _version(required_name) is None)
+    required = [requirement for requirement in map(Requirement, requires(name) or ()) if requirement.marker is None]
+    absent = [requirement.name for requirement in required if _version(requirement.name) is None]
+    return tuple(name for name in absent if not name.startswith("opencv"))  # any of the four OpenCV packages will do
 
 
 def _operators(load: Any) -> bool:
@@ -174,14 +164,9 @@ def _operators(load: Any) -> bool:
 
 
 def _torch(torch: Any) -> Torch:
-    with warnings.catch_warnings(record=True) as said, contextlib.redirect_stderr(io.StringIO()):
-        warnings.simplefilter("always")
+    with _quiet() as said:
         available = bool(torch.cuda.is_available())
-    gpus = []
-    if available:
-        for index in range(torch.cuda.device_count()):
-            seen = torch.cuda.get_device_properties(index)
-            gpus.append(Gpu(seen.name, int(seen.total_memory), (int(seen.major), int(seen.minor))))
+    seen = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count() if available else 0)]
     mps = getattr(torch.backends, "mps", None)
     return Torch(
         cuda=torch.version.cuda,
@@ -189,7 +174,7 @@ def _torch(torch: Any) -> Torch:
         available=available,
         why_not=str(said[-1].message).splitlines()[0] if said and not available else None,
         arches=tuple(torch.cuda.get_arch_list()) if available else (),
-        gpus=tuple(gpus),
+        gpus=tuple(Gpu(gpu.name, int(gpu.total_memory), (int(gpu.major), int(gpu.minor))) for gpu in seen),
         mps=bool(mps is not None and mps.is_available()),
         bridge=_bridge(torch),
     )
@@ -198,8 +183,7 @@ def _torch(torch: Any) -> Torch:
 def _bridge(torch: Any) -> Optional[str]:
     """What goes wrong when torch is handed a NumPy array: they may be built for different NumPy ABIs."""
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
+        with _quiet():
             torch.from_numpy(importlib.import_module("numpy").zeros(1)).numpy()
     except Exception as problem:  # RuntimeError("Numpy is not available"), ImportError of a broken NumPy
         return str(problem).splitlines()[0]

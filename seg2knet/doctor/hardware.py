@@ -42,20 +42,18 @@ def gpus(facts: Facts, device: Optional[str]) -> Iterator[Line]:
 
 def _unused_gpu(torch: Torch, driver: Driver, needed: bool) -> Line:
     """There is a GPU with a driver, and torch does not use it."""
-    complain = error if needed else warning
-    found = f"{', '.join(driver.gpus)}; driver {driver.version}"
     have = Version(driver.version)
-    wheel = next((wheel for lowest, _, wheel in DRIVERS if have >= Version(lowest)), None)
-    install = WHEELS + wheel if wheel else None
+    command = next((WHEELS + wheel for lowest, _, wheel in DRIVERS if have >= Version(lowest)), None)
+    lowest = next((low for low, major, _ in DRIVERS if (torch.cuda or "").split(".")[0] == major), "0")
     if torch.cuda is None:
-        return complain("gpu", found, "this torch is a CPU build and cannot use it", install)
-    lowest = next((low for low, major, _ in DRIVERS if torch.cuda.split(".")[0] == major), None)
-    if lowest is not None and have < Version(lowest):
+        problem = "this torch is a CPU build and cannot use it"
+    elif have < Version(lowest):
         problem = f"the driver is too old for CUDA {torch.cuda}, which needs {lowest}"
-        return complain("gpu", found, problem, install)
-    why = torch.why_not or "is it hidden by CUDA_VISIBLE_DEVICES?"
-    test = f'{sys.executable} -c "import torch; torch.zeros(1).cuda()"   (says why)'
-    return complain("gpu", found, f"torch cannot use it: {why}", test)
+    else:
+        problem = f"torch cannot use it: {torch.why_not or 'is it hidden by CUDA_VISIBLE_DEVICES?'}"
+        command = f'{sys.executable} -c "import torch; torch.zeros(1).cuda()"   (says why)'
+    found = f"{', '.join(driver.gpus)}; driver {driver.version}"
+    return (error if needed else warning)("gpu", found, problem, command)
 
 
 def _each_gpu(torch: Torch) -> Iterator[Line]:
@@ -92,13 +90,10 @@ def disk(facts: Facts) -> Line:
 
 
 def shared_memory(facts: Facts) -> Iterator[Line]:
-    if facts.shm is None:
-        return
-    free, total = facts.shm
-    found = f"{free / GIB:.2f} of {total / GIB:.2f} GiB free in /dev/shm"
-    problem = "workers hand images to training through it and die when it is full"
-    if free < GIB:
+    if facts.shm is not None:
+        free, total = facts.shm
+        found = f"{free / GIB:.2f} of {total / GIB:.2f} GiB free in /dev/shm"
+        problem = "workers hand images to training through it and die when it is full"
         repair = "docker run --shm-size=8g ...   (or seg2knet train --workers 0)"
-        yield warning("shared memory", found, problem, repair)
-    else:
-        yield ok("shared memory", found)
+        name = "shared memory"
+        yield warning(name, found, problem, repair) if free < GIB else ok(name, found)
