@@ -21,6 +21,11 @@ def printable(text: object) -> str:
     return plain.replace("##[", "#\\x23[")
 
 
+def printable_lines(text: object) -> str:
+    """The same of text whose line breaks are meant."""
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
 class Seg2KNetError(Exception):
     """An error that a user can act on.
 
@@ -69,8 +74,7 @@ class Seg2KNetError(Exception):
 
 
 def _indented(text: str) -> str:
-    """Lines of ours may follow a first one; each is made printable."""
-    return "\n    ".join(map(printable, text.split("\n")))
+    return printable_lines(text).replace("\n", "\n    ")
 
 
 def _rebuild(

@@ -10,7 +10,7 @@ from typing import Optional
 import click
 
 from seg2knet._version import __version__
-from seg2knet.cli.terminal import SuggestingGroup, max_pixels_option
+from seg2knet.cli.terminal import SuggestingGroup, echo, max_pixels_option, styled
 from seg2knet.errors import Seg2KNetError
 
 COMMANDS = {
@@ -80,6 +80,5 @@ def main() -> None:
             error = Seg2KNetError(
                 str(error.strerror), file=error.filename, hint="check the path, its permissions and the free space"
             )
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
+        echo(styled("error: ", fg="red", bold=True), error, err=True)
         sys.exit(2)

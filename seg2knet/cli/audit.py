@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
 from seg2knet.cli.train import option
 from seg2knet.cli.validate import FORMATS
 
@@ -62,6 +63,7 @@ def audit(
     """
     import json
     import sys
+    from functools import partial
 
     from seg2knet.cli.terminal import bar
     from seg2knet.cli.validate import write_report
@@ -75,7 +77,7 @@ def audit(
     with bar("judging", checkpoint is None) as ticked:
         result = run(
             data, split, checkpoint=checkpoint, folds=folds, work_dir=work_dir, seed=seed, ticked=ticked,
-            say=lambda line: click.echo(line, err=quiet), **given,
+            say=partial(echo, err=quiet), **given,
         )  # fmt: skip
     text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
     if str(json_file) == "-":
@@ -88,16 +90,14 @@ def audit(
         files = {image["id"]: image["file_name"] for image in result.judged.truth["images"]}
         for rank, suspect in enumerate(result.suspects[:most], 1):
             numbers = f" annotation {', '.join(map(str, suspect.annotation_ids))}" if suspect.annotation_ids else ""
-            click.echo(
-                f"{rank:4} {suspect.score:.2f} {suspect.kind}: {files[suspect.image_id]}{numbers}: {suspect.reason}"
-            )
+            echo(f"{rank:4} {suspect.score:.2f} {suspect.kind}: {files[suspect.image_id]}{numbers}: {suspect.reason}")
     for name in shapes:
         target = PredictedSet(name, out, ClassList.of(list(result.judged.named().values())))
         for sample in result.samples(most):
             target.add(sample)
         target.close()
         for line in (*target.skipped(), f"the first {most} suspects as shapes: {target.root}"):
-            click.echo(line, err=quiet)
+            echo(line, err=quiet)
     title = f"{result.data}, {result.split} split"
     html.write_text(audit_page(title, result.judged, result.suspects), encoding="utf-8")
-    click.echo(f"{len(result.suspects)} suspects; look at them in {html}", err=quiet)
+    echo(f"{len(result.suspects)} suspects; look at them in {html}", err=quiet)

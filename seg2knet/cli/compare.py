@@ -7,6 +7,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -60,7 +62,7 @@ def compare(
     if quiet:
         sys.stdout.write(json.dumps(comparison.as_dict(), indent=2, ensure_ascii=False) + "\n")
     else:
-        click.echo(judging.text(comparison))
+        echo(judging.text(comparison))
     if html is not None:
         html.write_text(compare_page(comparison), encoding="utf-8")
     if json_file is not None and not quiet:
@@ -68,5 +70,5 @@ def compare(
     if junit is not None:
         junit.write_text(judging.junit(comparison, conditions), encoding="utf-8")
     for condition in failed:
-        click.echo(f"failed: {condition}", err=True)
+        echo(f"failed: {condition}", err=True)
     sys.exit(1 if failed else 0)

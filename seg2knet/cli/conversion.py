@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from seg2knet.cli.terminal import echo
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally
 from seg2knet.converters.options import ConvertOptions, Source
@@ -30,10 +31,9 @@ def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOpti
 
     name, evidence = detect([source.path for source in sources])
     kind = readers()[name]
-    console = Console(highlight=False)
-    _line(console, f"{kind.title} (seg2knet convert {name}):")
+    echo(f"{kind.title} (seg2knet convert {name}):")
     for reason in evidence.reasons:
-        _line(console, f"  {reason}")
+        echo(f"  {reason}")
     given = own.model_dump(exclude_unset=True)
     return name, kind.Options(**given)
 
@@ -45,26 +45,24 @@ def report(result: Result, options: ConvertOptions) -> None:
     console.print(_counts(ledger))
     if ledger.splits:
         console.print(_splits(ledger))
-    _tallies(console, ledger)
-    _line(console, f"{len(result.classes)} classes: {_shortened(result.classes.names)}")
+    _tallies(ledger)
+    echo(f"{len(result.classes)} classes: {_shortened(result.classes.names)}")
     if ledger.splits and "val" not in ledger.splits:
-        hint = "there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2"
-        _line(console, hint)
+        echo("there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2")
     if "panoptic" in options.targets and not result.classes.stuff:
-        hint = "no class is stuff; name those that are with --stuff A,B or in a class file (--classes)"
-        _line(console, hint)
+        echo("no class is stuff; name those that are with --stuff A,B or in a class file (--classes)")
     if options.dry_run:
-        _line(console, "dry run: nothing was written")
+        echo("dry run: nothing was written")
         return
     for root in dict.fromkeys(result.folders.values()):
         made = ", ".join(target for target, folder in result.folders.items() if folder == root)
-        _line(console, f"{made} written to {root} (ledger: {root / LEDGER})")
+        _line(f"{made} written to {root} (ledger: {root / LEDGER})")
     for folder, found in result.reports.items():
-        _findings(console, folder, found)
+        _findings(folder, found)
     for target, problems in result.problems.items():
-        _line(console, f"check of {target}: {len(problems):,} problems")
+        _line(f"check of {target}: {len(problems):,} problems")
         for problem in problems[:5]:
-            _line(console, f"    {problem}")
+            _line(f"    {problem}")
 
 
 def exit_code(result: Result, allow_skips: bool) -> int:
@@ -82,9 +80,9 @@ def stopped(options: ConvertOptions) -> str:
     return f"stopped; nothing was changed. The same command with --resume continues from {', '.join(kept)}"
 
 
-def _line(console: Console, text: str) -> None:
-    """Print a line as it is, whatever the user's data put into it."""
-    console.print(printable(text), markup=False, soft_wrap=True)
+def _line(text: str) -> None:
+    """Print one line, even where names in the data have line breaks."""
+    echo(printable(text))
 
 
 def _counts(ledger: Ledger) -> Table:
@@ -113,7 +111,7 @@ def _splits(ledger: Ledger) -> Table:
     return table
 
 
-def _tallies(console: Console, ledger: Ledger) -> None:
+def _tallies(ledger: Ledger) -> None:
     groups: list[tuple[str, dict[str, Tally]]] = [
         ("skipped images", ledger.image_skips),
         ("skipped", ledger.skips),
@@ -123,29 +121,26 @@ def _tallies(console: Console, ledger: Ledger) -> None:
     ]
     for title, tallies in groups:
         for reason, tally in sorted(tallies.items()):
-            _line(console, f"{title}: {reason}: {tally.count:,}")
+            _line(f"{title}: {reason}: {tally.count:,}")
             for place, detail in tally.places[:3]:
-                _line(console, f"    {place}{': ' + detail if detail and detail != place else ''}")
+                _line(f"    {place}{': ' + detail if detail and detail != place else ''}")
 
 
-def _findings(console: Console, folder: Path, found: Any) -> None:
+def _findings(folder: Path, found: Any) -> None:
     errors, warnings = len(found.errors), len(found.warnings)
     if not errors and not warnings:
-        _line(console, f"validate {folder}: clean")
+        _line(f"validate {folder}: clean")
         return
-    said = f"validate {folder}: {errors:,} errors, {warnings:,} warnings; in full: seg2knet validate {folder}"
-    _line(console, said)
+    _line(f"validate {folder}: {errors:,} errors, {warnings:,} warnings; in full: seg2knet validate {folder}")
     for code, group in found.by_rule().items():
         first = group[0]
         if first.severity.value in ("error", "warning"):
-            line = f"    {first.severity.value}: {code}: {len(group):,}, first {first.message}"
-            _line(console, line)
+            _line(f"    {first.severity.value}: {code}: {len(group):,}, first {first.message}")
         if code in _SOUND:
-            _line(console, f"        {_SOUND[code]}")
+            echo(f"        {_SOUND[code]}")
     if not errors:
         codes = ", ".join(code for code, group in found.by_rule().items() if group[0].severity.value == "warning")
-        said = f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}"
-        _line(console, said)
+        _line(f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}")
 
 
 _SOUND = {

@@ -11,7 +11,7 @@ import click
 from pydantic.fields import FieldInfo
 from typing_extensions import Literal
 
-from seg2knet.cli.terminal import SuggestingGroup, bars, max_pixels_option
+from seg2knet.cli.terminal import SuggestingGroup, bars, echo, max_pixels_option
 from seg2knet.converters.archives import unpacked
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Source
@@ -120,7 +120,7 @@ def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dic
         try:
             result = Conversion(format, sources, options, progress).run()
         except KeyboardInterrupt:
-            click.echo(f"\n{conversion.stopped(options)}", err=True)
+            echo(f"\n{conversion.stopped(options)}", err=True)
             return 130
     conversion.report(result, options)
     return conversion.exit_code(result, options.allow_skips)

@@ -9,6 +9,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo, styled
+
 MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "red")}
 
 
@@ -33,17 +35,17 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: 
 
     report = check(task, device, work_dir)
     if as_json:
-        click.echo(json.dumps(report.as_dict(), indent=2))
+        echo(json.dumps(report.as_dict(), indent=2))
     else:
         width = max(len(line.name) for line in report.lines)
         for line in report.lines:
             mark, colour = MARKS[line.status]
-            click.echo(f"{line.name:<{width}}  {click.style(f'{mark:<7}', fg=colour)}  {line.found}")
+            echo(f"{line.name:<{width}}  ", styled(f"{mark:<7}", fg=colour), f"  {line.found}")
             if line.problem is not None:
-                click.echo(f"{'':<{width}}           {line.problem}")
+                echo(f"{'':<{width}}           {line.problem}")
             if line.command is not None:
-                click.echo(f"{'':<{width}}           {click.style(line.command, bold=True)}")
-        click.echo(_verdict(len(report.errors), len(report.warnings)))
+                echo(f"{'':<{width}}           ", styled(line.command, bold=True))
+        echo(_verdict(len(report.errors), len(report.warnings)))
     sys.exit(0 if report.ok else 1)
 
 
@@ -84,4 +86,4 @@ def classic(venv: Path, python: Optional[Path], ops: bool, cuda: str, dry_run: b
     """
     from seg2knet.trainer import stacks
 
-    stacks.get("classic").setup(venv, python=python, ops=ops, cuda=cuda, dry_run=dry_run, say=click.echo)
+    stacks.get("classic").setup(venv, python=python, ops=ops, cuda=cuda, dry_run=dry_run, say=echo)

@@ -8,6 +8,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 
 @click.command()
 @click.argument("name", metavar="coco2017|ade20k", type=click.Choice(["coco2017", "ade20k"]))
@@ -42,16 +44,16 @@ def download(
     folder = out or chosen.out
     todo = public_sets.plan(chosen, archives, folder, url)
     if not todo.wanted:
-        click.echo(f"all is there already, {public_sets.what_is_there(name, folder)}")
+        echo(f"all is there already, {public_sets.what_is_there(name, folder)}")
         return
     for line in todo.lines():
-        click.echo(line)
+        echo(line)
     if dry_run:
         return
     try:
-        public_sets.bring(todo, folder, keep=keep, check_digest=not no_digest, say=click.echo)
+        public_sets.bring(todo, folder, keep=keep, check_digest=not no_digest, say=echo)
     except KeyboardInterrupt:
-        click.echo("\nstopped; run the same command again to resume", err=True)
+        echo("\nstopped; run the same command again to resume", err=True)
         sys.exit(130)
-    click.echo(public_sets.what_is_there(name, folder))
-    click.echo(f"next: seg2knet train {folder}")
+    echo(public_sets.what_is_there(name, folder))
+    echo(f"next: seg2knet train {folder}")

@@ -7,6 +7,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 
 @click.command()
 @click.argument("checkpoint")
@@ -31,12 +33,12 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
     if kind == "released":
         target = out or Path(checkpoint).with_suffix(".released.pth")
         count = released.export(checkpoint, target)
-        click.echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
+        echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
         return
     done = exporting.export(checkpoint, kind, out)
-    click.echo(f"{done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
-    click.echo(f"in:  images, outputs: {', '.join(exporting.OUTPUTS[done.task])}")
+    echo(f"{done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
+    echo(f"in:  images, outputs: {', '.join(exporting.OUTPUTS[done.task])}")
     if done.deviation is None:
-        click.echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
+        echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
     else:
-        click.echo(f"agrees with PyTorch: largest deviation {done.deviation:.1e}")
+        echo(f"agrees with PyTorch: largest deviation {done.deviation:.1e}")

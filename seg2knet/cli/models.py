@@ -7,6 +7,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 
 @click.command()
 @click.option("--task", type=click.Choice(["instance", "panoptic", "semantic"]), help="Models for this task only.")
@@ -20,7 +22,7 @@ def models(task: Optional[str], as_json: bool) -> None:
 
     chosen = [spec for spec in MODELS.values() if task is None or spec.task == task]
     if as_json:
-        click.echo(json.dumps([spec.as_dict() for spec in chosen], indent=2))
+        echo(json.dumps([spec.as_dict() for spec in chosen], indent=2))
         return
     rows = [("name", "task", "backbone", "schedule", "published")]
     for spec in chosen:
@@ -31,4 +33,4 @@ def models(task: Optional[str], as_json: bool) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-        click.echo("  ".join([*cells, row[4]]).rstrip())
+        echo("  ".join([*cells, row[4]]).rstrip())

@@ -8,6 +8,8 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.terminal import echo, styled
+
 
 class Several:
     """Writers of predictions as one."""
@@ -131,16 +133,15 @@ def predict(
             failed=failures.append, ticked=ticked, batch_size=batch_size, workers=workers,
         ):  # fmt: skip
             done, objects = done + 1, objects + len(prediction.labels)
-    click.echo(f"{done} images, {objects} objects: {out}")
+    echo(f"{done} images, {objects} objects: {out}")
     if score_thr is None and getattr(model, "judged_score", None) is not None:
-        click.echo(
+        echo(
             f"objects with a score of {shown:g} or more, the best for F1 when the model was judged (--score-thr)"
         )
     for target in sets:
         for line in target.skipped():
-            click.echo(line)
+            echo(line)
     for failure in failures:
-        click.secho("skipped: ", fg="yellow", nl=False, err=True)
-        click.echo(failure, err=True)
+        echo(styled("skipped: ", fg="yellow"), failure, err=True)
     if failures:
         raise SystemExit(1)

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 
 @click.command()
 @click.option("--format", "output_format", type=click.Choice(["text", "markdown", "json"]), default="text")
@@ -17,9 +19,9 @@ def rules(output_format: str, select: str) -> None:
 
     chosen = choose([select] if select else [])
     if output_format == "json":
-        click.echo(json.dumps([as_dict(one) for one in chosen], indent=2))
+        echo(json.dumps([as_dict(one) for one in chosen], indent=2))
     else:
-        click.echo(markdown(chosen) if output_format == "markdown" else table(chosen), nl=False)
+        echo(markdown(chosen) if output_format == "markdown" else table(chosen), nl=False)
 
 
 @click.command()
@@ -35,4 +37,4 @@ def rule(code: str, as_json: bool) -> None:
     chosen = rules.get(code.upper()) or next((one for one in rules.values() if one.name == code.lower()), None)
     if chosen is None:
         raise UsageError("there is no such rule", found=code, hint="seg2knet rules lists them")
-    click.echo(json.dumps(as_dict(chosen), indent=2) if as_json else page(chosen))
+    echo(json.dumps(as_dict(chosen), indent=2) if as_json else page(chosen))

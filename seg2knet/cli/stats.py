@@ -9,6 +9,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 PATH = click.Path(path_type=Path)
 
 
@@ -39,7 +41,7 @@ def stats(path: Optional[Path], output_format: str, output_file: Optional[Path])
         width = shutil.get_terminal_size((120, 40)).columns if on_terminal else 140
         text = reports.table(splits, colour=on_terminal, width=width)
     if output_file is None:
-        click.echo(text, nl=False)
+        sys.stdout.write(text)
     else:
         output_file.write_text(text, encoding="utf-8", errors="replace")
-        click.echo(f"written: {output_file}", err=True)
+        echo(f"written: {output_file}", err=True)

@@ -13,7 +13,23 @@ from typing import Any, Callable, Optional
 
 import click
 
-from seg2knet.errors import UsageError
+from seg2knet.errors import UsageError, printable_lines
+
+
+class Styled(str):
+    """Text that is clean and may be coloured: ``echo`` leaves it as it is."""
+
+
+def styled(text: object, **style: Any) -> Styled:
+    """Text in a colour or in bold, as ``click.style`` takes them."""
+    return Styled(click.style(printable_lines(text), **style))
+
+
+def echo(*parts: object, err: bool = False, nl: bool = True) -> None:
+    """Print text, its parts one after another. Commands print in no other way: what comes from data, such as names of
+    files and classes, has no power over the terminal."""
+    clean = (part if isinstance(part, Styled) else printable_lines(part) for part in parts)
+    click.echo("".join(clean), err=err, nl=nl)
 
 
 class SuggestingGroup(click.Group):

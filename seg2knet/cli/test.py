@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.terminal import echo
+
 
 @click.command(short_help="Evaluate a checkpoint.")
 @click.argument("checkpoint")
@@ -102,15 +104,15 @@ def _print(result: Any, *files: Optional[Path]) -> None:
 
     from seg2knet.trainer.run.progress import class_table
 
-    click.echo(f"{result.checkpoint} on {result.data}, {result.split} split, {result.images} images")
+    echo(f"{result.checkpoint} on {result.data}, {result.split} split, {result.images} images")
     if result.classes:
         Console(highlight=False).print(class_table(result.classes))
     if result.figures:
-        click.echo("  ".join(f"{name} {value:.3f}" for name, value in result.figures.items()))
+        echo("  ".join(f"{name} {value:.3f}" for name, value in result.figures.items()))
     else:
-        click.echo("no figures: no truth to compare with")
+        echo("no figures: no truth to compare with")
     if result.score_thr is not None:
-        click.echo(f"best score threshold for F1: {result.score_thr:g}")
+        echo(f"best score threshold for F1: {result.score_thr:g}")
     for file in files:
         if file is not None:
-            click.echo(f"wrote {file}")
+            echo(f"wrote {file}")

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import click
 
-from seg2knet.cli.terminal import key_values
+from seg2knet.cli.terminal import echo, key_values
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
@@ -97,18 +97,18 @@ def train(**parameters: Any) -> None:
 
     options = options_from(parameters)
     try:
-        result = api.run(options, click.echo)
+        result = api.run(options, echo)
     except KeyboardInterrupt:
         # Before the first step, or on a second Ctrl-C: there is nothing new to save.
-        click.echo("\nstopped", err=True)
+        echo("\nstopped", err=True)
         raise SystemExit(130) from None
     if options.dry_run or result.last is None:  # nothing was trained, or another process speaks for this one
         return
     if result.interrupted:
         again = ["--work-dir", str(result.work_dir)]
         again += options.arguments(name for name in ("gpus", "device", "workers") if getattr(options, name) is not None)
-        click.echo(f"stopped after {result.epochs} whole epochs; saved {result.last}")
-        click.echo(f"resume with: seg2knet train --resume {shlex.join(again)}")
+        echo(f"stopped after {result.epochs} whole epochs; saved {result.last}")
+        echo(f"resume with: seg2knet train --resume {shlex.join(again)}")
         raise SystemExit(130)
     _show(result)
 
@@ -117,17 +117,25 @@ def _show(result: Any) -> None:
     """The figures and files of a finished run, on the terminal and in its train.log."""
     from rich.console import Console
 
+    from seg2knet.errors import printable_lines
     from seg2knet.trainer.run.progress import class_table, log
 
     console = Console(highlight=False, markup=False, soft_wrap=True, record=True)
+
+    def show(text: str) -> None:
+        console.print(printable_lines(text))
+
+    figures, of_test = (
+        ", ".join(f"{name} {value:.3f}" for name, value in (found or {}).items())
+        for found in (result.figures, result.test)
+    )
     if result.classes:
-        figures = ", ".join(f"{name} {value:.3f}" for name, value in result.figures.items())
-        console.print(f"\nbest epoch: {figures}")
+        show(f"\nbest epoch: {figures}")
         console.print(class_table(result.classes))
-        console.print()
-    if result.test:
-        console.print("test split: " + ", ".join(f"{name} {value:.3f}" for name, value in result.test.items()))
-    console.print(f"best checkpoint: {result.best}" if result.best else f"last checkpoint: {result.last}")
+        show("")
+    if of_test:
+        show(f"test split: {of_test}")
+    show(f"best checkpoint: {result.best}" if result.best else f"last checkpoint: {result.last}")
     files: dict[str, Optional[Path]] = {
         "results": result.work_dir / "results.csv",
         "curves": result.work_dir / "curves.png",
@@ -135,6 +143,6 @@ def _show(result: Any) -> None:
     }
     for title, path in files.items():
         if path is not None and path.exists():
-            console.print(f"{title}: {path}")
-    console.print(f"next: seg2knet predict {shlex.quote(str(result.best or result.last))} IMAGES")
+            show(f"{title}: {path}")
+    show(f"next: seg2knet predict {shlex.quote(str(result.best or result.last))} IMAGES")
     log(result.work_dir, console.export_text().splitlines())

@@ -8,6 +8,8 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.terminal import echo, styled
+
 PATH = click.Path(path_type=Path)
 FORMATS = ["text", "json", "jsonl", "sarif", "github", "html"]
 
@@ -86,7 +88,7 @@ def validate(
     if diff:
         for each in report.diff:
             _print(each)
-        click.echo(f"{len(report.fixed):,} would be fixed", err=True)
+        echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
         write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
     sys.exit(report.exit_code)
@@ -120,11 +122,9 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
         output_file.write_bytes(out.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UsageError("the report cannot be written", file=output_file, found=error.strerror) from None
-    click.echo(f"{len(report.findings):,} findings: {output_file}")
+    echo(f"{len(report.findings):,} findings: {output_file}")
 
 
 def _print(line: str) -> None:
-    from seg2knet.errors import printable
-
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    click.echo(click.style(printable(line), fg=colours.get(line[:1])))
+    echo(styled(line, fg=colours.get(line[:1])))

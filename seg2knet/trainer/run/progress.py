@@ -11,6 +11,9 @@ from typing import Any, Optional, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
+
+from seg2knet.errors import printable, printable_lines
 
 PLAIN_SECONDS = 30.0
 """Without a terminal, a line within an epoch at most this often."""
@@ -63,7 +66,7 @@ class RunView:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self.bar.console.print(text, markup=False)
+        self.bar.console.print(printable_lines(text), markup=False)
         if self.work_dir is not None:
             log(self.work_dir, [text])
 
@@ -125,7 +128,7 @@ def class_table(report: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for row in report:
         if row.get("objects") != 0 and any(row.get(column) is not None for column in columns):
-            table.add_row(str(row["name"]), *[_cell(row.get(column)) for column in columns])
+            table.add_row(Text(printable(row["name"])), *[_cell(row.get(column)) for column in columns])
     return table
 
 
