@@ -257,7 +257,7 @@ def files_disagree(part: Part) -> Iterator[Hit]:
 
 def _images(file: JsonFile, found: Optional[Pngs] = None) -> tuple[dict[str, list[int]], np.ndarray]:
     """Name -> row, id, width, height of each image; and how many instances, or things, each row has."""
-    images, rows = file.images, file.image_rows  # type: ignore[attr-defined]
+    images, rows = file.images, file.image_rows
     if found is not None:
         segments = found.file.segments
         rows = rows[segments.entry[(found.thing == 1) & (segments.crowd == 0)]]
