@@ -59,10 +59,8 @@ def _of_mmcv() -> Operator:
 def _of_torchvision() -> Operator:
     from torchvision.ops import deform_conv2d
 
-    def run(
-        x: Tensor, offset: Tensor, weight: Tensor, stride: Any, padding: Any, dilation: Any, _groups: int, _deform: int
-    ) -> Tensor:  # the numbers of groups are read off the shapes
-        return deform_conv2d(x, offset, weight, None, stride, padding, dilation)
+    def run(x: Tensor, offset: Tensor, weight: Tensor, *places: Any) -> Tensor:  # groups are read off the shapes
+        return deform_conv2d(x, offset, weight, None, *places[:3])
 
     return run
 
@@ -98,6 +96,6 @@ class Seg2KNetDeformConv(nn.Conv2d):
         if torch.is_autocast_enabled(x.device.type):  # the operators do not all take bfloat16, nor two types at once
             x, offset = x.float(), offset.float()
         with torch.autocast(x.device.type, enabled=False):
-            return operator()(
+            return operator(x.device.type)(
                 x, offset, self.weight, self.stride, self.padding, self.dilation, self.groups, self.deform_groups
             )

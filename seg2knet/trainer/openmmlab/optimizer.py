@@ -15,8 +15,9 @@ CHECK_STEPS = 20
 """Values are read from the device once in so many steps: reading one waits for the GPU."""
 
 
-class _SparseNorm(OptimWrapper):
-    """mmengine's wrapper, which reads the gradients' norm at each step."""
+@OPTIM_WRAPPERS.register_module()
+class Float32Wrapper(OptimWrapper):
+    """mmengine's ``OptimWrapper``, which reads the gradients' norm at each step; this one does so now and then."""
 
     def _clip_grad(self) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -26,17 +27,12 @@ class _SparseNorm(OptimWrapper):
 
 
 @OPTIM_WRAPPERS.register_module()
-class Float32Wrapper(_SparseNorm):
-    """mmengine's ``OptimWrapper``."""
-
-
-@OPTIM_WRAPPERS.register_module()
-class Float16Wrapper(_SparseNorm, AmpOptimWrapper):
+class Float16Wrapper(Float32Wrapper, AmpOptimWrapper):
     """mmengine's ``AmpOptimWrapper``: mixed precision in float16, with the loss scaled."""
 
 
 @OPTIM_WRAPPERS.register_module()
-class Bfloat16Wrapper(_SparseNorm):
+class Bfloat16Wrapper(Float32Wrapper):
     """Mixed precision in bfloat16, which needs no scaling of the loss: on GPUs (``cuda``) that have it, and ``cpu``."""
 
     def __init__(self, device_type: str, **kwargs: Any) -> None:

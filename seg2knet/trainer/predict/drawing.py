@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -36,9 +37,10 @@ def overlay(image: np.ndarray, prediction: Any, classes: ClassList, scores: bool
         text = classes[int(prediction.labels[place])].name
         if scores and not prediction.semantic:
             text += f" {prediction.scores[place]:.2f}"
-        anchor = _anchor(masks[place])
-        if anchor is not None:
-            texts.append((text, anchor, colors[place]))
+        if masks[place].any():  # its label points to the pixel deepest inside the mask
+            depth = cv2.distanceTransform(np.pad(masks[place].astype(np.uint8), 1), cv2.DIST_L2, 3)
+            x, y = cv2.minMaxLoc(depth)[3]
+            texts.append((text, (x - 1, y - 1), colors[place]))
     return write_labels(drawn, texts)
 
 
@@ -50,15 +52,6 @@ def enlarged(image: np.ndarray, prediction: Any, least: int = 360) -> tuple[np.n
         return image, prediction
     larger = cv2.resize(image, (width * times, height * times), interpolation=cv2.INTER_CUBIC)
     return larger, prediction.enlarged(times)
-
-
-def _anchor(mask: np.ndarray) -> Optional[tuple[int, int]]:
-    """Where a label points to: the pixel deepest inside the mask."""
-    if not mask.any():
-        return None
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)
-    _, _, _, (x, y) = cv2.minMaxLoc(depth)
-    return x - 1, y - 1
 
 
 def write_labels(image: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int, int, int]]]) -> np.ndarray:
@@ -100,17 +93,15 @@ def label_font(size: int) -> Any:
     """A font that has more than Latin letters, where one is found."""
     from PIL import ImageFont
 
-    for name in ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf"):
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    try:
+    names = ["NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf"]
+    with contextlib.suppress(ImportError):
         import matplotlib
 
-        return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
-    except (ImportError, OSError):
-        return ImageFont.load_default(size)
+        names.append(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
+    for name in names:
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(name, size)
+    return ImageFont.load_default(size)
 
 
 def beside(left: np.ndarray, right: np.ndarray, titles: tuple[str, str], side: int = 420) -> np.ndarray:

@@ -58,21 +58,12 @@ def find_images(sources: Iterable[Union[str, Path]]) -> list[tuple[Path, Path]]:
             )
         for image in images:
             names.setdefault(image.resolve(), image.relative_to(base))
-    return list(zip(names, _told_apart(names)))
-
-
-def _told_apart(names: dict[Path, Path]) -> list[Path]:
-    """The names of files, with parent folders in front of those that several have."""
-    many = Counter(names.values())
-    longer = dict(names)
     for depth in range(2, max((len(path.parts) for path in names), default=0) + 1):
-        if max(many.values(), default=1) == 1:
-            break
-        for path, name in longer.items():
+        many = Counter(names.values())
+        for path, name in names.items():
             if many[name] > 1 and len(name.parts) < depth:
-                longer[path] = Path(*path.parts[1:][-depth:])
-        many = Counter(longer.values())
-    return list(longer.values())
+                names[path] = Path(*path.parts[1:][-depth:])
+    return list(names.items())
 
 
 def segmented(

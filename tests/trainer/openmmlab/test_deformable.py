@@ -96,6 +96,31 @@ def test_gradients_reach_weight_and_offsets(torchvision: None) -> None:
         assert parameter.grad.abs().sum() > 0
 
 
+def test_the_operator_is_tried_on_the_device_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmcv's may be built without the GPU's part: here "meta" stands for the GPU."""
+
+    def cpu_only(x: torch.Tensor, *_: object) -> torch.Tensor:
+        if x.device.type != "cpu":
+            raise RuntimeError("not compiled with GPU support")
+        return x
+
+    def anywhere(x: torch.Tensor, *_: object) -> torch.Tensor:
+        return x + 1
+
+    monkeypatch.setattr(deformable, "_of_mmcv", lambda: cpu_only)
+    monkeypatch.setattr(deformable, "_of_torchvision", lambda: anywhere)
+    deformable.operator.cache_clear()
+    try:
+        assert deformable.operator("cpu") is cpu_only
+        assert deformable.operator("meta") is anywhere
+    finally:
+        deformable.operator.cache_clear()
+    asked: list[str] = []
+    monkeypatch.setattr(deformable, "operator", lambda device="any": asked.append(device) or anywhere)
+    Seg2KNetDeformConv(2, 2, 1)(torch.rand(1, 2, 3, 3))
+    assert asked == ["any", "cpu"], "when it is built, and on the device of what it is given"
+
+
 def test_the_names_are_those_of_mmcv(torchvision: None) -> None:
     assert set(Seg2KNetDeformConv(1, 1, 3).state_dict()) == {"weight", "conv_offset.weight", "conv_offset.bias"}
 
