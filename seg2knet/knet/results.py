@@ -24,6 +24,8 @@ class ResultRules:
         max_per_img: the number of instances kept at most.
         score_thr: instances with a lower score are dropped, before their masks are computed.
         mask_thr: a pixel belongs to an instance above this probability.
+        mask_score: an instance's score is that of its class times the mean probability within its mask, as in
+            Mask2Former (Cheng et al., arXiv 2112.01527); K-Net's is that of its class.
         instance_score_thr: a thing with a lower score becomes no panoptic segment.
         overlap_thr: a kernel that wins a smaller fraction of its own pixels becomes no panoptic segment.
     """
@@ -31,6 +33,7 @@ class ResultRules:
     max_per_img: int = 100
     score_thr: float = 0.0
     mask_thr: float = 0.5
+    mask_score: bool = False
     instance_score_thr: float = 0.3
     overlap_thr: float = 0.6
 
@@ -90,7 +93,10 @@ def instances(class_logits: Tensor, mask_logits: Tensor, size: ImageSize, rules:
         rules: `max_per_img`, `score_thr` and `mask_thr` apply.
     """
     count = min(rules.max_per_img, class_logits.numel())
-    scores, order = class_logits.float().sigmoid().flatten().topk(count)
+    scores = class_logits.float().sigmoid()
+    if rules.mask_score:
+        scores = scores * _mask_scores(mask_logits, rules.mask_thr)[:, None]
+    scores, order = scores.flatten().topk(count)
     order = order[scores >= rules.score_thr]
     kernels = torch.div(order, class_logits.shape[1], rounding_mode="floor")
     # One kernel often appears with several classes: its mask is computed once.
@@ -103,6 +109,13 @@ def instances(class_logits: Tensor, mask_logits: Tensor, size: ImageSize, rules:
         torch.gt(chunk, rules.mask_thr, out=masks[begin : begin + len(chunk)])
         begin += len(chunk)
     return Instances(scores[: len(order)], order % class_logits.shape[1], masks[place], boxes_of(masks)[place])
+
+
+def _mask_scores(mask_logits: Tensor, mask_thr: float) -> Tensor:
+    """(N,): mean probability within each mask at stride 4; 0 for an empty one."""
+    probabilities = _resize(mask_logits.float(), 2).sigmoid_()
+    inside = probabilities > mask_thr
+    return (probabilities * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
 
 def boxes_of(masks: Tensor) -> Tensor:

@@ -44,6 +44,16 @@ def test_instances_are_the_best_pairs_of_kernel_and_class() -> None:
         assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
 
 
+def test_scores_of_masks_reorder_instances() -> None:
+    classes = torch.tensor([[2.0], [1.5], [1.0]])
+    masks = torch.stack([torch.full((4, 4), logit) for logit in (0.1, 4.0, -4.0)])  # unsure, sure, empty
+    found = instances(classes, masks, SIZE, ResultRules(mask_score=True))
+    quality = torch.tensor([0.1, 4.0]).sigmoid()
+    expected = [float(classes[1].sigmoid() * quality[1]), float(classes[0].sigmoid() * quality[0]), 0.0]
+    assert found.scores.tolist() == pytest.approx(expected)
+    assert found.masks.any(1).any(1).tolist() == [True, True, False]
+
+
 @pytest.mark.usefixtures("_chunks")
 def test_low_scores_are_dropped_before_masks_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     class_logits, mask_logits = torch.randn(6, 4), torch.randn(6, 4, 4) * 3

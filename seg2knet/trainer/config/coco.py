@@ -67,7 +67,13 @@ def model(plan: RunPlan) -> dict[str, Any]:
         "feedforward_channels": 256 if plan.backbone.narrow else 8 * width,
         "num_heads": 8,
         "channels_last": _channels_last(plan),
-        "test_cfg": {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6},
+        "test_cfg": {
+            "max_per_img": 100,
+            "mask_thr": 0.5,
+            "instance_score_thr": 0.3,
+            "overlap_thr": 0.6,
+            **({"mask_score": True} if plan.light and not panoptic else {}),
+        },
     }
 
 

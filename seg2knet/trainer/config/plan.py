@@ -103,9 +103,9 @@ class RunPlan:
 
     @property
     def test_scale(self) -> tuple[int, int]:
-        """Longest and shortest side in evaluation: light models see objects larger in training than they are."""
+        """Longest and shortest side in evaluation: light models see images enlarged by up to 1.5 in training."""
         long, short = self.scale
-        return (round(long / 28.8) * 32, round(short / 28.8) * 32) if self.light else self.scale
+        return (round(long * 1.5 / 32) * 32, round(short * 1.5 / 32) * 32) if self.light else self.scale
 
     @property
     def sizes(self) -> list[tuple[int, int]]:

@@ -97,11 +97,13 @@ def test_a_light_model_is_the_default_without_a_gpu(tmp_path: Path, monkeypatch:
     assert config["optim_wrapper"]["paramwise_cfg"]["custom_keys"]["backbone"]["lr_mult"] == 0.5
     assert config["optim_wrapper"]["type"] == "AmpOptimWrapper"
     assert config["total_batch_size"] == 4
-    assert config["test_pipeline"][1]["scale"] == (320, 320)
+    assert config["test_pipeline"][1]["scale"] == (448, 448)
+    assert config["model"]["test_cfg"]["mask_score"] is True
     assert "RandomCrop" in steps(config)
     assert any("light model" in note for note in config["notes"])
     large = built(data, cpu=True, backbone="r50")
     assert (large["model"]["channels"], large["test_pipeline"][1]["scale"]) == (256, (1333, 800))
+    assert "mask_score" not in large["model"]["test_cfg"], "the authors' models score by class alone"
     assert built(data)["model"]["backbone"]["depth"] == 50, "with a GPU"
 
 
