@@ -10,7 +10,7 @@ from typing import Optional
 import click
 
 from seg2knet._version import __version__
-from seg2knet.cli.terminal import SuggestingGroup, echo, json_option, max_pixels_option, quiet_option, styled
+from seg2knet.cli.terminal import SuggestingGroup, echo, max_pixels_option, styled
 from seg2knet.errors import Seg2KNetError
 
 COMMANDS = {
@@ -45,9 +45,8 @@ class LazyGroup(SuggestingGroup):
         if cmd_name not in COMMANDS:
             return None
         command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
-        if cmd_name != "convert" and not any(param.name == "quiet" for param in command.params):
-            decoding = [max_pixels_option()] if cmd_name in DECODING else []
-            command.params += [*decoding, quiet_option(), *([json_option()] if cmd_name != "setup" else [])]
+        if cmd_name in DECODING and not any(param.name == "max_pixels" for param in command.params):
+            command.params.append(max_pixels_option())
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

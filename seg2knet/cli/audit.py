@@ -7,11 +7,11 @@ from typing import Any, Optional
 
 import click
 
-from seg2knet.cli import terminal
-from seg2knet.cli.terminal import FILE, PATH, echo
+from seg2knet.cli.terminal import echo
 from seg2knet.cli.train import option
-from seg2knet.cli.validate import FORMATS, write_report
+from seg2knet.cli.validate import FORMATS
 
+_FILE = click.Path(path_type=Path, dir_okay=False)
 TRAINING = (
     "epochs", "backbone", "pretrained", "backbone_weights", "batch_size", "img_size", "workers", "gpus", "device",
 )  # fmt: skip
@@ -20,16 +20,19 @@ SHAPES = ("labelme", "cvat")
 
 
 @click.command(params=[option(name) for name in TRAINING], short_help="Rank the labels that look wrong.")
-@terminal.data_argument
+@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="Which labels to look at.")
 @click.option("--checkpoint", metavar="FILE", help="Judge with this model, which has not seen the split.")
 @click.option("--folds", type=int, default=3, show_default=True, metavar="N", help="Models to train otherwise.")
-@click.option("--work-dir", type=PATH, metavar="DIR", help="Where the folds are trained.")
-@click.option("--html", type=FILE, default=Path("audit.html"), show_default=True, help="The page to go through.")
+@click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the folds are trained.")
+@click.option("--html", type=_FILE, default=Path("audit.html"), show_default=True, help="The page to go through.")
+@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all suspects; - prints them.")
 @click.option("--output-format", type=click.Choice(FORMATS), help="Print findings as seg2knet validate does.")
-@click.option("--output-file", type=FILE, help="Write these findings there; text by default.")
+@click.option("--output-file", type=_FILE, help="Write these findings there; text by default.")
 @click.option("--shapes", type=click.Choice(SHAPES), multiple=True, help="Write suspects for a label tool.")
-@click.option("--out", type=PATH, default=Path("audit"), show_default=True, help="In this folder.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True, help="In this folder."
+)
 @click.option("--most", type=int, default=50, show_default=True, metavar="N", help="Suspects to print and to write.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the folds and their trainings.")
 def audit(
@@ -39,13 +42,13 @@ def audit(
     folds: int,
     work_dir: Optional[Path],
     html: Path,
+    json_file: Optional[Path],
     output_format: Optional[str],
     output_file: Optional[Path],
     shapes: tuple[str, ...],
     out: Path,
     most: int,
     seed: int,
-    json_file: Optional[str] = None,
     **options: Any,
 ) -> None:
     """Which labels of DATA look wrong to models that have not seen them?
@@ -58,33 +61,43 @@ def audit(
     seg2knet audit data/coco --split val --checkpoint work_dirs/coco/best.pth
     seg2knet audit data/coco --output-format sarif --output-file audit.sarif --shapes labelme
     """
+    import json
+    import sys
+    from functools import partial
+
+    from seg2knet.cli.terminal import bar
+    from seg2knet.cli.validate import write_report
     from seg2knet.converters.predictions import PredictedSet
     from seg2knet.dataset.classes import ClassList
     from seg2knet.judge.page import audit_page
     from seg2knet.trainer.evaluate.audit import audit as run
 
-    if output_format is not None and output_file is None:
-        terminal.discard(click.get_current_context())
+    quiet = str(json_file) == "-" or (output_format is not None and output_file is None)
     given = {name: value for name, value in options.items() if value is not None}
-    with terminal.bar("judging") as ticked:
+    with bar("judging", checkpoint is None) as ticked:
         result = run(
-            data, split, checkpoint=checkpoint, folds=folds, work_dir=work_dir, seed=seed, ticked=ticked, say=echo,
-            **given,
+            data, split, checkpoint=checkpoint, folds=folds, work_dir=work_dir, seed=seed, ticked=ticked,
+            say=partial(echo, err=quiet), **given,
         )  # fmt: skip
-    terminal.write_json(json_file, result.as_dict())
+    text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
+    if str(json_file) == "-":
+        sys.stdout.write(text)
+    elif json_file is not None:
+        json_file.write_text(text, encoding="utf-8")
     if output_format or output_file:
         write_report(result.report(), output_format or "text", output_file, False, True)
-    files = {image["id"]: image["file_name"] for image in result.judged.truth["images"]}
-    for rank, suspect in enumerate(result.suspects[:most], 1):
-        numbers = f" annotation {', '.join(map(str, suspect.annotation_ids))}" if suspect.annotation_ids else ""
-        echo(f"{rank:4} {suspect.score:.2f} {suspect.kind}: {files[suspect.image_id]}{numbers}: {suspect.reason}")
+    if not quiet:
+        files = {image["id"]: image["file_name"] for image in result.judged.truth["images"]}
+        for rank, suspect in enumerate(result.suspects[:most], 1):
+            numbers = f" annotation {', '.join(map(str, suspect.annotation_ids))}" if suspect.annotation_ids else ""
+            echo(f"{rank:4} {suspect.score:.2f} {suspect.kind}: {files[suspect.image_id]}{numbers}: {suspect.reason}")
     for name in shapes:
         target = PredictedSet(name, out, ClassList.of(list(result.judged.named().values())))
         for sample in result.samples(most):
             target.add(sample)
         target.close()
         for line in (*target.skipped(), f"the first {most} suspects as shapes: {target.root}"):
-            echo(line)
+            echo(line, err=quiet)
     title = f"{result.data}, {result.split} split"
     html.write_text(audit_page(title, result.judged, result.suspects), encoding="utf-8")
-    echo(f"{len(result.suspects)} suspects; look at them in {html}")
+    echo(f"{len(result.suspects)} suspects; look at them in {html}", err=quiet)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -64,21 +63,6 @@ def report(result: Result, options: ConvertOptions) -> None:
         _line(f"check of {target}: {len(problems):,} problems")
         for problem in problems[:5]:
             _line(f"    {problem}")
-
-
-def as_dict(result: Result) -> dict[str, Any]:
-    """The ledger, where the targets are, and what validation found in them, for a program."""
-    found = {
-        str(folder): {code: len(group) for code, group in report.by_rule().items()}
-        for folder, report in result.reports.items()
-    }
-    return {
-        "ledger": msgspec.to_builtins(result.ledger),
-        "classes": result.classes.names,
-        "folders": result.folders,
-        "findings": found,
-        "problems": result.problems,
-    }
 
 
 def exit_code(result: Result, allow_skips: bool) -> int:

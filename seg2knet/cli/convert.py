@@ -11,7 +11,7 @@ import click
 from pydantic.fields import FieldInfo
 from typing_extensions import Literal
 
-from seg2knet.cli.terminal import SuggestingGroup, bars, echo, json_option, max_pixels_option, quiet_option, write_json
+from seg2knet.cli.terminal import SuggestingGroup, bars, echo, max_pixels_option
 from seg2knet.converters.archives import unpacked
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.options import ConvertOptions, Source
@@ -63,18 +63,16 @@ def convert() -> None:
 
 
 def _command(name: str, text: str, kind: type[ReaderOptions]) -> click.Command:
-    def run(source: tuple[str, ...], json_file: Optional[str], **values: Any) -> None:
+    def run(source: tuple[str, ...], **values: Any) -> None:
         given = {key: value for key, value in values.items() if value is not None}
         own = {field: given.pop(f"reader_{field}") for field in kind.model_fields if f"reader_{field}" in given}
         with unpacked([Source.parse(text) for text in source]) as sources:
-            sys.exit(_convert(name, sources, kind(**own), given, json_file))
+            sys.exit(_convert(name, sources, kind(**own), given))
 
     params = [
         click.Argument(["source"], nargs=-1, required=True, metavar="[SPLIT=]SOURCE..."),
         *(_option(field, info) for field, info in ConvertOptions.model_fields.items() if field != "reader"),
         max_pixels_option(),
-        json_option(),
-        quiet_option(),
         *(_option(field, info, "reader_") for field, info in kind.model_fields.items()),
     ]
     return click.Command(name, callback=run, params=params, help=text)
@@ -111,9 +109,7 @@ def _option(field: str, info: FieldInfo, prefix: str = "") -> click.Option:
     return click.Option(names, **settings)
 
 
-def _convert(
-    format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any], json_file: Optional[str]
-) -> int:
+def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any]) -> int:
     from seg2knet.cli import conversion
     from seg2knet.converters.pipeline import Conversion
 
@@ -126,6 +122,5 @@ def _convert(
         except KeyboardInterrupt:
             echo(f"\n{conversion.stopped(options)}", err=True)
             return 130
-    write_json(json_file, conversion.as_dict(result))
     conversion.report(result, options)
     return conversion.exit_code(result, options.allow_skips)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import FOLDER, PATH, echo, styled, write_json
+from seg2knet.cli.terminal import echo, styled
 
 MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "red")}
 
@@ -17,10 +18,14 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("err
 @click.option("--task", type=click.Choice(["instance", "panoptic", "semantic"]), help="Check for this task only.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="cuda: a missing GPU is an error; cpu: never mind.")
 @click.option(
-    "--work-dir", type=FOLDER, default=Path("work_dirs"), show_default=True,
+    "--work-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("work_dirs"),
+    show_default=True,
     help="Where training will write: its disk is looked at.",
-)  # fmt: skip
-def doctor(task: Optional[str], device: Optional[str], work_dir: Path, json_file: Optional[str] = None) -> None:
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: bool) -> None:
     """Check this machine and what is installed.
 
     Every line is ok, or says what is wrong and the command that repairs it. Exits 1 if something keeps training from
@@ -29,23 +34,27 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path, json_file
     from seg2knet.doctor.environment import check
 
     report = check(task, device, work_dir)
-    write_json(json_file, report.as_dict())
-    width = max(len(line.name) for line in report.lines)
-    for line in report.lines:
-        mark, colour = MARKS[line.status]
-        echo(f"{line.name:<{width}}  ", styled(f"{mark:<7}", fg=colour), f"  {line.found}")
-        if line.problem is not None:
-            echo(f"{'':<{width}}           {line.problem}")
-        if line.command is not None:
-            echo(f"{'':<{width}}           ", styled(line.command, bold=True))
-    errors, warnings = len(report.errors), len(report.warnings)
-    if errors:
-        echo(f"Training cannot start: {errors} error{'s' * (errors > 1)}. Repair them from the top.")
-    elif warnings:
-        echo(f"Training can start; {warnings} warning{'s' * (warnings > 1)}.")
+    if as_json:
+        echo(json.dumps(report.as_dict(), indent=2))
     else:
-        echo("Everything is in order.")
+        width = max(len(line.name) for line in report.lines)
+        for line in report.lines:
+            mark, colour = MARKS[line.status]
+            echo(f"{line.name:<{width}}  ", styled(f"{mark:<7}", fg=colour), f"  {line.found}")
+            if line.problem is not None:
+                echo(f"{'':<{width}}           {line.problem}")
+            if line.command is not None:
+                echo(f"{'':<{width}}           ", styled(line.command, bold=True))
+        echo(_verdict(len(report.errors), len(report.warnings)))
     sys.exit(0 if report.ok else 1)
+
+
+def _verdict(errors: int, warnings: int) -> str:
+    if errors:
+        return f"Training cannot start: {errors} error{'s' * (errors > 1)}. Repair them from the top."
+    if warnings:
+        return f"Training can start; {warnings} warning{'s' * (warnings > 1)}."
+    return "Everything is in order."
 
 
 @click.group(short_help="Make the environment of the authors' own stack.")
@@ -54,8 +63,15 @@ def setup() -> None:
 
 
 @setup.command(short_help="Python 3.9, torch 1.10.1, mmcv 1.3.14, mmdet 2.17.0, mmsegmentation 0.18.0.")
-@click.option("--venv", type=PATH, default=Path(".venv-classic"), show_default=True, help="The environment's folder.")
-@click.option("--python", type=PATH, metavar="PATH", help="Python 3.9; by default looked for.")
+@click.option(
+    "--venv",
+    type=click.Path(path_type=Path),
+    default=Path(".venv-classic"),
+    show_default=True,
+    metavar="DIR",
+    help="The environment's folder.",
+)
+@click.option("--python", type=click.Path(path_type=Path), metavar="PATH", help="Python 3.9; by default looked for.")
 @click.option("--ops/--no-ops", default=True, help="Compile mmcv's operators, or do without (K-Net needs none).")
 @click.option("--cuda", default="10.2", show_default=True, metavar="10.2|11.1|11.3|cpu", help="Build of torch.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, run none.")

@@ -8,12 +8,12 @@ from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import FOLDER, echo, write_json
+from seg2knet.cli.terminal import echo
 
 
 @click.command()
 @click.argument("name", metavar="coco2017|ade20k", type=click.Choice(["coco2017", "ade20k"]))
-@click.option("--out", type=FOLDER, help="Folder.  [data/coco or data/ade]")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [data/coco or data/ade]")
 @click.option("--splits", default="train,val", show_default=True, help="COCO: which images to fetch.")
 @click.option("--test", is_flag=True, help="The test images too, with image_info_test-dev2017.json for COCO.")
 @click.option("--panoptic/--no-panoptic", default=True, show_default=True, help="COCO: the panoptic annotations too.")
@@ -31,7 +31,6 @@ def download(
     keep: bool,
     no_digest: bool,
     dry_run: bool,
-    json_file: Optional[str] = None,
 ) -> None:
     """Fetch COCO 2017 or ADE20K into the layout that train expects.
 
@@ -44,8 +43,6 @@ def download(
     )
     folder = out or chosen.out
     todo = public_sets.plan(chosen, archives, folder, url)
-    files = [{"url": remote.urls[0], "bytes": size} for _, remote, size in todo.wanted]
-    write_json(json_file, {"folder": folder, "wanted": files, "bytes": todo.download, "space": todo.space})
     if not todo.wanted:
         echo(f"all is there already, {public_sets.what_is_there(name, folder)}")
         return

@@ -7,7 +7,7 @@ from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import FILE, echo, write_json
+from seg2knet.cli.terminal import echo
 
 
 @click.command()
@@ -20,8 +20,8 @@ from seg2knet.cli.terminal import FILE, echo, write_json
     show_default=True,
     help="onnx needs: pip install 'seg2knet[export]'; released: weights in the authors' names, for their own code.",
 )
-@click.option("--out", type=FILE, help="The file.  [beside the checkpoint]")
-def export(checkpoint: str, kind: str, out: Optional[Path], json_file: Optional[str] = None) -> None:
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file.  [beside the checkpoint]")
+def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
     """Write CHECKPOINT's model as ONNX or TorchScript, or its weights in the names of the authors' release.
 
     The model takes batches of images, RGB from 0 to 255, whose sides are multiples of 32. The file is run and compared
@@ -33,14 +33,11 @@ def export(checkpoint: str, kind: str, out: Optional[Path], json_file: Optional[
     if kind == "released":
         target = out or Path(checkpoint).with_suffix(".released.pth")
         count = released.export(checkpoint, target)
-        write_json(json_file, {"file": target, "format": kind, "tensors": count})
         echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
         return
     done = exporting.export(checkpoint, kind, out)
-    outputs = exporting.OUTPUTS[done.task]
-    write_json(json_file, {"file": done.path, "format": kind, "outputs": outputs, "deviation": done.deviation})
     echo(f"{done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
-    echo(f"in:  images, outputs: {', '.join(outputs)}")
+    echo(f"in:  images, outputs: {', '.join(exporting.OUTPUTS[done.task])}")
     if done.deviation is None:
         echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
     else:

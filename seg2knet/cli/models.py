@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import echo, write_json
+from seg2knet.cli.terminal import echo
 
 
 @click.command()
 @click.option("--task", type=click.Choice(["instance", "panoptic", "semantic"]), help="Models for this task only.")
-def models(task: Optional[str], json_file: Optional[str] = None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def models(task: Optional[str], as_json: bool) -> None:
     """List the models that can be trained by name: seg2knet train --model NAME.
 
     Figures are the published ones, on COCO and ADE20K; "-" means that none is known here.
@@ -19,7 +21,9 @@ def models(task: Optional[str], json_file: Optional[str] = None) -> None:
     from seg2knet.trainer.config.models import MODELS
 
     chosen = [spec for spec in MODELS.values() if task is None or spec.task == task]
-    write_json(json_file, [spec.as_dict() for spec in chosen])
+    if as_json:
+        echo(json.dumps([spec.as_dict() for spec in chosen], indent=2))
+        return
     rows = [("name", "task", "backbone", "schedule", "published")]
     for spec in chosen:
         feature = f"{spec.head} {spec.backbone}" if spec.head else spec.backbone

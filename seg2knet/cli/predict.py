@@ -8,7 +8,6 @@ from typing import Any, Optional
 
 import click
 
-from seg2knet.cli import terminal
 from seg2knet.cli.terminal import echo, styled
 
 
@@ -84,7 +83,6 @@ def predict(
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
-    json_file: Optional[str] = None,
 ) -> None:
     """Segment IMAGES (files, folders, patterns, videos, numbers of webcams) with CHECKPOINT, which holds its classes.
 
@@ -95,6 +93,7 @@ def predict(
     seg2knet predict best.pth aerial/ --tile 1024 --overlap 0.2
     seg2knet predict best.pth clip.mp4
     """
+    from seg2knet.cli.terminal import bar
     from seg2knet.converters.classes import read_classes
     from seg2knet.converters.predictions import TARGETS, PredictedSet
     from seg2knet.errors import DataError, UsageError
@@ -112,7 +111,7 @@ def predict(
     failures: list[DataError] = []
     done = objects = 0
     model: Any
-    with terminal.bar("predicting") as ticked:
+    with bar("predicting") as ticked:
         if other is not None:
             model = other.segmenter(checkpoint, device, knet=knet, classes=classes)
             shown = 0.3 if score_thr is None else score_thr
@@ -134,7 +133,6 @@ def predict(
             failed=failures.append, ticked=ticked, batch_size=batch_size, workers=workers,
         ):  # fmt: skip
             done, objects = done + 1, objects + len(prediction.labels)
-    terminal.write_json(json_file, {"images": done, "objects": objects, "folder": out, "failed": failures})
     echo(f"{done} images, {objects} objects: {out}")
     if score_thr is None and getattr(model, "judged_score", None) is not None:
         echo(f"objects with a score of {shown:g} or more, the best for F1 when the model was judged (--score-thr)")

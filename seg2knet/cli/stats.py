@@ -9,7 +9,9 @@ from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import PATH, echo, emit
+from seg2knet.cli.terminal import echo
+
+PATH = click.Path(path_type=Path)
 
 
 @click.command()
@@ -18,9 +20,7 @@ from seg2knet.cli.terminal import PATH, echo, emit
     "--format", "output_format", type=click.Choice(["table", "json", "html"]), default="table", show_default=True
 )
 @click.option("--output-file", type=PATH, help="Write there instead of printing.")
-def stats(
-    path: Optional[Path], output_format: str, output_file: Optional[Path], json_file: Optional[str] = None
-) -> None:
+def stats(path: Optional[Path], output_format: str, output_file: Optional[Path]) -> None:
     """Say what a data set holds: splits, classes, objects an image, areas, sizes of images.
 
     PATH is a folder in the COCO, panoptic or ADE layout, or a COCO JSON file; data/coco or data/ade by default.
@@ -30,8 +30,6 @@ def stats(
     from seg2knet.validators.statistics import statistics
     from seg2knet.validators.subjects.data import find
 
-    if json_file is not None:
-        output_format, output_file = "json", None if json_file == "-" else Path(json_file)
     where = path if path is not None else find_dataset().root
     splits = statistics(find(where))
     if output_format == "json":
@@ -43,7 +41,7 @@ def stats(
         width = shutil.get_terminal_size((120, 40)).columns if on_terminal else 140
         text = reports.table(splits, colour=on_terminal, width=width)
     if output_file is None:
-        emit(text)
+        sys.stdout.write(text)
     else:
         output_file.write_text(text, encoding="utf-8", errors="replace")
         echo(f"written: {output_file}", err=True)

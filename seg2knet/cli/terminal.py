@@ -5,90 +5,15 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
-import io
-import json
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable, Optional
 
 import click
 
 from seg2knet.errors import UsageError, printable_lines
-
-PATH = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
-OLD_FILE = click.Path(exists=True, path_type=Path, dir_okay=False)
-data_argument = click.argument("data", required=False, type=click.Path(exists=True, path_type=Path, file_okay=False))
-split_option = click.option("--split", metavar="NAME", help="train, val or test; by default val.")
-device_option = click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
-stack_option = click.option(
-    "--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed."
-)
-knet_option = click.option("--knet", type=PATH, metavar="DIR", help="Classic stack: a checkout of K-Net.")
-workers_option = click.option(
-    "--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images."
-)
-classes_option = click.option(
-    "--classes", "class_file", type=OLD_FILE, metavar="FILE",
-    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
-)  # fmt: skip
-_SILENT, _STDOUT = "seg2knet.silent", "seg2knet.stdout"
-"""Of click's ``Context.meta``: ``--quiet`` was given; where machines' output goes while people's is discarded."""
-
-
-def quiet_option() -> click.Option:
-    """``--quiet``: errors alone, no progress; every command has it."""
-
-    def keep(context: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            context.meta[_SILENT] = True
-            discard(context)
-
-    return click.Option(
-        ["-q", "--quiet"], is_flag=True, expose_value=False, callback=keep, is_eager=True, help="Print errors alone."
-    )
-
-
-def json_option() -> click.Option:
-    """``--json [FILE]``: the result for a program; on standard output it stands alone."""
-
-    def keep(context: click.Context, _: click.Parameter, value: Optional[str]) -> Optional[str]:
-        if value == "-":
-            discard(context)
-        return value
-
-    return click.Option(
-        ["--json", "json_file"], is_flag=False, flag_value="-", metavar="[FILE]", callback=keep,
-        help="Write the result as JSON; without a file, or with -, print nothing else.",
-    )  # fmt: skip
-
-
-def discard(context: click.Context) -> None:
-    """Let nothing but ``emit`` and errors be printed until the command ends."""
-    if _STDOUT not in context.meta:
-        context.meta[_STDOUT] = sys.stdout
-        context.with_resource(contextlib.redirect_stdout(io.StringIO()))
-
-
-def emit(text: str) -> None:
-    """Print what a program reads, which ``--quiet`` does not silence."""
-    stdout = click.get_current_context().meta.get(_STDOUT) or sys.stdout
-    stdout.write(text)
-    stdout.flush()
-
-
-def write_json(where: Optional[str], content: Any) -> None:
-    """Write a result where ``--json`` says, if anywhere."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-    if where == "-":
-        emit(text)
-    elif where is not None:
-        Path(where).write_text(text, encoding="utf-8")
 
 
 class Styled(str):
@@ -140,8 +65,7 @@ def bars(titles: Mapping[str, str], every: Optional[float] = None) -> Iterator[C
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    context = click.get_current_context(silent=True)
-    console = Console(stderr=True, quiet=context is not None and _SILENT in context.meta)
+    console = Console(stderr=True)
     shown, pause = time.monotonic(), 0.1 if console.is_terminal else every
     columns = TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     tasks: dict[str, TaskID] = {}
@@ -163,10 +87,10 @@ def bars(titles: Mapping[str, str], every: Optional[float] = None) -> Iterator[C
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A progress bar of one step, nothing in a log: yields what to call with how many are done, and of how many."""
     with bars({title: title}) as show:
-        yield partial(show, title)
+        yield (lambda done, total: None) if quiet else partial(show, title)
 
 
 def max_pixels_option() -> click.Option:

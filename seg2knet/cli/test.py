@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
-from seg2knet.cli import terminal
-from seg2knet.cli.terminal import FILE, PATH, echo
+from seg2knet.cli.terminal import echo
 
 
 @click.command(short_help="Evaluate a checkpoint.")
 @click.argument("checkpoint")
-@terminal.data_argument
-@terminal.split_option
-@click.option("--show-dir", type=PATH, metavar="DIR", help="Draw prediction beside truth for each image.")
-@click.option("--out", type=FILE, metavar="FILE", help="Write the predictions as COCO results.")
+@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--split", metavar="NAME", help="train, val or test; by default val.")
 @click.option(
-    "--format-only", "submission", type=FILE, metavar="ZIP",
+    "--show-dir", type=click.Path(path_type=Path), metavar="DIR", help="Draw prediction beside truth for each image."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures; - prints."
+)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
+@click.option(
+    "--format-only", "submission", type=click.Path(path_type=Path), metavar="ZIP",
     help="Write what COCO's or ADE's evaluation server accepts; no figures.",
 )  # fmt: skip
-@click.option("--html", type=FILE, metavar="FILE", help="The page.  [beside the checkpoint, test-<split>.html]")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The page to write; by default beside the checkpoint, test-<split>.html.",
+)
 @click.option("--no-html", is_flag=True, help="Write no page.")
-@click.option("--csv", "csv_file", type=FILE, metavar="FILE", help="Write figures by class.")
-@terminal.classes_option
-@terminal.device_option
-@terminal.stack_option
-@terminal.knet_option
-@terminal.workers_option
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write figures by class.")
+@click.option(
+    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
+)  # fmt: skip
+@click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
+@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
+@click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
+@click.option("--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images.")
 def test(
     checkpoint: str,
     data: Optional[Path],
     split: Optional[str],
     show_dir: Optional[Path],
+    json_file: Optional[Path],
     out: Optional[Path],
     submission: Optional[Path],
     html: Optional[Path],
@@ -45,40 +57,49 @@ def test(
     stack: Optional[str],
     knet: Optional[Path],
     workers: int,
-    json_file: Optional[str] = None,  # noqa: PT028
 ) -> None:
     """Evaluate CHECKPOINT on DATA, by default on the data it was trained on.
 
     Mask AP as COCO counts it, panoptic quality or mean IoU, whichever the checkpoint was trained for; also by class.
     """
+    import json
+    import sys
+
+    from seg2knet.cli.terminal import bar
     from seg2knet.converters.classes import read_classes
     from seg2knet.trainer import stacks
     from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import evaluate
 
+    quiet = str(json_file) == "-"
+    page: Optional[Path] = None
     other = stacks.choose(stack, knet)
     classes = read_classes(class_file) if class_file is not None else None
     how: dict[str, Any] = {"show_dir": show_dir, "submission": submission, "device": device, "classes": classes}
-    with terminal.bar("evaluating") as ticked:
+    with bar("evaluating", quiet) as ticked:
         if other is not None:
             result = other.evaluate(checkpoint, data, split, knet=knet, ticked=ticked, **how)
         else:
             result = evaluate(checkpoint, data, split, workers=workers, ticked=ticked, **how)
-    page: Optional[Path] = None
     if result.figures and not no_html and other is None:
         page = html or result.checkpoint.parent / f"test-{result.split}.html"
-    if page is not None or csv_file is not None:
-        report = judging.report(result)
-        for file, text in ((page, report.html), (csv_file, report.csv)):
-            if file is not None:
-                file.write_text(text, encoding="utf-8")
+    report = judging.report(result) if page is not None or csv_file is not None else None
+    if report is not None and page is not None:
+        page.write_text(report.html, encoding="utf-8")
+    if report is not None and csv_file is not None:
+        csv_file.write_text(report.csv, encoding="utf-8")
+    text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False)
+    if json_file is not None and not quiet:
+        json_file.write_text(text + "\n", encoding="utf-8")
     if out is not None:
         out.write_text(json.dumps(result.predictions))
-    terminal.write_json(json_file, result.as_dict())
+    if quiet:
+        sys.stdout.write(text + "\n")
+        return
     _print(result, show_dir, json_file, csv_file, out, submission, page)
 
 
-def _print(result: Any, *files: object) -> None:
+def _print(result: Any, *files: Optional[Path]) -> None:
     from rich.console import Console
 
     from seg2knet.trainer.run.progress import class_table
@@ -86,8 +107,10 @@ def _print(result: Any, *files: object) -> None:
     echo(f"{result.checkpoint} on {result.data}, {result.split} split, {result.images} images")
     if result.classes:
         Console(highlight=False).print(class_table(result.classes))
-    figures = "  ".join(f"{name} {value:.3f}" for name, value in result.figures.items())
-    echo(figures or "no figures: no truth to compare with")
+    if result.figures:
+        echo("  ".join(f"{name} {value:.3f}" for name, value in result.figures.items()))
+    else:
+        echo("no figures: no truth to compare with")
     if result.score_thr is not None:
         echo(f"best score threshold for F1: {result.score_thr:g}")
     for file in files:

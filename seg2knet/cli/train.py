@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import click
 
-from seg2knet.cli.terminal import echo, key_values, write_json
+from seg2knet.cli.terminal import echo, key_values
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
@@ -83,7 +83,7 @@ def options_from(parameters: dict[str, Any]) -> TrainOptions:
 
 @click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-def train(json_file: Optional[str] = None, **parameters: Any) -> None:
+def train(**parameters: Any) -> None:
     """Train a K-Net on DATA: data/coco or data/ade by default.
 
     Classes and task come from the data, the rest has defaults that are printed; config.py in the work dir has it all.
@@ -102,7 +102,6 @@ def train(json_file: Optional[str] = None, **parameters: Any) -> None:
         # Before the first step, or on a second Ctrl-C: there is nothing new to save.
         echo("\nstopped", err=True)
         raise SystemExit(130) from None
-    write_json(json_file, vars(result))
     if options.dry_run or result.last is None:  # nothing was trained, or another process speaks for this one
         return
     if result.interrupted:

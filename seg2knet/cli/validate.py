@@ -8,8 +8,9 @@ from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import PATH, echo, emit, styled
+from seg2knet.cli.terminal import echo, styled
 
+PATH = click.Path(path_type=Path)
 FORMATS = ["text", "json", "jsonl", "sarif", "github", "html"]
 
 
@@ -51,7 +52,6 @@ def validate(
     show_all: Optional[bool],
     baseline: Optional[Path],
     jobs: Optional[int],
-    json_file: Optional[str] = None,
 ) -> None:
     """Find what is wrong with a data set, and fix it.
 
@@ -60,19 +60,16 @@ def validate(
     Exits 0 if nothing is found at or above the failing severity (error; with --strict warning), 1 if something is, 2
     if it could not run.
     """
-    from seg2knet.dataset.layout import find_dataset
     from seg2knet.errors import UsageError
     from seg2knet.validators import engine, settings
 
     defaults = settings.load()
-    if json_file is not None:
-        output_format, output_file = "json", None if json_file == "-" else Path(json_file)
     if unsafe_fixes and not (fix or diff):
         raise UsageError("--unsafe-fixes says which fixes, not to fix", hint="seg2knet validate --fix --unsafe-fixes")
     known = baseline or (Path(defaults.baseline) if defaults.baseline else None)
     try:
         report = engine.validate(
-            paths or [find_dataset().root],
+            paths or _found(),
             select=select or defaults.select,
             ignore=ignore or defaults.ignore,
             strict=defaults.strict if strict is None else strict,
@@ -85,7 +82,7 @@ def validate(
             jobs=jobs,
         )
     except KeyboardInterrupt as stop:
-        echo(f"stopped\n{stop}".rstrip(), err=True)
+        click.echo(f"stopped\n{stop}".rstrip(), err=True)
         sys.exit(130)
     everything = defaults.show_all if show_all is None else show_all
     if diff:
@@ -95,6 +92,12 @@ def validate(
     else:
         write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
     sys.exit(report.exit_code)
+
+
+def _found() -> list[Path]:
+    from seg2knet.dataset.layout import find_dataset
+
+    return [find_dataset().root]
 
 
 def write_report(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
@@ -112,7 +115,7 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
     else:
         out = RENDERERS[output_format](report, show_all=show_all)
     if output_file is None:
-        emit(out)
+        sys.stdout.write(out)
         return
     try:
         output_file.parent.mkdir(parents=True, exist_ok=True)
