@@ -117,8 +117,8 @@ class AnnotationRecord(Struct, gc=False):
     category_id: Int = UNSET
     iscrowd: Int = UNSET
     area: Union[float, UnsetType] = UNSET
-    bbox: Raw = Raw(b"")
-    segmentation: Raw = Raw(b"")
+    bbox: Raw = Raw(b"null")
+    segmentation: Raw = Raw(b"null")
 
 
 class CategoryRecord(Struct, gc=False):
@@ -133,7 +133,7 @@ class SegmentRecord(Struct, gc=False):
     category_id: Int = UNSET
     iscrowd: Int = UNSET
     area: Union[float, UnsetType] = UNSET
-    bbox: Raw = Raw(b"")
+    bbox: Raw = Raw(b"null")
 
 
 class PanopticRecord(Struct, gc=False):

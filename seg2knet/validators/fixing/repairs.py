@@ -8,11 +8,11 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
+from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle, size_allowed
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import Shapes, area_fits, box_fits, measure_one
-from seg2knet.validators.subjects.outlines import Shape, shape_of
+from seg2knet.validators.subjects.measure import FAR, Shapes, area_fits, box_fits, measure_one
+from seg2knet.validators.subjects.outlines import ZERO, Shape, shape_of
 
 Measures = tuple[float, tuple[float, float, float, float]]
 
@@ -58,6 +58,14 @@ def _row_measures(file: CocoFile, row: int) -> Optional[Measures]:
 def area_value(file: CocoFile, row: int) -> Optional[float]:
     measures = _row_measures(file, row)
     return None if measures is None or measures[0] <= 0 else plain(measures[0])
+
+
+def has_value(file: CocoFile, row: int) -> bool:
+    """Whether ``area_value`` and ``box_value`` know what to write; no mask is drawn."""
+    shapes, (height, width) = file.shapes, image_size(file, row)
+    drawable = shapes.overshoot[row] < max(FAR, height, width) and size_allowed(height, width)
+    there = shapes.sound[row] and not shapes.flags[row] & ZERO
+    return bool(there and (drawable or not (height and width)))
 
 
 def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:

@@ -211,11 +211,15 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
 
 
 def _area_hit(file: CocoFile, row: int, message: str, found: str) -> Hit:
-    value = repairs.area_value(file, row) if file.shapes.sound[row] else None
-    expected = "a number above 0" if value is None else str(value)
-    edits = () if value is None else partial(repairs.set_area, file, row)
+    known = repairs.has_value(file, row)
+    expected = partial(_area, file, row) if known else "a number above 0"
+    edits = partial(repairs.set_area, file, row) if known else ()
     fix = None if file.once(evidence).area_certain[row] else Fix.UNSAFE
     return file.hit(row, message, "area", expected=expected, found=found, edits=edits, fix=fix)
+
+
+def _area(file: CocoFile, row: int) -> str:
+    return str(repairs.area_value(file, row))
 
 
 @rule("CI036", "area-missing", Severity.ERROR, Fix.SAFE, on="instances")

@@ -23,7 +23,7 @@ Overlay = Mapping[Path, Path]
 SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _MARKS = re.compile(rb'"(segments_info|segmentation|bbox)"\s*:')
 _TABLE = re.compile(rb'"(images|annotations|categories)"\s*:')
-_BLOCK = 8 << 20
+_BLOCK = 1 << 18
 
 
 @dataclass

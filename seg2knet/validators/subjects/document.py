@@ -118,9 +118,11 @@ class JsonText:
 
     def _check_encoding(self) -> None:
         """Say where the text is not UTF-8; the bytes at fault are masked, so that the rest can be read."""
-        blocks = (self.text[start : start + _BLOCK] for start in range(0, len(self.text), _BLOCK))
+        starts = range(0, len(self.text), _BLOCK)
+        if all(self.text[start : start + _BLOCK].isascii() for start in starts):
+            return
         try:
-            deque(codecs.iterdecode(blocks, "utf-8"), maxlen=0)
+            deque(codecs.iterdecode((self.text[start : start + _BLOCK] for start in starts), "utf-8"), maxlen=0)
         except UnicodeDecodeError:
             words = bytes(self.text).decode("utf-8", "surrogateescape")
             wrong = _ESCAPED.search(words)

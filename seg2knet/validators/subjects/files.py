@@ -58,17 +58,14 @@ class CocoFile(JsonFile):
 
     def segmentation(self, row: int) -> Any:
         """An annotation's segmentation as Python objects, ``None`` where absent."""
-        raw = self.annotations.segmentations[row]
-        return loads(raw) if memoryview(raw).nbytes else None
+        return loads(self.annotations.segmentations[row])
 
     def shape(self, row: int) -> Shape:
         """An annotation's segmentation, read leniently: polygons, a run-length code, or ``None``."""
-        raw = self.annotations.segmentations[row]
-        return shape_in(raw)[0] if memoryview(raw).nbytes else None
+        return shape_in(self.annotations.segmentations[row])[0]
 
     def bbox(self, row: int) -> Any:
-        raw = self.annotations.boxes[row]
-        return loads(raw) if memoryview(raw).nbytes else None
+        return loads(self.annotations.boxes[row])
 
     def hit(self, row: int, message: str, at: str = "", **more: Any) -> Hit:
         """A hit at an annotation, or at its key ``at``."""

@@ -48,8 +48,8 @@ def _usable(records: Sequence[Any]) -> np.ndarray:
 
 
 def array_of(raws: Sequence[Raw]) -> bytes:
-    """The values as one JSON array, ``null`` for what is absent."""
-    return b"[%b]" % b",".join([raw if memoryview(raw).nbytes else b"null" for raw in raws])
+    """The values as one JSON array."""
+    return b"[%b]" % b",".join(raws)
 
 
 def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
@@ -57,7 +57,7 @@ def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
     try:
         rows = msgspec.json.decode(array_of(raws), type=List[Optional[List[float]]])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        rows = [_numbers(loads(raw)) if len(memoryview(raw)) else None for raw in raws]
+        rows = [_numbers(loads(raw)) for raw in raws]
     absent = [math.nan] * 4
     boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
     boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
@@ -133,7 +133,7 @@ class Category:
 
 class Annotations(_Table):
     """The table of annotations; areas are NaN where absent, boxes and segmentations unread views into the file's text,
-    empty where absent."""
+    ``null`` where absent."""
 
     def __init__(self, records: Sequence[Optional[AnnotationRecord]]) -> None:
         rows = [record or AnnotationRecord() for record in records]
