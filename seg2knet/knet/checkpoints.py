@@ -64,18 +64,13 @@ CLASS_LAYERS = re.compile(r"network\.(kernel_head\.semantic_out|stages\.\d+\.cla
 class LoadReport:
     """What loading a checkpoint did; lists of tensor names.
 
-    Attributes:
-        loaded: loaded into the model.
-        replaced: class layers that keep their initial values because the number of classes differs: name -> (shape in
-            the checkpoint, shape in the model).
-        missing: in the model, not in the checkpoint.
-        unexpected: in the checkpoint, not in the model.
+    Class layers whose number of classes differs are ``replaced``: they keep their initial values.
     """
 
     loaded: list[str] = field(default_factory=list)
-    replaced: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
+    replaced: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)  # theirs and our shape
+    missing: list[str] = field(default_factory=list)  # in the model, not in the checkpoint
+    unexpected: list[str] = field(default_factory=list)  # in the checkpoint, not in the model
 
     def text(self) -> str:
         """The report as a few lines."""
@@ -109,13 +104,8 @@ def _rename(name: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
 
 
 def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
-    """Read a checkpoint file without running code that it contains.
-
-    Args:
-        path: written by torch.save: a state dict, or a dict with ``state_dict`` (mmcv 1.x, mmengine) or ``model``.
-
-    Returns:
-        the file's dict, with at least ``state_dict``.
+    """Read a checkpoint file without running code that it contains: a state dict, or a dict with ``state_dict`` (mmcv
+    1.x, mmengine) or ``model``. Returns the file's dict, with at least ``state_dict``.
 
     Raises:
         DataError: no such file, not a checkpoint, or one with objects other than tensors and plain values.
@@ -149,17 +139,16 @@ def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
 
 
 def _with_state(content: Any, path: Union[str, PathLike[str]]) -> dict[str, Any]:
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        checkpoint = content
-    elif isinstance(content, dict) and isinstance(content.get("model"), dict):  # backbones of other projects
-        checkpoint = {"state_dict": content["model"]}
-    elif isinstance(content, dict) and content and all(isinstance(v, Tensor) for v in content.values()):
-        checkpoint = {"state_dict": content}
-    else:
+    found = content if isinstance(content, dict) else {}
+    if isinstance(found.get("model"), dict) and not isinstance(found.get("state_dict"), dict):
+        found = {"state_dict": found["model"]}  # backbones of other projects
+    elif found and all(isinstance(value, Tensor) for value in found.values()):
+        found = {"state_dict": found}
+    if not isinstance(found.get("state_dict"), dict):
         keys = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
         raise DataError("the file holds no weights", file=path, found=keys, expected="tensors under `state_dict`")
-    state = {name.removeprefix("module."): tensor for name, tensor in checkpoint["state_dict"].items()}
-    return {**checkpoint, "state_dict": state}
+    state = {name.removeprefix("module."): tensor for name, tensor in found["state_dict"].items()}
+    return {**found, "state_dict": state}
 
 
 def _plain_globals() -> list:

@@ -86,13 +86,8 @@ class UpdateStage(nn.Module):
         nn.init.constant_(self.class_out.bias, PRIOR_BIAS)
 
     def forward(self, features: Tensor, kernels: Tensor, mask_logits: Tensor) -> StageOutput:
-        """Update the kernels once.
-
-        Args:
-            features: (B, C, h, w), the kernel head's F.
-            kernels: (B, M, C) of the previous stage.
-            mask_logits: (B, M, h, w) of the previous stage.
-        """
+        """Update the kernels once: the kernel head's F, (B, C, h, w), and kernels (B, M, C) and mask logits
+        (B, M, h, w) of the previous stage."""
         weight, bias = self.feature_conv.weight.flatten(1), self.feature_conv.bias
         assert bias is not None
         sums, pixels = group_features(mask_logits, features)

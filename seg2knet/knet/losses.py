@@ -18,15 +18,8 @@ def upsample(logits: Tensor) -> Tensor:
 
 
 def mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy and dice loss of each positive.
-
-    Args:
-        logits: (P, h, w).
-        targets: (P, h, w) soft masks in 0..1.
-
-    Returns:
-        cross-entropy, the mean over each mask's pixels, (P,); dice, 1 - 2 sum(p t) / (sum p^2 + sum t^2 + 2e-3), (P,).
-    """
+    """Binary cross-entropy and dice loss of each positive: logits and soft masks in 0..1, (P, h, w) each -> the mean
+    cross-entropy over each mask's pixels, and 1 - 2 sum(p t) / (sum p^2 + sum t^2 + 2e-3), (P,) each."""
     entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean((1, 2))
     p, t = logits.sigmoid().flatten(1), targets.flatten(1)
     squares = p.square().sum(1) + DICE_EPS + t.square().sum(1) + DICE_EPS
@@ -39,9 +32,6 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         logits: (B, K, ...) with any number of trailing dimensions.
         labels: (B, ...) int64; a value outside 0..K-1 is background: a negative in every column.
-
-    Returns:
-        a scalar.
     """
     x = logits.float()
     p = x.sigmoid()
@@ -54,13 +44,6 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def rank_loss(mask_logits: Tensor, owners: Tensor) -> Tensor:
-    """Cross-entropy over the kernels at every pixel: the kernel that owns the pixel should have the highest logit.
-
-    Args:
-        mask_logits: (B, M, h, w).
-        owners: (B, h, w) int64, index of the kernel that owns the pixel, -1 where none does.
-
-    Returns:
-        a scalar: the sum over the pixels that have an owner, divided by the number of all pixels.
-    """
+    """Cross-entropy over the kernels, (B, M, h, w), at every pixel: its owner, (B, h, w) int64 or -1 for none, should
+    have the highest logit. The sum over the pixels that have an owner, divided by the number of all pixels."""
     return F.cross_entropy(mask_logits.float(), owners, ignore_index=-1, reduction="sum") / owners.numel()

@@ -67,13 +67,8 @@ def matching_cost(
 
 @torch.no_grad()
 def batch_costs(mask_logits: Tensor, truth: BatchTruth, class_logits: Optional[Tensor] = None) -> list[Tensor]:
-    """The cost matrix of each image, (N, G) on the model's device.
-
-    Args:
-        mask_logits: (B, N, h, w) of the instance kernels at stride 8.
-        truth: of the batch, at stride 4.
-        class_logits: (B, N, T) of the thing classes; None for the kernel head's masks.
-    """
+    """The cost matrix of each image, (N, G) on the model's device, of the instance kernels' logits: (B, N, h, w) at
+    stride 8 and (B, N, T) of the thing classes, None for the kernel head's masks."""
     costs: list[Tensor] = []
     for i, (begin, end) in enumerate(truth.things):
         classes = None if class_logits is None else class_logits[i]
@@ -122,15 +117,10 @@ def _gpu_solver(device: torch.device) -> Optional[Callable[[Tensor], Tensor]]:
 
 
 def positives(pairs: Sequence[Pairs], truth: BatchTruth, num_kernels: int = 0, num_things: int = 0) -> Matches:
-    """All positives of a batch; with `num_kernels`, those of the stuff kernels too.
+    """All positives of a batch, from the pairs of each image.
 
-    Stuff kernel c is always assigned to stuff class c, and is positive where the image has that class.
-
-    Args:
-        pairs: of each image, from :func:`assign`.
-        truth: of the batch.
-        num_kernels: N, index of the first stuff kernel; 0 leaves stuff out.
-        num_things: index of the first stuff class.
+    Stuff kernel c is always assigned to stuff class c, and is positive where the image has that class. `num_kernels`
+    and `num_things` are the indices of the first stuff kernel (0 leaves stuff out) and of the first stuff class.
     """
     image: list[int] = []
     kernel: list[int] = []

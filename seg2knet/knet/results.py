@@ -62,17 +62,10 @@ class Panoptic(NamedTuple):
 
 
 def full_masks(mask_logits: Tensor, size: ImageSize) -> Iterator[Tensor]:
-    """Mask probabilities at the original size, a few masks at a time.
+    """Mask logits at stride 8, (n, h, w) -> probabilities at the original size, (m, H, W) float32 at a time, n in all.
 
     Logits are upsampled to stride 4; their sigmoid is resized to the padded input, cropped to the image's content and
     resized to the original size, all bilinearly.
-
-    Args:
-        mask_logits: (n, h, w) at stride 8.
-        size: of the image.
-
-    Yields:
-        (m, H, W) float32, in order, n in all.
     """
     pixels = max(64 * mask_logits.shape[-2] * mask_logits.shape[-1], size.original[0] * size.original[1])
     for chunk in mask_logits.split(max(1, CHUNK_PIXELS // pixels)):
@@ -84,14 +77,8 @@ def full_masks(mask_logits: Tensor, size: ImageSize) -> Iterator[Tensor]:
 
 
 def instances(class_logits: Tensor, mask_logits: Tensor, size: ImageSize, rules: ResultRules) -> Instances:
-    """The best (kernel, class) pairs of one image.
-
-    Args:
-        class_logits: (N, K).
-        mask_logits: (N, h, w) at stride 8.
-        size: of the image.
-        rules: `max_per_img`, `score_thr` and `mask_thr` apply.
-    """
+    """The best (kernel, class) pairs of one image, of logits (N, K) and (N, h, w) at stride 8; of the rules
+    `max_per_img`, `score_thr` and `mask_thr` apply."""
     count = min(rules.max_per_img, class_logits.numel())
     scores = class_logits.float().sigmoid()
     if rules.mask_score:
@@ -137,17 +124,12 @@ def boxes_of(masks: Tensor) -> Tensor:
 def panoptic(
     class_logits: Tensor, mask_logits: Tensor, num_things: int, size: ImageSize, rules: ResultRules
 ) -> Panoptic:
-    """One image's panoptic map.
+    """One image's panoptic map, of logits (N + S, K) and (N + S, h, w) at stride 8: instance kernels before stuff
+    kernels, `num_things` thing classes before S stuff classes.
 
     Every pixel goes to the kernel with the highest score times mask probability. Things of low score, and kernels that
-    win too few of their own pixels, become no segment. The others are numbered, best score first.
-
-    Args:
-        class_logits: (N + S, K), instance kernels before stuff kernels.
-        mask_logits: (N + S, h, w) at stride 8.
-        num_things: thing classes come first; S = K - num_things.
-        size: of the image.
-        rules: `instance_score_thr` and `overlap_thr` apply.
+    win too few of their own pixels, become no segment (`instance_score_thr`, `overlap_thr`). The others are numbered,
+    best score first.
     """
     num_classes = class_logits.shape[1]
     num_stuff = num_classes - num_things

@@ -65,30 +65,18 @@ class BatchTruth:
 
 
 def reduce_masks(masks: np.ndarray) -> np.ndarray:
-    """Resize binary masks bilinearly to stride 4, keeping them soft.
+    """Resize masks, (n, H, W) of 0 and 1, bilinearly to stride 4: (n, ceil(H / 4), ceil(W / 4)) uint8 of 0..4.
 
     Bilinear sampling at a quarter of the size, corners not aligned, is the mean of the four inner pixels of each 4 x 4
     block: a number of quarters, which fits in a byte. Sizes that are no multiple of 4 are padded with zeros.
-
-    Args:
-        masks: (n, H, W) bool or uint8 of 0 and 1.
-
-    Returns:
-        (n, ceil(H / 4), ceil(W / 4)) uint8 of 0..4.
     """
     a, b, c, d = _inner(masks.astype(np.uint8, copy=False))
     return a + b + c + d
 
 
 def reduce_semantic(labels: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """The masks of all classes of a label map, resized as :func:`reduce_masks` does.
-
-    Args:
-        labels: (H, W) uint8 class indices, 255 = ignore.
-
-    Returns:
-        (n, ceil(H / 4), ceil(W / 4)) uint8 of 0..4 and the n classes present in the map.
-    """
+    """The masks of the n classes in a label map, (H, W) uint8 with 255 = ignore, resized as :func:`reduce_masks` does;
+    and these classes."""
     present = [int(c) for c in np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE)[:IGNORE])]
     corners = _inner(labels, fill=IGNORE)
     classes = np.asarray(present, labels.dtype)[:, None, None]
@@ -106,14 +94,8 @@ def pad(masks: Tensor, size: tuple[int, int]) -> Tensor:
 def collate(
     truths: Sequence[ImageTruth], size: tuple[int, int], num_things: int, num_stuff: int, device: torch.device
 ) -> BatchTruth:
-    """Join the images' truths at the size of the batch, on the model's device.
-
-    Args:
-        truths: one an image.
-        size: (h, w) of the padded input at stride 4.
-        num_things: classes below are things.
-        num_stuff: stuff classes; 0 leaves the semantic maps out.
-        device: of the model.
+    """Join the images' truths on the model's device, at the size (h, w) of the batch's padded input at stride 4.
+    Classes below `num_things` are things; without stuff the semantic maps are left out.
 
     Raises:
         DataError: a class that the model does not have.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from operator import attrgetter
 from typing import Any
 
 from seg2knet.errors import UsageError
 from seg2knet.validators.model import Finding, Fix, Rule, all_rules
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.masks import ade_set
+from seg2knet.validators.subjects.panoptic import pngs
 
 
 def choose(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
@@ -56,5 +58,6 @@ def _subjects(dataset: DataSet, on: Sequence[str]) -> Iterator[Any]:
             if dataset.ade is not None:
                 yield ade_set(dataset.ade)
         else:
-            subjects = (part if kind == "part" else getattr(part, kind) for part in dataset.parts)
+            of_part = {"part": lambda part: part, "pngs": pngs}.get(kind, attrgetter(kind))
+            subjects = (of_part(part) for part in dataset.parts)
             yield from (subject for subject in subjects if subject is not None)

@@ -154,9 +154,9 @@ class Rule:
         return self.code[:2]
 
 
-SUBJECTS = ("instances", "panoptic", "part", "ade", "dataset")
-"""What a rule can look at: an instance file (``CocoFile``), a panoptic file (``PanopticFile``), one split with its
-images (``Part``), an ADE folder (``AdeSet``), the whole (``DataSet``). See ``data.py``."""
+SUBJECTS = ("instances", "panoptic", "pngs", "part", "ade", "dataset")
+"""What a rule can look at: an instance file (``CocoFile``), a panoptic file (``PanopticFile``) or its PNGs (``Pngs``),
+one split with its images (``Part``), an ADE folder (``AdeSet``), the whole (``DataSet``). See ``data.py``."""
 
 FAMILIES = {
     "CI": "COCO instance",

@@ -42,10 +42,9 @@ def missing_folder(whole: AdeSet) -> Iterator[Hit]:
 def stems_differ(whole: AdeSet) -> Iterator[Hit]:
     """An image has no mask of its name, or a mask no image.
 
-    mmsegmentation takes each image and looks for the mask of the same name: without it training stops. A mask without
-    an image is never read. Example: `images/training/a.jpg` with `annotations/training/a_mask.png`. The unsafe fix
-    renames a mask that can only be meant for one image (`a_mask.png`, `a.jpg.png`, `A.png`); else it removes the file
-    that has no counterpart.
+    mmsegmentation looks for the mask of each image's name: without it training stops. A mask without an image is never
+    read. Example: `images/training/a.jpg` with `annotations/training/a_mask.png`. The unsafe fix renames a mask that
+    can only be meant for one image (`a_mask.png`, `a.jpg.png`, `A.png`); else it removes the lonely file.
     """
     for folder in whole.folders:
         if not folder.images or not folder.masks:
@@ -67,8 +66,8 @@ def stems_differ(whole: AdeSet) -> Iterator[Hit]:
 def mask_size(whole: AdeSet) -> Iterator[Hit]:
     """A mask has another size than its image.
 
-    The loader crops both at the same place: labels lie in the wrong place, or training stops. There is no fix, because
-    whether image or mask was scaled cannot be told.
+    The loader crops both at the same place: labels lie in the wrong place, or training stops. Whether image or mask was
+    scaled cannot be told.
     """
     for folder in whole.folders:
         masks, images = ({name: at for at, name in enumerate(names)} for names in (folder.masks, folder.images))
@@ -102,8 +101,8 @@ def mask_channels(whole: AdeSet) -> Iterator[Hit]:
     """A mask has colours or alpha: more than one number a pixel.
 
     The loader expects `(H, W)` class numbers and stops, or takes the first channel of an image made for the eye. The
-    unsafe fix keeps one channel where all three are equal. Colours that stand for classes need `seg2knet convert masks
-    --encoding colors`.
+    unsafe fix keeps one channel where all three are equal. Colours for classes need `seg2knet convert masks --encoding
+    colors`.
     """
     for _, name, path, kind, mode in _masks(whole):
         if kind == "JPEG" or single_channel(mode):
@@ -138,8 +137,8 @@ def mask_bits(whole: AdeSet) -> Iterator[Hit]:
 def mask_one_bit(whole: AdeSet) -> Iterator[Hit]:
     """A mask has 1 bit a pixel.
 
-    OpenCV reads its ones as 255, which is ignored, and Pillow as `True`: the class is never trained. The fix saves the
-    same numbers, 0 and 1, with 8 bits.
+    OpenCV reads its ones as 255, which is ignored, and Pillow as `True`: the class is never trained. The fix saves 0
+    and 1 with 8 bits.
     """
     message = "the mask has 1 bit a pixel: OpenCV reads 255 for 1"
     for _, name, path, _, mode in _masks(whole):
@@ -224,8 +223,7 @@ def class_list(whole: AdeSet) -> Iterator[Hit]:
     """There is no `objectInfo.txt`, or its columns are separated by commas and not by tabs.
 
     Without it nothing says which classes the numbers are, and wrong numbers in masks are not found. With commas,
-    readers take each line, the header too, for a name. The fix puts tabs in the place of the commas. There is none for
-    a missing list.
+    readers take each line, the header too, for a name. The fix puts tabs in the place of the commas.
     """
     path = whole.class_list
     if path is None:

@@ -42,8 +42,7 @@ def unknown_references(file: JsonFile) -> set[int]:
 def duplicate_category_id(file: JsonFile) -> Iterator[Hit]:
     """Two categories have the same id.
 
-    Loaders keep the last one's name: objects of both classes become one class. Nothing in the file says which object
-    is which, so there is no fix.
+    Loaders keep the last one's name: objects of both classes become one class. Nothing says which object is which.
     """
     for category in file.categories:
         if category.id is not None and file.category_index(category.id) != category.index:
@@ -161,8 +160,8 @@ def background_as_category(file: JsonFile) -> Iterator[Hit]:
     """The background is among the categories (`_background_`, `background`, `bg`).
 
     mmdet gives it a label: the class count is one too high, and every model has a class without objects. CVAT's and
-    VOC's label lists contain it. The fix removes the category where no object of any split uses it. Objects that do are
-    removed only by the unsafe fix.
+    VOC's label lists have it. The fix removes it where no object of any split uses it; the unsafe fix removes such
+    objects too.
     """
     others = [other for other in (file.part.dataset.json_files if file.part is not None else ()) if other is not file]
     for category in file.categories:

@@ -135,8 +135,7 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     part of the object. Usually the polygon was edited and the box was not.
 
     A box is right when each side is within 1.5 pixels of the polygon's extents (as they are, or cut at the image's
-    edge) or of the box that pycocotools gives the mask: floats as in COCO's own files, whole pixels, and one pixel more
-    all pass.
+    edge) or of the box that pycocotools gives the mask: floats, whole pixels and one pixel more all pass.
 
     Where the two overlap and the area is the mask's, the fix writes the box of the mask. Where they lie apart, or box
     and area agree against the mask, the mask is the suspect, and there is no safe fix: x and y swapped, an RLE in row
@@ -244,8 +243,8 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     An area is right within half the outline's length (by which tools differ in the border pixels they count) and 1
     pixel and 1 % of the area that the polygons enclose, or of the mask's pixels.
 
-    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's either. Where box and
-    area agree against the mask, CI034 says so.
+    The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's either. Where box
+    and area agree, see CI034.
     """
     areas = file.annotations.areas
     for row in np.flatnonzero(~file.shapes.area_fits & ~file.once(evidence).suspect).tolist():

@@ -81,8 +81,8 @@ def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
 def same_object_in_two_classes(file: CocoFile) -> Iterator[Hit]:
     """Two annotations of different classes cover the same pixels (IoU of at least 0.95).
 
-    Each is a false answer to the other: the classes compete for one object, and one of the two never scores. There is
-    no fix, because which class is right cannot be told.
+    Each is a false answer to the other: the classes compete for one object, and one of the two never scores. Which
+    class is right cannot be told.
     """
     table = file.annotations
     for first, second, iou in file.once(_same_place):
@@ -320,8 +320,8 @@ def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
 def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
     """An RLE's runs do not add up to its size.
 
-    pycocotools writes past the end of the mask, or leaves its end to chance. Part of the code is missing, or it belongs
-    to another image.
+    pycocotools writes past the end of the mask, or leaves its end to chance. Part of the code is missing, or it is
+    another image's.
     """
     for row in file.shapes.having(RLE_SUM).tolist():
         value, message = file.segmentation(row), "the runs do not add up to the mask's size"

@@ -85,8 +85,7 @@ def missing_segmentation(file: CocoFile) -> Iterator[Hit]:
 def empty_segmentation(file: CocoFile) -> Iterator[Hit]:
     """An annotation's segmentation is empty: `[]`, `[[]]`, or a mask without a pixel.
 
-    pycocotools cannot decode `[]` (`IndexError`), and a mask without a pixel has no box. The unsafe fix removes the
-    annotation.
+    pycocotools cannot decode `[]`, and a mask without a pixel has no box. The unsafe fix removes the annotation.
     """
     message, expected = "the segmentation is empty", "polygons or an RLE"
     for row in np.flatnonzero((file.shapes.kinds == EMPTY) & file.annotations.usable).tolist():
@@ -213,8 +212,7 @@ def polygon_self_intersection(file: CocoFile) -> Iterator[Hit]:
 
     What lies in its loops is inside for one tool and outside for another; the area by the shoelace formula is wrong in
     any case. Usually two points were set in the wrong order. Outlines that only touch themselves, and loops of less
-    than half a pixel, are not reported. The unsafe fix cuts the polygon at the crossings and keeps what its loops
-    enclose.
+    than half a pixel, are not reported. The unsafe fix cuts it there and keeps what its loops enclose.
     """
     import shapely
 
@@ -256,8 +254,8 @@ def polygon_zero_area(file: CocoFile) -> Iterator[Hit]:
 def polygon_duplicate_vertices(file: CocoFile) -> Iterator[Hit]:
     """A point of a polygon is repeated (the last and the first count as neighbours).
 
-    The mask is right; the points cost space, and some geometry libraries refuse them. The fix keeps one of each.
-    Coordinates are not changed.
+    The mask is right; the points cost space, and some geometry libraries refuse them. The fix keeps one of each,
+    unchanged.
     """
     for row, parts, place in _faulty(file, outlines.REPEATED):
         points = list(zip(parts[place][0::2], parts[place][1::2]))
@@ -300,8 +298,7 @@ def _with_holes(file: CocoFile, row: int, holes: set[int], parts: Sequence[list[
 def polygon_spike(file: CocoFile) -> Iterator[Hit]:
     """A polygon has a spike of no width: it goes to a point and straight back.
 
-    The mask is hardly changed, but the box reaches to the point, and trainers crop and match by the box. The unsafe fix
-    removes the point.
+    The mask hardly changes, but the box reaches to the point, and trainers crop by the box. The unsafe fix removes it.
     """
     for row, parts, place in _faulty(file, outlines.SPIKE):
         if file.shapes.flags[row] & ZERO:

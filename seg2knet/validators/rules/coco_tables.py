@@ -29,13 +29,13 @@ TABLES = ("instances", "panoptic")
 def json_unreadable(file: JsonFile) -> Iterator[Hit]:
     """The file is not valid JSON (RFC 8259).
 
-    Every loader stops at it, usually with a traceback that does not name the file. Line and column are given. `NaN`
-    and `Infinity`, which Python writes and other parsers refuse, are reported where they stand (CI023).
+    Every loader stops at it, usually with a traceback that does not name the file. Line and column are given. `NaN` and
+    `Infinity`, which Python writes and other parsers refuse, are reported where they stand (CI023).
 
     A file that is something else (gzip, HTML, a Git LFS pointer) is named, and a key that is there twice in one object.
 
-    The fix removes a byte order mark, as Windows editors write it, and saves the same text as plain UTF-8. Nothing
-    else can be repaired without guessing.
+    The fix removes a byte order mark, as Windows editors write it, and saves the same text as plain UTF-8. All else
+    would be guessing.
     """
     for fault in file.faults:
         message = f"not readable as JSON: {fault.message}" + (f" ({fault.place})" if fault.place else "")
@@ -191,8 +191,7 @@ def duplicate_image_id(file: JsonFile) -> Iterator[Hit]:
     """Two images have the same id.
 
     pycocotools keeps the last one, so that the objects of one image are laid over another. The unsafe fix removes the
-    later entry where both name the same file; else it gives the later one a new id. All objects stay with the first,
-    because nothing says whose they are.
+    later entry where both name the same file; else it gives the later one a new id. All objects stay with the first.
     """
     images, largest = file.images, file.largest_image_id
     for count, (row, first) in enumerate(repeated(images.ids, images.has_id), 1):
@@ -209,8 +208,7 @@ def duplicate_file_name(file: JsonFile) -> Iterator[Hit]:
     """Two images have the same file name.
 
     The image is trained on twice, each time with the objects of the other entry as background; in an evaluation every
-    correct detection on it counts as a false positive once. The unsafe fix removes the later entry and gives its
-    objects to the first.
+    correct detection on it counts as a false positive once. The unsafe fix gives its objects to the first.
     """
     images = file.images
     first: dict[str, int] = {}
@@ -246,8 +244,8 @@ def duplicate_annotation_id(file: CocoFile) -> Iterator[Hit]:
     """Two annotations have the same id.
 
     pycocotools keeps the last one: the others are lost to everything that looks objects up by id, and the evaluation
-    matches predictions against one object under another's id. The fix gives the later ones new ids above the largest.
-    Nothing refers to annotation ids.
+    matches predictions with the wrong object. The fix gives the later ones new ids above the largest; nothing refers to
+    them.
     """
     table = file.annotations
     for row, first in repeated(table.ids, table.has_id & (table.ids != 0)):

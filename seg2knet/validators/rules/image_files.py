@@ -266,7 +266,7 @@ def unsupported_mode(part: Part) -> Iterator[Hit]:
 
     Loaders disagree: OpenCV drops alpha and the lower 8 bits, Pillow hands over four channels, TIFF readers stack the
     pages. An image annotated with one and trained on with another is another image. The unsafe fix writes the first
-    page as 8-bit RGB in the file's own format.
+    page as 8-bit RGB.
     """
     book = album(part)
     pages = book.gallery.table["pages"]
@@ -282,8 +282,8 @@ def unsupported_mode(part: Part) -> Iterator[Hit]:
 def image_below_min_size(part: Part) -> Iterator[Hit]:
     """The image has a side of less than 32 pixels.
 
-    The coarsest level of the network has one cell for 32 pixels; a smaller image is a thumbnail that got in by
-    mistake, or one of which nothing is left.
+    The coarsest level of the network has one cell for 32 pixels; a smaller image is a stray thumbnail, or nothing is
+    left of it.
     """
     book = album(part)
     width, height = book.gallery.shown()
@@ -296,8 +296,8 @@ def image_below_min_size(part: Part) -> Iterator[Hit]:
 def exact_duplicate_images(part: Part) -> Iterator[Hit]:
     """Two images of a split are the same, byte for byte.
 
-    The doubled image counts twice in training and in the figures; annotated twice, it may be annotated differently.
-    An image in two splits is SP001. There is no fix, for which of the annotations is right only you can say.
+    The doubled image counts twice in training and in the figures; annotated twice, it may be annotated differently. An
+    image in two splits is SP001. Which of the annotations is right only you can say.
     """
     book = album(part)
     for first, *others in same_in(book.gallery, part.dataset.jobs):
@@ -312,8 +312,7 @@ def content_not_of_suffix(part: Part) -> Iterator[Hit]:
     """The file's content is not what its suffix says: a WebP called `.jpg`.
 
     Most loaders look at the content; TensorFlow, browsers and annotation tools go by the name and refuse the file.
-    There is no fix, because masks and other files are named after it. In the ADE layout loaders want `.jpg` whatever
-    the content, so nothing is reported.
+    Masks and other files are named after it, so there is no fix. ADE's loaders want `.jpg` whatever the content.
     """
     book = album(part)
     for index, path in enumerate(book.gallery.paths if book.files else ()):

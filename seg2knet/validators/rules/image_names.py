@@ -38,12 +38,11 @@ def image_file_missing(part: Part) -> Iterator[Hit]:
     """An image of the JSON has no file.
 
     Training stops with `FileNotFoundError` the first time the image is loaded, which may be hours after the start.
-    Names that differ from the file's in a known way are IM006, IM007 or IM008. Where the whole folder is missing there
-    is one finding, not one for each image.
+    Names that differ from the file's in a known way are IM006, IM007 or IM008. A missing folder is one finding.
 
     The unsafe fix takes the only file of that name in a sub-folder, if there is one. Where several files may be meant,
-    or the data set has a file of that name in another folder, there is no fix. Else the unsafe fix removes the image
-    and its annotations.
+    or the data set has a file of that name in another folder, there is no fix. Else it removes the image and its
+    annotations.
     """
     book = album(part)
     for file in part.json_files if not book.folder and part.dataset.layout == "coco" else ():

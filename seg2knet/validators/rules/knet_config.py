@@ -238,8 +238,7 @@ def lr_not_scaled(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     training diverges, or ends far below what is possible; the rule is to scale in proportion. A run from scratch, where
     nothing is pretrained, takes 16 times the rate, up to a limit.
 
-    Nothing is reported within a factor of two of the right rate, or where `auto_scale_lr` is on. A batch size for each
-    GPU is taken for that of one GPU.
+    Nothing is reported within a factor of two of the right rate, or where `auto_scale_lr` is on. One GPU is assumed.
 
     The fix writes the recipe's rate for the batch; it is unsafe from scratch and on Swin, where several may be meant.
     """
@@ -279,8 +278,7 @@ def _batch(config: ConfigFile) -> Optional[int]:
 def rle_without_poly2mask(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """Objects are RLEs, and the configuration loads annotations with `poly2mask=False`.
 
-    mmdet 3 then silently skips every RLE: masks with holes, crowds, everything that a mask tool wrote. The fix writes
-    `poly2mask=True`.
+    mmdet 3 then silently skips every RLE: holes, crowds, all that a mask tool wrote. The fix writes `poly2mask=True`.
     """
     count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
     for entry in config.having("poly2mask") if count else ():
@@ -293,9 +291,9 @@ def rle_without_poly2mask(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]
 def flip_mixes_sides(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     """The configuration flips images, and classes differ by left and right alone.
 
-    A flip turns a left door into a right one, and mmdet's `RandomFlip` keeps the label: half of what is learned of such
-    classes is wrong. `seg2knet train` writes configurations with a step `SwapSides` after the flip; elsewhere flip with
-    probability 0.
+    A flip turns a left door into a right one, and mmdet's `RandomFlip` keeps the label: half of what is learned of them
+    is wrong. `seg2knet train` writes configurations with a step `SwapSides` after the flip; else flip with probability
+    0.
     """
     types, pairs = list(config.having("type")), find_sides(_names(dataset)).pairs
     if not pairs or any(entry.value == "SwapSides" for entry in types):

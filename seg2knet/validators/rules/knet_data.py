@@ -103,8 +103,7 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
     """Images that mmdet silently skips.
 
     Those whose shorter side is below `filter_cfg.min_size` (32 pixels; with the images at hand IM011 reports these),
-    and, where the configuration asks for it (`filter_empty_gt=True`), those without objects, which would teach the
-    background.
+    and, where the configuration asks for it (`filter_empty_gt=True`), those without objects.
     """
     config = config_of(dataset)
     limit, empty_too = MIN_SIZE, False

@@ -62,8 +62,8 @@ def _seen(dataset: DataSet) -> Seen:
 def blank(dataset: DataSet) -> Iterator[Hit]:
     """An image is all black, all white or of one colour.
 
-    A camera's cap was on, a file was written before it was filled, or 16 bits were squeezed into 8. There is no fix. In
-    data sets of more than 20,000 images this is not looked for.
+    A camera's cap was on, a file was written before it was filled, or 16 bits were squeezed into 8. Not looked for in
+    more than 20,000 images.
     """
     all_images = seen(dataset)
     for place in np.flatnonzero(all_images.looks.ranges <= BLANK_RANGE).tolist():
@@ -97,8 +97,7 @@ def near_duplicates(dataset: DataSet) -> Iterator[Hit]:
 
     Frames of a video, or copies that were resized, flipped or coded again. They add little, and where they come into
     another split by the next division they leak: `seg2knet convert ... --group-by` keeps them together. Images are
-    compared as small grey thumbnails; copies byte for byte are IM012. There is no fix. In data sets of more than 20,000
-    images this is not looked for.
+    compared as small grey thumbnails; copies byte for byte are IM012. Not looked for in more than 20,000 images.
     """
     all_images = seen(dataset)
     for part in dataset.parts:
@@ -116,8 +115,8 @@ def look_alikes_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
 
     The model is evaluated on what it has memorised, as in SP001, though the files differ: they were resized, flipped,
     coded again, or are frames of one video. Split again with `seg2knet convert ... --group-by`, which keeps images of
-    one folder or name in one split. Images are compared as small grey thumbnails. There is no fix. In data sets of more
-    than 20,000 images this is not looked for.
+    one folder or name in one split. Images are compared as small grey thumbnails. Not looked for in more than 20,000
+    images.
     """
     all_images = seen(dataset)
     groups: dict[tuple[str, str], list[LookAlike]] = {}

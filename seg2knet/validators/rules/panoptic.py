@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from functools import partial, wraps
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -21,17 +21,6 @@ from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.panoptic import TOP, Pngs, pngs
 
 VOID_SHARE = 0.5
-
-
-def on_pngs(check: Callable[[Pngs], Iterable[Hit]]) -> Callable[[Part], Iterable[Hit]]:
-    """Make a check of a split's panoptic PNGs one of the split; it finds nothing where there is no panoptic file."""
-
-    @wraps(check)
-    def of_part(part: Part) -> Iterable[Hit]:
-        found = pngs(part)
-        return check(found) if found is not None else ()
-
-    return of_part
 
 
 @rule("CP001", "isthing-missing-or-all-equal", Severity.ERROR, on="part")
@@ -74,13 +63,12 @@ def things_not_first(file: PanopticFile) -> Iterator[Hit]:
     yield Hit(message, file.path, "/categories", expected="all things, then all stuff", found=found, edits=edits)
 
 
-@rule("CP003", "png-missing", Severity.ERROR, on="part")
-@on_pngs
+@rule("CP003", "png-missing", Severity.ERROR, on="pngs")
 def png_missing(found: Pngs) -> Iterator[Hit]:
     """An image of the panoptic JSON has no PNG.
 
-    The PNG says which pixel belongs to which segment; without it training stops at this image. There is no fix: convert
-    again, or remove the image.
+    The PNG says which pixel belongs to which segment; without it training stops at this image. Convert again, or remove
+    the image.
     """
     entries, part = found.file.entries, found.part
     if found.folder is None:
@@ -96,8 +84,7 @@ def png_missing(found: Pngs) -> Iterator[Hit]:
             yield found.file.entry_hit(entry, message, "file_name", expected=expected, found="no such file")
 
 
-@rule("CP004", "png-name-not-derivable", Severity.ERROR, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP004", "png-name-not-derivable", Severity.ERROR, Fix.SAFE, on="pngs")
 def png_name(found: Pngs) -> Iterator[Hit]:
     """The PNG's name is not the image's with `.jpg` replaced by `.png`.
 
@@ -146,8 +133,7 @@ def _derivable(found: Pngs, entry: int, path: Path, wanted: str) -> list[Edit]:
     return edits
 
 
-@rule("CP005", "png-size-mismatch", Severity.ERROR, on="part")
-@on_pngs
+@rule("CP005", "png-size-mismatch", Severity.ERROR, on="pngs")
 def png_size(found: Pngs) -> Iterator[Hit]:
     """The PNG has another size than its image.
 
@@ -161,8 +147,7 @@ def png_size(found: Pngs) -> Iterator[Hit]:
             yield found.file.entry_hit(entry, message, expected=expected, found=there)
 
 
-@rule("CP006", "png-not-rgb8", Severity.ERROR, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP006", "png-not-rgb8", Severity.ERROR, Fix.SAFE, on="pngs")
 def png_not_rgb(found: Pngs) -> Iterator[Hit]:
     """The PNG is not RGB with 8 bits a channel.
 
@@ -189,13 +174,11 @@ def _certain_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
     return next((ids for ids in right if ids.max(initial=0) < TOP), None)
 
 
-@rule("CP014", "void-fraction-high", Severity.INFO, on="part")
-@on_pngs
+@rule("CP014", "void-fraction-high", Severity.INFO, on="pngs")
 def void_fraction(found: Pngs) -> Iterator[Hit]:
     """More than half of an image belongs to no segment.
 
-    Void is neither trained on nor scored. That may be intended; or the stuff was left out, or segments were lost in a
-    conversion.
+    Void is neither trained on nor scored. Intended, or the stuff was left out, or segments were lost.
     """
     rows, segments = found.all_regions, found.file.segments
     declared = set(segments.entry[segments.ids == 0].tolist())
@@ -207,13 +190,11 @@ def void_fraction(found: Pngs) -> Iterator[Hit]:
             yield found.file.entry_hit(entry, message, expected=expected, found=f"{share:.0%}")
 
 
-@rule("CP015", "image-without-thing", Severity.WARNING, on="part")
-@on_pngs
+@rule("CP015", "image-without-thing", Severity.WARNING, on="pngs")
 def image_without_thing(found: Pngs) -> Iterator[Hit]:
     """A training image has no thing, or only crowds.
 
-    mmdet drops such images from panoptic training (`filter_empty_gt`), with their stuff. seg2knet's own training keeps
-    them.
+    mmdet drops such images from panoptic training (`filter_empty_gt`), with their stuff. seg2knet keeps them.
     """
     file, segments = found.file, found.file.segments
     if found.part.split not in ("train", "") or not any(category.isthing for category in file.categories):
@@ -280,8 +261,8 @@ def _categories_differ(instances: CocoFile, panoptic: PanopticFile) -> Iterator[
 def two_entries(file: PanopticFile) -> Iterator[Hit]:
     """Two entries of `annotations` belong to one image.
 
-    Readers keep the last one: the segments of the other are lost, or looked for in the wrong PNG. There is no fix,
-    because which of the two is right cannot be told.
+    Readers keep the last one: the segments of the other are lost, or looked for in the wrong PNG. Which of the two is
+    right cannot be told.
     """
     message, expected = "an earlier entry belongs to the same image", "one entry for each image"
     first: dict[int, int] = {}
@@ -295,8 +276,8 @@ def two_entries(file: PanopticFile) -> Iterator[Hit]:
 def no_entry(file: PanopticFile) -> Iterator[Hit]:
     """An image of the panoptic JSON has no entry in `annotations`.
 
-    It has no PNG and no segments: panopticapi's evaluation stops with an exception, trainers skip the image. There is
-    no fix: convert again, or remove the image.
+    It has no PNG and no segments: panopticapi's evaluation stops with an exception, trainers skip the image. Convert
+    again, or remove the image.
     """
     if not file.has["annotations"] or (file.image_rows < 0).any():
         return  # CI009 says so

@@ -12,7 +12,6 @@ import numpy as np
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import AREA, HEIGHT, ID, WIDTH, X, Y, encode_png, ids_of, rgb_of
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.rules.panoptic import on_pngs
 from seg2knet.validators.subjects.files import PanopticFile
 from seg2knet.validators.subjects.panoptic import TOP, Pngs
 
@@ -43,8 +42,7 @@ def _other_png(found: Pngs) -> set[int]:
     return set(np.flatnonzero((lacking > having) | ((differing > 1) & (2 * differing > having))).tolist())
 
 
-@rule("CP007", "segment-id-not-in-png", Severity.ERROR, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP007", "segment-id-not-in-png", Severity.ERROR, Fix.SAFE, on="pngs")
 def segment_not_in_png(found: Pngs) -> Iterator[Hit]:
     """A segment of the JSON has no pixel in the PNG.
 
@@ -69,8 +67,7 @@ def segment_not_in_png(found: Pngs) -> Iterator[Hit]:
         yield found.file.segment_hit(segment, message, expected="its id in the PNG", found=shown, edits=edits, fix=fix)
 
 
-@rule("CP008", "png-id-not-in-json", Severity.ERROR, on="part")
-@on_pngs
+@rule("CP008", "png-id-not-in-json", Severity.ERROR, on="pngs")
 def png_id_unknown(found: Pngs) -> Iterator[Hit]:
     """The PNG has an id that no segment of the image has.
 
@@ -86,8 +83,7 @@ def png_id_unknown(found: Pngs) -> Iterator[Hit]:
             yield found.file.entry_hit(entry, message, "segments_info", expected=expected, found=shown)
 
 
-@rule("CP009", "segment-id-zero-or-over-24-bit", Severity.ERROR, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP009", "segment-id-zero-or-over-24-bit", Severity.ERROR, Fix.SAFE, on="pngs")
 def segment_id_impossible(found: Pngs) -> Iterator[Hit]:
     """A segment's id is 0, negative, or does not fit into 24 bits.
 
@@ -131,13 +127,12 @@ def _repainted(path: Path, new: dict[int, int]) -> bytes:
     return encode_png(rgb_of(out))
 
 
-@rule("CP010", "duplicate-segment-id-in-image", Severity.ERROR, on="part")
-@on_pngs
+@rule("CP010", "duplicate-segment-id-in-image", Severity.ERROR, on="pngs")
 def segment_id_repeated(found: Pngs) -> Iterator[Hit]:
     """Two segments of an image have the same id.
 
-    The PNG cannot tell them apart: both get all pixels of the id, or one of the two is dropped. There is no fix,
-    because only the source knows which of the two is meant.
+    The PNG cannot tell them apart: both get all pixels of the id, or one of the two is dropped. Only the source knows
+    which of the two is meant.
     """
     segments, message = found.file.segments, "another segment of the image has the same id"
     seen: set[tuple[int, int]] = set()
@@ -148,8 +143,7 @@ def segment_id_repeated(found: Pngs) -> Iterator[Hit]:
         seen.add(key)
 
 
-@rule("CP011", "segment-area-mismatch", Severity.WARNING, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP011", "segment-area-mismatch", Severity.WARNING, Fix.SAFE, on="pngs")
 def segment_area(found: Pngs) -> Iterator[Hit]:
     """A segment's area is missing or not the number of its pixels in the PNG.
 
@@ -164,8 +158,7 @@ def segment_area(found: Pngs) -> Iterator[Hit]:
             yield _wrong(found, segment, message, "area", int(region[AREA]), shown, fix)
 
 
-@rule("CP012", "segment-bbox-missing-or-mismatch", Severity.ERROR, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP012", "segment-bbox-missing-or-mismatch", Severity.ERROR, Fix.SAFE, on="pngs")
 def segment_bbox(found: Pngs) -> Iterator[Hit]:
     """A segment's box is missing or not that of its pixels in the PNG.
 
@@ -197,8 +190,7 @@ def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray, Optional[Fix]]]:
         yield segment, regions[place], Fix.UNSAFE if int(segments.entry[segment]) in other else None
 
 
-@rule("CP013", "stuff-category-repeated-in-image", Severity.WARNING, Fix.SAFE, on="part")
-@on_pngs
+@rule("CP013", "stuff-category-repeated-in-image", Severity.WARNING, Fix.SAFE, on="pngs")
 def stuff_repeated(found: Pngs) -> Iterator[Hit]:
     """A stuff category has two or more segments in one image.
 

@@ -101,8 +101,8 @@ def category_lists_differ(dataset: DataSet) -> Iterator[Hit]:
     """The splits do not have the same categories under the same ids in the same order.
 
     A trainer numbers labels by the training file; the validation file's objects then count as other classes, and the
-    metrics fall without an error. Tools that export split by split list only what occurs in each. In panoptic files
-    `isthing` must be the same too.
+    metrics fall without an error. Tools that export split by split list only what each has. `isthing` must be the same
+    too.
 
     The fix gives every file the categories of all of them, those of train first, each with one id everywhere;
     annotations follow their class by its name. No object changes its class. There is no fix where names need one of
@@ -237,8 +237,8 @@ def split_without_data(dataset: DataSet) -> Iterator[Hit]:
 def class_missing_from_val(dataset: DataSet) -> Iterator[Hit]:
     """Classes have objects in train and none in val.
 
-    Nothing tells how well they are learned: their AP is -1 or `nan`, and the mean skips them. There is no fix: split
-    again so that rare classes are in each part.
+    Nothing tells how well they are learned: their AP is -1 or `nan`, and the mean skips them. Split again so that each
+    part has them.
     """
     for train, others in _kinds(dataset):
         counts = {name: count for each in train for name, count in _counted(each).items()}
