@@ -346,9 +346,8 @@ def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
 def _why(value: object) -> str:
     if not isinstance(value, dict):
         return shown(value)
-    for key in ("size", "counts"):
-        if key not in value:
-            return f"no {key!r}"
+    if not {"size", "counts"} <= set(value):
+        return "no 'counts'" if "size" in value else "no 'size'"
     size = value["size"]
     if not (isinstance(size, list) and len(size) == 2 and all(type(each) is int and each > 0 for each in size)):
         return f"size {shown(size)}"

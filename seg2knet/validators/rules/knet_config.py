@@ -19,6 +19,7 @@ from seg2knet.validators.model import Fix, Hit, ReplaceText, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background
 from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
 from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.measure import RLE
 from seg2knet.validators.subjects.tables import Category
 
@@ -111,12 +112,7 @@ def classes_order_differs(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]
             odd += [(each, "annotation file") for each in names if each not in listed]
             message = "the classes are not those of the annotation file"
             message += f": only the {odd[0][1]} has {odd[0][0]!r}" if odd else ", each once"
-        yield _hit(config, entry, message, expected=_short(names), found=_short(listed), edits=edits)
-
-
-def _short(names: Sequence[str]) -> str:
-    text = ", ".join(names[:6])
-    return text + (f" ... ({len(names)})" if len(names) > 6 else "")
+        yield _hit(config, entry, message, expected=first_few(names, 6), found=first_few(listed, 6), edits=edits)
 
 
 @rule("KN002", "classes-is-a-string", Severity.ERROR, Fix.SAFE, on="dataset")

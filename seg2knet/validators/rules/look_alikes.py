@@ -84,7 +84,7 @@ def _told(dataset: DataSet, pairs: list[LookAlike], all_images: Seen) -> str:
     for one, other, flipped in pairs[:3]:
         names = [dataset.show(all_images.paths[place]) for place in (one, other)]
         shown.append(f"{names[0]} and {names[1]}" + (" (flipped)" if flipped else ""))
-    return ", ".join(shown) + (" ..." if len(pairs) > 3 else "")
+    return ", ".join(shown) + (" ..." if len(pairs) > 3 else "") + "; convert --group-by keeps such images in one split"
 
 
 def _once_each(pairs: list[LookAlike]) -> list[LookAlike]:

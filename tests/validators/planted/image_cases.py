@@ -283,7 +283,12 @@ IMAGE_CASES = [
     Case("TIFF called .jpg", "IM013", saved(ONE, noise(5, *SIZE), format="TIFF"), words="TIFF"),
     Case("black image", "IM014", saved(ONE, np.zeros((*SIZE, 3), np.uint8))),
     Case("white image", "IM014", saved(ONE, np.full((*SIZE, 3), 255, np.uint8))),
-    Case("nearly the same image in a split", "IM015", made_of("train2017/train0.jpg", ONE, "brighter")),
+    Case(
+        "nearly the same image in a split",
+        "IM015",
+        made_of("train2017/train0.jpg", ONE, "brighter"),
+        words="convert --group-by",
+    ),
 ]
 SPLIT_CASES = [
     Case(
@@ -340,7 +345,12 @@ SPLIT_CASES = [
         edited(VAL, lambda c: c.update(annotations=[e for e in c["annotations"] if e["category_id"] == 1])),
         words="classes",
     ),
-    Case("image of train coded again in val", "SP006", made_of("train2017/train0.jpg", "val2017/val0.jpg", "coded")),
+    Case(
+        "image of train coded again in val",
+        "SP006",
+        made_of("train2017/train0.jpg", "val2017/val0.jpg", "coded"),
+        words="convert --group-by",
+    ),
     Case(
         "image of train flipped in val",
         "SP006",
