@@ -179,7 +179,8 @@ def _fill_coco(dataset: DataSet) -> bool:
         instances, panoptic, pngs = layout.instances(split), layout.panoptic(split), layout.panoptic_pngs(split)
         if not instances.is_file() and not panoptic.is_file():
             continue
-        folders = [layout.images(split), layout.root / "images" / layout.images(split).name, layout.root / "images"]
+        shared, own = layout.root / "images", layout.images(split)
+        folders = [own, shared / own.name, shared / split, shared]
         images = dataset.images or next((folder for folder in folders if folder.is_dir()), None)
         part = Part(dataset, split, images)
         if instances.is_file():
@@ -204,12 +205,13 @@ def _fill_ade(dataset: DataSet) -> bool:
 
 
 def _loose_files(root: Path) -> Iterator[Path]:
-    """JSON files in the folder or one level below: Roboflow's ``train/_annotations.coco.json`` and the like.
+    """JSON files in the folder, one level below or in ``annotations/train``: Roboflow's and the like.
 
     Lists of images without annotations (``image_info_test2017.json``) are no data to train on and left out.
     """
-    below = sorted(folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    for path in (path for folder in (root, *below) for path in sorted(folder.glob("*.json"))):
+    below = sorted(folder for folder in (*root.iterdir(), *root.glob("annotations/*")) if folder.is_dir())
+    folders = [root, *(folder for folder in below if not folder.name.startswith("."))]
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
         usable = path.is_file() and path.name != LEDGER and "_info" not in path.stem
         if usable and kind_of_file(path) is not None:
             yield path
@@ -251,6 +253,7 @@ def _image_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
     parent = path.parent
     folders = [parent, parent / "images", parent / "JPEGImages", parent / "input_images", parent / tail]
     folders += [parent.parent / tail, parent.parent / "images" / tail, parent.parent / "images", parent.parent]
+    folders.append(parent.parent.parent / "images" / parent.name)
     wanted = [name.replace("\\", "/") for name in names[:20] if name and "\0" not in name]
     scores = [sum(os.path.isfile(os.path.join(folder, name)) for name in wanted) for folder in folders]
     return folders[scores.index(max(scores))] if any(scores) else None

@@ -68,3 +68,19 @@ def test_panopticapi_s_own_layout(tmp_path: Path) -> None:
     report = validate(other)
     assert not report.findings
     assert report.datasets[0].parts[0].images_dir == other / "input_images"
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["annotations beside one another", "a folder a split"])
+def test_images_in_folders_of_the_splits(tmp_path: Path, nested: bool) -> None:
+    root = coco(tmp_path / "set", panoptic=False)
+    (root / "images").mkdir()
+    for split in ("train", "val"):
+        (root / f"{split}2017").rename(root / "images" / split)
+        if nested:
+            (root / "annotations" / split).mkdir()
+            file = root / "annotations" / f"instances_{split}2017.json"
+            file.rename(root / "annotations" / split / "instances.json")
+    report = validate(root)
+    assert [part.split for part in report.datasets[0].parts] == ["train", "val"]
+    assert [part.images_dir for part in report.datasets[0].parts] == [root / "images/train", root / "images/val"]
+    assert not report.findings
