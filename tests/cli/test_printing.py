@@ -40,7 +40,7 @@ def test_figures_by_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     from seg2knet.cli import test, train
 
     facts: dict[str, Any] = {"figures": {"AP": 0.5}, "classes": [{"name": EVIL, "AP": 0.5, "objects": 2}]}
-    test._print(SimpleNamespace(checkpoint=EVIL, data=EVIL, split="val", images=1, **facts))
+    test._print(SimpleNamespace(checkpoint=EVIL, data=EVIL, split="val", images=1, score_thr=None, **facts))
     files = {"best": tmp_path / EVIL.replace("/", ""), "last": None, "samples": None, "work_dir": tmp_path}
     train._show(SimpleNamespace(test={"AP": 0.4}, **files, **facts))
     printed = capsys.readouterr().out
