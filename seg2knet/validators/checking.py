@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from seg2knet.errors import UsageError
