@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from seg2knet.validators.model import Hit, Severity, rule
-from seg2knet.validators.rules.image_files import MIN_SIDE
+from seg2knet.validators.rules.image_files import MIN_SIDE, image_hit
 from seg2knet.validators.rules.splits import ORDER, place_of
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
@@ -17,7 +16,8 @@ from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, lo
 from seg2knet.validators.subjects.pictures import same_content
 
 MOST_IMAGES = 20_000
-"""Images beyond which they are not decoded to be looked at."""
+"""Images beyond which they are not decoded to be looked at. The first look at a JPEG of 640 x 480 takes 1.4 ms, its
+header 0.02 ms; comparing 20,000 images takes 6 s in each run, and four times that for twice as many."""
 BLANK_RANGE = 2
 
 
@@ -32,13 +32,8 @@ class Seen(NamedTuple):
 
 def seen(dataset: DataSet) -> Seen:
     """The data set's images, looked at once; none where there are too many."""
-    kept = vars(dataset)
-    if "_seen" not in kept:
-        kept["_seen"] = _seen(dataset)
-    return kept["_seen"]
-
-
-def _seen(dataset: DataSet) -> Seen:
+    if "_seen" in vars(dataset):
+        return vars(dataset)["_seen"]
     owners: dict[str, Part] = {}
     for part in sorted(dataset.parts, key=lambda part: ORDER.get(part.split, len(ORDER))):
         book = album(part)
@@ -53,9 +48,9 @@ def _seen(dataset: DataSet) -> Seen:
     same: dict[int, int] = {}
     for number, group in enumerate(same_content([paths[place] for place in members], dataset.jobs)):
         same.update((members[place], number) for place in group)
-    return Seen(
-        parts, paths, looks, [each for each in pairs if each.one not in same or same[each.one] != same.get(each.other)]
-    )
+    pairs = [pair for pair in pairs if pair.one not in same or same[pair.one] != same.get(pair.other)]
+    found = vars(dataset)["_seen"] = Seen(parts, paths, looks, pairs)
+    return found
 
 
 @rule("IM014", "image-blank", Severity.WARNING, on="dataset")
@@ -75,8 +70,8 @@ def blank(dataset: DataSet) -> Iterator[Hit]:
             continue  # not decoded, of more levels than were looked at, or IM011
         level = int(all_images.looks.thumbs[place].mean())
         shade = "black" if level < 8 else "white" if level > 247 else f"grey level {level}"
-        more: dict[str, Any] = {"expected": "an image that shows something", "found": f"{shade} everywhere"}
-        yield Hit("the image is of one colour", Path(path), **more, **book.of(path))  # type: ignore[arg-type]
+        message, expected = "the image is of one colour", "an image that shows something"
+        yield image_hit(book, path, message, expected=expected, found=f"{shade} everywhere")
 
 
 def _told(dataset: DataSet, pairs: list[LookAlike], all_images: Seen) -> str:
