@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -49,13 +49,10 @@ def suspicious_all_crowd(file: CocoFile) -> Iterator[Hit]:
     """
     table = file.annotations
     if table.count and (table.has_crowd & (table.crowd == 1)).all():
-        edits = [SetValue(file.path, f"/annotations/{row}/iscrowd", 0) for row in range(table.count)]
-        message, expected = (
-            f"all {table.count:,} annotations are crowds: trainers skip every one",
-            "iscrowd 0 for objects",
-        )
-        fix, found = None if table.count > 1 else Fix.UNSAFE, "iscrowd 1 everywhere"
-        yield Hit(message, file.path, "/annotations", expected=expected, found=found, edits=edits, fix=fix)
+        message, fix = f"all {table.count:,} annotations are crowds: trainers skip every one", Fix.UNSAFE
+        more: dict[str, Any] = {"expected": "iscrowd 0 for objects", "found": "iscrowd 1 everywhere"}
+        more["edits"] = lambda: [SetValue(file.path, f"/annotations/{row}/iscrowd", 0) for row in range(table.count)]
+        yield Hit(message, file.path, "/annotations", fix=fix if table.count == 1 else None, **more)
 
 
 @rule("CI041", "duplicate-annotation", Severity.WARNING, Fix.UNSAFE, on="instances")
