@@ -55,7 +55,7 @@ def measure(source: Path, minutes: float, more: list[str], work: Path) -> dict[s
     if not data.is_dir():
         converted(source, data)
     train = ["train", str(data), "--backbone-weights", str(weights(work / "tf_efficientnet_lite0.pth"))]
-    train += ["--gpus", "0", "--work-dir", str(run), *more]
+    train += ["--gpus", "0", "--val", "none", "--work-dir", str(run), *more]
     if minutes < FULL_MINUTES and "--epochs" not in more:
         train += ["--epochs", str(max(1, int(minutes / FULL_MINUTES * LIGHT_IMAGES / IMAGES)))]
     began = time.monotonic()

@@ -139,6 +139,8 @@ def _show(result: Any) -> None:
     files: dict[str, Optional[Path]] = {
         "results": result.work_dir / "results.csv",
         "curves": result.work_dir / "curves.png",
+        "first batches": result.work_dir / "batches.jpg",
+        "figures, errors, images": result.page,
         "predictions beside truth": result.samples,
     }
     for title, path in files.items():

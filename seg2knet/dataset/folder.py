@@ -29,6 +29,7 @@ class Split:
         objects: objects or segments; 0 for semantic, where they are not counted.
         most: the most that are on one image.
         has_truth: False for a list of images alone (``image_info_*.json``).
+        names: semantic: a list of the images that belong to it, a name below ``images`` a line; by default all.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Split:
     objects: int
     most: int = 0
     has_truth: bool = True
+    names: Optional[Path] = None
 
 
 @dataclass(frozen=True)

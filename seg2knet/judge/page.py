@@ -56,10 +56,11 @@ def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
 
 
 def classes_page(title: str, images: int, figures: dict[str, float], rows: Sequence[dict[str, Any]]) -> str:
-    """The page of a panoptic or semantic model: its figures, and those of each class, the weakest first."""
+    """The page of a panoptic or semantic model: its figures, and those of each class that occurs, the weakest first."""
     keys = list(rows[0]) if rows else []
-    figure = next((key for key in keys if isinstance(rows[0][key], float)), None)
-    ranked = sorted(rows, key=lambda row: row[figure]) if figure else rows
+    figure = next((key for key in keys if any(isinstance(row[key], float) for row in rows)), None)
+    known = [row for row in rows if row[figure] is not None] if figure else rows
+    ranked = sorted(known, key=lambda row: row[figure]) if figure else known
     return _page("classes.html.j2", title=title, images=images, figures=figures, keys=keys, rows=ranked)
 
 

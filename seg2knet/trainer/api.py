@@ -23,15 +23,11 @@ PathLike = Union[str, Path]
 
 
 def train(data: Optional[PathLike] = None, *, say: Callable[[str], None] = print, **options: Any) -> TrainResult:
-    """Train a K-Net.
+    """Train a K-Net on a data set's folder, by default ``data/coco`` or ``data/ade``.
 
     Args:
-        data: a data set's folder; by default ``data/coco`` or ``data/ade``.
         say: takes lines for the user; the progress of the run itself goes to standard output.
         options: fields of :class:`seg2knet.trainer.options.TrainOptions`: ``epochs=12``, ``gpus=0``...
-
-    Returns:
-        where everything is, and how good it is.
 
     Raises:
         Seg2KNetError: the options, the data or the machine do not allow it.
@@ -76,28 +72,20 @@ def evaluate(
     show_dir: Optional[PathLike] = None,
     device: Optional[str] = None,
 ) -> Evaluation:
-    """Judge a checkpoint: mask AP, panoptic quality or mean IoU.
+    """Judge a checkpoint (path or URL) by mask AP, panoptic quality or mean IoU, by default on its own data.
 
     Args:
-        checkpoint: of a run, by path or URL.
-        data: a data set's folder; by default the one it was trained on.
         split: ``val`` by default.
-        show_dir: where to leave a picture of prediction beside truth for each image.
+        show_dir: where to leave an image of prediction beside truth for each image.
         device: ``cuda`` or ``cpu``; by default a GPU where there is one.
 
     Raises:
-        DataError: the checkpoint or the data cannot be used, or do not share their classes.
-        UsageError: there is no such split.
+        DataError: the checkpoint or the data cannot be used, or do not share classes. UsageError: no such split.
     """
     from seg2knet.trainer.evaluate import evaluation
 
-    return evaluation.evaluate(
-        checkpoint,
-        Path(data) if data is not None else None,
-        split,
-        show_dir=Path(show_dir) if show_dir is not None else None,
-        device=device,
-    )
+    folder, shown = (Path(path) if path is not None else None for path in (data, show_dir))
+    return evaluation.evaluate(checkpoint, folder, split, show_dir=shown, device=device)
 
 
 def load(
@@ -171,10 +159,12 @@ def predict(
         a prediction for each image that could be read; its masks are run-length codes until asked for.
 
     Raises:
-        DataError: the checkpoint cannot be read.
-        UsageError: no images there.
+        DataError: the checkpoint cannot be read. UsageError: no images there.
     """
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
+
+    def warn(error: DataError) -> None:
+        warnings.warn(f"skipped: {error}", stacklevel=3)
 
     paths = find_images([images] if isinstance(images, (str, Path)) else images)
     model = load(
@@ -182,9 +172,5 @@ def predict(
         batch_size=batch_size, classes=classes,
     )  # fmt: skip
     writer = PredictionWriter(Path(out), model.classes, model.task, formats) if out is not None else None
-    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "failed": failed or _warn}
+    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "failed": failed or warn}
     return list(segmented(model, paths, writer, score_thr=model.score_thr, dedup=dedup, **how))
-
-
-def _warn(error: DataError) -> None:
-    warnings.warn(f"skipped: {error}", stacklevel=2)

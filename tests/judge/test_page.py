@@ -76,3 +76,10 @@ def test_the_page_of_classes_has_the_weakest_first() -> None:
     page = classes_page("best.pth", 3, {"mIoU": 0.575}, rows)
     assert page.index("&lt;road&gt;") < page.index("sky")
     assert "0.250" in page
+
+
+def test_a_class_that_does_not_occur_has_no_row() -> None:
+    rows = [{"name": "ghost", "PQ": None}, {"name": "sky", "PQ": 0.5}, {"name": "road", "PQ": 0.25}]
+    page = classes_page("best.pth", 3, {"PQ": 0.375}, rows)
+    assert "ghost" not in page
+    assert page.index("road") < page.index("sky")

@@ -8,10 +8,6 @@ from typing import Any
 from seg2knet.trainer.config.plan import RunPlan
 from seg2knet.trainer.config.source import Ref
 
-FLIPPING = "seg2knet.trainer.openmmlab.flipping"
-"""The module that registers ``SwapSides``."""
-
-
 PACK = {"type": "PackKNetInputs"}
 
 

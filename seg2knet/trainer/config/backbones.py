@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from seg2knet.download.weights import SWIN, THIRD_PARTY, TORCHVISION, Source
-from seg2knet.errors import EnvironmentProblem
 
 DEFORMABLE = "seg2knet.trainer.openmmlab.deformable"
 TIMM = "timm/"
@@ -17,37 +16,22 @@ TIMM = "timm/"
 
 @dataclass(frozen=True)
 class Backbone:
-    """A backbone.
-
-    Attributes:
-        name: for ``--backbone``.
-        title: for a person.
-        settings: its config in mmdet's registry, without weights.
-        channels: of its four levels, strides 4 to 32.
-        weights: where its ImageNet weights are published.
-        pretrained, scratch: settings that a start from weights, or from nothing, adds.
-        imports: modules that register what it is made of, for ``custom_imports``.
-        width: channels of K-Net on top of it.
-        mean, std: of the images it was pretrained on, RGB, 0..255; by default ImageNet's.
-        hub: its weights come from timm's hub, or from a file in timm's names.
-        semantic: name of its body in mmsegmentation's K-Net configs; ``None`` where there is none.
-        semantic_weights: where the weights of mmsegmentation's variant are published.
-    """
+    """A backbone."""
 
     name: str
     title: str
-    settings: dict[str, Any]
-    channels: tuple[int, int, int, int]
-    weights: Optional[Source] = None
-    pretrained: dict[str, Any] = field(default_factory=dict)
-    scratch: dict[str, Any] = field(default_factory=dict)
-    imports: tuple[str, ...] = ()
-    width: int = 256
-    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    settings: dict[str, Any]  # in mmdet's registry, without weights
+    channels: tuple[int, int, int, int]  # of its levels at strides 4, 8, 16 and 32
+    weights: Optional[Source] = None  # where its ImageNet weights are published
+    pretrained: dict[str, Any] = field(default_factory=dict)  # settings that a start from weights adds
+    scratch: dict[str, Any] = field(default_factory=dict)  # settings that a start from nothing adds
+    imports: tuple[str, ...] = ()  # modules that register it, for custom_imports
+    width: int = 256  # channels of K-Net on top of it
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)  # of the images it was pretrained on, RGB, 0..255
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
-    hub: bool = False
-    semantic: Optional[str] = None
-    semantic_weights: Optional[Source] = None
+    hub: bool = False  # its weights come from timm's hub, or from a file in timm's names
+    semantic: Optional[str] = None  # name of its body in mmsegmentation's K-Net configs
+    semantic_weights: Optional[Source] = None  # of mmsegmentation's variant
 
     @property
     def narrow(self) -> bool:
@@ -55,53 +39,19 @@ class Backbone:
         return self.width < 128
 
     def config(self, weights: Optional[str], scratch: bool) -> dict[str, Any]:
-        """Its config for mmdet's registry.
-
-        Args:
-            weights: file with pretrained weights, if it starts from one.
-            scratch: the run starts from nothing: nothing is frozen and BatchNorm learns.
-        """
+        """Its config for mmdet's registry, with a file of weights; from `scratch` all of it learns."""
         initial = {"type": "Pretrained", "checkpoint": weights} if weights else None
         mode = self.scratch if scratch else self.pretrained
         return {**copy.deepcopy(self.settings), **mode, "init_cfg": initial}
 
-    def require(self, instead: Optional[str] = None) -> None:
-        """
-        Args:
-            instead: what to choose where its operator is missing, for the message.
-
-        Raises:
-            EnvironmentProblem: it needs deformable convolution and nothing here provides it.
-        """
-        if DEFORMABLE not in self.imports:
-            return
-        from seg2knet.trainer.openmmlab import deformable
-
-        try:
-            deformable.operator()
-        except EnvironmentProblem as problem:
-            instead = instead or f"--backbone {self.name.removesuffix('-dcn')}"
-            raise EnvironmentProblem(
-                problem.message,
-                found=problem.found,
-                expected=problem.expected,
-                hint=f"{problem.hint}; or take {instead}, which needs none",
-            ) from None
-
 
 def _resnet(depth: int, file: str, deep_stem_file: str, variant: str = "", title: str = "", **more: Any) -> Backbone:
-    levels = (64, 128, 256, 512) if depth < 50 else (256, 512, 1024, 2048)
     settings = {
-        "type": "ResNet",
-        "depth": depth,
-        "num_stages": 4,
-        "out_indices": (0, 1, 2, 3),
-        "style": "pytorch",
-        "norm_cfg": {"type": "BN", "requires_grad": True},
-        **more.pop("settings", {}),
-    }
+        "type": "ResNet", "depth": depth, "num_stages": 4, "out_indices": (0, 1, 2, 3), "style": "pytorch",
+        "norm_cfg": {"type": "BN", "requires_grad": True}, **more.pop("settings", {}),
+    }  # fmt: skip
     entry: dict[str, Any] = {
-        "channels": levels,
+        "channels": (64, 128, 256, 512) if depth < 50 else (256, 512, 1024, 2048),
         "weights": Source(file, TORCHVISION, f"ResNet-{depth}"),
         # BatchNorm keeps the statistics it learned on ImageNet; stem and first stage stay as they are.
         "pretrained": {"norm_eval": True, "frozen_stages": 1},
@@ -113,34 +63,23 @@ def _resnet(depth: int, file: str, deep_stem_file: str, variant: str = "", title
     return Backbone(f"r{depth}{variant}", f"ResNet-{depth}{title}", settings, **{**entry, **more})
 
 
-def _swin(
-    name: str, title: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...], drop_path: float, file: str
-) -> Backbone:
+def _swin(name: str, width: int, depths: tuple[int, ...], heads: tuple[int, ...], file: str) -> Backbone:
     """Width, depths and heads: Liu et al., arXiv 2103.14030."""
     settings = {
-        "type": "SwinTransformer",
-        "embed_dims": width,
-        "depths": depths,
-        "num_heads": heads,
-        "window_size": 7,
-        "mlp_ratio": 4,
-        "qkv_bias": True,
-        "patch_norm": True,
-        "out_indices": (0, 1, 2, 3),
-        "with_cp": False,
+        "type": "SwinTransformer", "embed_dims": width, "depths": depths, "num_heads": heads, "window_size": 7,
+        "mlp_ratio": 4, "qkv_bias": True, "patch_norm": True, "out_indices": (0, 1, 2, 3), "with_cp": False,
         "convert_weights": False,
-    }
+    }  # fmt: skip
     source = Source(file, SWIN, f"Swin {width} wide, depth {depths[2]}")
     return Backbone(
-        name, title, settings, (width, 2 * width, 4 * width, 8 * width), source,
-        pretrained={"drop_path_rate": drop_path}, scratch={"drop_path_rate": 0.1}, semantic=name,
-        semantic_weights=source,
+        name, name.title(), settings, (width, 2 * width, 4 * width, 8 * width), source,
+        pretrained={"drop_path_rate": 0.2}, scratch={"drop_path_rate": 0.1}, semantic=name, semantic_weights=source,
     )  # fmt: skip
 
 
 _R18 = ("resnet18-f37072fd.pth", "resnet18_v1c-b5776b93.pth")
-_R50 = ("resnet50-0676ba61.pth", "resnet50_v1c-2cccc1ad.pth")
 _R101 = ("resnet101-63fe2227.pth", "resnet101_v1c-e67eebb6.pth")
+_SWIN_L = "swin_large_patch4_window7_224_22k_20220308-d5bdebaf.pth"
 
 _ALL = (
     _resnet(18, *_R18),
@@ -148,7 +87,7 @@ _ALL = (
         18, *_R18, "-half", " of half width", settings={"base_channels": 32, "stem_channels": 32},
         channels=(32, 64, 128, 256), weights=None, width=64,
     ),
-    _resnet(50, *_R50),
+    _resnet(50, "resnet50-0676ba61.pth", "resnet50_v1c-2cccc1ad.pth"),
     _resnet(101, *_R101),
     _resnet(
         101, *_R101, "-dcn", " with deformable convolution", imports=(DEFORMABLE,),
@@ -158,13 +97,8 @@ _ALL = (
             "stage_with_dcn": (False, True, True, True),
         },
     ),
-    _swin(
-        "swin-t", "Swin-T", 96, (2, 2, 6, 2), (3, 6, 12, 24), 0.2, "swin_tiny_patch4_window7_224_20220308-f41b89d3.pth"
-    ),
-    _swin(
-        "swin-l", "Swin-L", 192, (2, 2, 18, 2), (6, 12, 24, 48), 0.2,
-        "swin_large_patch4_window7_224_22k_20220308-d5bdebaf.pth",
-    ),
+    _swin("swin-t", 96, (2, 2, 6, 2), (3, 6, 12, 24), "swin_tiny_patch4_window7_224_20220308-f41b89d3.pth"),
+    _swin("swin-l", 192, (2, 2, 18, 2), (6, 12, 24, 48), _SWIN_L),
 )  # fmt: skip
 BACKBONES = {backbone.name: backbone for backbone in _ALL}
 """Name -> backbone."""
@@ -187,6 +121,7 @@ def find_backbone(name: str) -> Backbone:
         name, f"timm's {plain}", {"type": "TimmFeatures", "name": plain}, info.channels,
         pretrained={"norm_eval": True}, scratch={"norm_eval": False},
         imports=("seg2knet.trainer.openmmlab.timm_backbone",), mean=info.mean, std=info.std, hub=True,
+        semantic="r50-d8",
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from seg2knet._version import __version__
@@ -22,7 +21,7 @@ Section = dict[str, Any]
 
 
 def build(plan: RunPlan) -> str:
-    """A run's config, as a Python file.
+    """A run's config, as a Python file: what an option sets as a whole is explained by its help.
 
     Raises:
         UsageError: ``--cfg-options`` leads nowhere.
@@ -42,8 +41,16 @@ def build(plan: RunPlan) -> str:
         section.update({name: content.pop(name) for name in section})
     if content:
         sections["Given by --cfg-options"] = content
-    comments = _option_comments() | _comments(plan)
-    lines = [f"# {line}".rstrip() for line in _heading(plan)]
+    comments: dict[Any, str] = {info.in_config: f"{flag(name)}: {info.help}" for name, info in INFO.items()}
+    comments.update(_comments(plan))
+    data = plan.data
+    counts = ", ".join(f"{split.count} {name} images" for name, split in data.splits.items())
+    lines = [
+        f"# K-Net for {data.task} segmentation, {plan.backbone.title}: {len(data.classes)} classes, {counts}.",
+        f"# Written by seg2knet {__version__} for: {plan.options.command()}",
+        "# It is the whole config: change what you like, then run it again:",
+        f"# seg2knet train --config {plan.work_dir / 'config.py'}",
+    ]
     for title, section in sections.items():
         lines += ["", f"# --- {title} " + "-" * max(0, 90 - len(title))]
         lines += [assignment(name, value, comments.get(name, "")) for name, value in section.items()]
@@ -51,25 +58,8 @@ def build(plan: RunPlan) -> str:
 
 
 def _parts(plan: RunPlan) -> Any:
-    """The module with what is the task's own: ``imports``, ``SCOPE``, pipelines, model, optimiser."""
+    """The module with what is the task's own: pipelines, model, optimiser."""
     return config_semantic if plan.data.task == "semantic" else config_coco
-
-
-def _heading(plan: RunPlan) -> list[str]:
-    data = plan.data
-    counts = ", ".join(f"{split.count} {name} images" for name, split in data.splits.items())
-    return [
-        f"K-Net for {data.task} segmentation, {plan.backbone.title}: {len(data.classes)} classes, {counts}.",
-        f"Written by seg2knet {__version__} for: {plan.options.command()}",
-        "It is the whole config: change what you like, then run it again:",
-        f"seg2knet train --config {plan.work_dir / 'config.py'}",
-    ]
-
-
-def _option_comments() -> dict[str, str]:
-    """Variables that an option sets as a whole, explained by its help."""
-    variables = {info.in_config: f"{flag(name)}: {info.help}" for name, info in INFO.items()}
-    return {name: text for name, text in variables.items() if isinstance(name, str) and "." not in name}
 
 
 def _comments(plan: RunPlan) -> dict[str, str]:
@@ -78,7 +68,7 @@ def _comments(plan: RunPlan) -> dict[str, str]:
         "classes": "as the data name them; their places are the labels",
         "thing_classes": "things come first",
         "train_dataloader": "batch_size is shared out among the processes when they start",
-        "val_dataloader": f"the {plan.judged.name} split" if plan.judged is not None else "",
+        "val_dataloader": f"the {plan.judge} split{', set apart from train' if plan.files else ''}",
         "test_dataloader": "evaluated once, when training is over" if plan.tested is not None else "",
         "train_cfg": f"evaluated after every {interval} epochs" if interval > 1 else "evaluated after every epoch",
         "param_scheduler": f"warm-up over {_warmup(plan)} steps, then --decay {plan.options.decay}",
@@ -90,6 +80,10 @@ def _comments(plan: RunPlan) -> dict[str, str]:
 def _task(plan: RunPlan) -> Section:
     classes = plan.data.classes
     parts = {"thing_classes": classes.things, "stuff_classes": classes.stuff} if plan.data.task == "panoptic" else {}
+    semantic = plan.data.task == "semantic"
+    modules = ["semantic_data" if semantic else "datasets", "sampling", "metrics", "flipping"]
+    imports = [f"seg2knet.trainer.openmmlab.{name}" for name in modules]
+    imports += [*([] if semantic else ["seg2knet.knet.detector"]), *plan.backbone.imports]
     return {
         "task": plan.data.task,
         "classes": classes.names,
@@ -98,8 +92,8 @@ def _task(plan: RunPlan) -> Section:
         "metainfo": {name: Ref(name) for name in ("classes", "palette", *parts)},
         "data_root": str(plan.data.root.resolve()),
         "work_dir": str(plan.work_dir),
-        "default_scope": _parts(plan).SCOPE,
-        "custom_imports": {"imports": _parts(plan).imports(plan), "allow_failed_imports": False},
+        "default_scope": "mmseg" if semantic else "mmdet",
+        "custom_imports": {"imports": imports, "allow_failed_imports": False},
     }
 
 
@@ -115,24 +109,21 @@ def _data(plan: RunPlan) -> Section:
     section: Section = {
         "train_pipeline": _parts(plan).train_pipeline(plan),
         "test_pipeline": _parts(plan).test_pipeline(plan),
+        "val": plan.options.val or plan.judge or "none",
         "total_batch_size": plan.batch,
         "train_dataloader": train,
     }
     if plan.judged is not None:
-        section["val_dataloader"] = loader_for(plan.data, plan.judged, plan.machine.workers)
-        section["test_dataloader"] = Ref("val_dataloader")
-        if plan.tested is not None:
-            section["test_dataloader"] = loader_for(plan.data, plan.tested, plan.machine.workers)
+        tested, workers = plan.tested, plan.machine.workers
+        section["val_dataloader"] = loader_for(plan.data, plan.judged, workers)
+        section["test_dataloader"] = Ref("val_dataloader") if tested is None else loader_for(plan.data, tested, workers)
     return section
 
 
 def dataset(data: DataFolder, split: Split, *, train: bool, seed: int = 0) -> dict[str, Any]:
     """A split as a data set of mmdet's or mmseg's registry."""
-    images = str(split.images.resolve())
-    annotations = str(split.annotations.resolve())
-    entry: dict[str, Any] = {
-        "type": {"instance": "InstanceData", "panoptic": "PanopticData", "semantic": "SemanticData"}[data.task]
-    }
+    images, annotations = str(split.images.resolve()), str(split.annotations.resolve())
+    entry: dict[str, Any] = {"type": f"{data.task.title()}Data"}
     if data.task == "semantic":
         entry["data_prefix"] = {"img_path": images, "seg_map_path": annotations}
     else:
@@ -140,12 +131,11 @@ def dataset(data: DataFolder, split: Split, *, train: bool, seed: int = 0) -> di
         entry["data_prefix"] = {"img": images}
     if data.task == "panoptic":
         entry["data_prefix"]["seg"] = str(split.pngs.resolve()) if split.pngs is not None else ""
-    entry["metainfo"] = Ref("metainfo")
-    entry["pipeline"] = Ref("train_pipeline" if train else "test_pipeline")
-    entry["test_mode"] = not train
-    if train:
-        entry["seed"] = seed
-    return entry
+    if split.names is not None:
+        entry["ann_file"] = str(split.names.resolve())
+    pipeline = Ref("train_pipeline" if train else "test_pipeline")
+    entry.update(metainfo=Ref("metainfo"), pipeline=pipeline, test_mode=not train)
+    return {**entry, "seed": seed} if train else entry
 
 
 def loader_for(data: DataFolder, split: Split, workers: int) -> dict[str, Any]:
@@ -178,42 +168,25 @@ def _schedule(plan: RunPlan) -> Section:
     begin, total = _warmup(plan), plan.epochs * plan.steps
     drops = milestones(plan.epochs, plan.options.schedule or ("80k" if plan.data.task == "semantic" else "1x"))
     gamma = 0.3 if plan.scratch else 0.1
+    warmup = {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": begin}
     decay: dict[str, Any] = {"type": "MultiStepLR", "by_epoch": True, "milestones": drops, "gamma": gamma}
     if plan.options.decay == "cosine":
         rest = max(1, total - begin)
         decay = {"type": "CosineAnnealingLR", "by_epoch": False, "begin": begin, "end": total, "T_max": rest}
         decay["eta_min_ratio"] = 0.01
+    loop = {"type": "ResumableLoop", "max_epochs": Ref("max_epochs"), "val_interval": val_interval(plan.epochs)}
     return {
-        "max_epochs": plan.epochs,
-        "train_cfg": {
-            "type": "ResumableLoop",
-            "max_epochs": Ref("max_epochs"),
-            "val_interval": val_interval(plan.epochs),
-        },
-        "optim_wrapper": optimizer,
-        "param_scheduler": [
-            {"type": "LinearLR", "start_factor": WARMUP_FACTOR, "by_epoch": False, "begin": 0, "end": begin},
-            decay,
-        ],
-    }
+        "max_epochs": plan.epochs, "train_cfg": loop, "optim_wrapper": optimizer, "param_scheduler": [warmup, decay],
+    }  # fmt: skip
 
 
 def _evaluation(plan: RunPlan) -> Section:
     if plan.judged is None:
         return {}
-    return {
-        "val_cfg": {},
-        "val_evaluator": evaluator_for(plan.data, plan.judged),
-        "test_cfg": {},
-        "test_evaluator": evaluator_for(plan.data, plan.tested or plan.judged),
-    }
-
-
-def evaluator_for(data: DataFolder, split: Split) -> dict[str, Any]:
-    """The metric for a split."""
     from seg2knet.trainer.openmmlab.metrics import METRIC_OF
 
-    return METRIC_OF[data.task].config(split)
+    val, test = (METRIC_OF[plan.data.task].config(split) for split in (plan.judged, plan.tested or plan.judged))
+    return {"val_cfg": {}, "val_evaluator": val, "test_cfg": {}, "test_evaluator": test}
 
 
 def _run(plan: RunPlan) -> Section:
@@ -234,18 +207,16 @@ def _run(plan: RunPlan) -> Section:
 
 
 def _logger(plan: RunPlan) -> list[dict[str, Any]]:
-    name = plan.data.root.resolve().name
-    if plan.options.logger == "tensorboard":
+    name, logger = plan.data.root.resolve().name, plan.options.logger
+    if logger == "tensorboard":
         return [{"type": "TensorboardVisBackend"}]
-    if plan.options.logger == "wandb":
+    if logger == "wandb":
         return [{"type": "WandbVisBackend", "init_kwargs": {"project": "seg2knet", "name": name}}]
-    if plan.options.logger == "none":
+    if logger == "none":
         return []
     server = os.environ.get("MLFLOW_TRACKING_URI")
-    store = {"tracking_uri": server} if server else _mlflow_store(plan.work_dir.resolve())
+    store = {"tracking_uri": server}
+    if not server:  # a database in the work dir: MLflow no longer starts stores of files
+        folder = plan.work_dir.resolve()
+        store = {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}", "artifact_location": (folder / "mlflow").as_uri()}
     return [{"type": "MLflowVisBackend", "exp_name": "seg2knet", "run_name": name, **store}]
-
-
-def _mlflow_store(work_dir: Path) -> dict[str, str]:
-    """A database in the work dir: MLflow no longer starts stores of files."""
-    return {"tracking_uri": f"sqlite:///{work_dir / 'mlflow.db'}", "artifact_location": (work_dir / "mlflow").as_uri()}

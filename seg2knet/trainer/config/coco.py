@@ -5,21 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from seg2knet.knet.recipe import BACKBONE_LR_FACTOR, LIGHT_BACKBONE_LR_FACTOR, MAX_GRADIENT_NORM, WEIGHT_DECAY
-from seg2knet.trainer.config.augmentation import FLIPPING, changes, last_steps
+from seg2knet.trainer.config.augmentation import changes, last_steps
 from seg2knet.trainer.config.plan import RunPlan
-
-SCOPE = "mmdet"
-
-
-def imports(plan: RunPlan) -> list[str]:
-    """Modules that register what the config names."""
-    ours = [
-        "seg2knet.trainer.openmmlab.datasets",
-        "seg2knet.trainer.openmmlab.sampling",
-        "seg2knet.trainer.openmmlab.metrics",
-        FLIPPING,
-    ]
-    return [*ours, "seg2knet.knet.detector", *plan.backbone.imports]
 
 
 def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
@@ -45,7 +32,7 @@ def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
 def model(plan: RunPlan) -> dict[str, Any]:
     """K-Net; the class counts stand here and nowhere else."""
     panoptic = plan.data.task == "panoptic"
-    width = plan.backbone.width
+    width, given = plan.backbone.width, plan.options.channels_last
     return {
         "type": "KNet",
         "data_preprocessor": {
@@ -61,12 +48,15 @@ def model(plan: RunPlan) -> dict[str, Any]:
         "neck": {"type": "FPN", "in_channels": list(plan.backbone.channels), "out_channels": width, "num_outs": 4},
         "num_things": len(plan.data.classes.things),
         "num_stuff": len(plan.data.classes.stuff) if panoptic else 0,
-        "num_kernels": _kernels(plan),
+        # The paper's 100, more where an image has more than 40 objects; in small models as many as the data need: two
+        # to three times the most objects of an image, at least 12.
+        "num_kernels": max(12 if width < 256 else 100, round(2.5 * plan.train.most)),
         "num_stages": 3,
         "channels": width,
         "feedforward_channels": 256 if plan.backbone.narrow else 8 * width,
         "num_heads": 8,
-        "channels_last": _channels_last(plan),
+        # As asked, else on the CPU, where it is faster.
+        "channels_last": plan.machine.device == "cpu" if given is None else given,
         "test_cfg": {
             "max_per_img": 100,
             "mask_thr": 0.5,
@@ -75,18 +65,6 @@ def model(plan: RunPlan) -> dict[str, Any]:
             **({"mask_score": True} if plan.light and not panoptic else {}),
         },
     }
-
-
-def _channels_last(plan: RunPlan) -> bool:
-    """As asked, else on the CPU, where it is faster."""
-    given = plan.options.channels_last
-    return plan.machine.device == "cpu" if given is None else given
-
-
-def _kernels(plan: RunPlan) -> int:
-    """The paper's 100, more where an image has more than 40 objects; in small models as many as the data need: two to
-    three times the most objects of an image, at least 12."""
-    return max(12 if plan.backbone.width < 256 else 100, round(2.5 * plan.train.most))
 
 
 def optimizer(plan: RunPlan) -> dict[str, Any]:

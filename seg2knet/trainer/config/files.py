@@ -15,22 +15,14 @@ from seg2knet.trainer.config.trust import require_plain
 RESERVED = ("filename", "text", "pretty_text", "env_variables")
 """Names that mmengine refuses in a config file."""
 RENAMED = {
-    "seg2knet.trainer.datasets": "seg2knet.trainer.openmmlab.datasets",
-    "seg2knet.trainer.sampling": "seg2knet.trainer.openmmlab.sampling",
-    "seg2knet.trainer.metrics": "seg2knet.trainer.openmmlab.metrics",
-    "seg2knet.trainer.semantic_data": "seg2knet.trainer.openmmlab.semantic_data",
-    "seg2knet.trainer.semantic": "seg2knet.trainer.openmmlab.semantic",
-    "seg2knet.trainer.deformable": "seg2knet.trainer.openmmlab.deformable",
+    f"seg2knet.trainer.{name}": f"seg2knet.trainer.openmmlab.{name}"
+    for name in ("datasets", "sampling", "metrics", "semantic_data", "semantic", "deformable")
 }
 """Modules that ``custom_imports`` of earlier versions name -> what they are called now."""
 
 
 def read_config(file: Path, register: bool = True) -> Any:
-    """A config file as mmengine's ``Config``.
-
-    Args:
-        file: a Python file.
-        register: import the modules that it names in ``custom_imports``.
+    """A config file as mmengine's ``Config``; its ``custom_imports`` are imported where they are to `register`.
 
     Raises:
         UsageError: it cannot be read.
@@ -75,39 +67,31 @@ def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
     Raises:
         UsageError: it leads nowhere, or begins with what no variable of a config file can be called.
     """
-    keys = path.split(".")
+    keys, nowhere = path.split("."), "--cfg-options leads nowhere"
     if not is_name(keys[0]) or keys[0] in RESERVED:
         raise UsageError("--cfg-options names no variable of the config", place=path, found=keys[0] or "nothing")
     steps: list[Union[str, int]] = []
     for depth, key in enumerate(keys, 1):
-        step: Any = key
         if isinstance(content, list):
             if not re.fullmatch(r"-?\d{1,9}", key) or not -len(content) <= int(key) < len(content):
-                expected = f"a number below {len(content)}"
-                raise UsageError("--cfg-options leads nowhere", place=path, expected=expected)
-            step = int(key)
+                raise UsageError(nowhere, place=path, expected=f"a number below {len(content)}")
+            steps.append(int(key))
         elif not isinstance(content, dict):
-            found = f"{type(content).__name__}, which has no parts"
-            raise UsageError("--cfg-options leads nowhere", place=path, found=found)
-        steps.append(step)
-        if depth == len(keys):
-            content[step] = value
-        elif isinstance(content, dict) and key not in content:
-            here, expected = ".".join(keys[:depth]), ", ".join(map(str, content))
-            raise UsageError("--cfg-options leads nowhere", place=here, expected=expected)
+            raise UsageError(nowhere, place=path, found=f"{type(content).__name__}, which has no parts")
+        elif depth < len(keys) and key not in content:
+            raise UsageError(nowhere, place=".".join(keys[:depth]), expected=", ".join(map(str, content)))
         else:
-            content = content[step]
+            steps.append(key)
+        if depth < len(keys):
+            content = content[steps[-1]]
+    content[steps[-1]] = value
     return steps
 
 
 def assign(text: str, steps: list[Union[str, int]], value: Any) -> str:
     """A config's text with one more assignment, behind all that set the variable, so that what is made of it follows.
 
-    Args:
-        text: Python source.
-        steps: of the path, from :func:`put`.
-        value: what to set there.
-    """
+    `steps` are those of the path, from :func:`put`."""
     name, *rest = steps
     lines = text.rstrip("\n").split("\n")
     setters = [node.end_lineno for node in ast.parse(text).body if _may_set(node, str(name))]

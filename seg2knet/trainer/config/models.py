@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, Optional
 
 from seg2knet.download.weights import Source
-from seg2knet.errors import UsageError
-from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.trainer.config.backbones import BACKBONES, DEFORMABLE
 from seg2knet.trainer.options import did_you_mean
 
 METRICS = {"instance": "mask AP", "panoptic": "PQ", "semantic": "mIoU"}
@@ -71,33 +71,33 @@ class Figure:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model that can be asked for by name.
-
-    Attributes:
-        task: ``instance``, ``panoptic`` or ``semantic``.
-        backbone: a key of :data:`.backbones.BACKBONES`.
-        schedule: ``1x`` or ``3x`` (with multi-scale) epochs on COCO; ``80k``: iterations of 16 crops.
-        head: for semantic: the head whose prediction the kernels refine.
-        crop: for semantic: height and width of a training crop.
-        figures: what was published, the authors' first.
-        checkpoint: where trained weights are published, ``None`` where that is not known here.
-    """
+    """A model that can be asked for by name."""
 
     name: str
     task: str
-    backbone: str
-    schedule: str
-    head: Optional[str] = None
-    crop: Optional[tuple[int, int]] = None
-    figures: tuple[Figure, ...] = ()
-    checkpoint: Optional[Source] = None
+    backbone: str  # a key of BACKBONES
+    schedule: str  # 1x or 3x (with multi-scale) epochs on COCO; 80k: iterations of 16 crops
+    head: Optional[str] = None  # semantic: the head whose prediction the kernels refine
+    crop: Optional[tuple[int, int]] = None  # semantic: height and width of a training crop
+    figures: tuple[Figure, ...] = ()  # what was published, the authors' first
+    checkpoint: Optional[Source] = None  # where trained weights are published
 
     def require(self) -> None:
         """
         Raises:
-            EnvironmentProblem: it needs an operator that nothing here provides.
+            EnvironmentProblem: it needs deformable convolution and nothing here provides it.
         """
-        BACKBONES[self.backbone].require(f"--model {self.name.replace('-dcn', '')}")
+        if DEFORMABLE not in BACKBONES[self.backbone].imports:
+            return
+        from seg2knet.trainer.openmmlab import deformable
+
+        try:
+            deformable.operator()
+        except EnvironmentProblem as problem:
+            hint = f"{problem.hint}; or take --model {self.name.replace('-dcn', '')}, which needs none"
+            raise EnvironmentProblem(
+                problem.message, found=problem.found, expected=problem.expected, hint=hint
+            ) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for ``seg2knet models --json``."""
@@ -128,14 +128,8 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in 
 
 
 def trained(task: str, backbone: str, head: Optional[str] = None, model: Optional[str] = None) -> Optional[ModelSpec]:
-    """The published K-Net to start from; ``None`` where there is none.
-
-    Args:
-        task: of the run; panoptic models serve instance segmentation too.
-        backbone: a key of ``BACKBONES``.
-        head: semantic: its head, ``upernet`` by default.
-        model: name of the one asked for, which is taken where it is published.
-    """
+    """The published K-Net to start from: the `model` asked for, else of this backbone and task, panoptic ones for
+    instance segmentation too, and (semantic) of this head, UPerNet by default."""
     if model is not None and get(model).checkpoint is not None:
         return get(model)
     published = [spec for spec in MODELS.values() if spec.checkpoint is not None and spec.backbone == backbone]

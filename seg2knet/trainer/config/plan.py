@@ -11,6 +11,7 @@ from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.dataset.sides import Sides, find_sides
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, SEMANTIC_STEPS, learning_rate
+from seg2knet.trainer.config import held_out
 from seg2knet.trainer.config.backbones import TIMM, Backbone, default_backbone, find_backbone
 from seg2knet.trainer.options import TrainOptions, image_scale
 
@@ -27,59 +28,37 @@ GIB_AN_IMAGE = 0.9
 
 @dataclass(frozen=True)
 class Machine:
-    """What a run trains on.
+    """What a run trains on."""
 
-    Attributes:
-        device: ``cuda`` or ``cpu``.
-        processes: how many train together.
-        workers: processes that load images, for each one that trains.
-        bfloat16: the processor has instructions for it.
-        memory: of a GPU, GiB.
-    """
-
-    device: str = "cpu"
+    device: str = "cpu"  # or cuda
     processes: int = 1
-    workers: int = 0
-    bfloat16: bool = False
-    memory: float = 0.0
+    workers: int = 0  # processes that load images, for each one that trains
+    bfloat16: bool = False  # the processor has instructions for it
+    memory: float = 0.0  # of a GPU, GiB
 
 
 @dataclass
 class RunPlan:
-    """All decisions of a run.
-
-    Attributes:
-        options, data, machine: what was asked for, of what, and where.
-        work_dir: where the run leaves what it makes.
-        weights: file with the backbone's pretrained weights.
-        backbone: what K-Net stands on.
-        batch: images per step over all processes.
-        epochs, steps: epochs, and steps of each.
-        lr: learning rate.
-        scale: longest and shortest side that images are fitted into; semantic: the crop's sides.
-        amp: mixed precision.
-        light: a small model on small images, for training without a GPU.
-        augment: ``none``, ``light`` or ``strong``.
-        sides: classes that are swapped in a mirror image.
-        notes: lines for the user: what was decided, and why.
-    """
+    """All decisions of a run."""
 
     options: TrainOptions
-    data: DataFolder
+    data: DataFolder  # as it is trained on: a part of train may be set apart as val
     machine: Machine
     work_dir: Path
-    weights: Optional[str]
+    weights: Optional[str]  # file with the backbone's pretrained weights
     backbone: Backbone
-    batch: int
-    epochs: int
-    steps: int
-    lr: float
-    scale: tuple[int, int]
-    amp: bool
-    light: bool = False
-    augment: str = "none"
-    sides: Sides = field(default_factory=Sides)
-    notes: list[str] = field(default_factory=list)
+    judge: Optional[str]  # the split that the best epoch is chosen by
+    files: dict[Path, bytes]  # to be written with the config
+    batch: int  # images per step over all processes
+    steps: int  # of an epoch
+    scale: tuple[int, int]  # longest and shortest side that images are fitted into; semantic: the crop's sides
+    light: bool  # a small model on small images, for training without a GPU
+    augment: str  # none, light or strong
+    epochs: int = 0
+    lr: float = 0.0
+    amp: bool = False  # mixed precision
+    sides: Sides = field(default_factory=Sides)  # classes that are swapped in a mirror image
+    notes: list[str] = field(default_factory=list)  # lines for the user: what was decided, and why
 
     @property
     def train(self) -> Split:
@@ -89,12 +68,12 @@ class RunPlan:
     @property
     def judged(self) -> Optional[Split]:
         """The split that is evaluated on while training."""
-        return _with_truth(self.data, "val") or _with_truth(self.data, "test")
+        return self.data.splits[self.judge] if self.judge is not None else None
 
     @property
     def tested(self) -> Optional[Split]:
         """The split that is evaluated once at the end, where there is one beside :attr:`judged`."""
-        return _with_truth(self.data, "test") if self.judged is not _with_truth(self.data, "test") else None
+        return held_out.with_truth(self.data, "test") if self.judge not in (None, "test") else None
 
     @property
     def scratch(self) -> bool:
@@ -123,35 +102,49 @@ def decide(
     """Decide everything that the options leave open.
 
     Args:
-        options: what was asked for.
-        data: the data set.
-        machine: what it trains on.
         weights: file with the backbone's pretrained weights; ``None``: it starts without.
-        work_dir: where the run leaves what it makes.
 
     Raises:
         UsageError: the options do not fit the data.
     """
-    images = _training_split(data).count
+    train, semantic = data.splits.get("train"), data.task == "semantic"
+    if train is None or not train.has_truth:
+        raise UsageError("the data set has no train split", file=data.root, found=", ".join(data.splits) or "nothing")
+    if train.count == 0:
+        raise UsageError("the train split has no images", file=train.annotations)
     backbone = find_backbone(options.backbone or default_backbone(machine.device, data.task))
-    light = machine.device == "cpu" and data.task != "semantic" and (options.backbone or TIMM).startswith(TIMM)
+    light = machine.device == "cpu" and not semantic and (options.backbone or TIMM).startswith(TIMM)
     if light:
         backbone = replace(backbone, width=LIGHT_WIDTH)
     side = LIGHT_SIDE if light else CROP
-    given = options.img_size or not (light or data.task == "semantic")
-    scale = image_scale(options.img_size) if given else (side, side)
+    scale = image_scale(options.img_size) if options.img_size or not (light or semantic) else (side, side)
     batch = options.batch_size or (LIGHT_BATCH if light else _batch(machine, backbone, scale)) * machine.processes
     _check(options, data, backbone, batch, machine.processes)
+    whole = train.count
+    data, judge, files = held_out.choose(data, options, work_dir)
+    images = data.splits["train"].count
     # The last step of an epoch is left out where mmseg's pooling heads would see a single image.
-    steps = images // batch if data.task == "semantic" and images >= batch else math.ceil(images / batch)
+    steps = images // batch if semantic and images >= batch else math.ceil(images / batch)
     plan = RunPlan(
-        options, data, machine, work_dir, weights, backbone, batch, epochs=0, steps=steps, lr=0.0,
-        scale=scale, amp=False, light=light,
-        augment=options.augment or ("light" if light or data.task == "semantic" else "none"),
+        options, data, machine, work_dir, weights, backbone, judge, files, batch, steps, scale, light,
+        augment=options.augment or ("light" if light or semantic else "none"),
     )  # fmt: skip
     if plan.augment == "strong" and data.task != "instance":
         raise UsageError(
             f"--augment strong pastes objects, which is for instance segmentation, not {data.task}", hint="light"
+        )
+    if judge is None:
+        plan.notes.append(
+            "no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one, or --val 0.1)"
+        )
+    elif files:
+        plan.notes.append(
+            f"{whole - images} of {whole} training images are set apart to choose the best epoch by, drawn by --seed "
+            f"{options.seed} (--val test: choose it by the test split; --val none: train on all)"
+        )
+    elif judge != "val":
+        plan.notes.append(
+            f"the best epoch is chosen by the {judge} split: its figure there is too good (--val {judge})"
         )
     origin = "from scratch: nothing is frozen, BatchNorm learns, the backbone learns as fast as the rest"
     if options.load_from:
@@ -159,7 +152,7 @@ def decide(
     elif weights:
         origin = f"backbone pretrained on ImageNet ({Path(weights).name})"
     plan.notes.append(f"{backbone.title}, {origin}")
-    plan.epochs = _epochs(plan)
+    plan.epochs = _epochs(plan, whole)
     plan.lr = _learning_rate(plan)
     plan.amp = _mixed_precision(plan)
     plan.sides = _sides(plan)
@@ -168,8 +161,6 @@ def decide(
             f"light model for training without a GPU: {LIGHT_WIDTH} channels, images of {plan.scale[0]}, --augment "
             f"{plan.augment} (--backbone r50: the large model)"
         )
-    if plan.judged is None:
-        plan.notes.append("no val split: nothing to evaluate on (convert with --split 0.8/0.2 to have one)")
     return plan
 
 
@@ -181,26 +172,10 @@ def _batch(machine: Machine, backbone: Backbone, scale: tuple[int, int]) -> int:
     return max(1, min(int(machine.memory * 2 / 3 / needed), BASE_BATCH // machine.processes))
 
 
-def _training_split(data: DataFolder) -> Split:
-    train = data.splits.get("train")
-    if train is None or not train.has_truth:
-        raise UsageError("the data set has no train split", file=data.root, found=", ".join(data.splits) or "nothing")
-    if train.count == 0:
-        raise UsageError("the train split has no images", file=train.annotations)
-    return train
-
-
-def _with_truth(data: DataFolder, name: str) -> Optional[Split]:
-    split = data.splits.get(name)
-    return split if split is not None and split.has_truth and split.count else None
-
-
 def _check(options: TrainOptions, data: DataFolder, backbone: Backbone, batch: int, processes: int) -> None:
     if batch % processes:
-        raise UsageError(
-            f"--batch-size {batch} cannot be shared out among {processes} processes",
-            hint=f"--batch-size {processes * math.ceil(batch / processes)}",
-        )
+        hint = f"--batch-size {processes * math.ceil(batch / processes)}"
+        raise UsageError(f"--batch-size {batch} cannot be shared out among {processes} processes", hint=hint)
     if data.task != "semantic":
         if options.schedule in SEMANTIC_STEPS:
             raise UsageError(f"--schedule {options.schedule} is for semantic segmentation", expected="1x, 3x")
@@ -209,35 +184,35 @@ def _check(options: TrainOptions, data: DataFolder, backbone: Backbone, batch: i
         return
     from seg2knet.trainer.openmmlab import semantic
 
+    head = options.head or "upernet"
     if backbone.semantic is None:
         expected = ", ".join(semantic.SEMANTIC_BACKBONES)
         raise UsageError(f"--backbone {backbone.name} has no K-Net for semantic segmentation", expected=expected)
-    least = semantic.least_batch(options.head or "upernet") * processes
+    least = semantic.least_batch(head) * processes
     if batch < least:
         raise UsageError(
             f"this head normalises over a batch: it takes at least {least // processes} images a process",
-            found=f"--batch-size {batch}",
-            hint=f"--batch-size {least}, or --head fcn",
-        )
+            found=f"--batch-size {batch}", hint=f"--batch-size {least}, or --head fcn",
+        )  # fmt: skip
     if options.balance:
         raise UsageError("--balance goes by objects, which semantic segmentation does not have")
 
 
-def _epochs(plan: RunPlan) -> int:
-    options, images = plan.options, plan.train.count
-    if options.epochs:
-        epochs, reason = options.epochs, ""
-    elif options.schedule in SEMANTIC_STEPS:
+def _epochs(plan: RunPlan, images: int) -> int:
+    """As asked, by the schedule, else so that `images` are seen often enough: all of train, whatever is set apart."""
+    options, reason = plan.options, ""
+    epochs = options.epochs or SCHEDULES["1x"]
+    if options.schedule in SEMANTIC_STEPS:
         epochs = math.ceil(SEMANTIC_STEPS[options.schedule] / plan.steps)
         reason = f" ({SEMANTIC_STEPS[options.schedule]:,} steps)"
     elif options.schedule:
         epochs, reason = SCHEDULES[options.schedule], f" (schedule {options.schedule})"
-    else:
+    elif not options.epochs:
         enough = LIGHT_IMAGES if plan.light else ENOUGH_IMAGES
-        epochs = max(SCHEDULES["1x"], min(100, math.ceil(enough / images)))
-        reason = f" (for {images} images; COCO's 12 would be too few steps; --schedule 1x asks for them)"
-        if epochs == SCHEDULES["1x"]:
-            reason = " (schedule 1x)"
+        epochs = max(epochs, min(100, math.ceil(enough / images)))
+        reason = " (schedule 1x)"
+        if epochs > SCHEDULES["1x"]:
+            reason = f" (for {images} images; COCO's 12 would be too few steps; --schedule 1x asks for them)"
     plan.notes.append(f"{epochs} epoch{'s' if epochs > 1 else ''}{reason}")
     return epochs
 
@@ -251,8 +226,8 @@ def _learning_rate(plan: RunPlan) -> float:
     rate = learning_rate(
         scratch=plan.scratch, narrow=plan.backbone.narrow, light=plan.light, semantic_swin=semantic_swin
     )
-    lr, formula = float(f"{rate.at(batch):.6g}"), f"{rate.base:g} x {batch}/{BASE_BATCH}"
-    formula = formula if rate.power == 1 else f"{rate.base:g} x root of {batch}/{BASE_BATCH}"
+    lr = float(f"{rate.at(batch):.6g}")
+    formula = f"{rate.base:g} x {'' if rate.power == 1 else 'root of '}{batch}/{BASE_BATCH}"
     note = f"learning rate {lr:g} = {formula} images a step"
     if lr == rate.limit:
         note = f"learning rate {lr:g}: the limit of this recipe ({formula} images a step, at most {rate.limit:g})"
@@ -271,10 +246,8 @@ def _sides(plan: RunPlan) -> Sides:
     elif pairs:
         plan.notes.append(f"labels that are swapped where an image is flipped (--flip plain: none): {pairs}")
     if sides.alone:
-        plan.notes.append(
-            f"images are flipped, and no class is the other side of {', '.join(sides.alone)} "
-            "(--mirror A=B names one; --flip none does not flip)"
-        )
+        alone = f"images are flipped, and no class is the other side of {', '.join(sides.alone)}"
+        plan.notes.append(f"{alone} (--mirror A=B names one; --flip none does not flip)")
     return sides if plan.options.flip == "swap" else Sides()
 
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
-from seg2knet.trainer.config.augmentation import FLIPPING, flips
+from seg2knet.trainer.config.augmentation import flips
 from seg2knet.trainer.config.plan import RunPlan
 
-SCOPE = "mmseg"
 META_KEYS = (
     "img_id", "img_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape", "scale_factor", "reduce_zero_label",
 )  # fmt: skip
-
-
-def imports(plan: RunPlan) -> list[str]:
-    """Modules that register what the config names."""
-    return [
-        "seg2knet.trainer.openmmlab.semantic_data",
-        "seg2knet.trainer.openmmlab.sampling",
-        "seg2knet.trainer.openmmlab.metrics",
-        FLIPPING,
-    ]
 
 
 def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
@@ -58,6 +47,12 @@ def model(plan: RunPlan) -> dict[str, Any]:
     from seg2knet.trainer.openmmlab import packages as openmmlab
     from seg2knet.trainer.openmmlab import semantic
 
+    layer = None  # whose inputs are the channels of the prediction that the kernels refine
+    if plan.options.load_from is not None:
+        from seg2knet.knet import checkpoints
+
+        state = checkpoints.read(plan.options.load_from)["state_dict"]
+        layer = state.get("decode_head.kernel_generate_head.conv_seg.weight")
     with openmmlab.silence():
         openmmlab.load(semantic=True)
         long, short = plan.scale
@@ -68,18 +63,8 @@ def model(plan: RunPlan) -> dict[str, Any]:
             crop_size=(short, long),
             weights=Path(plan.weights) if plan.weights else None,
             processes=plan.machine.processes,
-            width=_width(plan.options.load_from),
+            width=layer.shape[1] if layer is not None else 256,
         )
-
-
-def _width(checkpoint: Optional[str]) -> int:
-    """Channels of the prediction that the kernels refine: those of the checkpoint to start from, else the authors'."""
-    if checkpoint is None:
-        return 256
-    from seg2knet.knet import checkpoints
-
-    layer = checkpoints.read(checkpoint)["state_dict"].get("decode_head.kernel_generate_head.conv_seg.weight")
-    return layer.shape[1] if layer is not None else 256
 
 
 def optimizer(plan: RunPlan) -> dict[str, Any]:

@@ -88,15 +88,19 @@ class Report(NamedTuple):
     csv: str
 
 
-def report(evaluation: Evaluation) -> Report:
-    """The page and the table of an evaluation.
+def report(evaluation: Evaluation, truth: Optional[tuple[Path, Path]] = None) -> Report:
+    """The page and the table of an evaluation; of instances by `truth`, a COCO file and the folder of its images, where
+    they are not a split of the data.
 
     Raises:
         EnvironmentProblem: hotcoco or Jinja2 is not installed.
     """
     title = f"{evaluation.checkpoint} on {evaluation.data}, {evaluation.split} split"
     if evaluation.task == "instance":
-        one = annotated(read_folder(evaluation.data, "instance"), evaluation.split, evaluation.predictions)
+        if truth is not None:
+            one = Judged(json.loads(truth[0].read_bytes()), evaluation.predictions, truth[1])
+        else:
+            one = annotated(read_folder(evaluation.data, "instance"), evaluation.split, evaluation.predictions)
         analysis = analyse(one.truth, one.results)
         return Report(model_page(title, one, analysis), as_csv(analysis))
     out = io.StringIO()

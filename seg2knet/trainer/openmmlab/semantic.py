@@ -13,13 +13,13 @@ from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.knet.recipe import learning_rate
-from seg2knet.trainer.config.backbones import BACKBONES
+from seg2knet.trainer.config.backbones import BACKBONES, TIMM, find_backbone
 from seg2knet.trainer.openmmlab import packages
 
 HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 """Heads whose prediction the kernels refine."""
 
-SEMANTIC_BACKBONES = tuple(name for name, entry in BACKBONES.items() if entry.semantic)
+SEMANTIC_BACKBONES = (*(name for name, entry in BACKBONES.items() if entry.semantic), f"{TIMM}NAME")
 _INSTALL = "pip install 'onedl-mmsegmentation>=1.4.2'"
 _POOLING = ("pspnet", "deeplabv3", "upernet")
 """Heads that pool a whole image to one pixel: normalising over a batch needs two of them."""
@@ -62,11 +62,15 @@ def semantic_model(
         if "loss_decode" in part:
             # The mean over labelled pixels: data of one's own leave much unlabelled, ADE20K leaves little.
             part["loss_decode"]["avg_non_ignore"] = True
-    entry = BACKBONES[backbone]
-    if "depth" in entry.settings:
+    entry = find_backbone(backbone)
+    if entry.hub:
+        model["backbone"] = entry.config(None, scratch=weights is None)
+        model["data_preprocessor"].update(mean=list(entry.mean), std=list(entry.std))
+    elif "depth" in entry.settings:
         model["backbone"]["depth"] = entry.settings["depth"]
+    if backbone != entry.semantic:  # mmseg's configs have the channels of ResNet-50
         for part in (model["decode_head"]["kernel_generate_head"], model["auxiliary_head"]):
-            places = part["in_index"]  # mmseg's configs have the channels of ResNet-50
+            places = part["in_index"]
             part["in_channels"] = (
                 entry.channels[places] if isinstance(places, int) else [entry.channels[i] for i in places]
             )
@@ -85,7 +89,7 @@ def semantic_model(
 
 def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
     """The optimiser of mmseg's K-Net for 16 images a step: AdamW, gradient norm clipped at 1."""
-    swin = BACKBONES[backbone].semantic == backbone
+    swin = find_backbone(backbone).semantic == backbone
     optimizer: dict[str, Any] = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
     clip = {"max_norm": 1, "norm_type": 2}
     wrapper: dict[str, Any] = {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": clip}
@@ -104,11 +108,13 @@ def _own_config(head: str, backbone: str) -> dict[str, Any]:
     """The ``model`` of mmseg's config for that head and the backbone nearest to the one asked for."""
     if head not in HEADS:
         raise UsageError(f"no head is called {head!r}", expected=", ".join(HEADS))
-    if backbone not in SEMANTIC_BACKBONES:
+    entry = BACKBONES.get(backbone) or (find_backbone(backbone) if backbone.startswith(TIMM) else None)
+    if entry is None or entry.semantic is None:
         raise UsageError(f"no semantic backbone is called {backbone!r}", expected=", ".join(SEMANTIC_BACKBONES))
-    body = BACKBONES[backbone].semantic
-    if body == backbone and head != "upernet":
-        raise UsageError(f"there is no K-Net of {head} on {backbone}", expected="upernet on Swin backbones")
+    body = entry.semantic
+    if head != "upernet" and (body == backbone or entry.hub):
+        expected = "upernet on backbones of Swin and timm"
+        raise UsageError(f"there is no K-Net of {head} on {backbone}", expected=expected)
     from mmengine.config import Config
 
     package = importlib.util.find_spec("mmseg")

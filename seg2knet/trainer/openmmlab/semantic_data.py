@@ -37,7 +37,10 @@ class SemanticData(Reproducible, BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         folder, maps = Path(self.data_prefix["img_path"]), Path(self.data_prefix["seg_map_path"])
         infos: list[dict] = []
-        for path in sorted(path for path in folder.rglob("*") if is_image(path)):
+        paths = sorted(path for path in folder.rglob("*") if is_image(path))
+        if self.ann_file:  # a list of the images that belong to the split
+            paths = [folder / name for name in Path(self.ann_file).read_text("utf-8").splitlines()]
+        for path in paths:
             labels = maps / path.relative_to(folder).with_suffix(".png")
             if not labels.is_file():
                 if maps.is_dir():

@@ -14,28 +14,16 @@ CLASS_LAYERS = re.compile(r"\.(semantic_out|class_out|conv_seg)\.(weight|bias)$"
 KERNELS = "network.kernel_head.kernels.weight"
 _QUALIFIERS = re.compile(r"-(other|merged|stuff)\b")
 """What COCO's stuff classes have behind their names: sky-other-merged."""
-_IRREGULAR = {
-    "people": "person",
-    "men": "man",
-    "women": "woman",
-    "children": "child",
-    "mice": "mouse",
-    "geese": "goose",
-}
+_IRREGULAR = dict(pair.split() for pair in ("people person", "men man", "women woman", "children child", "mice mouse"))
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", ""))
 
 
 @dataclass(frozen=True)
 class ClassRows:
-    """Which classes keep the rows that a checkpoint has for them.
+    """Which classes keep the rows that a checkpoint has for them."""
 
-    Attributes:
-        kept: class of the data -> class of the checkpoint.
-        new: classes of the data that the checkpoint does not know.
-    """
-
-    kept: dict[str, str]
-    new: tuple[str, ...]
+    kept: dict[str, str]  # class of the data -> class of the checkpoint
+    new: tuple[str, ...]  # classes of the data that the checkpoint does not know
 
     def text(self) -> str:
         """Both lists, a line each."""
@@ -45,16 +33,9 @@ class ClassRows:
 
 def match(ours: Sequence[str], theirs: Sequence[str]) -> ClassRows:
     """The classes of the same name; case, plural, separators and COCO's ``-other-merged`` make no difference."""
-    known: dict[str, str] = {}
-    for name in theirs:
-        for form in _forms(name):
-            known.setdefault(form, name)
-    exact = set(theirs)
-    kept = {}
-    for name in ours:
-        other = name if name in exact else next((known[form] for form in _forms(name) if form in known), None)
-        if other is not None:
-            kept[name] = other
+    known = {form: name for name in reversed(theirs) for form in _forms(name)} | {name: name for name in theirs}
+    found = {name: next((known[form] for form in (name, *_forms(name)) if form in known), None) for name in ours}
+    kept = {name: other for name, other in found.items() if other is not None}
     return ClassRows(kept, tuple(name for name in ours if name not in kept))
 
 
@@ -68,11 +49,7 @@ def _forms(name: str) -> list[str]:
 
 
 def classes_of(checkpoint: Mapping[str, Any]) -> Optional[Sequence[str]]:
-    """Names of its classes: those that it tells, else COCO's or ADE20K's where it has as many; else ``None``.
-
-    Args:
-        checkpoint: what :func:`seg2knet.knet.checkpoints.read` returns.
-    """
+    """Names of a checkpoint's classes: those that it tells, else COCO's or ADE20K's where it has as many."""
     state = checkpoint["state_dict"]
     layers = (".fc_cls.weight", ".class_out.weight", ".conv_seg.weight")
     count = next((len(tensor) for name, tensor in state.items() if name.endswith(layers)), None)
@@ -94,7 +71,7 @@ def classes_of(checkpoint: Mapping[str, Any]) -> Optional[Sequence[str]]:
 def fit(
     state: Mapping[str, Tensor], model: Mapping[str, Tensor], theirs: Sequence[str], ours: Sequence[str]
 ) -> tuple[dict[str, Tensor], ClassRows]:
-    """A checkpoint's tensors with class layers for the data's classes, and as many kernels as the model has.
+    """A checkpoint's tensors, with class layers for the data's classes and as many kernels as the model has.
 
     Args:
         state: the checkpoint's tensors, in this model's names.
@@ -103,18 +80,17 @@ def fit(
     """
     rows = match(ours, theirs)
     targets = [place for place, name in enumerate(ours) if name in rows.kept]
-    places = {name: place for place, name in enumerate(theirs)}
-    sources = [places[rows.kept[ours[place]]] for place in targets]
+    sources = [list(theirs).index(rows.kept[ours[place]]) for place in targets]
     fitted = dict(state)
     for name, tensor in state.items():
         own = model.get(name)
         if own is None or own.shape[1:] != tensor.shape[1:]:
             continue
-        if CLASS_LAYERS.search(name) and len(tensor) == len(theirs) and len(own) == len(ours):
-            fitted[name] = own.clone()
-            fitted[name][targets] = tensor[sources].to(own)
-        elif name == KERNELS:
-            count = min(len(own), len(tensor))
-            fitted[name] = own.clone()
-            fitted[name][:count] = tensor[:count].to(own)
+        to, of = targets, sources
+        if name == KERNELS:
+            to = of = list(range(min(len(own), len(tensor))))
+        elif not CLASS_LAYERS.search(name) or len(tensor) != len(theirs) or len(own) != len(ours):
+            continue
+        fitted[name] = own.clone()
+        fitted[name][to] = tensor[of].to(own)
     return fitted, rows

@@ -22,7 +22,10 @@ def explained() -> Iterator[None]:
     try:
         yield
     except Seg2KNetError as error:
-        raise _from_loader(error) from None
+        # torch raises a loader's error again with the loader's whole trace as its message: the message alone is kept.
+        if not error.message.startswith("Caught ") or "Original Traceback" not in error.message:
+            raise
+        raise type(error)(re.split(r"^seg2knet\.errors\.\w+: ", error.message, flags=re.M)[-1].strip()) from None
     except torch.OutOfMemoryError as error:
         raise EnvironmentProblem(
             "the GPU's memory is not enough",
@@ -31,11 +34,12 @@ def explained() -> Iterator[None]:
         ) from None
     except RuntimeError as error:
         text = str(error)
+        first = text.strip().partition("\n")[0]
         # By name: importing the compiler to ask takes seconds, and where it raised the error it is imported already.
         if any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__):
             raise EnvironmentProblem(
                 "torch.compile cannot compile the model here",
-                found=text.strip().splitlines()[0],
+                found=first,
                 expected="a C++ compiler (g++), on a GPU a C compiler and triton",
                 hint="apt-get install g++, or train without --compile",
             ) from None
@@ -43,14 +47,6 @@ def explained() -> Iterator[None]:
             raise
         raise EnvironmentProblem(
             "a process that loads images was killed",
-            found=text.splitlines()[0],
+            found=first,
             hint="most often shared memory or memory ran out: --workers 0; docker run --shm-size=8g; seg2knet doctor",
         ) from None
-
-
-def _from_loader(error: Seg2KNetError) -> Seg2KNetError:
-    """torch raises a loader's error again with the loader's whole trace as its message: the message alone is kept."""
-    if not error.message.startswith("Caught ") or "Original Traceback" not in error.message:
-        return error
-    parts = re.split(r"^seg2knet\.errors\.\w+: ", error.message, flags=re.MULTILINE)
-    return type(error)(parts[-1].strip())

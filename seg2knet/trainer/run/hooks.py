@@ -18,6 +18,7 @@ from mmengine.registry import HOOKS
 from seg2knet.errors import Seg2KNetError
 from seg2knet.trainer.openmmlab.metrics import HEADLINE
 from seg2knet.trainer.openmmlab.optimizer import CHECK_STEPS
+from seg2knet.trainer.run.batches import BATCHES, draw_batches
 from seg2knet.trainer.run.interrupt import Interrupted
 from seg2knet.trainer.run.loop import save
 from seg2knet.trainer.run.progress import RunView, duration
@@ -43,10 +44,9 @@ class Keeper(Hook):
     """Keeps what a run must not lose.
 
     ``last.pth`` after every epoch, every quarter of an hour and when asked to stop; ``best.pth`` when the figure that
-    counts is the best so far; ``results.csv`` a row an epoch.
+    counts is the best so far; ``results.csv`` a row an epoch; ``batches.jpg`` before the first step.
 
     Args:
-        work_dir: where to.
         task: decides which figure counts.
         view: shows the run; ``None`` in all processes but the first.
         batch: images a step over all processes.
@@ -59,37 +59,31 @@ class Keeper(Hook):
     def __init__(
         self, work_dir: Path, task: str, view: Optional[RunView], batch: int, early_stop: int, about: Mapping[str, Any]
     ) -> None:
-        self.work_dir = work_dir
-        self.figure = HEADLINE[task]
-        self.view = view
-        self.batch = batch
-        self.early_stop = early_stop
-        self.about = dict(about)
+        self.work_dir, self.figure, self.view, self.batch = work_dir, HEADLINE[task], view, batch
+        self.early_stop, self.about = early_stop, dict(about)
         self.rows: list[Row] = []
+        self.best_predictions: list[dict[str, Any]] = []
         self._lr = 0.0
-        self._loss: Any = 0.0
         self._losses: dict[str, Any] = {}
-        self._steps = 0
-        self._seconds = 0.0
-        self._began = time.monotonic()
-        self._saved = time.monotonic()
-
-    # -- training ------------------------------------------------------------------------------------------------
+        self._names: list[str] = []  # of the losses, in the order of their sums over the epoch
+        self._sums = torch.zeros((), dtype=torch.float64)
+        self._steps, self._seconds = 0, 0.0
+        self._began = self._saved = time.monotonic()
 
     def before_train(self, runner: Any) -> None:
         """Show the run, with the best figure of the run that this one resumes."""
         best = best_row(self.rows, self.figure)
         if self.view is not None:
+            if runner.iter == 0:
+                draw_batches(runner.train_dataloader, self.work_dir / BATCHES)
             if runner.device == "cpu" and not is_distributed():
                 self._estimate(runner, self.view)
             self.view.start(runner.iter, best[self.figure] if best else None)
         self._saved = time.monotonic()
 
     def _estimate(self, runner: Any, view: RunView) -> None:
-        """Say how long the run will take, by a forward and a backward pass of a copy of the model.
-
-        The second pass is timed: the first one prepares kernels and touches memory, which no later one does.
-        """
+        """Say how long the run will take, by a forward and a backward pass of a copy of the model: the second one, as
+        the first prepares kernels and touches memory, which no later one does."""
         dataset, loader = runner.train_dataloader.dataset, runner.train_dataloader
         model = copy.deepcopy(runner.model).train()
         batch = loader.collate_fn([dataset[index % len(dataset)] for index in range(loader.batch_size)])
@@ -107,7 +101,9 @@ class Keeper(Hook):
         """Called with what :meth:`_state` put into the checkpoint."""
         epoch = runner.epoch
         self.rows = [row for row in read_rows(self.work_dir / RESULTS) if row["epoch"] <= epoch]
-        self._loss, self._steps, self._seconds = state["loss"], state["steps"], state["seconds"]
+        self._names = list(state.get("losses", ["loss"]))
+        self._sums = torch.tensor(list(state.get("losses", {"loss": state["loss"]}).values()), dtype=torch.float64)
+        self._steps, self._seconds = state["steps"], state["seconds"]
         at_end = epoch > 0 and runner.iter == epoch * len(runner.train_dataloader)
         judged = any(row["epoch"] == epoch and self.figure in row for row in self.rows)
         runner.train_loop.pending_validation = at_end and not judged and runner.train_loop.judged_after(epoch)
@@ -117,7 +113,7 @@ class Keeper(Hook):
     def before_train_epoch(self, runner: Any) -> None:
         self._began = time.monotonic()
         if runner.iter == runner.epoch * len(runner.train_dataloader):
-            self._loss, self._steps, self._seconds = 0.0, 0, 0.0
+            self._sums, self._steps, self._seconds = torch.zeros((), dtype=torch.float64), 0, 0.0
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._lr = max(group["lr"] for group in runner.optim_wrapper.param_groups)
@@ -126,7 +122,9 @@ class Keeper(Hook):
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Optional[dict] = None
     ) -> None:
         assert outputs is not None
-        self._loss = self._loss + outputs["loss"].detach().double()
+        self._names = [name for name in outputs if "loss" in name]
+        losses = torch.stack([outputs[name].detach() for name in self._names]).double()
+        self._sums = self._sums.to(losses.device) + losses
         self._steps += 1
         self._losses = outputs
         if self._steps % CHECK_STEPS == 0:
@@ -135,19 +133,13 @@ class Keeper(Hook):
             self.view.step(runner.epoch + 1, batch_idx + 1, float(outputs["loss"]), memory())
 
     def _check_loss(self, epoch: int, step: int) -> None:
-        """
-        Raises:
-            Seg2KNetError: the sum of the epoch's losses is no number any more.
-        """
-        if math.isfinite(float(self._loss)):
+        if math.isfinite(float(self._sums.sum())):
             return
         names = [name for name, value in self._losses.items() if not torch.isfinite(torch.as_tensor(value)).all()]
-        raise Seg2KNetError(
-            f"the loss is no longer a number, at epoch {epoch}, within {CHECK_STEPS} steps before step {step}",
-            found=f"{', '.join(names) or 'a loss before the last one'} not finite, learning rate {self._lr:g}",
-            expected="finite losses",
-            hint=f"a new run with a lower learning rate: --lr {self._lr / 4:.2g}, or with --no-amp",
-        )
+        message = f"the loss is no longer a number, at epoch {epoch}, within {CHECK_STEPS} steps before step {step}"
+        found = f"{', '.join(names) or 'a loss before the last one'} not finite, learning rate {self._lr:g}"
+        hint = f"a new run with a lower learning rate: --lr {self._lr / 4:.2g}, or with --no-amp"
+        raise Seg2KNetError(message, found=found, expected="finite losses", hint=hint)
 
     def after_step(self, runner: Any) -> None:
         """After a step is over and counted: save, and stop where that was asked for."""
@@ -160,24 +152,24 @@ class Keeper(Hook):
     def after_epoch(self, runner: Any) -> None:
         """After an epoch is over and counted."""
         self._seconds += time.monotonic() - self._began
-        loss = torch.as_tensor(self._loss / max(self._steps, 1), dtype=torch.float64).to(runner.reduce_device)
-        all_reduce(loss, op="mean")
+        means = (self._sums / max(self._steps, 1)).to(runner.device)
+        all_reduce(means, op="mean")
+        losses = dict(zip(self._names, map(rounded, means.tolist())))
         self.rows.append(
             {
                 "epoch": runner.epoch,
                 "iteration": runner.iter,
-                "loss": rounded(float(loss)),
+                "loss": losses.pop("loss"),
                 "lr": rounded(self._lr),
                 "seconds": rounded(self._seconds),
                 "images_per_second": rounded(self._steps * self.batch / max(self._seconds, 1e-9)),
                 "memory_mb": rounded(memory()),
+                **losses,
             }
         )
         self._save_last(runner)
         if not runner.train_loop.judged_after(runner.epoch):
             self._close_epoch(runner, False)
-
-    # -- evaluation ----------------------------------------------------------------------------------------------
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self.view is not None:
@@ -192,6 +184,7 @@ class Keeper(Hook):
         is_best = before is None or figures.get(self.figure, 0.0) > before[self.figure]
         if is_best and is_main_process():
             metric = runner.val_evaluator.metrics[0]
+            self.best_predictions = metric.predictions
             extra = {**self._state(), "figures": figures, "report": metric.report, "score_thr": metric.best_score()}
             save(runner.checkpoint(optimizer=False, extra=extra), self.work_dir / BEST)
         self._close_epoch(runner, is_best)
@@ -204,8 +197,6 @@ class Keeper(Hook):
     def after_train(self, runner: Any) -> None:
         if self.view is not None:
             self.view.stop()
-
-    # -- what is kept --------------------------------------------------------------------------------------------
 
     def _close_epoch(self, runner: Any, is_best: bool) -> None:
         if not is_main_process():
@@ -223,9 +214,11 @@ class Keeper(Hook):
         self._saved = time.monotonic()
 
     def _state(self) -> dict[str, Any]:
+        losses = dict(zip(self._names, self._sums.reshape(-1).tolist()))
         return {
             **self.about,
-            "loss": float(self._loss),
+            "losses": losses,
+            "loss": losses.get("loss", 0.0),
             "steps": self._steps,
             "seconds": self._seconds + (time.monotonic() - self._began if self._steps else 0.0),
             "row": self.rows[-1] if self.rows else None,

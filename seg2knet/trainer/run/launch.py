@@ -26,19 +26,12 @@ from seg2knet.trainer.options import TrainOptions
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run trains.
+    """Where a run trains."""
 
-    Attributes:
-        device: ``cuda`` or ``cpu``.
-        local: processes on this machine.
-        nodes: machines.
-        note: a line for the user, where something was decided.
-    """
-
-    device: str
-    local: int
-    nodes: int = 1
-    note: Optional[str] = None
+    device: str  # cuda or cpu
+    local: int  # processes on this machine
+    nodes: int = 1  # machines
+    note: Optional[str] = None  # a line for the user, where something was decided
 
     @property
     def processes(self) -> int:
@@ -47,11 +40,7 @@ class Place:
 
 
 def find_place(options: TrainOptions) -> Place:
-    """Decide device and number of processes.
-
-    Raises:
-        EnvironmentProblem: fewer GPUs than asked for.
-    """
+    """Decide device and number of processes. Raises EnvironmentProblem: fewer GPUs than asked for."""
     there = count_gpus()
     if options.device == "cuda" and not there:
         hint = "--device cpu trains on the CPU; seg2knet doctor says why no GPU is found"
@@ -66,20 +55,15 @@ def find_place(options: TrainOptions) -> Place:
         return Place("cpu", 1, options.nodes, "no GPU here: training on the CPU (--gpus 0 says so without asking)")
     wanted = there if options.gpus is None else options.gpus
     if wanted > there:
-        raise EnvironmentProblem(
-            f"--gpus {wanted} asks for more GPUs than this machine has",
-            found=_gpus(there) if there else "no GPU",
-            hint=f"--gpus {there}" if there else "--gpus 0 trains on the CPU; seg2knet doctor says why no GPU is found",
-        )
-    return Place("cuda", wanted, options.nodes, f"training on {_gpus(wanted)}")
+        found, hint = f"{there} GPU{'s'[: there != 1]}", f"--gpus {there}"
+        if not there:
+            found, hint = "no GPU", "--gpus 0 trains on the CPU; seg2knet doctor says why no GPU is found"
+        raise EnvironmentProblem(f"--gpus {wanted} asks for more GPUs than this machine has", found=found, hint=hint)
+    return Place("cuda", wanted, options.nodes, f"training on {wanted} GPU{'s'[: wanted != 1]}")
 
 
 def count_gpus() -> int:
-    """GPUs that PyTorch can use.
-
-    Raises:
-        EnvironmentProblem: PyTorch is not installed.
-    """
+    """GPUs that PyTorch can use. Raises EnvironmentProblem: PyTorch is not installed."""
     try:
         import torch
     except ImportError:
@@ -96,16 +80,8 @@ def gpu_memory() -> float:
     return min(torch.cuda.get_device_properties(number).total_memory for number in numbers) / 2**30
 
 
-def _gpus(count: int) -> str:
-    return f"{count} GPU{'s' if count != 1 else ''}"
-
-
 def start(config: Path, work_dir: Path, options: TrainOptions, place: Place, resume: bool) -> None:
-    """Train; returns when the processes have ended well or stopped as asked.
-
-    Raises:
-        Seg2KNetError: a process failed.
-    """
+    """Train; returns when the processes have ended well or stopped as asked. Raises Seg2KNetError: a process failed."""
     from seg2knet.trainer.run import worker
 
     if options.launcher != "torchrun" or place.processes == 1:
@@ -116,8 +92,7 @@ def start(config: Path, work_dir: Path, options: TrainOptions, place: Place, res
 
 def is_first(options: TrainOptions) -> bool:
     """Whether this process speaks, checks the data and writes the config; the others follow it."""
-    started_apart = options.launcher != "torchrun"
-    return options.node_rank == 0 and (not started_apart or os.environ.get("RANK", "0") == "0")
+    return options.node_rank == 0 and (options.launcher == "torchrun" or os.environ.get("RANK", "0") == "0")
 
 
 def join(launcher: str) -> None:
@@ -130,11 +105,8 @@ def join(launcher: str) -> None:
         wanted = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
         missing = [name for name in wanted.values() if name not in os.environ]
         if missing:
-            raise UsageError(
-                "--launcher slurm reads what srun sets",
-                found=f"no {', '.join(missing)}",
-                hint="srun --ntasks-per-node=GPUS seg2knet train ... --launcher slurm",
-            )
+            hint = "srun --ntasks-per-node=GPUS seg2knet train ... --launcher slurm"
+            raise UsageError("--launcher slurm reads what srun sets", found=f"no {', '.join(missing)}", hint=hint)
         for name, source in wanted.items():
             os.environ[name] = os.environ[source]
         if os.environ["WORLD_SIZE"] != "1":
@@ -163,10 +135,7 @@ def threads_each(local: int) -> int:
 def sharing(launcher: str, started: int) -> int:
     """Processes that share this one's cores: those on its machine, unless srun bound each to cores of its own.
 
-    Args:
-        launcher: who starts the processes.
-        started: how many there are on this machine, as far as this tool started them.
-    """
+    `started` is how many there are on this machine, as far as this tool started them."""
     if launcher != "slurm":
         return int(os.environ.get("LOCAL_WORLD_SIZE", started)) if launcher == "none" else started
     if os.environ.get("SLURM_CPU_BIND_TYPE", "").startswith(("mask", "map", "rank")):
@@ -193,13 +162,8 @@ def torchrun_command(config: Path, options: TrainOptions, place: Place, resume: 
         # Without restarts the machines' ranks are as asked, so that the first one shows the run. Restarts need a
         # meeting place that gives ranks out anew.
         backend = "c10d" if options.max_restarts else "static"
-        command += [
-            f"--nnodes={place.nodes}",
-            f"--node-rank={options.node_rank}",
-            f"--rdzv-backend={backend}",
-            f"--rdzv-endpoint={options.rdzv}",
-            "--rdzv-id=seg2knet",
-        ]
+        command += [f"--nnodes={place.nodes}", f"--node-rank={options.node_rank}", f"--rdzv-backend={backend}"]
+        command += [f"--rdzv-endpoint={options.rdzv}", "--rdzv-id=seg2knet"]
     else:
         command += ["--standalone"]
     command += [f"--max-restarts={options.max_restarts}", "-m", "seg2knet.trainer.run.worker", str(config)]
@@ -207,12 +171,8 @@ def torchrun_command(config: Path, options: TrainOptions, place: Place, resume: 
 
 
 def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> None:
-    """Run a command that starts processes, and wait for them; Ctrl-C reaches them as a stop file.
-
-    Args:
-        command: of torch.distributed.run.
-        work_dir: where ``torchrun.log`` goes.
-        processes, local: how many there are on all machines, and on this one.
+    """Run a command of torch.distributed.run, log into ``torchrun.log``, and wait for its processes, `local` of them on
+    this machine; Ctrl-C reaches them as a stop file.
 
     Raises:
         Seg2KNetError: a process failed.
@@ -230,9 +190,11 @@ def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> 
             environment.setdefault("USE_LIBUV", "0")  # PyTorch's wheels for Windows are built without
         log = work_dir / "torchrun.log"
         with open(log, "ab") as stream:
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stderr=stream, **_apart(),
-            )  # fmt: skip
+            # The terminal's Ctrl-C comes to this process alone, which passes it on as a file.
+            apart: dict[str, Any] = {"start_new_session": True}
+            if sys.platform == "win32":
+                apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=stream, **apart)
             with _stop_by_file(stop_file, process):
                 code = process.wait()
         if code != 0:
@@ -258,13 +220,6 @@ def _stop_by_file(stop_file: Path, process: subprocess.Popen) -> Iterator[None]:
             _kill(process)
 
 
-def _apart() -> dict[str, Any]:
-    """Arguments of Popen: the terminal's Ctrl-C comes to this process alone, which passes it on as a file."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
-
-
 def _kill(process: subprocess.Popen) -> None:
     """End torchrun and the processes that it started; Windows has no signal for a group, so torchrun ends its own."""
     for ask in ("SIGTERM", "SIGKILL"):
@@ -283,20 +238,15 @@ def _failure(folder: Path, log: Path, processes: int, code: int) -> Seg2KNetErro
     files = sorted(folder.glob("error-*.json"), key=lambda file: file.stat().st_mtime_ns)
     if not files:
         text = log.read_text(errors="replace")
-        killed = "SIGKILL" in text.rsplit("exitcode", 1)[-1] or "exitcode: -9" in text
-        return Seg2KNetError(
-            f"a training process ended without a word (of {processes})",
-            found="killed by the system" if killed else f"torchrun ended with {code}",
-            hint=f"most often it was out of memory: try a smaller --batch-size or --img-size; the log is {log}"
-            if killed
-            else f"the log is {log}",
-        )
+        found, hint = f"torchrun ended with {code}", f"the log is {log}"
+        if "SIGKILL" in text.rsplit("exitcode", 1)[-1] or "exitcode: -9" in text:
+            found = "killed by the system"
+            hint = f"most often it was out of memory: try a smaller --batch-size or --img-size; {hint}"
+        return Seg2KNetError(f"a training process ended without a word (of {processes})", found=found, hint=hint)
     first: Mapping[str, Any] = json.loads(files[0].read_text())
     with open(log, "a") as stream:
         stream.write(first["text"] + "\n")
+    stopped = f"training process {first['rank']} of {processes} stopped:"
     if first["known"]:
-        return Seg2KNetError(f"training process {first['rank']} of {processes} stopped:\n{first['short']}")
-    return Seg2KNetError(
-        f"training process {first['rank']} of {processes} stopped: {first['short']}",
-        hint=f"the whole trace is in {log}",
-    )
+        return Seg2KNetError(f"{stopped}\n{first['short']}")
+    return Seg2KNetError(f"{stopped} {first['short']}", hint=f"the whole trace is in {log}")

@@ -1,7 +1,7 @@
-"""mmengine's runner and epoch loop, with what a run needs that is stopped and goes on: the same run, bit for bit.
+"""mmengine's runner and epoch loop, with what a run needs that is stopped and resumed: the same run, bit for bit.
 
-A checkpoint may stand in the middle of an epoch; going on from it, the pictures already seen are left out, and every
-step draws its random numbers from seed, step and process alone.
+A checkpoint may stand in the middle of an epoch; resumed from it, the images already seen are left out, and every step
+draws its random numbers from seed, step and process alone.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ class TrainRunner(Runner):
     _compiled: bool = False
 
     @property
-    def reduce_device(self) -> str:
-        """Where a tensor must be to be reduced over the processes."""
-        return "cuda" if self.device == "cuda" else "cpu"
+    def bare_model(self) -> torch.nn.Module:
+        """The model without its wrapper for several processes."""
+        return self.model.module if is_model_wrapper(self.model) else self.model
 
     @classmethod
     def prepare(cls, device: str, stop: StopRequest) -> type[TrainRunner]:
@@ -109,7 +109,7 @@ class TrainRunner(Runner):
             model = revert_sync_batchnorm(model)  # SyncBN has no CPU version
         elif self.cfg.get("sync_bn"):
             model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        # Heads whose loss is off for a batch (no picture has an object) still give a zero that keeps the graph.
+        # Heads whose loss is off for a batch (no image has an object) still give a zero that keeps the graph.
         return MMDistributedDataParallel(
             module=model,
             device_ids=[local] if self.device == "cuda" else None,
@@ -122,7 +122,7 @@ class TrainRunner(Runner):
         """torch.compile the network, once. mmengine would take whole steps: optimiser, matching and evaluation too."""
         if self.cfg.get("compile") and not self._compiled:
             self._compiled = True
-            model = self.model.module if is_model_wrapper(self.model) else self.model
+            model = self.bare_model
             part = "_forward" if hasattr(model, "network") else "extract_feat"  # mmseg's losses are within its heads
             setattr(model, part, torch.compile(getattr(model, part)))
 
@@ -144,16 +144,9 @@ class TrainRunner(Runner):
         """The config as checkpoints hold it. Writing it out takes a second, and it does not change."""
         return str(self.cfg.pretty_text)
 
-    # -- checkpoints ---------------------------------------------------------------------------------------------
-
     def checkpoint(self, *, optimizer: bool, extra: dict[str, Any]) -> dict[str, Any]:
-        """All that a run is at this moment, in plain types that load with ``weights_only=True``.
-
-        Args:
-            optimizer: with the optimiser's and the schedulers' state, so that training can go on.
-            extra: goes into ``meta["seg2knet"]``.
-        """
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        """All that a run is at this moment, in plain types that load with ``weights_only=True``; with the `optimizer`'s
+        and the schedulers' state training can be resumed from it. `extra` goes into ``meta["seg2knet"]``."""
         found: dict[str, Any] = {
             "meta": {
                 "epoch": self.epoch,
@@ -164,7 +157,7 @@ class TrainRunner(Runner):
                 "seg2knet_version": __version__,
                 "seg2knet": extra,
             },
-            "state_dict": {key: value.cpu() for key, value in model.state_dict().items()},
+            "state_dict": {key: value.cpu() for key, value in self.bare_model.state_dict().items()},
             "message_hub": {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}},
         }
         if optimizer:
@@ -175,16 +168,15 @@ class TrainRunner(Runner):
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Start from the weights of a checkpoint, ours or the authors'; classes of the same name keep their rows."""
-        model = self.model.module if is_model_wrapper(self.model) else self.model
         content = checkpoints.read(filename)
         state = pretrained.modern_swin(checkpoints.from_released(content["state_dict"]))
         theirs = class_rows.classes_of(content)
         lines = []
         if theirs is not None:
             ours = self.train_dataloader.dataset.metainfo["classes"]
-            state, rows = class_rows.fit(state, model.state_dict(), theirs, ours)
+            state, rows = class_rows.fit(state, self.bare_model.state_dict(), theirs, ours)
             lines = rows.text().splitlines()
-        report = checkpoints.load(model, state)
+        report = checkpoints.load(self.bare_model, state)
         self._has_loaded = True
         if self.view is not None:
             for line in [*report.text().splitlines(), *lines]:
@@ -194,14 +186,10 @@ class TrainRunner(Runner):
         """Go on from a checkpoint of :meth:`checkpoint`."""
         found = checkpoints.read(filename)
         if "optimizer" not in found:
-            raise DataError(
-                "this checkpoint has no optimiser state, so training cannot go on from it",
-                file=filename,
-                hint=f"use last.pth, or start a new run with --load-from {filename}",
-            )
+            hint = f"use last.pth, or start a new run with --load-from {filename}"
+            raise DataError("this checkpoint has no optimiser state to resume from", file=filename, hint=hint)
         self.call_hook("after_load_checkpoint", checkpoint=found)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
-        model.load_state_dict(found["state_dict"])
+        self.bare_model.load_state_dict(found["state_dict"])
         loop = self.train_loop
         loop._epoch, loop._iter = found["meta"]["epoch"], found["meta"]["iter"]
         self.optim_wrapper.load_state_dict(found["optimizer"])
@@ -218,7 +206,7 @@ class TrainRunner(Runner):
 
 
 def local_gpu() -> int:
-    """Number of this process's GPU: its local rank, or 0 where the launcher shows each process its own GPU alone."""
+    """Number of this process's GPU: its local rank, or 0 where the launcher shows each process its own alone."""
     return int(os.environ.get("LOCAL_RANK", 0)) % max(1, torch.cuda.device_count())
 
 

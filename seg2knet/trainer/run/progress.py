@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
@@ -34,16 +35,12 @@ class RunView:
         figure: the name of the figure that decides which epoch is best: ``AP``, ``PQ``, ``mIoU``.
         epochs, steps: of the whole run, and steps of an epoch.
         work_dir: where the lines are kept in train.log; ``None``: nowhere.
-        stream: where to; standard output by default.
     """
 
     def __init__(
         self, figure: str, epochs: int, steps: int, work_dir: Optional[Path] = None, stream: Optional[TextIO] = None
     ) -> None:
-        self.figure = figure
-        self.epochs = epochs
-        self.steps = steps
-        self.work_dir = work_dir
+        self.figure, self.epochs, self.steps, self.work_dir = figure, epochs, steps, work_dir
         console = Console(file=stream or sys.stdout, highlight=False, soft_wrap=True)
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[text]}"))
         self.bar = Progress(
@@ -128,14 +125,10 @@ def class_table(report: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(column, justify="right")
     for row in report:
         if row.get("objects") != 0 and any(row.get(column) is not None for column in columns):
-            table.add_row(Text(printable(row["name"])), *[_cell(row.get(column)) for column in columns])
+            cells = [row.get(column, "-") for column in columns]
+            cells = [f"{cell:.3f}" if isinstance(cell, float) else "-" if cell is None else str(cell) for cell in cells]
+            table.add_row(Text(printable(row["name"])), *cells)
     return table
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _memory(megabytes: float) -> str:
@@ -147,6 +140,4 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02d}"
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return str(timedelta(seconds=whole)) if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"

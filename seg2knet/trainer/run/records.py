@@ -1,4 +1,4 @@
-"""What a run leaves to read: ``results.csv``, a row an epoch, and ``curves.png`` drawn from it."""
+"""What a run leaves to look at: ``results.csv``, a row an epoch, and ``curves.png`` drawn from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Optional, Union
 
 Row = dict[str, Union[int, float]]
 FIRST = ("epoch", "iteration", "loss", "lr", "seconds", "images_per_second", "memory_mb")
-"""Columns of every row; the figures of the evaluation follow."""
+"""Columns of every row; the figures of the evaluation follow, then the parts of the loss."""
 FIGURES = {"AP": ("AP", "AP50", "AP75"), "PQ": ("PQ", "PQ_things", "PQ_stuff"), "mIoU": ("mIoU", "mAcc", "aAcc")}
 """The figure that decides which epoch is best -> those that are shown."""
 
@@ -28,9 +28,10 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write ``results.csv`` whole; a reader never sees half a file."""
-    shown = [name for names in FIGURES.values() for name in names]
-    present = {key for row in rows for key in row}
-    columns = [*FIRST, *(name for name in shown if name in present), *sorted(present - {*FIRST, *shown})]
+    present = list(dict.fromkeys(key for row in rows for key in row))
+    shown = [name for names in FIGURES.values() for name in names if name in present]
+    others = [name for name in present if name not in (*FIRST, *shown)]
+    columns = [*FIRST, *shown, *sorted(others, key=lambda name: "loss" in name)]
     part = path.with_name(f".{path.name}.part")
     with open(part, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
@@ -51,31 +52,33 @@ def best_row(rows: Sequence[Row], figure: str) -> Optional[Row]:
 
 
 def draw_curves(rows: Sequence[Row], path: Path, figure: str) -> None:
-    """Loss and figures over the epochs, as a PNG."""
+    """Loss, its parts and the figures over the epochs, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
 
-    drawn, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), dpi=110)
-    left.plot([row["epoch"] for row in rows], [row["loss"] for row in rows], color="#3a78c8", marker=".", linewidth=1.6)
-    left.set(title="loss", xlabel="epoch")
-    for place, name in enumerate(FIGURES[figure]):
-        judged = [row for row in rows if name in row]
-        right.plot(
-            [row["epoch"] for row in judged], [row[name] for row in judged], marker=".", linewidth=1.6, label=name,
-            color=("#d64541", "#e8a33d", "#3caa6e", "#965abe")[place % 4],
-        )  # fmt: skip
+    drawn, (left, middle, right) = pyplot.subplots(1, 3, figsize=(15, 4), dpi=110)
+    parts = [name for name in rows[-1] if "loss" in name and name != "loss"]
     best = best_row(rows, figure)
     if best is not None:
         right.axvline(best["epoch"], color="#999999", linewidth=0.8, linestyle=":")
-        right.set(title=f"{figure} {best[figure]:.3f} at epoch {best['epoch']}", xlabel="epoch", ylim=(0, 1))
-        right.legend(loc="upper left", frameon=False)
-    for axes in (left, right):
+    title = f"{figure} {best[figure]:.3f} at epoch {best['epoch']}" if best is not None else "nothing was evaluated"
+    for axes, names, text in ((left, ["loss"], "loss"), (middle, parts, "its parts"), (right, FIGURES[figure], title)):
+        for place, name in enumerate(names):
+            known = [row for row in rows if name in row]
+            epochs, values = [row["epoch"] for row in known], [row[name] for row in known]
+            # After ten colours the same ones come again, dashed.
+            axes.plot(epochs, values, marker=".", linestyle="-" if place < 10 else "--", linewidth=1.4, label=name)
+        axes.set(title=text, xlabel="epoch")
         axes.grid(color="#e5e5e5", linewidth=0.7)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
+    middle.set(yscale="log")
+    middle.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
+    right.set(ylim=(0, 1))
+    right.legend(loc="upper left", frameon=False)
     drawn.tight_layout()
     drawn.savefig(path)
     pyplot.close(drawn)

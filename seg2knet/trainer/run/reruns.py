@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from pathlib import Path
-from typing import Any, Optional
 
 from seg2knet.errors import UsageError
 from seg2knet.trainer.config.files import assign, put, read_config
@@ -14,10 +12,7 @@ from seg2knet.trainer.run import launch, work_dirs
 
 
 def given(options: TrainOptions) -> tuple[Path, Path]:
-    """The config of ``--config`` in its work dir, with what ``--cfg-options`` change.
-
-    Returns:
-        the config file to run, and the work dir.
+    """The config file of ``--config`` in its work dir, with what ``--cfg-options`` change; and the work dir.
 
     Raises:
         UsageError: no such file, or options that the config decides.
@@ -60,10 +55,9 @@ def _check_trusted(file: Path, options: TrainOptions) -> None:
 
 
 def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
-    """The run to continue. ``--epochs`` above what it was started with extends it: its config is changed.
+    """The run to continue: its config, its work dir, and the options that cannot be compared with the config.
 
-    Returns:
-        its config, its work dir, and the options that were given but cannot be compared with the config.
+    ``--epochs`` above what it was started with extends it: its config is changed.
 
     Raises:
         UsageError: there is no run, or an option is not what it was started with.
@@ -84,17 +78,6 @@ def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
         if launch.is_first(options):
             file.write_text(assign(file.read_text(encoding="utf-8"), ["max_epochs"], options.epochs), encoding="utf-8")
         config.max_epochs = options.epochs
-    return file, work_dir, _incomparable(options, config, file)
-
-
-def _incomparable(options: TrainOptions, config: Any, file: Path) -> list[str]:
-    """
-    Returns:
-        flags of the options that cannot be read off the config.
-
-    Raises:
-        UsageError: an option is not what the config has: a run cannot change midway.
-    """
     unread = []
     for name in options.shaping():
         argument = " ".join(options.arguments([name]))
@@ -102,14 +85,13 @@ def _incomparable(options: TrainOptions, config: Any, file: Path) -> list[str]:
         if where is None:
             unread.append(argument.split(" ")[0])
             continue
-        started = where(config) if callable(where) else _at(config, where)
+        started = config
+        for key in [] if callable(where) else where.split("."):
+            started = started.get(key) if started is not None else None
+        started = where(config) if callable(where) else started
         if getattr(options, name) != started:
             raise UsageError(
                 f"{argument} is not what the run was started with", file=file, found=str(started),
                 hint=f"resume without {flag(name)}, or start a new run",
             )  # fmt: skip
-    return unread
-
-
-def _at(config: Any, path: str) -> Optional[Any]:
-    return reduce(lambda part, key: part.get(key) if part is not None else None, path.split("."), config)
+    return file, work_dir, unread

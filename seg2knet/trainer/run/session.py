@@ -19,45 +19,34 @@ from seg2knet.trainer.config.plan import Machine, decide
 from seg2knet.trainer.options import TrainOptions, flag
 from seg2knet.trainer.run import launch, reruns, work_dirs
 from seg2knet.trainer.run.progress import log
+from seg2knet.validators.reports import stats
+from seg2knet.validators.statistics import statistics
+from seg2knet.validators.subjects.data import find
 
 Say = Callable[[str], None]
+LABELS = "labels.txt"
+"""What the data hold, as ``seg2knet stats`` says it."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a run.
-
-    Attributes:
-        work_dir: where everything is.
-        config: the config file.
-        best: the best checkpoint, ``None`` where nothing was evaluated.
-        last: the last one, from which a run is resumed.
-        epochs: epochs done.
-        interrupted: it was asked to stop before its end.
-        figures: of the best epoch: ``AP``, ``AP50``...
-        classes: figures by class.
-        test: figures of the best checkpoint on the test split, where there is one beside val.
-        samples: image of predictions beside truth.
-    """
+    """What came of a run."""
 
     work_dir: Path
     config: Path
-    best: Optional[Path] = None
-    last: Optional[Path] = None
+    best: Optional[Path] = None  # the best checkpoint; None where nothing was evaluated
+    last: Optional[Path] = None  # the last one, from which a run is resumed
     epochs: int = 0
-    interrupted: bool = False
-    figures: dict[str, float] = field(default_factory=dict)
-    classes: list[dict[str, Any]] = field(default_factory=list)
-    test: dict[str, float] = field(default_factory=dict)
-    samples: Optional[Path] = None
+    interrupted: bool = False  # it was asked to stop before its end
+    figures: dict[str, float] = field(default_factory=dict)  # of the best epoch: AP, AP50...
+    classes: list[dict[str, Any]] = field(default_factory=list)  # the same by class
+    test: dict[str, float] = field(default_factory=dict)  # of the best checkpoint on the test split, beside val
+    samples: Optional[Path] = None  # image of predictions beside truth
+    page: Optional[Path] = None  # what seg2knet test leaves, of the best epoch
 
 
 def run(options: TrainOptions, say: Say) -> TrainResult:
-    """Train as asked.
-
-    Args:
-        options: what was asked for.
-        say: takes lines for the user.
+    """Train as asked; `say` takes lines for the user.
 
     Raises:
         Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
@@ -122,15 +111,14 @@ def with_model(options: TrainOptions) -> TrainOptions:
         asked, meant = getattr(options, name), getattr(spec, name)
         if asked is not None and asked != meant:
             raise UsageError(f"--model {options.model} and {flag(name)} {asked} contradict one another", expected=meant)
-    schedule = options.schedule
-    if schedule is None and options.epochs is None:
-        schedule = spec.schedule
-    size = options.img_size or (str(spec.crop[0]) if spec.crop else None)
-    head = options.head or spec.head
-    return replace(options, backbone=spec.backbone, task=spec.task, schedule=schedule, head=head, img_size=size)
-
-
-# -- the config --------------------------------------------------------------------------------------------------------
+    return replace(
+        options,
+        backbone=spec.backbone,
+        task=spec.task,
+        schedule=options.schedule or (spec.schedule if options.epochs is None else None),
+        head=options.head or spec.head,
+        img_size=options.img_size or (str(spec.crop[0]) if spec.crop else None),
+    )
 
 
 def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[Path, Path]:
@@ -140,32 +128,42 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     say(f"{data.root}: {data.task} segmentation, {classes}, images: {counts}")
     if data.also:
         say(f"  (--task {data.also} trains on the same folder's instances)")
+    labels = None
     if options.validate:
         check_data(data.root, say)
+        labels = stats.table(statistics(find(data.root)), width=140)
     _check_machine(place, options, data.task, say)
-    _check_logger(options, say)
+    if options.logger != "none" and importlib.util.find_spec(options.logger) is None:
+        hint = f"pip install {options.logger}"
+        if options.logger != "tensorboard":
+            raise EnvironmentProblem(f"--logger {options.logger} is not installed", hint=hint)
+        options.logger = "none"
+        say(f"TensorBoard is not installed, so nothing is written for it ({hint})")
     name = (options.backbone or default_backbone(place.device, data.task)).rpartition("/")[2]
     work_dir = work_dirs.choose(options, Path("work_dirs") / f"{data.root.resolve().name}-{name}")
     memory = launch.gpu_memory() if place.device == "cuda" else 0.0
-    machine = Machine(place.device, place.processes, _workers(options, place), computes_in_bfloat16(), memory)
+    share = launch.threads_each(launch.sharing(options.launcher, place.local))
+    # On the CPU the cores are the model's; one process keeps images coming.
+    workers = max(1, min(8, share)) if place.device == "cuda" else int(share > 1)
+    workers = workers if options.workers is None else options.workers
+    machine = Machine(place.device, place.processes, workers, computes_in_bfloat16(), memory)
     options, backbone_weights = start_from(options, data.task, say, place.device)
     plan = decide(options, data, machine, backbone_weights, work_dir)
     for note in plan.notes:
         say(note)
-    config = build(plan)
-    work_dir.mkdir(parents=True, exist_ok=True)
     config_file = work_dir / "config.py"
+    files = {**plan.files, config_file: build(plan).encode()}
+    if labels is not None:
+        files[work_dir / LABELS] = labels.encode("utf-8", "replace")
+    work_dir.mkdir(parents=True, exist_ok=True)
     if launch.is_first(options):
-        config_file.write_text(config, encoding="utf-8")
+        for file, content in files.items():
+            file.write_bytes(content)
     return config_file, work_dir
 
 
 def check_data(root: Path, say: Say) -> None:
-    """Run the validator; its errors end the run.
-
-    Raises:
-        DataError: the validator found errors; they are named.
-    """
+    """Run the validator; its errors end the run. Raises DataError: the validator found errors; they are named."""
     from seg2knet.validators import validate
     from seg2knet.validators.reports import text
 
@@ -187,9 +185,9 @@ def check_data(root: Path, say: Say) -> None:
 
 
 def start_from(options: TrainOptions, task: str, say: Say, device: str = "cuda") -> tuple[TrainOptions, Optional[str]]:
-    """What the run starts from: a checkpoint as ``load_from``, or a file with the backbone's weights, or nothing.
+    """What the run starts from: a checkpoint as ``load_from``, a file with the backbone's weights, or nothing.
 
-    Without ``--pretrained`` the first of these that is published.
+    By default the first of these that is published.
 
     Raises:
         UsageError: no such weights are published. TransferError: they cannot be downloaded.
@@ -228,15 +226,6 @@ _OTHER_STARTS = (
 )
 
 
-def _workers(options: TrainOptions, place: launch.Place) -> int:
-    if options.workers is not None:
-        return options.workers
-    share = launch.threads_each(launch.sharing(options.launcher, place.local))
-    if place.device == "cpu":
-        return 1 if share > 1 else 0  # the cores are the model's; one process keeps images coming
-    return max(1, min(8, share))
-
-
 def computes_in_bfloat16() -> bool:
     """Whether this processor has instructions for bfloat16 (AVX512-BF16; with others nothing was measured)."""
     import torch
@@ -244,14 +233,7 @@ def computes_in_bfloat16() -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
-# -- machine and end ---------------------------------------------------------------------------------------------------
-
-
 def _check_machine(place: launch.Place, options: TrainOptions, task: Optional[str], say: Say) -> None:
-    """
-    Raises:
-        EnvironmentProblem: something that training needs is missing.
-    """
     from seg2knet.doctor import environment
 
     report = environment.check(task, device=place.device, work_dir=options.work_dir or Path())
@@ -260,25 +242,12 @@ def _check_machine(place: launch.Place, options: TrainOptions, task: Optional[st
         say(f"{line.name}: {line.problem}" + (f"; to fix it: {line.command}" if line.command else ""))
 
 
-def _check_logger(options: TrainOptions, say: Say) -> None:
-    """
-    Raises:
-        EnvironmentProblem: the logger asked for is not installed.
-    """
-    if options.logger == "none" or importlib.util.find_spec(options.logger) is not None:
-        return
-    hint = f"pip install {options.logger}"
-    if options.logger != "tensorboard":
-        raise EnvironmentProblem(f"--logger {options.logger} is not installed", hint=hint)
-    options.logger = "none"
-    say(f"TensorBoard is not installed, so nothing is written for it ({hint})")
-
-
 def _result(config_file: Path, work_dir: Path) -> TrainResult:
     from seg2knet.trainer.run.worker import SUMMARY
 
     if not (work_dir / SUMMARY).is_file():
         raise EnvironmentProblem("the run ended without a summary", file=work_dir, hint="see the log in the work dir")
     summary = json.loads((work_dir / SUMMARY).read_text())
-    paths: dict[str, Any] = {name: Path(summary.pop(name)) for name in ("best", "last", "samples") if name in summary}
+    names = [name for name in ("best", "last", "samples", "page") if name in summary]
+    paths: dict[str, Any] = {name: Path(summary.pop(name)) for name in names}
     return TrainResult(work_dir, config_file, **paths, **summary)

@@ -16,13 +16,11 @@ def choose(options: TrainOptions, named: Path) -> Path:
         UsageError: the folder that was asked for holds the checkpoints of another run.
     """
     if options.work_dir is None:
-        number, folder = 1, named
-        # Processes that are started apart from one another must agree on a name.
-        while _has_checkpoints(folder) and options.nodes == 1 and options.launcher == "torchrun":
-            number += 1
-            folder = named.with_name(f"{named.name}-{number}")
-        return folder
-    if _has_checkpoints(options.work_dir):
+        if options.nodes > 1 or options.launcher != "torchrun":
+            return named  # processes that are started apart from one another must agree on a name
+        folders = (named, *(named.with_name(f"{named.name}-{number}") for number in range(2, 10_000)))
+        return next(folder for folder in folders if not any(folder.glob("*.pth")))
+    if any(options.work_dir.glob("*.pth")):
         raise UsageError(
             "the work dir holds another run's checkpoints",
             file=options.work_dir,
@@ -32,16 +30,8 @@ def choose(options: TrainOptions, named: Path) -> Path:
     return options.work_dir
 
 
-def _has_checkpoints(folder: Path) -> bool:
-    return any(folder.glob("*.pth"))
-
-
 def latest() -> Path:
-    """The run that was last at work here.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """The run that was last at work here. Raises UsageError: there is none."""
     runs = sorted(Path("work_dirs").glob("*/last.pth"), key=lambda file: file.stat().st_mtime)
     if not runs:
         raise UsageError("nothing to resume", found="no work_dirs/*/last.pth", hint="--resume --work-dir FOLDER")

@@ -6,24 +6,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from seg2knet.errors import Seg2KNetError
+from seg2knet.errors import EnvironmentProblem, Seg2KNetError
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
 ERRORS = "SEG2KNET_ERRORS"
 """Environment variable: the folder where a process that fails leaves why."""
-SUMMARY, SAMPLES = "summary.json", "samples.png"
+SUMMARY, SAMPLES, PAGE = "summary.json", "samples.png", "best.html"
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one another: longer than the first one's evaluation, NCCL's ten minutes are not."""
 PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -38,12 +36,8 @@ def run(config_file: Path, device: str, resume: bool = False) -> None:
     import cv2
     from mmengine.dist import is_main_process
 
-    from seg2knet.knet import checkpoints
     from seg2knet.trainer.config.files import read_config
-    from seg2knet.trainer.evaluate.evaluation import sample_sheet
-    from seg2knet.trainer.predict.inference import Segmenter
     from seg2knet.trainer.run.failures import explained
-    from seg2knet.trainer.run.hooks import BEST, LAST
     from seg2knet.trainer.run.interrupt import StopRequest
     from seg2knet.trainer.run.loop import TrainRunner
 
@@ -56,21 +50,12 @@ def run(config_file: Path, device: str, resume: bool = False) -> None:
         runner = TrainRunner.prepare(device, stop).from_cfg(config)
         try:
             keeper = _keeper(runner, config)
-            runner.view = keeper.view
-            with _own_warnings(keeper.view):
-                runner.train()
-                interrupted = runner.train_loop.interrupted
-                test = {} if interrupted else _judge_test_split(runner, config)
+            for logger in (runner.logger, logging.getLogger("seg2knet")):
+                logger.addHandler(_Shown(keeper.view))
+            runner.train()
+            test = {} if runner.train_loop.interrupted else _judge_test_split(runner, config)
             if is_main_process():
-                best, last = Path(config.work_dir, BEST), Path(config.work_dir, LAST)
-                summary = {"epochs": runner.epoch, "interrupted": interrupted, "last": str(last), "test": test}
-                if best.is_file():
-                    about = checkpoints.read(best)["meta"]["seg2knet"]
-                    summary.update(best=str(best), figures=about["figures"], classes=about["report"])
-                    if not interrupted:
-                        summary["samples"] = str(best.with_name(SAMPLES))
-                        sample_sheet(Segmenter(best, device), runner.val_dataloader.dataset, best.with_name(SAMPLES))
-                last.with_name(SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
+                _sum_up(runner, config, keeper, device, test)
         finally:
             _close(runner)
 
@@ -98,21 +83,16 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
     processes = int(os.environ.get("WORLD_SIZE", 1))
     total = config.get("total_batch_size", config.train_dataloader.batch_size)
     if total % processes:
-        raise Seg2KNetError(
-            f"total_batch_size {total} cannot be shared out among {processes} processes",
-            hint=f"--batch-size {-(-total // processes) * processes}",
-        )
+        hint = f"--batch-size {-(-total // processes) * processes}"
+        raise Seg2KNetError(f"total_batch_size {total} cannot be shared out among {processes} processes", hint=hint)
     config.train_dataloader.batch_size = total // processes
     config.launcher = "pytorch" if processes > 1 else "none"
     start_method = "fork" if sys.platform == "linux" else "spawn"
-    config.env_cfg = {
-        "cudnn_benchmark": False,
-        "mp_cfg": {"mp_start_method": start_method, "opencv_num_threads": 0},
-    }
-    config.resume = False
+    several = {"mp_start_method": start_method, "opencv_num_threads": 0}
+    config.env_cfg = {"cudnn_benchmark": False, "mp_cfg": several}
+    config.resume = resume
     if resume:
         config.load_from = str(Path(config.work_dir) / "last.pth")
-        config.resume = True
     wrapper, gpu = config.optim_wrapper, config.get("gpu", {})
     if wrapper.type == "AmpOptimWrapper" and wrapper.get("dtype") == "auto":
         # Below compute capability 8.0 a GPU emulates bfloat16, slowly.
@@ -121,21 +101,16 @@ def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
         if bf16:
             wrapper.type, wrapper.device_type = "Bfloat16Wrapper", device
             wrapper.pop("dtype")
-    wrapper.type = {"OptimWrapper": "Float32Wrapper", "AmpOptimWrapper": "Float16Wrapper"}.get(
-        wrapper.type, wrapper.type
-    )
+    ours = {"OptimWrapper": "Float32Wrapper", "AmpOptimWrapper": "Float16Wrapper"}
+    wrapper.type = ours.get(wrapper.type, wrapper.type)
     wrapper.setdefault("constructor", "FewGroups")
-    fused = device == "cpu" or gpu.get("fused", True)
-    if fused and wrapper.optimizer.type in ("AdamW", "Adam", "SGD"):
+    if (device == "cpu" or gpu.get("fused", True)) and wrapper.optimizer.type in ("AdamW", "Adam", "SGD"):
         wrapper.optimizer.setdefault("fused", True)  # one pass over the memory instead of a dozen
     if device == "cuda":
         config.train_dataloader.setdefault("pin_memory", gpu.get("pin_memory", True))
         torch.backends.cuda.matmul.allow_tf32 = gpu.get("tf32", False)
-    config.default_hooks = {
-        "checkpoint": None,
-        "logger": {"type": "LoggerHook", "interval": CHECK_STEPS},
-        "runtime_info": {"type": "SparseRuntimeInfo"},
-    }
+    logger = {"type": "LoggerHook", "interval": CHECK_STEPS}
+    config.default_hooks = {"checkpoint": None, "logger": logger, "runtime_info": {"type": "SparseRuntimeInfo"}}
 
 
 def _keeper(runner: Any, config: Any) -> Any:
@@ -146,14 +121,12 @@ def _keeper(runner: Any, config: Any) -> Any:
     from seg2knet.trainer.run.hooks import Keeper
     from seg2knet.trainer.run.progress import RunView
 
-    loop = runner.train_loop
-    view = None
+    loop, work_dir = runner.train_loop, Path(config.work_dir)
     if is_main_process():
-        view = RunView(HEADLINE[config.task], loop.max_epochs, len(loop.dataloader), Path(config.work_dir))
+        runner.view = RunView(HEADLINE[config.task], loop.max_epochs, len(loop.dataloader), work_dir)
     about = {"task": config.task, "classes": list(config.classes), "format": 1}
-    keeper = Keeper(
-        Path(config.work_dir), config.task, view, config.get("total_batch_size", 1), config.get("early_stop", 0), about
-    )
+    batch, early_stop = config.get("total_batch_size", 1), config.get("early_stop", 0)
+    keeper = Keeper(work_dir, config.task, runner.view, batch, early_stop, about)
     runner.register_hook(keeper, priority="VERY_LOW")
     return keeper
 
@@ -161,7 +134,7 @@ def _keeper(runner: Any, config: Any) -> Any:
 def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
     """Figures of the best checkpoint on the test split, where there is one beside val."""
     from mmengine.dist import barrier
-    from mmengine.model import is_model_wrapper
+    from mmengine.hooks import EMAHook
 
     from seg2knet.knet import checkpoints
     from seg2knet.trainer.run.hooks import BEST
@@ -169,13 +142,43 @@ def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
     if config.get("test_dataloader") is None or config.test_dataloader == config.val_dataloader:
         return {}
     barrier()
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    model.load_state_dict(checkpoints.read(Path(config.work_dir) / BEST)["state_dict"])
-    from mmengine.hooks import EMAHook
-
+    runner.bare_model.load_state_dict(checkpoints.read(Path(config.work_dir) / BEST)["state_dict"])
     runner._hooks = [hook for hook in runner._hooks if not isinstance(hook, EMAHook)]  # the best weights are in already
     runner.load_or_resume = lambda: None
     return {name: float(value) for name, value in runner.test().items()}
+
+
+def _sum_up(runner: Any, config: Any, keeper: Any, device: str, test: dict[str, float]) -> None:
+    """Write the summary, predictions beside truth, and what ``seg2knet test`` leaves of the best epoch."""
+    from seg2knet.knet import checkpoints
+    from seg2knet.trainer.evaluate import judging
+    from seg2knet.trainer.evaluate.evaluation import Evaluation, sample_sheet
+    from seg2knet.trainer.predict.inference import Segmenter
+    from seg2knet.trainer.run.hooks import BEST, LAST
+
+    work_dir, interrupted = Path(config.work_dir), runner.train_loop.interrupted
+    best, samples, page = (work_dir / name for name in (BEST, SAMPLES, PAGE))
+    summary = {"epochs": runner.epoch, "interrupted": interrupted, "last": str(work_dir / LAST), "test": test}
+    if best.is_file():
+        about = checkpoints.read(best)["meta"]["seg2knet"]
+        summary.update(best=str(best), figures=about["figures"], classes=about["report"])
+    if best.is_file() and not interrupted:
+        data = runner.val_dataloader.dataset
+        sample_sheet(Segmenter(best, device), data, samples)
+        summary["samples"] = str(samples)
+        instance = config.task == "instance"
+        evaluation = Evaluation(
+            best, Path(config.data_root), config.get("val", "val"), config.task, len(data), about["figures"],
+            about["report"], keeper.best_predictions,
+        )  # fmt: skip
+        if keeper.best_predictions or not instance:  # else the best epoch was before the run was resumed
+            try:
+                truth = (Path(data.ann_file), Path(data.data_prefix["img"])) if instance else None
+                page.write_text(judging.report(evaluation, truth).html, encoding="utf-8")
+                summary["page"] = str(page)
+            except EnvironmentProblem as problem:
+                keeper.view.say(f"no page of the best epoch: {problem}")
+    (work_dir / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
 
 
 def _close(runner: Any) -> None:
@@ -189,33 +192,18 @@ def _close(runner: Any) -> None:
             iterator._shutdown_workers()
             loader._iterator = None
     runner.visualizer.close()
-    for handler in list(runner.logger.handlers):
-        handler.close()
-        runner.logger.removeHandler(handler)
+    for logger in (runner.logger, logging.getLogger("seg2knet")):
+        for handler in list(logger.handlers):
+            if logger is runner.logger or isinstance(handler, _Shown):
+                handler.close()
+                logger.removeHandler(handler)
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
-# -- warnings --------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _own_warnings(view: Any) -> Iterator[None]:
-    """Shows warnings that this package logs, through mmengine's logger too, once each."""
-    from mmengine.logging import MMLogger
-
-    loggers = [MMLogger.get_current_instance(), logging.getLogger("seg2knet")]
-    handler = _Shown(view)
-    for logger in loggers:
-        logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-
-
 class _Shown(logging.Handler):
+    """Shows warnings that this package logs, through mmengine's logger too, once each."""
+
     def __init__(self, view: Any) -> None:
         super().__init__(logging.WARNING)
         self.view = view
@@ -227,9 +215,6 @@ class _Shown(logging.Handler):
         if ours and self.view is not None and text not in self.seen:
             self.seen.add(text)
             self.view.say(f"warning: {text}")
-
-
-# -- a process of its own --------------------------------------------------------------------------------------------
 
 
 def main() -> None:

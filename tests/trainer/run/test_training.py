@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import drawn_sets
 import pytest
 from drawn_sets import SMALL
@@ -72,12 +73,23 @@ def read_until(process: subprocess.Popen[str], start_of_line: str) -> None:
 
 def test_a_run_leaves_what_it_promises(trained: Any, coco_root: Path) -> None:
     folder = trained.work_dir
-    names = "config.py best.pth last.pth results.csv curves.png samples.png summary.json train.log"
+    names = "config.py best.pth last.pth results.csv curves.png samples.png summary.json train.log labels.txt best.html"
     for name in names.split():
         assert (folder / name).stat().st_size > 0, name
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [int(row["epoch"]) for row in rows] == [1, 2]
     assert all(float(row["loss"]) > 0 and 0 <= float(row["AP"]) <= 1 for row in rows)
+    parts = [name for name in rows[0] if "loss" in name and name != "loss"]
+    assert {"loss_rpn_mask", "loss_rpn_dice", "loss_rpn_seg", "s0_loss_cls", "s1_loss_mask", "s1_loss_dice"} <= set(
+        parts
+    )
+    for row in rows:
+        assert sum(float(row[name]) for name in parts) == pytest.approx(float(row["loss"]), rel=1e-4)
+    batches = cv2.imread(str(folder / "batches.jpg"))
+    assert batches.shape[1] > 4 * 300, "four images in a row"
+    assert (folder / "batches.jpg").stat().st_size < 1_000_000
+    assert "disc" in (folder / "labels.txt").read_text()
+    assert "AP50" in trained.page.read_text()
     assert [row["name"] for row in trained.classes] == ["disc", "box"]
     assert sum(row["objects"] for row in trained.classes) == 6
     assert trained.epochs == 2
@@ -375,6 +387,19 @@ def test_without_a_val_split_the_last_checkpoint_is_what_there_is(train_small: T
     assert result.last.is_file()
     assert any("no val split" in line for line in said)
     assert seg2knet.predict(result.last, data / "train2017" / "000.jpg")[0].width == 64
+
+
+def test_a_part_of_train_chooses_the_epoch_and_the_test_split_judges_it(train_small: Train, tmp_path: Path) -> None:
+    data = drawn_sets.coco(tmp_path / "data", train=8, val=3, objects=2)
+    (data / "annotations" / "instances_val2017.json").rename(data / "annotations" / "instances_test2017.json")
+    (data / "val2017").rename(data / "test2017")
+    result, said = train_small(data, tmp_path / "run", epochs=1)
+    assert any("4 of 8 training images are set apart" in line for line in said)
+    assert sum(row["objects"] for row in result.classes) == 8
+    assert set(result.test) == set(result.figures)
+    assert result.page.is_file()
+    again = seg2knet.train(config=result.config, work_dir=tmp_path / "again", gpus=0, say=lambda line: None)
+    assert_same_weights(result.last, again.last)
 
 
 @pytest.mark.slow
