@@ -78,7 +78,7 @@ def options_from(parameters: dict[str, Any]) -> TrainOptions:
             if given[name] not in (None, info.no):
                 raise UsageError(f"{flag(name)} {given[name]} and {flag('no_' + name)} contradict one another")
             given[name] = info.no
-    return TrainOptions(**given)
+    return TrainOptions(**{name: value for name, value in given.items() if name == "data" or name in INFO})
 
 
 @click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
