@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.errors import DataError, EnvironmentProblem
-from seg2knet.judge.objects import FOUND, KINDS, MISSED, Verdict, by_image, verdicts
+from seg2knet.judge.objects import FOUND, KINDS, MISSED, Verdict, by_image, outlined, verdicts
 
 TIDE = {"class": "Cls", "place": "Loc", "both": "Both", "duplicate": "Dupe", "background": "Bkg", "missed": "Miss"}
 """Our kinds of errors by hotcoco's names."""
@@ -75,15 +76,12 @@ class Analysis:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
+        plain = {key: getattr(self, key) for key in ("figures", "threshold", "classes", "errors", "calibration")}
         return {
-            "figures": self.figures,
-            "threshold": self.threshold,
-            "classes": self.classes,
+            **plain,
+            "images": self.images,
             "curves": [vars(curve) for curve in self.curves],
             "confusion": {"names": self.names, "matrix": self.confusion},
-            "errors": self.errors,
-            "calibration": self.calibration,
-            "images": self.images,
             "objects": [vars(verdict) for verdict in self.objects],
         }
 
@@ -103,23 +101,20 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
     _check(truth, results)
     evaluator = evaluated(truth, results)
     names = {category["id"]: category["name"] for category in truth["categories"]}
-    counts = _objects_by_class(truth)
+    counted = Counter(entry["category_id"] for entry in outlined(truth) if not entry.get("iscrowd"))
+    counts = {category: counted[category] for category in names if counted[category]}
     curves = _curves(evaluator, results, names, counts)
     threshold = curves[0].threshold if least_score is None else least_score
     judged = verdicts(by_image(truth, results, threshold), results)
     report = evaluator.report()
-    by_class = {curve.name: curve for curve in curves}
-    precision = evaluator.eval["precision"]
-    order = list(evaluator.params.catIds)
+    precision, order = evaluator.eval["precision"], list(evaluator.params.catIds)
     rows = []
-    for category, count in counts.items():
+    for (category, count), curve in zip(counts.items(), curves[1:]):
         own = precision[:, :, order.index(category), 0, -1]
-        curve = by_class[names[category]]
-        rows.append({
-            "name": names[category], "objects": count, "AP": _mean(own), "AP50": _mean(own[0]), "AP75": _mean(own[5]),
-            "F1": round(curve.best, 6), "threshold": curve.threshold,
-        })  # fmt: skip
-    used = [category for category in names if category in counts or any(r["category_id"] == category for r in results)]
+        figures = {"AP": _mean(own), "AP50": _mean(own[0]), "AP75": _mean(own[5]), "F1": round(curve.best, 6)}
+        rows.append({"name": curve.name, "objects": count, **figures, "threshold": curve.threshold})
+    predicted = {result["category_id"] for result in results}
+    used = [category for category in names if category in counts or category in predicted]
     return Analysis(
         figures={name: round(float(report["metrics"][name]), 6) for name in ("AP", "AP50", "AP75", *SIZES.values())},
         threshold=threshold,
@@ -155,14 +150,9 @@ def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
     try:
         import hotcoco
     except ImportError:
-        raise EnvironmentProblem(
-            "error analysis needs hotcoco",
-            found="it is not installed",
-            hint="pip install hotcoco (Python 3.10 or newer)",
-        ) from None
-    annotations = [
-        {**annotation, "iscrowd": int(annotation.get("iscrowd") or 0)} for annotation in truth["annotations"]
-    ]
+        hint = "pip install hotcoco (Python 3.10 or newer)"
+        raise EnvironmentProblem("error analysis needs hotcoco", found="it is not installed", hint=hint) from None
+    annotations = [{**annotation, "iscrowd": int(annotation.get("iscrowd") or 0)} for annotation in outlined(truth)]
     content = {"images": truth["images"], "categories": truth["categories"], "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):
         annotated = hotcoco.COCO(content)
@@ -174,7 +164,7 @@ def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
 
 
 def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
-    if not any(not annotation.get("iscrowd") for annotation in truth["annotations"]):
+    if not any(not annotation.get("iscrowd") for annotation in outlined(truth)):
         raise DataError("the split has no annotated object to judge by")
     images = {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
     categories = {category["id"] for category in truth["categories"]}
@@ -193,14 +183,6 @@ def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
             )  # fmt: skip
         if not isinstance(score, (int, float)):
             raise DataError("a result's score is not a number", place=f"result {place}", found=repr(score))
-
-
-def _objects_by_class(truth: dict[str, Any]) -> dict[int, int]:
-    """Annotated objects that are no crowd, of the classes that have any, in the file's order of classes."""
-    counts = {category["id"]: 0 for category in truth["categories"]}
-    for annotation in truth["annotations"]:
-        counts[annotation["category_id"]] += not annotation.get("iscrowd")
-    return {category: count for category, count in counts.items() if count}
 
 
 def _mean(precision: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from seg2knet.errors import UsageError
 from seg2knet.judge.analysis import Analysis, analyse, evaluated
@@ -24,7 +24,7 @@ class Comparison:
         names: what A and B are called.
         figures: a row for each figure: figure, a, b, difference, low, high (95 % interval over images, paired),
             better (share of bootstrap samples in which B is better).
-        classes: a row for each class: name, a, b, difference (of AP).
+        classes: the same of AP, a row for each class that has objects, with its name.
         won, lost: annotation ids of objects that only B, or only A, finds at its own best threshold.
         analyses, judged: of A and of B.
     """
@@ -60,14 +60,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {
-            "a": self.names[0],
-            "b": self.names[1],
-            "figures": self.figures,
-            "classes": self.classes,
-            "won": self.won,
-            "lost": self.lost,
-        }
+        names = {"a": self.names[0], "b": self.names[1]}
+        return {**names, "figures": self.figures, "classes": self.classes, "won": self.won, "lost": self.lost}
 
 
 def check_condition(condition: str) -> tuple[str, str, float]:
@@ -85,69 +79,65 @@ def check_condition(condition: str) -> tuple[str, str, float]:
 def compared(
     a: Judged, b: Judged, names: tuple[str, str] = ("A", "B"), *, seed: int = 0, samples: int = SAMPLES
 ) -> Comparison:
-    """Compare two lists of COCO results on the same annotations.
-
-    Args:
-        a, b: annotations, the same, and results.
-        names: what to call them.
-        seed, samples: of the bootstrap over images.
+    """Compare two lists of COCO results on the same annotations; ``seed`` and ``samples`` are of the bootstrap.
 
     Raises:
         DataError: results and annotations do not fit.
         EnvironmentProblem: hotcoco is not installed.
     """
     analyses = analyse(a.truth, a.results), analyse(b.truth, b.results)
-    import hotcoco
-
-    told = hotcoco.compare(
-        evaluated(a.truth, a.results), evaluated(b.truth, b.results), n_bootstrap=samples, seed=seed, confidence=0.95
-    )
-    figures = []
-    for name in told["metric_keys"]:
-        if told["metrics_a"][name] < 0 and told["metrics_b"][name] < 0:
-            continue  # no object of that size
-        interval: Optional[dict[str, float]] = told["ci"][name] if told["ci"] else None
-        figures.append({
-            "figure": name, "a": _number(told["metrics_a"][name]), "b": _number(told["metrics_b"][name]),
-            "difference": _number(told["deltas"][name]),
-            "low": _number(interval["lower"]) if interval else None,
-            "high": _number(interval["upper"]) if interval else None,
-            "better": _number(interval["prob_positive"]) if interval else None,
-        })  # fmt: skip
-    classes = [
-        {
-            "name": row["cat_name"],
-            "a": _number(row["ap_a"]),
-            "b": _number(row["ap_b"]),
-            "difference": _number(row["delta"]),
-        }
-        for row in told["per_category"]
-    ]
+    figures = _differences(a.truth, (a.results, b.results), seed, samples)
+    classes = []
+    for category in a.truth["categories"]:  # each class alone: only so has it an interval
+        own = [annotation for annotation in a.truth["annotations"] if annotation["category_id"] == category["id"]]
+        if any(not annotation.get("iscrowd") for annotation in own):
+            results = [[r for r in one.results if r["category_id"] == category["id"]] for one in (a, b)]
+            truth = {**a.truth, "annotations": own, "categories": [category]}
+            row = next(row for row in _differences(truth, results, seed, samples) if row["figure"] == "AP")
+            classes.append({"name": category["name"], **{key: row[key] for key in row if key != "figure"}})
     found = [{verdict.annotation_id for verdict in one.objects if verdict.kind == FOUND} for one in analyses]
     known = {verdict.annotation_id for one in analyses for verdict in one.objects if verdict.kind in (FOUND, MISSED)}
     won, lost = (sorted(i for i in ids & known if i is not None) for ids in (found[1] - found[0], found[0] - found[1]))
     return Comparison(names, figures, classes, won, lost, analyses, (a, b))
 
 
-def _number(value: Any) -> float:
-    return round(float(value), 6)
+def _differences(
+    truth: dict[str, Any], results: Sequence[Sequence[dict[str, Any]]], seed: int, samples: int
+) -> list[dict[str, Any]]:
+    """Both results' figures, B - A and the interval of it; sizes that no object has are left out."""
+    import hotcoco
+
+    both = [evaluated(truth, one) for one in results]
+    told = hotcoco.compare(*both, n_bootstrap=samples, seed=seed, confidence=0.95)
+    values = {"a": told["metrics_a"], "b": told["metrics_b"], "difference": told["deltas"]}
+    bounds = {"low": "lower", "high": "upper", "better": "prob_positive"}
+    return [
+        {
+            "figure": name,
+            **{key: round(float(figures[name]), 6) for key, figures in values.items()},
+            **{key: round(float(told["ci"][name][bound]), 6) if told["ci"] else None for key, bound in bounds.items()},
+        }
+        for name in told["metric_keys"]
+        if told["metrics_a"][name] >= 0 or told["metrics_b"][name] >= 0
+    ]
 
 
 def text(comparison: Comparison) -> str:
     """For a terminal: a line for each figure, then the classes that changed most, then the objects."""
     lines = [f"A: {comparison.names[0]}", f"B: {comparison.names[1]}", ""]
-    lines.append(f"{'':8}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval      B better")
-    for row in comparison.figures:
-        interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if row["low"] is not None else ""
-        share = f"{row['better']:.0%}" if row["better"] is not None else ""
-        lines.append(
-            f"{row['figure']:8}{row['a']:8.3f}{row['b']:8.3f}{row['difference']:+9.3f}   {interval:18} {share:>8}"
-        )
+    lines.append(f"{'':26}{'A':>8}{'B':>8}{'B - A':>9}   95 % interval      B better")
+    lines += [_line(row["figure"], row) for row in comparison.figures]
     lines += ["", "classes that changed most (AP):"]
-    for row in sorted(comparison.classes, key=lambda row: -abs(row["difference"]))[:10]:
-        lines.append(f"  {row['name']:24}{row['a']:8.3f}{row['b']:8.3f}{row['difference']:+9.3f}")
+    changed = sorted(comparison.classes, key=lambda row: -abs(row["difference"]))
+    lines += [_line(f"  {row['name']}", row) for row in changed[:10]]
     lines += ["", f"objects that only B finds: {len(comparison.won)}, that only A finds: {len(comparison.lost)}"]
     return "\n".join(lines)
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    interval = f"{row['low']:+.3f} to {row['high']:+.3f}" if row["low"] is not None else ""
+    share = f"{row['better']:.0%}" if row["better"] is not None else ""
+    return f"{name:26}{row['a']:8.3f}{row['b']:8.3f}{row['difference']:+9.3f}   {interval:18} {share:>8}"
 
 
 def junit(comparison: Comparison, conditions: Sequence[str]) -> str:

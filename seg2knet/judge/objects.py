@@ -92,6 +92,17 @@ class ImageObjects:
     ignored: np.ndarray
 
 
+def outlined(truth: dict[str, Any]) -> list[dict[str, Any]]:
+    """The annotations to compare with: with an outline, an image and a class of the file, and not ignored."""
+    images, classes = ({entry["id"] for entry in truth[key]} for key in ("images", "categories"))
+    return [
+        annotation
+        for annotation in truth["annotations"]
+        if annotation.get("segmentation") and not annotation.get("ignore")
+        if annotation["image_id"] in images and annotation["category_id"] in classes
+    ]
+
+
 def rle_of(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """A segmentation of a COCO file as compressed run-length code."""
     from pycocotools import mask as coco_mask
@@ -104,17 +115,11 @@ def rle_of(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 
 def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_score: float = 0.0) -> list[ImageObjects]:
-    """Pair up annotations and results image by image, in the file's order.
-
-    Args:
-        truth: a COCO file's content.
-        results: COCO results with run-length codes.
-        least_score: results below it are left out.
-    """
+    """Pair up annotations and results of at least a score image by image, in the file's order."""
     from pycocotools import mask as coco_mask
 
     annotated: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in truth["annotations"]:
+    for annotation in outlined(truth):
         annotated[annotation["image_id"]].append(annotation)
     predicted: dict[int, list[int]] = defaultdict(list)
     for place, result in enumerate(results):
@@ -123,21 +128,20 @@ def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_sco
     pairs = []
     for image in truth["images"]:
         size = image["height"], image["width"]
-        every = annotated[image["id"]]
-        objects = [annotation for annotation in every if not annotation.get("iscrowd")]
-        crowds = [annotation for annotation in every if annotation.get("iscrowd")]
+        crowds, objects = [], []
+        for annotation in annotated[image["id"]]:
+            (crowds if annotation.get("iscrowd") else objects).append(annotation)
         places = sorted(predicted[image["id"]], key=lambda place: -results[place]["score"])
-        masks = [rle_of(results[place]["segmentation"], *size) for place in places]
-        iou = np.zeros((len(places), len(objects)))
-        ignored = np.zeros(len(places), bool)
-        if masks and objects:
-            iou = np.asarray(
-                coco_mask.iou(masks, [rle_of(a["segmentation"], *size) for a in objects], [0] * len(objects))
-            )
-        if masks and crowds:
-            annotations = [rle_of(annotation["segmentation"], *size) for annotation in crowds]
-            on_crowd = coco_mask.iou(masks, annotations, [1] * len(crowds))
-            ignored = (np.asarray(on_crowd).max(1) >= SAME) & (iou.max(1, initial=0) < SAME)
+        masks, true, crowded = (
+            [rle_of(entry["segmentation"], *size) for entry in entries]
+            for entries in ((results[place] for place in places), objects, crowds)
+        )
+        iou, ignored = np.zeros((len(places), len(objects))), np.zeros(len(places), bool)
+        if masks and true:
+            iou = np.asarray(coco_mask.iou(masks, true, [0] * len(true)))
+        if masks and crowded:
+            on_crowd = np.asarray(coco_mask.iou(masks, crowded, [1] * len(crowded)))
+            ignored = (on_crowd.max(1) >= SAME) & (iou.max(1, initial=0) < SAME)
         pairs.append(ImageObjects(image, objects, places, iou, ignored))
     return pairs
 
@@ -183,11 +187,9 @@ def _judged(
         column = int(overlap.argmax())
         kind = CLASS if overlap[column] >= SAME else BOTH
     else:
-        return Verdict(
-            image.image["id"], BACKGROUND, None, place, None, result["category_id"], float(overlap.max(initial=0)),
-            float(result["score"]),
-        )  # fmt: skip
+        kind, column = BACKGROUND, -1
+    number, true_class = (image.annotations[column]["id"], int(true[column])) if column >= 0 else (None, None)
+    iou = float(overlap[column] if column >= 0 else overlap.max(initial=0))
     return Verdict(
-        image.image["id"], kind, image.annotations[column]["id"], place, int(true[column]), result["category_id"],
-        float(overlap[column]), float(result["score"]),
-    )  # fmt: skip
+        image.image["id"], kind, number, place, true_class, result["category_id"], iou, float(result["score"])
+    )

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from seg2knet.judge.analysis import Analysis
 from seg2knet.judge.compare import Comparison
 from seg2knet.judge.drawing import PREDICTED, TRUE, Shape, drawn
-from seg2knet.judge.objects import FOUND, KINDS, Judged, Verdict
+from seg2knet.judge.objects import FOUND, KINDS, Judged, Verdict, outlined
 from seg2knet.judge.suspects import KINDS as SUSPICIONS
 from seg2knet.judge.suspects import Suspect
 from seg2knet.validators.reports.pages import embedded, page, source
@@ -41,18 +41,12 @@ def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
         (f"Calibration (expected error {analysis.calibration['ece']:.3f})",
          lines(calibration, "score", "share that is right", diagonal=True)),
     ]  # fmt: skip
+    most = max((max(row) for row in analysis.confusion), default=1) or 1
     return _page(
-        "test.html.j2",
-        title=title,
-        analysis=analysis,
-        images=len(judged.truth["images"]),
-        plots=plots,
-        kinds=KINDS,
-        most=max((max(row) for row in analysis.confusion), default=1) or 1,
-        worst=_worst(judged, analysis),
-        objects=embedded(_objects(judged, analysis)),
+        "test.html.j2", title=title, analysis=analysis, images=len(judged.truth["images"]), plots=plots, kinds=KINDS,
+        most=most, worst=_worst(judged, analysis), objects=embedded(_objects(judged, analysis)),
         names=[*analysis.names, "nothing"],
-    )
+    )  # fmt: skip
 
 
 def classes_page(title: str, images: int, figures: dict[str, float], rows: Sequence[dict[str, Any]]) -> str:
@@ -94,17 +88,11 @@ def audit_page(title: str, judged: Judged, ranked: Sequence[Suspect]) -> str:
             "image": drawn(judged.images / image["file_name"], (image["height"], image["width"]), shapes, 300),
         })  # fmt: skip
     rows.sort(key=lambda row: row["rank"])
+    counts, shown = Counter(suspect.kind for suspect in ranked), sorted({name for row in rows for name in row["names"]})
     return _page(
-        "audit.html.j2",
-        title=title,
-        images=len(images),
-        objects=len(annotations),
-        rows=rows,
-        counts=dict(Counter(suspect.kind for suspect in ranked)),
-        kinds=SUSPICIONS,
-        names=sorted({name for row in rows for name in row["names"]}),
-        embedded=embedded(rows),
-    )
+        "audit.html.j2", title=title, images=len(images), objects=len(annotations), rows=rows, counts=dict(counts),
+        kinds=SUSPICIONS, names=shown, embedded=embedded(rows),
+    )  # fmt: skip
 
 
 def as_csv(analysis: Analysis) -> str:
@@ -164,6 +152,10 @@ def _drawn_objects(judged: Judged, chosen: Sequence[Verdict]) -> list[dict[str, 
 def _worst(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
     """The images with most errors: annotations on the left, predictions above the threshold on the right."""
     images = {image["id"]: image for image in judged.truth["images"]}
+    annotated: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
+    for entry in outlined(judged.truth):
+        if not entry.get("iscrowd"):
+            annotated[entry["image_id"]].append(entry)
     rows = []
     for row in analysis.images[:WORST]:
         if not row["wrong"] + row["missed"]:
@@ -171,11 +163,7 @@ def _worst(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
         image = images[row["image_id"]]
         size = image["height"], image["width"]
         own = [verdict for verdict in analysis.objects if verdict.image_id == image["id"]]
-        true = [
-            Shape(annotation["segmentation"], TRUE)
-            for annotation in judged.truth["annotations"]
-            if annotation["image_id"] == image["id"] and not annotation.get("iscrowd")
-        ]
+        true = [Shape(entry["segmentation"], TRUE) for entry in annotated[image["id"]]]
         predicted = [
             Shape(judged.results[verdict.result]["segmentation"], TRUE if verdict.kind == FOUND else PREDICTED)
             for verdict in own

@@ -11,7 +11,7 @@ import torch
 from classic_drawn import CHECKOUT, SMALL, STUFF, THINGS
 
 from seg2knet.dataset.classes import ClassList
-from seg2knet.errors import UsageError
+from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer import classic
 from seg2knet.trainer.classic import run as classic_run
 from seg2knet.trainer.classic import stack as classic_stack
@@ -20,6 +20,7 @@ from seg2knet.trainer.options import TrainOptions
 CONFIGS = {
     "knet_s3_r50_fpn_ms-3x_coco": SMALL,
     "knet_s3_r50_fpn_ms-3x_coco-panoptic": SMALL,
+    "knet_s3_fcn_r50-d8_8x2_512x512_adamw_80k_ade20k": {},
     "knet_s3_upernet_r50-d8_8x2_512x512_adamw_80k_ade20k": {},
     "knet_s3_upernet_swin-l_16x2_640x640_adamw_80k_ade20k": {},
 }
@@ -68,25 +69,39 @@ def released(path: Path, config: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("with_config", [True, False], ids=["of mim train", "of the model zoo"])
-@pytest.mark.parametrize("task", ["instance", "panoptic"])
+@pytest.mark.parametrize("task", ["instance", "panoptic", "semantic"])
 def test_checkpoints_without_our_record(
     data: tuple[Path, Path], options: dict[str, Any], tmp_path: Path, task: str, with_config: bool
 ) -> None:
     """Config by its own text, or by the name of the file; classes from a list; counts from the tensors."""
-    name = "knet_s3_r50_fpn_1x_coco" + "-panoptic" * (task == "panoptic")
-    settings = {**options, "data": data[0], "work_dir": tmp_path / "run", "cfg_options": {}, "dry_run": True}
+    name = {
+        "instance": "knet_s3_r50_fpn_1x_coco",
+        "panoptic": "knet_s3_r50_fpn_1x_coco-panoptic",
+        "semantic": "knet_s3_fcn_r50-d8_8x2_512x512_adamw_80k_ade20k",
+    }[task]
+    folder = data[task == "semantic"]
+    settings = {**options, "data": folder, "work_dir": tmp_path / "run", "cfg_options": {}, "dry_run": True}
     classic.train(TrainOptions(**settings, config=Path(name)), knet=CHECKOUT)
     text = (tmp_path / "run" / "config.py").read_text() if with_config else ""
     text = text[: text.index("seg2knet = dict(")] if text else ""
     file = "epoch_12.pth" if with_config else f"{name}_20211016_113017-8a8645d4.pth"
     checkpoint = released(tmp_path / file, text, tmp_path / "run")
-    stuff = STUFF if task == "panoptic" else ()
-    classes = ClassList.of([*THINGS, *stuff], stuff)
-    found = classic.evaluate(checkpoint, data[0], device="cpu", knet=CHECKOUT, classes=classes)
+    names = THINGS if task == "instance" else (*THINGS, *STUFF)
+    classes = ClassList.of(list(names), STUFF if task == "panoptic" else ())
+    found = classic.evaluate(checkpoint, folder, device="cpu", knet=CHECKOUT, classes=classes)
     assert found.images == 3
     assert found.task == task
     with pytest.raises(UsageError, match="does not name its classes"):
         classic.segmenter(checkpoint, "cpu", knet=CHECKOUT)
+
+
+def test_weights_that_do_not_fit_their_config(data: tuple[Path, Path], options: dict[str, Any], tmp_path: Path) -> None:
+    """A file named after one config with the weights of another: said, and no traceback."""
+    settings = {**options, "data": data[0], "work_dir": tmp_path / "run", "cfg_options": SMALL, "dry_run": True}
+    classic.train(TrainOptions(**settings, config=Path("knet_s3_r50_fpn_1x_coco")), knet=CHECKOUT)
+    checkpoint = released(tmp_path / "knet_s3_r50_fpn_1x_coco.pth", "", tmp_path / "run")
+    with pytest.raises(DataError, match="the weights do not fit the config"):
+        classic.segmenter(checkpoint, "cpu", knet=CHECKOUT, classes=ClassList.of(list(THINGS)))
 
 
 def test_a_checkout_that_has_moved(

@@ -12,6 +12,7 @@ pytest.importorskip("hotcoco")
 
 from seg2knet.errors import DataError
 from seg2knet.judge.analysis import analyse
+from seg2knet.judge.suspects import suspects
 
 
 @pytest.fixture
@@ -101,3 +102,11 @@ def test_results_that_cannot_be_judged_are_named(content, change, said) -> None:
     with pytest.raises(DataError, match=said) as caught:
         analyse(content, [FOUND[0], {**FOUND[1], **change}])
     assert "result 1" in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"segmentation": []}, {"segmentation": None}, {"image_id": 9}, {"category_id": 9}])
+def test_annotations_that_nothing_can_be_compared_with_are_left_out(content, change) -> None:
+    expected = analyse(content, FOUND).as_dict()
+    content["annotations"].append({**annotation(99, 1, 1, 5, 70), **change})
+    assert analyse(content, FOUND).as_dict() == expected
+    assert suspects(content, FOUND) == suspects({**content, "annotations": content["annotations"][:-1]}, FOUND)

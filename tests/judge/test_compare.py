@@ -31,6 +31,9 @@ def test_a_worse_model_is_told() -> None:
     row = next(row for row in comparison.figures if row["figure"] == "AP50")
     assert row["low"] <= row["difference"] <= row["high"] < 0
     assert "AP50" in text(comparison)
+    (only,) = comparison.classes
+    assert (only["name"], only["difference"]) == ("car", pytest.approx(-0.5, abs=0.01))
+    assert only["low"] <= only["difference"] <= only["high"] < 0
 
 
 def test_equal_models_do_not_differ() -> None:
