@@ -52,16 +52,6 @@ class Counts:
         return {CLASSES: self.total, **dict.fromkeys(THINGS, self.things), STUFF: self.stuff}
 
 
-@dataclass
-class Change:
-    """What was changed: counts (place in the config -> old and new, those that were right already included), class
-    weights for other classes that are left out, and arguments renamed: ``embed_dim -> embed_dims``."""
-
-    counts: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    dropped: list[str] = field(default_factory=list)
-    renamed: list[str] = field(default_factory=list)
-
-
 def set_class_counts(
     model: Mapping[str, Any], counts: Counts, signature: Optional[Signature] = None
 ) -> tuple[dict[str, Any], Change]:
@@ -74,8 +64,8 @@ def set_class_counts(
     """
     old = dict(_counts_in(model))
     things = next((old[key] for key in THINGS if key in old), COCO[0])
-    walk = _Walk(counts, (things, old.get(STUFF, COCO[1])), signature or (lambda _name: {}))
-    return walk.node(dict(model), "model"), walk.change
+    change = Change(counts, (things, old.get(STUFF, COCO[1])), signature or (lambda _name: {}))
+    return change.node(dict(model), "model"), change
 
 
 def _counts_in(node: Any) -> Iterator[tuple[str, int]]:
@@ -88,30 +78,36 @@ def _counts_in(node: Any) -> Iterator[tuple[str, int]]:
 
 
 @dataclass
-class _Walk:
-    counts: Counts
+class Change:
+    """A walk through a model, and what it changed: counts (place in the config -> old and new, those that were right
+    already included), class weights for other classes that are left out, arguments renamed (``old -> new``)."""
+
+    data: Counts
     old: tuple[int, int]
     signature: Signature
-    change: Change = field(default_factory=Change)
+    counts: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
 
     def node(self, node: Any, path: str) -> Any:
+        """A node of the model as it should be."""
         if isinstance(node, (list, tuple)):
             return type(node)(self.node(value, f"{path}[{index}]") for index, value in enumerate(node))
         return self._mapping(node, path) if isinstance(node, Mapping) else node
 
     def _mapping(self, node: Mapping[str, Any], path: str) -> dict[str, Any]:
         changed: dict[str, Any] = {}
-        sizes = (self.counts.total, self.counts.total + 1)  # of lists of class weights: without the background or with
+        sizes = (self.data.total, self.data.total + 1)  # of lists of class weights: without the background or with
         last = path.rsplit(".", 1)[-1]
         parameters = self.signature(node["type"]) if isinstance(node.get("type"), str) else {}
         for key, value in self._renamed(node, parameters).items():
             where = f"{path}.{key}"
             new = self._new(key, value, self.old)
             if new is not None:
-                self.change.counts[where] = (value, new)
+                self.counts[where] = (value, new)
                 changed[key] = new
             elif key == "class_weight" and isinstance(value, (list, tuple)) and len(value) not in sizes:
-                self.change.dropped.append(where)
+                self.dropped.append(where)
                 changed[key] = None
             else:
                 changed[key] = self.node(value, where)
@@ -120,7 +116,7 @@ class _Walk:
             foreign = key == CLASSES and (default == 1 or not ("head" in last or last.startswith("loss")))
             new = None if key in changed or default is REQUIRED or foreign else self._new(key, default, COCO)
             if new is not None:
-                self.change.counts[f"{path}.{key}"] = (default, new)
+                self.counts[f"{path}.{key}"] = (default, new)
                 changed[key] = new
         return changed
 
@@ -131,12 +127,12 @@ class _Walk:
             for old, new in RENAMED.items()
             if old in node and old not in parameters and new in parameters and new not in node
         }
-        self.change.renamed += [f"{old} -> {new}" for old, new in names.items()]
+        self.renamed += [f"{old} -> {new}" for old, new in names.items()]
         return {names.get(key, key): value for key, value in node.items()}
 
     def _new(self, key: str, value: Any, old: tuple[int, int]) -> Any:
         """The count or range that belongs at ``key``, or ``None`` where ``key`` holds none."""
-        ours = self.counts
+        ours = self.data
         if key in RANGES and ours.task == "panoptic":
             return (0, ours.things - 1) if key == RANGES[0] else (ours.things, ours.total - 1)
         if isinstance(value, bool) or not isinstance(value, int) or key not in ours.by_key():
