@@ -6,7 +6,7 @@ classes are learned (recall of the class on the same images), and its outlines a
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional
@@ -68,7 +68,7 @@ def suspects(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[S
     images = by_image(truth, results)
     known = _Known(images, results, {category["id"]: category["name"] for category in truth["categories"]})
     found = [suspect for image in images for suspect in _of_image(image, results, known)]
-    return _strongest(_weighed(found, sum(len(image.annotations) for image in images)))
+    return _strongest(_weighed(found, images))
 
 
 class _Known:
@@ -318,17 +318,23 @@ def _out_of_place(view: _View) -> Optional[Suspect]:
     return view.suspect(OUT_OF_PLACE, score + (1 - score) * 0.5, range(count), None, reason)
 
 
-def _weighed(found: Sequence[Suspect], objects: int) -> Iterable[Suspect]:
+def _weighed(found: Sequence[Suspect], images: Sequence[ImageObjects]) -> Iterable[Suspect]:
     """Suspicions of a kind that many objects raise say little of each: the model is then at fault.
 
-    A suspicion keeps ``p / (p + t)`` of its score, where t is the share of the objects for which the same kind of
-    suspicion is stronger, and p = ``EXPECTED`` the share of objects that are expected to have such an error.
+    A suspicion keeps ``p / (p + t)`` of its score. t is the share of the objects for which the same kind of suspicion
+    is stronger, the mean of that among all objects and that among those of its class (for wrong classes: which are
+    taken for the same other class); p = ``EXPECTED`` is the share of objects that are expected to have such an error.
     """
-    ranks: dict[str, int] = defaultdict(int)
+    classes = {one["id"]: one["category_id"] for image in images for one in image.annotations}
+    totals: Counter[Any] = Counter(classes.values())
+    totals[None] = len(classes)
+    stronger: Counter[Any] = Counter()
     for suspect in sorted(found, key=lambda one: -one.score):
-        rarer = EXPECTED / (EXPECTED + ranks[suspect.kind] / max(objects, 1))
-        ranks[suspect.kind] += 1
-        yield replace(suspect, score=round(suspect.score * rarer, 4))
+        own = classes[suspect.annotation_ids[0]] if suspect.annotation_ids else suspect.category_id
+        group = (suspect.kind, own, suspect.category_id if suspect.kind == WRONG_CLASS else None)
+        shares = [stronger[key] / max(totals[key[1]], 1) for key in ((suspect.kind, None), group)]
+        stronger.update([(suspect.kind, None), group])
+        yield replace(suspect, score=round(suspect.score * EXPECTED / (EXPECTED + sum(shares) / 2), 4))
 
 
 def _strongest(found: Iterable[Suspect]) -> list[Suspect]:
