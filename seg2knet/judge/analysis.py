@@ -101,8 +101,7 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
     _check(truth, results)
     evaluator = evaluated(truth, results)
     names = {category["id"]: category["name"] for category in truth["categories"]}
-    counted = Counter(entry["category_id"] for entry in outlined(truth) if not entry.get("iscrowd"))
-    counts = {category: counted[category] for category in names if counted[category]}
+    counts = _objects_by_class(truth)
     curves = _curves(evaluator, results, names, counts)
     threshold = curves[0].threshold if least_score is None else least_score
     judged = verdicts(by_image(truth, results, threshold), results)
@@ -183,6 +182,13 @@ def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
             )  # fmt: skip
         if not isinstance(score, (int, float)):
             raise DataError("a result's score is not a number", place=f"result {place}", found=repr(score))
+
+
+def _objects_by_class(truth: dict[str, Any]) -> dict[int, int]:
+    """Annotated objects that are no crowd, of the classes that have any, in the file's order of classes."""
+    counted = Counter(entry["category_id"] for entry in outlined(truth) if not entry.get("iscrowd"))
+    numbers = [category["id"] for category in truth["categories"]]
+    return {number: counted[number] for number in numbers if counted[number]}
 
 
 def _mean(precision: np.ndarray) -> float:

@@ -26,6 +26,8 @@ TOGETHER = 0.6
 """IoU with the union of its parts from which a mask is made of them."""
 EXPECTED = 0.02
 """Share of the objects that are expected to have an error of one kind."""
+TINY = 16
+"""Pixels below which a prediction is nothing."""
 LEAST = 0.05
 """Suspicions below it are not reported."""
 _FEW = 3
@@ -160,6 +162,7 @@ class _View:
         self.sure = np.array([known.confidence(r["category_id"], r["score"]) for r in self.results])
         shape = len(self.masks), len(self.truths)
         areas = [coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)]
+        self.area = areas[0]
         both = areas[0][:, None] + areas[1][None, :]
         shared = self.iou * both / (1 + self.iou) if all(shape) else np.zeros(shape)
         self.inside = shared / np.maximum(areas[0][:, None], 1)
@@ -189,7 +192,7 @@ def _missing(view: _View) -> Iterable[Suspect]:
     for row in np.argsort(-view.sure, kind="stable").tolist():
         if view.sure[row] < LEAST:
             break
-        if view.image.ignored[row] or view.inside[row].max(initial=0) >= SAME:
+        if view.image.ignored[row] or view.area[row] < TINY or view.inside[row].max(initial=0) >= SAME:
             continue
         overlap = float(view.iou[row].max(initial=0))
         if overlap >= NEAR * 2:

@@ -50,6 +50,12 @@ def test_missing() -> None:
     assert "car" in suspect.reason
 
 
+def test_nothing_is_missing_where_a_prediction_has_no_pixels() -> None:
+    content, found = sound()
+    found.append(result(3, 1, 60, 60, 0.95, 3))
+    assert all(suspect.result != len(found) - 1 for suspect in suspects(content, found))
+
+
 def test_wrong_class() -> None:
     content, found = sound()
     content["annotations"][3]["category_id"] = 2  # a car of the second image
