@@ -107,8 +107,8 @@ def _differences(
     """Both results' figures, B - A and the interval of it; sizes that no object has are left out."""
     import hotcoco
 
-    both = [evaluated(truth, one) for one in results]
-    told = hotcoco.compare(*both, n_bootstrap=samples, seed=seed, confidence=0.95)
+    a, b = (evaluated(truth, one) for one in results)
+    told = hotcoco.compare(a, b, n_bootstrap=samples, seed=seed, confidence=0.95)
     values = {"a": told["metrics_a"], "b": told["metrics_b"], "difference": told["deltas"]}
     bounds = {"low": "lower", "high": "upper", "better": "prob_positive"}
     return [

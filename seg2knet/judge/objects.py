@@ -128,9 +128,9 @@ def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_sco
     pairs = []
     for image in truth["images"]:
         size = image["height"], image["width"]
-        crowds, objects = [], []
-        for annotation in annotated[image["id"]]:
-            (crowds if annotation.get("iscrowd") else objects).append(annotation)
+        own = annotated[image["id"]]
+        crowds = [annotation for annotation in own if annotation.get("iscrowd")]
+        objects = [annotation for annotation in own if not annotation.get("iscrowd")]
         places = sorted(predicted[image["id"]], key=lambda place: -results[place]["score"])
         masks, true, crowded = (
             [rle_of(entry["segmentation"], *size) for entry in entries]
