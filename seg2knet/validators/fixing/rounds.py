@@ -44,7 +44,8 @@ class Round:
         Returns:
             Why they can never be made; ``None`` where they were taken, or may be in a later round.
         """
-        fresh = [edit for edit in edits if not self._agreed(edit)]
+        # Another finding may have asked for the same edit of the same place.
+        fresh = [edit for edit in edits if self._claims.get(edit.file, _Claims()).made.get(_place(edit)) != edit]
         if self._in_table and any(isinstance(edit, SetValue) and edit.pointer == TABLE for edit in fresh):
             return None
         leaving = {edit.file for edit in fresh if isinstance(edit, (RenameFile, DeleteFile))}
@@ -66,11 +67,6 @@ class Round:
         if fresh:
             self.taken.append((finding, fresh))
         return None
-
-    def _agreed(self, edit: Edit) -> bool:
-        """Whether another finding asked for the same edit of the same place."""
-        claims = self._claims.get(edit.file)
-        return claims is not None and claims.made.get(_place(edit)) == edit
 
     def _standing(self, target: Path, source: Optional[Path]) -> Optional[Path]:
         """What has a file's name, in whatever case, other than the file that is to be renamed to it."""

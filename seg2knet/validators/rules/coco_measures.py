@@ -101,7 +101,7 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
     certain, expected = file.once(evidence).box_certain, "four finite numbers x, y, width, height"
     for row in np.flatnonzero(file.once(_malformed)).tolist():
         message, found = "the box is not x, y, width, height", shown(file.bbox(row))
-        if not file.shapes.has_box[row] or file.bbox(row) is None:
+        if file.bbox(row) is None:
             message, found = "an annotation without a box", "nothing"
         edits = partial(repairs.set_box, file, row) if file.shapes.sound[row] else ()
         fix = None if certain[row] else Fix.UNSAFE

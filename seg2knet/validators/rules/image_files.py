@@ -16,10 +16,10 @@ from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteF
 from seg2knet.validators.subjects.album import Album, AnyFile, album
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.masks import mask_folder
+from seg2knet.validators.subjects.masks import ade_set
 from seg2knet.validators.subjects.measure import POLYGONS, RLE
 from seg2knet.validators.subjects.panoptic import pngs
-from seg2knet.validators.subjects.pictures import same_in, survey
+from seg2knet.validators.subjects.pictures import same_in
 
 MIN_SIDE = 32
 _SUFFIXES = {
@@ -51,9 +51,13 @@ def image_corrupt(part: Part) -> Iterator[Hit]:
     that are none; whatever looks odd is decoded. Bytes changed in the middle of a JPEG, which has no check sum, are not
     seen. There is no fix: get the file again, or remove the image.
     """
-    book = album(part)
-    masks = [] if part.dataset.ade is None else mask_folder(part.dataset.ade, part.split).paths
-    for what, gallery in (("image", book.gallery), ("mask", survey(book.pngs() or masks, part.dataset.jobs))):
+    book, look, ade = album(part), pngs(part), part.dataset.ade
+    galleries = {"image": book.gallery}
+    if look is not None:
+        galleries["mask"] = look.gallery
+    elif ade is not None:
+        galleries["mask"] = ade_set(ade).folder(part.split).gallery
+    for what, gallery in galleries.items():
         for index in np.flatnonzero(gallery.broken()).tolist():
             more: dict[str, Any] = {"expected": "a whole image file", "found": gallery.problem(index)}
             message, path = f"the {what} cannot be used", gallery.paths[index]
@@ -270,9 +274,9 @@ def unsupported_mode(part: Part) -> Iterator[Hit]:
     """
     book = album(part)
     pages = book.gallery.table["pages"]
-    odd = np.array([bool(_odd_mode(text.partition(" ")[2], 1)) for text in book.gallery.texts], bool)
+    odd = np.array([bool(_odd_mode(facts.mode, 1)) for facts in book.gallery.facts], bool)
     message, expected = "loaders disagree about such an image", "8-bit grey or RGB, one page"
-    for index, path in _whole(book, odd[book.gallery.kinds()] | (pages > 1)):
+    for index, path in _whole(book, odd | (pages > 1)):
         found = _odd_mode(book.gallery.kind(index)[1], int(pages[index]))
         edits = [WriteFile(Path(path), partial(plain_rgb, Path(path)), f"saved {Path(path).name} as 8-bit RGB")]
         yield image_hit(book, path, message, expected=expected, found=found, edits=edits)

@@ -20,11 +20,11 @@ _SLACK = 0.5
 
 def _set(found: Pngs, segment: int, key: str, value: Any) -> SetValue:
     plain = value if isinstance(value, list) else int(value)
-    return SetValue(found.file.path, f"{found.file.segment_pointer(segment)}/{key}", plain)
+    return SetValue(found.file.path, f"{found.file.pointer(segment)}/{key}", plain)
 
 
 def _remove(found: Pngs, segment: int) -> Remove:
-    return Remove(found.file.path, found.file.segment_pointer(segment))
+    return Remove(found.file.path, found.file.pointer(segment))
 
 
 def _other_png(found: Pngs) -> set[int]:
@@ -246,7 +246,7 @@ def segment_iscrowd_missing(file: PanopticFile) -> Iterator[Hit]:
 
     panopticapi's evaluation and mmdet's loader stop with `KeyError: 'iscrowd'`. The fix writes 0: one object, or stuff.
     """
-    pointers = [f"{file.segment_pointer(row)}/iscrowd" for row in np.flatnonzero(~file.segments.has_crowd).tolist()]
+    pointers = [f"{file.pointer(row)}/iscrowd" for row in np.flatnonzero(~file.segments.has_crowd).tolist()]
     pointers = [pointer for pointer in pointers if pointer not in file.fault_pointers]
     if pointers:
         edits = [SetValue(file.path, pointer, 0) for pointer in pointers]

@@ -69,7 +69,7 @@ def images_of_splits(dataset: DataSet) -> list[Listed]:
 def _images(part: Part) -> list[tuple[int, Path]]:
     file: Optional[JsonFile] = part.instances or part.panoptic
     if file is None:
-        return [(-1, path) for path in part.pictures()]
+        return [(-1, path) for path in part.pictures]
     places = [part.picture(name) for name in file.images.names]
     return [(row, path) for row, path in enumerate(places) if path is not None and os.path.isfile(path)]
 

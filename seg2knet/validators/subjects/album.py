@@ -192,14 +192,6 @@ class Album:
     def name_of(self, path: str) -> str:
         return path[len(self.folder) :].replace(os.sep, "/") if path.startswith(self.folder) else Path(path).name
 
-    def pngs(self) -> list[str]:
-        """The panoptic PNGs that belong to the images and are there."""
-        folder, panoptic = self.part.pngs_dir, self.part.panoptic
-        if panoptic is None or folder is None:
-            return []
-        names = dict.fromkeys(name for name in panoptic.entries.names if name and not ODD.search(name))
-        return [str(folder / name) for name in names if os.path.isfile(folder / name)]
-
 
 def album(part: Part) -> Album:
     """The split's album, made once."""

@@ -46,12 +46,9 @@ class Part:
         return [file for file in (self.instances, self.panoptic) if file is not None]
 
     @cached_property
-    def _pictures(self) -> list[Path]:
-        return [Path(path) for path in sorted(listed(self.images_dir).values(), key=natural)]
-
     def pictures(self) -> list[Path]:
-        """All image files under ``images_dir``, in natural order; listed once."""
-        return self._pictures
+        """All image files under ``images_dir``, in natural order."""
+        return [Path(path) for path in sorted(listed(self.images_dir).values(), key=natural)]
 
     def picture(self, file_name: Optional[str]) -> Optional[Path]:
         """Where an image of that name would be, whether it is there or not; ``None`` for a name that leaves the

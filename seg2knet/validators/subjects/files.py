@@ -103,8 +103,6 @@ class PanopticFile(JsonFile):
     def pointer(self, row: int) -> str:
         return f"/annotations/{self.segments.entry[row]}/segments_info/{self.segments.place[row]}"
 
-    segment_pointer = pointer
-
     def entry_hit(self, entry: int, message: str, at: str = "", **more: Any) -> Hit:
         """A hit at an image's entry, or at its key ``at``."""
         ids = {

@@ -165,10 +165,6 @@ def ade_set(layout: AdeLayout) -> AdeSet:
     return vars(layout).setdefault("_set", AdeSet(layout))
 
 
-def mask_folder(layout: AdeLayout, split: str) -> MaskFolder:
-    return ade_set(layout).folder(split)
-
-
 def single_channel(mode: str) -> bool:
     """Whether an image of that mode has one number a pixel."""
     return mode in ("1", "L", "P") or sixteen_bit(mode)

@@ -66,7 +66,7 @@ class Shapes:
 
     Attributes:
         kinds: int64. flags: int64, bits of ``outlines``.
-        boxes: ``(N, 4)``, as stated, NaN where absent or malformed; has_box: something is there.
+        boxes: ``(N, 4)``, as stated, NaN where absent or malformed.
         areas: enclosed by the polygons, or the mask's pixels. perimeters: lengths of the outlines.
         extents: ``(N, 4)`` x0, y0, x1, y1. overshoot: pixels outside the image, 0 for none.
         mask_areas, mask_boxes: ``(N, 4)`` x, y, w, h: NaN where nothing was rasterised.
@@ -77,10 +77,10 @@ class Shapes:
     area_fits: np.ndarray
     box_fits: np.ndarray
 
-    def __init__(self, flags: np.ndarray, boxes: np.ndarray, has_box: np.ndarray) -> None:
+    def __init__(self, flags: np.ndarray, boxes: np.ndarray) -> None:
         count = len(flags)
         self.kinds = np.full(count, ABSENT)
-        self.flags, self.boxes, self.has_box = flags, boxes, has_box
+        self.flags, self.boxes = flags, boxes
         self.areas, self.mask_areas = np.full(count, np.nan), np.full(count, np.nan)
         self.extents, self.mask_boxes = np.full((count, 4), np.nan), np.full((count, 4), np.nan)
         self.perimeters, self.overshoot = np.zeros(count), np.zeros(count)
@@ -136,20 +136,18 @@ def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray, np.ndarray]
     segmentations, box_text, *columns = task
     with no_gc():
         shapes, flags = shapes_in(segmentations)
-        has_box: np.ndarray = np.ones(len(shapes), bool)
         try:
             rows = msgspec.json.decode(box_text, type=List[List[float]])
             boxes = np.array(rows, np.float64).reshape(len(rows), 4)
         except (msgspec.MsgspecError, ValueError):
-            raws = msgspec.json.decode(box_text, type=List[Raw])
-            boxes, has_box = boxes_of(raws), np.array([bytes(raw) != b"null" for raw in raws], bool)
-        return _measured(shapes, Shapes(flags, boxes, has_box), *columns)
+            boxes = boxes_of(msgspec.json.decode(box_text, type=List[Raw]))
+        return _measured(shapes, Shapes(flags, boxes), *columns)
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> tuple[Shapes, Shape]:
     """A decoded segmentation of any type, alone on an image of that size (0: not known), and how it was read."""
     shape, flag = shape_of(segmentation)
-    nothing = Shapes(np.array([flag]), np.full((1, 4), np.nan), np.zeros(1, bool))
+    nothing = Shapes(np.array([flag]), np.full((1, 4), np.nan))
     stated, heights, widths = np.full(1, np.nan), np.array([height]), np.array([width])
     return _measured([shape], nothing, stated, heights, widths), shape
 

@@ -75,16 +75,6 @@ class Gallery:
         rows = [(facts.width, facts.height, facts.orientation, facts.pages) for facts in self.facts]
         return np.array(rows, _NUMBERS)
 
-    @cached_property
-    def texts(self) -> list[str]:
-        """The different formats and modes, ``"JPEG RGB"``."""
-        return list(dict.fromkeys(f"{facts.format} {facts.mode}" for facts in self.facts))
-
-    def kinds(self) -> np.ndarray:
-        """``(N,)`` int: for each file its place in ``texts``."""
-        places = {text: place for place, text in enumerate(self.texts)}
-        return np.array([places[f"{facts.format} {facts.mode}"] for facts in self.facts], np.int64)
-
     def broken(self) -> np.ndarray:
         return np.array([bool(facts.problem) for facts in self.facts], bool)
 

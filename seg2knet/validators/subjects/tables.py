@@ -155,7 +155,6 @@ class PanopticAnnotations(_Table):
         self.usable = _usable(records)
         self.image_ids, self.has_image_id = _ints(rows, "image_id")
         self.names = _names(rows)
-        self.has_segments = np.array([row.segments_info is not UNSET for row in rows], bool)
 
 
 class Segments(_Table):
