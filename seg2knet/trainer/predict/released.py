@@ -20,6 +20,7 @@ from seg2knet.trainer.openmmlab.packages import dictionaries
 KERNELS = "rpn_head.init_kernels.weight"
 HIDDEN = "roi_head.mask_head.0.ffn.layers.0.0.weight"
 SEMANTIC = "decode_head.kernel_update_head.0.fc_mask.weight"
+SEMANTIC_CLASSES = "decode_head.kernel_generate_head.conv_seg"
 SCALE, CROP = (1333, 800), (512, 512)
 RULES = {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6}
 
@@ -66,7 +67,7 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
             expected=f"tensors named as in the release: {KERNELS}, ...",
             hint="use it on the stack it comes from: --stack classic",
         )  # fmt: skip
-    counted = "roi_head.mask_head.0.fc_cls" if KERNELS in state else "decode_head.kernel_generate_head.conv_seg"
+    counted = "roi_head.mask_head.0.fc_cls" if KERNELS in state else SEMANTIC_CLASSES
     count = int(state[f"{counted}.weight"].shape[0])
     panoptic = classes.stuff if classes is not None else "panoptic" in path.name or count == 133
     task = record.get("task") or ("semantic" if KERNELS not in state else "panoptic" if panoptic else "instance")
@@ -225,7 +226,7 @@ def _semantic_parts(described: Description, state: State, record: Mapping[str, A
         "custom_imports": {"imports": [f"seg2knet.trainer.openmmlab.{name}" for name in ("semantic_data", "metrics")]},
         "model": semantic.semantic_model(
             num_classes=len(described.classes), head=semantic_head(state), backbone=described.backbone_name,
-            crop_size=tuple(crop),
+            crop_size=tuple(crop), width=int(state[f"{SEMANTIC_CLASSES}.weight"].shape[1]),
         ),
         "test_pipeline": [
             {"type": "LoadImageFromFile"},

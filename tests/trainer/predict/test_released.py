@@ -145,7 +145,9 @@ def test_a_released_checkpoint_is_evaluated(released: Released, tmp_path: Path) 
     assert "--classes FILE" in str(caught.value)
 
 
-def test_a_semantic_checkpoint_of_mmseg_is_evaluated(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("head", "width"), [("fcn", 256), ("upernet", 512)])
+def test_a_semantic_checkpoint_of_mmseg_is_evaluated(head: str, width: int, tmp_path: Path) -> None:
+    """The kernels of mmseg's own weights on UPerNet have 512 channels, the authors' 256."""
     from mmengine.registry import init_default_scope
 
     from seg2knet.trainer.evaluate.evaluation import evaluate
@@ -156,7 +158,7 @@ def test_a_semantic_checkpoint_of_mmseg_is_evaluated(tmp_path: Path) -> None:
 
     data = drawn_sets.ade(tmp_path / "ade", train=2, val=1)
     init_default_scope("mmseg")
-    model = MODELS.build(semantic.semantic_model(num_classes=4, head="fcn"))
+    model = MODELS.build(semantic.semantic_model(num_classes=4, head=head, width=width))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "iter_80000.pth")
     classes = read_folder(data).classes
     found = evaluate(tmp_path / "iter_80000.pth", data, "val", device="cpu", workers=0, classes=classes)
