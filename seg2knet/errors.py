@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from typing import Optional, Union
+
+QUIET = "SEG2KNET_QUIET"
+"""Environment variable by which ``--quiet`` is known to all that shows progress, in worker processes too."""
+
+
+def is_quiet() -> bool:
+    """Whether the user wants neither progress nor remarks."""
+    return bool(os.environ.get(QUIET))
 
 
 def printable(text: object) -> str:

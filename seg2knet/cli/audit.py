@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import echo
 from seg2knet.cli.train import option
 from seg2knet.cli.validate import FORMATS
@@ -19,6 +20,7 @@ TRAINING = (
 SHAPES = ("labelme", "cvat")
 
 
+@speaks(works=True, file=True)
 @click.command(params=[option(name) for name in TRAINING], short_help="Rank the labels that look wrong.")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="Which labels to look at.")
@@ -26,7 +28,6 @@ SHAPES = ("labelme", "cvat")
 @click.option("--folds", type=int, default=3, show_default=True, metavar="N", help="Models to train otherwise.")
 @click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the folds are trained.")
 @click.option("--html", type=_FILE, default=Path("audit.html"), show_default=True, help="The page to go through.")
-@click.option("--json", "json_file", type=_FILE, metavar="FILE", help="Write all suspects; - prints them.")
 @click.option("--output-format", type=click.Choice(FORMATS), help="Print findings as seg2knet validate does.")
 @click.option("--output-file", type=_FILE, help="Write these findings there; text by default.")
 @click.option("--shapes", type=click.Choice(SHAPES), multiple=True, help="Write suspects for a label tool.")
@@ -42,7 +43,6 @@ def audit(
     folds: int,
     work_dir: Optional[Path],
     html: Path,
-    json_file: Optional[Path],
     output_format: Optional[str],
     output_file: Optional[Path],
     shapes: tuple[str, ...],
@@ -50,7 +50,7 @@ def audit(
     most: int,
     seed: int,
     **options: Any,
-) -> None:
+) -> Outcome:
     """Which labels of DATA look wrong to models that have not seen them?
 
     Trains --folds models, each on the images that it does not judge, or takes --checkpoint. The same command resumes
@@ -61,32 +61,31 @@ def audit(
     seg2knet audit data/coco --split val --checkpoint work_dirs/coco/best.pth
     seg2knet audit data/coco --output-format sarif --output-file audit.sarif --shapes labelme
     """
-    import json
-    import sys
     from functools import partial
 
-    from seg2knet.cli.terminal import bar
+    from seg2knet.cli.checks import check_checkpoint, check_outputs
+    from seg2knet.cli.terminal import bar, loading
     from seg2knet.cli.validate import write_report
     from seg2knet.converters.predictions import PredictedSet
     from seg2knet.dataset.classes import ClassList
     from seg2knet.judge.page import audit_page
+
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
+    check_outputs(html, output_file, out, work_dir)
+    loading()
     from seg2knet.trainer.evaluate.audit import audit as run
 
-    quiet = str(json_file) == "-" or (output_format is not None and output_file is None)
+    aside = output_format is not None and output_file is None
     given = {name: value for name, value in options.items() if value is not None}
-    with bar("judging", checkpoint is None) as ticked:
+    with bar("judging", checkpoint is not None) as ticked:
         result = run(
             data, split, checkpoint=checkpoint, folds=folds, work_dir=work_dir, seed=seed, ticked=ticked,
-            say=partial(echo, err=quiet), **given,
+            say=partial(echo, err=aside), **given,
         )  # fmt: skip
-    text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
-    if str(json_file) == "-":
-        sys.stdout.write(text)
-    elif json_file is not None:
-        json_file.write_text(text, encoding="utf-8")
     if output_format or output_file:
         write_report(result.report(), output_format or "text", output_file, False, True)
-    if not quiet:
+    if not aside:
         files = {image["id"]: image["file_name"] for image in result.judged.truth["images"]}
         for rank, suspect in enumerate(result.suspects[:most], 1):
             numbers = f" annotation {', '.join(map(str, suspect.annotation_ids))}" if suspect.annotation_ids else ""
@@ -97,7 +96,8 @@ def audit(
             target.add(sample)
         target.close()
         for line in (*target.skipped(), f"the first {most} suspects as shapes: {target.root}"):
-            echo(line, err=quiet)
+            echo(line, err=aside)
     title = f"{result.data}, {result.split} split"
     html.write_text(audit_page(title, result.judged, result.suspects), encoding="utf-8")
-    echo(f"{len(result.suspects)} suspects; look at them in {html}", err=quiet)
+    echo(f"{len(result.suspects)} suspects; look at them in {html}", err=aside)
+    return Outcome(result.as_dict())

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from seg2knet.cli.outcome import Outcome
 from seg2knet.cli.terminal import echo
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally
@@ -65,10 +66,16 @@ def report(result: Result, options: ConvertOptions) -> None:
             _line(f"    {problem}")
 
 
-def exit_code(result: Result, allow_skips: bool) -> int:
-    """0; 1 where objects were lost unasked, or the result has errors."""
+def outcome(result: Result, allow_skips: bool) -> Outcome:
+    """Fails where objects were lost unasked, or the result has errors."""
     lost = bool(result.ledger.unasked) and not allow_skips
-    return int(lost or bool(result.problems) or any(found.exit_code for found in result.reports.values()))
+    wrong = lost or bool(result.problems) or any(found.exit_code for found in result.reports.values())
+    found = {
+        str(folder): {code: len(group) for code, group in report.by_rule().items()}
+        for folder, report in result.reports.items()
+    }
+    facts = {"ledger": result.ledger.to_json(), "classes": result.classes.names, "folders": result.folders}
+    return Outcome({**facts, "findings": found, "problems": result.problems}, int(wrong))
 
 
 def stopped(options: ConvertOptions) -> str:

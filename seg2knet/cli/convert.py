@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Any, Optional, Union, get_args, get_origin
 
@@ -11,6 +10,7 @@ import click
 from pydantic.fields import FieldInfo
 from typing_extensions import Literal
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import SuggestingGroup, bars, echo, max_pixels_option
 from seg2knet.converters.archives import unpacked
 from seg2knet.converters.base import ReaderOptions
@@ -63,11 +63,11 @@ def convert() -> None:
 
 
 def _command(name: str, text: str, kind: type[ReaderOptions]) -> click.Command:
-    def run(source: tuple[str, ...], **values: Any) -> None:
+    def run(source: tuple[str, ...], **values: Any) -> Outcome:
         given = {key: value for key, value in values.items() if value is not None}
         own = {field: given.pop(f"reader_{field}") for field in kind.model_fields if f"reader_{field}" in given}
         with unpacked([Source.parse(text) for text in source]) as sources:
-            sys.exit(_convert(name, sources, kind(**own), given))
+            return _convert(name, sources, kind(**own), given)
 
     params = [
         click.Argument(["source"], nargs=-1, required=True, metavar="[SPLIT=]SOURCE..."),
@@ -75,7 +75,7 @@ def _command(name: str, text: str, kind: type[ReaderOptions]) -> click.Command:
         max_pixels_option(),
         *(_option(field, info, "reader_") for field, info in kind.model_fields.items()),
     ]
-    return click.Command(name, callback=run, params=params, help=text)
+    return speaks(works=True)(click.Command(name, callback=run, params=params, help=text))
 
 
 def _option(field: str, info: FieldInfo, prefix: str = "") -> click.Option:
@@ -109,7 +109,7 @@ def _option(field: str, info: FieldInfo, prefix: str = "") -> click.Option:
     return click.Option(names, **settings)
 
 
-def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any]) -> int:
+def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any]) -> Outcome:
     from seg2knet.cli import conversion
     from seg2knet.converters.pipeline import Conversion
 
@@ -121,6 +121,6 @@ def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dic
             result = Conversion(format, sources, options, progress).run()
         except KeyboardInterrupt:
             echo(f"\n{conversion.stopped(options)}", err=True)
-            return 130
+            return Outcome(None, 130)
     conversion.report(result, options)
-    return conversion.exit_code(result, options.allow_skips)
+    return conversion.outcome(result, options.allow_skips)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Optional
 
 import click
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import echo, styled
 
 MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "red")}
 
 
+@speaks()
 @click.command()
 @click.option("--task", type=click.Choice(["instance", "panoptic", "semantic"]), help="Check for this task only.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="cuda: a missing GPU is an error; cpu: never mind.")
@@ -24,8 +24,7 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("err
     show_default=True,
     help="Where training will write: its disk is looked at.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: bool) -> None:
+def doctor(task: Optional[str], device: Optional[str], work_dir: Path) -> Outcome:
     """Check this machine and what is installed.
 
     Every line is ok, or says what is wrong and the command that repairs it. Exits 1 if something keeps training from
@@ -34,27 +33,22 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path, as_json: 
     from seg2knet.doctor.environment import check
 
     report = check(task, device, work_dir)
-    if as_json:
-        echo(json.dumps(report.as_dict(), indent=2))
-    else:
-        width = max(len(line.name) for line in report.lines)
-        for line in report.lines:
-            mark, colour = MARKS[line.status]
-            echo(f"{line.name:<{width}}  ", styled(f"{mark:<7}", fg=colour), f"  {line.found}")
-            if line.problem is not None:
-                echo(f"{'':<{width}}           {line.problem}")
-            if line.command is not None:
-                echo(f"{'':<{width}}           ", styled(line.command, bold=True))
-        echo(_verdict(len(report.errors), len(report.warnings)))
-    sys.exit(0 if report.ok else 1)
-
-
-def _verdict(errors: int, warnings: int) -> str:
+    width = max(len(line.name) for line in report.lines)
+    for line in report.lines:
+        mark, colour = MARKS[line.status]
+        echo(f"{line.name:<{width}}  ", styled(f"{mark:<7}", fg=colour), f"  {line.found}")
+        if line.problem is not None:
+            echo(f"{'':<{width}}           {line.problem}")
+        if line.command is not None:
+            echo(f"{'':<{width}}           ", styled(line.command, bold=True))
+    errors, warnings = len(report.errors), len(report.warnings)
     if errors:
-        return f"Training cannot start: {errors} error{'s' * (errors > 1)}. Repair them from the top."
-    if warnings:
-        return f"Training can start; {warnings} warning{'s' * (warnings > 1)}."
-    return "Everything is in order."
+        echo(f"Training cannot start: {errors} error{'s' * (errors > 1)}. Repair them from the top.")
+    elif warnings:
+        echo(f"Training can start; {warnings} warning{'s' * (warnings > 1)}.")
+    else:
+        echo("Everything is in order.")
+    return Outcome(report.as_dict(), 0 if report.ok else 1)
 
 
 @click.group(short_help="Make the environment of the authors' own stack.")

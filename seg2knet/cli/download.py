@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Optional
 
 import click
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import echo
 
 
+@speaks(works=True)
 @click.command()
 @click.argument("name", metavar="coco2017|ade20k", type=click.Choice(["coco2017", "ade20k"]))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [data/coco or data/ade]")
@@ -31,7 +32,7 @@ def download(
     keep: bool,
     no_digest: bool,
     dry_run: bool,
-) -> None:
+) -> Outcome:
     """Fetch COCO 2017 or ADE20K into the layout that train expects.
 
     Resumes an interrupted download. Checks the disk space first, and every file.
@@ -43,17 +44,20 @@ def download(
     )
     folder = out or chosen.out
     todo = public_sets.plan(chosen, archives, folder, url)
+    files = [{"name": one.name, "url": remote.urls[0], "bytes": size} for one, remote, size in todo.wanted]
+    outcome = Outcome({"folder": folder, "files": files, "download": todo.download, "space": todo.space})
     if not todo.wanted:
         echo(f"all is there already, {public_sets.what_is_there(name, folder)}")
-        return
+        return outcome
     for line in todo.lines():
         echo(line)
     if dry_run:
-        return
+        return outcome
     try:
         public_sets.bring(todo, folder, keep=keep, check_digest=not no_digest, say=echo)
     except KeyboardInterrupt:
         echo("\nstopped; run the same command again to resume", err=True)
-        sys.exit(130)
+        return outcome._replace(code=130)
     echo(public_sets.what_is_there(name, folder))
     echo(f"next: seg2knet train {folder}")
+    return outcome

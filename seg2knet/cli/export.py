@@ -7,9 +7,11 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import echo
 
 
+@speaks(works=True)
 @click.command()
 @click.argument("checkpoint")
 @click.option(
@@ -21,12 +23,18 @@ from seg2knet.cli.terminal import echo
     help="onnx needs: pip install 'seg2knet[export]'; released: weights in the authors' names, for their own code.",
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file.  [beside the checkpoint]")
-def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
+def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
     """Write CHECKPOINT's model as ONNX or TorchScript, or its weights in the names of the authors' release.
 
     The model takes batches of images, RGB from 0 to 255, whose sides are multiples of 32. The file is run and compared
     with PyTorch.
     """
+    from seg2knet.cli.checks import check_checkpoint, check_outputs
+    from seg2knet.cli.terminal import loading
+
+    check_checkpoint(checkpoint)
+    check_outputs(out)
+    loading()
     from seg2knet.trainer.export import export as exporting
     from seg2knet.trainer.export import released
 
@@ -34,7 +42,7 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
         target = out or Path(checkpoint).with_suffix(".released.pth")
         count = released.export(checkpoint, target)
         echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
-        return
+        return Outcome({"path": target, "bytes": target.stat().st_size, "tensors": count})
     done = exporting.export(checkpoint, kind, out)
     echo(f"{done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
     echo(f"in:  images, outputs: {', '.join(exporting.OUTPUTS[done.task])}")
@@ -42,3 +50,5 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> None:
         echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
     else:
         echo(f"agrees with PyTorch: largest deviation {done.deviation:.1e}")
+    facts = {"path": done.path, "bytes": done.path.stat().st_size, "outputs": exporting.OUTPUTS[done.task]}
+    return Outcome({**facts, "task": done.task, "deviation": done.deviation})

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import echo, styled
 
 
@@ -26,6 +27,7 @@ class Several:
             writer.close()
 
 
+@speaks(works=True)
 @click.command(short_help="Segment images with a checkpoint.")
 @click.argument("checkpoint")
 @click.argument("images", nargs=-1, required=True)
@@ -83,7 +85,7 @@ def predict(
     device: Optional[str],
     stack: Optional[str],
     knet: Optional[Path],
-) -> None:
+) -> Outcome:
     """Segment IMAGES (files, folders, patterns, videos, numbers of webcams) with CHECKPOINT, which holds its classes.
 
     \b
@@ -93,7 +95,8 @@ def predict(
     seg2knet predict best.pth aerial/ --tile 1024 --overlap 0.2
     seg2knet predict best.pth clip.mp4
     """
-    from seg2knet.cli.terminal import bar
+    from seg2knet.cli.checks import check_checkpoint, check_names, check_outputs
+    from seg2knet.cli.terminal import bar, loading
     from seg2knet.converters.classes import read_classes
     from seg2knet.converters.predictions import TARGETS, PredictedSet
     from seg2knet.errors import DataError, UsageError
@@ -102,6 +105,9 @@ def predict(
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented
     from seg2knet.trainer.predict.video import is_video, segment_video
 
+    wanted = check_names(formats, ("overlay", "coco", "labelme", *TARGETS), "format of predictions")
+    check_outputs(out)
+    check_checkpoint(checkpoint)
     videos = [source for source in images if is_video(source)]
     paths = find_images(source for source in images if source not in videos)
     other = stacks.choose(stack, knet)
@@ -111,6 +117,7 @@ def predict(
     failures: list[DataError] = []
     done = objects = 0
     model: Any
+    loading()
     with bar("predicting") as ticked:
         if other is not None:
             model = other.segmenter(checkpoint, device, knet=knet, classes=classes)
@@ -124,7 +131,6 @@ def predict(
         for video in videos:
             for count in segment_video(model, video, out, shown, ticked, dedup):
                 done, objects = done + 1, objects + count
-        wanted = [name.strip() for name in formats.split(",") if name.strip()]
         sets = [PredictedSet(name, out, model.classes) for name in wanted if name in TARGETS]
         others = [name for name in wanted if name not in TARGETS]
         files = [PredictionWriter(out, model.classes, model.task, others)] if others or not sets else []
@@ -141,5 +147,5 @@ def predict(
             echo(line)
     for failure in failures:
         echo(styled("skipped: ", fg="yellow"), failure, err=True)
-    if failures:
-        raise SystemExit(1)
+    facts = {"images": done, "objects": objects, "out": out, "skipped": [str(failure) for failure in failures]}
+    return Outcome(facts, 1 if failures else 0)

@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional
 
 import click
 
-from seg2knet.errors import UsageError, printable_lines
+from seg2knet.errors import UsageError, is_quiet, printable_lines
 
 
 class Styled(str):
@@ -21,8 +21,20 @@ class Styled(str):
 
 
 def styled(text: object, **style: Any) -> Styled:
-    """Text in a colour or in bold, as ``click.style`` takes them."""
-    return Styled(click.style(printable_lines(text), **style))
+    """Text in a colour or in bold, as ``click.style`` takes them, where that is wanted (https://no-color.org)."""
+    clean = printable_lines(text)
+    return Styled(clean if plain() else click.style(clean, **style))
+
+
+def plain() -> bool:
+    """Whether the user or the terminal wants no colours, bars that move and the like."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def loading(what: str = "PyTorch") -> None:
+    """Say at once what takes the next seconds."""
+    if not is_quiet():
+        echo(f"loading {what}", err=True)
 
 
 def echo(*parts: object, err: bool = False, nl: bool = True) -> None:
@@ -65,7 +77,7 @@ def bars(titles: Mapping[str, str], every: Optional[float] = None) -> Iterator[C
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=is_quiet())
     shown, pause = time.monotonic(), 0.1 if console.is_terminal else every
     columns = TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     tasks: dict[str, TaskID] = {}
@@ -87,10 +99,10 @@ def bars(titles: Mapping[str, str], every: Optional[float] = None) -> Iterator[C
 
 
 @contextlib.contextmanager
-def bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def bar(title: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A progress bar of one step, nothing in a log: yields what to call with how many are done, and of how many."""
     with bars({title: title}) as show:
-        yield (lambda done, total: None) if quiet else partial(show, title)
+        yield partial(show, title) if shown else lambda done, total: None
 
 
 def max_pixels_option() -> click.Option:

@@ -7,18 +7,17 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import echo
 
 
+@speaks(file=True)
 @click.command(short_help="Evaluate a checkpoint.")
 @click.argument("checkpoint")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", metavar="NAME", help="train, val or test; by default val.")
 @click.option(
     "--show-dir", type=click.Path(path_type=Path), metavar="DIR", help="Draw prediction beside truth for each image."
-)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Write all figures; - prints."
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
 @click.option(
@@ -46,7 +45,6 @@ def test(
     data: Optional[Path],
     split: Optional[str],
     show_dir: Optional[Path],
-    json_file: Optional[Path],
     out: Optional[Path],
     submission: Optional[Path],
     html: Optional[Path],
@@ -57,26 +55,29 @@ def test(
     stack: Optional[str],
     knet: Optional[Path],
     workers: int,
-) -> None:
+) -> Outcome:
     """Evaluate CHECKPOINT on DATA, by default on the data it was trained on.
 
     Mask AP as COCO counts it, panoptic quality or mean IoU, whichever the checkpoint was trained for; also by class.
     """
     import json
-    import sys
 
-    from seg2knet.cli.terminal import bar
+    from seg2knet.cli.checks import check_checkpoint, check_outputs
+    from seg2knet.cli.terminal import bar, loading
     from seg2knet.converters.classes import read_classes
     from seg2knet.trainer import stacks
+
+    check_checkpoint(checkpoint)
+    check_outputs(show_dir, out, submission, html, csv_file)
+    loading()
     from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import evaluate
 
-    quiet = str(json_file) == "-"
     page: Optional[Path] = None
     other = stacks.choose(stack, knet)
     classes = read_classes(class_file) if class_file is not None else None
     how: dict[str, Any] = {"show_dir": show_dir, "submission": submission, "device": device, "classes": classes}
-    with bar("evaluating", quiet) as ticked:
+    with bar("evaluating") as ticked:
         if other is not None:
             result = other.evaluate(checkpoint, data, split, knet=knet, ticked=ticked, **how)
         else:
@@ -88,15 +89,10 @@ def test(
         page.write_text(report.html, encoding="utf-8")
     if report is not None and csv_file is not None:
         csv_file.write_text(report.csv, encoding="utf-8")
-    text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False)
-    if json_file is not None and not quiet:
-        json_file.write_text(text + "\n", encoding="utf-8")
     if out is not None:
         out.write_text(json.dumps(result.predictions))
-    if quiet:
-        sys.stdout.write(text + "\n")
-        return
-    _print(result, show_dir, json_file, csv_file, out, submission, page)
+    _print(result, show_dir, csv_file, out, submission, page)
+    return Outcome(result.as_dict())
 
 
 def _print(result: Any, *files: Optional[Path]) -> None:

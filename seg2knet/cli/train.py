@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
-from seg2knet.cli.terminal import echo, key_values
+from seg2knet.cli.outcome import Outcome, speaks
+from seg2knet.cli.terminal import echo, key_values, loading
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
@@ -81,9 +83,10 @@ def options_from(parameters: dict[str, Any]) -> TrainOptions:
     return TrainOptions(**{name: value for name, value in given.items() if name == "data" or name in INFO})
 
 
+@speaks(works=True)
 @click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
 @click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-def train(**parameters: Any) -> None:
+def train(**parameters: Any) -> Outcome:
     """Train a K-Net on DATA: data/coco or data/ade by default.
 
     Classes and task come from the data, the rest has defaults that are printed; config.py in the work dir has it all.
@@ -93,9 +96,15 @@ def train(**parameters: Any) -> None:
     seg2knet train data/coco --epochs 50 --backbone r101
     seg2knet train --resume --work-dir work_dirs/coco-r50
     """
+    from seg2knet.cli.checks import check_outputs
+    from seg2knet.dataset.layout import find_dataset
     from seg2knet.trainer import api
 
-    options = options_from(parameters)
+    options = options_from(parameters).check()
+    if not options.resume and options.config is None:
+        find_dataset(*[[options.data]] if options.data else [])
+    check_outputs(options.work_dir or Path("work_dirs"))
+    loading()
     try:
         result = api.run(options, echo)
     except KeyboardInterrupt:
@@ -103,14 +112,15 @@ def train(**parameters: Any) -> None:
         echo("\nstopped", err=True)
         raise SystemExit(130) from None
     if options.dry_run or result.last is None:  # nothing was trained, or another process speaks for this one
-        return
+        return Outcome({"work_dir": result.work_dir, "config": result.config})
     if result.interrupted:
         again = ["--work-dir", str(result.work_dir)]
         again += options.arguments(name for name in ("gpus", "device", "workers") if getattr(options, name) is not None)
         echo(f"stopped after {result.epochs} whole epochs; saved {result.last}")
         echo(f"resume with: seg2knet train --resume {shlex.join(again)}")
-        raise SystemExit(130)
-    _show(result)
+    else:
+        _show(result)
+    return Outcome(asdict(result), 130 if result.interrupted else 0)
 
 
 def _show(result: Any) -> None:

@@ -1,14 +1,16 @@
-"""``seg2knet validate``: find what is wrong with a data set, and fix it."""
+"""``seg2knet validate`` and ``seg2knet stats``: what is wrong with a data set, and what it holds."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Optional
 
 import click
 
-from seg2knet.cli.terminal import echo, styled
+from seg2knet.cli.outcome import Outcome, speaks
+from seg2knet.cli.terminal import echo, plain, styled
 
 PATH = click.Path(path_type=Path)
 FORMATS = ["text", "json", "jsonl", "sarif", "github", "html"]
@@ -18,6 +20,7 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
     return [code.strip() for value in values for code in value.split(",") if code.strip()]
 
 
+@speaks()
 @click.command()
 @click.argument("paths", nargs=-1, type=PATH)
 @click.option("--select", multiple=True, callback=_codes, metavar="CODES", help="Only these rules: CI,IM003,KN0.")
@@ -52,7 +55,7 @@ def validate(
     show_all: Optional[bool],
     baseline: Optional[Path],
     jobs: Optional[int],
-) -> None:
+) -> Outcome:
     """Find what is wrong with a data set, and fix it.
 
     PATHS are folders in the COCO, panoptic or ADE layout, or COCO JSON files; data/coco or data/ade by default.
@@ -60,8 +63,10 @@ def validate(
     Exits 0 if nothing is found at or above the failing severity (error; with --strict warning), 1 if something is, 2
     if it could not run.
     """
+    from seg2knet.dataset.layout import find_dataset
     from seg2knet.errors import UsageError
     from seg2knet.validators import engine, settings
+    from seg2knet.validators.reports import FORMATS as RENDERERS
 
     defaults = settings.load()
     if unsafe_fixes and not (fix or diff):
@@ -69,7 +74,7 @@ def validate(
     known = baseline or (Path(defaults.baseline) if defaults.baseline else None)
     try:
         report = engine.validate(
-            paths or _found(),
+            paths or [find_dataset().root],
             select=select or defaults.select,
             ignore=ignore or defaults.ignore,
             strict=defaults.strict if strict is None else strict,
@@ -82,7 +87,7 @@ def validate(
             jobs=jobs,
         )
     except KeyboardInterrupt as stop:
-        click.echo(f"stopped\n{stop}".rstrip(), err=True)
+        echo(f"stopped\n{stop}".rstrip(), err=True)
         sys.exit(130)
     everything = defaults.show_all if show_all is None else show_all
     if diff:
@@ -91,13 +96,7 @@ def validate(
         echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
         write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
-    sys.exit(report.exit_code)
-
-
-def _found() -> list[Path]:
-    from seg2knet.dataset.layout import find_dataset
-
-    return [find_dataset().root]
+    return Outcome(RENDERERS["json"](report, show_all=True), report.exit_code)
 
 
 def write_report(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
@@ -107,7 +106,7 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
 
     if output_format not in RENDERERS:
         raise UsageError("no such output format", found=output_format, expected=", ".join(RENDERERS))
-    colour = output_file is None and sys.stdout.isatty()
+    colour = output_file is None and sys.stdout.isatty() and not plain()
     if statistics and output_format == "text":
         out = text.statistics(report, colour=colour) + "\n"
     elif output_format == "text":
@@ -128,3 +127,38 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
 def _print(line: str) -> None:
     colours = {"+": "green", "-": "red", "@": "cyan"}
     echo(styled(line, fg=colours.get(line[:1])))
+
+
+@speaks()
+@click.command()
+@click.argument("path", required=False, type=PATH)
+@click.option(
+    "--format", "output_format", type=click.Choice(["table", "json", "html"]), default="table", show_default=True
+)
+@click.option("--output-file", type=PATH, help="Write there instead of printing.")
+def stats(path: Optional[Path], output_format: str, output_file: Optional[Path]) -> Outcome:
+    """Say what a data set holds: splits, classes, objects an image, areas, sizes of images.
+
+    PATH is a folder in the COCO, panoptic or ADE layout, or a COCO JSON file; data/coco or data/ade by default.
+    """
+    from seg2knet.dataset.layout import find_dataset
+    from seg2knet.validators.reports import stats as reports
+    from seg2knet.validators.statistics import statistics
+    from seg2knet.validators.subjects.data import find
+
+    where = path if path is not None else find_dataset().root
+    splits = statistics(find(where))
+    if output_format == "json":
+        text = reports.as_json_text(splits)
+    elif output_format == "html":
+        text = reports.html(splits, str(where))
+    else:
+        on_terminal = output_file is None and sys.stdout.isatty() and not plain()
+        width = shutil.get_terminal_size((120, 40)).columns if on_terminal else 140
+        text = reports.table(splits, colour=on_terminal, width=width)
+    if output_file is None:
+        sys.stdout.write(text)
+    else:
+        output_file.write_text(text, encoding="utf-8", errors="replace")
+        echo(f"written: {output_file}", err=True)
+    return Outcome(reports.as_json_text(splits))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from seg2knet._version import __version__
 from seg2knet.dataset.text import whole_number
-from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.errors import EnvironmentProblem, UsageError, is_quiet
 
 if TYPE_CHECKING:
     import requests
@@ -321,7 +321,7 @@ def bar(title: str, verb: str = "downloading") -> Iterator[Progress]:
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=is_quiet())
     columns = (TextColumn(f"{verb} {title}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Bars(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(title, total=None)

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "validators"))
 
 from shapes_set import ELL, folder_set, single_set, write
 
-from seg2knet.cli.rules import rule, rules
+from seg2knet.cli.catalogues import rule, rules
 from seg2knet.cli.validate import validate
 from seg2knet.errors import UsageError
 

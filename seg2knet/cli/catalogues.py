@@ -1,0 +1,70 @@
+"""What there is to choose from: ``seg2knet rules``, ``seg2knet rule CODE`` and ``seg2knet models``."""
+
+from __future__ import annotations
+
+import json
+from typing import Optional
+
+import click
+
+from seg2knet.cli.outcome import Outcome, speaks
+from seg2knet.cli.terminal import echo
+
+
+@speaks()
+@click.command()
+@click.option("--format", "output_format", type=click.Choice(["text", "markdown", "json"]), default="text")
+@click.option("--select", help="Only rules whose code starts with this: CI.")
+def rules(output_format: str, select: str) -> Outcome:
+    """List the validator's rules. --format markdown writes docs/rules.md."""
+    from seg2knet.validators.catalogue import as_dict, markdown, table
+    from seg2knet.validators.engine import choose
+
+    chosen = choose([select] if select else [])
+    listed = [as_dict(one) for one in chosen]
+    if output_format == "json":
+        echo(json.dumps(listed, indent=2))
+    else:
+        echo(markdown(chosen) if output_format == "markdown" else table(chosen), nl=False)
+    return Outcome(listed)
+
+
+@speaks()
+@click.command()
+@click.argument("code")
+def rule(code: str) -> Outcome:
+    """Explain one of the validator's rules, by its code or name."""
+    from seg2knet.errors import UsageError
+    from seg2knet.validators.catalogue import as_dict, page
+    from seg2knet.validators.model import all_rules
+
+    rules = all_rules()
+    chosen = rules.get(code.upper()) or next((one for one in rules.values() if one.name == code.lower()), None)
+    if chosen is None:
+        raise UsageError("there is no such rule", found=code, hint="seg2knet rules lists them")
+    echo(page(chosen))
+    return Outcome(as_dict(chosen))
+
+
+@speaks()
+@click.command()
+@click.option("--task", type=click.Choice(["instance", "panoptic", "semantic"]), help="Models for this task only.")
+def models(task: Optional[str]) -> Outcome:
+    """List the models that can be trained by name: seg2knet train --model NAME.
+
+    Figures are the published ones, on COCO and ADE20K; "-" means that none is known here.
+    """
+    from seg2knet.trainer.config.models import MODELS
+
+    chosen = [spec for spec in MODELS.values() if task is None or spec.task == task]
+    rows = [("name", "task", "backbone", "schedule", "published")]
+    for spec in chosen:
+        feature = f"{spec.head} {spec.backbone}" if spec.head else spec.backbone
+        first, *others = [f"{figure}, {figure.source}" for figure in spec.figures] or ["-"]
+        rows.append((spec.name, spec.task, feature, spec.schedule, first))
+        rows.extend(("", "", "", "", other) for other in others)
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        echo("  ".join([*cells, row[4]]).rstrip())
+    return Outcome([spec.as_dict() for spec in chosen])

@@ -1,0 +1,103 @@
+"""``--json``, ``--quiet`` and ``-v``: the same on every command that prints results."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Optional
+
+import click
+
+from seg2knet.cli.terminal import echo
+from seg2knet.errors import QUIET, Seg2KNetError
+
+
+class Outcome(NamedTuple):
+    """What a command hands back: its result for ``--json``, as plain data or as JSON, and its exit code."""
+
+    data: Any
+    code: int = 0
+
+
+def speaks(*, works: bool = False, file: bool = False) -> Callable[[click.Command], click.Command]:
+    """Give a command ``--json``, ``--quiet`` and ``-v``; its function returns an :class:`Outcome`, or nothing.
+
+    Args:
+        works: it does something, and answers no question: --quiet leaves out its lines, --json sends them to stderr.
+        file: ``--json`` takes the name of a file; ``-``, or none at all, prints.
+    """
+    where: dict[str, Any] = {"flag_value": "-", "help": "Print the result as JSON, and nothing else on stdout."}
+    if file:
+        where.update(is_flag=False, metavar="[FILE]", help="Write the result as JSON; without FILE, print it.")
+    options = [
+        click.Option(["--json", "json_to"], **where),
+        click.Option(["-q", "--quiet"], is_flag=True, help="No progress and no remarks."),
+        click.Option(["-v", "--verbose"], is_flag=True, help="How long it took, logs, and the trace of an error."),
+    ]
+
+    def give(command: click.Command) -> click.Command:
+        callback = command.callback or click.Command.__call__
+
+        @functools.wraps(callback)
+        def run(*, json_to: Optional[str], quiet: bool, verbose: bool, **given: Any) -> None:
+            with _quiet(quiet), _traced(verbose), contextlib.ExitStack() as stack:
+                if json_to == "-" or (quiet and works):
+                    aside = sys.stderr if works and not quiet else stack.enter_context(open(os.devnull, "w"))
+                    stack.enter_context(contextlib.redirect_stdout(aside))
+                outcome = callback(**given) or Outcome(None)
+            if json_to is not None:
+                _write(outcome.data, json_to)
+            if outcome.code:
+                sys.exit(outcome.code)
+
+        command.callback = run
+        command.params.extend(options)
+        return command
+
+    return give
+
+
+def _write(data: Any, where: str) -> None:
+    import json
+
+    text = data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    if where == "-":
+        sys.stdout.write(text.rstrip("\n") + "\n")
+    else:
+        Path(where).write_text(text.rstrip("\n") + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _quiet(wanted: bool) -> Iterator[None]:
+    before = os.environ.get(QUIET)
+    if wanted:
+        os.environ[QUIET] = "1"
+    try:
+        yield
+    finally:
+        if wanted and before is None:
+            del os.environ[QUIET]
+
+
+@contextlib.contextmanager
+def _traced(wanted: bool) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    import logging
+    import traceback
+
+    logging.basicConfig(level=logging.INFO)
+    began = time.monotonic()
+    try:
+        yield
+    except (Seg2KNetError, OSError):
+        echo(traceback.format_exc(), err=True)
+        raise
+    finally:
+        echo(f"{click.get_current_context().info_name}: {time.monotonic() - began:.1f} s", err=True)
