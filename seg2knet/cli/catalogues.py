@@ -21,12 +21,11 @@ def rules(output_format: str, select: str) -> Outcome:
     from seg2knet.validators.engine import choose
 
     chosen = choose([select] if select else [])
-    listed = [as_dict(one) for one in chosen]
     if output_format == "json":
-        echo(json.dumps(listed, indent=2))
+        echo(json.dumps([as_dict(one) for one in chosen], indent=2))
     else:
         echo(markdown(chosen) if output_format == "markdown" else table(chosen), nl=False)
-    return Outcome(listed)
+    return Outcome(lambda: [as_dict(one) for one in chosen])
 
 
 @speaks()

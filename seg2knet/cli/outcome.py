@@ -18,7 +18,7 @@ from seg2knet.errors import QUIET, Seg2KNetError
 
 
 class Outcome(NamedTuple):
-    """What a command hands back: its result for ``--json``, as plain data or as JSON, and its exit code."""
+    """What a command hands back: its result for ``--json`` (plain data, JSON, or what makes it), its exit code."""
 
     data: Any
     code: int = 0
@@ -65,6 +65,7 @@ def speaks(*, works: bool = False, file: bool = False) -> Callable[[click.Comman
 def _write(data: Any, where: str) -> None:
     import json
 
+    data = data() if callable(data) else data
     text = data if isinstance(data, str) else json.dumps(data, indent=2, ensure_ascii=False, default=str)
     if where == "-":
         sys.stdout.write(text.rstrip("\n") + "\n")

@@ -1,8 +1,7 @@
-"""``seg2knet validate`` and ``seg2knet stats``: what is wrong with a data set, and what it holds."""
+"""``seg2knet validate``: find what is wrong with a data set, and fix it."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Optional
@@ -96,7 +95,7 @@ def validate(
         echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
         write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
-    return Outcome(RENDERERS["json"](report, show_all=True), report.exit_code)
+    return Outcome(lambda: RENDERERS["json"](report, show_all=True), report.exit_code)
 
 
 def write_report(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
@@ -127,38 +126,3 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
 def _print(line: str) -> None:
     colours = {"+": "green", "-": "red", "@": "cyan"}
     echo(styled(line, fg=colours.get(line[:1])))
-
-
-@speaks()
-@click.command()
-@click.argument("path", required=False, type=PATH)
-@click.option(
-    "--format", "output_format", type=click.Choice(["table", "json", "html"]), default="table", show_default=True
-)
-@click.option("--output-file", type=PATH, help="Write there instead of printing.")
-def stats(path: Optional[Path], output_format: str, output_file: Optional[Path]) -> Outcome:
-    """Say what a data set holds: splits, classes, objects an image, areas, sizes of images.
-
-    PATH is a folder in the COCO, panoptic or ADE layout, or a COCO JSON file; data/coco or data/ade by default.
-    """
-    from seg2knet.dataset.layout import find_dataset
-    from seg2knet.validators.reports import stats as reports
-    from seg2knet.validators.statistics import statistics
-    from seg2knet.validators.subjects.data import find
-
-    where = path if path is not None else find_dataset().root
-    splits = statistics(find(where))
-    if output_format == "json":
-        text = reports.as_json_text(splits)
-    elif output_format == "html":
-        text = reports.html(splits, str(where))
-    else:
-        on_terminal = output_file is None and sys.stdout.isatty() and not plain()
-        width = shutil.get_terminal_size((120, 40)).columns if on_terminal else 140
-        text = reports.table(splits, colour=on_terminal, width=width)
-    if output_file is None:
-        sys.stdout.write(text)
-    else:
-        output_file.write_text(text, encoding="utf-8", errors="replace")
-        echo(f"written: {output_file}", err=True)
-    return Outcome(reports.as_json_text(splits))

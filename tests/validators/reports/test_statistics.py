@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from small_sets import ade, change, coco, labels, segments
 
-from seg2knet.cli.validate import stats
+from seg2knet.cli.stats import stats
 from seg2knet.validators.statistics import statistics
 from seg2knet.validators.subjects.data import find
 
