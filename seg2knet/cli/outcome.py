@@ -31,20 +31,22 @@ def speaks(*, works: bool = False, file: bool = False) -> Callable[[click.Comman
         works: it does something, and answers no question: --quiet leaves out its lines, --json sends them to stderr.
         file: ``--json`` takes the name of a file; ``-``, or none at all, prints.
     """
-    where: dict[str, Any] = {"flag_value": "-", "help": "Print the result as JSON, and nothing else on stdout."}
+    kept: dict[str, Any] = {"expose_value": False, "callback": _keep}
+    where: dict[str, Any] = {**kept, "flag_value": "-", "help": "Print the result as JSON, and nothing else on stdout."}
     if file:
         where.update(is_flag=False, metavar="[FILE]", help="Write the result as JSON; without FILE, print it.")
     options = [
         click.Option(["--json", "json_to"], **where),
-        click.Option(["-q", "--quiet"], is_flag=True, help="No progress and no remarks."),
-        click.Option(["-v", "--verbose"], is_flag=True, help="How long it took, logs, and the trace of an error."),
+        click.Option(["-q", "--quiet"], **kept, is_flag=True, help="No progress and no remarks."),
+        click.Option(["-v", "--verbose"], **kept, is_flag=True, help="Time taken, logs, and the trace of an error."),
     ]
 
     def give(command: click.Command) -> click.Command:
         callback = command.callback or click.Command.__call__
 
         @functools.wraps(callback)
-        def run(*, json_to: Optional[str], quiet: bool, verbose: bool, **given: Any) -> None:
+        def run(**given: Any) -> None:
+            json_to, quiet, verbose = map(click.get_current_context().meta.get, ("json_to", "quiet", "verbose"))
             with _quiet(quiet), _traced(verbose), contextlib.ExitStack() as stack:
                 if json_to == "-" or (quiet and works):
                     aside = sys.stderr if works and not quiet else stack.enter_context(open(os.devnull, "w"))
@@ -62,6 +64,11 @@ def speaks(*, works: bool = False, file: bool = False) -> Callable[[click.Comman
     return give
 
 
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Beside the command's own parameters."""
+    context.meta[parameter.name or ""] = value
+
+
 def _write(data: Any, where: str) -> None:
     import json
 
@@ -74,7 +81,7 @@ def _write(data: Any, where: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(wanted: bool) -> Iterator[None]:
+def _quiet(wanted: Optional[bool]) -> Iterator[None]:
     before = os.environ.get(QUIET)
     if wanted:
         os.environ[QUIET] = "1"
@@ -86,7 +93,7 @@ def _quiet(wanted: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _traced(wanted: bool) -> Iterator[None]:
+def _traced(wanted: Optional[bool]) -> Iterator[None]:
     if not wanted:
         yield
         return
