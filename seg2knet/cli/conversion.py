@@ -45,9 +45,13 @@ def report(result: Result, options: ConvertOptions) -> None:
     ledger = result.ledger
     console.print(_counts(ledger))
     if ledger.splits:
-        console.print(_splits(ledger))
+        splits = _table("split", "images", "objects")
+        for split, (images, objects) in ledger.splits.items():
+            splits.add_row(split, f"{images:,}", f"{objects:,}")
+        console.print(splits)
     _tallies(ledger)
-    echo(f"{len(result.classes)} classes: {_shortened(result.classes.names)}")
+    more = f" and {len(result.classes) - 12} more" if len(result.classes) > 12 else ""
+    echo(f"{len(result.classes)} classes: {', '.join(result.classes.names[:12])}{more}")
     if ledger.splits and "val" not in ledger.splits:
         echo("there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2")
     if "panoptic" in options.targets and not result.classes.stuff:
@@ -92,10 +96,15 @@ def _line(text: str) -> None:
     echo(printable(text))
 
 
+def _table(first: str, *columns: str, **settings: Any) -> Table:
+    table = Table(first, **settings)
+    for name in columns:
+        table.add_column(name, justify="right")
+    return table
+
+
 def _counts(ledger: Ledger) -> Table:
-    table = Table(title="ledger", title_justify="left")
-    for name in ("", "read", "written", "skipped", "as asked"):
-        table.add_column(name, justify="right" if name else "left")
+    table = _table("", "read", "written", "skipped", "as asked", title="ledger", title_justify="left")
     lost = sum(tally.count for tally in ledger.image_skips.values())
     table.add_row("images", f"{ledger.images_read:,}", f"{ledger.images_written:,}", f"{lost:,}", "")
     skipped = sum(tally.count for tally in ledger.skips.values())
@@ -106,15 +115,6 @@ def _counts(ledger: Ledger) -> Table:
         elsewhere = sum(tally.count for reason, tally in reasons.items() if reason in ASKED_OF_TARGET)
         lost, left_out = skipped + here - elsewhere, asked + elsewhere
         table.add_row(f"objects, {target}", f"{ledger.objects_read:,}", f"{written:,}", f"{lost:,}", f"{left_out:,}")
-    return table
-
-
-def _splits(ledger: Ledger) -> Table:
-    table = Table()
-    for name in ("split", "images", "objects"):
-        table.add_column(name, justify="left" if name == "split" else "right")
-    for split, (images, objects) in ledger.splits.items():
-        table.add_row(split, f"{images:,}", f"{objects:,}")
     return table
 
 
@@ -155,7 +155,3 @@ _SOUND = {
     "--ignore CP015 says that this is known"
 }
 """Warnings that a source may well deserve, though nothing is wrong with it or with the conversion."""
-
-
-def _shortened(names: tuple[str, ...], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

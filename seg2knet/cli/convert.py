@@ -90,9 +90,8 @@ def _option(field: str, info: FieldInfo, prefix: str = "") -> click.Option:
         if info.default is True:  # asked for by default: the option says no
             return click.Option([f"--no-{name}", prefix + field], flag_value=False, default=True, **settings)
         return click.Option(names, is_flag=True, default=False, **settings)
-    extra = info.json_schema_extra
-    if isinstance(extra, dict):
-        settings["metavar"] = extra["metavar"]
+    if isinstance(info.json_schema_extra, dict):
+        settings["metavar"] = info.json_schema_extra["metavar"]
     if get_origin(kind) is Literal:
         settings["type"] = click.Choice([str(one) for one in get_args(kind)])
     elif isinstance(kind, type) and issubclass(kind, Path):

@@ -49,7 +49,9 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(archive, opened.infolist(), place)
             total = sum(entry.file_size for entry, _ in entries)
-            missing = [(entry, target / path) for entry, path in entries if not _is_there(entry, target / path)]
+            # Files appear under their names when they are whole, so one of the right length is the one.
+            files = [(entry, target / path) for entry, path in entries]
+            missing = [(e, file) for e, file in files if not file.is_file() or file.stat().st_size != e.file_size]
             require_space(target, sum(entry.file_size for entry, _ in missing), f"{archive.name} unpacked takes")
             done = total - sum(entry.file_size for entry, _ in missing)
             for entry, path in missing:
@@ -57,7 +59,7 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
                 done += entry.file_size
                 if progress is not None:
                     progress(done, total)
-            return [target / path for _, path in entries]
+            return [file for _, file in files]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(
             "a damaged zip file", file=archive, found=str(error), hint="remove it, and it is downloaded again"
@@ -100,14 +102,6 @@ def _suspicion(entry: zipfile.ZipInfo) -> Optional[str]:
     if "\0" in name or "\\" in name:
         return "a name that means another file elsewhere"
     return "encrypted" if entry.flag_bits & 1 else None
-
-
-def _is_there(entry: zipfile.ZipInfo, path: Path) -> bool:
-    """Files appear under their names when they are whole, so one of the right length is the one."""
-    try:
-        return path.stat().st_size == entry.file_size
-    except OSError:
-        return False
 
 
 def _write(archive: Path, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:

@@ -56,33 +56,26 @@ def _ade_test_picture(name: str) -> Optional[Path]:
 class PublicSet:
     """A data set that the public can have."""
 
-    name: str
-    title: str
     url: str
     out: Path
     archives: tuple[Archive, ...]
 
 
+_JSON = "annotations"
 SETS = {
     "coco2017": PublicSet(
-        "coco2017",
-        "COCO 2017",
         "http://images.cocodataset.org",
         Path("data/coco"),
         (
-            Archive(
-                "annotations/annotations_trainval2017.zip", "instances", 5.0, "md5:f4bbac642086de4f52a3fdda2de5fa2c"
-            ),
-            Archive("annotations/panoptic_annotations_trainval2017.zip", "panoptic", 2.5),
+            Archive(f"{_JSON}/annotations_trainval2017.zip", "instances", 5.0, "md5:f4bbac642086de4f52a3fdda2de5fa2c"),
+            Archive(f"{_JSON}/panoptic_annotations_trainval2017.zip", "panoptic", 2.5),
             Archive("zips/val2017.zip", "val", digest="md5:442b8da7639aecaf257c1dceb8ba8c80"),
             Archive("zips/train2017.zip", "train", digest="md5:cced6f7f71b7629ddf16f17bbcfab6b2"),
-            Archive("annotations/image_info_test2017.zip", "test", 10.0),
+            Archive(f"{_JSON}/image_info_test2017.zip", "test", 10.0),
             Archive("zips/test2017.zip", "test"),
         ),
     ),
     "ade20k": PublicSet(
-        "ade20k",
-        "ADE20K (scene parsing challenge 2016)",
         "http://data.csail.mit.edu/places/ADEchallenge",
         Path("data/ade"),
         (
@@ -157,15 +150,12 @@ def _addresses(chosen: PublicSet, archive: Archive, url: Optional[str]) -> tuple
 
 
 def _size(remote: Remote) -> Optional[int]:
-    for url in remote.urls[:-1]:
+    for url in remote.urls:
         try:
             return size_of(url)
-        except TransferError:
-            continue
-    try:
-        return size_of(remote.urls[-1])
-    except TransferError as error:
-        raise error.advised(MIRROR) from None
+        except TransferError as error:
+            refused = error
+    raise refused.advised(MIRROR)
 
 
 def _done(out: Path, archive: Archive) -> Path:

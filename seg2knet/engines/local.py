@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import multiprocessing
 import signal
 import sys
@@ -45,15 +46,15 @@ class LocalEngine(Engine):
 
     def map(self, setup: Setup, tasks: Iterable[Any]) -> Iterator[Any]:
         waiting = iter(tasks)
-        first = list(_take(waiting, 2))
+        first = list(itertools.islice(waiting, 2))
         if self.jobs == 1 or len(first) < 2:
             function = setup()
-            for task in _chain(first, waiting):
+            for task in itertools.chain(first, waiting):
                 with _uncollected():
                     result = function(task)
                 yield result
             return
-        yield from self.started(setup, _chain(first, waiting))
+        yield from self.started(setup, itertools.chain(first, waiting))
 
     def started(self, setup: Setup, tasks: Iterator[Any]) -> Iterator[Any]:
         """As ``map``, in processes however few there is to do."""
@@ -72,8 +73,7 @@ class LocalEngine(Engine):
             ready = connection.wait(busy) if busy else []
             for worker in [worker for worker in self._workers if worker.pipe in ready]:
                 self._receive(worker, setup, queue)
-            while queue.has_next:
-                ok, result = queue.pop()
+            for ok, result in queue.ready():
                 if not ok:  # raised in the tasks' order, whichever worker was first
                     error, where = result
                     raise error from _InWorker(f"\n{where}")
@@ -130,13 +130,11 @@ class _Queue:
         self._fill()
         return self.exhausted and self.given == self.taken
 
-    @property
-    def has_next(self) -> bool:
-        return self.given in self.results
-
-    def pop(self) -> Any:
-        self.given += 1
-        return self.results.pop(self.given - 1)
+    def ready(self) -> Iterator[Any]:
+        """Results whose turn it is."""
+        while self.given in self.results:
+            self.given += 1
+            yield self.results.pop(self.given - 1)
 
     def put(self, index: int, result: Any) -> None:
         del self.open[index]
@@ -165,9 +163,10 @@ class _Queue:
             if place == len(worker.tasks) - 1:
                 self.tries[index] = self.tries.get(index, 0) + 1
                 if self.tries[index] >= _TRIES:
+                    task = self.open[index]
                     raise EnvironmentProblem(
                         "a worker process died, and so did those that took over its part",
-                        found=f"{worker.epitaph()}, at {_named(self.open[index])}",
+                        found=f"{worker.epitaph()}, at {task.describe() if hasattr(task, 'describe') else 'its part'}",
                         hint="if memory ran out use fewer workers (--jobs 1); else look at the files named above",
                     )
         worker.tasks.clear()
@@ -260,17 +259,3 @@ def _portable(error: BaseException) -> BaseException:
     except Exception:  # whatever a foreign exception's pickling raises
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _named(task: Any) -> str:
-    return task.describe() if hasattr(task, "describe") else "its part"
-
-
-def _take(items: Iterator[Any], count: int) -> Iterator[Any]:
-    for _, item in zip(range(count), items):
-        yield item
-
-
-def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
-    yield from first
-    yield from rest
