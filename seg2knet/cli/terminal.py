@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import importlib.util
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any, Callable, Optional
 
 import click
 
-from seg2knet.errors import UsageError, is_quiet, printable_lines
+from seg2knet.errors import EnvironmentProblem, UsageError, is_quiet, printable_lines
 
 
 class Styled(str):
@@ -31,10 +32,16 @@ def plain() -> bool:
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
 
 
-def loading(what: str = "PyTorch") -> None:
-    """Say at once what takes the next seconds."""
+def loading() -> None:
+    """Say at once what takes the next seconds.
+
+    Raises:
+        EnvironmentProblem: PyTorch is not installed.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise EnvironmentProblem("PyTorch is not installed", hint="pip install 'seg2knet[train]'")
     if not is_quiet():
-        echo(f"loading {what}", err=True)
+        echo("loading PyTorch", err=True)
 
 
 def echo(*parts: object, err: bool = False, nl: bool = True) -> None:

@@ -14,9 +14,10 @@ from click.testing import CliRunner, Result
 from shapes_set import data, write
 
 from seg2knet.cli import COMMANDS, cli
-from seg2knet.cli.terminal import styled
+from seg2knet.cli.terminal import loading, styled
 from seg2knet.dataset.label_image import encode_png
-from seg2knet.errors import QUIET, UsageError
+from seg2knet.download.transfer import bar
+from seg2knet.errors import QUIET, EnvironmentProblem, UsageError
 
 
 def run(*arguments: object) -> Result:
@@ -72,6 +73,26 @@ def test_verbose_says_how_long_and_where(coco: Path) -> None:
     done = run("rule", "XX999", "-v")
     assert isinstance(done.exception, UsageError)
     assert "Traceback" in done.stderr
+
+
+def test_quiet_is_known_below_the_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet in ("", "1"):
+        monkeypatch.setenv(QUIET, quiet)
+        with bar("x.zip") as progress:
+            progress(1, 2)
+        loading()
+        assert bool(capsys.readouterr().err) != bool(quiet)
+
+
+def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, coco: Path) -> None:
+    monkeypatch.setitem(sys.modules, "markupsafe", None)
+    for arguments in (["validate", coco, "--output-format", "html"], ["stats", coco, "--format", "html"]):
+        error = run(*arguments).exception
+        assert isinstance(error, EnvironmentProblem)
+        assert error.hint == "pip install 'seg2knet[report]'"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EnvironmentProblem, match="PyTorch is not installed"):
+        loading()
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

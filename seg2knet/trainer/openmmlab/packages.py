@@ -7,8 +7,10 @@ import importlib
 import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
 from seg2knet.trainer.openmmlab import operators
@@ -25,11 +27,39 @@ def load(semantic: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    with silence():
+    with silence(), _without_what_tracks_and_lanes_need():
         operators.install()
         for package in ("mmdet", "mmseg") if semantic else ("mmdet",):
             importlib.import_module(f"{package}.datasets.transforms")
             importlib.import_module(f"{package}.models")
+
+
+class _Later(ModuleType):
+    """A module, or something in it, that is imported when it is called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Later(f"{self.__name__}.{name}")
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        module, _, name = self.__name__.rpartition(".")
+        return getattr(importlib.import_module(module), name)(*given, **named)
+
+
+@contextlib.contextmanager
+def _without_what_tracks_and_lanes_need() -> Iterator[None]:
+    """mmdet imports imgaug for lanes and scikit-learn for tracks, together half of its import's time."""
+    lanes = ("imgaug", "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps")
+    stand_ins: dict[str, Any] = {name: _Later(name) for name in lanes} | {"sklearn": None}
+    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -26,18 +26,23 @@ def _environment(folder: Path) -> Any:
     try:
         import jinja2
     except ImportError:
-        raise EnvironmentProblem(
-            "HTML reports need Jinja2", found="it is not installed", hint="pip install 'seg2knet[report]'"
-        ) from None
+        raise _no_jinja() from None
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, TEMPLATES]), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
 
 
+def _no_jinja() -> EnvironmentProblem:
+    hint = "pip install 'seg2knet[report]'"
+    return EnvironmentProblem("HTML reports need Jinja2", found="it is not installed", hint=hint)
+
+
 def source(*files: Union[str, Path]) -> Any:
     """Style sheets or scripts to be put in as they are: names of files of this package, or paths."""
-    from markupsafe import Markup
-
+    try:
+        from markupsafe import Markup
+    except ImportError:
+        raise _no_jinja() from None
     return Markup("\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files))
 
 
