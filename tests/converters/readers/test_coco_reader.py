@@ -413,6 +413,12 @@ def test_ids_as_text_and_codes_in_a_list(coco: Make) -> None:
     assert [note.kind for note in (*scan.notes, *sample.notes)] == ["id-as-text", "rle-in-a-list"]
 
 
+def test_a_key_that_is_not_utf8_is_no_traceback(coco: Make) -> None:
+    path = coco([IMAGE], [annotation()])
+    path.write_bytes(path.read_bytes().replace(b'{"', b'{"inf\xe5": 1, "', 1))
+    assert len(read(path)[1]) == 1
+
+
 def test_nan_is_read_the_lenient_way(coco: Make) -> None:
     path = coco([IMAGE], [annotation(id=4), annotation(), annotation(id=5, image_id=8)])
     path.write_text(path.read_text().replace("15.25", "NaN", 1).replace('"supercategory": ""', '"score": Infinity'))

@@ -96,7 +96,7 @@ class Index:
         except msgspec.ValidationError:
             found = self._data[:24].decode(errors="replace").strip() or "nothing"
             raise DataError("not a JSON object", file=self.path, found=found, expected="{") from None
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             self._data = self._repaired = _lenient(self.path)
             self._view = memoryview(self._repaired)
             self.notes.append(("not-quite-json", "read the lenient way; NaN and Infinity become null"))
