@@ -1,8 +1,9 @@
 """Ultralytics' YOLO-seg: ``data.yaml``, ``images/SPLIT`` and ``labels/SPLIT`` with a row an object: class, ring.
 
-A row is one ring. Polygons stay as they are, number for number; an object of several parts or with holes becomes one
-ring joined by bridges of no width. Ultralytics cuts coordinates to whole pixels and fills the border too; rings made
-from masks stand a fiftieth of a pixel inside, so that it and pycocotools draw the same pixels.
+A row is one ring. A polygon stays as it is, number for number; the mask of an object of several parts or with holes
+becomes one ring joined by bridges of no width. Ultralytics cuts coordinates to whole pixels and fills the border too, so
+that a bridge is a pixel wide; rings made from masks stand a fiftieth of a pixel inside, so that but for the bridges it
+and pycocotools draw the same pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
+import cv2
 import numpy as np
 import orjson
 
@@ -21,11 +23,14 @@ from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.shapes import Item, items
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.rle import areas_and_boxes, rle_area, rle_to_mask
-from seg2knet.dataset.sample import Note, Polygons, Skip
+from seg2knet.dataset.rle import rle_to_mask
+from seg2knet.dataset.sample import Note, Skip
 
 INSIDE = 0.02
 """Pixels: pycocotools rounds to fifths and does not see them; Ultralytics' cut then ends in the object's own pixel."""
+
+_PAIRS = 1 << 20
+"""Pairs of corners of two rings that are compared, at most."""
 
 
 @register_writer
@@ -71,35 +76,38 @@ class YoloWriter(Writer):
 
 
 def one_ring(item: Item) -> tuple[np.ndarray, int]:
-    """An object's outline as one ring ``(N, 2)`` in pixels, and how many pixels that changes."""
-    parts, rle = item.polygons, item.rle
-    if len(parts) == 1:
-        return _points(parts[0]), 0
-    areas, _ = areas_and_boxes(geometry.rasterize([Polygons([part]) for part in parts], rle.height, rle.width))
-    if parts and sum(areas) == rle_area(rle):  # they share no pixel
-        ring = bridged([_points(part) for part in parts])
-    else:
-        rings = geometry.mask_to_rings(rle_to_mask(rle))
-        ring = bridged([
-            _inside(_points(edge), is_hole)
-            for outer, holes in rings
-            for is_hole, edge in [(False, outer), *((True, hole) for hole in holes)]
-        ])  # fmt: skip
-    drawn = geometry.polygons_to_rle([ring.ravel().tolist()], rle.height, rle.width)
-    return ring, int((rle_to_mask(drawn) != rle_to_mask(rle)).sum())
+    """An object's outline as one ring ``(N, 2)`` in pixels, and how many pixels are drawn otherwise for its bridges."""
+    if len(item.polygons) == 1:
+        return _points(item.polygons[0]), 0
+    mask = rle_to_mask(item.rle)
+    parts = geometry.mask_to_rings(mask)
+    ring = bridged([_inside(_points(outer), mask, False) for outer, _ in parts], among_parts=True)
+    ring = bridged([ring, *(_inside(_points(hole), mask, True) for _, holes in parts for hole in holes)])
+    by_pycocotools = rle_to_mask(geometry.polygons_to_rle([ring.ravel().tolist()], *mask.shape))
+    by_ultralytics = np.zeros(mask.shape, np.uint8)
+    cv2.fillPoly(by_ultralytics, [ring.astype(np.int32)], 1)  # as polygon2mask in its loader does
+    return ring, int(np.count_nonzero((by_pycocotools != mask) | (by_ultralytics != mask)))
 
 
-def bridged(rings: Sequence[np.ndarray]) -> np.ndarray:
-    """Rings ``(N, 2)`` as one: to the next ring where it is nearest to what is joined already, around it, and back."""
+def bridged(rings: Sequence[np.ndarray], among_parts: bool = False) -> np.ndarray:
+    """Rings ``(N, 2)`` as one: to the next ring where it is nearest to what is joined already, around it, and back.
+
+    Among parts a bridge covers what is no object: there it goes where it is drawn with the fewest pixels.
+    """
     import shapely
 
     joined, left = rings[0], list(rings[1:])
     while left:
         lines = shapely.shortest_line(shapely.linearrings(joined), [shapely.linearrings(ring) for ring in left])
         nearest = int(np.argmin(shapely.length(lines)))
-        here, there = shapely.get_coordinates(lines[nearest])
+        (here, there), ring = shapely.get_coordinates(lines[nearest]), left.pop(nearest)
+        if among_parts and len(joined) * len(ring) <= _PAIRS:
+            pixels = np.abs(joined[:, None] - ring).max(axis=2)
+            leave, enter = np.unravel_index(pixels.argmin(), pixels.shape)
+            if pixels[leave, enter] < np.abs(here - there).max():
+                here, there = joined[leave], ring[enter]
         joined, leave = _with_corner(joined, here)
-        ring, enter = _with_corner(left.pop(nearest), there)
+        ring, enter = _with_corner(ring, there)
         around = np.concatenate((ring[enter:], ring[: enter + 1]))
         joined = np.concatenate((joined[: leave + 1], around, joined[leave:]))
     return joined
@@ -118,13 +126,19 @@ def _with_corner(ring: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, int]:
     return np.insert(ring, place, point, axis=0), place
 
 
-def _inside(ring: np.ndarray, is_hole: bool) -> np.ndarray:
+def _inside(ring: np.ndarray, mask: np.ndarray, is_hole: bool) -> np.ndarray:
     """A ring along pixels' edges, moved a little towards the object."""
     following = np.roll(ring, -1, axis=0)
-    steps = following - ring
+    leaving = np.sign(following - ring)
     clockwise = (ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]).sum() > 0
-    towards = np.stack([-steps[:, 1], steps[:, 0]], axis=1) * (1 if clockwise != is_hole else -1)
-    return ring + INSIDE * np.sign(towards + np.roll(towards, 1, axis=0))
+    towards = np.stack([-leaving[:, 1], leaving[:, 0]], axis=1) * (1 if clockwise != is_hole else -1)
+    before, coming = np.roll(towards, 1, axis=0), np.roll(leaving, 1, axis=0)
+    inwards = np.sign(towards + before)
+    # Where two pixels touch at a corner alone, the way from one to the other is over that corner.
+    columns, rows = np.floor(ring + inwards / 2).astype(int).T
+    pinched = ~mask[rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)]
+    moves = np.stack([np.where(pinched[:, None], before - coming, inwards), towards + leaving], axis=1)
+    return (ring[:, None] + INSIDE * moves)[np.stack([np.ones_like(pinched), pinched], axis=1)]
 
 
 def _points(flat: Sequence[float]) -> np.ndarray:

@@ -20,7 +20,7 @@ from seg2knet.converters.registry import reader
 from seg2knet.dataset import geometry
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.rle import as_json, mask_to_rle, rle_runs, rle_to_mask
-from seg2knet.dataset.sample import Polygons
+from seg2knet.dataset.sample import Polygons, Rle
 from seg2knet.errors import DataError, UsageError
 
 HEIGHT, WIDTH = 40, 60
@@ -118,6 +118,9 @@ def test_whatever_is_drawn_comes_back_or_is_in_the_ledger(
     assert lost == empty
     if changed is None:
         assert Counter({key: n for key, n in before.items() if pixels(key[1])}) == after
+    elif sum(before.values()) == 1:
+        (old,), (new,) = ([rle_to_mask(Rle(code, HEIGHT, WIDTH)) for _, code in found] for found in (before, after))
+        assert int((old != new).sum()) <= changed.count
 
 
 def pixels(counts: bytes) -> int:
@@ -139,7 +142,16 @@ def test_crowds_are_in_the_ledger_and_lossless_refuses(tmp_path: Path, target: s
 
 @pytest.mark.parametrize("target", ["cvat", "labelme", "yolo"])
 def test_lossless_takes_what_loses_nothing(tmp_path: Path, target: str) -> None:
-    out(coco(tmp_path / "set", RING, PARTS, SQUARE), target, lossless=True)
+    outlines = [RING, SQUARE] if target == "yolo" else [RING, PARTS, SQUARE]
+    out(coco(tmp_path / "set", *outlines), target, lossless=True)
+
+
+def test_the_pixels_of_a_bridge_are_in_the_ledger(tmp_path: Path) -> None:
+    parts = [[10, 10, 20, 10, 20, 20, 10, 20], [26, 24, 36, 24, 36, 34, 26, 34]]  # six columns and four rows apart
+    source = coco(tmp_path / "set", parts)
+    assert out(source, "yolo").ledger.notes["pixels-changed-by-bridges"].count == 6
+    with pytest.raises(UsageError, match=r"(?s)without a loss.*pixels-changed-by-bridges"):
+        out(source, "yolo", lossless=True)
 
 
 def test_scores_go_with_predictions(tmp_path: Path) -> None:
