@@ -1,8 +1,8 @@
 """Ultralytics' YOLO-seg: ``data.yaml``, ``images/SPLIT`` and ``labels/SPLIT`` with a row an object: class, ring.
 
 A row is one ring. A polygon stays as it is, number for number; the mask of an object of several parts or with holes
-becomes one ring joined by bridges of no width. Ultralytics cuts coordinates to whole pixels and fills the border too, so
-that a bridge is a pixel wide; rings made from masks stand a fiftieth of a pixel inside, so that but for the bridges it
+becomes one ring joined by bridges of no width. Ultralytics cuts coordinates to whole pixels and fills the border too:
+a bridge becomes a pixel wide. Rings made from masks stand a fiftieth of a pixel inside, so that but for the bridges it
 and pycocotools draw the same pixels.
 """
 

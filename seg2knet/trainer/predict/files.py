@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import glob
 import itertools
 import json
@@ -15,11 +14,12 @@ from typing import Any, Optional, Union
 import cv2
 import numpy as np
 
-from seg2knet.dataset import geometry
+from seg2knet.dataset import geometry, labelme_json
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.images import is_image
-from seg2knet.dataset.label_image import encode_png, rgb_of
+from seg2knet.dataset.label_image import rgb_of
 from seg2knet.dataset.rle import rle_bbox
+from seg2knet.dataset.sample import Object, Polygons
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.predict import drawing
 from seg2knet.trainer.predict.prediction import Prediction
@@ -143,8 +143,7 @@ class PredictionWriter:
         if "labelme" in self.formats:
             file = self.out / self._free(name, ".json")
             file.parent.mkdir(parents=True, exist_ok=True)
-            content = labelme(prediction, self.classes, file.parent)
-            file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            file.write_bytes(labelme(prediction, self.classes, file.parent))
         if "coco" in self.formats:
             self._coco(prediction, name)
 
@@ -195,41 +194,27 @@ def panoptic_png(prediction: Prediction, category_ids: Sequence[int]) -> tuple[n
     return rgb_of(ids)[..., ::-1], segments
 
 
-def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> dict[str, Any]:
-    """A LabelMe annotation (labelme 5's format) for a file in ``folder``.
+def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> bytes:
+    """A LabelMe file that is to be in ``folder``.
 
     An object of one piece without holes is a polygon; several pieces are polygons with one ``group_id``; one with
     holes is a mask shape, which keeps them.
     """
     shapes: list[dict[str, Any]] = []
     objects = zip(prediction.labels.tolist(), prediction.scores.tolist(), prediction.rles, prediction.masks)
-    for group, (label, score, rle, mask) in enumerate(objects, 1):
-        note = "" if prediction.semantic else f"score {score:.3f}"
-        common: dict[str, Any] = {"label": classes[label].name, "group_id": None, "description": note, "flags": {}}
-        common["mask"] = None
+    for number, (label, score, rle, mask) in enumerate(objects, 1):
         rings = geometry.mask_to_rings(mask)
-        if any(geometry.polygon_area(hole) > SPECK for _, holes in rings for hole in holes):
-            x, y, width, height = map(int, rle_bbox(rle))
-            png = base64.b64encode(encode_png(mask[y : y + height, x : x + width].astype(np.uint8))).decode()
-            corners = [[x, y], [x + width - 1, y + height - 1]]
-            shapes.append({**common, "points": corners, "shape_type": "mask", "mask": png})
-        else:
-            parts = _outlines([outer for outer, _ in rings])
-            whole = {**common, "group_id": group} if len(parts) > 1 else common
-            shapes += [{**whole, "points": part, "shape_type": "polygon"} for part in parts]
-    return {
-        "version": "5.5.0",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": Path(os.path.relpath(prediction.path, folder.resolve())).as_posix(),
-        "imageData": None,
-        "imageHeight": prediction.height,
-        "imageWidth": prediction.width,
-    }
+        holed = any(geometry.polygon_area(hole) > SPECK for _, holes in rings for hole in holes)
+        shape = rle if holed else Polygons(_outlines([outer for outer, _ in rings]))
+        attributes = None if prediction.semantic else {"score": round(score, 3)}
+        found = Object(classes[label].name, shape, attributes=attributes)
+        shapes += labelme_json.shapes(found, rle, rle_bbox(rle), number)
+    path = Path(os.path.relpath(prediction.path, folder.resolve())).as_posix()
+    return labelme_json.document(path, labelme_json.encoded(shapes, prediction.width, prediction.height))
 
 
-def _outlines(exact: Sequence[Sequence[float]]) -> list[list[list[float]]]:
-    """Outlines of a mask's pieces with no more corners than ``SMOOTH`` asks for; specks are left out."""
+def _outlines(exact: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Flat outlines of a mask's pieces with no more corners than ``SMOOTH`` asks for; specks are left out."""
     parts = []
     for part in exact:
         points = np.array(part, np.float32).reshape(-1, 1, 2)
@@ -237,5 +222,5 @@ def _outlines(exact: Sequence[Sequence[float]]) -> list[list[list[float]]]:
         if len(fewer) < 3:
             fewer = points.reshape(-1, 2)
         if geometry.polygon_area(fewer.ravel().tolist()) > SPECK or len(exact) == 1:
-            parts.append([[round(float(x), 2), round(float(y), 2)] for x, y in fewer])
+            parts.append([round(float(number), 2) for number in fewer.ravel()])
     return parts

@@ -171,6 +171,17 @@ def test_scores_go_with_predictions(tmp_path: Path) -> None:
     assert [shape["description"] for shape in shapes] == ["score: 0.75"] * 2
 
 
+def test_labelme_opens_what_is_written(tmp_path: Path) -> None:
+    labelme = pytest.importorskip("labelme", exc_type=ImportError)
+    out(coco(tmp_path / "set", RING, PARTS, SQUARE, attributes={"score": 0.75}), "labelme")
+    opened = labelme.LabelFile(str(tmp_path / "labelme" / "train" / "day 1" / "ä.json"))
+    assert [shape["shape_type"] for shape in opened.shapes] == ["mask", "polygon", "polygon", "polygon"]
+    assert [shape["group_id"] for shape in opened.shapes] == [None, 2, 2, None]
+    assert {shape["description"] for shape in opened.shapes} == {"score: 0.75"}
+    (left, top), (right, bottom) = np.array(opened.shapes[0]["points"], int)
+    assert np.array_equal(opened.shapes[0]["mask"], RING[top : bottom + 1, left : right + 1])
+
+
 def test_yolo_boxes_only(tmp_path: Path) -> None:
     result = out(coco(tmp_path / "set", SQUARE), "yolo", boxes_only=True)
     assert result.problems == {}

@@ -57,7 +57,7 @@ def iou(one: np.ndarray, two: np.ndarray) -> float:
 def test_one_piece_is_a_polygon_that_gives_the_mask_back(picture: Path, tmp_path: Path) -> None:
     disc = np.zeros((H, W), np.uint8)
     cv2.circle(disc, (40, 30), 20, 1, -1)
-    found = labelme(prediction(picture, disc.astype(bool)), CLASSES, tmp_path / "out")
+    found = json.loads(labelme(prediction(picture, disc.astype(bool)), CLASSES, tmp_path / "out"))
     (shape,) = found["shapes"]
     assert (shape["shape_type"], shape["label"]) == ("polygon", "bolt")
     assert 6 <= len(shape["points"]) <= 40, "few enough corners to be moved by hand"
@@ -71,7 +71,7 @@ def test_one_piece_is_a_polygon_that_gives_the_mask_back(picture: Path, tmp_path
 def test_pieces_share_a_group_and_holes_stay(picture: Path, tmp_path: Path) -> None:
     pieces = mask((2, 2, 20, 20), (40, 30, 60, 50))
     ring = mask((10, 10, 50, 50), without=(20, 20, 40, 40))
-    shapes = labelme(prediction(picture, pieces, ring, labels=[0, 1]), CLASSES, tmp_path)["shapes"]
+    shapes = json.loads(labelme(prediction(picture, pieces, ring, labels=[0, 1]), CLASSES, tmp_path))["shapes"]
     assert [shape["shape_type"] for shape in shapes] == ["polygon", "polygon", "mask"]
     assert shapes[0]["group_id"] == shapes[1]["group_id"] is not None
     (left, top), (right, bottom) = shapes[2]["points"]
