@@ -61,7 +61,7 @@ def _sniff(kind: type[Reader], source: Path) -> Optional[Evidence]:
 
 
 KNOWN = {
-    "COCO results": (r'^\s*\[\s*\{\s*"(image_id|category_id)"', "convert the annotations, not a model's results"),
+    "COCO results": (r'^\s*\[\s*\{\s*"(image_id|category_id)"', "seg2knet convert coco RESULTS --results-of TRUTH"),
     "Datumaro's JSON": (r'"dm_format_version"', "datum convert -f coco_instances"),
     "CreateML JSON": (r'"coordinates"\s*:\s*\{', "export COCO or masks: CreateML has boxes alone"),
     "Hasty JSON": (r'"export_format_version"', "export COCO from the tool"),

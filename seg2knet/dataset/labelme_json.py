@@ -13,8 +13,8 @@ from seg2knet.dataset.sample import Object, Polygons, Rle
 
 
 def shapes(item: Object, rle: Rle, box: Box, number: int) -> list[dict[str, Any]]:
-    """An object as shapes: polygons as they are, several with ``number`` as their ``group_id``; a mask as what is in its
-    box. Attributes are the description.
+    """An object as shapes: polygons as they are, several with ``number`` as their ``group_id``; a mask as what its
+    box has. Attributes are the description.
     """
     text = "; ".join(f"{key}: {value}" for key, value in (item.attributes or {}).items())
     common: dict[str, Any] = {"label": item.label, "description": text, "flags": {}, "group_id": None, "mask": None}

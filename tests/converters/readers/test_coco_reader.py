@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from drawn import picture
 
+import seg2knet
 from seg2knet.converters.base import Scan
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
 from seg2knet.converters.splitting.names import safe
-from seg2knet.dataset.rle import mask_to_rle, rle_area, rle_bbox, rle_runs, rle_to_mask
+from seg2knet.dataset.rle import as_json, mask_to_rle, rle_area, rle_bbox, rle_runs, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
 
@@ -465,3 +466,42 @@ def test_a_folder_a_split_below_images_and_annotations(coco: Make) -> None:
     assert [(sample.split, Path(sample.image.path or "").parent.name) for sample in samples] == [
         ("train", "train"), ("val", "val"),
     ]  # fmt: skip
+
+
+def results(folder: Path) -> Path:
+    """What ``predict --format coco`` leaves, of two images and one object."""
+    images = [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}, {"id": 2, "file_name": "b.jpg"}]
+    for image in images:
+        picture(folder / "photos" / str(image["file_name"]))
+    listed = {"images": images, "categories": [{"id": 1, "name": "car"}, {"id": 3, "name": "tree"}]}
+    (folder / "images.json").write_text(json.dumps(listed))
+    mask = np.zeros((30, 40), bool)
+    mask[5:15, 5:25] = True
+    found = [{"image_id": 1, "category_id": 3, "segmentation": as_json(mask_to_rle(mask)), "score": 0.75}]
+    (folder / "predictions.json").write_text(json.dumps(found))
+    return folder
+
+
+@pytest.mark.parametrize("format", ["coco", "auto"])
+@pytest.mark.parametrize("source", ["", "predictions.json"])
+def test_results_are_a_data_set_with_scores(tmp_path: Path, format: str, source: str) -> None:
+    root = results(tmp_path / "found")
+    given = {"images": root / "photos"}
+    result = seg2knet.convert(format, root / source, out=tmp_path / "out", split="train", jobs=1, reader_options=given)
+    assert (result.ledger.images_written, result.ledger.written) == (2, {"coco": 1})
+    document = json.loads((tmp_path / "out" / "annotations" / "instances_train2017.json").read_text())
+    assert [entry["name"] for entry in document["categories"]] == ["car", "tree"]
+    (annotation,) = document["annotations"]
+    assert (annotation["category_id"], annotation["attributes"], annotation["area"]) == (2, {"score": 0.75}, 200)
+
+
+def test_results_whose_images_are_not_known(tmp_path: Path) -> None:
+    root = results(tmp_path / "found")
+    (root / "images.json").rename(tmp_path / "truth.json")
+    with pytest.raises(DataError, match=r"(?s)without their images and categories.*--results-of"):
+        CocoReader(root / "predictions.json").scan()
+    reader = CocoReader(root / "predictions.json", CocoOptions(results_of=tmp_path / "truth.json"))
+    assert [handle.name for handle in reader.scan().handles] == ["a.jpg", "b.jpg"]
+    (root / "predictions.json").write_text('[{"image_id": 1}, 2]')
+    with pytest.raises(DataError, match="not COCO results"):
+        reader.scan()

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from seg2knet.converters.readers.coco.results import document, is_results
 from seg2knet.converters.readers.common.sources import rgb
 from seg2knet.dataset.classes import ClassInfo
 from seg2knet.dataset.coco_json import LISTS, AnnotationHead, Id, ImageHead
@@ -43,17 +44,20 @@ class Index:
         masks_are_crowds: every run-length mask is marked as a crowd, as CVAT exports those of its brush.
         notes: kind and detail of what was repaired.
 
+    Args:
+        listed: of results: the file with their images and categories.
+
     Raises:
         DataError: not a COCO file: what it lacks, and what stands there instead.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, listed: Optional[Path] = None) -> None:
         self.path = path
         self.notes: list[tuple[str, str]] = []
         self.panoptic = False
         self._texts = 0
         self._repaired: Optional[bytes] = None
-        self._open()
+        self._open(listed)
         images, self._images, _ = self._elements("images", ImageHead)
         self.names = [self._name(number, head) for number, head in enumerate(images)]
         annotations, spans, raws = self._elements("annotations", AnnotationHead)
@@ -81,7 +85,7 @@ class Index:
             return image, annotations.tobytes()
         return self._repaired[slice(*image)], [self._repaired[slice(*span)] for span in annotations.tolist()]
 
-    def _open(self) -> None:
+    def _open(self, listed: Optional[Path]) -> None:
         """The file's top-level values, which are views of its bytes."""
         try:
             with open(self.path, "rb") as file:
@@ -89,6 +93,8 @@ class Index:
         except (OSError, ValueError) as error:
             found = getattr(error, "strerror", None) or "an empty file"
             raise DataError("cannot be read", file=self.path, found=found) from None
+        if is_results(self.path):
+            self._data = self._repaired = document(self.path, listed)
         self._view = memoryview(self._data)
         try:
             begin = 3 if self._data[:3] == b"\xef\xbb\xbf" else 0

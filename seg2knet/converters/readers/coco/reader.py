@@ -21,6 +21,7 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, ReaderOptions, Scan
 from seg2knet.converters.readers.coco import index as coco_index
+from seg2knet.converters.readers.coco.results import contains, is_results, listing
 from seg2knet.converters.readers.coco.shapes import instances, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import size_of
@@ -38,7 +39,6 @@ from seg2knet.errors import DataError
 
 _SPLIT = re.compile(r"(?:^|[_\-. ])(train|val|valid|validation|test)(?:\d{4})?(?=[_\-. ]|$)", re.IGNORECASE)
 _OTHER = re.compile(r"^(person_keypoints|captions|labels|image_info|stuff)_")
-_LISTS = tuple(name.encode() for name in LISTS)
 _BACKGROUND = frozenset({"background", "bg"})
 
 
@@ -47,6 +47,9 @@ class CocoOptions(ReaderOptions):
 
     annotations: Literal["instances", "panoptic"] = Field(
         "instances", description="Which of them to read where a folder has both."
+    )
+    results_of: Optional[Path] = Field(
+        None, description="COCO file with the images and categories of a results JSON [one beside it]."
     )
     crowd: Literal["auto", "keep"] = Field(
         "auto",
@@ -83,9 +86,10 @@ class CocoReader(SourceReader):
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
         files = _json_files(source)
-        fits = [path for path in files[:12] if _contains(path, *_LISTS)]
+        fits = [path for path in files[:12] if contains(path, *LISTS)]
         if not fits:
-            return None
+            results = [path for path in files[:12] if is_results(path) and listing(path)]
+            return Evidence(0.9, (f"{results[0].name} is a list of results",)) if results else None
         reason = f'{fits[0].name} has the lists "images", "annotations" and "categories"'
         return Evidence(0.95 if len(fits) == len(files[:12]) else 0.7, (reason,))
 
@@ -97,7 +101,7 @@ class CocoReader(SourceReader):
         handles: list[Handle] = []
         meta: Optional[dict[str, Any]] = None
         for path in paths:
-            index = coco_index.Index(path)
+            index = coco_index.Index(path, self.options.results_of)
             notes += [Note(kind, str(path), detail) for kind, detail in index.notes]
             kept = _without_background(index, path, notes)
             classes = classes.merged(ClassList(tuple({info.name: info for info in kept.values()}.values())))
@@ -144,12 +148,12 @@ class CocoReader(SourceReader):
             raise absent("a COCO JSON, or a folder with some", self.source)
         if self.source.is_file():
             return files
-        fits = [path for path in files if _contains(path, *_LISTS)]
+        fits = [path for path in files if contains(path, *LISTS)]
         plain = [path for path in fits if not _OTHER.match(path.name)]
-        panoptic = [path for path in plain if _contains(path, b"segments_info")]
+        panoptic = [path for path in plain if contains(path, "segments_info")]
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
-        chosen = chosen or [path for path in fits if not _of_whole_images(path)]
+        chosen = chosen or [path for path in fits if not _of_whole_images(path)] or list(filter(is_results, files))
         if not chosen:
             coco_index.Index(files[0])  # says what is wrong with it
             found = f"{len(files)} JSON files of other kinds"
@@ -237,19 +241,10 @@ def _json_files(source: Path) -> list[Path]:
     return sorted((path for path in found if path.name != LEDGER), key=lambda path: natural(path.as_posix()))
 
 
-def _contains(path: Path, *words: bytes) -> bool:
-    """Whether each word stands in the file as a text of its own."""
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return all(data.find(b'"%b"' % word) >= 0 for word in words)
-    except (OSError, ValueError):  # an empty file cannot be mapped
-        return False
-
-
 def _of_whole_images(path: Path) -> bool:
     """Whether annotations are captions or labels of whole images."""
-    outlines = _contains(path, b"segmentation") or _contains(path, b"bbox")
-    return not outlines and (_contains(path, b"caption") or _contains(path, b"category_id"))
+    outlines = contains(path, "segmentation") or contains(path, "bbox")
+    return not outlines and (contains(path, "caption") or contains(path, "category_id"))
 
 
 def _split(path: Path, source: Path) -> Optional[str]:
