@@ -22,7 +22,8 @@ PATH = click.Path(path_type=Path)
     "--format", "output_format", type=click.Choice(["table", "json", "html"]), default="table", show_default=True
 )
 @click.option("--output-file", type=PATH, help="Write there instead of printing.")
-def stats(path: Optional[Path], output_format: str, output_file: Optional[Path]) -> Outcome:
+@click.option("--sheet", type=PATH, metavar="FILE", help="Write a JPEG of some labelled images of each split there.")
+def stats(path: Optional[Path], output_format: str, output_file: Optional[Path], sheet: Optional[Path]) -> Outcome:
     """Say what a data set holds: splits, classes, objects an image, areas, sizes of images.
 
     PATH is a folder in the COCO, panoptic or ADE layout, or a COCO JSON file; data/coco or data/ade by default.
@@ -47,4 +48,9 @@ def stats(path: Optional[Path], output_format: str, output_file: Optional[Path])
     else:
         output_file.write_text(text, encoding="utf-8", errors="replace")
         echo(f"written: {output_file}", err=True)
+    if sheet is not None:
+        from seg2knet.converters.sheets import of_folder
+
+        sheet.write_bytes(of_folder(where))
+        echo(f"written: {sheet}", err=True)
     return Outcome(lambda: reports.as_json_text(splits))

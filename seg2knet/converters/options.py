@@ -97,6 +97,7 @@ class ConvertOptions(BaseModel):
     engine: Literal["local", "ray"] = _field("local", "Where to work.")
     ray_address: Optional[str] = _field(None, "Of the Ray cluster.", "ADDRESS")
     allow_skips: bool = _field(False, "Exit 0 though objects were skipped.")
+    sheet: bool = _field(True, "Leave out sheet.jpg, some labelled images of each split.")
     checked: bool = _field(True, "Do not check the result.", alias="validate")
     reader: Optional[ReaderOptions] = Field(None, exclude=True)
 
@@ -147,6 +148,7 @@ class ConvertOptions(BaseModel):
 
 _NOT_RECORDED = {
     "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "checked", "allow_skips", "lossless",
+    "sheet",
 }  # fmt: skip
 
 

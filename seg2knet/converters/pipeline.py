@@ -20,7 +20,8 @@ import orjson
 
 from seg2knet._version import __version__
 from seg2knet.converters import classes as class_list
-from seg2knet.converters.base import Reader, Scan, Writer
+from seg2knet.converters import sheets
+from seg2knet.converters.base import Handle, Reader, Scan, Writer
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output import checking
@@ -33,7 +34,7 @@ from seg2knet.converters.splitting.division import Assignment, assign, folder_na
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.converters.work import Done, Task, Work, count_objects, part_is_current, read_part
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.layout import LEDGER, SHEET
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.dataset.text import clean_name
 from seg2knet.engines import Engine, engine
@@ -41,6 +42,8 @@ from seg2knet.errors import DataError, UsageError, printable
 
 _PART = 128
 """Images of a part, at most."""
+_SHOWN = 400
+"""About how many images the contact sheet is chosen from."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how many images are done, of how many."""
@@ -86,6 +89,7 @@ class Conversion:
         self.parts = next(iter(self.stagings.values()))
         """The staging folder that has the parts: the first target's."""
         self.ledger = Ledger()
+        self.shown: dict[int, tuple[Reader, Handle]] = {}  # images from which the contact sheet is chosen, by number
 
     def _replaced(self, staging: Staging) -> Optional[set[str]]:
         """The targets that this run makes in a folder; ``None`` where whatever stands there may be replaced."""
@@ -110,6 +114,7 @@ class Conversion:
                     return Result(self.ledger, classes)
                 # ``info`` and ``licenses`` of one source; of several there is no saying whose they are.
                 self.join(classes, assignments, scans[0].meta if len(scans) == 1 else None)
+                self.draw(classes, assignments)
                 return self.finish(Result(self.ledger, classes, resumed=resumed))
             finally:
                 for staging in self.stagings.values():
@@ -222,10 +227,12 @@ class Conversion:
         results = workers.map(work, _poured(deque(task for task in tasks if task.number not in there)))
         images: list[Done] = []
         done = 0
-        while tasks:
-            task = tasks.popleft()
+        for task in _poured(tasks):
             part = read_part(self.parts.part(task.number)).brief() if task.number in there else next(results)
             self.ledger.add(part.ledger)
+            for number, image in enumerate(part.images, len(images)):
+                if image.labels and number % (self.total // _SHOWN + 1) == 0:
+                    self.shown[number] = self.readers[task.source], task.handles[image.index]
             images += part.images
             done += len(task.handles)
             self.progress("read", done, self.total)
@@ -290,6 +297,19 @@ class Conversion:
             self.writers_used = writers
         except OSError as error:
             raise image_files.unwritable(self.parts.tree, error) from None
+
+    def draw(self, classes: ClassList, assignments: Sequence[Assignment]) -> None:
+        """Leave a contact sheet beside the data."""
+        if not self.options.sheet or self.options.images == "none":
+            return
+        places: dict[str, list[tuple[Reader, Handle]]] = {split: [] for split in splits_of(assignments)}
+        for number, place in self.shown.items():
+            if assignments[number].name is not None:
+                places[assignments[number].split].append(place)
+        sheet = sheets.of_images(places, self.options, classes)
+        if sheet is not None:
+            for staging in self.stagings.values():
+                image_files.write(staging.tree / SHEET, sheet)
 
     def finish(self, result: Result) -> Result:
         """Write the ledger, check what was written, and swap it in."""

@@ -19,6 +19,8 @@ SPLITS = ("train", "val", "test")
 DEFAULT_OUT = {"coco": Path("data/coco"), "panoptic": Path("data/coco"), "ade": Path("data/ade/ADEChallengeData2016")}
 LEDGER = "seg2knet-ledger.json"
 """The name under which a conversion leaves its ledger in the data set's folder."""
+SHEET = "sheet.jpg"
+"""And that of its contact sheet: some labelled images of each split."""
 
 
 @dataclass(frozen=True)
