@@ -14,6 +14,7 @@ import argparse
 import re
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -22,10 +23,16 @@ from corpora_cases import CASES, Case, Differs
 
 from seg2knet.converters.api import convert
 from seg2knet.converters.detection import detect
+from seg2knet.converters.registry import reader
+from seg2knet.dataset.geometry import shape_to_rle
 from seg2knet.errors import Seg2KNetError
 
 HERE = Path(__file__).resolve().parents[1]
 TARGETS = ("coco", "panoptic", "ade")
+TOOLS = ("yolo", "labelme", "cvat", "labelstudio", "voc", "masks")
+"""Targets whose result their own reader reads again."""
+APART = ("yolo", "labelme", "cvat", "labelstudio")
+"""Those of them that hold each object on its own."""
 
 
 @dataclass
@@ -35,6 +42,7 @@ class Row:
     case: Case
     found: str
     results: dict[str, str]
+    tools: str
     compared: str
 
 
@@ -55,18 +63,58 @@ def run(case: Case, root: Path, work: Path) -> Row:
             results[target] = _without_pictures(case, format, source, target, out, error)
         if out.is_dir():
             folders[target] = out
+    tools = ""
+    if format is not None and "coco" in folders and not results["coco"].startswith("`"):
+        tools = _tools(case, format, source, folders["coco"], work)
     compared = ""
     if case.expected is not None and folders:
         compared = case.expected(source, folders)
-    return Row(case, found, results, compared)
+    return Row(case, found, results, tools, compared)
 
 
 def _converted(case: Case, format: str, source: Path, target: str, out: Path, images: str) -> str:
+    return _counted(_result(case, format, source, target, out, images=images, validate=False).ledger, target)
+
+
+def _result(case: Case, format: str, source: Path, target: str, out: Path, **more: Any) -> Any:
     options = dict(case.options)
     if "images" in options:
         options["images"] = source.parent / options["images"]
-    result = convert(format, source, to=target, out=out, jobs=1, validate=False, images=images, reader_options=options)
-    return _counted(result.ledger, target)
+    return convert(format, source, to=target, out=out, jobs=1, sheet=False, reader_options=options, **more)
+
+
+def _tools(case: Case, format: str, source: Path, coco: Path, work: Path) -> str:
+    """What label tools' formats hold of the source's objects, read by their own readers, against those in COCO."""
+    said: dict[str, list[str]] = {}
+    truth = _objects("coco", coco)
+    for target in TOOLS:
+        try:
+            result = _result(case, format, source, target, work / target)
+        except Seg2KNetError as error:
+            said.setdefault(f"refused: {_short(error)}", []).append(target)
+            continue
+        if result.problems:
+            raise Differs(f"{target}: {result.problems[target][0]}")
+        if target in APART:
+            strange = _objects(target, work / target) - truth
+            if strange and "pixels-changed-by-bridges" not in result.ledger.notes:
+                raise Differs(f"{target}: {sum(strange.values())} objects are not those of COCO")
+        changed = result.ledger.notes.get("pixels-changed-by-bridges")
+        bridges = f"; {changed.count} pixels of bridges" if changed is not None and target == "yolo" else ""
+        said.setdefault(_counted(result.ledger, target).partition(", ")[2] + bridges, []).append(target)
+    return "; ".join(f"{', '.join(targets)}: {text}" for text, targets in said.items())
+
+
+def _objects(format: str, folder: Path) -> Counter[tuple[str, str, bytes]]:
+    """Image, class and mask of each object."""
+    kind = reader(format)
+    opened = kind(folder, kind.Options())
+    samples = [opened.read(handle) for handle in opened.scan().handles]
+    return Counter(
+        (s.image.name, item.label, shape_to_rle(item.shape, s.image.height, s.image.width).counts)
+        for s in samples
+        for item in s.objects
+    )
 
 
 def _without_pictures(case: Case, format: str, source: Path, target: str, out: Path, first: Seg2KNetError) -> str:
@@ -113,8 +161,8 @@ def page(rows: list[Row]) -> str:
         "names them, converted to every target or refused, and compared with what their authors published.",
         "Where a folder has no images, `--images none` converts the annotations alone.",
         "",
-        "| source | auto says | coco | panoptic | ade | compared with its author's |",
-        "|---|---|---|---|---|---|",
+        "| source | auto says | coco | panoptic | ade | label tools, read again | compared with its author's |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         name = row.case.path + (f" <br> {row.case.note}" if row.case.note else "")
@@ -122,7 +170,7 @@ def page(rows: list[Row]) -> str:
         values = [row.results[target] for target in TARGETS]
         if len(set(values)) == 1:
             values = [values[0], "the same", "the same"] if values[0] != "–" else values
-        lines.append("| " + " | ".join(_cell(text) for text in (name, found, *values, row.compared)) + " |")
+        lines.append("| " + " | ".join(_cell(text) for text in (name, found, *values, row.tools, row.compared)) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -147,11 +195,11 @@ def main() -> int:
             try:
                 row = run(case, given.corpora, Path(work))
             except Differs as problem:
-                row = Row(case, "", dict.fromkeys(TARGETS, ""), f"DIFFERS: {problem}")
+                row = Row(case, "", dict.fromkeys(TARGETS, ""), "", f"DIFFERS: {problem}")
                 failed = True
         rows.append(row)
         print(
-            f"{case.path}: {row.found}; {'; '.join(row.results.values())}; {row.compared}".replace(
+            f"{case.path}: {row.found}; {'; '.join(row.results.values())}; {row.tools}; {row.compared}".replace(
                 str(given.corpora), ""
             )
         )

@@ -350,7 +350,9 @@ class Conversion:
             if writer.validated and folder not in result.reports:
                 result.reports[folder] = checking.check(tree, folder, ignored, self.options.jobs)
             written = self.ledger.written.get(writer.name, 0)
-            problems = checking.read_back(writer, tree, written) + writer.check(tree, written)
+            # Without images a reader cannot know their sizes.
+            again = [] if self.options.images == "none" else checking.read_back(writer, tree, written)
+            problems = again + writer.check(tree, written)
             if problems:
                 result.problems[writer.name] = [problem.replace(f"{tree}", f"{folder}") for problem in problems]
         self.progress("check", len(self.writers_used), len(self.writers_used))
