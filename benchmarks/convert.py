@@ -34,7 +34,15 @@ import numpy as np
 import orjson
 
 ROUNDS = 7
-LIMITS = {"labelme": 4.0, "yolo": 4.0, "cvat": 4.0, "masks": 2.0, "coco-panoptic": 1.5, "coco-ade": 1.5}
+LIMITS = {
+    "labelme": 4.0,
+    "yolo": 4.0,
+    "cvat": 4.0,
+    "masks": 2.0,
+    "coco-panoptic": 1.5,
+    "coco-ade": 1.5,
+    "coco-yolo": 2.0,
+}
 
 
 def blob(rng: random.Random, width: int, height: int, points: int) -> list[float]:
@@ -137,10 +145,12 @@ def masks(root: Path, count: int) -> Path:
     return root
 
 
-def coco(root: Path, count: int, points: int = 30) -> Path:
+def coco(root: Path, count: int, points: int = 30, with_images: bool = True) -> Path:
     rng = random.Random(0)
     names = [f"img{index:06d}.jpg" for index in range(count)]
-    jpegs(root / "images", names)
+    root.mkdir(parents=True, exist_ok=True)
+    if with_images:
+        jpegs(root / "images", names)
     images = [{"id": i + 1, "file_name": name, "width": 640, "height": 480} for i, name in enumerate(names)]
     annotations = []
     for index in range(count * 7):
@@ -184,6 +194,20 @@ def decode_masks(root: Path) -> None:
         cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
+def write_rows(root: Path) -> None:
+    """The COCO file parsed by orjson, and a label file written for each image."""
+    document = orjson.loads((root / "annotations.json").read_bytes())
+    rows: dict[int, list[str]] = {image["id"]: [] for image in document["images"]}
+    scale = np.tile([640.0, 480.0], len(document["annotations"][0]["segmentation"][0]) // 2)
+    for note in document["annotations"]:
+        (outline,) = note["segmentation"]
+        numbers = (np.array(outline) / scale).tolist()
+        rows[note["image_id"]].append(f"{note['category_id'] - 1} {' '.join(map(str, numbers))}\n")
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        for number, lines in rows.items():
+            Path(folder, f"{number}.txt").write_text("".join(lines))
+
+
 def encoder(out: Path, pattern: str) -> Callable[[], None]:
     """Encodes the PNGs that a conversion wrote, decoded beforehand, to files."""
     canvases = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(out.glob(pattern))]
@@ -212,11 +236,13 @@ def timed(run: Callable[[], None], clean: Path | None = None) -> tuple[float, fl
     return time.perf_counter() - started, sum(os.times()[:4]) - before
 
 
-def compare(name: str, base: Callable[[], None], runs: dict[str, Callable[[], None]], out: Path) -> dict[str, Any]:
+def compare(
+    name: str, base: Callable[[], None], runs: dict[str, Callable[[], None]], out: Path, times: int = ROUNDS
+) -> dict[str, Any]:
     """Seconds (the least of all rounds) and ratios: the median of the rounds', each of runs that follow one another,
     for the machine is not equally quick all the time."""
     rounds: list[dict[str, tuple[float, float]]] = []
-    for _ in range(ROUNDS):
+    for _ in range(times):
         every = {"least": base, **runs}
         rounds.append({key: timed(run, None if key == "least" else out) for key, run in every.items()})
     row: dict[str, Any] = {"case": name, "least_s": round(min(each["least"][0] for each in rounds), 3)}
@@ -252,6 +278,10 @@ def cases(root: Path, wanted: list[str], count: int | None) -> Iterator[dict[str
     if "masks" in wanted:
         source = masks(root / "masks", count or 2000)
         yield compare("masks", lambda: decode_masks(source), both("masks", source), out)
+    if "coco-yolo" in wanted:  # annotations alone: 118,000 images as COCO's train2017 has them
+        source = coco(root / "coco-yolo", count or 118_000, with_images=False)
+        runs = {"convert": lambda: convert("coco", source, out, "yolo", images="none")}
+        yield compare("coco-yolo", lambda: write_rows(source), runs, out, times=1)
     for target, pattern in (("panoptic", "annotations/panoptic_*/*.png"), ("ade", "annotations/*/*.png")):
         if f"coco-{target}" in wanted:
             source = coco(root / f"coco-{target}", count or 2000)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import msgspec
+import numpy as np
 
 from seg2knet.converters.base import Encoded, Handle, Reader, Writer
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger
@@ -26,6 +27,9 @@ from seg2knet.converters.transforms import prepare
 from seg2knet.dataset import images
 from seg2knet.dataset.sample import Image, Note, Sample
 from seg2knet.errors import DataError, UsageError
+
+_KEPT = 31 << 20
+"""Bytes: as much as glibc takes; images of up to that many are painted in memory that is there already."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -79,6 +83,8 @@ class Work:
     staging: Optional[Staging] = None  # where finished bytes go; ``None`` where nothing is to be written
 
     def __call__(self) -> Callable[[Task], Part]:
+        # glibc keeps blocks for reuse, and returns them no longer one by one, up to the size of one that was freed.
+        np.empty(_KEPT, np.uint8)
         return self.run
 
     def run(self, task: Task) -> Part:
