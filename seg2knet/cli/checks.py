@@ -12,10 +12,7 @@ from seg2knet.errors import DataError, UsageError
 
 
 def check_checkpoint(given: Union[str, Path]) -> None:
-    """
-    Raises:
-        DataError: a folder, an image or nothing where a checkpoint should be; names of models and URLs pass.
-    """
+    """Raises DataError: a folder, an image or nothing where a checkpoint should be; names of models and URLs pass."""
     from seg2knet.dataset.images import is_image
     from seg2knet.trainer.config.models import MODELS
 
@@ -35,10 +32,7 @@ def check_checkpoint(given: Union[str, Path]) -> None:
 
 
 def check_outputs(*places: Optional[Path]) -> None:
-    """
-    Raises:
-        UsageError: a file or folder to write cannot be made where it should be.
-    """
+    """Raises UsageError: a file or folder to write cannot be made where it should be."""
     for place in places:
         if place is None or str(place) == "-":
             continue
@@ -50,11 +44,7 @@ def check_outputs(*places: Optional[Path]) -> None:
 
 
 def check_names(given: str, known: Collection[str], what: str) -> list[str]:
-    """The names in ``a,b``.
-
-    Raises:
-        UsageError: one is not known.
-    """
+    """The names in ``a,b``. Raises UsageError: one is not known."""
     names = [name.strip() for name in given.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:

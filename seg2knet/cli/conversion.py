@@ -25,8 +25,7 @@ STEPS = {"classes": "looking for classes", "read": "reading", "write": "writing"
 def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOptions]:
     """The format of the sources and its options, said aloud with its evidence.
 
-    Raises:
-        UsageError: no format fits, or two do.
+    Raises UsageError: no format fits, or two do.
     """
     from seg2knet.converters.detection import detect
 

@@ -33,11 +33,7 @@ def plain() -> bool:
 
 
 def loading() -> None:
-    """Say at once what takes the next seconds.
-
-    Raises:
-        EnvironmentProblem: PyTorch is not installed.
-    """
+    """Say at once what takes the next seconds. Raises EnvironmentProblem: PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise EnvironmentProblem("PyTorch is not installed", hint="pip install 'seg2knet[train]'")
     if not is_quiet():
@@ -134,8 +130,7 @@ def key_values(pairs: Iterable[str], option: str, form: str = "KEY=VALUE", *, li
         form: what it takes, for the message.
         literal: ``False``: values are text alone.
 
-    Raises:
-        UsageError: one has no ``=``.
+    Raises UsageError: one has no ``=``.
     """
     found: dict[str, Any] = {}
     for pair in pairs:

@@ -28,8 +28,7 @@ ENDINGS = (".zip", *TARS)
 def unpacked(sources: Sequence[Source]) -> Iterator[list[Source]]:
     """The sources with archives, and folders of nothing but archives, unpacked.
 
-    Raises:
-        DataError: a damaged archive, or one with an entry that leaves the folder.
+    Raises DataError: a damaged archive, or one with an entry that leaves the folder.
     """
     with ExitStack() as stack:
         yield [replace(source, path=_opened(source.path, stack)) for source in sources]

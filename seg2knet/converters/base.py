@@ -73,24 +73,18 @@ class Reader(ABC):
 
     @abstractmethod
     def scan(self) -> Scan:
-        """
-        Raises:
-            DataError: the source is not of this format, or holds nothing.
-        """
+        """Raises DataError: the source is not of this format, or holds nothing."""
 
     @abstractmethod
     def read(self, handle: Handle) -> Sample:
-        """
-        Raises:
-            DataError: the annotation cannot be read: with file, place, what was found and what was expected. What can
-                be read but has no area, no class or no place in a segmentation data set is a ``Skip`` instead.
+        """Raises DataError: the annotation cannot be read: with file, place, what was found and what was expected. What
+        can be read but has no area, no class or no place in a segmentation data set is a ``Skip`` instead.
         """
 
     def count(self, handle: Handle) -> int:
         """How many objects the annotation of an image has that ``read`` refused, for the ledger; 0 where none can tell.
 
-        Raises:
-            DataError: the annotation cannot be read either.
+        Raises DataError: the annotation cannot be read either.
         """
         return 0
 
@@ -146,9 +140,8 @@ class Writer(ABC):
     def encode(self, measured: Measured) -> Encoded:
         """One sample as finished bytes. Pure.
 
-        Raises:
-            DataError: it cannot be written so: the image is skipped.
-            UsageError: the options forbid it (``--overlap error``): the run ends.
+        Raises DataError: it cannot be written so: the image is skipped; UsageError: the options forbid it (``--overlap
+        error``): the run ends.
         """
 
     @abstractmethod

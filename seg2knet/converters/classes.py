@@ -30,8 +30,7 @@ _NOT_CLASSES = (IGNORE, "_background_")
 def told(options: ConvertOptions, scans: Sequence[Scan]) -> Optional[ClassList]:
     """The classes that a class file or the sources tell, or ``None`` where only reading does.
 
-    Raises:
-        UsageError: ``--map`` or ``--drop`` names a class that there is not.
+    Raises UsageError: ``--map`` or ``--drop`` names a class that there is not.
     """
     if options.classes is not None:
         classes = read_classes(options.classes)
@@ -68,11 +67,7 @@ def _finished(classes: ClassList, options: ConvertOptions) -> ClassList:
 
 
 def read_classes(path: Path) -> ClassList:
-    """Read a class file.
-
-    Raises:
-        DataError: it cannot be read, or says no classes.
-    """
+    """Read a class file. Raises DataError: it cannot be read, or says no classes."""
     suffix = path.suffix.lower()
     if suffix == ".json":
         document = load_json(path)

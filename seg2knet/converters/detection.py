@@ -22,9 +22,8 @@ TIE = 0.2
 def detect(sources: Sequence[Path]) -> tuple[str, Evidence]:
     """The name of the one format that all sources are of.
 
-    Raises:
-        DataError: a source is not there, or of no format known.
-        UsageError: two formats fit, or the sources are of several.
+    Raises DataError: a source is not there, or of no format known; UsageError: two formats fit, or the sources are of
+    several.
     """
     found = {source: _detect(source) for source in sources}
     names = sorted({name for name, _ in found.values()})

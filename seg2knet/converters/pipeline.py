@@ -265,10 +265,7 @@ class Conversion:
         return assignments
 
     def _require_something(self) -> None:
-        """
-        Raises:
-            DataError: not one image is left to be written, or not one object of many, and nobody asked for that.
-        """
+        """Raises DataError: no image is left to be written, or no object of many, and nobody asked for that."""
         ledger = self.ledger
         nothing = ledger.objects_read and ledger.skips and not any(ledger.written.values())
         if ledger.images_written and (self.options.allow_skips or not nothing):

@@ -27,8 +27,7 @@ TARGETS = {"coco-dataset": "coco", **{name: name for name in ("yolo", "cvat", "l
 class PredictedSet:
     """A data set that grows image by image in ``out / format``, and its ledger.
 
-    Raises:
-        UsageError: the folder is there already: somebody may have corrected what it holds.
+    Raises UsageError: the folder is there already: somebody may have corrected what it holds.
     """
 
     def __init__(self, format: str, out: Path, classes: ClassList) -> None:

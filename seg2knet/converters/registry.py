@@ -37,10 +37,7 @@ class _Registry(Generic[K]):
         return dict(self.kinds)
 
     def one(self, name: str) -> K:
-        """
-        Raises:
-            UsageError: there is none of that name.
-        """
+        """Raises UsageError: there is none of that name."""
         if name not in self.kinds and name.isidentifier() and find_spec(f"{self.package}.{name}") is not None:
             self._import(name)  # one of the package's own, without importing the others
         kind = self.kinds.get(name) or self.all().get(name)

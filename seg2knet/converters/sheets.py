@@ -37,11 +37,7 @@ def of_images(places: Places, options: ConvertOptions, classes: Optional[ClassLi
 
 
 def of_folder(folder: Path) -> bytes:
-    """The sheet of a data set.
-
-    Raises:
-        DataError: it is none, or has no image that can be shown.
-    """
+    """The sheet of a data set. Raises DataError: it is none, or has no image that can be shown."""
     reader = reader_of(detect([folder])[0])(folder)
     scan = reader.scan()
     places: dict[str, list[tuple[Reader, Handle]]] = {split: [] for split in SPLITS}

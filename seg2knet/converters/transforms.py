@@ -20,8 +20,7 @@ from seg2knet.dataset.text import clean_name
 def prepare(sample: Sample, options: ConvertOptions, known: Optional[frozenset[str]] = None) -> Measured:
     """Do to a sample what was asked for, and measure what is left; ``known`` are the labels of the class list.
 
-    Raises:
-        DataError: a shape that cannot be rasterised.
+    Raises DataError: a shape that cannot be rasterised.
     """
     image, skips, notes = sample.image, list(sample.skips), list(sample.notes)
     objects = []

@@ -173,10 +173,7 @@ class Work:
 
 
 def _require_lossless(name: str, encoded: Sequence[Encoded]) -> None:
-    """
-    Raises:
-        UsageError: a target leaves something out or changes it.
-    """
+    """Raises UsageError: a target leaves something out or changes it."""
     skips = [(skip.reason, skip.place) for made in encoded for skip in made.skips if skip.reason not in ASKED_OF_TARGET]
     losses = skips + [(note.kind, note.place) for made in encoded for note in made.changes]
     if losses:

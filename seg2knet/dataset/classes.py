@@ -82,8 +82,7 @@ class ClassList(msgspec.Struct, frozen=True):
     def with_stuff(self, stuff: Iterable[str]) -> ClassList:
         """The same classes with exactly those in ``stuff`` as stuff.
 
-        Raises:
-            DataError: a name in ``stuff`` is not a class.
+        Raises DataError: a name in ``stuff`` is not a class.
         """
         wanted = set(stuff)
         if unknown := sorted(wanted - set(self.names)):

@@ -148,8 +148,7 @@ File = TypeVar("File", bound=Union[Instances, Panoptic])
 def read(file: Union[str, Path], kind: type[File]) -> File:
     """A COCO file as training needs it; numbers may stand in quotes.
 
-    Raises:
-        DataError: the file cannot be read, or is not a COCO file.
+    Raises DataError: the file cannot be read, or is not a COCO file.
     """
     try:
         return msgspec.json.decode(Path(file).read_bytes(), type=kind, strict=False)

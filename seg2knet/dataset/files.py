@@ -23,8 +23,7 @@ def walk(folder: Union[str, Path], suffixes: Sequence[str]) -> Iterator[str]:
 
     Links to folders are followed, but none twice, so that loops end; hidden folders are left out.
 
-    Raises:
-        DataError: a folder cannot be read.
+    Raises DataError: a folder cannot be read.
     """
     ends = tuple(suffixes)
     seen: set[tuple[int, int]] = set()
@@ -58,8 +57,7 @@ def _is(check: Callable[[], bool]) -> bool:
 def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
     """A text file in UTF-8 or UTF-16, with a byte-order mark or without; what is neither is taken as Latin-1.
 
-    Raises:
-        DataError: it cannot be read, or is longer than ``limit`` bytes.
+    Raises DataError: it cannot be read, or is longer than ``limit`` bytes.
     """
     data = _bytes(path, limit, "a text file of this kind")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -71,11 +69,7 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
 
 
 def _bytes(path: Union[str, Path], limit: int, kind: str) -> bytes:
-    """A file's bytes.
-
-    Raises:
-        DataError: it cannot be read, or is longer than ``limit``.
-    """
+    """A file's bytes. Raises DataError: it cannot be read, or is longer than ``limit``."""
     try:
         with open(path, "rb") as file:
             # Memory for as much as is asked for is taken first, which costs more than a small file's reading.
@@ -92,8 +86,7 @@ def load_yaml(path: Union[str, Path]) -> Any:
     """A YAML file as plain data; tags that make Python objects are refused, and so are aliases that make a small file
     large ("billion laughs").
 
-    Raises:
-        DataError: it cannot be read, is not YAML of plain data, is nested too deep, or grows by its aliases.
+    Raises DataError: it cannot be read, is not YAML of plain data, is nested too deep, or grows by its aliases.
     """
     import yaml
 
@@ -140,20 +133,12 @@ def load_json(path: Union[str, Path]) -> Any:
 
 
 def read_json(path: Union[str, Path]) -> bytes:
-    """The bytes of a JSON file.
-
-    Raises:
-        DataError: it cannot be read, or is too large.
-    """
+    """The bytes of a JSON file. Raises DataError: it cannot be read, or is too large."""
     return _bytes(path, MAX_JSON, "one annotation file")
 
 
 def parse_json(data: bytes, name: Union[str, Path]) -> Any:
-    """JSON in memory; ``name`` is what errors call it.
-
-    Raises:
-        DataError: it is not JSON, or nested too deep.
-    """
+    """JSON in memory; ``name`` is what errors call it. Raises DataError: it is not JSON, or nested too deep."""
     if data[:3] == b"\xef\xbb\xbf":
         data = data[3:]
     elif data[:2] in (b"\xff\xfe", b"\xfe\xff"):

@@ -18,28 +18,17 @@ from seg2knet.errors import DataError, UsageError
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set.
+    """One split of a data set."""
 
-    Attributes:
-        name: ``train``, ``val`` or ``test``.
-        images: folder of the images.
-        annotations: JSON file (instance, panoptic) or folder of masks (semantic).
-        pngs: panoptic: folder of the PNGs.
-        count: images.
-        objects: objects or segments; 0 for semantic, where they are not counted.
-        most: the most that are on one image.
-        has_truth: False for a list of images alone (``image_info_*.json``).
-        names: semantic: a list of the images that belong to it, a name below ``images`` a line; by default all.
-    """
-
-    name: str
-    images: Path
-    annotations: Path
-    pngs: Optional[Path]
-    count: int
-    objects: int
-    most: int = 0
-    has_truth: bool = True
+    name: str  # ``train``, ``val`` or ``test``
+    images: Path  # folder of the images
+    annotations: Path  # JSON file (instance, panoptic) or folder of masks (semantic)
+    pngs: Optional[Path]  # panoptic: folder of the PNGs
+    count: int  # images
+    objects: int  # objects or segments; 0 for semantic, where they are not counted
+    most: int = 0  # the most that are on one image
+    has_truth: bool = True  # False for a list of images alone (``image_info_*.json``)
+    # semantic: a list of the images that belong to it, a name below ``images`` a line; by default all
     names: Optional[Path] = None
 
 
@@ -56,10 +45,7 @@ class DataFolder:
     also: Optional[str] = None
 
     def split(self, name: str) -> Split:
-        """
-        Raises:
-            UsageError: there is no such split.
-        """
+        """Raises UsageError: there is no such split."""
         if name in self.splits:
             return self.splits[name]
         expected = f"one of {', '.join(self.splits)}"
@@ -69,9 +55,8 @@ class DataFolder:
 def read_folder(root: Optional[Path] = None, task: Optional[str] = None) -> DataFolder:
     """Read a data set's folder, by default ``data/coco`` or ``data/ade``; ``task`` is panoptic before instance.
 
-    Raises:
-        DataError: there is no data set, or its files are not what they should be.
-        UsageError: it cannot be used for ``task``.
+    Raises DataError: there is no data set, or its files are not what they should be; UsageError: it cannot be used for
+    ``task``.
     """
     layout = find_dataset() if root is None else find_dataset([Path(root)])
     if isinstance(layout, AdeLayout):
@@ -149,8 +134,7 @@ def _count(annotations: list) -> tuple[int, int]:
 def class_list(categories: list[Category], file: Path, panoptic: bool) -> ClassList:
     """The categories in the file's order; panoptic: things first.
 
-    Raises:
-        DataError: there are none, or one is listed twice.
+    Raises DataError: there are none, or one is listed twice.
     """
     if not categories:
         raise DataError("no categories", file=file, hint=f"seg2knet validate {file.parent.parent}")

@@ -44,8 +44,7 @@ def polygon_problem(part: Sequence[float]) -> Optional[str]:
 def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -> Rle:
     """The union of polygons as pycocotools rasterises them.
 
-    Raises:
-        DataError: a part that pycocotools must not see, or an image too large.
+    Raises DataError: a part that pycocotools must not see, or an image too large.
     """
     for part in parts:
         if problem := polygon_problem(part):
@@ -56,8 +55,7 @@ def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -
 def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
     """The mask of any shape on an image of that size.
 
-    Raises:
-        DataError: the shape cannot be rasterised, or its size is not the image's.
+    Raises DataError: the shape cannot be rasterised, or its size is not the image's.
     """
     if isinstance(shape, Polygons):
         return polygons_to_rle(shape.parts, height, width)
@@ -70,8 +68,7 @@ def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
 def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
     """The masks of many shapes of one image, in few calls; polygons must have been checked.
 
-    Raises:
-        DataError: a mask of another size, or an image too large.
+    Raises DataError: a mask of another size, or an image too large.
     """
     from pycocotools import mask as coco_mask
 

@@ -50,11 +50,7 @@ def is_image(path: Union[str, Path]) -> bool:
 
 
 def probe(path: Union[str, Path]) -> Header:
-    """Read a file's header.
-
-    Raises:
-        DataError: not there, not an image, or of a size out of reason.
-    """
+    """Read a file's header. Raises DataError: not there, not an image, or of a size out of reason."""
     try:
         with open(path, "rb", buffering=0) as file:
             head = file.read(_HEAD)
@@ -71,8 +67,7 @@ def probe(path: Union[str, Path]) -> Header:
 def parse(head: bytes) -> Optional[Header]:
     """The header from a file's first bytes; ``None`` where they are too few or the format is not one read here.
 
-    Raises:
-        DataError: a size out of reason.
+    Raises DataError: a size out of reason.
     """
     header = _parse(head)
     return header and _checked(header, "image")
@@ -89,8 +84,7 @@ def decode(source: Union[str, Path, bytes], *, upright: bool = True) -> np.ndarr
     Returns:
         ``(H, W, 3)`` uint8 RGB, as shown unless ``upright`` is False.
 
-    Raises:
-        DataError: it cannot be decoded.
+    Raises DataError: it cannot be decoded.
     """
     from PIL import ImageOps
 
@@ -116,8 +110,7 @@ def upright(source: Union[str, Path, bytes]) -> bytes:
 def encode(source: Union[str, Path, bytes], kind: str) -> bytes:
     """An image re-encoded as shown: ``JPEG`` at quality 95, or ``PNG`` without loss at 8 bits.
 
-    Raises:
-        DataError: it cannot be decoded.
+    Raises DataError: it cannot be decoded.
     """
     from PIL import Image
 
@@ -135,8 +128,7 @@ def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
     Returns:
         ``(H, W)`` uint8, uint16 or int32, or ``(H, W, 3)`` uint8 RGB. Alpha is dropped; 1-bit images are 0 and 1.
 
-    Raises:
-        DataError: it cannot be decoded.
+    Raises DataError: it cannot be decoded.
     """
     if not isinstance(path, bytes) and str(path).lower().endswith((".tif", ".tiff")):
         return _decode_tiff(path)

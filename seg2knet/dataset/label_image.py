@@ -35,8 +35,7 @@ def ids_of(labels: np.ndarray) -> np.ndarray:
 def read_ids(path: Union[str, Path]) -> np.ndarray:
     """``(H, W)`` int32 segment ids of a COCO panoptic PNG.
 
-    Raises:
-        DataError: it cannot be decoded, or is not an RGB image.
+    Raises DataError: it cannot be decoded, or is not an RGB image.
     """
     colors = decode_labels(path)
     if colors.ndim != 3:

@@ -105,8 +105,7 @@ def find_ade(root: Path) -> AdeLayout | None:
 def find_dataset(places: Sequence[Path] = (Path("data/coco"), Path("data/ade"))) -> CocoLayout | AdeLayout:
     """The first data set in ``places``: what ``seg2knet train`` starts from when no folder is named.
 
-    Raises:
-        DataError: there is none.
+    Raises DataError: there is none.
     """
     for place in places:
         layout = find_coco(place) or find_ade(place)

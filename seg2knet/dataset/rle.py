@@ -47,10 +47,7 @@ def size_allowed(height: int, width: int) -> bool:
 
 
 def check_size(height: int, width: int, file: Union[str, Path, None] = None) -> None:
-    """
-    Raises:
-        DataError: a side below 1 pixel, or more than ``max_pixels()`` in all.
-    """
+    """Raises DataError: a side below 1 pixel, or more than ``max_pixels()`` in all."""
     if not size_allowed(height, width):
         raise DataError(
             "an image cannot have that size", file=file, found=f"{width}x{height}",
@@ -122,8 +119,7 @@ def union(rles: Sequence[Rle]) -> Rle:
 def rle_from_counts(counts: Sequence[int], height: int, width: int) -> Rle:
     """From an uncompressed run-length code.
 
-    Raises:
-        DataError: negative or non-integer runs, runs that do not sum to the image, a size that cannot be.
+    Raises DataError: negative or non-integer runs, runs that do not sum to the image, a size that cannot be.
     """
     from pycocotools import mask as coco_mask
 
@@ -138,8 +134,7 @@ def rle_from_counts(counts: Sequence[int], height: int, width: int) -> Rle:
 def rle_from_string(counts: bytes, height: int, width: int) -> Rle:
     """From pycocotools' compressed string, checked.
 
-    Raises:
-        DataError: it is not a run-length string, or its runs do not sum to the image.
+    Raises DataError: it is not a run-length string, or its runs do not sum to the image.
     """
     check_size(height, width)
     _check_sum(int(rle_runs(counts).sum()), height, width)
@@ -156,8 +151,7 @@ def _check_sum(total: int, height: int, width: int) -> None:
 def counts_to_runs(counts: Union[str, Sequence[int]]) -> np.ndarray:
     """The runs of either kind of COCO's ``counts``, ``(R,)`` int64.
 
-    Raises:
-        DataError, OverflowError, ValueError: not a run-length code.
+    Raises DataError, OverflowError, ValueError: not a run-length code.
     """
     if isinstance(counts, str):
         return rle_runs(counts.encode("latin-1"))
@@ -170,8 +164,7 @@ def counts_to_runs(counts: Union[str, Sequence[int]]) -> np.ndarray:
 def rle_runs(counts: bytes) -> np.ndarray:
     """The runs of a compressed string, ``(R,)`` int64.
 
-    Raises:
-        DataError: characters out of range, a string that ends in the middle of a number, a negative run.
+    Raises DataError: characters out of range, a string that ends in the middle of a number, a negative run.
     """
     return _runs_of([counts])[0]
 
@@ -180,8 +173,7 @@ def rle_ones(rles: Sequence[Rle]) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Where the runs of ones of many masks begin and end, counted down the columns: ``(R,)`` int64 starts and ends, and
     how many are of each mask; all masks in one pass.
 
-    Raises:
-        DataError: as ``rle_runs``.
+    Raises DataError: as ``rle_runs``.
     """
     runs, counts = _runs_of([rle.counts for rle in rles])
     first = np.cumsum(counts) - counts

@@ -34,60 +34,38 @@ class Object(msgspec.Struct, frozen=True, gc=False):
 
     Objects of a sample stand in the order of their file. A higher ``z`` lies over a lower one; where they are equal,
     as in most formats, a later one lies over an earlier one.
-
-    Attributes:
-        label: its class's name.
-        shape: its mask; checked by the reader, so that pycocotools can take it.
-        iscrowd: COCO's crowd region: not trained on, not scored against.
-        place: where it stands in its file (``shape 3``, ``annotation 42``), for the ledger and for errors.
-        attributes: what else the source says of it, kept in COCO under ``attributes``.
-        z: paint order (CVAT's ``z_order``).
     """
 
-    label: str
-    shape: Shape
-    iscrowd: bool = False
-    place: str = ""
-    attributes: Optional[dict[str, Any]] = None
-    z: int = 0
+    label: str  # its class's name
+    shape: Shape  # its mask; checked by the reader, so that pycocotools can take it
+    iscrowd: bool = False  # COCO's crowd region: not trained on, not scored against
+    place: str = ""  # where it stands in its file (``shape 3``, ``annotation 42``), for the ledger and for errors
+    attributes: Optional[dict[str, Any]] = None  # what else the source says of it, kept in COCO under ``attributes``
+    z: int = 0  # paint order (CVAT's ``z_order``)
 
 
 class Image(msgspec.Struct, frozen=True, gc=False):
-    """An image: where it is and how large it is shown.
+    """An image: where it is and how large it is shown."""
 
-    Attributes:
-        name: in the data set, relative, with forward slashes, sub-folders and suffix kept: ``day 1/a.jpg``.
-        width, height: pixels of the image as shown, EXIF orientation applied.
-        path: the file, absolute; ``None`` when the image is only embedded or not there.
-        orientation: EXIF orientation, 1..8; with 5..8 the stored image is turned a quarter.
-        data: the encoded image where there is no file (LabelMe's ``imageData``, a video's frame).
-        extra: fields of the source's own for this image (COCO's ``license``, ``date_captured``...), kept.
-    """
-
-    name: str
+    name: str  # in the data set, relative, with forward slashes, sub-folders and suffix kept: ``day 1/a.jpg``
+    # pixels of the image as shown, EXIF orientation applied
     width: int
     height: int
-    path: Optional[str] = None
-    orientation: int = 1
-    data: Optional[bytes] = None
+    path: Optional[str] = None  # the file, absolute; ``None`` when the image is only embedded or not there
+    orientation: int = 1  # EXIF orientation, 1..8; with 5..8 the stored image is turned a quarter
+    data: Optional[bytes] = None  # the encoded image where there is no file (LabelMe's ``imageData``, a video's frame)
+    # fields of the source's own for this image (COCO's ``license``, ``date_captured``...), kept
     extra: Optional[dict[str, Any]] = None
 
 
 class Skip(msgspec.Struct, frozen=True, gc=False):
-    """Objects (``count``) that were read and cannot be written: an entry for the ledger.
+    """Objects (``count``) that were read and cannot be written: an entry for the ledger."""
 
-    Attributes:
-        reason: kebab-case, one of a few a format: ``point-has-no-area``, ``box-only``.
-        place: file and where in it.
-        asked: the user asked for it (``--drop``, ``--min-area``): then it is not a failure.
-        detail: what was found, for a person.
-    """
-
-    reason: str
-    place: str
+    reason: str  # kebab-case, one of a few a format: ``point-has-no-area``, ``box-only``
+    place: str  # file and where in it
     count: int = 1
-    asked: bool = False
-    detail: str = ""
+    asked: bool = False  # the user asked for it (``--drop``, ``--min-area``): then it is not a failure
+    detail: str = ""  # what was found, for a person
 
 
 class Note(msgspec.Struct, frozen=True, gc=False):

@@ -61,8 +61,7 @@ def words(name: str) -> tuple[str, ...]:
 def find_sides(names: Sequence[str], mirror: Mapping[str, str] = MappingProxyType({})) -> Sides:
     """The pairs of classes whose names differ by a word for left and one for right, after those of ``mirror``.
 
-    Raises:
-        UsageError: a pair of classes that there are not, or a class in two pairs.
+    Raises UsageError: a pair of classes that there are not, or a class in two pairs.
     """
     pairs = list(mirror.items())
     taken = [name for pair in pairs for name in pair]

@@ -46,23 +46,17 @@ def error(name: str, found: str, problem: str, command: Optional[str] = None) ->
 
 @dataclass(frozen=True)
 class Package:
-    """A package that must be there in a version that fits.
-
-    Attributes:
-        missing: what goes wrong without it; ``None`` where nothing does.
-        versions: those that fit, as pip writes them: ``<1.24``; another gets a line of ``status`` with ``misfit``.
-        distributions: any of these will do; by default the one called ``name``.
-        module: what is imported of it; by default the same.
-    """
+    """A package that must be there in a version that fits."""
 
     name: str
     install: str
-    missing: Optional[str] = None
+    missing: Optional[str] = None  # what goes wrong without it; ``None`` where nothing does
+    # those that fit, as pip writes them: ``<1.24``; another gets a line of ``status`` with ``misfit``
     versions: str = ""
     misfit: str = ""
     status: Status = "error"
-    distributions: tuple[str, ...] = ()
-    module: Optional[str] = None
+    distributions: tuple[str, ...] = ()  # any of these will do; by default the one called ``name``
+    module: Optional[str] = None  # what is imported of it; by default the same
 
     def line(self, facts: Facts) -> Line:
         """The line for what is installed."""

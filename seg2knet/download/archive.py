@@ -40,10 +40,8 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
     Returns:
         the files, in the archive's order.
 
-    Raises:
-        DataError: not a zip file, a damaged one, or one with an entry that would leave ``target`` (``../``, an absolute
-            path, a link) or is encrypted.
-        TransferError: not enough space.
+    Raises DataError: not a zip file, a damaged one, or one with an entry that would leave ``target`` (``../``, an
+    absolute path, a link) or is encrypted; TransferError: not enough space.
     """
     try:
         with zipfile.ZipFile(archive) as opened:

@@ -24,21 +24,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file of a public set.
+    """A zip file of a public set."""
 
-    Attributes:
-        path: below the publisher's address; a mirror has it there or by its bare name.
-        holds: what it is good for, to choose by: ``train``, ``val``, ``test``, ``instances``, ``panoptic``.
-        grows: how many times its size it takes unpacked, to ask for space before it is there.
-        digest: ``md5:HEX``, where known.
-        place: where its entries go.
-    """
-
-    path: str
-    holds: str
-    grows: float = 1.05
-    digest: Optional[str] = None
-    place: Place = as_it_is
+    path: str  # below the publisher's address; a mirror has it there or by its bare name
+    holds: str  # what it is good for, to choose by: ``train``, ``val``, ``test``, ``instances``, ``panoptic``
+    grows: float = 1.05  # how many times its size it takes unpacked, to ask for space before it is there
+    digest: Optional[str] = None  # ``md5:HEX``, where known
+    place: Place = as_it_is  # where its entries go
 
     @property
     def name(self) -> str:
@@ -104,11 +96,7 @@ class Plan:
 def choose(
     name: str, splits: Sequence[str] = ("train", "val"), panoptic: bool = True, test: bool = False
 ) -> tuple[PublicSet, tuple[Archive, ...]]:
-    """The archives of a set that are wanted.
-
-    Raises:
-        UsageError: no such set, or no such split.
-    """
+    """The archives of a set that are wanted. Raises UsageError: no such set, or no such split."""
     if name not in SETS:
         raise UsageError(f"no public set is called {name!r}", expected=", ".join(SETS))
     unknown = [split for split in splits if split not in SPLITS]
@@ -119,11 +107,7 @@ def choose(
 
 
 def plan(chosen: PublicSet, archives: Sequence[Archive], out: Path, url: Optional[str] = None) -> Plan:
-    """Ask the server how large everything is that is not there yet.
-
-    Raises:
-        TransferError: no network, no such file.
-    """
+    """Ask the server how large everything is that is not there yet. Raises TransferError: no network, no such file."""
     wanted: list[tuple[Archive, Remote, Optional[int]]] = []
     fetched, unpacked = [0], 0
     for archive in archives:
@@ -187,8 +171,7 @@ def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = Tru
         check_digest: refuse a file that is not the one known.
         say: told of each step.
 
-    Raises:
-        TransferError: network, disk. DataError: a damaged or hostile archive.
+    Raises TransferError: network, disk. DataError: a damaged or hostile archive.
     """
     require_space(out, todo.space, "the data set takes")
     for archive, remote, _ in todo.wanted:

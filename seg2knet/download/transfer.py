@@ -57,17 +57,11 @@ class _Changed(Exception):
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on a server.
+    """A file on a server."""
 
-    Attributes:
-        urls: its addresses, mirrors after one another.
-        size: its length in bytes, where known.
-        digest: ``sha256:HEX`` or ``md5:HEX``, or a beginning of it, where known.
-    """
-
-    urls: Sequence[str]
-    size: Optional[int] = None
-    digest: Optional[str] = None
+    urls: Sequence[str]  # its addresses, mirrors after one another
+    size: Optional[int] = None  # its length in bytes, where known
+    digest: Optional[str] = None  # ``sha256:HEX`` or ``md5:HEX``, or a beginning of it, where known
 
 
 def fetch(
@@ -93,10 +87,8 @@ def fetch(
     Returns:
         ``target``.
 
-    Raises:
-        TransferError: no network, no such file, no space, or the file is not the one expected. What has come so far
-            is kept for the next run where it can be used.
-        UsageError: not an http(s) address.
+    Raises TransferError: no network, no such file, no space, or the file is not the one expected. What has come so far
+    is kept for the next run where it can be used; UsageError: not an http(s) address.
     """
     for url in remote.urls:
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
@@ -127,8 +119,7 @@ def fetch(
 def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
     """What the server says the length of a file is; ``None`` where it does not say.
 
-    Raises:
-        TransferError: no such file, no network.
+    Raises TransferError: no such file, no network.
     """
     with _session(3, 1.0) as session, _asked(session, "HEAD", url, {}, timeout) as response:
         if response.status_code in (405, 501):  # it does not do HEAD
@@ -166,10 +157,7 @@ def _session(attempts: int, pause: float) -> requests.Session:
 def _asked(
     session: requests.Session, method: str, url: str, headers: dict[str, str], timeout: float
 ) -> requests.Response:
-    """
-    Raises:
-        TransferError: the server cannot be reached. _Broken: it was, and the connection broke.
-    """
+    """Raises TransferError: the server cannot be reached. _Broken: it was, and the connection broke."""
     import requests
 
     try:
@@ -358,10 +346,7 @@ def digest(file: Path, kind: str = "sha256") -> str:
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """
-    Raises:
-        TransferError: fewer than ``needed`` bytes are free where ``folder`` is or will be.
-    """
+    """Raises TransferError: fewer than ``needed`` bytes are free where ``folder`` is or will be."""
     place = folder.absolute()
     while not place.is_dir() and place.parent != place:
         place = place.parent

@@ -47,8 +47,7 @@ def published(source: Source, instead: str) -> Path:
         source: the file.
         instead: what to do where it cannot be downloaded, for the message.
 
-    Raises:
-        TransferError: it cannot be downloaded; the message says where to put the file, and `instead`.
+    Raises TransferError: it cannot be downloaded; the message says where to put the file, and `instead`.
     """
     mirror = os.environ.get(MIRROR)
     folders = (mirror.rstrip("/") + "/",) if mirror else source.folders
@@ -62,8 +61,7 @@ def checkpoint(where: Union[str, Path]) -> Path:
 
     A digest is checked where one is known: ``#sha256=HEX`` after the URL, or eight digits at the end of the name.
 
-    Raises:
-        DataError: no such file. TransferError: it cannot be downloaded.
+    Raises DataError: no such file. TransferError: it cannot be downloaded.
     """
     text = str(where)
     if not re.match(r"https?://", text):

@@ -18,9 +18,8 @@ def engine(name: str = "local", jobs: Optional[int] = None, address: Optional[st
         jobs: workers; by default as many as this process may use cores.
         address: of the Ray cluster.
 
-    Raises:
-        UsageError: no engine of that name, or fewer than one worker.
-        EnvironmentProblem: Ray is not installed or not to be reached.
+    Raises UsageError: no engine of that name, or fewer than one worker; EnvironmentProblem: Ray is not installed or not
+    to be reached.
     """
     if jobs is not None and jobs < 1:
         raise UsageError("there must be a worker", found=f"--jobs {jobs}", expected="--jobs 1 or more")

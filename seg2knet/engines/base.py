@@ -22,8 +22,7 @@ class Engine(ABC):
         Takes no more tasks from the iterable than are needed to keep the workers busy. The part of a worker that
         died is done again by another.
 
-        Raises:
-            Seg2KNetError: whatever the function raised; a task that kills every worker it is given to.
+        Raises Seg2KNetError: whatever the function raised; a task that kills every worker it is given to.
         """
 
     @abstractmethod

@@ -101,8 +101,7 @@ class LocalEngine(Engine):
 def apart(setup: Setup, task: Any) -> Any:
     """The result of one task that a process of its own worked out: its memory is given back when that ends.
 
-    Raises:
-        Seg2KNetError: whatever the function raised; that the process died, time and again.
+    Raises Seg2KNetError: whatever the function raised; that the process died, time and again.
     """
     workers = LocalEngine(1, parents=True)
     try:

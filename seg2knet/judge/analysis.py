@@ -24,20 +24,15 @@ POINTS = 101
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision, recall and F1 of one class at an IoU of 0.5, as the score threshold falls.
+    """Precision, recall and F1 of one class at an IoU of 0.5, as the score threshold falls."""
 
-    Attributes:
-        name: the class, or ``all classes`` for the mean over classes.
-        scores, precision, recall, f1: ``POINTS`` numbers each; scores are the thresholds 1 to 0.
-        threshold: the score at which F1 is highest.
-    """
-
-    name: str
+    name: str  # the class, or ``all classes`` for the mean over classes
+    # ``POINTS`` numbers each; scores are the thresholds 1 to 0
     scores: list[float]
     precision: list[float]
     recall: list[float]
     f1: list[float]
-    threshold: float
+    threshold: float  # the score at which F1 is highest
 
     @property
     def best(self) -> float:
@@ -47,32 +42,21 @@ class Curve:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Where a model fails on a split.
+    """Where a model fails on a split."""
 
-    Attributes:
-        figures: ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl``, 0..1.
-        threshold: the score threshold that is best for F1 over all classes.
-        classes: a row for each class that has truth: name, objects, AP, AP50, AP75, F1, threshold.
-        curves: one for each such class, the mean over them first.
-        names: rows and columns of the confusion matrix: the classes, and then nothing.
-        confusion: counts at ``threshold``; rows are annotated, columns predicted classes; the last row are
-            predictions where nothing is annotated, the last column missed objects.
-        errors: for each kind of error its count at ``threshold`` and the AP50 it costs.
-        calibration: bins of score with the share of predictions that are right; ``ece``, the expected error.
-        images: a row for each image, most errors first: image_id, file_name, found, wrong, missed.
-        objects: verdicts at ``threshold``.
-    """
-
-    figures: dict[str, float]
-    threshold: float
-    classes: list[dict[str, Any]]
-    curves: list[Curve]
-    names: list[str]
+    figures: dict[str, float]  # ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl``, 0..1
+    threshold: float  # the score threshold that is best for F1 over all classes
+    classes: list[dict[str, Any]]  # a row for each class that has truth: name, objects, AP, AP50, AP75, F1, threshold
+    curves: list[Curve]  # one for each such class, the mean over them first
+    names: list[str]  # rows and columns of the confusion matrix: the classes, and then nothing
+    # counts at ``threshold``; rows are annotated, columns predicted classes; the last row are predictions where nothing
+    # is annotated, the last column missed objects
     confusion: list[list[int]]
-    errors: list[dict[str, Any]]
+    errors: list[dict[str, Any]]  # for each kind of error its count at ``threshold`` and the AP50 it costs
+    # bins of score with the share of predictions that are right; ``ece``, the expected error
     calibration: dict[str, Any]
-    images: list[dict[str, Any]]
-    objects: list[Verdict] = field(repr=False)
+    images: list[dict[str, Any]]  # a row for each image, most errors first: image_id, file_name, found, wrong, missed
+    objects: list[Verdict] = field(repr=False)  # verdicts at ``threshold``
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -94,9 +78,8 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
         results: with ``image_id``, ``category_id``, ``segmentation`` (run-length code) and ``score``.
         least_score: the score threshold for confusion and verdicts; by default the one that is best for F1.
 
-    Raises:
-        DataError: there is no annotated object, or a result names an unknown image or category.
-        EnvironmentProblem: hotcoco is not installed.
+    Raises DataError: there is no annotated object, or a result names an unknown image or category; EnvironmentProblem:
+    hotcoco is not installed.
     """
     _check(truth, results)
     evaluator = evaluated(truth, results)
@@ -141,11 +124,7 @@ def best_threshold(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> 
 
 
 def evaluated(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Any:
-    """hotcoco's evaluator of masks, run.
-
-    Raises:
-        EnvironmentProblem: hotcoco is not installed.
-    """
+    """hotcoco's evaluator of masks, run. Raises EnvironmentProblem: hotcoco is not installed."""
     try:
         import hotcoco
     except ImportError:

@@ -32,17 +32,11 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Judged:
-    """Annotations, results and where the images are: what pages draw from.
+    """Annotations, results and where the images are: what pages draw from."""
 
-    Attributes:
-        truth: a COCO file's content.
-        results: COCO results.
-        images: the folder that ``file_name`` is in.
-    """
-
-    truth: dict[str, Any]
-    results: Sequence[dict[str, Any]]
-    images: Path
+    truth: dict[str, Any]  # a COCO file's content
+    results: Sequence[dict[str, Any]]  # COCO results
+    images: Path  # the folder that ``file_name`` is in
 
     def named(self) -> dict[Optional[int], str]:
         """Names of the categories by id."""
@@ -51,45 +45,28 @@ class Judged:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One predicted object, or an annotated one that no prediction matches.
+    """One predicted object, or an annotated one that no prediction matches."""
 
-    Attributes:
-        image_id: of the COCO file.
-        kind: one of ``KINDS``.
-        annotation_id: the annotation it matches or is nearest to; ``None`` for background.
-        result: place in the list of results; ``None`` for a missed object.
-        true_class, predicted_class: category ids; ``None`` where there is none.
-        iou: of the two masks, 0..1.
-        score: of the prediction; 0 for a missed object.
-    """
-
-    image_id: int
-    kind: str
-    annotation_id: Optional[int]
-    result: Optional[int]
+    image_id: int  # of the COCO file
+    kind: str  # one of ``KINDS``
+    annotation_id: Optional[int]  # the annotation it matches or is nearest to; ``None`` for background
+    result: Optional[int]  # place in the list of results; ``None`` for a missed object
+    # category ids; ``None`` where there is none
     true_class: Optional[int]
     predicted_class: Optional[int]
-    iou: float
-    score: float
+    iou: float  # of the two masks, 0..1
+    score: float  # of the prediction; 0 for a missed object
 
 
 @dataclass(frozen=True)
 class ImageObjects:
-    """The annotated and predicted objects of one image, and their overlaps.
+    """The annotated and predicted objects of one image, and their overlaps."""
 
-    Attributes:
-        image: its entry of the COCO file.
-        annotations: those that are no crowd.
-        results: places in the list of results, by falling score.
-        iou: ``(len(results), len(annotations))``.
-        ignored: ``(len(results),)`` bool: predictions that lie on a crowd and match no annotation.
-    """
-
-    image: dict[str, Any]
-    annotations: list[dict[str, Any]]
-    results: list[int]
-    iou: np.ndarray
-    ignored: np.ndarray
+    image: dict[str, Any]  # its entry of the COCO file
+    annotations: list[dict[str, Any]]  # those that are no crowd
+    results: list[int]  # places in the list of results, by falling score
+    iou: np.ndarray  # ``(len(results), len(annotations))``
+    ignored: np.ndarray  # ``(len(results),)`` bool: predictions that lie on a crowd and match no annotation
 
 
 def outlined(truth: dict[str, Any]) -> list[dict[str, Any]]:

@@ -24,11 +24,7 @@ _SIDE, _WORST_SIDE = 200, 520
 
 
 def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
-    """The page of one model.
-
-    Raises:
-        EnvironmentProblem: Jinja2 is not installed.
-    """
+    """The page of one model. Raises EnvironmentProblem: Jinja2 is not installed."""
     from seg2knet.judge.plots import lines
 
     pr = [(curve.name, curve.recall, curve.precision) for curve in analysis.curves]

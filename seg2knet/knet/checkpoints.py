@@ -107,8 +107,7 @@ def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
     """Read a checkpoint file without running code that it contains: a state dict, or a dict with ``state_dict`` (mmcv
     1.x, mmengine) or ``model``. Returns the file's dict, with at least ``state_dict``.
 
-    Raises:
-        DataError: no such file, not a checkpoint, or one with objects other than tensors and plain values.
+    Raises DataError: no such file, not a checkpoint, or one with objects other than tensors and plain values.
     """
     import pickle
 
@@ -169,8 +168,7 @@ def load(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
 
     Class layers keep their initial values where the number of classes differs.
 
-    Raises:
-        DataError: a tensor that is not of a class layer differs in shape from the model's, or no name is known.
+    Raises DataError: a tensor that is not of a class layer differs in shape from the model's, or no name is known.
     """
     ours = model.state_dict()
     report = LoadReport()

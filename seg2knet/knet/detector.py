@@ -46,8 +46,7 @@ class KNet(BaseDetector):
         init_cfg: as everywhere in mmengine.
         sizes: the fields of :class:`~seg2knet.knet.network.Shape`: ``num_things``, ``num_stuff`` and the rest.
 
-    Raises:
-        UsageError: sizes that no network can have, or an unknown argument or field of `test_cfg`.
+    Raises UsageError: sizes that no network can have, or an unknown argument or field of `test_cfg`.
     """
 
     def __init__(

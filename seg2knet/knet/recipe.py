@@ -26,17 +26,11 @@ SEMANTIC_STEPS = {"80k": 80_000}
 
 @dataclass(frozen=True)
 class LearningRate:
-    """A learning rate that follows the batch, up to a limit.
+    """A learning rate that follows the batch, up to a limit."""
 
-    Attributes:
-        base: the rate for ``BASE_BATCH`` images per optimiser step.
-        limit: the highest rate.
-        power: of the batch that it follows: 1 in proportion, 0.5 by its root.
-    """
-
-    base: float
-    limit: float = math.inf
-    power: float = 1.0
+    base: float  # the rate for ``BASE_BATCH`` images per optimiser step
+    limit: float = math.inf  # the highest rate
+    power: float = 1.0  # of the batch that it follows: 1 in proportion, 0.5 by its root
 
     def at(self, batch: int) -> float:
         """The rate for `batch` images per optimiser step."""

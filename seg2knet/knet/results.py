@@ -18,24 +18,16 @@ CHUNK_PIXELS = 1 << 25
 
 @dataclass(frozen=True)
 class ResultRules:
-    """How predictions become results.
+    """How predictions become results."""
 
-    Attributes:
-        max_per_img: the number of instances kept at most.
-        score_thr: instances with a lower score are dropped, before their masks are computed.
-        mask_thr: a pixel belongs to an instance above this probability.
-        mask_score: an instance's score is that of its class times the mean probability within its mask, as in
-            Mask2Former (Cheng et al., arXiv 2112.01527); K-Net's is that of its class.
-        instance_score_thr: a thing with a lower score becomes no panoptic segment.
-        overlap_thr: a kernel that wins a smaller fraction of its own pixels becomes no panoptic segment.
-    """
-
-    max_per_img: int = 100
-    score_thr: float = 0.0
-    mask_thr: float = 0.5
+    max_per_img: int = 100  # the number of instances kept at most
+    score_thr: float = 0.0  # instances with a lower score are dropped, before their masks are computed
+    mask_thr: float = 0.5  # a pixel belongs to an instance above this probability
+    # an instance's score is that of its class times the mean probability within its mask, as in Mask2Former (Cheng et
+    # al., arXiv 2112.01527); K-Net's is that of its class
     mask_score: bool = False
-    instance_score_thr: float = 0.3
-    overlap_thr: float = 0.6
+    instance_score_thr: float = 0.3  # a thing with a lower score becomes no panoptic segment
+    overlap_thr: float = 0.6  # a kernel that wins a smaller fraction of its own pixels becomes no panoptic segment
 
 
 class ImageSize(NamedTuple):

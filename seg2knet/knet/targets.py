@@ -97,8 +97,7 @@ def collate(
     """Join the images' truths on the model's device, at the size (h, w) of the batch's padded input at stride 4.
     Classes below `num_things` are things; without stuff the semantic maps are left out.
 
-    Raises:
-        DataError: a class that the model does not have.
+    Raises DataError: a class that the model does not have.
     """
     labels: list[int] = []
     masks: list[Tensor] = [torch.zeros((0, *size), dtype=torch.uint8, device=device)]

@@ -43,8 +43,7 @@ def choose(name: Optional[str], knet: Optional[Path] = None) -> Optional[Any]:
     Args:
         knet: a checkout of K-Net, which the current stack cannot use.
 
-    Raises:
-        UsageError: no such stack, or a checkout for the current one.
+    Raises UsageError: no such stack, or a checkout for the current one.
     """
     if name == CURRENT:
         if knet is not None:

@@ -22,8 +22,7 @@ def _key(entry: Any) -> tuple[str, ...]:
 def mark_known(report: Report, path: Path) -> None:
     """Mark the findings that stand in a JSON report of an earlier run.
 
-    Raises:
-        UsageError: the file is not there, or is no such report.
+    Raises UsageError: the file is not there, or is no such report.
     """
     try:
         entries = json.loads(path.read_bytes())["findings"]  # msgspec takes no half of a surrogate pair

@@ -17,8 +17,7 @@ from seg2knet.validators.subjects.panoptic import pngs
 def choose(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> list[Rule]:
     """The rules whose code begins with one of ``select`` (all by default) and none of ``ignore``; names count too.
 
-    Raises:
-        UsageError: a prefix that fits no rule.
+    Raises UsageError: a prefix that fits no rule.
     """
     rules = all_rules().values()
     for prefix in (*select, *ignore):

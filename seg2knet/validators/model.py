@@ -97,27 +97,19 @@ Edits = Union[Sequence[Edit], Callable[[], Sequence[Edit]]]
 
 @dataclass(frozen=True)
 class Hit:
-    """What a rule's function yields: one thing that is wrong, and where.
+    """What a rule's function yields: one thing that is wrong, and where."""
 
-    Attributes:
-        message: what is wrong, one sentence without a full stop; it may name the harm.
-        pointer: where in the file, as JSON pointer; empty for the file as a whole.
-        annotation_id: the annotation (panoptic: the segment) it concerns.
-        expected, found: what should be there (or a function that says so when asked) and what is.
-        edits: what would fix it, or a function that says so when asked; empty for no fix.
-        fix: the kind of this hit's fix where it differs from the rule's.
-    """
-
-    message: str
+    message: str  # what is wrong, one sentence without a full stop; it may name the harm
     file: Path
-    pointer: str = ""
+    pointer: str = ""  # where in the file, as JSON pointer; empty for the file as a whole
     image_id: Any = None
     image_name: Optional[str] = None
-    annotation_id: Any = None
+    annotation_id: Any = None  # the annotation (panoptic: the segment) it concerns
+    # what should be there (or a function that says so when asked) and what is
     expected: Union[str, Callable[[], Optional[str]], None] = None
     found: Optional[str] = None
-    edits: Edits = ()
-    fix: Optional[Fix] = None
+    edits: Edits = ()  # what would fix it, or a function that says so when asked; empty for no fix
+    fix: Optional[Fix] = None  # the kind of this hit's fix where it differs from the rule's
 
 
 Check = Callable[[Any], Iterable[Hit]]
@@ -125,18 +117,14 @@ Check = Callable[[Any], Iterable[Hit]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule.
+    """One rule."""
 
-    Attributes:
-        code: family and number, ``CI034``; never reused. name: kebab-case.
-        severity, fix: of its findings; a single finding may offer less.
-        on: what the function ``check`` is called with, of ``SUBJECTS``; nothing for rules that other commands apply.
-    """
-
-    code: str
+    code: str  # family and number, ``CI034``; never reused. name: kebab-case.
     name: str
+    # of its findings; a single finding may offer less
     severity: Severity
     fix: Fix
+    # what the function ``check`` is called with, of ``SUBJECTS``; nothing for rules that other commands apply
     on: tuple[str, ...]
     check: Check
 

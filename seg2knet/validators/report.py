@@ -13,29 +13,22 @@ from seg2knet.validators.subjects.data import DataSet
 
 @dataclass
 class Report:
-    """What a validation found.
+    """What a validation found."""
 
-    Attributes:
-        findings: in the order of files, then rules, then places; ``known`` ones stand in the baseline.
-        datasets: what was looked at; reports that draw images open them from here.
-        strict: whether warnings fail.
-        fixed: one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed.
-        removed: one line for each thing that a fix took out.
-        not_fixed: one line for each thing that ``--fix`` could not change, with the reason.
-        failed: whether a file could not be written (``exit_code`` is then 2).
-        diff: the fixes with the values before and after, as ``--diff`` prints them.
-        checked: files read, images, annotations, seconds and the like.
-    """
-
+    # in the order of files, then rules, then places; ``known`` ones stand in the baseline
     findings: list[Finding] = field(default_factory=list)
+    # what was looked at; reports that draw images open them from here
     datasets: list[DataSet] = field(default_factory=list)
-    strict: bool = False
+    strict: bool = False  # whether warnings fail
+    # one line for each thing that ``--fix`` (or, with ``--diff``, would have) changed
     fixed: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)  # one line for each thing that a fix took out
+    # one line for each thing that ``--fix`` could not change, with the reason
     not_fixed: list[str] = field(default_factory=list)
-    failed: bool = False
+    failed: bool = False  # whether a file could not be written (``exit_code`` is then 2)
+    # the fixes with the values before and after, as ``--diff`` prints them
     diff: list[str] = field(default_factory=list)
-    checked: dict[str, Any] = field(default_factory=dict)
+    checked: dict[str, Any] = field(default_factory=dict)  # files read, images, annotations, seconds and the like
 
     def moved(self, old: Path, new: Path) -> Report:
         """The report of a folder ``old`` that is now ``new``, without the data sets and without the fixes: small, and

@@ -25,8 +25,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
 def load(start: Optional[Path] = None) -> Settings:
     """The settings that hold in a folder (by default the current one); the baseline is relative to their file.
 
-    Raises:
-        UsageError: the file is no TOML, or has a setting that does not exist or of the wrong type.
+    Raises UsageError: the file is no TOML, or has a setting that does not exist or of the wrong type.
     """
     if sys.version_info >= (3, 11):
         import tomllib

@@ -23,54 +23,43 @@ TOP_SIZES = 12
 
 @dataclass
 class ClassCount:
-    """One class in one split.
-
-    Attributes:
-        kind: ``thing``, ``stuff``, or empty where the data do not say.
-        objects: objects, or segments; for masks, 0. crowds: crowd regions among them. images: that have the class.
-        small, medium, large: objects by area; median_area: ``None`` where no area is known.
-        pixels: of masks; 0 for objects.
-    """
+    """One class in one split."""
 
     name: str
-    kind: str = ""
+    kind: str = ""  # ``thing``, ``stuff``, or empty where the data do not say
+    # objects, or segments; for masks, 0. crowds: crowd regions among them. images: that have the class.
     objects: int = 0
     crowds: int = 0
     images: int = 0
+    # objects by area; median_area: ``None`` where no area is known
     small: int = 0
     medium: int = 0
     large: int = 0
     median_area: Optional[float] = None
-    pixels: int = 0
+    pixels: int = 0  # of masks; 0 for objects
 
 
 @dataclass
 class Split:
-    """One annotation file, or one folder of masks.
+    """One annotation file, or one folder of masks."""
 
-    Attributes:
-        split: ``train``, ``val``, ``test`` or empty. source: the file as shown. kind: instances, panoptic or semantic.
-        images, empty_images: images, and those without an object.
-        objects, crowds, without_area: objects, crowd regions among them, objects whose area is not known.
-        per_image: objects an image -> images with so many.
-        areas: objects in each bin of ``AREA_EDGES``, the first for smaller ones.
-        sizes: width, height, count of the most frequent sizes of images; other_sizes: images of any other.
-        classes: in the file's order.
-    """
-
+    # ``train``, ``val``, ``test`` or empty. source: the file as shown. kind: instances, panoptic or semantic.
     split: str
     source: str
     kind: str
+    # images, and those without an object
     images: int = 0
     empty_images: int = 0
+    # objects, crowd regions among them, objects whose area is not known
     objects: int = 0
     crowds: int = 0
     without_area: int = 0
-    per_image: dict[int, int] = field(default_factory=dict)
-    areas: list[int] = field(default_factory=list)
+    per_image: dict[int, int] = field(default_factory=dict)  # objects an image -> images with so many
+    areas: list[int] = field(default_factory=list)  # objects in each bin of ``AREA_EDGES``, the first for smaller ones
+    # width, height, count of the most frequent sizes of images; other_sizes: images of any other
     sizes: list[tuple[int, int, int]] = field(default_factory=list)
     other_sizes: int = 0
-    classes: list[ClassCount] = field(default_factory=list)
+    classes: list[ClassCount] = field(default_factory=list)  # in the file's order
 
     @property
     def title(self) -> str:

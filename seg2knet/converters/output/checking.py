@@ -21,8 +21,7 @@ def check(tree: Path, target: Path, ignore: Sequence[str], jobs: Optional[int]) 
 
     It runs in a process of its own, whose memory is freed before the run continues.
 
-    Raises:
-        EnvironmentProblem: the process died, as it does where memory runs out.
+    Raises EnvironmentProblem: the process died, as it does where memory runs out.
     """
     try:
         return apart(partial(_validator, ignore, jobs), (tree, target))

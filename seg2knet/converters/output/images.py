@@ -18,9 +18,7 @@ Mode = Literal["link", "copy", "symlink", "none"]
 def place(source: str, target: str, mode: Mode) -> None:
     """Put an image where it belongs: hard link, else copy.
 
-    Raises:
-        DataError: it is not there.
-        EnvironmentProblem: it cannot be written.
+    Raises DataError: it is not there; EnvironmentProblem: it cannot be written.
     """
     try:
         if mode == "symlink":
@@ -42,10 +40,7 @@ def place(source: str, target: str, mode: Mode) -> None:
 
 
 def write(target: Path, data: bytes) -> None:
-    """
-    Raises:
-        EnvironmentProblem: it cannot be written.
-    """
+    """Raises EnvironmentProblem: it cannot be written."""
     try:
         target.write_bytes(data)
     except OSError as error:

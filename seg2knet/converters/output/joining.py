@@ -42,8 +42,7 @@ class Joining:
     def run(self, parts: int) -> Iterator[int]:
         """Join part after part, and bring the images; yields how many images are done.
 
-        Raises:
-            OSError: something cannot be written.
+        Raises OSError: something cannot be written.
         """
         if self.mode != "none":
             for split in splits_of(self.assignments):

@@ -44,9 +44,8 @@ class Staging:
     def begin(self, plan: dict[str, Any], resume: bool) -> bool:
         """Make the folder and take it for this process; whether there are parts of an equal run to continue from.
 
-        Raises:
-            UsageError: another conversion is at work on the same target.
-            EnvironmentProblem: the folder cannot be made.
+        Raises UsageError: another conversion is at work on the same target; EnvironmentProblem: the folder cannot be
+        made.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -66,8 +65,7 @@ class Staging:
     def swap(self) -> None:
         """Put the tree where the target is, in one step, and remove what was there.
 
-        Raises:
-            EnvironmentProblem: the system refuses.
+        Raises EnvironmentProblem: the system refuses.
         """
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -115,14 +113,12 @@ class Staging:
 
 
 def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]) -> None:
-    """
-    Args:
+    """Args:
         target: the folder, links followed.
         sources: what is read.
         replaced: the targets that are made anew there; ``None`` where whatever is there may be replaced.
 
-    Raises:
-        UsageError: the target would swallow a source, or holds something that no conversion made.
+    Raises UsageError: the target would swallow a source, or holds something that no conversion made.
     """
     for source in sources:
         inside = Path(os.path.realpath(source))

@@ -21,8 +21,7 @@ class BadName(DataError):
 def safe(name: str) -> str:
     """An image's name with forward slashes, checked to stay inside its folder.
 
-    Raises:
-        BadName: it is empty, absolute, or leads out, or no file can have it.
+    Raises BadName: it is empty, absolute, or leads out, or no file can have it.
     """
     clean = name.replace("\\", "/")
     parts = clean.split("/")

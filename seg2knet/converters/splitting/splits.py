@@ -24,8 +24,7 @@ def canonical(name: Optional[str]) -> Optional[str]:
 def parse_ratios(text: str) -> dict[str, float]:
     """Shares that sum to 1 from ``0.8/0.1/0.1`` (train, val, test), ``80/20``, ``train=0.9,test=0.1`` or ``train``.
 
-    Raises:
-        UsageError: it is none of these.
+    Raises UsageError: it is none of these.
     """
     if text in SPLITS:
         return {text: 1.0}
@@ -50,8 +49,7 @@ def group_key(rule: str) -> Callable[[str], Optional[str]]:
     """What ``--group-by`` says of an image's name: its group, ``None`` where it is a group of its own. The rule is
     ``folder``, or a regular expression whose first group (else whole match) names the group.
 
-    Raises:
-        UsageError: not a regular expression.
+    Raises UsageError: not a regular expression.
     """
     if rule == "folder":
         return lambda name: name.rpartition("/")[0]

@@ -123,11 +123,7 @@ class JoinedJson:
 
 
 def json_name(name: str) -> bytes:
-    """A file's name as JSON.
-
-    Raises:
-        DataError: it is not Unicode.
-    """
+    """A file's name as JSON. Raises DataError: it is not Unicode."""
     try:
         return orjson.dumps(name)
     except orjson.JSONEncodeError:

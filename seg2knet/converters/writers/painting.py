@@ -43,8 +43,7 @@ def paint(measured: Measured, numbers: Sequence[int], options: ConvertOptions) -
     """Paint the number of each object, from 1. Of several that claim a pixel ``options.overlap`` says who has it:
     ``z-order`` (the one on top), ``last`` (in the file), ``small-first`` (things over stuff, small over large).
 
-    Raises:
-        UsageError: two objects overlap, with ``error``.
+    Raises UsageError: two objects overlap, with ``error``.
     """
     image = measured.sample.image
     check_size(image.height, image.width)

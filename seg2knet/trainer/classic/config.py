@@ -36,11 +36,7 @@ METRICS: dict[str, dict[str, Any]] = {
 
 
 def task_of(config: Mapping[str, Any], name: str) -> str:
-    """The task that a merged config trains; ``name`` is for the error.
-
-    Raises:
-        UsageError: it trains none of ours.
-    """
+    """The task that a merged config trains; ``name`` is for the error. Raises UsageError: it trains none of ours."""
     model = config.get("model") or {}
     train = innermost(config.get("data", {}).get("train") or {})
     pipeline = list(pipelines.steps(train.get("pipeline", ())))
@@ -97,8 +93,7 @@ def fit(
         processes: how many processes train, one a GPU.
         signature: see :func:`seg2knet.trainer.classic.counts.set_class_counts`.
 
-    Raises:
-        UsageError: the options do not fit this config.
+    Raises UsageError: the options do not fit this config.
     """
     config = copy.deepcopy(dict(merged))
     per_gpu = _images_a_gpu(config, data, options, processes)

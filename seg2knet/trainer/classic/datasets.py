@@ -46,8 +46,7 @@ def panoptic_map(result: Any) -> np.ndarray:
     """The int32 map (H, W) of ``label + 1000 * number`` in one image's result: the result itself, its ``pan_results``,
     or one of these in a tuple with others.
 
-    Raises:
-        DataError: there is no map in it.
+    Raises DataError: there is no map in it.
     """
     if isinstance(result, (tuple, list)):
         result = next((part for part in reversed(result) if isinstance(part, (dict, np.ndarray))), None)
@@ -107,8 +106,7 @@ class _ByName:
 class Seg2KNetInstance(_ByName, CocoDataset):
     """A COCO instance file. ``classes`` gives the labels' order, by name.
 
-    Raises:
-        DataError: the file lacks a class, or no image can be trained on.
+    Raises DataError: the file lacks a class, or no image can be trained on.
     """
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:
@@ -167,8 +165,7 @@ class _PanopticIndex(COCOPanoptic):
 class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
     """A COCO panoptic file and its PNGs. ``classes``: thing classes first, then stuff.
 
-    Raises:
-        DataError: the file lacks a class, or no image can be trained on.
+    Raises DataError: the file lacks a class, or no image can be trained on.
     """
 
     def load_annotations(self, ann_file: str) -> list[dict[str, Any]]:

@@ -43,9 +43,7 @@ class ClassicSegmenter:
         knet: the checkout, if it has moved or the checkpoint does not name it.
         classes: of a checkpoint that does not name them.
 
-    Raises:
-        DataError: not such a checkpoint.
-        UsageError: the checkout is gone and none was named.
+    Raises DataError: not such a checkpoint; UsageError: the checkout is gone and none was named.
     """
 
     def __init__(
@@ -90,11 +88,7 @@ class ClassicSegmenter:
         self.model = model.to(pick_device(device)).eval()
 
     def __call__(self, path: Path) -> Prediction:
-        """Segment one image.
-
-        Raises:
-            DataError: it cannot be read.
-        """
+        """Segment one image. Raises DataError: it cannot be read."""
         return self.prediction(path, self.result(read_image(path)))
 
     def result(self, image: np.ndarray) -> Any:
@@ -128,8 +122,7 @@ def _released_config(
 ) -> Config:
     """The config of a checkpoint without our record: its own, else the checkout's of that name or architecture.
 
-    Raises:
-        UsageError: no such config is found.
+    Raises UsageError: no such config is found.
     """
     stack.package(described.task, "models")
     if meta.get("config"):
@@ -167,8 +160,7 @@ def evaluate(
         checkpoint, device, knet, classes: see :class:`ClassicSegmenter`.
         data, split, show_dir, submission, ticked: see :func:`seg2knet.trainer.evaluate.evaluation.evaluate`.
 
-    Raises:
-        Seg2KNetError: the checkpoint or the data cannot be used.
+    Raises Seg2KNetError: the checkpoint or the data cannot be used.
     """
     model = ClassicSegmenter(checkpoint, device, knet, classes)
     folder, split = split_of(model, data, split)

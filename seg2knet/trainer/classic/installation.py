@@ -50,9 +50,8 @@ def setup(
         dry_run: say what would be done, and do nothing.
         say: called with each line.
 
-    Raises:
-        EnvironmentProblem: Python 3.9 is missing, or a step failed.
-        UsageError: ``cuda`` is unknown, or ``venv`` is something else.
+    Raises EnvironmentProblem: Python 3.9 is missing, or a step failed; UsageError: ``cuda`` is unknown, or ``venv`` is
+    something else.
     """
     if cuda not in CUDA:
         raise UsageError(f"there is no torch 1.10.1 for CUDA {cuda}", expected=", ".join(CUDA))
@@ -97,11 +96,7 @@ def steps(venv: Path, python: Path, *, ops: bool, cuda: str) -> list[Step]:
 
 
 def _python39(asked: Optional[Path]) -> Path:
-    """An interpreter of Python 3.9.
-
-    Raises:
-        EnvironmentProblem: there is none, or the one asked for is another.
-    """
+    """An interpreter of Python 3.9. Raises EnvironmentProblem: there is none, or the one asked for is another."""
     for candidate in _candidates() if asked is None else [asked]:
         if _version(candidate) == PYTHON:
             return candidate
@@ -126,10 +121,7 @@ def _version(python: Path) -> str:
 
 
 def _run(title: str, command: tuple[str, ...], venv: Path, variables: Mapping[str, str]) -> None:
-    """
-    Raises:
-        EnvironmentProblem: the command failed; its output is in ``setup.log``.
-    """
+    """Raises EnvironmentProblem: the command failed; its output is in ``setup.log``."""
     venv.mkdir(parents=True, exist_ok=True)
     log, environment = venv / "setup.log", {**os.environ, **variables}
     with open(log, "a", encoding="utf-8") as stream:

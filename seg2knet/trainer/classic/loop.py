@@ -89,8 +89,7 @@ def read(config_file: Path) -> Config:
 def build_model(config: Config, task: str) -> nn.Module:
     """The model of a config; its weights are not initialised yet.
 
-    Raises:
-        Seg2KNetError: its settings do not fit together.
+    Raises Seg2KNetError: its settings do not fit together.
     """
     models = stack.package(task, "models")
     build = models.build_segmentor if task == "semantic" else models.build_detector
@@ -121,9 +120,7 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: O
 
     ``resume`` is a checkpoint, ``knet`` the checkout, where it is not the one that the config names.
 
-    Raises:
-        Seg2KNetError: the loss became NaN or infinite.
-        EnvironmentProblem: pretrained weights cannot be downloaded.
+    Raises Seg2KNetError: the loss became NaN or infinite; EnvironmentProblem: pretrained weights cannot be downloaded.
     """
     record = stack.load_config(config_file, run_imports=False)[RECORD]
     record["knet"] = str(stack.recorded_checkout(record, knet) or "") or None

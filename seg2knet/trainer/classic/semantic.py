@@ -18,8 +18,7 @@ from seg2knet.errors import DataError
 class Seg2KNetSemantic(CustomDataset):
     """Images of any suffix beside masks of the same name: 0 unlabelled, 1.. the classes (``reduce_zero_label``).
 
-    Raises:
-        DataError: an image has no mask, or there is none at all.
+    Raises DataError: an image has no mask, or there is none at all.
     """
 
     def __init__(self, classes: list[str], **options: Any) -> None:

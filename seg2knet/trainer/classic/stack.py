@@ -34,9 +34,7 @@ def mmdet_version() -> Optional[str]:
 def enter(knet: Optional[Path] = None) -> None:
     """Make this process able to import mmdet 2, mmseg 0 and the checkout's modules. Nothing is written anywhere.
 
-    Raises:
-        EnvironmentProblem: the packages are not installed.
-        UsageError: ``knet`` is no checkout.
+    Raises EnvironmentProblem: the packages are not installed; UsageError: ``knet`` is no checkout.
     """
     version = mmdet_version()
     if version is None or not version.startswith("2."):
@@ -68,11 +66,7 @@ def package(task: str, part: str) -> Any:
 
 
 def add_checkout(knet: Path) -> None:
-    """Put a checkout of K-Net in front of ``sys.path``.
-
-    Raises:
-        UsageError: it is none, or has moved.
-    """
+    """Put a checkout of K-Net in front of ``sys.path``. Raises UsageError: it is none, or has moved."""
     checkout = Path(knet).resolve()
     if not (checkout / "configs").is_dir():
         found = "no folder configs in it" if checkout.is_dir() else "no such folder: has it moved?"
@@ -102,8 +96,7 @@ def config_folders(knet: Optional[Path]) -> list[Path]:
 def find_config(name: str, knet: Optional[Path] = None) -> Path:
     """The config called ``name``: a path, or a file's name (with ``.py`` or without) in :func:`config_folders`.
 
-    Raises:
-        UsageError: there is none, or several in one place.
+    Raises UsageError: there is none, or several in one place.
     """
     if Path(name).is_file():
         return Path(name).resolve()
@@ -136,8 +129,7 @@ def default_config(task: str, knet: Optional[Path]) -> Path:
 def load_config(path: Path, run_imports: bool = True) -> dict[str, Any]:
     """The merged config of a file, as plain dicts; ``run_imports``: import the modules of its ``custom_imports`` too.
 
-    Raises:
-        UsageError: it cannot be read, or what it imports cannot.
+    Raises UsageError: it cannot be read, or what it imports cannot.
     """
     from mmcv import Config
 

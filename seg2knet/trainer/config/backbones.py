@@ -107,9 +107,8 @@ BACKBONES = {backbone.name: backbone for backbone in _ALL}
 def find_backbone(name: str) -> Backbone:
     """A backbone by name: an entry of ``BACKBONES``, or any of timm's models as ``timm/NAME``.
 
-    Raises:
-        UsageError: timm has no such model, or it has no features at strides 4, 8, 16 and 32.
-        EnvironmentProblem: timm is not installed.
+    Raises UsageError: timm has no such model, or it has no features at strides 4, 8, 16 and 32; EnvironmentProblem:
+    timm is not installed.
     """
     if not name.startswith(TIMM):
         return BACKBONES[name]

@@ -23,8 +23,7 @@ Section = dict[str, Any]
 def build(plan: RunPlan) -> str:
     """A run's config, as a Python file: what an option sets as a whole is explained by its help.
 
-    Raises:
-        UsageError: ``--cfg-options`` leads nowhere.
+    Raises UsageError: ``--cfg-options`` leads nowhere.
     """
     sections = {
         "What is trained": _task(plan),

@@ -24,8 +24,7 @@ RENAMED = {
 def read_config(file: Path, register: bool = True) -> Any:
     """A config file as mmengine's ``Config``; its ``custom_imports`` are imported where they are to `register`.
 
-    Raises:
-        UsageError: it cannot be read.
+    Raises UsageError: it cannot be read.
     """
     from mmengine.config import Config
     from mmengine.utils import import_modules_from_strings
@@ -48,8 +47,7 @@ def read_config(file: Path, register: bool = True) -> Any:
 def parse_config(text: str) -> Any:
     """The text of a config, as a checkpoint holds it, as mmengine's ``Config``; its modules are imported.
 
-    Raises:
-        UsageError: it cannot be read.
+    Raises UsageError: it cannot be read.
     """
     require_plain(text, "the checkpoint's config", "seg2knet train did not write it: use a checkpoint of your own")
     with tempfile.TemporaryDirectory(prefix="seg2knet-") as folder:
@@ -64,8 +62,7 @@ def put(content: Any, path: str, value: Any) -> list[Union[str, int]]:
     Returns:
         the steps of the path: keys of dicts, indices of lists.
 
-    Raises:
-        UsageError: it leads nowhere, or begins with what no variable of a config file can be called.
+    Raises UsageError: it leads nowhere, or begins with what no variable of a config file can be called.
     """
     keys, nowhere = path.split("."), "--cfg-options leads nowhere"
     if not is_name(keys[0]) or keys[0] in RESERVED:

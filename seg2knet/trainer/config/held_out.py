@@ -37,8 +37,7 @@ def choose(
         the data, with ``train`` in two where a part is set apart as ``val``; the name of the split that the best epoch
         is chosen by, ``None``: nothing is evaluated; and the contents of the files to write below `work_dir`.
 
-    Raises:
-        UsageError: ``--val`` is neither a split with annotations, a share of train, nor none.
+    Raises UsageError: ``--val`` is neither a split with annotations, a share of train, nor none.
     """
     asked, train = options.val, data.splits["train"]
     default = "val" if with_truth(data, "val") else str(SHARE) if with_truth(data, "test") else "none"

@@ -83,10 +83,7 @@ class ModelSpec:
     checkpoint: Optional[Source] = None  # where trained weights are published
 
     def require(self) -> None:
-        """
-        Raises:
-            EnvironmentProblem: it needs deformable convolution and nothing here provides it.
-        """
+        """Raises EnvironmentProblem: it needs deformable convolution and nothing here provides it."""
         if DEFORMABLE not in BACKBONES[self.backbone].imports:
             return
         from seg2knet.trainer.openmmlab import deformable
@@ -145,8 +142,7 @@ def trained(task: str, backbone: str, head: Optional[str] = None, model: Optiona
 def get(name: str) -> ModelSpec:
     """The model of that name; the release's spelling (``knet_s3_r50_fpn_1x_coco-panoptic``) is understood too.
 
-    Raises:
-        UsageError: there is none; it names the nearest.
+    Raises UsageError: there is none; it names the nearest.
     """
     plain = name.lower().removesuffix(".py").replace("_", "-").replace("-coco", "").replace("-ade20k", "-ade")
     if plain in MODELS:

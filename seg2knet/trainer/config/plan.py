@@ -104,8 +104,7 @@ def decide(
     Args:
         weights: file with the backbone's pretrained weights; ``None``: it starts without.
 
-    Raises:
-        UsageError: the options do not fit the data.
+    Raises UsageError: the options do not fit the data.
     """
     train, semantic = data.splits.get("train"), data.task == "semantic"
     if train is None or not train.has_truth:

@@ -32,8 +32,7 @@ def render(value: Any, indent: int = 0, taken: int = 0, width: float = WIDTH) ->
         taken: characters of that line before the value.
         width: of a line; infinite: all on one.
 
-    Raises:
-        UsageError: a value of another type, such as a function.
+    Raises UsageError: a value of another type, such as a function.
     """
     if isinstance(value, Ref):
         return str(value)

@@ -18,8 +18,7 @@ def require_plain(text: str, file: Union[str, Path], hint: str) -> None:
     Values are literals, ``dict(...)``, names given before and sums of them; types and imports are written out, those
     with a dot from ``OURS``. That is what ``seg2knet train`` writes, and what a change of a value leaves it.
 
-    Raises:
-        UsageError: it has other code, inherits from another file, or is not Python.
+    Raises UsageError: it has other code, inherits from another file, or is not Python.
     """
     try:
         statements = ast.parse(text).body

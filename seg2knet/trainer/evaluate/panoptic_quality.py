@@ -51,9 +51,8 @@ class PanopticQuality:
             truth, predicted: ``(H, W)`` segment ids, 0 = unlabelled, below 2**24.
             truth_segments, predicted_segments: ``segments_info``: ``id``, ``category_id``; truth also ``iscrowd``.
 
-        Raises:
-            DataError: sizes differ, a segment is in the map but not in the list or the reverse, or a category is
-                unknown.
+        Raises DataError: sizes differ, a segment is in the map but not in the list or the reverse, or a category is
+        unknown.
         """
         if truth.shape != predicted.shape:
             found, expected = str(predicted.shape), str(truth.shape)

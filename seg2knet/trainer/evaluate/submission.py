@@ -26,8 +26,7 @@ class Submission:
     Instance: ``detections_SET_seg2knet_results.json``. Panoptic: ``panoptic_SET_seg2knet_results.json`` and a folder of
     that name with PNGs. Semantic: a label PNG an image, 1.. = classes.
 
-    Raises:
-        DataError: no annotation file says what the category ids are.
+    Raises DataError: no annotation file says what the category ids are.
     """
 
     def __init__(self, file: Path, folder: DataFolder, split: str) -> None:
@@ -71,8 +70,7 @@ class Submission:
 def category_ids(folder: DataFolder) -> list[int]:
     """The category id of each label in the data set's own files, by name; semantic: from 1.
 
-    Raises:
-        DataError: no split with truth says what the ids are.
+    Raises DataError: no split with truth says what the ids are.
     """
     names = folder.classes.names
     if folder.task == "semantic":

@@ -66,9 +66,8 @@ class Exported(NamedTuple):
 def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path] = None) -> Exported:
     """Write a checkpoint's model as one file (by default beside it) and compare what it computes with PyTorch.
 
-    Raises:
-        UsageError: no such format, or the model cannot be written in it.
-        EnvironmentProblem: the ``export`` extra is absent, or what was written computes something else.
+    Raises UsageError: no such format, or the model cannot be written in it; EnvironmentProblem: the ``export`` extra is
+    absent, or what was written computes something else.
     """
     if kind not in FORMATS:
         raise UsageError(f"no format is called {kind!r}", expected=", ".join(FORMATS))

@@ -16,8 +16,7 @@ def export(checkpoint: Union[str, Path], out: Path) -> int:
 
     Returns how many tensors were written.
 
-    Raises:
-        DataError: the checkpoint cannot be read, or is of another model.
+    Raises DataError: the checkpoint cannot be read, or is of another model.
     """
     import torch
 

@@ -71,8 +71,7 @@ class Reproducible:
 class InstanceData(Reproducible, BaseDetDataset):
     """A COCO instance file (https://cocodataset.org/#format-data): polygons, RLE, crowds, any file names.
 
-    Raises:
-        DataError: the file is none, or a category is not among ``metainfo["classes"]``.
+    Raises DataError: the file is none, or a category is not among ``metainfo["classes"]``.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -110,8 +109,7 @@ class PanopticData(Reproducible, BaseDetDataset):
     ``metainfo`` has ``classes`` (things first), ``thing_classes`` and ``stuff_classes``. A PNG's name is the one that
     the file gives, whatever the image's suffix. ``data_prefix`` has ``img`` and ``seg``.
 
-    Raises:
-        DataError: the file is none, or a category is not among the classes.
+    Raises DataError: the file is none, or a category is not among the classes.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -158,8 +156,7 @@ class LoadPanoptic(BaseTransform):
     Adds ``gt_masks``, ``gt_bboxes``, ``gt_bboxes_labels``, ``gt_ignore_flags`` (crowds) and ``gt_seg_map``
     (``(H, W)`` uint8: thing classes, then stuff, 255 = nothing).
 
-    Raises:
-        DataError: the PNG cannot be read or is not of the image's size.
+    Raises DataError: the PNG cannot be read or is not of the image's size.
     """
 
     def transform(self, results: dict) -> dict:

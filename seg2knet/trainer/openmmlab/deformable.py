@@ -28,8 +28,7 @@ def operator(device: str = "cpu") -> Operator:
     x is (B, in, H, W); offset (B, 2 * deform_groups * k * k, h, w), y before x for each tap;
     weight (out, in/groups, k, k).
 
-    Raises:
-        EnvironmentProblem: neither mmcv's operator nor torchvision's runs here.
+    Raises EnvironmentProblem: neither mmcv's operator nor torchvision's runs here.
     """
     reasons = []
     for name, find in (("mmcv", _of_mmcv), ("torchvision", _of_torchvision)):

@@ -79,8 +79,7 @@ def install() -> bool:
 
     Call it before the first import of either; again it changes nothing. Returns whether the stand-in is used.
 
-    Raises:
-        EnvironmentProblem: mmcv itself is not installed.
+    Raises EnvironmentProblem: mmcv itself is not installed.
     """
     declare_torchvision()
     reason = _why_not()

@@ -21,8 +21,7 @@ _CHATTY = ("matplotlib", "PIL", "tensorboard", "torch.distributed", "torch.nn.pa
 def load(semantic: bool = False) -> None:
     """Import mmdet (and mmseg), with or without mmcv's compiled operators; call it before anything that imports them.
 
-    Raises:
-        EnvironmentProblem: mmcv is not installed.
+    Raises EnvironmentProblem: mmcv is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in _CHATTY:

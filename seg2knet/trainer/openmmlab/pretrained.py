@@ -29,9 +29,8 @@ def backbone(source: Source, path: Optional[Path] = None) -> Path:
         source: where they are published, and the architecture that they must have.
         path: the user's own file: torchvision's, the Swin authors', OpenMMLab's, or a checkpoint with such a backbone.
 
-    Raises:
-        TransferError: it cannot be downloaded; the message lists the alternatives.
-        DataError: the file cannot be read or holds another backbone.
+    Raises TransferError: it cannot be downloaded; the message lists the alternatives; DataError: the file cannot be
+    read or holds another backbone.
     """
     instead = "or --backbone-weights PATH of that file; or train from scratch: --no-pretrained"
     file, kind = path if path is not None else weights.published(source, instead), source.kind

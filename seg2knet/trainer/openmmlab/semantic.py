@@ -44,9 +44,8 @@ def semantic_model(
         width: channels of UPerNet and of the kernels on it: the authors' 256, or 512 as in mmsegmentation's weights.
         processes: training processes; statistics are shared between them where there are several (SyncBN).
 
-    Raises:
-        UsageError: the head and backbone do not exist together, or there is only one class.
-        EnvironmentProblem: mmsegmentation is not installed or has no K-Net.
+    Raises UsageError: the head and backbone do not exist together, or there is only one class; EnvironmentProblem:
+    mmsegmentation is not installed or has no K-Net.
     """
     if num_classes < 2:
         raise UsageError(

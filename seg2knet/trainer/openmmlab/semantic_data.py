@@ -27,8 +27,7 @@ class SemanticData(Reproducible, BaseSegDataset):
 
     Labels are shifted when they are loaded (``reduce_zero_label``): class 1 becomes label 0, unlabelled becomes 255.
 
-    Raises:
-        DataError: a training image has no label PNG.
+    Raises DataError: a training image has no label PNG.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -38,11 +38,7 @@ class TimmInfo:
 
 
 def package() -> Any:
-    """timm.
-
-    Raises:
-        EnvironmentProblem: it is not installed.
-    """
+    """timm. Raises EnvironmentProblem: it is not installed."""
     operators.declare_torchvision()
     try:
         return importlib.import_module("timm")
@@ -55,9 +51,8 @@ def package() -> Any:
 def describe(name: str) -> TimmInfo:
     """A model of timm by its name there.
 
-    Raises:
-        UsageError: no such model, its features are not at strides 4, 8, 16 and 32, or it takes one image size alone.
-        EnvironmentProblem: timm is not installed.
+    Raises UsageError: no such model, its features are not at strides 4, 8, 16 and 32, or it takes one image size alone;
+    EnvironmentProblem: timm is not installed.
     """
     timm = package()
     if not timm.is_model(name):

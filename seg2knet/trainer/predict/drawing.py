@@ -48,8 +48,7 @@ def beside(left: np.ndarray, right: np.ndarray, titles: tuple[str, str], side: i
 def read_image(path: Path) -> np.ndarray:
     """An image as in training: ``(H, W, 3)`` uint8 BGR, as shown (EXIF orientation applied).
 
-    Raises:
-        DataError: it cannot be read.
+    Raises DataError: it cannot be read.
     """
     images.probe(path)  # refuses what is no image, and forged sizes, before anything is decoded
     image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)

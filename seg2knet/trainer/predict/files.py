@@ -37,8 +37,7 @@ def find_images(sources: Iterable[Union[str, Path]]) -> list[tuple[Path, Path]]:
     The name is relative to the folder given, or to the part of a pattern that has no wildcard. Where two images would
     have the same name, both get as many of their parent folders in front as tell them apart.
 
-    Raises:
-        UsageError: a source has no images.
+    Raises UsageError: a source has no images.
     """
     names: dict[Path, Path] = {}
     for source in sources:

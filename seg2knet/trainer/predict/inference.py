@@ -44,8 +44,7 @@ class Segmenter:
         model: mmdet's or mmseg's module, in evaluation mode.
         judged_score: the score that was best for F1, where the checkpoint knows.
 
-    Raises:
-        DataError: the checkpoint cannot be read or does not say what it is.
+    Raises DataError: the checkpoint cannot be read or does not say what it is.
     """
 
     def __init__(
@@ -107,8 +106,7 @@ class Segmenter:
     def __call__(self, image: Any) -> Prediction:
         """Segment one image: a path, an ``(H, W, 3)`` uint8 RGB array, or a Pillow image.
 
-        Raises:
-            DataError: it cannot be read.
+        Raises DataError: it cannot be read.
         """
         return one_image(self, image)
 
@@ -229,8 +227,7 @@ def _batch(prepared: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def local_file(checkpoint: Union[str, Path]) -> Path:
     """A checkpoint's file; a URL, or what is published for the name of a model, is downloaded first.
 
-    Raises:
-        UsageError: no such model, or nothing is published for it.
+    Raises UsageError: no such model, or nothing is published for it.
     """
     from seg2knet.download import weights
 

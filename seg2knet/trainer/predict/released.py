@@ -54,9 +54,8 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
         path: its file; ``panoptic`` in its name says the task where the number of classes does not.
         classes: its classes, where it does not name them; by default those of COCO or ADE20K.
 
-    Raises:
-        DataError: it is not K-Net's.
-        UsageError: the number of classes is not that of ``classes``, or there are none.
+    Raises DataError: it is not K-Net's; UsageError: the number of classes is not that of ``classes``, or there are
+    none.
     """
     state, meta = content["state_dict"], content.get("meta") or {}
     record = meta.get("seg2knet") or {}

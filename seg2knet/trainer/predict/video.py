@@ -34,8 +34,7 @@ def segment_video(
     Yields:
         the number of objects of each frame.
 
-    Raises:
-        DataError: the source cannot be opened, or the video not written.
+    Raises DataError: the source cannot be opened, or the video not written.
     """
     capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
     if not capture.isOpened():

@@ -13,9 +13,8 @@ from seg2knet.errors import EnvironmentProblem, Seg2KNetError
 def explained() -> Iterator[None]:
     """Turns errors of loader processes, the compiler, the GPU's memory and shared memory into errors of this package.
 
-    Raises:
-        Seg2KNetError: the same error as it was raised in a loader process, without that process's trace.
-        EnvironmentProblem: memory ran out, or there is no compiler.
+    Raises Seg2KNetError: the same error as it was raised in a loader process, without that process's trace;
+    EnvironmentProblem: memory ran out, or there is no compiler.
     """
     import torch
 

@@ -98,8 +98,7 @@ def is_first(options: TrainOptions) -> bool:
 def join(launcher: str) -> None:
     """Set what torch.distributed wants to know where SLURM or the user started the processes.
 
-    Raises:
-        UsageError: the environment does not say which process this is.
+    Raises UsageError: the environment does not say which process this is.
     """
     if launcher == "slurm":
         wanted = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
@@ -174,8 +173,7 @@ def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> 
     """Run a command of torch.distributed.run, log into ``torchrun.log``, and wait for its processes, `local` of them on
     this machine; Ctrl-C reaches them as a stop file.
 
-    Raises:
-        Seg2KNetError: a process failed.
+    Raises Seg2KNetError: a process failed.
     """
     from seg2knet.trainer.run import interrupt, worker
 

@@ -14,8 +14,7 @@ from seg2knet.trainer.run import launch, work_dirs
 def given(options: TrainOptions) -> tuple[Path, Path]:
     """The config file of ``--config`` in its work dir, with what ``--cfg-options`` change; and the work dir.
 
-    Raises:
-        UsageError: no such file, or options that the config decides.
+    Raises UsageError: no such file, or options that the config decides.
     """
     assert options.config is not None
     if not options.config.is_file():
@@ -59,8 +58,7 @@ def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
 
     ``--epochs`` above what it was started with extends it: its config is changed.
 
-    Raises:
-        UsageError: there is no run, or an option is not what it was started with.
+    Raises UsageError: there is no run, or an option is not what it was started with.
     """
     work_dir = options.work_dir or (options.config.parent if options.config else None) or work_dirs.latest()
     file = work_dir / "config.py"

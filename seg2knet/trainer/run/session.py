@@ -48,8 +48,7 @@ class TrainResult:
 def run(options: TrainOptions, say: Say) -> TrainResult:
     """Train as asked; `say` takes lines for the user.
 
-    Raises:
-        Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
+    Raises Seg2KNetError: the options, the data or the machine do not allow it, or a process failed.
     """
     options = with_local_checkpoint(with_model(replace(options.check())))  # a copy: the caller's stays as it is
     if options.launcher != "torchrun":
@@ -89,8 +88,7 @@ def run(options: TrainOptions, say: Say) -> TrainResult:
 def with_local_checkpoint(options: TrainOptions) -> TrainOptions:
     """``--load-from`` by URL is fetched before anything else, and known by its path from then on.
 
-    Raises:
-        DataError: no such file. TransferError: it cannot be downloaded.
+    Raises DataError: no such file. TransferError: it cannot be downloaded.
     """
     if options.load_from is None:
         return options
@@ -100,8 +98,7 @@ def with_local_checkpoint(options: TrainOptions) -> TrainOptions:
 def with_model(options: TrainOptions) -> TrainOptions:
     """``--model NAME`` as the options it stands for.
 
-    Raises:
-        UsageError: no such model, or other options contradict it.
+    Raises UsageError: no such model, or other options contradict it.
     """
     if options.model is None:
         return options
@@ -189,9 +186,8 @@ def start_from(options: TrainOptions, task: str, say: Say, device: str = "cuda")
 
     By default the first of these that is published.
 
-    Raises:
-        UsageError: no such weights are published. TransferError: they cannot be downloaded.
-        DataError: the file of weights cannot be read or holds another backbone.
+    Raises UsageError: no such weights are published. TransferError: they cannot be downloaded; DataError: the file of
+    weights cannot be read or holds another backbone.
     """
     backbone = find_backbone(options.backbone or default_backbone(device, task))
     source = backbone.semantic_weights if task == "semantic" else backbone.weights

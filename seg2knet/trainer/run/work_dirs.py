@@ -12,8 +12,7 @@ from seg2knet.trainer.options import TrainOptions
 def choose(options: TrainOptions, named: Path) -> Path:
     """``--work-dir``, or the first of `named`, ``NAMED-2``, ``NAMED-3``... that holds no run.
 
-    Raises:
-        UsageError: the folder that was asked for holds the checkpoints of another run.
+    Raises UsageError: the folder that was asked for holds the checkpoints of another run.
     """
     if options.work_dir is None:
         if options.nodes > 1 or options.launcher != "torchrun":

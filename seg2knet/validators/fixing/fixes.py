@@ -62,9 +62,7 @@ def mend(
     Returns:
         The data set as it is now (with ``diff``: as it was) and its findings.
 
-    Raises:
-        UsageError: another process fixes the data set.
-        Stopped: Ctrl-C.
+    Raises UsageError: another process fixes the data set; Stopped: Ctrl-C.
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seg2knet-"))) if diff else None

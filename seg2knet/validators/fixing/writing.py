@@ -26,8 +26,7 @@ Changes = dict[tuple[Path, str], Change]
 def locked(path: Path) -> Iterator[None]:
     """Alone at fixing what is in a folder, or in a file's folder. The lock goes with the process, however it ends.
 
-    Raises:
-        UsageError: another process fixes it, or the folder cannot be opened.
+    Raises UsageError: another process fixes it, or the folder cannot be opened.
     """
     folder = path if path.is_dir() else path.parent
     try:
@@ -103,8 +102,7 @@ class Writer:
             read_as: the file's state (``document.state_of``) when the edits were worked out, where it matters.
             changes: what was done is added here.
 
-        Raises:
-            OSError, DataError: it cannot be written, or was changed meanwhile; the file is then as it was.
+        Raises OSError, DataError: it cannot be written, or was changed meanwhile; the file is then as it was.
         """
         if self.scratch is None and read_as is not None and state_of(path) != read_as:
             raise DataError("another program changed the file meanwhile")
@@ -202,9 +200,7 @@ def write_all(path: Path, pieces: Iterable[Union[bytes, memoryview]]) -> None:
 def move(source: Path, target: Path) -> None:
     """Rename a file, never over another.
 
-    Raises:
-        FileExistsError: something has the name already.
-        OSError: it cannot be renamed.
+    Raises FileExistsError: something has the name already; OSError: it cannot be renamed.
     """
     # Both names may mean one entry of one folder, on a file system that ignores case.
     same_name = source.parent == target.parent and source.name.casefold() == target.name.casefold()
@@ -227,8 +223,7 @@ def move(source: Path, target: Path) -> None:
 def back_up(path: Path) -> Path:
     """Keep a file, or a link, as ``x.json.bak``, or ``.bak2``... where that is taken; an older backup is never lost.
 
-    Raises:
-        OSError: it cannot be kept.
+    Raises OSError: it cannot be kept.
     """
     for number in count(1):
         backup = path.with_name(f"{path.name}.bak{number if number > 1 else ''}")

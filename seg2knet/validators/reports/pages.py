@@ -15,8 +15,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
     """A template of a folder, which may include those of this package, with its values put in, escaped.
 
-    Raises:
-        EnvironmentProblem: Jinja2 is not installed.
+    Raises EnvironmentProblem: Jinja2 is not installed.
     """
     return str(_environment(folder).get_template(name).render(**values))
 

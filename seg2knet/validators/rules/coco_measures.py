@@ -60,15 +60,10 @@ def _nothing_there(file: CocoFile) -> np.ndarray:
 
 
 class Evidence(NamedTuple):
-    """What speaks for the mask, ``(N,)`` bool each.
+    """What speaks for the mask, ``(N,)`` bool each."""
 
-    Attributes:
-        suspect: the stated box and area agree with one another and not with the mask.
-        box_certain: a wrong box can only be the box's fault. area_certain: likewise the area.
-    """
-
-    suspect: np.ndarray
-    box_certain: np.ndarray
+    suspect: np.ndarray  # the stated box and area agree with one another and not with the mask
+    box_certain: np.ndarray  # a wrong box can only be the box's fault. area_certain: likewise the area.
     area_certain: np.ndarray
 
 

@@ -70,20 +70,14 @@ def _set_size(file: AnyFile, row: int, size: np.ndarray) -> list[Edit]:
 
 
 class Sizes(NamedTuple):
-    """Images of a file whose size in the JSON is neither that shown nor that stored; columns over them.
+    """Images of a file whose size in the JSON is neither that shown nor that stored; columns over them."""
 
-    Attributes:
-        rows: ``(M,)``. said, true: ``(M, 2)`` int64, width and height in the JSON and as shown.
-        swapped: ``(M,)`` bool. reach: ``(M, 2)`` how far right and down annotations reach, -1 without any.
-        codes: ``(M, 2)`` width and height of an RLE or a panoptic PNG on the image, 0 without one.
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # ``(M,)``. said, true: ``(M, 2)`` int64, width and height in the JSON and as shown.
     said: np.ndarray
     true: np.ndarray
-    swapped: np.ndarray
+    swapped: np.ndarray  # ``(M,)`` bool. reach: ``(M, 2)`` how far right and down annotations reach, -1 without any.
     reach: np.ndarray
-    codes: np.ndarray
+    codes: np.ndarray  # ``(M, 2)`` width and height of an RLE or a panoptic PNG on the image, 0 without one
 
     @property
     def verdicts(self) -> np.ndarray:

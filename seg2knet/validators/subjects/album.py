@@ -27,20 +27,15 @@ ODD = re.compile(r"\\|^/|^[A-Za-z]:|^file:|(^|/)\.\.(/|$)")
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a file name means.
+    """What a file name means."""
 
-    Attributes:
-        path: the file, where there is one.
-        proper: the name it should have been, relative to the folder of images; ``None`` where nobody can say.
-        odd: it has back-slashes, is absolute or leaves the folder.
-        how: ``named`` (the file is where the name says), ``case``, ``quoted`` (``%20`` or white space at the ends),
-            ``suffix`` or ``elsewhere`` (what differs from the only file it can mean), ``missing``, or ``ambiguous``
-            (several files may be meant).
-    """
-
-    path: Optional[str]
+    path: Optional[str]  # the file, where there is one
+    # the name it should have been, relative to the folder of images; ``None`` where nobody can say
     proper: Optional[str]
-    odd: bool
+    odd: bool  # it has back-slashes, is absolute or leaves the folder
+    # ``named`` (the file is where the name says), ``case``, ``quoted`` (``%20`` or white space at the ends), ``suffix``
+    # or ``elsewhere`` (what differs from the only file it can mean), ``missing``, or ``ambiguous`` (several files may
+    # be meant)
     how: str
 
 

@@ -46,8 +46,7 @@ class ConfigValue(NamedTuple):
 class ConfigFile:
     """A configuration; ``entries`` are all values written in it, outer before inner.
 
-    Raises:
-        UsageError: it cannot be read, or is not Python.
+    Raises UsageError: it cannot be read, or is not Python.
     """
 
     def __init__(self, path: Path) -> None:

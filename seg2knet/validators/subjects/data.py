@@ -75,27 +75,17 @@ def listed(folder: Optional[Path]) -> dict[str, str]:
 
 @dataclass
 class DataSet:
-    """What was found at one path.
+    """What was found at one path."""
 
-    Attributes:
-        root: the folder, or the folder of the single file.
-        layout: ``coco``, ``ade``, or ``file`` for files outside any known layout.
-        config: a training configuration to check the data against.
-        jobs: how many processes or threads may be used.
-        prefix: what shown names begin with.
-        images: the folder of images, where the user named one.
-        overlay: files to read in the place of others.
-    """
-
-    root: Path
-    layout: str
+    root: Path  # the folder, or the folder of the single file
+    layout: str  # ``coco``, ``ade``, or ``file`` for files outside any known layout
     parts: list[Part] = field(default_factory=list)
     ade: Optional[AdeLayout] = None
-    config: Optional[Path] = None
-    jobs: int = 1
-    prefix: str = ""
-    images: Optional[Path] = None
-    overlay: Overlay = field(default_factory=dict)
+    config: Optional[Path] = None  # a training configuration to check the data against
+    jobs: int = 1  # how many processes or threads may be used
+    prefix: str = ""  # what shown names begin with
+    images: Optional[Path] = None  # the folder of images, where the user named one
+    overlay: Overlay = field(default_factory=dict)  # files to read in the place of others
     _shown: dict[Union[str, Path], str] = field(default_factory=dict)
 
     @property
@@ -143,8 +133,7 @@ def find(
     """The data set at ``path``: a folder of the COCO or ADE layout, a folder with COCO JSON files in it or one level
     below, or one file. The other arguments are those of ``DataSet``.
 
-    Raises:
-        UsageError: nothing there that could be validated.
+    Raises UsageError: nothing there that could be validated.
     """
     if not path.exists():
         hint = "name a data set's folder or a COCO JSON file"

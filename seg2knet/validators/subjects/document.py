@@ -133,10 +133,8 @@ class JsonText:
     def decode(self, kind: Any) -> Any:
         """The text as a msgspec type.
 
-        Raises:
-            msgspec.ValidationError: it is JSON, of another type.
-            msgspec.DecodeError: it is not JSON; ``refuse`` makes a fault of it.
-            RecursionError: it is nested too deep.
+        Raises msgspec.ValidationError: it is JSON, of another type; msgspec.DecodeError: it is not JSON; ``refuse``
+        makes a fault of it; RecursionError: it is nested too deep.
         """
         with no_gc():
             try:

@@ -31,25 +31,19 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) 
 
 
 class ImageFacts(msgspec.Struct, array_like=True, gc=False):
-    """What one image file is.
+    """What one image file is."""
 
-    Attributes:
-        size: bytes, -1 for a file that cannot be read.
-        sketch: CRCs of its first and last bytes.
-        width, height: pixels as stored, 0 where the file is no image.
-        orientation, pages, format, mode: as in ``images.Header``; no format and mode for no image.
-        problem: why it is no whole image; empty when it is one.
-    """
-
-    size: int = -1
-    sketch: int = 0
+    size: int = -1  # bytes, -1 for a file that cannot be read
+    sketch: int = 0  # CRCs of its first and last bytes
+    # pixels as stored, 0 where the file is no image
     width: int = 0
     height: int = 0
+    # as in ``images.Header``; no format and mode for no image
     orientation: int = 1
     pages: int = 0
     format: str = ""
     mode: str = ""
-    problem: str = ""
+    problem: str = ""  # why it is no whole image; empty when it is one
 
 
 _NUMBERS = np.dtype([(name, "i8") for name in ("width", "height", "orientation", "pages")])
