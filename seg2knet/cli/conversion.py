@@ -81,10 +81,11 @@ def outcome(result: Result, allow_skips: bool) -> Outcome:
     return Outcome({**facts, "findings": found, "problems": result.problems}, int(wrong))
 
 
-def stopped(options: ConvertOptions) -> str:
+def stopped(options: ConvertOptions, sources: list[Source]) -> str:
     """What to say after Ctrl-C."""
     roots = dict.fromkeys(Staging(options.root(target)).root for target in options.targets)
-    kept = [str(root) for root in roots if root.exists() and not options.dry_run]
+    gone = options.dry_run or any(source.unpacked for source in sources)
+    kept = [str(root) for root in roots if root.exists() and not gone]
     if not kept:
         return "stopped; nothing was changed"
     return f"stopped; nothing was changed. The same command with --resume continues from {', '.join(kept)}"

@@ -66,7 +66,7 @@ def _command(name: str, text: str, kind: type[ReaderOptions]) -> click.Command:
     def run(source: tuple[str, ...], **values: Any) -> Outcome:
         given = {key: value for key, value in values.items() if value is not None}
         own = {field: given.pop(f"reader_{field}") for field in kind.model_fields if f"reader_{field}" in given}
-        with unpacked([Source.parse(text) for text in source]) as sources:
+        with unpacked([Source.parse(text) for text in source], given) as sources:
             return _convert(name, sources, kind(**own), given)
 
     params = [
@@ -119,7 +119,7 @@ def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dic
         try:
             result = Conversion(format, sources, options, progress).run()
         except KeyboardInterrupt:
-            echo(f"\n{conversion.stopped(options)}", err=True)
+            echo(f"\n{conversion.stopped(options, sources)}", err=True)
             return Outcome(None, 130)
     conversion.report(result, options)
     return conversion.outcome(result, options.allow_skips)

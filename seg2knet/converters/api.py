@@ -32,7 +32,7 @@ def convert(
     Raises:
         Seg2KNetError: the run failed; what was there before is as it was.
     """
-    with unpacked([Source.parse(os.fspath(source)) for source in sources]) as parsed:
+    with unpacked([Source.parse(os.fspath(source)) for source in sources], options) as parsed:
         if format == "auto" and parsed:
             format = detect([source.path for source in parsed])[0]
         own = reader(format).Options(**(reader_options or {}))

@@ -9,38 +9,46 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from seg2knet.converters.options import Source
 from seg2knet.converters.splitting import names
-from seg2knet.download import archive as zips
-from seg2knet.download.transfer import require_space
-from seg2knet.errors import DataError
+from seg2knet.errors import DataError, UsageError
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ENDINGS = (".zip", *TARS)
 
 
 @contextmanager
-def unpacked(sources: Sequence[Source]) -> Iterator[list[Source]]:
-    """The sources with archives, and folders of nothing but archives, unpacked.
+def unpacked(sources: Sequence[Source], options: Mapping[str, Any] = MappingProxyType({})) -> Iterator[list[Source]]:
+    """The sources with archives, and folders of nothing but archives, unpacked; ``options`` are those of ``convert``.
 
     Raises DataError: a damaged archive, or one with an entry that leaves the folder.
+    Raises UsageError: the options need the files after the run.
     """
     with ExitStack() as stack:
-        yield [replace(source, path=_opened(source.path, stack)) for source in sources]
+        opened = [_opened(source.path, stack, options) for source in sources]
+        yield [replace(one, path=path, unpacked=path != one.path) for one, path in zip(sources, opened)]
 
 
-def _opened(path: Path, stack: ExitStack) -> Path:
+def _opened(path: Path, stack: ExitStack, options: Mapping[str, Any]) -> Path:
     try:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError:
         return path  # whoever reads it says what is wrong
     if not inside or not all(one.is_file() and one.name.lower().endswith(ENDINGS) for one in inside):
         return path
+    refused = {"--resume": options.get("resume"), "--images symlink": options.get("images") == "symlink"}
+    for option in (option for option, given in refused.items() if given):
+        problem, hint = "what is unpacked from an archive is gone after the run", "unpack it and convert the folder"
+        raise UsageError(f"{option}: {problem}", file=path, hint=f"{hint}, or leave out {option}")
+    from seg2knet.download import archive as zips
+
     root = Path(tempfile.mkdtemp(prefix="seg2knet-"))
     stack.callback(shutil.rmtree, root, ignore_errors=True)
     for archive in inside:
@@ -57,6 +65,8 @@ def _opened(path: Path, stack: ExitStack) -> Path:
 
 
 def _untar(archive: Path, target: Path) -> None:
+    from seg2knet.download.transfer import require_space
+
     try:
         with tarfile.open(archive) as opened:
             members = [member for member in opened if not member.isdir()]

@@ -18,10 +18,11 @@ DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
 
 @dataclass(frozen=True)
 class Source:
-    """A source and the split that all of it is, where the user says so (``val=./testset``)."""
+    """A source and the split that all of it is, where the user says so (``val=./testset``); whether it was unpacked."""
 
     path: Path
     split: Optional[str] = None
+    unpacked: bool = False
 
     @classmethod
     def parse(cls, text: Union[str, Path]) -> Source:

@@ -7,13 +7,17 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from seg2knet.cli.convert import convert as command
 from seg2knet.converters.api import convert
 from seg2knet.converters.archives import unpacked
 from seg2knet.converters.options import Source
-from seg2knet.errors import DataError
+from seg2knet.converters.pipeline import Conversion
+from seg2knet.errors import DataError, UsageError
 
 Make = Callable[..., Path]
 
@@ -88,3 +92,29 @@ def test_links_and_damage(tmp_path: Path) -> None:
     for name, said in (("a.tar", "a link"), ("b.tgz", "damaged"), ("c.zip", "damaged")):
         with pytest.raises(DataError, match=said), unpacked([Source(tmp_path / name)]):
             pass
+
+
+@pytest.mark.parametrize(("options", "said"), [({"images": "symlink"}, "symlink"), ({"resume": True}, "resume")])
+def test_options_that_need_the_files_after_the_run(
+    labelme: Make, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    archive = packed(labelme(), tmp_path / "a.zip")
+    with pytest.raises(UsageError, match=f"--.*{said}") as problem:
+        convert("labelme", archive, out=tmp_path / "out", **options)
+    assert "unpack" in str(problem.value.hint)
+    assert not (tmp_path / "out").exists()
+
+
+def test_stopping_a_run_on_an_archive_does_not_offer_to_resume_it(
+    labelme: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed(labelme(), tmp_path / "a.zip")
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Conversion, "join", stop)
+    for source, offered in ((archive, False), (tmp_path / "raw", True)):
+        done = CliRunner().invoke(command, ["labelme", str(source), "--out", str(tmp_path / "out"), "-j", "1"])
+        assert done.exit_code == 130
+        assert ("--resume" in done.output) is offered

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from folders import kinds, labels, masks, one, picture, read, reasons
 
+from seg2knet.converters.detection import detect
 from seg2knet.converters.readers.common.canvas import NotAnObject
 from seg2knet.converters.readers.labelstudio.brush import brush_mask
 from seg2knet.converters.readers.labelstudio.reader import LabelStudioOptions, LabelStudioReader
-from seg2knet.errors import UsageError
+from seg2knet.errors import DataError, UsageError
 
 POINTS = [[10, 10], [50, 10], [50, 50], [10, 50]]
 
@@ -206,3 +207,26 @@ def test_exports_of_the_sdk(shared: Path) -> None:
     assert labels(one(reader(root / "json_min_input.json"))) == ["Airplane"]
     with pytest.raises(UsageError, match="several annotations"):
         reader(root / "rectangles_several_tasks.json").scan()
+
+
+def stored(tmp_path: Path, task: Any) -> Path:
+    """An annotation as Label Studio puts it into a target storage: a file of its own, apart from its task."""
+    value = {"points": [[0, 0], [50, 0], [50, 50]], "closed": True, "polygonlabels": ["car"]}
+    result = [{"id": "r", "type": "polygonlabels", "value": value, "original_width": 20, "original_height": 10}]
+    (tmp_path / "7.json").write_text(json.dumps({"id": 7, "result": result, "was_cancelled": False, "task": task}))
+    return tmp_path
+
+
+def test_an_annotation_kept_apart_from_its_task(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg", 20, 10)
+    source = stored(tmp_path, {"id": 3, "data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"}})
+    assert detect([source])[0] == "labelstudio"
+    assert labels(one(LabelStudioReader(source))) == ["car"]
+
+
+def test_an_annotation_whose_task_is_but_a_number_says_which_export_to_choose(tmp_path: Path) -> None:
+    source = stored(tmp_path, 3)
+    assert detect([source])[0] == "labelstudio"
+    with pytest.raises(DataError, match="without their tasks") as problem:
+        LabelStudioReader(source).scan()
+    assert "Export" in str(problem.value.hint)

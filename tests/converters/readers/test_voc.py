@@ -282,3 +282,14 @@ def test_labelme2vocs_folders(tmp_path: Path) -> None:
     (tmp_path / "class_names.txt").write_text("\n".join(names))
     assert VocReader.sniff(tmp_path) is not None
     assert labels(one(VocReader(tmp_path))) == ["bike", "bike"]
+
+
+def test_a_class_mask_is_not_taken_for_the_image_that_is_not_there(tmp_path: Path) -> None:
+    """CVAT's export of masks without "save images"."""
+    mask(tmp_path / "SegmentationClass" / "a.png", np.uint8([[0, 1], [1, 1]]))
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:1,1,1::\n")
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "default.txt").write_text("a\n")
+    sample = one(VocReader(tmp_path))
+    assert (sample.image.name, sample.image.path, labels(sample)) == ("a.jpg", None, ["car"])

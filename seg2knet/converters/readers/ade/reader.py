@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Callable, Optional
@@ -29,7 +29,7 @@ from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits, ordered
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, read_list, relative
+from seg2knet.converters.readers.common.sources import absent, by_stem, labels_as_shown, read_list, relative
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import label_image
 from seg2knet.dataset.files import load_json, walk
@@ -90,8 +90,8 @@ class AdeReader(Reader):
         if not any(masks.is_dir() for _, _, masks in places):
             places = [("", root / "images", root / "annotations")]
         for split, images, masks in places:
-            found = _by_stem(masks, (".png",))
-            for stem, path in sorted(_by_stem(images, SUFFIXES).items(), key=lambda item: natural(item[1])):
+            found = by_stem(masks, (".png",))
+            for stem, path in sorted(by_stem(images, SUFFIXES).items(), key=lambda item: natural(item[1])):
                 mask = found.pop(stem, None)
                 if mask is None and split != "test":
                     skips.append(Skip("image-without-mask", path, detail=f"expected in {masks}"))
@@ -169,11 +169,6 @@ def _root(source: Path) -> Optional[Path]:
 def _table(source: Path, root: Path) -> Optional[Path]:
     folders = (root, source, root.absolute().parent)
     return next((folder / name for folder in folders for name in _TABLES if (folder / name).is_file()), None)
-
-
-def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
-    paths = walk(folder, suffixes) if folder.is_dir() else ()
-    return {os.path.splitext(relative(path, str(folder)))[0]: path for path in paths}
 
 
 def _full_masks(source: Path) -> list[tuple[str, str]]:

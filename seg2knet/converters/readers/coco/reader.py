@@ -26,15 +26,13 @@ from seg2knet.converters.readers.coco.shapes import instances, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import SourceReader, absent
+from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.coco_json import LISTS
-from seg2knet.dataset.files import parse_json, walk
-from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.files import parse_json
 from seg2knet.dataset.sample import Note, Sample, Skip
-from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
 _SPLIT = re.compile(r"(?:^|[_\-. ])(train|val|valid|validation|test)(?:\d{4})?(?=[_\-. ]|$)", re.IGNORECASE)
@@ -235,10 +233,7 @@ def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) 
 
 
 def _json_files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    found = map(Path, walk(source, (".json",))) if source.is_dir() else ()
-    return sorted((path for path in found if path.name != LEDGER), key=lambda path: natural(path.as_posix()))
+    return [source] if source.is_file() else list(map(Path, files_of(source, (".json",))))
 
 
 def _of_whole_images(path: Path) -> bool:

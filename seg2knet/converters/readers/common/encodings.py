@@ -64,20 +64,21 @@ class Decoder:
         if labels.ndim == 3:
             problem, hint = "a mask in colour where numbers were expected", "--encoding colors --labelmap FILE"
             raise DataError(problem, file=self.canvas.place, hint=f"say that they are colours: {hint}")
+        runs = label_image.cut(
+            labels if encoding != "binary" else foreground(labels, self.canvas.place).astype(np.uint8)
+        )
         if encoding == "binary":
-            runs = label_image.cut(foreground(labels, self.canvas.place).astype(np.uint8))
             for number, rle in enumerate(label_image.regions(runs, without=[0], split=self.split).rles, 1):
                 self.canvas.add(self.class_name, rle, f"piece {number}")
         elif encoding == "classes":
-            self._classes(label_image.cut(labels))
+            self._classes(runs)
         elif encoding == "instances":  # 255 is void unless the numbers run up to it
-            runs = label_image.cut(labels)
-            border = set() if 254 in runs.values else self.ignore & {255}
-            found = label_image.regions(runs, without=sorted({0, *(self.ignore - {255}), *border}))
+            void = self.ignore - {255} if 254 in runs.values else self.ignore
+            found = label_image.regions(runs, without=sorted(void | {0}))
             for number, rle in zip(found.values, found.rles):
                 self.canvas.add(self.class_name, rle, f"instance {number}")
         else:
-            self._instances(label_image.cut(labels), 1000 if "1000" in encoding else 256)
+            self._instances(runs, 1000 if "1000" in encoding else 256)
 
     def pair(self, instances: np.ndarray, classes: np.ndarray) -> None:
         """Instances ``(H, W)`` or in colours, and classes ``(H, W)`` or in colours: an instance has the class of most

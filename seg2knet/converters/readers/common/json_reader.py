@@ -10,21 +10,19 @@ from __future__ import annotations
 import os
 import posixpath
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
 from seg2knet.converters.base import Evidence, Handle, Scan
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
 from seg2knet.converters.readers.common.lists import Splits
-from seg2knet.converters.readers.common.sources import SourceReader, absent, relative
+from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of, relative
 from seg2knet.converters.splitting import names
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import load_json, walk
-from seg2knet.dataset.layout import LEDGER
+from seg2knet.dataset.files import load_json
 from seg2knet.dataset.sample import Note, Sample, Skip
-from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
 _LOOK = 12
@@ -54,14 +52,9 @@ class JsonReader(SourceReader):
         """An image with its objects, from a document or a record of one."""
 
     @classmethod
-    def files(cls, source: Path) -> Iterator[str]:
-        """The annotation files of a source, in no order."""
-        if source.is_dir():
-            for path in walk(source, cls.suffixes):
-                if os.path.basename(path) != LEDGER:
-                    yield path
-        elif source.name.lower().endswith(cls.suffixes) and source.is_file():
-            yield str(source)
+    def files(cls, source: Path) -> list[str]:
+        """The annotation files of a source, in natural order."""
+        return files_of(source, cls.suffixes)
 
     @classmethod
     def load(cls, path: str) -> Any:
@@ -70,7 +63,7 @@ class JsonReader(SourceReader):
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        looked = list(islice(cls.files(source), _LOOK))
+        looked = cls.files(source)[:_LOOK]
         fitting = sum(map(cls._fits, looked))
         reason = f"{fitting} of {len(looked)} files looked at have {cls.expected}"
         return Evidence(1.0 if fitting == len(looked) else 0.8, (reason,)) if fitting else None
@@ -88,7 +81,7 @@ class JsonReader(SourceReader):
 
     def scan(self) -> Scan:
         found: list[tuple[str, Any]] = []
-        paths = sorted(self.files(self.source), key=natural)
+        paths = self.files(self.source)
         self.skips: list[Skip] = []
         self.notes: list[Note] = []
         for path in sorted(paths, key=self._rank):

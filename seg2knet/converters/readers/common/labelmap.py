@@ -46,14 +46,11 @@ FILES = (
     "config_v2.0.json", "config_v1.2.json", "objectInfo150.txt", "objectInfo.txt", "objectInfo150.csv",
 )  # fmt: skip
 """Names under which such a file is looked for."""
-_COLUMNS = {
-    "name": ("name", "label", "class", "class_name", "readable"),
-    "number": ("id", "index", "idx", "number", "value", "class_id", "pixel value"),
-    "stuff": ("stuff",),
-    "red": ("r", "red"),
-    "green": ("g", "green"),
-    "blue": ("b", "blue"),
-}
+_COLUMNS = (
+    ("name", "label", "class", "class_name", "readable"),
+    ("id", "index", "idx", "number", "value", "class_id", "pixel value"), ("stuff",),
+    ("r", "red"), ("g", "green"), ("b", "blue"),
+)  # fmt: skip
 HIGHEST = 1 << 24
 """Numbers of classes are below it; colours of no class are above it (``Decoder``)."""
 
@@ -107,11 +104,9 @@ def find(folders: Sequence[Path], above: Path) -> Optional[Path]:
 
 def read(path: Path) -> Labelmap:
     """Read any of these files; DataError where it cannot be read, or says no class."""
-    suffix = path.suffix.lower()
-    if suffix in (".json", ".yaml", ".yml"):
-        entries = _from_json(load_json(path) if suffix == ".json" else load_yaml(path), path)
-    else:
-        entries = _from_csv(path) if suffix == ".csv" else _from_text(path)
+    load = {".json": load_json, ".yaml": load_yaml, ".yml": load_yaml}.get(path.suffix.lower())
+    read_other = _from_csv if path.suffix.lower() == ".csv" else _from_text
+    entries = _from_json(load(path), path) if load is not None else read_other(path)
     # ADE20K's tables list classes alone, whatever they are called.
     return made(entries, path, all_classes=path.name.lower().startswith("objectinfo"))
 
@@ -127,12 +122,11 @@ def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: 
     for entry in entries:
         if not -1 <= entry.number < HIGHEST:
             raise DataError(f"no pixel has the number of {entry.name!r}", file=path, found=str(entry.number))
-        problem, other = f"the number {entry.number}", names.setdefault(entry.number, entry.name)
+        what, other = f"number {entry.number}", names.setdefault(entry.number, entry.name)
         if other == entry.name and entry.color is not None:
-            problem = f"the colour {written(entry.color)}"
-            other = names[colors.setdefault(entry.color, entry.number)]
+            what, other = f"colour {written(entry.color)}", names[colors.setdefault(entry.color, entry.number)]
         if other != entry.name:
-            raise DataError(f"{problem} stands for two classes", file=path, found=f"{other!r} and {entry.name!r}")
+            raise DataError(f"the {what} stands for two classes", file=path, found=f"{other!r} and {entry.name!r}")
     void = frozenset(number for number, name in names.items() if is_void(name) and not all_classes)
     if len(void) == len(names):
         raise DataError("no class in this file", file=path, found=", ".join(map(repr, names.values())) or "nothing")
@@ -196,14 +190,12 @@ def _from_text(path: Path) -> list[Entry]:
             place = [line.strip() for line in text.splitlines()].index(wrong)
             raise _bad_line(path, place + 1, wrong, "name:r,g,b:parts:actions")
         return [Entry(number, match[1], _color(match[2])) for number, match in enumerate(matches)]
-    for pattern in (_CAMVID, _NUMBERED):
-        matches = [match for match in map(pattern.match, lines) if match]
-        if not lines or len(matches) < len(lines):
-            continue
-        if pattern is _NUMBERED:
-            return [Entry(int(match[1]), match[2].strip()) for match in matches]
-        entries = listed([match[2].strip() for match in matches])
-        return [entry._replace(color=_color(match[1])) for entry, match in zip(entries, matches)]
+    camvid, numbered = ([match for match in map(one.match, lines) if match] for one in (_CAMVID, _NUMBERED))
+    if lines and len(camvid) == len(lines):
+        entries = listed([match[2].strip() for match in camvid])
+        return [entry._replace(color=_color(match[1])) for entry, match in zip(entries, camvid)]
+    if lines and len(numbered) == len(lines):
+        return [Entry(int(match[1]), match[2].strip()) for match in numbered]
     return listed(lines)
 
 
@@ -216,7 +208,7 @@ def _from_csv(path: Path) -> list[Entry]:
         raise DataError("not a CSV file", file=path, found=str(error)) from None
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     name, number, stuff, *channels = (
-        next((head.index(word) for word in words if word in head), None) for words in _COLUMNS.values()
+        next((head.index(word) for word in words if word in head), None) for words in _COLUMNS
     )
     if name is None:
         found = ", ".join(head)[:200] or "an empty table"
@@ -255,25 +247,23 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
 
 def _datumaro(document: Mapping[str, Any], path: Path) -> list[Entry]:
     names, colors = document["label_map"], document.get("segmentation_colors")
+    wrong = next((number for number in names if not _WHOLE.fullmatch(str(number))), None)
+    if wrong is not None:
+        raise DataError("a class's number is not a number", file=path, place="label_map", found=repr(wrong)[:100])
+    names = {int(number): str(name) for number, name in names.items()}
+    names.update({number: "background" for number in names if str(number) == str(document.get("background_label"))})
     colors = colors[: len(names)] if isinstance(colors, list) else []
-    entries = []
-    for (number, name), color in zip_longest(names.items(), colors):
-        if not _WHOLE.fullmatch(str(number)):
-            raise DataError("a class's number is not a number", file=path, place="label_map", found=repr(number)[:100])
-        background = str(document.get("background_label")) == str(number)
-        entries.append(Entry(int(number), "background" if background else str(name), _color(color)))
-    return entries
+    return [Entry(number, name, _color(color)) for (number, name), color in zip_longest(names.items(), colors)]
 
 
 def _mapillary(labels: list[Any], path: Path) -> list[Entry]:
-    entries = []
-    for number, label in enumerate(labels):
-        if not isinstance(label, Mapping):
-            raise DataError("not a class", file=path, place=f"labels[{number}]", found=repr(label)[:100])
-        isthing = bool(label["instances"]) if "instances" in label else None
-        name = str(label.get("readable") or label.get("name"))
-        entries.append(Entry(number, name, _color(label.get("color")), isthing))
-    return entries
+    wrong = next((number for number, label in enumerate(labels) if not isinstance(label, Mapping)), None)
+    if wrong is not None:
+        raise DataError("not a class", file=path, place=f"labels[{wrong}]", found=repr(labels[wrong])[:100])
+    names = [str(label.get("readable") or label.get("name")) for label in labels]
+    things = [bool(label["instances"]) if "instances" in label else None for label in labels]
+    colors = [_color(label.get("color")) for label in labels]
+    return [Entry(number, *parts) for number, parts in enumerate(zip(names, colors, things))]
 
 
 def _bad_line(path: Path, line: int, found: str, expected: str) -> DataError:

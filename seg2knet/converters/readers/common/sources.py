@@ -8,7 +8,7 @@ import posixpath
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -19,6 +19,7 @@ from seg2knet.converters.base import Reader
 from seg2knet.dataset import images
 from seg2knet.dataset.files import read_text, walk
 from seg2knet.dataset.images import SUFFIXES
+from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.rle import size_allowed
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
@@ -28,6 +29,21 @@ def read_list(path: Union[str, Path]) -> list[str]:
     """The lines of a list: without blank ones, comments (``#``) and surrounding space."""
     lines = (line.strip() for line in read_text(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def files_of(source: Path, suffixes: Sequence[str]) -> list[str]:
+    """Files of a source, or the one that it is, whose names end so (lower case), in natural order; no ledger of
+    ours."""
+    if source.is_file():
+        return [str(source)] if source.name.lower().endswith(tuple(suffixes)) else []
+    found = walk(source, suffixes) if source.is_dir() else ()
+    return sorted((path for path in found if not path.endswith(LEDGER)), key=natural)
+
+
+def by_stem(folder: Optional[Path], suffixes: Sequence[str]) -> dict[str, str]:
+    """Files below a folder by relative path without suffix."""
+    paths = walk(folder, suffixes) if folder is not None and folder.is_dir() else ()
+    return {os.path.splitext(relative(path, str(folder)))[0]: path for path in paths}
 
 
 def rgb(value: Any) -> Optional[tuple[int, int, int]]:

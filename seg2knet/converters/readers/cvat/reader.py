@@ -17,7 +17,7 @@ from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Sc
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import ImageFiles, absent
+from seg2knet.converters.readers.common.sources import ImageFiles, absent, files_of
 from seg2knet.converters.readers.cvat.index import Element, File, Meta, Task, read_meta
 from seg2knet.converters.readers.cvat.shapes import take
 from seg2knet.converters.readers.cvat.tracks import Frames, between
@@ -25,7 +25,6 @@ from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import walk
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural, whole_number
 from seg2knet.errors import DataError, UsageError
@@ -196,11 +195,8 @@ class _Index:
 
 def _documents(source: Path) -> list[Path]:
     """CVAT files of a source, in natural order."""
-    if source.is_file():
-        return [source] if xml.root_tag(source) == "annotations" else []
-    if not source.is_dir():
-        return []
-    return [Path(path) for path in sorted(walk(source, (".xml",)), key=natural) if xml.root_tag(path) == "annotations"]
+    paths = [str(source)] if source.is_file() else files_of(source, (".xml",))
+    return [Path(path) for path in paths if xml.root_tag(path) == "annotations"]
 
 
 def _below(path: Path, source: Path) -> str:

@@ -31,7 +31,6 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import parse_json, read_json
 from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Polygons, Shape
-from seg2knet.dataset.text import naturally
 from seg2knet.errors import DataError
 
 _ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "TIFF": ".tif", "WEBP": ".webp"}
@@ -45,28 +44,17 @@ _NEAR = msgspec.Meta(ge=-1_000_000, le=1_000_000)
 _Coordinate = Union[Annotated[int, _NEAR], Annotated[float, _NEAR]]
 
 
-class _Shape(TypedDict, total=False):
-    """A shape as LabelMe writes it: its points are checked while the file is parsed, and tuples then."""
-
-    points: list[tuple[_Coordinate, _Coordinate]]
-    label: str
-    shape_type: Any
-    group_id: Any
-    flags: Any
-    description: Any
-    attributes: Any
-    mask: Any
-
-
-class _Document(TypedDict, total=False):
-    shapes: list[_Shape]
-    imagePath: Any
-    imageData: Any
-    imageWidth: Any
-    imageHeight: Any
-    flags: Any
-
-
+_Shape = TypedDict(  # noqa: UP013  # its points are checked while the file is parsed, and tuples then
+    "_Shape", {
+        "points": list[tuple[_Coordinate, _Coordinate]], "label": str, "shape_type": Any, "group_id": Any, "flags": Any,
+        "description": Any, "attributes": Any, "mask": Any,
+    }, total=False,
+)  # fmt: skip
+_Document = TypedDict(  # noqa: UP013
+    "_Document", {
+        "shapes": list[_Shape], "imagePath": Any, "imageData": Any, "imageWidth": Any, "imageHeight": Any, "flags": Any,
+    }, total=False,
+)  # fmt: skip
 _DECODER = msgspec.json.Decoder(_Document)
 
 
@@ -105,7 +93,7 @@ class LabelMeReader(JsonReader):
             return parse_json(data, path)  # something unusual, or wrong: looked at piece by piece
 
     def scan(self) -> Scan:
-        names = naturally(path[len(self._root) :] for path in self.files(self.source))
+        names = [path[len(self._root) :] for path in self.files(self.source)]
         if not names:
             raise absent("LabelMe's JSON files, at any depth, or one such file", self.source)
         parted = all(map(_split_of, names))
@@ -258,12 +246,10 @@ def _mask(canvas: Canvas, text: Any, points: list[float]) -> Shape:
 
 
 def _attributes(shape: dict[str, Any]) -> Optional[dict[str, Any]]:
-    kept = _flags(shape)
-    if isinstance(shape.get("description"), str) and shape["description"]:
-        kept["description"] = shape["description"]
-    if isinstance(shape.get("attributes"), dict):
-        kept.update(shape["attributes"])
-    return kept or None
+    kept, text, attributes = _flags(shape), shape.get("description"), shape.get("attributes")
+    if isinstance(text, str) and text:
+        kept["description"] = text
+    return {**kept, **attributes} if isinstance(attributes, dict) and attributes else kept or None
 
 
 def _flags(entry: dict[str, Any]) -> dict[str, Any]:

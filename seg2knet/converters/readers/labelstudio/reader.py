@@ -19,7 +19,7 @@ from seg2knet.converters.readers.common.json_reader import Record, RecordsReader
 from seg2knet.converters.readers.labelstudio.brush import brush_mask
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.sample import Note, Shape
-from seg2knet.errors import UsageError
+from seg2knet.errors import DataError, UsageError
 
 _GEOMETRY = ("points", "rle", "radiusX", "width", "x")
 _NOT_REGIONS = frozenset({"relation", "choices", "textarea", "rating", "taxonomy", "number", "pairwise", "datetime"})
@@ -52,11 +52,16 @@ class LabelStudioReader(RecordsReader):
         if not isinstance(first, dict):
             return False
         done = any(isinstance(first.get(key), list) for key in ("annotations", "completions", "predictions"))
-        return (isinstance(first.get("data"), dict) and done) or "annotation_id" in first
+        return (isinstance(first.get("data"), dict) and done) or "annotation_id" in first or _is_stored(first)
 
     def records(self, document: Any, path: str) -> Iterable[Record]:
         cancelled = 0
         for number, task in enumerate(document if isinstance(document, list) else [document], 1):
+            if _is_stored(task):
+                if not isinstance(task["task"], dict):
+                    hint = "choose Export, JSON in the project: it has tasks and annotations together"
+                    raise DataError("Label Studio's annotations without their tasks", file=path, hint=hint)
+                task = {**task["task"], "annotations": [task]}
             place = f"{path}: task {task.get('id', number)}"
             if "data" not in task:
                 task = _from_min(task)
@@ -121,6 +126,12 @@ class LabelStudioReader(RecordsReader):
         cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         x, y = left + (width * cos - height * sin - width) / 2, top + (width * sin + height * cos - height) / 2
         return box(x, y, width, height, self.options.boxes, degrees)
+
+
+def _is_stored(entry: dict[str, Any]) -> bool:
+    """Whether it is an annotation as a target storage holds it: in a file of its own, with its task or that one's
+    id."""
+    return isinstance(entry.get("result"), list) and "task" in entry and "data" not in entry
 
 
 def _annotator(annotation: dict[str, Any]) -> str:

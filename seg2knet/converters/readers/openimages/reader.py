@@ -23,6 +23,7 @@ from seg2knet.converters.readers.common.sources import (
     ImageFiles,
     SourceReader,
     absent,
+    files_of,
     labels_as_shown,
     read_text,
     relative,
@@ -117,14 +118,14 @@ class OpenImagesReader(SourceReader):
     def _classes(self) -> dict[str, str]:
         """Names by id (``/m/04yx4``); the file has a heading in V6, none before."""
         names: dict[str, str] = {}
-        for path in sorted(path for path in walk(self.source, (".csv",)) if _NAMES in os.path.basename(path)):
+        for path in (path for path in files_of(self.source, (".csv",)) if _NAMES in os.path.basename(path)):
             rows = csv.reader(io.StringIO(read_text(path)))
             names.update({row[0]: row[1] for row in rows if len(row) > 1 and row[0] != "LabelName"})
         return names
 
 
 def _tables(source: Path) -> list[str]:
-    return sorted(walk(source, (_CSV,)), key=natural) if source.is_dir() else []
+    return files_of(source, (_CSV,)) if source.is_dir() else []
 
 
 def _rows(path: str) -> list[dict[str, str]]:

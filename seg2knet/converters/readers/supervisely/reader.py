@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,11 +20,11 @@ from PIL import Image as pillow
 from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box
 from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
-from seg2knet.converters.readers.common.sources import rgb
+from seg2knet.converters.readers.common.sources import files_of, rgb
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import images
 from seg2knet.dataset.classes import ClassInfo, ClassList
-from seg2knet.dataset.files import load_json, walk
+from seg2knet.dataset.files import load_json
 from seg2knet.dataset.sample import Shape
 from seg2knet.errors import DataError
 
@@ -40,10 +40,9 @@ class SuperviselyReader(JsonReader):
     expected = 'a project: meta.json, DATASET/ann/IMAGE.json with "size" and "objects"'
 
     @classmethod
-    def files(cls, source: Path) -> Iterator[str]:
-        for path in super().files(source):
-            if os.path.basename(os.path.dirname(path)) == "ann" or source.is_file():
-                yield path
+    def files(cls, source: Path) -> list[str]:
+        files = super().files(source)
+        return [path for path in files if os.path.basename(os.path.dirname(path)) == "ann" or source.is_file()]
 
     def listed(self, path: str, below: str, alone: bool) -> Iterable[Record]:
         return [("/".join(part for part in below.split("/") if part != "ann"), None)]
@@ -54,8 +53,8 @@ class SuperviselyReader(JsonReader):
 
     def classes(self) -> Optional[ClassList]:
         """Of ``meta.json``, in its order; DataError where it is of videos, point clouds or volumes."""
-        paths = sorted(walk(self.source, ("meta.json",))) if self.source.is_dir() else []
-        for path in filter(lambda path: os.path.basename(path) == "meta.json", paths):
+        paths = files_of(self.source, ("meta.json",)) if self.source.is_dir() else []
+        for path in (path for path in paths if os.path.basename(path) == "meta.json"):
             meta = load_json(path)
             if not isinstance(meta, dict) or not isinstance(meta.get("classes"), list):
                 continue

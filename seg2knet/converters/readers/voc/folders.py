@@ -6,8 +6,10 @@ are counted from 1 and hold their last pixel: ``xmin`` 1, ``xmax`` 3 are the fir
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,7 +17,7 @@ import msgspec
 
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.labelmap import Labelmap
-from seg2knet.converters.readers.common.sources import ImageFiles, relative
+from seg2knet.converters.readers.common.sources import ImageFiles, by_stem
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.errors import DataError
@@ -40,11 +42,13 @@ class Root:
         self.path = path
         self.prefix = prefix
         self.flat = flat
-        self.classes = {} if flat else _stems(_child(path, _CLASS_FOLDERS), SUFFIXES)
-        self.xmls = _stems(path if flat else _child(path, _XML_FOLDERS, (".xml",)), (".xml",))
-        objects = {} if flat else _stems(_child(path, _OBJECT_FOLDERS), SUFFIXES)
+        self.classes = {} if flat else by_stem(_child(path, _CLASS_FOLDERS), SUFFIXES)
+        self.xmls = by_stem(path if flat else _child(path, _XML_FOLDERS, (".xml",)), (".xml",))
+        objects = {} if flat else by_stem(_child(path, _OBJECT_FOLDERS), SUFFIXES)
         self.files = {"classes": self.classes, "objects": objects, "xml": self.xmls}
-        self.images = ImageFiles(images or (None if flat else _child(path, _IMAGE_FOLDERS)) or path)
+        root = images or (None if flat else _child(path, _IMAGE_FOLDERS)) or path
+        masks = {*self.classes.values(), *objects.values()}  # they are no images of a set that has none
+        self.images = ImageFiles(root, (file for file in walk(root, SUFFIXES) if file not in masks))
 
 
 class Boxed(msgspec.Struct, frozen=True):
@@ -82,30 +86,17 @@ def roots(source: Path, images: Optional[Path]) -> list[Root]:
 def _child(folder: Path, names: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> Optional[Path]:
     """The first of these folders that holds such files, in any case of letters: labelme2voc fills ``SegmentationClass``
     with arrays and puts the images of them into ``SegmentationClassPNG``."""
-    try:
-        inside = {entry.name.lower(): entry.path for entry in os.scandir(folder) if entry.is_dir()}
-    except OSError:
-        return None
-    there = [Path(inside[name.lower()]) for name in names if name.lower() in inside]
-    return next((path for path in there if next(iter(walk(path, suffixes)), None) is not None), None)
-
-
-def _stems(folder: Optional[Path], suffixes: Sequence[str]) -> dict[str, str]:
-    if folder is None:
-        return {}
-    return {os.path.splitext(relative(path, str(folder)))[0]: path for path in walk(folder, suffixes)}
+    inside = {}
+    with contextlib.suppress(OSError):
+        inside = {entry.name.lower(): Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()}
+    there = [inside[name.lower()] for name in names if name.lower() in inside]
+    return next((path for path in there if any(True for _ in walk(path, suffixes))), None)
 
 
 def palette(count: int = 256) -> list[int]:
     """VOC's colour of each number (the kit's ``VOClabelcolormap``), packed as ``red | green << 8 | blue << 16``."""
-    colors = []
-    for number in range(count):
-        channels = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                channels[channel] |= (number >> (3 * bit + channel) & 1) << (7 - bit)
-        colors.append(channels[0] | channels[1] << 8 | channels[2] << 16)
-    return colors
+    bits = [(3 * bit + channel, 8 * channel + 7 - bit) for bit in range(8) for channel in range(3)]
+    return [sum((number >> source & 1) << target for source, target in bits) for number in range(count)]
 
 
 def with_palette(labelmap: Labelmap) -> Labelmap:
@@ -152,10 +143,6 @@ def _polygon(element: Any) -> Optional[list[float]]:
     polygon = element.find("polygon")
     if polygon is None:
         return None
-    flat: list[float] = []
-    for index in range(1, len(polygon) + 1):
-        x, y = xml.number(polygon.findtext(f"x{index}")), xml.number(polygon.findtext(f"y{index}"))
-        if x is None or y is None:
-            break
-        flat += [x, y]
-    return flat or None
+    pairs = ((polygon.findtext(f"x{index}"), polygon.findtext(f"y{index}")) for index in range(1, len(polygon) + 1))
+    points = takewhile(lambda point: None not in point, (tuple(map(xml.number, pair)) for pair in pairs))
+    return [number for point in points for number in point if number is not None] or None

@@ -6,8 +6,10 @@ Rules: https://docs.ultralytics.com/datasets/segment/ and ``img2label_paths`` as
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -62,9 +64,9 @@ class YoloFolder:
         listed = list(dict.fromkeys(self._configured(folders) if self.config is not None else self._plain(folders)))
         if not listed:
             raise absent("images, and labels of the same names", self.source)
-        owners: dict[tuple[Optional[str], str], set[str]] = {}
-        for split, short, _, path in listed:
-            owners.setdefault((split, short), set()).add(path)
+        owners = Counter(
+            (split, short) for split, short, _ in {(split, short, path) for split, short, _, path in listed}
+        )
         labels = {path: self._label(path) for *_, path in listed}
         used = {os.path.normpath(label) for label in labels.values() if label}
         if not used:
@@ -75,7 +77,7 @@ class YoloFolder:
         if self.config is not None:
             self._note_unlisted({os.path.dirname(path) for path in used} | set(map(_labels_of, folders)))
         return [
-            Handle(short if len(owners[split, short]) == 1 else long, [path, labels[path]], split)
+            Handle(short if owners[split, short] == 1 else long, [path, labels[path]], split)
             for split, short, long, path in listed
         ]
 
@@ -97,11 +99,11 @@ class YoloFolder:
     def _root(self) -> Path:
         """``path`` of the YAML: absolute, relative to the file, or stale, and then the file's own folder."""
         path = self.document.get("path")
-        if isinstance(path, str) and path.strip():
-            for base in (Path(path).expanduser(), self.home / path):
-                if base.is_dir() and (base.is_absolute() or base != Path(path)):
-                    return base
-        return self.home
+        said = path if isinstance(path, str) and path.strip() else "."
+        bases = (
+            base for base in (Path(said).expanduser(), self.home / said) if base.is_absolute() or base != Path(said)
+        )
+        return next(filter(Path.is_dir, bases), self.home)
 
     def _configured(self, folders: set[str]) -> Iterable[Listed]:
         """The images that the YAML names; folders of them are added to ``folders``."""
@@ -194,23 +196,20 @@ def _config_file(source: Path) -> Optional[Path]:
     for name in _CONFIGS:
         if (source / name).is_file():
             return source / name
-    others: list[Path] = []
-    for pattern in ("*.y*ml", "*/*.y*ml"):
-        others = others or [path for path in sorted(source.glob(pattern)) if path.is_file() and _describes(path)]
+    here, deeper = (filter(_describes, sorted(source.glob(pattern))) for pattern in ("*.y*ml", "*/*.y*ml"))
+    others = list(here) or list(deeper)
     if len(others) > 1:
-        raise DataError(
-            "several files describe data sets", file=source, found=", ".join(path.name for path in others),
-            hint=f"name the one that is meant: seg2knet convert yolo {others[0]}",
-        )  # fmt: skip
+        found, hint = ", ".join(path.name for path in others), f"seg2knet convert yolo {others[0]}"
+        problem = "several files describe data sets"
+        raise DataError(problem, file=source, found=found, hint=f"name the one that is meant: {hint}")
     return others[0] if others else next(iter(sorted(source.glob("obj.data"))), None)
 
 
 def _describes(path: Path) -> bool:
-    try:
-        document = load_yaml(path)
-    except DataError:
-        return False
-    return isinstance(document, Mapping) and "names" in document and not _KEYS.keys().isdisjoint(document)
+    with contextlib.suppress(DataError):
+        document = load_yaml(path) if path.is_file() else None
+        return isinstance(document, Mapping) and "names" in document and not _KEYS.keys().isdisjoint(document)
+    return False
 
 
 def label_path(image: str) -> str:
