@@ -5,6 +5,7 @@ nothing else has to be touched.
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from seg2knet.converters.options import ConvertOptions, ReaderOptions
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.rle import Box
 from seg2knet.dataset.sample import Note, Rle, Sample, Skip
-from seg2knet.errors import UsageError
+from seg2knet.errors import Seg2KNetError, UsageError
 
 IGNORE = "__ignore__"
 """Label of a region that belongs to no class and is not to be trained on: a crowd of every class."""
@@ -68,7 +69,14 @@ class Reader(ABC):
 
     @classmethod
     def sniff(cls, source: Path) -> Optional[Evidence]:
-        """Evidence that ``source`` is of this format, from a look at a few files; ``None``, or an error, for no."""
+        """Evidence that ``source`` is of this format; ``None`` for no."""
+        with contextlib.suppress(Seg2KNetError):
+            return cls.evidence(source)
+        return None
+
+    @classmethod
+    def evidence(cls, source: Path) -> Optional[Evidence]:
+        """The same, from a look at a few files; an error is a no."""
         return None
 
     @abstractmethod

@@ -7,13 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
-from seg2knet.converters.base import Evidence, Reader
+from seg2knet.converters.base import Evidence
 from seg2knet.converters.registry import readers
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import SUFFIXES
-from seg2knet.errors import DataError, Seg2KNetError, UsageError
+from seg2knet.errors import DataError, UsageError
 
 TIE = 0.2
 """Two formats whose scores are this near one another both fit."""
@@ -36,7 +35,7 @@ def detect(sources: Sequence[Path]) -> tuple[str, Evidence]:
 def _detect(source: Path) -> tuple[str, Evidence]:
     if not source.exists():
         raise DataError("no such source", file=source, hint="check the path; quote it if it has spaces")
-    sniffed = [(name, _sniff(kind, source)) for name, kind in sorted(readers().items())]
+    sniffed = [(name, kind.sniff(source)) for name, kind in sorted(readers().items())]
     fitting = [(name, evidence) for name, evidence in sniffed if evidence is not None]
     if not fitting:
         seen, advice = _unknown(source)
@@ -51,12 +50,6 @@ def _detect(source: Path) -> tuple[str, Evidence]:
             hint=f"name the one that is meant: seg2knet convert {best[0]} {source}",
         )
     return best
-
-
-def _sniff(kind: type[Reader], source: Path) -> Optional[Evidence]:
-    with contextlib.suppress(Seg2KNetError):  # what cannot be read is of no format
-        return kind.sniff(source)
-    return None
 
 
 KNOWN = {

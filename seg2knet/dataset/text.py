@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
 from typing import Optional
 
 _DIGITS = re.compile(r"\d+")
@@ -31,15 +30,6 @@ def _number(digits: re.Match[str]) -> str:
     said = digits[0]
     value = str(int(said)) if len(said) < 4000 else "0"
     return f"\0{chr(len(value))}{value}{chr(min(len(said), sys.maxunicode))}"
-
-
-def naturally(paths: Iterable[str]) -> list[str]:
-    """Paths in natural order; while they are sorted there is one text for each, not two."""
-    keys = [natural(path) for path in paths]
-    keys.sort()
-    for place, key in enumerate(keys):
-        keys[place] = key.rpartition("\0\0")[2]
-    return keys
 
 
 def clean_name(name: str) -> str:

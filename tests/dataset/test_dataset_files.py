@@ -65,14 +65,6 @@ def test_natural_order_is_that_of_text_and_numbers_in_turn(names: list[str]) -> 
     assert sorted(names, key=text.natural) == sorted(names, key=slowly)
 
 
-paths = st.lists(st.text("aB01289/. é", min_size=1, max_size=12), max_size=12)
-
-
-@given(paths)
-def test_natural_order_of_paths(some: list[str]) -> None:
-    assert text.naturally(some) == sorted(some, key=text.natural)
-
-
 @pytest.mark.parametrize("name", [b"\xff.json", b"\xfe/a.json"])
 def test_a_path_that_is_not_unicode_is_listed(tmp_path: Path, name: bytes) -> None:
     path = os.path.join(os.fsencode(tmp_path), name)

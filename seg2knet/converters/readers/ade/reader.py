@@ -65,7 +65,7 @@ class AdeReader(Reader):
     Options = AdeOptions
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         root = _root(source)
         if root is None:
             count = len(_full_masks(source))

@@ -82,7 +82,7 @@ class CocoReader(SourceReader):
         return {**super().__getstate__(), "_maps": {}}  # each process maps the files itself
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         files = _json_files(source)
         fits = [path for path in files[:12] if contains(path, *LISTS)]
         if not fits:

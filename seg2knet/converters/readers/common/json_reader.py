@@ -62,7 +62,7 @@ class JsonReader(SourceReader):
         return load_json(path)
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         looked = cls.files(source)[:_LOOK]
         fitting = sum(map(cls._fits, looked))
         reason = f"{fitting} of {len(looked)} files looked at have {cls.expected}"

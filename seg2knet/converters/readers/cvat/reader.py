@@ -59,7 +59,7 @@ class CvatReader(Reader):
         return {**self.__dict__, "_files": {}, "_video": None}
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         paths = _documents(source)
         reason = f"{len(paths)} XML file{'s' * (len(paths) > 1)} with <annotations>, as CVAT writes them"
         return Evidence(0.95, (reason,)) if paths else None

@@ -77,7 +77,7 @@ class MaskReader(Reader):
     Options = MaskOptions
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         if not source.is_dir():
             return None
         reader = cls(source)

@@ -48,7 +48,7 @@ class OpenImagesReader(SourceReader):
     title = "OpenImages masks"
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         files = _tables(source)
         return Evidence(0.97, (f"{os.path.basename(files[0])} says whose masks are",)) if files else None
 

@@ -39,7 +39,7 @@ class VocReader(Reader):
     Options = LabelmapOptions
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         found = _voc.roots(source, None)
         masks = sum(len(root.classes) for root in found)
         if masks:

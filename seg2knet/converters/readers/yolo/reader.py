@@ -45,7 +45,7 @@ class YoloReader(Reader):
     Options = YoloOptions
 
     @classmethod
-    def sniff(cls, source: Path) -> Optional[Evidence]:
+    def evidence(cls, source: Path) -> Optional[Evidence]:
         folder = YoloFolder(source, None)
         handles = folder.handles()
         labels = [handle.where[1] for handle in handles if handle.where[1]]
