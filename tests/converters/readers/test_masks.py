@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image as pillow
 
+from seg2knet.converters.api import convert
+from seg2knet.converters.detection import detect
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder
 from seg2knet.converters.readers.masks.reader import MaskOptions, MaskReader
@@ -639,3 +641,18 @@ def test_many_kinds_of_masks_are_not_all_listed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="object-files") as caught:
         MaskReader(tmp_path).scan()
     assert str(caught.value).count("kind") < 20
+
+
+def test_cvats_masks_without_their_images(tmp_path: Path) -> None:
+    source = tmp_path / "export"
+    colors = np.zeros((6, 8, 3), np.uint8)
+    colors[1:4, 2:5] = 250, 50, 83
+    mask(source / "mask" / "frame 1.png", colors)
+    (source / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\nwater:250,50,83::\n")
+    assert detect([source])[0] == "masks"
+    sample = one(MaskReader(source))
+    assert (sample.image.name, sample.image.path, labels(sample)) == ("frame 1.jpg", None, ["water"])
+    with pytest.raises(DataError, match="not one image") as problem:
+        convert("masks", source, out=tmp_path / "out")
+    assert "--images none" in str(problem.value)
+    assert convert("masks", source, out=tmp_path / "out", images="none").ledger.written == {"coco": 1}

@@ -200,10 +200,9 @@ def _handles(index: coco_index.Index, file: _File, notes: list[Note]) -> list[Ha
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(index.names):
         rows.setdefault(_safe_name(name, file.path, notes), []).append(row)
-    for name, same in rows.items():
-        if len(same) > 1:
-            detail = f"{len(same)} entries of one image, taken as one image"
-            notes.append(Note("image-listed-twice", f"{file.path}: image {name!r}", detail))
+    for name, count in ((name, len(same)) for name, same in rows.items() if len(same) > 1):
+        detail = f"{count} entries of one image, taken as one image"
+        notes.append(Note("image-listed-twice", f"{file.path}: image {name!r}", detail))
     return [Handle(name, [str(file.path), list(map(index.spans, same))], file.split) for name, same in rows.items()]
 
 

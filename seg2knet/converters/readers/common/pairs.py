@@ -66,6 +66,7 @@ class Pairing(msgspec.Struct):
     pairs: list[Pair]
     bare: list[str]
     loose: list[str]
+    images_there: bool = True
 
 
 class _Parsed(msgspec.Struct, gc=False):

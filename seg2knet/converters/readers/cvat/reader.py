@@ -146,13 +146,11 @@ class _Index:
         times, again = Counter((split, name) for split, _, name, _ in self.images), Counter[tuple[Optional[str], str]]()
         result = []
         for split, subset, name, where in self.images:
-            if times[split, name] > 1 and subset:
-                name = f"{subset}/{name}"
+            name = f"{subset}/{name}" if times[split, name] > 1 and subset else name
             again[split, name] += 1
             if again[split, name] > 1:
-                place = f"{where['file']}: image {name!r}"
+                place, (stem, ending) = f"{where['file']}: image {name!r}", os.path.splitext(name)
                 self.notes.append(Note("image-named-twice", place, "the second one gets a number"))
-                stem, ending = os.path.splitext(name)
                 name = f"{stem}_{again[split, name]}{ending}"
             result.append(Handle(name, where, split))
         return result
@@ -215,12 +213,10 @@ def _find(images: ImageFiles, name: str, subset: str) -> Optional[str]:
 
 def _frame_images(images: ImageFiles, task: Optional[Task]) -> dict[int, str]:
     """Images of frames by number; of one task, where there are several, by its folder."""
-    found: dict[int, str] = {}
-    for path in sorted(images.paths, key=natural):
-        match = _FRAME.match(os.path.splitext(path)[0])
-        if match and (task is None or not {task.name, task.subset}.isdisjoint(path.split("/")[:-1])):
-            found.setdefault(int(match[1]), images.paths[path])
-    return found
+    names = {task.name, task.subset} if task is not None else set()
+    paths = [path for path in images.paths if task is None or not names.isdisjoint(path.split("/")[:-1])]
+    matches = {path: _FRAME.match(os.path.splitext(path)[0]) for path in sorted(paths, key=natural, reverse=True)}
+    return {int(match[1]): images.paths[path] for path, match in matches.items() if match}
 
 
 def _folder(name: str) -> str:

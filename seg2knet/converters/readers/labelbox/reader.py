@@ -133,9 +133,5 @@ class LabelboxReader(RecordsReader):
 
 def _oldest(label: dict[str, Any]) -> list[dict[str, Any]]:
     """``{class: [{"geometry": [{"x", "y"}]}]}`` as objects."""
-    return [
-        {"name": name, "polygon": entry["geometry"]}
-        for name, entries in label.items()
-        if isinstance(entries, list)
-        for entry in entries
-    ]
+    lists = {name: entries for name, entries in label.items() if isinstance(entries, list)}
+    return [{"name": name, "polygon": entry["geometry"]} for name, entries in lists.items() for entry in entries]

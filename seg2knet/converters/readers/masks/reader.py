@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Optional
@@ -122,7 +123,8 @@ class MaskReader(Reader):
             if masks or splits.of(pair.image) == "test":
                 # A list, for there may be 100,000: what comes last are class and path of each mask.
                 drawn = [part for mask in masks for part in (_class_in(mask, pair.image), self.path(mask.path))]
-                where = [choice.encoding, self.path(pair.image), classes and self.path(classes), cityscapes, *drawn]
+                image = self.path(pair.image) if pairing.images_there else None
+                where = [choice.encoding, image, classes and self.path(classes), cityscapes, *drawn]
                 kept.append((pair.image, where))
                 if not masks:
                     notes.append(Note("test-image-without-mask", self.path(pair.image), "kept, without truth"))
@@ -189,7 +191,11 @@ class MaskReader(Reader):
                 paths |= {f"{prefix}/{relative(path, str(folder))}" for path in walk(folder, SUFFIXES)}
         prefixes = {option: prefix for option, (prefix, _) in self._folders.items()}
         masks = [prefixes[option] for option in _OF_MASKS if option in prefixes]
-        return _pairs.pair(paths, prefixes.get("images"), masks)
+        pairing = _pairs.pair(paths, prefixes.get("images"), masks)
+        if pairing.pairs or pairing.loose or not _is_cvats(pairing.bare, self._labelmap):
+            return pairing
+        pairs = [_pairs.Pair(f"{path[:-4]}.jpg", [_pairs.Mask("", path)]) for path in pairing.bare]
+        return _pairs.Pairing(pairs, [], [], images_there=False)
 
     def path(self, path: str) -> str:
         """A path as ``_pairing`` has it, as the system has it."""
@@ -222,6 +228,11 @@ def _is_cityscapes(choice: _guess.Choice, pairing: _pairs.Pairing) -> bool:
     if "instanceids" in kind or ("labelids" in kind and "train" not in kind):
         return True
     return choice.encoding == "class*256+instance" and "image_2/" in pairing.pairs[0].image
+
+
+def _is_cvats(paths: Sequence[str], labelmap: Optional[Labelmap]) -> bool:
+    """Whether these are CVAT's masks exported without their images: PNGs alone, and a table of their colours."""
+    return bool(paths and labelmap and labelmap.colors) and all(path.endswith(".png") for path in paths)
 
 
 def _kinds(pairing: _pairs.Pairing) -> set[str]:

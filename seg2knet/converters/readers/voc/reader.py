@@ -19,7 +19,7 @@ from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, 
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits, ordered, short_name
-from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette
+from seg2knet.converters.readers.common.sources import absent, labels_as_shown, palette, relative
 from seg2knet.converters.readers.voc import folders as _voc
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
@@ -153,11 +153,10 @@ class _Listing:
         annotated = root.classes if self.masks else root.xmls
         stems = [stem for stem in annotated if splits.listed(stem)]
         for stem in stems:
-            where = {kind: files.get(stem) for kind, files in root.files.items()}
-            where["image"] = root.images.find(stem)
-            for document in _documents([root.xmls[stem]] if where["image"] is None and stem in root.xmls else []):
-                where["image"] = root.images.find(os.path.basename(document.filename.replace("\\", "/")))
-            self._append(root, stem, where, splits.of(stem))
+            where, image = {kind: files.get(stem) for kind, files in root.files.items()}, root.images.find(stem)
+            for document in _documents([where["xml"]] if image is None and where["xml"] else []):
+                image = root.images.find(os.path.basename(document.filename.replace("\\", "/")))
+            self._append(root, stem, {**where, "image": image}, splits.of(stem))
         if len(stems) < len(annotated):
             detail = f"in none of {splits.files}, so left out"
             self.notes.append(Note("in-no-list", str(root.path), detail, len(annotated) - len(stems)))
@@ -176,14 +175,11 @@ class _Listing:
             self.notes.append(Note("test-image-without-truth", path, "kept, without objects"))
             self._append(root, name, {"image": path, "bare": True}, "test")
             return
-        reason = "listed-and-not-there"
-        if self.masks or path is not None:
-            reason = "listed-without-mask" if self.masks else "listed-without-annotation"
-        self.skips.append(Skip(reason, str(root.path / name), detail=f"it stands in {splits.files}"))
+        lacks = "without-mask" if self.masks else "without-annotation" if path is not None else "and-not-there"
+        self.skips.append(Skip(f"listed-{lacks}", str(root.path / name), detail=f"it stands in {splits.files}"))
 
     def _append(self, root: _voc.Root, stem: str, where: dict[str, Any], split: Optional[str]) -> None:
-        path = where["image"]
-        name = os.path.relpath(path, root.images.root).replace(os.sep, "/") if path is not None else f"{stem}.jpg"
+        name = relative(where["image"], root.images.root) if where["image"] is not None else f"{stem}.jpg"
         if root.flat and (split, short_name(name)) not in self.taken:
             name = short_name(name)
         self.taken.add((split, name))
