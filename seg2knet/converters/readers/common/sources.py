@@ -161,12 +161,12 @@ def _grey_png(path: str) -> Optional[np.ndarray]:
     import cv2
 
     with contextlib.suppress(OSError, struct.error, cv2.error), open(path, "rb") as file:
-        data, at = file.read(), 8
+        data, at, kind = file.read(), 8, b""
         plain = data[1:4] == b"PNG" and data[24:26] in (b"\x08\0", b"\x10\0") and b"tRNS" not in data[:4096]
         if not plain or not size_allowed(*struct.unpack_from(">II", data, 16)):
             return None
-        while data[at + 4 : at + 8] != b"IEND":
-            end = at + 8 + struct.unpack_from(">I", data, at)[0]
+        while kind != b"IEND":
+            end, kind = at + 8 + struct.unpack_from(">I", data, at)[0], data[at + 4 : at + 8]
             if zlib.crc32(memoryview(data)[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
                 return None
             at = end + 4
