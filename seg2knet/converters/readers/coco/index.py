@@ -47,8 +47,7 @@ class Index:
     Args:
         listed: of results: the file with their images and categories.
 
-    Raises:
-        DataError: not a COCO file: what it lacks, and what stands there instead.
+    Raises DataError: not a COCO file: what it lacks, and what stands there instead.
     """
 
     def __init__(self, path: Path, listed: Optional[Path] = None) -> None:

@@ -48,8 +48,7 @@ def document(path: Path, listed: Optional[Path]) -> bytes:
         path: the results.
         listed: the file with the images and categories; by default one beside the results.
 
-    Raises:
-        DataError: not a list of objects, or there is no such file.
+    Raises DataError: not a list of objects, or there is no such file.
     """
     results = load_json(path)
     if not isinstance(results, list) or not all(isinstance(entry, dict) for entry in results):

@@ -42,8 +42,7 @@ class Canvas:
     ``place`` is the annotation's, for the ledger; ``strict`` refuses an impossible declared size even where the image
     is there. The annotation is in pixels of ``width`` and ``height``; ``parts`` are the objects so far, by group.
 
-    Raises:
-        DataError: neither the image can be read nor is its size known.
+    Raises DataError: neither the image can be read nor is its size known.
     """
 
     def __init__(

@@ -130,8 +130,7 @@ class JsonReader(SourceReader):
         """The canvas of an image of the annotation file ``path``: ``called`` so, the likeliest first, to be found in
         ``folders``, beside the file or anywhere below the source.
 
-        Raises:
-            DataError: several images are called so, or there is neither an image nor a size.
+        Raises DataError: several images are called so, or there is neither an image nor a size.
         """
         tails = [name.replace("\\", "/").lstrip("/") for name in called]
         base = tails[0].rpartition("/")[2]

@@ -114,8 +114,7 @@ def read(path: Path) -> Labelmap:
 def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: bool = False) -> Labelmap:
     """From single lines; with ``all_classes`` a name such as ``background`` is a class's too.
 
-    Raises:
-        DataError: no class, a number or a colour of two classes.
+    Raises DataError: no class, a number or a colour of two classes.
     """
     names: dict[int, str] = {}
     colors: dict[int, int] = {}
