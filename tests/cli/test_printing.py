@@ -41,7 +41,13 @@ def test_figures_by_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
     facts: dict[str, Any] = {"figures": {"AP": 0.5}, "classes": [{"name": EVIL, "AP": 0.5, "objects": 2}]}
     test._print(SimpleNamespace(checkpoint=EVIL, data=EVIL, split="val", images=1, score_thr=None, **facts))
-    files = {"best": tmp_path / EVIL.replace("/", ""), "last": None, "samples": None, "work_dir": tmp_path}
+    files = {
+        "best": tmp_path / EVIL.replace("/", ""),
+        "last": None,
+        "samples": None,
+        "work_dir": tmp_path,
+        "page": None,
+    }
     train._show(SimpleNamespace(test={"AP": 0.4}, **files, **facts))
     printed = capsys.readouterr().out
     assert printed.count("car\\x1b[31m\\x9b2J[/red]") == 4

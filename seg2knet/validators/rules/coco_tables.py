@@ -266,7 +266,10 @@ def annotation_id_zero(file: CocoFile) -> Iterator[Hit]:
 
 @rule("CI008", "missing-annotation-id", Severity.ERROR, Fix.SAFE, on="instances")
 def missing_annotation_id(file: CocoFile) -> Iterator[Hit]:
-    """An annotation has no id. pycocotools stops with `KeyError: 'id'`. The fix gives it a new id above the largest."""
+    """An annotation has no id.
+
+    pycocotools stops with `KeyError: 'id'`. The fix gives it a new id above the largest.
+    """
     for row in np.flatnonzero(~file.annotations.has_id & file.annotations.usable).tolist():
         if f"/annotations/{row}/id" not in file.fault_pointers:
             yield _id_hit(file, row, "an annotation without an id", "an integer above 0", "nothing")

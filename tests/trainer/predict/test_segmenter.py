@@ -227,7 +227,7 @@ def test_the_command(checkpoint: Path, photos: list[Path], tmp_path: Path, more:
     given = ["--out", str(tmp_path), "--batch-size", "3", "--workers", "0", "--half", "--score-thr", "0.2", *more]
     result = CliRunner().invoke(cli, ["predict", str(checkpoint), str(photos[0].parent), "--device", "cpu", *given])
     assert result.exit_code == 1, "one file is no image"
-    assert result.output.startswith("5 images")
+    assert result.stdout.startswith("5 images")
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"{place}.png.png" for place in (0, 1, 2, 3, 5)]
 
 
@@ -245,5 +245,5 @@ def test_the_command_takes_a_video(checkpoint: Path, photos: list[Path], tmp_pat
     given = [str(tmp_path / "clip.avi"), "--out", str(tmp_path / "out"), "--device", "cpu", "--score-thr", "0.2"]
     result = CliRunner().invoke(cli, ["predict", str(checkpoint), *given])
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("3 images")
+    assert result.stdout.startswith("3 images")
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["clip.mp4"]
