@@ -68,25 +68,22 @@ def suspects(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[S
         Suspects by falling score; an annotation is named once, by its strongest suspicion.
     """
     images = by_image(truth, results)
-    known = _Known(images, results, {category["id"]: category["name"] for category in truth["categories"]})
-    found = [suspect for image in images for suspect in _of_image(image, results, known)]
+    known = _Known(images, results, truth)
+    found = [one for image in images for one in _of_image(_View(image, results, known)) if one.score >= LEAST]
     return _strongest(_weighed(found, images))
 
 
 class _Known:
-    """How well the models know each class: what their scores and outlines are worth.
+    """How well the models know each class: what their scores and outlines are worth; all by the category's id.
 
-    Attributes:
-        names: of the categories by id.
-        recall: share of a class's annotations that a prediction of the class matches, by id.
-        usual: the median score of right predictions, by id.
-        fit: the median IoU of matches, by id.
+    ``recall``: share of a class's annotations that a prediction of the class matches; ``usual``: the median score of
+    right predictions; ``fit``: the median IoU of matches.
     """
 
     def __init__(
-        self, images: Iterable[ImageObjects], results: Sequence[dict[str, Any]], names: dict[int, str]
+        self, images: Iterable[ImageObjects], results: Sequence[dict[str, Any]], truth: dict[str, Any]
     ) -> None:
-        self.names = names
+        self.names = {category["id"]: category["name"] for category in truth["categories"]}
         scores: dict[int, list[float]] = defaultdict(list)
         overlaps: dict[int, list[float]] = defaultdict(list)
         for image in images:
@@ -97,10 +94,10 @@ class _Known:
                 row = _best(own, image, results)
                 scores[category].append(results[image.results[row]]["score"] if row is not None else 0.0)
                 overlaps[category].append(float(own[row]) if row is not None else 0.0)
-        self.recall = {category: float(np.mean(np.array(values) >= SAME)) for category, values in overlaps.items()}
-        self.fit, self.usual = {}, {}
+        self.recall, self.fit, self.usual = {}, {}, {}
         for category, values in overlaps.items():
             matched = np.array(values) >= SAME
+            self.recall[category] = float(matched.mean())
             self.fit[category] = float(np.median(np.array(values)[matched])) if matched.any() else SAME
             self.usual[category] = float(np.median(np.array(scores[category])[matched])) if matched.any() else 0.0
 
@@ -123,29 +120,12 @@ def _best(overlaps: np.ndarray, image: ImageObjects, results: Sequence[dict[str,
     return int(overlaps.argmax())
 
 
-def _of_image(image: ImageObjects, results: Sequence[dict[str, Any]], known: _Known) -> list[Suspect]:
-    view = _View(image, results, known)
-    place = _out_of_place(view)
-    if place is not None:
-        return [place]
-    found = [*_missing(view)]
-    for column in range(len(image.annotations)):
-        for judge in (_wrong_class, _wrong_outline, _merged, _spurious):
-            suspect = judge(view, column)
-            if suspect is not None:
-                found.append(suspect)
-    found += _split(view)
-    return found
-
-
 class _View:
     """One image as the judges below look at it.
 
-    Attributes:
-        iou: ``(R, A)`` of results and annotations; inside: ``(R, A)`` share of a result that lies in an annotation;
-            covered: ``(R, A)`` share of an annotation that lies in a result.
-        sure: ``(R,)`` confidence of each result for its own class, 0..1.
-        predicted, annotated: ``(R,)`` and ``(A,)`` category ids.
+    ``iou``: ``(R, A)`` of results and annotations; ``inside``: share of a result that lies in an annotation;
+    ``covered``: of an annotation in a result; ``sure``: ``(R,)`` confidence of each result for its own class, 0..1;
+    ``predicted`` and ``annotated``: category ids.
     """
 
     def __init__(self, image: ImageObjects, results: Sequence[dict[str, Any]], known: _Known) -> None:
@@ -161,18 +141,15 @@ class _View:
         self.annotated = np.array([annotation["category_id"] for annotation in image.annotations], np.int64)
         self.sure = np.array([known.confidence(r["category_id"], r["score"]) for r in self.results])
         shape = len(self.masks), len(self.truths)
-        areas = [coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)]
-        self.area = areas[0]
-        both = areas[0][:, None] + areas[1][None, :]
+        self.area, true_area = (
+            coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)
+        )
+        both = self.area[:, None] + true_area
         shared = self.iou * both / (1 + self.iou) if all(shape) else np.zeros(shape)
-        self.inside = shared / np.maximum(areas[0][:, None], 1)
-        self.covered = shared / np.maximum(areas[1][None, :], 1)
+        self.inside = shared / np.maximum(self.area[:, None], 1)
+        self.covered = shared / np.maximum(true_area, 1)
 
-    def suspect(
-        self, kind: str, score: float, columns: Sequence[int], row: Optional[int], reason: str
-    ) -> Optional[Suspect]:
-        if score < LEAST:
-            return None
+    def suspect(self, kind: str, score: float, columns: Sequence[int], row: Optional[int], reason: str) -> Suspect:
         return Suspect(
             kind, round(min(float(score), 1.0), 4), self.image.image["id"],
             tuple(self.image.annotations[column]["id"] for column in columns),
@@ -183,11 +160,28 @@ class _View:
     def name(self, category: int) -> str:
         return self.known.names[int(category)]
 
+    def touches(self, row: int, others: Sequence[int]) -> bool:
+        """Whether a result overlaps one of ``others``."""
+        from pycocotools import mask as coco_mask
+
+        masks = [self.masks[other] for other in others]
+        return bool(masks) and np.max(coco_mask.iou([self.masks[row]], masks, [0] * len(masks))) >= NEAR
+
+
+def _of_image(view: _View) -> Iterable[Suspect]:
+    place = _out_of_place(view)
+    if place is not None:
+        yield place
+        return
+    yield from _missing(view)
+    for column in range(len(view.truths)):
+        judged = (judge(view, column) for judge in (_wrong_class, _wrong_outline, _merged, _spurious))
+        yield from filter(None, judged)
+    yield from _split(view)
+
 
 def _missing(view: _View) -> Iterable[Suspect]:
     """Confident objects where nothing is annotated; of several on one place the surest."""
-    from pycocotools import mask as coco_mask
-
     taken: list[int] = []
     for row in np.argsort(-view.sure, kind="stable").tolist():
         if view.sure[row] < LEAST:
@@ -195,24 +189,18 @@ def _missing(view: _View) -> Iterable[Suspect]:
         if view.image.ignored[row] or view.area[row] < TINY or view.inside[row].max(initial=0) >= SAME:
             continue
         overlap = float(view.iou[row].max(initial=0))
-        if overlap >= NEAR * 2:
-            continue
-        if taken and np.max(coco_mask.iou([view.masks[row]], [view.masks[i] for i in taken], [0] * len(taken))) >= NEAR:
+        if overlap >= NEAR * 2 or view.touches(row, taken):
             continue
         taken.append(row)
         score = view.results[row]["score"]
-        suspect = view.suspect(
+        yield view.suspect(
             MISSING, view.sure[row] * (1 - overlap), (), row,
             f"{view.name(view.predicted[row])} with score {score:.2f}; nothing is annotated there",
         )  # fmt: skip
-        if suspect is not None:
-            yield suspect
 
 
 def _wrong_class(view: _View, column: int) -> Optional[Suspect]:
     matching = np.flatnonzero(view.iou[:, column] >= SAME)
-    if not len(matching):
-        return None
     other = [row for row in matching if view.predicted[row] != view.annotated[column]]
     own = [view.sure[row] for row in matching if view.predicted[row] == view.annotated[column]]
     if not other:
@@ -232,8 +220,7 @@ def _wrong_outline(view: _View, column: int) -> Optional[Suspect]:
         return None
     weight = np.where(same, view.sure * (view.iou[:, column] + 0.1), -1)
     row = int(weight.argmax())
-    own = int(view.iou[row].argmax())
-    if own != column:  # it is another object's
+    if int(view.iou[row].argmax()) != column:  # it is another object's
         return None
     usual = view.known.fit[int(view.annotated[column])]
     overlap = float(view.iou[row, column])
@@ -253,9 +240,8 @@ def _merged(view: _View, column: int) -> Optional[Suspect]:
             continue
         if view.iou[row, column] >= TOGETHER + 0.1 or view.covered[row, column] < NEAR:
             continue
-        if parts and np.max(coco_mask.iou([view.masks[row]], [view.masks[i] for i in parts], [0] * len(parts))) >= NEAR:
-            continue
-        parts.append(row)
+        if not view.touches(row, parts):
+            parts.append(row)
     if len(parts) < 2:
         return None
     parts = parts[:4]
@@ -263,9 +249,8 @@ def _merged(view: _View, column: int) -> Optional[Suspect]:
     whole = float(coco_mask.iou([union], [view.truths[column]], [0])[0, 0])
     if whole < TOGETHER:
         return None
-    surest = [view.sure[row] for row in parts]
     return view.suspect(
-        MERGED, float(np.mean(surest[:2])) * whole, (column,), parts[0],
+        MERGED, float(np.mean(view.sure[parts[:2]])) * whole, (column,), parts[0],
         f"{len(parts)} objects of class {view.name(view.annotated[column])} lie in it",
     )  # fmt: skip
 
@@ -285,13 +270,11 @@ def _split(view: _View) -> Iterable[Suspect]:
         whole = float(coco_mask.iou([view.masks[row]], [union], [0])[0, 0])
         if whole < TOGETHER:
             continue
-        suspect = view.suspect(
+        yield view.suspect(
             SPLIT, view.sure[row] * whole, columns, row,
             f"the model sees one {view.name(view.predicted[row])} with score {view.results[row]['score']:.2f}"
             f" where {len(columns)} are annotated",
         )  # fmt: skip
-        if suspect is not None:
-            yield suspect
 
 
 def _spurious(view: _View, column: int) -> Optional[Suspect]:

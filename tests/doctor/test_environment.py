@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seg2knet.doctor import environment, facts, hardware
+from seg2knet.doctor import environment, facts
 from seg2knet.doctor.diagnosis import Line, Report
 from seg2knet.doctor.facts import Driver, Facts, Gpu, Torch
 from seg2knet.errors import EnvironmentProblem
@@ -197,7 +197,7 @@ def test_operators_and_deformable_convolution_are_told() -> None:
     ],
 )
 def test_what_code_runs_on_what_gpu(arches: tuple[str, ...], capability: tuple[int, int], answer: bool) -> None:
-    assert hardware.runs_on(arches, capability) is answer
+    assert environment.runs_on(arches, capability) is answer
 
 
 def test_errors_are_raised_together() -> None:

@@ -14,7 +14,7 @@ from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_shapes import points_in_lists
-from seg2knet.validators.rules.image_files import on_right_size
+from seg2knet.validators.rules.images import on_right_size
 from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS, shapes_in

@@ -15,7 +15,7 @@ from seg2knet.dataset.rle import as_json, mask_to_rle, rle_to_mask
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_measures import fractions
-from seg2knet.validators.rules.image_files import on_right_size
+from seg2knet.validators.rules.images import on_right_size
 from seg2knet.validators.subjects import outlines
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
@@ -171,10 +171,8 @@ def polygon_out_of_image(file: CocoFile) -> Iterator[Hit]:
         over = float(file.shapes.overshoot[row])
         height, width = repairs.image_size(file, row)
         x0, y0, x1, y1 = file.shapes.extents[row].tolist()
-        expected, found = (
-            f"x from 0 to {width}, y from 0 to {height}",
-            f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}",
-        )
+        expected = f"x from 0 to {width}, y from 0 to {height}"
+        found = f"x from {x0:g} to {x1:g}, y from {y0:g} to {y1:g}"
         message, small = f"a polygon reaches {over:.4g} pixels out of the image", over <= 1
         edits, fix = partial(_inside, file, row, small), Fix.SAFE if small else Fix.UNSAFE
         yield file.hit(row, message, "segmentation", expected=expected, found=found, edits=edits, fix=fix)

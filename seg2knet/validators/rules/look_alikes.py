@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seg2knet.validators.model import Hit, Severity, rule
-from seg2knet.validators.rules.image_files import MIN_SIDE, image_hit
+from seg2knet.validators.rules.images import MIN_SIDE, image_hit
 from seg2knet.validators.rules.splits import ORDER, place_of
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, SetValue, Severity, rule
-from seg2knet.validators.rules.coco_categories import is_background, table_of, unknown_references
+from seg2knet.validators.rules.coco_tables import is_background, unknown_references
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
@@ -206,8 +206,7 @@ def _kinds(dataset: DataSet) -> Iterator[tuple[list[JsonFile], list[tuple[JsonFi
 
 def _counted(file: JsonFile) -> dict[str, int]:
     """Class name, without white space around it, -> objects, for the classes that have some."""
-    table = table_of(file)
-    ids, counts = np.unique(table.category_ids[table.has_category_id], return_counts=True)
+    ids, counts = np.unique(file.objects.category_ids[file.objects.has_category_id], return_counts=True)
     totals: Counter[str] = Counter()
     for number, count in zip(ids.tolist(), counts.tolist()):
         index = file.category_index(number)
@@ -226,7 +225,7 @@ def split_without_data(dataset: DataSet) -> Iterator[Hit]:
     """
     for file in dataset.json_files:
         of_val = file.part is not None and file.part.split == "val"
-        counts = {"images": file.images.count, "annotations": table_of(file).count if of_val else None}
+        counts = {"images": file.images.count, "annotations": file.objects.count if of_val else None}
         empty = next((table for table, count in counts.items() if file.has[table] and count == 0), None)
         if empty is not None and not file.faults:
             message, expected = f"the split has no {empty}", f"at least one of its {empty}"

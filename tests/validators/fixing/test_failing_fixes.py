@@ -15,7 +15,7 @@ from small_sets import change, coco, noise
 
 from seg2knet.validators.engine import validate
 from seg2knet.validators.fixing import repairs, writing
-from seg2knet.validators.rules import image_files
+from seg2knet.validators.rules import images as image_files
 
 
 @pytest.fixture(autouse=True)

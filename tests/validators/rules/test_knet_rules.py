@@ -15,7 +15,7 @@ from small_sets import coco
 from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import learning_rate
 from seg2knet.validators.engine import validate
-from seg2knet.validators.rules import knet_config
+from seg2knet.validators.rules import knet as knet_config
 
 MODERN = """
 classes = ["car", "wheel", "sign"]
