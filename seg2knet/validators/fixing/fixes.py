@@ -205,8 +205,7 @@ def _lines(edit: Edit, changes: Changes, dataset: DataSet) -> Iterator[str]:
     else:
         key = str(edit.start) if isinstance(edit, ReplaceText) else edit.pointer
         place = f"{file} byte {key}" if isinstance(edit, ReplaceText) else key
-        change = changes.get((edit.file, key))
-        for mark, value in (("-", change.old), ("+", change.new)) if change is not None else ():
+        for mark, value in zip("-+", changes.get((edit.file, key), ())):
             if value is not None:
                 yield f"{mark} {place}: {_short(value)}"
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any, Optional
 
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle, size_allowed
+from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import FAR, Shapes, area_fits, box_fits, measure_one
+from seg2knet.validators.subjects.measure import Shapes, area_fits, box_fits, measure_one
 from seg2knet.validators.subjects.outlines import ZERO, Shape, shape_of
 
 Measures = tuple[float, tuple[float, float, float, float]]
@@ -63,9 +64,8 @@ def area_value(file: CocoFile, row: int) -> Optional[float]:
 def has_value(file: CocoFile, row: int) -> bool:
     """Whether ``area_value`` and ``box_value`` know what to write; no mask is drawn."""
     shapes, (height, width) = file.shapes, image_size(file, row)
-    drawable = shapes.overshoot[row] < max(FAR, height, width) and size_allowed(height, width)
     there = shapes.sound[row] and not shapes.flags[row] & ZERO
-    return bool(there and (drawable or not (height and width)))
+    return bool(there and (shapes.drawable(row, height, width) or not (height and width)))
 
 
 def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:
@@ -75,14 +75,16 @@ def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:
     return [plain(side) for side in measures[1]]
 
 
+def _set(file: CocoFile, row: int, key: str, value: Any) -> list[Edit]:
+    return [] if value is None else [SetValue(file.path, pointer(row, key), value)]
+
+
 def set_area(file: CocoFile, row: int) -> Sequence[Edit]:
-    value = area_value(file, row)
-    return [] if value is None else [SetValue(file.path, pointer(row, "area"), value)]
+    return _set(file, row, "area", area_value(file, row))
 
 
 def set_box(file: CocoFile, row: int) -> Sequence[Edit]:
-    value = box_value(file, row)
-    return [] if value is None else [SetValue(file.path, pointer(row, "bbox"), value)]
+    return _set(file, row, "bbox", box_value(file, row))
 
 
 def remove(file: CocoFile, row: int) -> Sequence[Edit]:
@@ -99,34 +101,35 @@ def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[E
     measures = _measures(shapes, 0, shape, *size)
     if measures is None or measures[0] <= 0:
         return remove(file, row)
-    edits: list[Edit] = list(by or [SetValue(file.path, pointer(row, "segmentation"), segmentation)])
+    edits: list[Edit] = list(by or _set(file, row, "segmentation", segmentation))
     area, (x, y, w, h) = measures
     stated = file.annotations.areas[row : row + 1]
     areas = np.array([area, shapes.areas[0]])
     if stated[0] <= 0 or not area_fits(stated, areas, shapes.perimeters).any():
-        edits.append(SetValue(file.path, pointer(row, "area"), plain(area)))
+        edits += _set(file, row, "area", plain(area))
     extents = np.array([[x, y, x + w, y + h], shapes.extents[0]])
     if not box_fits(file.boxes[row : row + 1], extents).any():
-        edits.append(SetValue(file.path, pointer(row, "bbox"), [plain(side) for side in (x, y, w, h)]))
+        edits += _set(file, row, "bbox", [plain(side) for side in (x, y, w, h)])
     return edits
 
 
 def scaled(file: CocoFile, row: int, across: float, down: float, size: Sequence[int]) -> list[Edit]:
     """Scale an annotation with its image, which now has ``size`` (width, height)."""
     shape, _ = shape_of(file.segmentation(row))
-    factors = (across, down)
+
+    def resized(numbers: Iterable[float]) -> list[Any]:
+        return [plain(round(number * factor, 4)) for number, factor in zip(numbers, cycle((across, down)))]
+
     edits: list[Edit] = []
     if isinstance(shape, list):
-        parts = [[plain(round(number * factors[place % 2], 4)) for place, number in enumerate(p)] for p in shape]
-        edits.append(SetValue(file.path, pointer(row, "segmentation"), parts))
+        edits += _set(file, row, "segmentation", list(map(resized, shape)))
     elif isinstance(shape, RleCode):
-        edits.append(SetValue(file.path, pointer(row, "segmentation"), _resized(shape, size)))
+        edits += _set(file, row, "segmentation", _resized(shape, size))
     box, area = file.boxes[row], float(file.annotations.areas[row])
     if not np.isnan(box).any():
-        value = [plain(round(float(side) * factors[place % 2], 4)) for place, side in enumerate(box)]
-        edits.append(SetValue(file.path, pointer(row, "bbox"), value))
+        edits += _set(file, row, "bbox", resized(box.tolist()))
     if area > 0:
-        edits.append(SetValue(file.path, pointer(row, "area"), plain(round(area * across * down, 4))))
+        edits += _set(file, row, "area", plain(round(area * across * down, 4)))
     return edits
 
 

@@ -7,6 +7,7 @@ stands in the file. So an area can be put right in a file of 400 MB without a po
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, List, NamedTuple, Optional, Union
@@ -18,7 +19,6 @@ from msgspec import Raw
 from seg2knet.validators.model import Remove, SetValue
 from seg2knet.validators.subjects.document import RawDict, Text, no_gc
 
-_REMOVE = object()
 _json = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -30,39 +30,30 @@ class Splice(NamedTuple):
     new: bytes
 
 
-class Change(NamedTuple):
-    """What an edit did: the value that stood at the pointer and the one that stands there now; ``None`` for none."""
-
-    pointer: str
-    old: Optional[bytes]
-    new: Optional[bytes]
+Change = tuple[Optional[bytes], Optional[bytes]]
+"""What an edit did: the value that stood at its place and the one that stands there now; ``None`` for none."""
 
 
 @dataclass
 class _Node:
-    """The edits below one place: by step, a node or a leaf (a value, or ``_REMOVE``)."""
+    """The edits below one place by step, or the edit of the place itself."""
 
-    below: dict[str, _Node] = field(default_factory=dict)
-    leaf: Any = None
-    is_leaf: bool = False
+    below: dict[str, _Node] = field(default_factory=lambda: defaultdict(_Node))
+    edit: Union[SetValue, Remove, None] = None
 
 
-def plan(text: Text, edits: Iterable[Union[SetValue, Remove]]) -> tuple[list[Splice], list[Change]]:
+def plan(text: Text, edits: Iterable[Union[SetValue, Remove]]) -> tuple[list[Splice], dict[str, Change]]:
     """Where to cut and what to put in. Edits must not touch one another; pointers that lead nowhere are left out.
 
     Returns:
-        Splices in the order of the text, none over another; and what changes.
+        Splices in the order of the text, none over another; and what changes, by pointer.
     """
     root = _Node()
     for edit in edits:
         node = root
         for step in edit.pointer.split("/")[1:]:
-            step = step.replace("~1", "/").replace("~0", "~")
-            if step not in node.below:
-                node.below[step] = _Node()
-            node = node.below[step]
-        node.is_leaf = True
-        node.leaf = _REMOVE if isinstance(edit, Remove) else edit.value
+            node = node.below[step.replace("~1", "/").replace("~0", "~")]
+        node.edit = edit
     planner = _Planner(text)
     with no_gc():
         planner.visit(text, root, "")
@@ -79,7 +70,7 @@ class _Planner:
         self.text = text
         self.base = _address(text)
         self.splices: list[Splice] = []
-        self.changes: list[Change] = []
+        self.changes: dict[str, Change] = {}
 
     def visit(self, raw: Union[Text, Raw], node: _Node, pointer: str) -> None:
         first = bytes(memoryview(raw)[:4096]).lstrip()[:1]
@@ -93,13 +84,13 @@ class _Planner:
         return start, start + len(memoryview(raw))
 
     def _array(self, elements: list[Raw], node: _Node, pointer: str) -> None:
-        gone: list[int] = []
-        for step, below in node.below.items():
-            row = int(step) if step.isdecimal() else len(elements)
-            if row < len(elements) and self._edit(elements[row], below, f"{pointer}/{step}"):
-                gone.append(row)
+        steps = {int(step): step for step in node.below if step.isdecimal() and int(step) < len(elements)}
         # Those at the end go with the comma before them, all others with the one after.
-        gone.sort()
+        gone = [
+            row
+            for row, step in sorted(steps.items())
+            if self._edit(elements[row], node.below[step], f"{pointer}/{step}")
+        ]
         tail = len(elements)
         while gone and gone[-1] == tail - 1:
             tail = gone.pop()
@@ -112,13 +103,13 @@ class _Planner:
 
     def _edit(self, raw: Raw, node: _Node, pointer: str) -> bool:
         """Edit a member or element that is there; whether it is to be removed."""
-        if not node.is_leaf:
+        if node.edit is None:
             self.visit(raw, node, pointer)
             return False
-        new = None if node.leaf is _REMOVE else _encode(node.leaf)
+        new = _encode(node.edit.value) if isinstance(node.edit, SetValue) else None
         if new is not None:
             self.splices.append(Splice(*self._span(raw), new))
-        self.changes.append(Change(pointer, bytes(raw), new))
+        self.changes[pointer] = (bytes(raw), new)
         return new is None
 
     def _object(self, raw: Union[Text, Raw], members: dict[str, Raw], node: _Node, pointer: str) -> None:
@@ -129,9 +120,9 @@ class _Planner:
             if step in members:
                 if self._edit(members[step], below, place):
                     gone.add(step)
-            elif below.is_leaf and below.leaf is not _REMOVE:
-                new[step] = _encode(below.leaf)
-                self.changes.append(Change(place, None, new[step]))
+            elif isinstance(below.edit, SetValue):
+                new[step] = _encode(below.edit.value)
+                self.changes[place] = (None, new[step])
         if gone or new:
             self._reshape(self._span(raw)[0], members, gone, new)
 

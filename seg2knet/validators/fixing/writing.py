@@ -76,7 +76,7 @@ class Writer:
         self.promised: set[Path] = set()
         self.done: dict[Path, str] = {}
         self._own: set[Path] = set()  # written by this run: what stood there is kept already
-        self._outside: dict[Path, Optional[str]] = {}
+        self._owned: dict[Path, bool] = {}
 
     def outside(self, edits: Sequence[Edit], dataset: DataSet) -> Optional[str]:
         """Why edits would change what is not the data set's alone, or ``None``.
@@ -86,13 +86,10 @@ class Writer:
         """
         for edit in edits:
             for path in (edit.file, edit.to) if isinstance(edit, RenameFile) else (edit.file,):
-                if path not in self._outside:
-                    own = edit.file == dataset.config or dataset.owns(path.parent)
-                    self._outside[path] = (
-                        None if own else f"{path.parent} is a link to a folder outside of the data set"
-                    )
-                if self._outside[path] is not None:
-                    return self._outside[path]
+                if path not in self._owned:
+                    self._owned[path] = edit.file == dataset.config or dataset.owns(path.parent)
+                if not self._owned[path]:
+                    return f"{path.parent} is a link to a folder outside of the data set"
         return None
 
     def write(self, path: Path, edits: Sequence[Edit], read_as: Optional[tuple[int, ...]], changes: Changes) -> None:
@@ -127,7 +124,7 @@ class Writer:
             texts = (edit for edit in edits if isinstance(edit, ReplaceText))
             splices = sorted(Splice(edit.start, edit.end, edit.text.encode()) for edit in texts)
             for start, end, new in splices:
-                changes[path, str(start)] = Change(str(start), content[start:end], new)
+                changes[path, str(start)] = (content[start:end], new)
             self._swap(path, _pieces(memoryview(content), splices))
         else:
             self._edit_json(path, [edit for edit in edits if isinstance(edit, (SetValue, Remove))], changes)
@@ -143,7 +140,7 @@ class Writer:
         document = JsonText(path, self.overlay.get(path))
         document.decode(RawDict)  # masks what must be masked
         splices, changed = plan(document.text, edits)
-        changes.update(((path, change.pointer), change) for change in changed)
+        changes.update({(path, pointer): change for pointer, change in changed.items()})
         if not splices:
             raise DataError("the place to be changed was not found", file=path)
         if document.start < 0:
@@ -230,20 +227,16 @@ def back_up(path: Path) -> Path:
         with contextlib.suppress(FileExistsError):
             if path.is_symlink():
                 os.symlink(os.readlink(path), backup)
-            else:
-                _second_name(path, backup)
+                return backup
+            try:
+                os.link(path, backup)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without links
+                with open(backup, "xb") as copy, open(path, "rb") as file:
+                    shutil.copyfileobj(file, copy)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+                shutil.copystat(path, backup)
             return backup
     raise AssertionError("count has no end")
-
-
-def _second_name(path: Path, backup: Path) -> None:
-    try:
-        os.link(path, backup)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        with open(backup, "xb") as copy, open(path, "rb") as file:
-            shutil.copyfileobj(file, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
-        shutil.copystat(path, backup)

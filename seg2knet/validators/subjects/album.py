@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from seg2knet.validators.subjects.data import Part, listed
-from seg2knet.validators.subjects.files import CocoFile, PanopticFile
+from seg2knet.validators.subjects.files import CocoFile, PanopticFile, once
 from seg2knet.validators.subjects.pictures import Gallery, survey
 
 AnyFile = Union[CocoFile, PanopticFile]
@@ -190,10 +190,7 @@ class Album:
 
 def album(part: Part) -> Album:
     """The split's album, made once."""
-    kept = vars(part)
-    if "_album" not in kept:
-        kept["_album"] = Album(part)
-    return kept["_album"]
+    return once(part, Album)
 
 
 def stem(name: str) -> str:

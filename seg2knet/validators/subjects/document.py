@@ -44,14 +44,8 @@ _BLOCK = 1 << 16
 _ESCAPED = re.compile("[\udc80-\udcff]")
 """What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
 _BYTE = re.compile(r"\(byte (\d+)\)")
-_KINDS = {
-    type(None): "null",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-}
+_KINDS = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
+_KINDS[type(None)] = "null"
 
 
 class Fault(NamedTuple):
@@ -84,19 +78,21 @@ class JsonText:
         try:
             self.text = content_of(content or path)
         except OSError as error:
-            self.faults.append(Fault(f"the file cannot be read: {error.strerror or error}"))
+            self._give_up(f"the file cannot be read: {error.strerror or error}")
             return
         head = bytes(self.text[:512]).lstrip()
         other = next((kind for start, kind in _OTHER_FILES if head.startswith(start)), None)
         if other is not None:
-            self.faults.append(Fault(f"it is {other}"))
-            self.text = b""
+            self._give_up(f"it is {other}")
             return
         self._remove_mark()
         self._check_encoding()
         if not bytes(self.text[:4096]).strip() and not self.faults:
-            self.faults.append(Fault("the file is empty"))
-            self.text = b""
+            self._give_up("the file is empty")
+
+    def _give_up(self, message: str) -> None:
+        self.text = b""
+        self.faults.append(Fault(message))
 
     def _remove_mark(self) -> None:
         """Remove a byte order mark, and read the text as the encoding that it names."""
@@ -108,8 +104,7 @@ class JsonText:
         try:
             self.text = bytes(self.text[len(mark) :]) if utf8 else bytes(self.text).decode(encoding).encode()
         except UnicodeError:
-            self.text = b""
-            self.faults.append(Fault(f"the file says it is {encoding.upper()} and is not"))
+            self._give_up(f"the file says it is {encoding.upper()} and is not")
             return
         self.start = len(mark) if utf8 else -1
         name = "UTF-8 with a byte order mark" if utf8 else encoding.upper()
@@ -160,15 +155,13 @@ class JsonText:
 
     def refuse(self, error: Exception) -> None:
         """Keep an error of ``decode`` as a fault."""
+        message, offset = str(error), _BYTE.search(str(error))
+        place = self._place(int(offset[1])) if offset else ""
         if isinstance(error, RecursionError):
-            self.faults.append(Fault("the JSON is nested too deep"))
-            return
-        message = str(error)
-        place = _BYTE.search(message)
-        if "truncated" in message:
-            self.faults.append(Fault("the file ends in the middle of the JSON", self._place(len(self.text))))
-        else:
-            self.faults.append(Fault(_BYTE.sub("", message).strip(), self._place(int(place[1])) if place else ""))
+            message, place = "the JSON is nested too deep", ""
+        elif "truncated" in message:
+            message, place = "the file ends in the middle of the JSON", self._place(len(self.text))
+        self.faults.append(Fault(_BYTE.sub("", message).strip(), place))
 
     def _place(self, offset: int) -> str:
         """An offset in ``text`` as line and column, both from 1."""
@@ -218,10 +211,7 @@ def unmask(value: Any) -> Any:
 
 def kind_of(value: Any) -> str:
     """A JSON value's type in words, for messages."""
-    if value is None:
-        return "null"
-    kinds = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
-    return kinds.get(type(value), "an object")
+    return _KINDS.get(type(value), "an object")
 
 
 def shown(value: Any, limit: int = 80) -> str:

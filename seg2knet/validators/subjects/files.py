@@ -18,6 +18,15 @@ from seg2knet.validators.subjects.tables import Annotations, PanopticAnnotations
 __all__ = ["KEYS", "CocoFile", "JsonFile", "PanopticFile"]
 
 T = TypeVar("T")
+Owner = TypeVar("Owner")
+
+
+def once(owner: Owner, function: Callable[[Owner], T]) -> T:
+    """What a function says of its only argument, worked out the first time it is asked."""
+    known = vars(owner).setdefault("_known", {})
+    if function not in known:
+        known[function] = function(owner)
+    return known[function]
 
 
 class CocoFile(JsonFile):
@@ -42,14 +51,7 @@ class CocoFile(JsonFile):
         return shapes
 
     def once(self, function: Callable[[CocoFile], T]) -> T:
-        """What a function says of the file, worked out the first time it is asked."""
-        if function not in self._known:
-            self._known[function] = function(self)
-        return self._known[function]
-
-    @cached_property
-    def _known(self) -> dict[Any, Any]:
-        return {}
+        return once(self, function)
 
     @property
     def boxes(self) -> np.ndarray:

@@ -17,17 +17,9 @@ from msgspec import Raw, Struct
 from seg2knet.dataset.coco_json import LISTS as KEYS
 from seg2knet.dataset.coco_json import ImageRecord
 from seg2knet.validators.model import Hit
+from seg2knet.validators.subjects import records
 from seg2knet.validators.subjects.document import Fault, JsonText, RawDict
-from seg2knet.validators.subjects.records import (
-    CATEGORY,
-    IMAGE,
-    WORD_IDS,
-    Reading,
-    Schema,
-    loads,
-    read_array,
-    read_records,
-)
+from seg2knet.validators.subjects.records import WORD_IDS, Reading, Schema, loads, read_array
 from seg2knet.validators.subjects.tables import Category, Images
 
 if TYPE_CHECKING:
@@ -112,19 +104,17 @@ class JsonFile:
             self.document.refuse(error)
             return
         self.keys = list(top)
-        arrays = {}
-        for key in KEYS:
-            elements = read_array(top[key], f"/{key}", self.reading) if key in top else None
-            self.has[key] = elements is not None
-            arrays[key] = elements or []
+        found = {key: read_array(top[key], f"/{key}", self.reading) if key in top else None for key in KEYS}
+        self.has = {key: elements is not None for key, elements in found.items()}
+        arrays = {key: elements or [] for key, elements in found.items()}
         self._read_categories(arrays["categories"])
-        self.images = Images(read_records(arrays["images"], IMAGE, "/images", self.reading))
-        self._read_rows(read_records(arrays["annotations"], self.schema, "/annotations", self.reading))
+        self.images = Images(records.read_records(arrays["images"], records.IMAGE, "/images", self.reading))
+        self._read_rows(records.read_records(arrays["annotations"], self.schema, "/annotations", self.reading))
 
     def _read_categories(self, elements: Sequence[Raw]) -> None:
         self._category_texts = list(elements)
-        records = read_records(elements, CATEGORY, "/categories", self.reading)
-        self.categories = [Category.of(index, record) for index, record in enumerate(records)]
+        read = records.read_records(elements, records.CATEGORY, "/categories", self.reading)
+        self.categories = [Category.of(index, record) for index, record in enumerate(read)]
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
         raise NotImplementedError

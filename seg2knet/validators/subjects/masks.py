@@ -17,6 +17,7 @@ from seg2knet.dataset.layout import SPLITS, AdeLayout
 from seg2knet.engines import cores
 from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.data import listed
+from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
 IGNORE = 255
@@ -107,11 +108,9 @@ class MaskFolder:
 class AdeSet:
     def __init__(self, layout: AdeLayout) -> None:
         self.layout = layout
-        self._folders: dict[str, MaskFolder] = {}
+        self._folders = {split: MaskFolder(layout, split) for split in SPLITS}
 
     def folder(self, split: str) -> MaskFolder:
-        if split not in self._folders:
-            self._folders[split] = MaskFolder(self.layout, split)
         return self._folders[split]
 
     @property
@@ -162,7 +161,7 @@ class AdeSet:
 
 def ade_set(layout: AdeLayout) -> AdeSet:
     """What there is to see in an ADE folder, looked at once as long as the layout lives."""
-    return vars(layout).setdefault("_set", AdeSet(layout))
+    return once(layout, AdeSet)
 
 
 def single_channel(mode: str) -> bool:

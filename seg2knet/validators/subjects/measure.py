@@ -26,21 +26,9 @@ from msgspec import Raw
 from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import size_allowed
 from seg2knet.engines import engine
+from seg2knet.validators.subjects import outlines
 from seg2knet.validators.subjects.document import no_gc
-from seg2knet.validators.subjects.outlines import (
-    BROKEN,
-    CROSSING,
-    INSIDE,
-    RLE_BAD,
-    STRAY,
-    ZERO,
-    Shape,
-    examine,
-    examine_rle,
-    inside_pairs,
-    maybe_inside,
-    shape_of,
-)
+from seg2knet.validators.subjects.outlines import BROKEN, CROSSING, STRAY, ZERO, Shape, shape_of
 from seg2knet.validators.subjects.records import loads
 from seg2knet.validators.subjects.tables import Annotations, array_of, boxes_of
 
@@ -102,10 +90,12 @@ class Shapes:
         there = (self.kinds == POLYGONS) | (self.kinds == RLE)
         return there & (self.flags & BROKEN == 0) & ~np.isnan(self.areas)
 
+    def drawable(self, row: int, height: int, width: int) -> bool:
+        return bool(self.overshoot[row] < max(FAR, height, width) and size_allowed(height, width))
+
     def draw(self, row: int, shape: Shape, height: int, width: int) -> bool:
         """Fill in the mask's area and box of a sound annotation; whether they are known now."""
-        near = self.overshoot[row] < max(FAR, height, width) and size_allowed(height, width)
-        if np.isnan(self.mask_areas[row]) and isinstance(shape, list) and near:
+        if np.isnan(self.mask_areas[row]) and isinstance(shape, list) and self.drawable(row, height, width):
             from pycocotools import mask as coco_mask
 
             codes = coco_mask.frPyObjects([part for part in shape if len(part) >= 6], height, width)
@@ -198,7 +188,7 @@ def _measured(
 def _fill_other(shape: Shape, row: int, columns: Shapes, height: int, width: int) -> None:
     """The kind of what is no list of polygons, and what a run-length code measures."""
     if isinstance(shape, RleCode):
-        mask = examine_rle(shape, height, width)
+        mask = outlines.examine_rle(shape, height, width)
         x, y, w, h = mask.box
         columns.flags[row] |= mask.flags
         columns.areas[row] = columns.mask_areas[row] = mask.area
@@ -208,13 +198,13 @@ def _fill_other(shape: Shape, row: int, columns: Shapes, height: int, width: int
     elif shape is not None:
         columns.kinds[row] = EMPTY
     elif columns.flags[row]:
-        columns.kinds[row] = RLE if columns.flags[row] & RLE_BAD else USELESS
+        columns.kinds[row] = RLE if columns.flags[row] & outlines.RLE_BAD else USELESS
 
 
 def _fill_polygons(lists: Sequence[Sequence[list[float]]], counts: np.ndarray, columns: Shapes) -> None:
     """Areas, perimeters, extents and flags of the annotations made of polygons; the others' lists are empty."""
     parts = list(chain.from_iterable(lists))
-    own = examine(parts)
+    own = outlines.examine(parts)
     rows = np.flatnonzero(counts)
     starts = (np.cumsum(counts) - counts)[rows]
     columns.flags[rows] |= np.bitwise_or.reduceat(own.flags, starts)
@@ -228,11 +218,11 @@ def _fill_polygons(lists: Sequence[Sequence[list[float]]], counts: np.ndarray, c
     covered = np.add.reduceat(np.nan_to_num(own.extents[:, 2:] - own.extents[:, :2]).prod(1), starts)
     specks = np.minimum.reduceat(own.areas, starts) * SPECK < columns.areas[rows]
     columns.flags[rows] |= np.where(several & (specks | (whole > FAR_APART * np.maximum(covered, 1))), STRAY, 0)
-    nested = maybe_inside(own.extents, starts[several], counts[rows][several])
+    nested = outlines.maybe_inside(own.extents, starts[several], counts[rows][several])
     for row, start in zip(rows[several][nested], starts[several][nested]):
         part = slice(start, start + counts[row])
-        if inside_pairs(parts[part], own.extents[part], usable[part] & (own.flags[part] & ZERO == 0)):
-            columns.flags[row] |= INSIDE
+        if outlines.inside_pairs(parts[part], own.extents[part], usable[part] & (own.flags[part] & ZERO == 0)):
+            columns.flags[row] |= outlines.INSIDE
 
 
 def _compare(

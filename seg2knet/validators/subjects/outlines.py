@@ -20,23 +20,8 @@ from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import counts_to_runs, measure_runs, size_allowed
 from seg2knet.errors import DataError
 
-(
-    WRONG_TYPE,
-    FLAT,
-    ODD,
-    FEW,
-    FOUR,
-    NONFINITE,
-    ZERO,
-    REPEATED,
-    CROSSING,
-    INSIDE,
-    RLE_SIZE,
-    RLE_SUM,
-    RLE_BAD,
-    SPIKE,
-    STRAY,
-) = (1 << bit for bit in range(15))
+WRONG_TYPE, FLAT, ODD, FEW, FOUR, NONFINITE, ZERO, REPEATED, CROSSING, INSIDE = (1 << bit for bit in range(10))
+RLE_SIZE, RLE_SUM, RLE_BAD, SPIKE, STRAY = (1 << bit for bit in range(10, 15))
 """What can be wrong with a segmentation, as bits."""
 UNUSABLE_PART = ODD | FEW | FOUR | NONFINITE | WRONG_TYPE
 BROKEN = UNUSABLE_PART | FLAT | RLE_SIZE | RLE_SUM | RLE_BAD
@@ -251,14 +236,14 @@ def shape_of(value: Any) -> tuple[Shape, int]:
             return None, RLE_BAD
     if not isinstance(value, list):
         return None, WRONG_TYPE
-    flat = _numbers(value)
+    flat = numbers_of(value)
     if flat is not None:
         return [flat], FLAT
-    parts = [_numbers(part) for part in value]
+    parts = [numbers_of(part) for part in value]
     return (None, WRONG_TYPE) if None in parts else (parts, 0)  # type: ignore[return-value]
 
 
-def _numbers(value: Any) -> Optional[list[float]]:
+def numbers_of(value: Any) -> Optional[list[float]]:
     """A list of numbers, of which some may be ``null`` (what JavaScript writes for NaN) or too large for a float."""
     if not isinstance(value, list):
         return None

@@ -15,7 +15,7 @@ import numpy as np
 from seg2knet.dataset.label_image import AREA, ID, X
 from seg2knet.validators.subjects.album import ODD, album
 from seg2knet.validators.subjects.data import Part
-from seg2knet.validators.subjects.files import PanopticFile
+from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
 TOP = 1 << 24
@@ -25,8 +25,9 @@ TOP = 1 << 24
 class Pngs:
     """The PNGs of one panoptic file; ``folder`` is ``None`` where there is no such folder."""
 
-    def __init__(self, part: Part, file: PanopticFile) -> None:
-        self.part, self.file = part, file
+    def __init__(self, part: Part) -> None:
+        assert part.panoptic is not None
+        self.part, self.file = part, part.panoptic
         self.folder = part.pngs_dir if part.pngs_dir is not None and part.pngs_dir.is_dir() else None
 
     def derived(self, entry: int) -> Optional[str]:
@@ -51,11 +52,8 @@ class Pngs:
     @cached_property
     def paths(self) -> list[Optional[str]]:
         """For each entry the PNG that its name means, or that mmdet's name means; ``None`` where there is neither."""
-        paths: list[Optional[str]] = []
-        for entry, name in enumerate(self.file.entries.names):
-            choices = (self.place(name), self.place(self.derived(entry)))
-            paths.append(next((str(path) for path in choices if self.exists(path)), None))
-        return paths
+        names = ((name, self.derived(entry)) for entry, name in enumerate(self.file.entries.names))
+        return [next((str(path) for path in map(self.place, pair) if self.exists(path)), None) for pair in names]
 
     @cached_property
     def _unique(self) -> dict[str, int]:
@@ -92,13 +90,9 @@ class Pngs:
         shown, stored = (list(zip(*np.array(of).tolist())) for of in (book.gallery.shown(), book.gallery.stored()))
         sizes: list[set[tuple[int, int]]] = []
         for row in self.file.image_rows.tolist():
-            place = places[row]
-            if not broken[place]:
-                sizes.append({shown[place], stored[place]})
-            elif row >= 0 and images.widths[row] > 0 and images.heights[row] > 0:
-                sizes.append({(int(images.widths[row]), int(images.heights[row]))})
-            else:
-                sizes.append(set())
+            place, known = places[row], row >= 0 and images.widths[row] > 0 and images.heights[row] > 0
+            stated = {(int(images.widths[row]), int(images.heights[row]))} if known else set()
+            sizes.append(stated if broken[place] else {shown[place], stored[place]})
         return sizes
 
     @cached_property
@@ -200,9 +194,4 @@ class Pngs:
 
 def pngs(part: Part) -> Optional[Pngs]:
     """The split's panoptic PNGs, looked at once; ``None`` where it has no panoptic file."""
-    if part.panoptic is None:
-        return None
-    kept = vars(part)
-    if "_pngs" not in kept:
-        kept["_pngs"] = Pngs(part, part.panoptic)
-    return kept["_pngs"]
+    return once(part, Pngs) if part.panoptic is not None else None

@@ -127,20 +127,15 @@ def _inspect(path: str) -> ImageFacts:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         return ImageFacts(problem=f"it cannot be read: {getattr(error, 'strerror', None) or error}")
-    facts = ImageFacts(status.st_size, zlib.crc32(head) << 32 | zlib.crc32(tail))
-    if not facts.size:
-        facts.problem = "the file is empty"
-        return facts
+    known = (status.st_size, zlib.crc32(head) << 32 | zlib.crc32(tail))
+    if not status.st_size:
+        return ImageFacts(*known, problem="the file is empty")
     try:
         header = images.parse(head) or images.probe(path)
     except DataError as error:
         unknown = not error.found or "identify" in error.found
-        facts.problem = error.message if unknown else f"{error.message} ({error.found})"
-        return facts
-    facts.width, facts.height, facts.orientation = header.width, header.height, header.orientation
-    facts.pages, facts.format, facts.mode = header.pages, header.format, header.mode
-    facts.problem = _damage(path, header, tail)
-    return facts
+        return ImageFacts(*known, problem=error.message if unknown else f"{error.message} ({error.found})")
+    return ImageFacts(*known, **msgspec.structs.asdict(header), problem=_damage(path, header, tail))
 
 
 def _damage(path: str, header: Header, tail: bytes) -> str:

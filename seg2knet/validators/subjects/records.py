@@ -6,10 +6,12 @@ as a ``TypeFault``. Ids that are words (``"img_7"``) get numbers of their own, t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Callable, List, Optional, Union
 
 import msgspec
@@ -95,37 +97,28 @@ def as_any_text(value: Any, pointer: str, reading: Reading) -> Any:
     return value if isinstance(value, str) else None
 
 
-def as_image_ref(value: Any, pointer: str, reading: Reading) -> Any:
-    return _reference(value, pointer, reading, reading.image_words)
-
-
-def as_category_ref(value: Any, pointer: str, reading: Reading) -> Any:
-    return _reference(value, pointer, reading, reading.category_words)
-
-
-def _reference(value: Any, pointer: str, reading: Reading, words: dict[str, int]) -> Any:
+def _reference(which: str, value: Any, pointer: str, reading: Reading) -> Any:
+    """An id that may be a word; ``which``: the words of the reading that it is one of."""
     if isinstance(value, str) and _integer(value) is None:
         reading.fault(pointer, "an integer", value, word=value)
+        words = getattr(reading, which)
         return words.setdefault(value, WORD_IDS + len(words))
     return UNSET if value is None else as_int(value, pointer, reading)
 
 
+as_image_ref: Coerce = partial(_reference, "image_words")
+as_category_ref: Coerce = partial(_reference, "category_words")
+
+
 def _integer(value: Any) -> Optional[int]:
     """The integer of 64 bits that a value says (``7``, ``7.0``, ``"7"``, ``"7.0"``, ``true``), or ``None``."""
-    if isinstance(value, str):
-        value = _number(value) if value.isascii() else None
+    for kind in (int, float) if isinstance(value, str) and value.isascii() else ():
+        with contextlib.suppress(ValueError):
+            value = kind(value)
+            break
     if isinstance(value, float):
         value = int(value) if value.is_integer() else None
     return int(value) if isinstance(value, int) and -_INT64 <= value < _INT64 else None
-
-
-def _number(text: str) -> Union[int, float, None]:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
 
 
 @dataclass(frozen=True)
@@ -145,12 +138,7 @@ CATEGORY = Schema(
     CategoryRecord,
     {"id": as_category_ref, "name": as_text, "isthing": as_optional_int, "supercategory": as_any_text},
 )
-_OBJECT: dict[str, Coerce] = {
-    "id": as_own_id,
-    "category_id": as_category_ref,
-    "iscrowd": as_optional_int,
-    "area": as_area,
-}
+_OBJECT = {"id": as_own_id, "category_id": as_category_ref, "iscrowd": as_optional_int, "area": as_area}
 ANNOTATION = Schema(AnnotationRecord, {"image_id": as_image_ref, **_OBJECT})
 PANOPTIC = Schema(
     PanopticRecord, {"image_id": as_image_ref, "file_name": as_text}, below=Schema(SegmentRecord, _OBJECT)

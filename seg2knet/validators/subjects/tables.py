@@ -17,26 +17,22 @@ import numpy as np
 from msgspec import UNSET, Raw
 
 from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
+from seg2knet.validators.subjects.outlines import numbers_of
 from seg2knet.validators.subjects.records import loads
 
 
-def _ints(records: Sequence[Any], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A field, 0 where ``UNSET``, ``(N,)`` int64; and whether it was there, ``(N,)`` bool."""
-    values = list(map(attrgetter(name), records))
+def _column(rows: Sequence[Any], name: str, absent: float = 0, kind: Any = np.int64) -> tuple[np.ndarray, np.ndarray]:
+    """A field, ``absent`` where ``UNSET``, ``(N,)``; and whether it was there, ``(N,)`` bool."""
+    values = list(map(attrgetter(name), rows))
     try:
-        return np.fromiter(values, np.int64, len(values)), np.ones(len(values), bool)
+        return np.fromiter(values, kind, len(values)), np.ones(len(values), bool)
     except TypeError:
         there = np.fromiter((value is not UNSET for value in values), bool, len(values))
-        return np.fromiter((0 if value is UNSET else value for value in values), np.int64, len(values)), there
+        return np.fromiter((absent if value is UNSET else value for value in values), kind, len(values)), there
 
 
-def _floats(records: Sequence[Any], name: str) -> np.ndarray:
-    """A field, NaN where ``UNSET``, ``(N,)`` float64."""
-    values = list(map(attrgetter(name), records))
-    try:
-        return np.fromiter(values, np.float64, len(values))
-    except TypeError:
-        return np.fromiter((np.nan if value is UNSET else value for value in values), np.float64, len(values))
+def _areas(records: Sequence[Any]) -> np.ndarray:
+    return _column(records, "area", np.nan, np.float64)[0]
 
 
 def _names(records: Sequence[Any]) -> list[Optional[str]]:
@@ -57,20 +53,11 @@ def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
     try:
         rows = msgspec.json.decode(array_of(raws), type=List[Optional[List[float]]])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        rows = [_numbers(loads(raw)) for raw in raws]
+        rows = [numbers_of(loads(raw)) for raw in raws]
     absent = [math.nan] * 4
     boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
     boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
     return boxes
-
-
-def _numbers(value: Any) -> Optional[list[float]]:
-    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
-        return None
-    try:
-        return list(map(float, value))
-    except OverflowError:
-        return None
 
 
 class Index:
@@ -106,9 +93,9 @@ class Images(_Table):
     def __init__(self, records: Sequence[Optional[ImageRecord]]) -> None:
         rows = [record or ImageRecord() for record in records]
         self.usable = _usable(records)
-        self.ids, self.has_id = _ints(rows, "id")
+        self.ids, self.has_id = _column(rows, "id")
         self.names = _names(rows)
-        self.widths, self.heights = (np.maximum(_ints(rows, side)[0], 0) for side in ("width", "height"))
+        self.widths, self.heights = (np.maximum(_column(rows, side)[0], 0) for side in ("width", "height"))
         self.index = Index(self.ids, self.has_id)
 
 
@@ -138,11 +125,11 @@ class Annotations(_Table):
     def __init__(self, records: Sequence[Optional[AnnotationRecord]]) -> None:
         rows = [record or AnnotationRecord() for record in records]
         self.usable = _usable(records)
-        self.ids, self.has_id = _ints(rows, "id")
-        self.image_ids, self.has_image_id = _ints(rows, "image_id")
-        self.category_ids, self.has_category_id = _ints(rows, "category_id")
-        self.crowd, self.has_crowd = _ints(rows, "iscrowd")
-        self.areas = _floats(rows, "area")
+        self.ids, self.has_id = _column(rows, "id")
+        self.image_ids, self.has_image_id = _column(rows, "image_id")
+        self.category_ids, self.has_category_id = _column(rows, "category_id")
+        self.crowd, self.has_crowd = _column(rows, "iscrowd")
+        self.areas = _areas(rows)
         self.boxes = [row.bbox for row in rows]
         self.segmentations = [row.segmentation for row in rows]
 
@@ -153,7 +140,7 @@ class PanopticAnnotations(_Table):
     def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
         rows = [record or PanopticRecord() for record in records]
         self.usable = _usable(records)
-        self.image_ids, self.has_image_id = _ints(rows, "image_id")
+        self.image_ids, self.has_image_id = _column(rows, "image_id")
         self.names = _names(rows)
 
 
@@ -169,8 +156,8 @@ class Segments(_Table):
         self.usable = _usable(rows)
         self.entry = np.repeat(np.arange(len(lists)), counts)
         self.place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.ids, self.has_id = _ints(rows, "id")
-        self.category_ids, self.has_category_id = _ints(rows, "category_id")
-        self.crowd, self.has_crowd = _ints(rows, "iscrowd")
-        self.areas = _floats(rows, "area")
+        self.ids, self.has_id = _column(rows, "id")
+        self.category_ids, self.has_category_id = _column(rows, "category_id")
+        self.crowd, self.has_crowd = _column(rows, "iscrowd")
+        self.areas = _areas(rows)
         self.boxes = boxes_of([row.bbox for row in rows])
