@@ -59,7 +59,7 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
 
     Raises DataError: it cannot be read, or is longer than ``limit`` bytes.
     """
-    data = _bytes(path, limit, "a text file of this kind")
+    data = read_bytes(path, limit, "a text file of this kind")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace")
     try:
@@ -68,7 +68,7 @@ def read_text(path: Union[str, Path], limit: int = MAX_TEXT) -> str:
         return data.decode("latin-1")
 
 
-def _bytes(path: Union[str, Path], limit: int, kind: str) -> bytes:
+def read_bytes(path: Union[str, Path], limit: int, kind: str) -> bytes:
     """A file's bytes. Raises DataError: it cannot be read, or is longer than ``limit``."""
     try:
         with open(path, "rb") as file:
@@ -134,7 +134,7 @@ def load_json(path: Union[str, Path]) -> Any:
 
 def read_json(path: Union[str, Path]) -> bytes:
     """The bytes of a JSON file. Raises DataError: it cannot be read, or is too large."""
-    return _bytes(path, MAX_JSON, "one annotation file")
+    return read_bytes(path, MAX_JSON, "one annotation file")
 
 
 def parse_json(data: bytes, name: Union[str, Path]) -> Any:

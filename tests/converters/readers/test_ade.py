@@ -10,7 +10,7 @@ import pytest
 from folders import kinds, labels, mask, masks, picture, read, reasons
 from PIL import Image as pillow
 
-from seg2knet.converters.readers.ade.reader import AdeOptions, AdeReader
+from seg2knet.converters.readers.ade import AdeOptions, AdeReader
 from seg2knet.dataset.sample import Sample
 from seg2knet.errors import DataError, UsageError
 

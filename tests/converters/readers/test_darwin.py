@@ -13,7 +13,7 @@ import pytest
 from folders import labels, masks, one, picture, reasons
 
 from seg2knet.converters.base import ReaderOptions
-from seg2knet.converters.readers.darwin.reader import DarwinReader
+from seg2knet.converters.readers.darwin import DarwinReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError
 

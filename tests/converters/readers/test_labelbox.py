@@ -11,7 +11,7 @@ import pytest
 from folders import kinds, labels, mask, masks, one, picture, read, reasons
 
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
-from seg2knet.converters.readers.labelbox.reader import LabelboxOptions, LabelboxReader
+from seg2knet.converters.readers.labelbox import LabelboxOptions, LabelboxReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError, UsageError
 

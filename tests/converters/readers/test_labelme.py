@@ -13,7 +13,7 @@ import pytest
 from drawn import mask_shape, picture, polygon
 from PIL import Image as pillow
 
-from seg2knet.converters.readers.labelme.reader import LabelMeOptions, LabelMeReader
+from seg2knet.converters.readers.labelme import LabelMeOptions, LabelMeReader
 from seg2knet.dataset import geometry
 from seg2knet.dataset.rle import rle_bbox, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from folders import labels, masks, one, picture, reasons
 
-from seg2knet.converters.readers.isat.reader import IsatReader
-from seg2knet.converters.readers.sa1b.reader import Sa1bOptions, Sa1bReader
+from seg2knet.converters.readers.isat import IsatReader
+from seg2knet.converters.readers.sa1b import Sa1bOptions, Sa1bReader
 from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError

@@ -10,7 +10,7 @@ import pytest
 from folders import kinds, labels, mask, masks, one, picture, read, reasons
 
 from seg2knet.converters.detection import detect
-from seg2knet.converters.readers.openimages.reader import OpenImagesReader
+from seg2knet.converters.readers.openimages import OpenImagesReader
 from seg2knet.errors import DataError
 
 HEAD = "MaskPath,ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU,Clicks\n"

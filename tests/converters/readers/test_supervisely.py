@@ -15,7 +15,7 @@ from folders import labels, masks, one, picture, read, reasons
 from PIL import Image as pillow
 
 from seg2knet.converters.base import ReaderOptions
-from seg2knet.converters.readers.supervisely.reader import SuperviselyReader
+from seg2knet.converters.readers.supervisely import SuperviselyReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import DataError
 

@@ -14,8 +14,8 @@ from folders import kinds, labels, masks, one, picture, read, reasons
 
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
 from seg2knet.converters.readers.common import json_reader
-from seg2knet.converters.readers.darwin.reader import DarwinReader
-from seg2knet.converters.readers.via.reader import ViaOptions, ViaReader
+from seg2knet.converters.readers.darwin import DarwinReader
+from seg2knet.converters.readers.via import ViaOptions, ViaReader
 from seg2knet.dataset.sample import Polygons
 from seg2knet.errors import UsageError
 

@@ -7,7 +7,6 @@ an object. What is not JSON but nearly so (NaN, UTF-16) is read the lenient way,
 from __future__ import annotations
 
 import json
-import mmap
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import orjson
 
 from seg2knet.converters.readers.coco.results import document, is_results
-from seg2knet.converters.readers.common.sources import rgb
+from seg2knet.converters.readers.common.sources import mapped, rgb
 from seg2knet.dataset.classes import ClassInfo
 from seg2knet.dataset.coco_json import LISTS, AnnotationHead, Id, ImageHead
 from seg2knet.dataset.files import parse_json, read_json
@@ -33,19 +32,9 @@ def plain_id(value: Id) -> Id:
 
 
 class Index:
-    """A COCO file. Images are in the file's order, their annotations too.
-
-    Attributes:
-        categories: id to class, in the file's order; ``used`` are the ids that an instance annotation has.
-        names: of the images.
-        panoptic: annotations are panoptic ones, one an image.
-        meta: ``info`` and ``licenses``, in the file's order.
-        orphans: annotations of images that are not listed: how many, and the first one's number.
-        masks_are_crowds: every run-length mask is marked as a crowd, as CVAT exports those of its brush.
-        notes: kind and detail of what was repaired.
-
-    Args:
-        listed: of results: the file with their images and categories.
+    """A COCO file; of results, ``listed`` has their images and categories. Images, their annotations and ``categories``
+    (by id) are in the file's order; ``used`` are the ids that an instance annotation has, ``orphans`` says how many
+    annotations are of no image that is listed, and the first one's number, ``notes`` what was repaired.
 
     Raises DataError: not a COCO file: what it lacks, and what stands there instead.
     """
@@ -68,10 +57,8 @@ class Index:
         self._place(images, annotations, spans)
         self.used = {self._plain(head.category_id) for head in annotations}
         self.categories = self._classes()
-        meta = {key: parse_json(bytes(self._lists[key]), path) for key in self._lists if key in _META}
-        self.meta = {
-            key: value for key, value in meta.items() if isinstance(value, _META[key]) and (value or key == "info")
-        }
+        raw = {key: parse_json(bytes(self._lists[key]), path) for key in self._lists if key in _META}
+        self.meta = {key: value for key, value in raw.items() if type(value) is _META[key] and (value or key == "info")}
         if self._texts:
             self.notes.append(("id-as-text", f"{self._texts} ids are numbers in quotes, taken as numbers"))
         del self._lists, self._data
@@ -86,12 +73,7 @@ class Index:
 
     def _open(self, listed: Optional[Path]) -> None:
         """The file's top-level values, which are views of its bytes."""
-        try:
-            with open(self.path, "rb") as file:
-                self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            found = getattr(error, "strerror", None) or "an empty file"
-            raise DataError("cannot be read", file=self.path, found=found) from None
+        self._data: Any = mapped(self.path)
         if is_results(self.path):
             self._data = self._repaired = document(self.path, listed)
         self._view = memoryview(self._data)
@@ -197,10 +179,8 @@ def _lenient(path: Path) -> bytes:
 
 
 def _masks_are_crowds(annotations: Sequence[AnnotationHead], raws: Sequence[msgspec.Raw]) -> bool:
-    """Whether masks were marked as crowds by a tool: all of them, and no other object tells otherwise.
-
-    COCO's own crowds are run-length codes too, beside polygons; CVAT's have its ``attributes``.
-    """
+    """Whether all masks are marked as crowds, as CVAT exports those of its brush, with its ``attributes``; COCO's own
+    crowds are run-length codes too, beside polygons."""
     crowds = [bytes(raw) for head, raw in zip(annotations, raws) if head.iscrowd]
     if not crowds or b'"counts"' not in crowds[0]:
         return False

@@ -26,7 +26,7 @@ from seg2knet.converters.readers.coco.shapes import instances, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of
+from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of, mapped
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
@@ -41,8 +41,6 @@ _BACKGROUND = frozenset({"background", "bg"})
 
 
 class CocoOptions(ReaderOptions):
-    """COCO's own options."""
-
     annotations: Literal["instances", "panoptic"] = Field(
         "instances", description="Which of them to read where a folder has both."
     )
@@ -190,8 +188,7 @@ class CocoReader(SourceReader):
         if isinstance(span, bytes):
             return parse_json(span, path)
         if path not in self._maps:
-            with open(path, "rb") as file:
-                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._maps[path] = mapped(path)
         return parse_json(self._maps[path][slice(*span)], path)
 
 

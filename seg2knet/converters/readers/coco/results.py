@@ -4,13 +4,14 @@ and categories, as the ground truth or the ``images.json`` that ``predict --form
 
 from __future__ import annotations
 
-import mmap
+import contextlib
 import re
 from pathlib import Path
 from typing import Optional
 
 import orjson
 
+from seg2knet.converters.readers.common.sources import mapped
 from seg2knet.dataset.files import load_json
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.errors import DataError
@@ -18,12 +19,9 @@ from seg2knet.errors import DataError
 
 def is_results(path: Path) -> bool:
     """Whether a file begins as a list of results does."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return False
-    return re.match(rb'\s*\[\s*\{[^{}\[]*"(image_id|category_id)"', head) is not None
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return re.match(rb'\s*\[\s*\{[^{}\[]*"(image_id|category_id)"', file.read(4096)) is not None
+    return False
 
 
 def listing(path: Path) -> Optional[Path]:
@@ -34,22 +32,14 @@ def listing(path: Path) -> Optional[Path]:
 
 def contains(path: Path, *words: str) -> bool:
     """Whether each word stands in the file as a text of its own."""
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return all(data.find(b'"%b"' % word.encode()) >= 0 for word in words)
-    except (OSError, ValueError):  # an empty file cannot be mapped
-        return False
+    with contextlib.suppress(DataError), mapped(path) as data:
+        return all(data.find(b'"%b"' % word.encode()) >= 0 for word in words)
+    return False
 
 
 def document(path: Path, listed: Optional[Path]) -> bytes:
-    """Results as a COCO document, scores as attributes.
-
-    Args:
-        path: the results.
-        listed: the file with the images and categories; by default one beside the results.
-
-    Raises DataError: not a list of objects, or there is no such file.
-    """
+    """Results as a COCO document, scores as attributes; ``listed`` is the file with the images and categories, by
+    default one beside them. DataError where they are no list of objects, or there is no such file."""
     results = load_json(path)
     if not isinstance(results, list) or not all(isinstance(entry, dict) for entry in results):
         raise DataError("not COCO results", file=path, expected="a list of objects")

@@ -21,27 +21,19 @@ _NUMBERS = frozenset({int, float})
 def instances(
     canvas: Canvas, annotations: Sequence[dict[str, Any]], classes: dict[Any, ClassInfo], boxes: str, crowds: bool
 ) -> None:
-    """Objects from the instance annotations of an image.
-
-    Args:
-        classes: by category id.
-        boxes: what becomes of a box without an outline: ``refuse`` or ``as-polygons``.
-        crowds: whether run-length masks that are marked as crowds are crowds.
-    """
+    """Objects from the instance annotations of an image; with ``crowds`` masks that are marked as crowds are crowds."""
     for number, entry in enumerate(annotations, 1):
         place = f"annotation {entry['id']}" if "id" in entry else f"the image's annotation number {number}"
         try:
             if "category_id" not in entry:
                 raise NotAnObject("no-category", 'no "category_id"')
             label = _class_of(classes, entry["category_id"])
-            shape = _shape(canvas, entry, place, boxes)
+            shape, attributes = _shape(canvas, entry, place, boxes), entry.get("attributes")
+            kept = dict(attributes) if isinstance(attributes, dict) and attributes else None
+            crowd = bool(entry.get("iscrowd")) and (crowds or isinstance(shape, Polygons))
+            canvas.add(label, shape, place, iscrowd=crowd, attributes=kept)
         except NotAnObject as problem:
             canvas.lost(place, problem)
-            continue
-        attributes = entry.get("attributes")
-        kept = dict(attributes) if isinstance(attributes, dict) and attributes else None
-        crowd = bool(entry.get("iscrowd")) and (crowds or isinstance(shape, Polygons))
-        canvas.add(label, shape, place, iscrowd=crowd, attributes=kept)
 
 
 def _shape(canvas: Canvas, entry: dict[str, Any], place: str, boxes: str) -> Shape:

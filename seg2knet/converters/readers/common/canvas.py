@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -12,16 +13,8 @@ import numpy as np
 
 from seg2knet.converters.base import IGNORE
 from seg2knet.converters.upright import fit, settle
-from seg2knet.dataset import geometry, images
+from seg2knet.dataset import geometry, images, rle
 from seg2knet.dataset.label_image import window_rle
-from seg2knet.dataset.rle import (
-    mask_to_rle,
-    max_pixels,
-    rle_from_counts,
-    rle_from_string,
-    rle_to_mask,
-    size_allowed,
-)  # fmt: skip
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
 from seg2knet.errors import DataError
 
@@ -56,8 +49,8 @@ class Canvas:
         extra: Optional[dict[str, Any]] = None,
         strict: bool = False,
     ) -> None:
-        if declared is not None and not size_allowed(max(declared[0], 1), max(declared[1], 1)):
-            found, expected = f"{declared[0]}x{declared[1]}", f"at most {max_pixels():,} pixels"
+        if declared is not None and not rle.size_allowed(max(declared[0], 1), max(declared[1], 1)):
+            found, expected = f"{declared[0]}x{declared[1]}", f"at most {rle.max_pixels():,} pixels"
             if strict or (path is None and data is None):
                 raise DataError("an impossible image size", file=place, found=found, expected=expected)
             declared = None
@@ -130,10 +123,10 @@ class Canvas:
 
     def bitmap(self, mask: np.ndarray, left: int = 0, top: int = 0) -> Rle:
         """The mask ``(h, w)`` at ``left``, ``top`` of the image; NotAnObject where no pixel of it lies in the image."""
-        rle = window_rle(mask, left, top, self.height, self.width)
-        if rle is None:
+        found = window_rle(mask, left, top, self.height, self.width)
+        if found is None:
             raise NotAnObject("no-pixels", "no pixel of the mask lies in the image")
-        return rle
+        return found
 
     def run_length(self, code: dict[str, Any]) -> Rle:
         """COCO's ``{"size", "counts"}``, compressed or not; NotAnObject where it is not of the image's size."""
@@ -143,9 +136,9 @@ class Canvas:
             raise NotAnObject("rle-size-differs", f"size {size!r}, the image is {height} high, {width} wide")
         try:
             if isinstance(counts, list):
-                return rle_from_counts(counts, height, width)
+                return rle.rle_from_counts(counts, height, width)
             if isinstance(counts, str):
-                return rle_from_string(_counts(counts), height, width)
+                return rle.rle_from_string(_counts(counts), height, width)
         except DataError as error:
             raise NotAnObject("rle-unusable", ": ".join(filter(None, (error.message, error.found)))) from None
         raise NotAnObject("rle-unusable", f"counts {type(counts).__name__}")
@@ -156,12 +149,12 @@ class Canvas:
         polygons = [polygon(ring) for ring in (*outer, *holes)]
         if len(polygons) == 1:
             return polygons[0]
-        masks = [rle_to_mask(geometry.shape_to_rle(each, self.height, self.width)) for each in polygons]
+        masks = [rle.rle_to_mask(geometry.shape_to_rle(each, self.height, self.width)) for each in polygons]
         union = np.logical_or.reduce(masks[: len(outer)])
         mask = np.logical_xor.reduce(masks[: len(outer)]) if even_odd else union
         for hole in masks[len(outer) :]:
             mask = mask & ~hole
-        return Polygons(outer) if (mask == union).all() else mask_to_rle(mask)
+        return Polygons(outer) if (mask == union).all() else rle.mask_to_rle(mask)
 
 
 def polygon(flat: list[float], reason: str = "not-a-polygon") -> Polygons:
@@ -191,12 +184,10 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) ->
 def _counts(text: str) -> bytes:
     """A run-length string as bytes; ``str()`` of bytes, as some scripts write it, is undone."""
     if text[:2] in ("b'", 'b"') and text[-1:] == text[1]:
-        try:
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             value = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            value = None
-        if isinstance(value, bytes):
-            return value
+            if isinstance(value, bytes):
+                return value
     try:
         return text.encode("ascii")
     except UnicodeEncodeError:

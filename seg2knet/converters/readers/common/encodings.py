@@ -64,9 +64,9 @@ class Decoder:
         if labels.ndim == 3:
             problem, hint = "a mask in colour where numbers were expected", "--encoding colors --labelmap FILE"
             raise DataError(problem, file=self.canvas.place, hint=f"say that they are colours: {hint}")
-        runs = label_image.cut(
-            labels if encoding != "binary" else foreground(labels, self.canvas.place).astype(np.uint8)
-        )
+        if encoding == "binary":
+            labels = foreground(labels, self.canvas.place).astype(np.uint8)
+        runs = label_image.cut(labels)
         if encoding == "binary":
             for number, rle in enumerate(label_image.regions(runs, without=[0], split=self.split).rles, 1):
                 self.canvas.add(self.class_name, rle, f"piece {number}")
@@ -140,10 +140,9 @@ class Decoder:
         stuff: set[int] = set()
         if self.split and self.labelmap is not None:
             stuff = {number for number, thing in self.labelmap.things.items() if not thing} - set(self.void)
+        others = sorted(set(np.unique(runs.values).tolist()) - stuff) if stuff else []
         parts = [label_image.regions(runs, without=sorted({*self.void, *stuff}), split=self.split)]
-        if stuff:
-            others = set(np.unique(runs.values).tolist()) - stuff
-            parts.append(label_image.regions(runs, without=sorted(others)))
+        parts += [label_image.regions(runs, without=others)] if stuff else []
         for found in parts:
             for index, (number, rle) in enumerate(zip(found.values, found.rles), 1):
                 self._add(number, rle, f"region {index}")

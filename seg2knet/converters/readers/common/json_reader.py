@@ -80,15 +80,15 @@ class JsonReader(SourceReader):
             return False
 
     def scan(self) -> Scan:
-        found: list[tuple[str, Any]] = []
-        paths = self.files(self.source)
+        found, paths = list[tuple[str, Any]](), self.files(self.source)
         self.skips: list[Skip] = []
         self.notes: list[Note] = []
-        for path in sorted(paths, key=self._rank):
-            if found and self._rank(path) > self._rank(str(found[0][1][0])):
-                break  # another export of the same
-            below = relative(path, str(self.root))
-            found += [(name, [path, record]) for name, record in self.listed(path, below, len(paths) == 1)]
+        for suffix in self.suffixes:
+            for path in (path for path in paths if path.lower().endswith(suffix)):
+                records = self.listed(path, relative(path, str(self.root)), len(paths) == 1)
+                found += [(name, [path, record]) for name, record in records]
+            if found:
+                break  # the files of other suffixes are another export of the same
         if not found:
             raise absent(self.expected, self.source)
         return Scan(Splits({}).handles(found), self.classes(), tuple(self.skips), tuple(self.notes))
@@ -96,9 +96,6 @@ class JsonReader(SourceReader):
     def listed(self, path: str, below: str, alone: bool) -> Iterable[Record]:
         """The images of a file, which stands at ``below`` in the source, ``alone`` or with others."""
         return [(below, None)]
-
-    def _rank(self, path: str) -> int:
-        return next((rank for rank, suffix in enumerate(self.suffixes) if path.lower().endswith(suffix)), 0)
 
     def classes(self) -> Optional[ClassList]:
         """The class list, where a file says it; called after ``listed``."""
@@ -155,10 +152,8 @@ class RecordsReader(JsonReader):
         if not alone and not self.fits(document):
             return []
         try:
-            return [
-                (posixpath.join(posixpath.dirname(below), name), record)
-                for name, record in self.records(document, path)
-            ]
+            folder = posixpath.dirname(below)
+            return [(posixpath.join(folder, name), record) for name, record in self.records(document, path)]
         except MALFORMED as error:
             raise self.malformed(path, error) from None
 

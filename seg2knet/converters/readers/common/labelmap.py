@@ -16,7 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -71,9 +71,7 @@ class LabelmapOptions(ReaderOptions):
 
 class Labelmap(msgspec.Struct, frozen=True):
     """Numbers and colours of a label image: ``names`` of the numbers that are classes; ``void`` ones (background,
-    unlabelled, ignored); the number of each colour ``red | green << 8 | blue << 16``; where it is said, what is a
-    thing.
-    """
+    unlabelled, ignored); the number of each packed colour; where it is said, what is a thing."""
 
     names: dict[int, str]
     void: frozenset[int] = frozenset()
@@ -112,10 +110,8 @@ def read(path: Path) -> Labelmap:
 
 
 def made(entries: Sequence[Entry], path: Optional[Path] = None, *, all_classes: bool = False) -> Labelmap:
-    """From single lines; with ``all_classes`` a name such as ``background`` is a class's too.
-
-    Raises DataError: no class, a number or a colour of two classes.
-    """
+    """From single lines; with ``all_classes`` a name such as ``background`` is a class's too. DataError where there is
+    no class, or a number or a colour of two."""
     names: dict[int, str] = {}
     colors: dict[int, int] = {}
     for entry in entries:
@@ -183,11 +179,11 @@ def _from_text(path: Path) -> list[Entry]:
         return [Entry(row.number or 0, row.name, None, row.isthing) for row in rows]
     lines = read_list(path)
     if "# label:color_rgb" in text or path.name.lower() == "labelmap.txt":
-        matches = [match for match in map(_CVAT.match, lines) if match]
-        if len(matches) < len(lines):
-            wrong = next(line for line in lines if not _CVAT.match(line))
-            place = [line.strip() for line in text.splitlines()].index(wrong)
-            raise _bad_line(path, place + 1, wrong, "name:r,g,b:parts:actions")
+        for line in lines:
+            if not _CVAT.match(line):
+                place = [line.strip() for line in text.splitlines()].index(line)
+                raise _bad_line(path, place + 1, line, "name:r,g,b:parts:actions")
+        matches = filter(None, map(_CVAT.match, lines))
         return [Entry(number, match[1], _color(match[2])) for number, match in enumerate(matches)]
     camvid, numbered = ([match for match in map(one.match, lines) if match] for one in (_CAMVID, _NUMBERED))
     if lines and len(camvid) == len(lines):
@@ -235,7 +231,7 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
         if isinstance(document.get("label_map"), Mapping):
             return _datumaro(document, path)
         if isinstance(document.get("labels"), list):
-            return _mapillary(document["labels"], path)
+            return list(_mapillary(document["labels"], path))
         document = next((document[key] for key in ("names", "classes") if key in document), document)
     if isinstance(document, Mapping) and document and all(_WHOLE.fullmatch(str(number)) for number in document):
         return [Entry(int(number), str(name)) for number, name in document.items()]
@@ -255,14 +251,12 @@ def _datumaro(document: Mapping[str, Any], path: Path) -> list[Entry]:
     return [Entry(number, name, _color(color)) for (number, name), color in zip_longest(names.items(), colors)]
 
 
-def _mapillary(labels: list[Any], path: Path) -> list[Entry]:
-    wrong = next((number for number, label in enumerate(labels) if not isinstance(label, Mapping)), None)
-    if wrong is not None:
-        raise DataError("not a class", file=path, place=f"labels[{wrong}]", found=repr(labels[wrong])[:100])
-    names = [str(label.get("readable") or label.get("name")) for label in labels]
-    things = [bool(label["instances"]) if "instances" in label else None for label in labels]
-    colors = [_color(label.get("color")) for label in labels]
-    return [Entry(number, *parts) for number, parts in enumerate(zip(names, colors, things))]
+def _mapillary(labels: list[Any], path: Path) -> Iterator[Entry]:
+    for number, label in enumerate(labels):
+        if not isinstance(label, Mapping):
+            raise DataError("not a class", file=path, place=f"labels[{number}]", found=repr(label)[:100])
+        thing = bool(label["instances"]) if "instances" in label else None
+        yield Entry(number, str(label.get("readable") or label.get("name")), _color(label.get("color")), thing)
 
 
 def _bad_line(path: Path, line: int, found: str, expected: str) -> DataError:

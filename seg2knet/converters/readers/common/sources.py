@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import posixpath
 import re
@@ -29,6 +30,16 @@ def read_list(path: Union[str, Path]) -> list[str]:
     """The lines of a list: without blank ones, comments (``#``) and surrounding space."""
     lines = (line.strip() for line in read_text(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def mapped(path: Union[str, Path]) -> mmap.mmap:
+    """A file's bytes, which forked workers may read at a time; DataError where it cannot be read, or is empty."""
+    try:
+        with open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or "an empty file"
+        raise DataError("cannot be read", file=path, found=found) from None
 
 
 def files_of(source: Path, suffixes: Sequence[str]) -> list[str]:

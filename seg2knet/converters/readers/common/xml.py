@@ -7,11 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from seg2knet.dataset.files import read_bytes
 from seg2knet.errors import DataError
 
 MAX_XML = 256 << 20
-"""The annotation of one image has no more bytes."""
-
 _DOCTYPE = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
@@ -49,14 +48,7 @@ def doctype(name: Union[str, Path]) -> DataError:
 
 def read(path: Union[str, Path]) -> Any:
     """The root element of a file; DataError where it is not XML, or too large to be the annotation of one image."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_XML + 1)
-    except OSError as error:
-        raise DataError("cannot be read", file=path, found=error.strerror or str(error)) from None
-    if len(data) > MAX_XML:
-        raise DataError("too large for the annotation of one image", file=path, expected=f"at most {MAX_XML:,} bytes")
-    return parse(data, path)
+    return parse(read_bytes(path, MAX_XML, "the annotation of one image"), path)
 
 
 def root_tag(path: Union[str, Path]) -> Optional[str]:

@@ -8,7 +8,6 @@ parses what it is to read. (https://docs.cvat.ai/docs/manual/advanced/xml_format
 
 from __future__ import annotations
 
-import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from xml.parsers import expat
 import msgspec
 
 from seg2knet.converters.readers.common import xml
-from seg2knet.converters.readers.common.sources import rgb
+from seg2knet.converters.readers.common.sources import mapped, rgb
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.text import whole_number
 from seg2knet.errors import DataError
@@ -47,13 +46,7 @@ class File:
 
     def __init__(self, path: Union[str, Path]) -> None:
         self.path = str(path)
-        try:
-            # Mapped, for a forked worker shares an open file's position with all others.
-            with open(path, "rb") as file:
-                self._data: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            found = getattr(error, "strerror", None) or "an empty file"
-            raise DataError("cannot be read", file=path, found=found) from None
+        self._data = mapped(path)
         head = self._data[:4096]
         if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in head[:64]:
             raise DataError("XML in UTF-16", file=path, expected="UTF-8, as CVAT writes it", hint="save it as UTF-8")

@@ -25,7 +25,7 @@ from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.sample import Note, Sample, Skip
+from seg2knet.dataset.sample import Note, Sample
 from seg2knet.dataset.text import natural, whole_number
 from seg2knet.errors import DataError, UsageError
 
@@ -33,8 +33,6 @@ _FRAME = re.compile(r"(?:^|.*[/_])frame_(\d{1,9})$", re.IGNORECASE)
 
 
 class CvatOptions(ReaderOptions):
-    """CVAT's own options."""
-
     video: Optional[Path] = Field(None, description="The video that was annotated, to take the frames from.")
     interpolate: bool = Field(
         False,
@@ -76,7 +74,7 @@ class CvatReader(Reader):
         for path in paths:
             meta = index.add(self._file(path), "" if len(paths) == 1 else _below(path, self.source))
             classes = classes.merged(meta.classes) if classes is not None and meta.classes is not None else None
-        return Scan(ordered(index.handles()), classes, tuple(index.skips), tuple(index.notes))
+        return Scan(ordered(index.handles()), classes, (), tuple(index.notes))
 
     def read(self, handle: Handle) -> Sample:
         where = handle.where
@@ -93,25 +91,21 @@ class CvatReader(Reader):
         declared = tuple(where["size"]) if all(where["size"]) else None
         place = f"{where['file']}: image {handle.name!r}"
         canvas = Canvas(handle.name, place, path=where["image"], data=data, declared=declared, strict=True)
-        if "entries" in where:
-            self._frame(file, where, canvas)
-        else:
+        if "entries" not in where:
             for number, child in enumerate(file.element(where["start"], where["end"]), 1):
                 take(canvas, child, number, self.options.boxes)
+            return canvas.sample(handle.split)
+        for number, (start, end, (label, group), next_start, next_end, share) in enumerate(where["entries"], 1):
+            element, override = file.element(start, end), {"group_id": group}
+            if next_end:
+                override.update(between(element, file.element(next_start, next_end), share))
+            take(canvas, element, number, self.options.boxes, label, override)
         return canvas.sample(handle.split)
 
     def _file(self, path: Any) -> File:
         if str(path) not in self._files:
             self._files[str(path)] = File(path)
         return self._files[str(path)]
-
-    def _frame(self, file: File, where: dict[str, Any], canvas: Canvas) -> None:
-        for number, (start, end, (label, group), next_start, next_end, share) in enumerate(where["entries"], 1):
-            element = file.element(start, end)
-            override = {"group_id": group}
-            if next_end:
-                override.update(between(element, file.element(next_start, next_end), share))
-            take(canvas, element, number, self.options.boxes, label, override)
 
 
 class _Index:
@@ -120,7 +114,6 @@ class _Index:
     def __init__(self, options: CvatOptions) -> None:
         self.options = options
         self.images: list[tuple[Optional[str], str, str, dict[str, Any]]] = []
-        self.skips: list[Skip] = []
         self.notes: list[Note] = []
 
     def add(self, file: File, prefix: str) -> Meta:

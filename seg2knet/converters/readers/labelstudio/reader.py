@@ -28,8 +28,6 @@ _MIN_KEYS = frozenset({"id", "annotator", "annotation_id", "created_at", "update
 
 
 class LabelStudioOptions(ReaderOptions):
-    """Label Studio's own options."""
-
     annotator: Optional[str] = Field(
         None,
         description="Which annotation of a task to read where there are several: newest, ground-truth, all (their "

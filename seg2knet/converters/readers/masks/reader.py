@@ -50,8 +50,6 @@ _OF_MASKS = ("masks", "class_masks")
 
 
 class MaskOptions(LabelmapOptions):
-    """Mask images' own options."""
-
     encoding: Optional[Encoding] = Field(
         None, description="What a pixel's number means; guessed from some of the masks, and said, when not given."
     )

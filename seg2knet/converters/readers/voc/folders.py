@@ -74,7 +74,7 @@ def roots(source: Path, images: Optional[Path]) -> list[Root]:
     if not source.is_dir():
         return []
     for depth in ("", "*", "*/*"):
-        folders = [source] if not depth else sorted(path for path in source.glob(depth) if path.is_dir())
+        folders = sorted(path for path in source.glob(depth) if path.is_dir()) if depth else [source]
         found = [path for path in folders if _child(path, _CLASS_FOLDERS) or _child(path, _XML_FOLDERS, (".xml",))]
         if found:
             prefixes = [path.relative_to(source).as_posix() + "/" if len(found) > 1 else "" for path in found]

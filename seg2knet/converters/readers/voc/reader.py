@@ -106,10 +106,8 @@ class VocReader(Reader):
 
     def _by_palette(self, path: str, labels: np.ndarray) -> np.ndarray:
         """Numbers by a palette image's own colours, where a label map says colours and knows those of this palette."""
-        if labels.ndim == 3 or self._labelmap is None:
-            return labels
-        colors = palette(path)
-        if colors is None:
+        colors = palette(path) if labels.ndim == 2 else None
+        if colors is None or self._labelmap is None:
             return labels
         table = np.arange(256)
         for number in np.unique(labels).tolist():
@@ -164,19 +162,14 @@ class _Listing:
         if not splits and unused > 0:
             detail = "images with neither mask nor XML file are no part of the set"
             self.notes.append(Note("image-without-annotation", root.images.root, detail, unused))
-        for name in splits.names:
-            if name not in annotated:
-                self._without(root, name, splits)
-
-    def _without(self, root: _voc.Root, name: str, splits: Splits) -> None:
-        """An image that is listed, and has no annotation of the kind that is read."""
-        path = root.images.find(name)
-        if splits.of(name) == "test" and path is not None:
-            self.notes.append(Note("test-image-without-truth", path, "kept, without objects"))
-            self._append(root, name, {"image": path, "bare": True}, "test")
-            return
-        lacks = "without-mask" if self.masks else "without-annotation" if path is not None else "and-not-there"
-        self.skips.append(Skip(f"listed-{lacks}", str(root.path / name), detail=f"it stands in {splits.files}"))
+        for name in (name for name in splits.names if name not in annotated):
+            path = root.images.find(name)
+            if splits.of(name) == "test" and path is not None:
+                self.notes.append(Note("test-image-without-truth", path, "kept, without objects"))
+                self._append(root, name, {"image": path, "bare": True}, "test")
+                continue
+            lacks = "without-mask" if self.masks else "without-annotation" if path is not None else "and-not-there"
+            self.skips.append(Skip(f"listed-{lacks}", str(root.path / name), detail=f"it stands in {splits.files}"))
 
     def _append(self, root: _voc.Root, stem: str, where: dict[str, Any], split: Optional[str]) -> None:
         name = relative(where["image"], root.images.root) if where["image"] is not None else f"{stem}.jpg"

@@ -64,9 +64,7 @@ class YoloFolder:
         listed = list(dict.fromkeys(self._configured(folders) if self.config is not None else self._plain(folders)))
         if not listed:
             raise absent("images, and labels of the same names", self.source)
-        owners = Counter(
-            (split, short) for split, short, _ in {(split, short, path) for split, short, _, path in listed}
-        )
+        owners = Counter(image[:2] for image in {(split, short, path) for split, short, _, path in listed})
         labels = {path: self._label(path) for *_, path in listed}
         used = {os.path.normpath(label) for label in labels.values() if label}
         if not used:
@@ -75,7 +73,12 @@ class YoloFolder:
         loose = {path for folder in folders for path in _label_files(_labels_of(folder) or folder)} - used
         self.skips += [Skip("label-without-image", path) for path in sorted(loose, key=natural)]
         if self.config is not None:
-            self._note_unlisted({os.path.dirname(path) for path in used} | set(map(_labels_of, folders)))
+            known = {os.path.dirname(path) for path in used} | set(map(_labels_of, folders))
+            inside = sorted(str(path) for path in (self.root / "labels").glob("*") if path.is_dir())
+            detail = "label files in a folder that the YAML does not list are not read"
+            unknown = (folder for folder in inside if os.path.normpath(folder) not in known)
+            counts = ((folder, len(_label_files(folder))) for folder in unknown)
+            self.notes += [Note("labels-not-listed", folder, detail, count) for folder, count in counts if count]
         return [
             Handle(short if owners[split, short] == 1 else long, [path, labels[path]], split)
             for split, short, long, path in listed
@@ -100,10 +103,8 @@ class YoloFolder:
         """``path`` of the YAML: absolute, relative to the file, or stale, and then the file's own folder."""
         path = self.document.get("path")
         said = path if isinstance(path, str) and path.strip() else "."
-        bases = (
-            base for base in (Path(said).expanduser(), self.home / said) if base.is_absolute() or base != Path(said)
-        )
-        return next(filter(Path.is_dir, bases), self.home)
+        base = self.home / Path(said).expanduser()
+        return base if base.is_dir() else self.home
 
     def _configured(self, folders: set[str]) -> Iterable[Listed]:
         """The images that the YAML names; folders of them are added to ``folders``."""
@@ -178,15 +179,6 @@ class YoloFolder:
             stem = os.path.splitext(relative(path, str(self.images)))[0]
             paths = [str(self.source / f"{stem}.txt"), str(self.source / "labels" / f"{stem}.txt"), *paths]
         return next(filter(os.path.isfile, paths), None)
-
-    def _note_unlisted(self, listed: set[str]) -> None:
-        """Tell of folders of labels whose images the YAML does not list."""
-        folders = sorted(path for path in map(str, (self.root / "labels").glob("*")) if os.path.isdir(path))
-        for folder in folders:
-            count = len(_label_files(folder)) if os.path.normpath(folder) not in listed else 0
-            if count:
-                detail = "label files in a folder that the YAML does not list are not read"
-                self.notes.append(Note("labels-not-listed", folder, detail, count))
 
 
 def _config_file(source: Path) -> Optional[Path]:

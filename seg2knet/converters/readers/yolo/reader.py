@@ -30,8 +30,6 @@ HAIR = 0.01
 
 
 class YoloOptions(ReaderOptions):
-    """YOLO's own options."""
-
     unbridge: bool = Field(
         False,
         description="Take apart what ultralytics' converter joined by lines of no width: objects of several parts.",
@@ -75,33 +73,19 @@ class YoloReader(Reader):
     def read(self, handle: Handle) -> Sample:
         path, label = handle.where
         canvas = Canvas(handle.name, label or path, path=path)
-        if label is not None:
-            rows = _Rows(canvas, self._names, self.options)
-            for number, line in enumerate(read_text(label).splitlines(), 1):
-                if line and not line.isspace():
-                    try:
-                        rows.take(f"line {number}", line)
-                    except NotAnObject as problem:
-                        canvas.lost(f"line {number}", problem)
+        for number, line in enumerate(read_text(label).splitlines() if label is not None else (), 1):
+            if line and not line.isspace():
+                try:
+                    self._take(canvas, f"line {number}", line)
+                except NotAnObject as problem:
+                    canvas.lost(f"line {number}", problem)
         return canvas.sample(handle.split)
 
     def count(self, handle: Handle) -> int:
         label = handle.where[1]
         return sum(not line.isspace() for line in read_text(label).splitlines() if line) if label else 0
 
-
-class _Rows:
-    """Rows of one label file as objects; without ``names`` classes are called by number."""
-
-    def __init__(self, canvas: Canvas, names: Optional[dict[int, str]], options: YoloOptions) -> None:
-        width, height = canvas.width, canvas.height
-        self.canvas = canvas
-        self.huge = max(width, height) > geometry.MAX_COORDINATE
-        self.hair = (min(1 / width, HAIR), min(1 / height, HAIR))
-        self.names = names
-        self.options = options
-
-    def take(self, place: str, line: str) -> None:
+    def _take(self, canvas: Canvas, place: str, line: str) -> None:
         """One row; NotAnObject where it is not one."""
         words = line.split()
         try:
@@ -110,62 +94,62 @@ class _Rows:
             raise NotAnObject("not-a-row", f"not numbers: {line.strip()[:60]!r}") from None
         number = values.pop(0)
         whole = int(number) if 0 <= number < 1e9 and number == int(number) else -1
-        label = (str(whole) if whole >= 0 else None) if self.names is None else self.names.get(whole)
+        label = (str(whole) if whole >= 0 else None) if self._names is None else self._names.get(whole)
         if label is None:
             raise NotAnObject("unknown-class", f"class {words[0][:20]} is not among the names")
         if not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
             raise NotAnObject("not-finite", "a coordinate that is not a finite number")
         if len(values) == 4:
-            self.canvas.add(label, self._box(place, values), place)
+            canvas.add(label, self._box(canvas, place, values), place)
         elif len(values) < 6 or len(values) % 2:
             raise NotAnObject("not-a-row", f"{len(values)} numbers after the class: neither a box nor a polygon")
         else:
-            self._clip(place, values)
-            self.canvas.add(label, self._polygon(place, values), place)
+            _clip(canvas, place, values)
+            canvas.add(label, self._polygon(canvas, place, values), place)
 
-    def _polygon(self, place: str, values: list[float]) -> Polygons:
+    def _polygon(self, canvas: Canvas, place: str, values: list[float]) -> Polygons:
         parts: list[list[float]] = [values]
         if bridged(values):
             if self.options.unbridge:
                 parts = unbridged(values)
             else:
-                self.canvas.note("bridged-parts", place, "parts joined by lines of no width; --unbridge splits them")
-        parts = [self._in_pixels(part) for part in parts]
+                canvas.note("bridged-parts", place, "parts joined by lines of no width; --unbridge splits them")
+        parts = [_in_pixels(canvas, part) for part in parts]
         # Three points or more, all in the image: what could still be wrong is an image miles long.
-        return Polygons([polygon(part).parts[0] for part in parts] if self.huge else parts)
+        huge = max(canvas.width, canvas.height) > geometry.MAX_COORDINATE
+        return Polygons([polygon(part).parts[0] for part in parts] if huge else parts)
 
-    def _box(self, place: str, values: list[float]) -> Polygons:
+    def _box(self, canvas: Canvas, place: str, values: list[float]) -> Polygons:
         x, y, width, height = values
         if width <= 0 or height <= 0:
             raise NotAnObject("not-a-box", f"width {width:g}, height {height:g}")
         if self.options.boxes == "refuse":
             raise NotAnObject("box-only", BOX_ONLY)
         corners = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-        self._clip(place, corners)
-        left, top, right, bottom = self._in_pixels(corners)
+        _clip(canvas, place, corners)
+        left, top, right, bottom = _in_pixels(canvas, corners)
         return Polygons([geometry.box_polygon(left, top, right - left, bottom - top)])
 
-    def _in_pixels(self, fractions: list[float]) -> list[float]:
-        pixels = fractions[:]
-        pixels[0::2] = map(mul, fractions[0::2], repeat(self.canvas.width))
-        pixels[1::2] = map(mul, fractions[1::2], repeat(self.canvas.height))
-        return pixels
 
-    def _clip(self, place: str, values: list[float]) -> None:
-        """Clip what lies outside by a hair, in place; NotAnObject where a coordinate lies further outside."""
-        if min(values) >= 0.0 and max(values) <= 1.0:
-            return
-        clipped = 0
-        for index, value in enumerate(values):
-            if 0.0 <= value <= 1.0:
-                continue
-            hair = self.hair[index % 2]
-            if not -hair <= value <= 1.0 + hair:
-                hint = ": are these pixels?" if value > 2 else ""
-                raise NotAnObject("outside-the-image", f"{value:g} where 0 to 1 was expected{hint}")
-            values[index] = min(max(value, 0.0), 1.0)
-            clipped += 1
-        self.canvas.note("clipped-to-the-image", place, "a hair outside 0..1", clipped)
+def _in_pixels(canvas: Canvas, fractions: list[float]) -> list[float]:
+    pixels = fractions[:]
+    pixels[0::2] = map(mul, fractions[0::2], repeat(canvas.width))
+    pixels[1::2] = map(mul, fractions[1::2], repeat(canvas.height))
+    return pixels
+
+
+def _clip(canvas: Canvas, place: str, values: list[float]) -> None:
+    """Clip what lies outside by a hair, in place; NotAnObject where a coordinate lies further outside."""
+    if min(values) >= 0.0 and max(values) <= 1.0:
+        return
+    outside = [(index, value) for index, value in enumerate(values) if not 0.0 <= value <= 1.0]
+    for index, value in outside:
+        hair = min(1 / (canvas.height if index % 2 else canvas.width), HAIR)
+        if not -hair <= value <= 1.0 + hair:
+            hint = ": are these pixels?" if value > 2 else ""
+            raise NotAnObject("outside-the-image", f"{value:g} where 0 to 1 was expected{hint}")
+        values[index] = min(max(value, 0.0), 1.0)
+    canvas.note("clipped-to-the-image", place, "a hair outside 0..1", len(outside))
 
 
 def _has_rows(label: str) -> bool:

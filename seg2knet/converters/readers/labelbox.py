@@ -27,8 +27,6 @@ _KEYS = {"objects", "classifications"}
 
 
 class LabelboxOptions(ReaderOptions):
-    """Labelbox's own options."""
-
     project: Optional[str] = Field(None, description="The project to read, by id or name, where rows have several.")
     label: Optional[int] = Field(
         None, description="Which of several labels of an image to read: 1 for the first, -1 for the last."

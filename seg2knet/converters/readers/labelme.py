@@ -8,7 +8,6 @@ as shown.
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import os
 import re
@@ -59,8 +58,6 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 
 class LabelMeOptions(ReaderOptions):
-    """LabelMe's own options."""
-
     strip_instance_suffix: bool = Field(
         False, description="Labels number instances (person-1, person-2), as old files do: the class is person."
     )
@@ -180,7 +177,7 @@ def _embedded(text: Any, path: str) -> Optional[bytes]:
         return None
     try:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise DataError("the embedded image is damaged", file=path, place="imageData", found=str(error)) from None
 
 
@@ -239,7 +236,7 @@ def _mask(canvas: Canvas, text: Any, points: list[float]) -> Shape:
         raise NotAnObject("mask-unreadable", "no mask or no corner")
     try:
         pixels = images.decode_labels(base64.b64decode(text, validate=False))
-    except (binascii.Error, ValueError, DataError) as error:
+    except (ValueError, DataError) as error:
         raise NotAnObject("mask-unreadable", str(error).splitlines()[0]) from None
     left, top = math.floor(min(points[0::2])), math.floor(min(points[1::2]))
     return canvas.bitmap((pixels if pixels.ndim == 2 else pixels.max(axis=2)) > 0, left, top)

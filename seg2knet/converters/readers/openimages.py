@@ -16,22 +16,15 @@ import cv2
 import numpy as np
 
 from seg2knet.converters.base import Evidence, Handle, Scan
+from seg2knet.converters.readers.common import sources
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
 from seg2knet.converters.readers.common.encodings import foreground, grey
 from seg2knet.converters.readers.common.lists import Splits
-from seg2knet.converters.readers.common.sources import (
-    ImageFiles,
-    SourceReader,
-    absent,
-    files_of,
-    labels_as_shown,
-    read_text,
-    relative,
-)  # fmt: skip
+from seg2knet.converters.readers.common.sources import ImageFiles, SourceReader, absent, files_of, labels_as_shown
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import walk
+from seg2knet.dataset.files import read_text, walk
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
@@ -58,7 +51,6 @@ class OpenImagesReader(SourceReader):
             raise absent(f"SPLIT-{_CSV}, and the masks that it lists", self.source)
         found: dict[str, list[Any]] = {}
         skips: list[Skip] = []
-        root = str(self.source)
         for file in files:
             split = canonical(os.path.basename(file).partition("-")[0]) or ""
             for number, row in enumerate(_rows(file), 2):
@@ -68,7 +60,7 @@ class OpenImagesReader(SourceReader):
                     missing = f"image {row['ImageID']}" if image is None else row["MaskPath"]
                     skips.append(Skip("image-missing" if image is None else "mask-missing", place, detail=missing))
                     continue
-                name = relative(image, root)
+                name = sources.relative(image, str(self.source))
                 key = name if split and split in map(canonical, name.split("/")) else posixpath.join(split, name)
                 label = self._classes.get(row["LabelName"], row["LabelName"])
                 found.setdefault(key, [image]).append([label, mask, place])
@@ -103,7 +95,9 @@ class OpenImagesReader(SourceReader):
     def _image(self, number: str, split: str) -> Optional[str]:
         """An image by its id; the one in the split's folder, where several have it."""
         paths = [path for path in self.images.matches(number) if os.path.splitext(os.path.basename(path))[0] == number]
-        inside = [path for path in paths if split in map(canonical, relative(path, str(self.source)).split("/"))]
+        inside = [
+            path for path in paths if split in map(canonical, sources.relative(path, str(self.source)).split("/"))
+        ]
         paths = inside if len(paths) > 1 else paths
         return paths[0] if len(paths) == 1 else None
 

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
 import msgspec
 import numpy as np
@@ -46,8 +45,6 @@ _EXPECTED = "images/training/*.jpg and annotations/training/*.png"
 
 
 class AdeOptions(LabelmapOptions):
-    """ADE's own options."""
-
     instances: Literal["per-class", "components", "objects"] = Field(  # type: ignore[assignment]  # one more
         "per-class",
         description="Each class of an image is one object, or each connected piece; or (full ADE20K) each object.",
@@ -85,7 +82,6 @@ class AdeReader(Reader):
         layout = AdeLayout(root)
         handles: list[Handle] = []
         skips: list[Skip] = []
-        notes: list[Note] = []
         places = [(split, layout.images(split), layout.annotations(split)) for split in AdeLayout.FOLDERS]
         if not any(masks.is_dir() for _, _, masks in places):
             places = [("", root / "images", root / "annotations")]
@@ -100,11 +96,11 @@ class AdeReader(Reader):
             skips += [Skip("mask-without-image", path) for path in sorted(found.values(), key=natural)]
         if not handles:
             raise absent(_EXPECTED, self.source)
-        if self._labelmap is None:
-            detail = "there is no objectInfo150.txt; name one with --labelmap"
-            notes.append(Note("classes-called-by-number", str(self.source), detail))
-        classes = self._labelmap.classes() if self._labelmap is not None else None
-        return Scan(ordered(handles), classes, tuple(skips), tuple(notes))
+        if self._labelmap is not None:
+            return Scan(ordered(handles), self._labelmap.classes(), tuple(skips))
+        detail = "there is no objectInfo150.txt; name one with --labelmap"
+        note = Note("classes-called-by-number", str(self.source), detail)
+        return Scan(ordered(handles), None, tuple(skips), (note,))
 
     def read(self, handle: Handle) -> Sample:
         path, mask = handle.where
@@ -181,11 +177,6 @@ def _full_masks(source: Path) -> list[tuple[str, str]]:
     return [(next(image, ""), mask) for image, mask in images]
 
 
-def _class_numbers(colors: np.ndarray) -> np.ndarray:
-    """``(H, W)`` int32, the release's number of each pixel's class, from ``(H, W, 3)`` RGB."""
-    return colors[..., 0].astype(np.int32) // 10 * 256 + colors[..., 1]
-
-
 def _read_mapping(path: Path) -> dict[int, int]:
     """``mapFromADE.txt``: the challenge's number and the release's, a line each; several of these may be one of
     those."""
@@ -197,26 +188,27 @@ def _read_mapping(path: Path) -> dict[int, int]:
 
 
 def _draw_full(
-    canvas: Canvas,
-    colors: np.ndarray,
-    mapping: Optional[Mapping[int, int]],
-    names: Mapping[int, str],
-    by_instance: bool,
+    canvas: Canvas, colors: np.ndarray, mapping: Optional[dict[int, int]], names: dict[int, str], by_instance: bool
 ) -> None:
-    """Find the objects of an image with the mask ``colors``, ``(H, W, 3)``: every instance is one, or every class.
-
-    ``mapping`` has the release's numbers to the challenge's, whose names are ``names``; other classes are left out, as
-    the challenge leaves them unlabelled. Without it all classes have their own names, which stand beside the mask.
-    """
+    """Objects from a mask ``(H, W, 3)``: every instance is one, or every class. ``mapping`` has the release's numbers
+    to the challenge's, whose names are ``names``; other classes are left out, as the challenge leaves them unlabelled.
+    Without it all classes have their own names, which stand beside the mask."""
     if colors.ndim != 3:
         raise DataError("not a mask of the full ADE20K", file=canvas.place, found="one channel", expected="RGB")
-    runs = label_image.cut(_class_numbers(colors) * 256 + colors[..., 2])
-    name_of = _own_names(canvas.place) if mapping is None else _challenge_names(mapping, names)
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    runs = label_image.cut((red // 10 * 256 + green) * 256 + blue)
+    stem = canvas.place[: -len(_FULL[0])]
+    by_class = mapping is not None or os.path.isfile(stem + ".json")  # names by class in 2020, by instance in 2017
+    if mapping is None:
+        names = _from_json(stem + ".json") if by_class else _from_attributes(stem + "_atr.txt")
     groups: dict[object, tuple[int, str, str]] = {}
     group = np.full(len(runs.values), -1, np.int64)
     for value in np.unique(runs.values).tolist():
         number, instance = divmod(value, 256)
-        label, place = name_of(number, instance), f"class {number}" + f" instance {instance}" * by_instance
+        if number not in mapping if mapping is not None else value == 0:
+            continue
+        label = names.get(mapping[number] if mapping is not None else number if by_class else instance)
+        place = f"class {number}" + f" instance {instance}" * by_instance
         if label is None:
             canvas.skip("number-without-a-class", f"class {number} instance {instance}")
         elif label:
@@ -227,22 +219,6 @@ def _draw_full(
     for index, rle in zip(found.values, found.rles):
         _, label, place = names_and_places[index]
         canvas.add(label, rle, place)
-
-
-NameOf = Callable[[int, int], Optional[str]]
-"""From the release's class number and the instance: the name, empty for nothing, ``None`` where none is said."""
-
-
-def _challenge_names(mapping: Mapping[int, int], names: Mapping[int, str]) -> NameOf:
-    return lambda number, instance: names.get(mapping[number]) if number in mapping else ""
-
-
-def _own_names(mask: str) -> NameOf:
-    """Names that stand beside an image: by class in 2020, by instance in 2017."""
-    stem = mask[: -len(_FULL[0])]
-    by_class = os.path.isfile(stem + ".json")
-    names = _from_json(stem + ".json") if by_class else _from_attributes(stem + "_atr.txt")
-    return lambda number, instance: names.get(number if by_class else instance) if number or instance else ""
 
 
 def _from_json(path: str) -> dict[int, str]:

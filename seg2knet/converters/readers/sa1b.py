@@ -16,8 +16,6 @@ from seg2knet.dataset.classes import ClassList
 
 
 class Sa1bOptions(ReaderOptions):
-    """SA-1B's own options."""
-
     class_name: str = Field("object", description="The class of all masks.")
 
 

@@ -33,8 +33,6 @@ _REGION_COLUMNS = ("region_shape_attributes", "region_attributes")
 
 
 class ViaOptions(ReaderOptions):
-    """VIA's own options."""
-
     class_attribute: Optional[str] = Field(
         None, description="The region attribute that holds the class; not needed where there is one alone."
     )

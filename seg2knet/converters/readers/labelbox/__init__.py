@@ -1,1 +1,0 @@
-"""Labelbox exports."""

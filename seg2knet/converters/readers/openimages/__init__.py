@@ -1,1 +1,0 @@
-"""OpenImages masks."""

@@ -1,1 +1,0 @@
-"""SA-1B (Segment Anything)."""

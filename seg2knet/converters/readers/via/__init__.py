@@ -1,1 +1,0 @@
-"""VIA (VGG Image Annotator)."""
