@@ -15,13 +15,14 @@ from typing import Any, Optional, Union
 
 from seg2knet.dataset.folder import Split, read_folder
 from seg2knet.dataset.layout import CocoLayout
-from seg2knet.dataset.sample import Image, Object, Polygons, Rle, Sample
+from seg2knet.dataset.sample import Image, Object, Polygons, Sample
 from seg2knet.download.transfer import TransferError
 from seg2knet.errors import DataError, UsageError
 from seg2knet.judge.findings import as_report
-from seg2knet.judge.objects import Judged, rle_of
+from seg2knet.judge.objects import Judged
 from seg2knet.judge.suspects import MISSING, Suspect, suspects
 from seg2knet.trainer.evaluate.evaluation import Evaluation, evaluate
+from seg2knet.trainer.evaluate.truth import as_rle
 from seg2knet.validators.report import Report
 
 Say = Callable[[str], None]
@@ -72,12 +73,10 @@ class Audit:
 
 def _object(entry: dict[str, Any], name: str, size: tuple[int, int], suspect: Optional[Suspect]) -> Object:
     """An annotation or result of a COCO file; its polygons stay polygons."""
-    shape, code = entry["segmentation"], b""
-    if not isinstance(shape, list):
-        code = rle_of(shape, *size)["counts"]
-        code = code.encode() if isinstance(code, str) else code
+    outline = entry["segmentation"]
+    shape = Polygons(outline) if isinstance(outline, list) else as_rle(outline, *size)
     why = {"suspect": suspect.kind, "score": suspect.score, "reason": suspect.reason} if suspect else None
-    return Object(name, Rle(code, *size) if code else Polygons(shape), bool(entry.get("iscrowd")), attributes=why)
+    return Object(name, shape, bool(entry.get("iscrowd")), attributes=why)
 
 
 def audit(

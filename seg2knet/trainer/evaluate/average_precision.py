@@ -28,13 +28,12 @@ def prepared(content: dict[str, Any]) -> dict[str, Any]:
     kept: list[dict[str, Any]] = []
     for annotation in content.get("annotations") or []:
         outline, size = annotation.get("segmentation"), sizes.get(annotation["image_id"])
-        if not outline or size is None or annotation.get("ignore"):
-            continue
-        area = annotation.get("area")
-        if area is None:
-            area = float(coco_mask.area(rle_of(outline, *size)))
-        row = {key: annotation[key] for key in ("image_id", "category_id", "segmentation")}
-        kept.append({**row, "id": len(kept) + 1, "iscrowd": int(annotation.get("iscrowd", 0)), "area": area})
+        if outline and size is not None and not annotation.get("ignore"):
+            area = annotation.get("area")
+            if area is None:
+                area = float(coco_mask.area(rle_of(outline, *size)))
+            row = {key: annotation[key] for key in ("image_id", "category_id", "segmentation")}
+            kept.append({**row, "id": len(kept) + 1, "iscrowd": int(annotation.get("iscrowd", 0)), "area": area})
     images = [{"id": image, "height": height, "width": width} for image, (height, width) in sizes.items()]
     categories = [{"id": category["id"], "name": str(category["name"])} for category in content["categories"]]
     return {"images": images, "categories": categories, "annotations": kept}
@@ -43,16 +42,8 @@ def prepared(content: dict[str, Any]) -> dict[str, Any]:
 def coco_ap(
     truth: dict[str, Any], predictions: list[dict[str, Any]], categories: Sequence[int], library: Optional[str] = None
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Mask AP.
-
-    Args:
-        truth: a COCO instance file's content, annotation ids from 1.
-        predictions: COCO results with ``segmentation``.
-        categories: ids, in the order of the second result.
-        library: ``hotcoco`` or ``pycocotools``; by default hotcoco where it is installed.
-
-    Returns:
-        Figures between 0 and 1 by name, and by category ``objects``, ``AP``, ``AP50``, ``AP75``.
+    """Mask AP of COCO results on a :func:`prepared` truth: figures between 0 and 1 by name, and for each of the
+    category ids ``objects``, ``AP``, ``AP50``, ``AP75``. ``library``: by default hotcoco where it is installed.
     """
     objects = Counter(annotation["category_id"] for annotation in truth["annotations"] if not annotation["iscrowd"])
     columns = ("AP", "AP50", "AP75")
@@ -78,11 +69,11 @@ def coco_ap(
     figures = {name: float(value) for name, value in zip(names, evaluation.stats) if value >= 0}
     # (IoU, recall, category), all sizes, most detections
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
-    rows: list[dict[str, Any]] = []
+    rows = []
     for category in categories:
         curves = precision[:, :, ordered.index(category)]
-        quality = {"AP": mean_of_known(curves), "AP50": mean_of_known(curves[0]), "AP75": mean_of_known(curves[5])}
-        rows.append({"objects": objects[category], **quality})
+        quality = (mean_of_known(part) for part in (curves, curves[0], curves[5]))
+        rows.append({"objects": objects[category], **dict(zip(columns, quality))})
     return {"AP": 0.0, "AP50": 0.0, **figures}, rows
 
 

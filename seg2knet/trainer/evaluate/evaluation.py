@@ -65,29 +65,22 @@ def evaluate(
     classes: Optional[ClassList] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
 ) -> Evaluation:
-    """Evaluate a checkpoint of a run.
+    """What :func:`seg2knet.trainer.api.evaluate` does, with more to choose.
 
     Args:
-        data: a data set's folder; by default the one it was trained on.
         split: ``val`` by default, ``test`` where there is no val.
-        show_dir: where to leave an image of prediction beside truth for each image.
         submission: a zip to write that an evaluation server accepts; then no figures are computed.
-        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
         workers: processes that load images.
         classes: of a checkpoint that does not name them; see :class:`Segmenter`.
         ticked: called with images done and in all.
-
-    Raises:
-        DataError: the checkpoint or the data cannot be used, or do not share their classes.
-        UsageError: there is no such split.
     """
     model = Segmenter(checkpoint, device, classes=classes)
-    folder, split = split_of(model, data, split)
     from mmengine.registry import METRICS
     from mmengine.runner import Runner
 
     from seg2knet.trainer.openmmlab.metrics import METRIC_OF
 
+    folder, split = split_of(model, data, split)
     part = folder.splits[split]
     with openmmlab.silence():
         loader: Any = Runner.build_dataloader(_loader(model, folder, split, workers), seed=0)
@@ -100,6 +93,7 @@ def evaluate(
         found, expected = (", ".join(classes.names[:10]) for classes in (folder.classes, model.classes))
         raise DataError("the data's classes are not the model's", file=folder.root, found=found, expected=expected)
     collected = Submission(submission, folder, split) if submission is not None else None
+    prefix = loader.dataset.data_prefix
     with explained():
         for index, batch in enumerate(loader):
             (sample,) = model.predict_batch(batch)
@@ -108,17 +102,13 @@ def evaluate(
             else:
                 collected.add(model.prediction_of(sample), sample.img_id)
             if show_dir is not None:
-                prefix = loader.dataset.data_prefix
                 truth = truth_of(loader.dataset, index) if part.has_truth else None
-                root = Path(prefix.get("img") or prefix["img_path"])
-                draw(model, model.prediction_of(sample), truth, root, show_dir)
+                draw(model, model.prediction_of(sample), truth, prefix.get("img") or prefix["img_path"], show_dir)
             if ticked is not None:
                 ticked(index + 1, total)
-    figures: dict[str, float] = {}
     if collected is not None:
         collected.close()
-    else:
-        figures = {name: float(value) for name, value in metric.evaluate(total).items()}
+    figures = {name: float(value) for name, value in metric.evaluate(total).items()} if collected is None else {}
     return Evaluation(
         Path(model.path), folder.root, split, model.task, total, figures, metric.report, metric.predictions,
         metric.best_score(),
@@ -154,10 +144,10 @@ def default_split(folder: DataFolder) -> str:
 
 def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> dict[str, Any]:
     """A loader's config, with the classes and the pipeline that the model was trained with."""
-    from seg2knet.trainer.config import build as configs
+    from seg2knet.trainer.config.build import loader_for
 
     part = folder.splits[split]
-    loader = configs.loader_for(folder, part, workers)
+    loader = loader_for(folder, part, workers)
     steps = copy.deepcopy(list(model.config.test_pipeline))
     if not part.has_truth:  # nothing to load but images
         steps = [step for step in steps if step["type"] != "LoadAnnotations"]
@@ -165,17 +155,17 @@ def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> d
     return loader
 
 
-def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: Path, folder: Path) -> None:
+def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: Union[str, Path], folder: Path) -> None:
     """Draw a prediction of a model of either stack, beside the truth where there is any, into ``folder``, named as the
     image is below ``root``.
     """
     path = prediction.path
     name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    drawn = _pair(model, read_image(path), prediction, truth)
-    drawing.save(drawn, folder / name.with_name(name.name + ".png"))
+    drawing.save(_pair(model, prediction, truth), folder / f"{name}.png")
 
 
-def _pair(model: Any, image: np.ndarray, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:
+def _pair(model: Any, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:
+    image = read_image(prediction.path)
     shown = prediction if model.task != "instance" else prediction.best(SHOWN_SCORE, DEDUP)
     right = drawing.overlay(*drawing.enlarged(image, shown), model.classes)
     if truth is None:
@@ -190,7 +180,7 @@ def sample_sheet(model: Segmenter, dataset: Any, path: Path, count: int = 8) -> 
     pairs = []
     for index in places:
         truth = truth_of(dataset, index)
-        pair = _pair(model, read_image(truth.path), model(truth.path), truth)
+        pair = _pair(model, model(truth.path), truth)
         size = (min(900, pair.shape[1]), round(pair.shape[0] * min(1.0, 900 / pair.shape[1])))
         pairs.append(cv2.resize(pair, size, interpolation=cv2.INTER_AREA))
     drawing.save(drawing.sheet(pairs), path)

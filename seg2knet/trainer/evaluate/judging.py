@@ -29,15 +29,11 @@ def judged(
     workers: int = 2,
     ticked: Optional[Ticked] = None,
 ) -> Judged:
-    """Results on a split of a data set, with its annotations.
+    """Results on a split of a data set, with its annotations, from an instance model's checkpoint or a JSON file of
+    COCO results; the other arguments are those of :func:`.evaluation.evaluate`.
 
-    Args:
-        source: a checkpoint of an instance model, or a JSON file of COCO results.
-        data, split, device, workers, ticked: as :func:`.evaluation.evaluate` takes them.
-
-    Raises:
-        DataError: the source or the data cannot be used, or the model is not of instance segmentation.
-        UsageError: there is no such split, or a result file comes without data.
+    Raises DataError: the source or the data cannot be used, or the model is not of instance segmentation; UsageError:
+    there is no such split, or a result file comes without data.
     """
     if Path(source).suffix.lower() == ".json":
         return annotated(read_folder(data, "instance"), split, read_results(Path(source)))
@@ -56,11 +52,7 @@ def annotated(folder: DataFolder, split: Optional[str], results: list[dict[str, 
 
 
 def read_results(file: Path) -> list[dict[str, Any]]:
-    """A file of COCO results.
-
-    Raises:
-        DataError: it cannot be read, or is no list of results with masks.
-    """
+    """A file of COCO results. Raises DataError: it cannot be read, or is no list of results with masks."""
     try:
         results = json.loads(file.read_bytes())
     except OSError as error:
@@ -90,10 +82,7 @@ class Report(NamedTuple):
 
 def report(evaluation: Evaluation, truth: Optional[tuple[Path, Path]] = None) -> Report:
     """The page and the table of an evaluation; of instances by `truth`, a COCO file and the folder of its images, where
-    they are not a split of the data.
-
-    Raises:
-        EnvironmentProblem: hotcoco or Jinja2 is not installed.
+    they are not a split of the data. Raises EnvironmentProblem: hotcoco or Jinja2 is not installed.
     """
     title = f"{evaluation.checkpoint} on {evaluation.data}, {evaluation.split} split"
     if evaluation.task == "instance":

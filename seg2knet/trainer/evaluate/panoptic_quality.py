@@ -27,8 +27,8 @@ class _Segment(NamedTuple):
 
 
 class PanopticQuality:
-    """Counts over a data set with COCO's panoptic ``categories``: ``add`` images, ``merge`` what other processes
-    counted, then ``summary``.
+    """Counts over a data set with COCO's panoptic ``categories``: ``add`` images, add the ``counts`` of other
+    processes, then ``summary``.
     """
 
     def __init__(self, categories: Sequence[Mapping[str, Any]]) -> None:
@@ -45,11 +45,8 @@ class PanopticQuality:
         predicted_segments: Iterable[Mapping[str, Any]],
         name: str = "",
     ) -> None:
-        """Count one image, which errors call ``name``.
-
-        Args:
-            truth, predicted: ``(H, W)`` segment ids, 0 = unlabelled, below 2**24.
-            truth_segments, predicted_segments: ``segments_info``: ``id``, ``category_id``; truth also ``iscrowd``.
+        """Count one image, which errors call ``name``: ``(H, W)`` segment ids, 0 = unlabelled, below 2**24, and their
+        ``segments_info``: ``id``, ``category_id``; truth also ``iscrowd``.
 
         Raises DataError: sizes differ, a segment is in the map but not in the list or the reverse, or a category is
         unknown.
@@ -89,14 +86,13 @@ class PanopticQuality:
         self, listed: Iterable[Mapping[str, Any]], areas: Mapping[int, int], name: str
     ) -> dict[int, _Segment]:
         """The listed segments of a map by id, with the areas that it has."""
-        info = [
-            (int(segment["id"]), int(segment["category_id"]), bool(segment.get("iscrowd", 0))) for segment in listed
-        ]
-        unknown = sorted({category for _, category, _ in info} - set(self._place))
+        info = list(listed)
+        unknown = sorted({segment["category_id"] for segment in info} - set(self._place))
         if unknown:
             raise DataError("segments of a category that is not listed", file=name, found=str(unknown))
         segments = {
-            number: _Segment(self._place[category], crowd, areas.get(number, 0)) for number, category, crowd in info
+            one["id"]: _Segment(self._place[one["category_id"]], bool(one.get("iscrowd")), areas.get(one["id"], 0))
+            for one in info
         }
         if len(segments) != len(info) or VOID in segments:
             raise DataError("segment ids must be unique and not 0", file=name)
@@ -107,10 +103,6 @@ class PanopticQuality:
         if empty:
             raise DataError("segments in segments_info that have no pixel in the map", file=name, found=str(empty))
         return segments
-
-    def merge(self, counts: np.ndarray) -> None:
-        """Add the ``counts`` of another process."""
-        self.counts += counts
 
     def summary(self) -> dict[str, Any]:
         """Figures between 0 and 1: ``All``, ``Things``, ``Stuff``, each ``pq``, ``sq``, ``rq`` and ``n``, means over
@@ -133,9 +125,9 @@ class PanopticQuality:
     def tables(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """``PQ``, ``SQ``, ``RQ``, ``PQ_things``, ``PQ_stuff`` (of a kind that occurs), and the table by class."""
         summary = self.summary()
-        figures = {key.upper(): float(summary["All"][key]) for key in ("pq", "sq", "rq")}
-        groups = [group for group in ("Things", "Stuff") if summary[group]["n"]]
-        return {**figures, **{f"PQ_{group.lower()}": float(summary[group]["pq"]) for group in groups}}, [
+        figures = {key.upper(): summary["All"][key] for key in ("pq", "sq", "rq")}
+        figures |= {f"PQ_{group.lower()}": summary[group]["pq"] for group in ("Things", "Stuff") if summary[group]["n"]}
+        return figures, [
             {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
             for row in summary["per_class"]
         ]

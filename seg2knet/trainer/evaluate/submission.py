@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from seg2knet.dataset import coco_json
 from seg2knet.dataset.folder import DataFolder
 from seg2knet.errors import DataError
-from seg2knet.trainer.predict.files import panoptic_png
+from seg2knet.trainer.predict.files import coco_results
 from seg2knet.trainer.predict.prediction import Prediction
 
 
@@ -44,19 +43,11 @@ class Submission:
     def add(self, prediction: Prediction, image_id: int) -> None:
         """Add one image's predictions."""
         png = f"{prediction.path.stem}.png"
-        labelmap = prediction.labelmap
-        if self.task == "instance":
-            self.results += prediction.to_coco(image_id, self.ids)
-        elif self.task == "panoptic":
-            colors, segments = panoptic_png(prediction, self.ids)
-            self._add_png(f"{self.name}/{png}", colors)
-            self.results.append({"image_id": image_id, "file_name": png, "segments_info": segments})
-        else:
-            assert labelmap is not None
-            self._add_png(png, labelmap + 1)
-
-    def _add_png(self, name: str, array: np.ndarray) -> None:
-        self._zip.writestr(name, cv2.imencode(".png", array)[1].tobytes())
+        results, pixels = coco_results(prediction, self.task, image_id, self.ids, png)
+        self.results += results
+        if pixels is not None:
+            name = f"{self.name}/{png}" if self.task == "panoptic" else png
+            self._zip.writestr(name, cv2.imencode(".png", pixels)[1].tobytes())
 
     def close(self) -> None:
         """Write what is left, and put the zip in its place."""

@@ -31,7 +31,12 @@ def truth_of(dataset: Any, index: int) -> Prediction:
     else:
         height, width, key = info["height"], info["width"], "bbox_label"
         objects = [instance for instance in info.get("instances", []) if not instance.get("ignore_flag")]
-        codes = [rle_of(instance["mask"], height, width)["counts"] for instance in objects]
-        masks = [Rle(code.encode() if isinstance(code, str) else code, height, width) for code in codes]
+        masks = [as_rle(instance["mask"], height, width) for instance in objects]
     labels = np.array([each[key] for each in objects], np.int64)
     return Prediction(path, width, height, labels, np.ones(len(labels), np.float32), masks)
+
+
+def as_rle(outline: Any, height: int, width: int) -> Rle:
+    """A segmentation of a COCO file."""
+    code = rle_of(outline, height, width)["counts"]
+    return Rle(code.encode() if isinstance(code, str) else code, height, width)

@@ -160,9 +160,8 @@ def deviation(task: str, found: dict[str, Tensor], expected: dict[str, Tensor]) 
         return max(worst, float((found["segments"] != expected["segments"]).float().mean()))
     for image in range(len(found["scores"])):
         for place, label in enumerate(found["labels"][image]):
-            same = (expected["labels"][image] == label) & (
-                (expected["scores"][image] - found["scores"][image, place]).abs() < AGREE
-            )
+            near = (expected["scores"][image] - found["scores"][image, place]).abs() < AGREE
+            same = near & (expected["labels"][image] == label)
             if not same.any():
                 return float("inf")
             apart = (expected["masks"][image][same] - found["masks"][image, place]).abs().flatten(1).amax(1)

@@ -44,10 +44,6 @@ class Reproducible:
         self.random_seed = seed
         super().__init__(*args, **kwargs)
 
-    def filter_data(self) -> list[dict]:
-        """All images, with and without objects."""
-        return self.data_list  # type: ignore[attr-defined]
-
     def __getitem__(self, key: int) -> Any:
         epoch, index = divmod(key, len(self))  # type: ignore[arg-type]
         if self.random_seed is not None:  # else it is part of another data set, which has one

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 
 def sigmoid_focal_loss_forward(
@@ -23,8 +22,6 @@ def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
     """The derivative of :func:`sigmoid_focal_loss_forward` by ``input``, written into ``grad_input`` (N, K)."""
-    import torch
-
     with torch.enable_grad():
         logits = input.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(_loss(logits, target, weight, gamma, alpha).sum(), logits)
@@ -32,9 +29,6 @@ def sigmoid_focal_loss_backward(
 
 
 def _loss(logits: Tensor, target: Tensor, weight: Tensor, gamma: float, alpha: float) -> Tensor:
-    import torch
-    from torch.nn import functional
-
     classes = logits.shape[1]
     positive = functional.one_hot(target, classes + 1)[:, :classes].to(logits.dtype)
     probability = logits.sigmoid()

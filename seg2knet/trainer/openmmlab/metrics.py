@@ -144,7 +144,7 @@ class PanopticPQ(Metric):
 
     def figures(self, results: list) -> dict[str, float]:
         quality = self._quality()
-        quality.merge(np.sum(results, axis=0))
+        quality.counts += np.sum(results, axis=0)
         figures, self.report = quality.tables()
         return figures
 
@@ -203,11 +203,8 @@ class SemanticIoU(Metric):
             }
             for k, name in enumerate(self.classes)
         ]
-        means = {
-            figure: mean_of_known([row[column] for row in self.report]) or 0.0
-            for figure, column in (("mIoU", "IoU"), ("mAcc", "accuracy"))
-        }
-        return {**means, "aAcc": float(right.sum() / pixels)}
+        iou, accuracy = (mean_of_known([row[key] for row in self.report]) or 0.0 for key in ("IoU", "accuracy"))
+        return {"mIoU": iou, "mAcc": accuracy, "aAcc": float(right.sum() / pixels)}
 
 
 def count_pixels(truth: np.ndarray, predicted: np.ndarray, num_classes: int, ignore: int) -> np.ndarray:

@@ -23,7 +23,6 @@ from types import ModuleType
 from typing import Any, Callable, NoReturn, Optional
 
 from seg2knet.errors import EnvironmentProblem
-from seg2knet.trainer.openmmlab import focal_loss
 
 NAME = "mmcv._ext"
 HINTS = {
@@ -49,6 +48,8 @@ class StandIn(ModuleType):
         # With a spec that has no loader, mmcv.utils.ext_loader.check_ops_exist() answers False, which is the truth.
         self.__spec__ = ModuleSpec(NAME, loader=None)
         self.reason = reason
+        from seg2knet.trainer.openmmlab import focal_loss
+
         self.sigmoid_focal_loss_forward = focal_loss.sigmoid_focal_loss_forward
         self.sigmoid_focal_loss_backward = focal_loss.sigmoid_focal_loss_backward
 

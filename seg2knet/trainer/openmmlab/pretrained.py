@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
@@ -20,14 +19,12 @@ from seg2knet.knet import checkpoints
 
 
 def backbone(source: Source, path: Optional[Path] = None) -> Path:
-    """A file with a backbone's pretrained weights alone, under the names that mmdet's and mmseg's backbones load.
+    """A file with a backbone's pretrained weights alone, under the names that mmdet's and mmseg's backbones load, from
+    where they are published or from the user's own file: torchvision's, the Swin authors', OpenMMLab's, or a checkpoint
+    with such a backbone.
 
     It is converted once, in the cache. mmengine skips tensors of the wrong name with a line in a log, so the
     architecture is checked here.
-
-    Args:
-        source: where they are published, and the architecture that they must have.
-        path: the user's own file: torchvision's, the Swin authors', OpenMMLab's, or a checkpoint with such a backbone.
 
     Raises TransferError: it cannot be downloaded; the message lists the alternatives; DataError: the file cannot be
     read or holds another backbone.
@@ -40,8 +37,7 @@ def backbone(source: Source, path: Optional[Path] = None) -> Path:
     if target.is_file():
         return target
     state = checkpoints.read(file)["state_dict"]
-    if any(key.startswith("backbone.") for key in state):
-        state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
+    state = _of_backbone(state) or state
     if any(key.startswith("layers.") for key in state):
         state = convert_swin(state)
     found = describe(state)
@@ -52,7 +48,7 @@ def backbone(source: Source, path: Optional[Path] = None) -> Path:
     # mmdet's Swin takes names with the prefix alone, ResNets those without.
     prefix = "backbone." if kind.startswith("Swin") else ""
     own = re.compile(r"(conv1|bn1|stem|layer\d|patch_embed|stages|norm\d)\.")
-    kept = OrderedDict((prefix + key, value) for key, value in state.items() if own.match(key))
+    kept = {prefix + key: value for key, value in state.items() if own.match(key)}
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}")
     torch.save({"state_dict": kept}, part)
@@ -62,11 +58,14 @@ def backbone(source: Source, path: Optional[Path] = None) -> Path:
 
 def modern_swin(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a whole model with a backbone in the Swin authors' names, if it has one, in OpenMMLab's."""
-    own = {key[9:]: value for key, value in state.items() if key.startswith("backbone.")}
-    if not any(key.startswith("layers.") for key in own):
+    if not any(key.startswith("backbone.layers.") for key in state):
         return dict(state)
     others = {key: value for key, value in state.items() if not key.startswith("backbone.")}
-    return {**others, **{f"backbone.{key}": value for key, value in convert_swin(own).items()}}
+    return others | {f"backbone.{key}": value for key, value in convert_swin(_of_backbone(state)).items()}
+
+
+def _of_backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
 
 
 _SWIN_NAMES = (

@@ -40,10 +40,10 @@ class EpochSampler(Sampler):
         order = torch.randperm(len(self.indices), generator=generator).tolist()
         total = self.num_samples * self.world_size
         order = (order * math.ceil(total / len(order)))[:total]
-        mine = order[self.rank : total : self.world_size][self.start :]
+        mine = order[self.rank :: self.world_size][self.start :]
         self.start = 0
-        size = len(self.dataset)
-        return iter([self.epoch * size + self.indices[place] for place in mine])
+        first = self.epoch * len(self.dataset)
+        return iter([first + self.indices[place] for place in mine])
 
     def __len__(self) -> int:
         return self.num_samples

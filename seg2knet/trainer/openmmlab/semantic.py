@@ -39,10 +39,9 @@ def semantic_model(
 
     Args:
         num_classes: classes, background not counted (``reduce_zero_label``).
-        crop_size: height and width of training crops.
         weights: file with the backbone's weights; ``None`` starts from scratch.
-        width: channels of UPerNet and of the kernels on it: the authors' 256, or 512 as in mmsegmentation's weights.
         processes: training processes; statistics are shared between them where there are several (SyncBN).
+        width: channels of UPerNet and of the kernels on it: the authors' 256, or 512 as in mmsegmentation's weights.
 
     Raises UsageError: the head and backbone do not exist together, or there is only one class; EnvironmentProblem:
     mmsegmentation is not installed or has no K-Net.
@@ -69,10 +68,8 @@ def semantic_model(
         model["backbone"]["depth"] = entry.settings["depth"]
     if backbone != entry.semantic:  # mmseg's configs have the channels of ResNet-50
         for part in (model["decode_head"]["kernel_generate_head"], model["auxiliary_head"]):
-            places = part["in_index"]
-            part["in_channels"] = (
-                entry.channels[places] if isinstance(places, int) else [entry.channels[i] for i in places]
-            )
+            at = part["in_index"]
+            part["in_channels"] = entry.channels[at] if isinstance(at, int) else [entry.channels[i] for i in at]
     if head == "upernet":
         model["decode_head"]["kernel_generate_head"]["channels"] = width
         for update in model["decode_head"]["kernel_update_head"]:
@@ -89,13 +86,11 @@ def semantic_model(
 def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
     """The optimiser of mmseg's K-Net for 16 images a step: AdamW, gradient norm clipped at 1."""
     swin = find_backbone(backbone).semantic == backbone
-    optimizer: dict[str, Any] = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
+    optimizer = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
+    still = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+    groups = {"paramwise_cfg": {"custom_keys": {key: {"decay_mult": 0.0} for key in still}}} if swin else {}
     clip = {"max_norm": 1, "norm_type": 2}
-    wrapper: dict[str, Any] = {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": clip}
-    if swin:
-        still = ("absolute_pos_embed", "relative_position_bias_table", "norm")
-        wrapper["paramwise_cfg"] = {"custom_keys": {key: {"decay_mult": 0.0} for key in still}}
-    return wrapper
+    return {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": clip, **groups}
 
 
 def least_batch(head: str) -> int:

@@ -36,18 +36,17 @@ class SemanticData(Reproducible, BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         folder, maps = Path(self.data_prefix["img_path"]), Path(self.data_prefix["seg_map_path"])
         infos: list[dict] = []
+        has_truth = maps.is_dir()
         paths = sorted(path for path in folder.rglob("*") if is_image(path))
         if self.ann_file:  # a list of the images that belong to the split
             paths = [folder / name for name in Path(self.ann_file).read_text("utf-8").splitlines()]
         for path in paths:
             labels = maps / path.relative_to(folder).with_suffix(".png")
-            if not labels.is_file():
-                if maps.is_dir():
-                    raise DataError("an image without its label PNG", file=path, expected=str(labels))
-                labels = None  # type: ignore[assignment]  # a split without truth
+            if has_truth and not labels.is_file():
+                raise DataError("an image without its label PNG", file=path, expected=str(labels))
             infos.append({
                 "img_path": str(path), "img_id": len(infos) + 1,
-                "seg_map_path": str(labels) if labels is not None else None,
+                "seg_map_path": str(labels) if has_truth else None,
                 "label_map": None, "reduce_zero_label": True, "seg_fields": [],
             })  # fmt: skip
         return infos

@@ -7,9 +7,8 @@ extra ``seg2knet[timm]``.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -25,13 +24,12 @@ HUB = "hub"
 """In place of a file of weights: timm fetches its own."""
 
 
-@dataclass(frozen=True)
-class TimmInfo:
+class TimmInfo(NamedTuple):
     """What there is to know about a model of timm before it is built: the channels of its features at strides 4, 8, 16
     and 32, which of its features (``levels``) those are, and mean and std of its images, RGB, 0..255.
     """
 
-    channels: tuple[int, int, int, int]
+    channels: tuple[int, ...]
     levels: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -78,8 +76,7 @@ def describe(name: str) -> TimmInfo:
             raise UsageError(refusal, found=first_line(error), expected="images of any size", hint=hint) from None
     config = timm.get_pretrained_cfg(name)
     mean, std = (tuple(round(255 * value, 3) for value in values) for values in (config.mean, config.std))
-    first, second, third, fourth = (channels[level] for level in levels)
-    return TimmInfo((first, second, third, fourth), tuple(levels), mean, std)
+    return TimmInfo(tuple(channels[level] for level in levels), tuple(levels), mean, std)
 
 
 def _body(name: str, **options: Any) -> Any:

@@ -42,19 +42,18 @@ def find_images(sources: Iterable[Union[str, Path]]) -> list[tuple[Path, Path]]:
     names: dict[Path, Path] = {}
     for source in sources:
         path = Path(source)
-        if path.is_dir():
-            paths, base = sorted(path.rglob("*")), path
-        elif path.is_file():
+        if path.is_file():
             names.setdefault(path.resolve(), Path(path.name))
             continue
+        if path.is_dir():
+            paths, base = sorted(path.rglob("*")), path
         else:
             paths = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]
             base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
         images = [image for image in paths if is_image(image) and image.is_file()]
         if not images:
-            raise UsageError(
-                "no images here", file=source, expected="an image, a folder of images, or a pattern like 'in/*.jpg'"
-            )
+            expected = "an image, a folder of images, or a pattern like 'in/*.jpg'"
+            raise UsageError("no images here", file=source, expected=expected)
         for image in images:
             names.setdefault(image.resolve(), image.relative_to(base))
     for depth in range(2, max((len(path.parts) for path in names), default=0) + 1):
@@ -77,16 +76,13 @@ def segmented(
     batch_size: int = 1,
     workers: Optional[int] = None,
 ) -> Iterator[Prediction]:
-    """Segment images and write what is found.
+    """Segment images (:func:`find_images`) and write what is found.
 
     Args:
         model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or a tiled or another stack's in its place.
-        images: files, and the names to write under (:func:`find_images`).
         writer: a :class:`PredictionWriter`, or another with its ``write`` and ``close``; closed at the end.
-        score_thr, dedup: see :meth:`~seg2knet.trainer.predict.prediction.Prediction.best`.
         failed: called for an image that cannot be read, which is skipped.
         ticked: called with images done and in all.
-        batch_size, workers: see :meth:`~seg2knet.trainer.predict.inference.Segmenter.many`.
     """
     paths = [path for path, _ in images]
     found = model.many(paths, batch_size, workers) if hasattr(model, "many") else _one_by_one(model, paths)
@@ -157,16 +153,11 @@ class PredictionWriter:
     def _coco(self, prediction: Prediction, name: Path) -> None:
         number, size = len(self.images) + 1, {"width": prediction.width, "height": prediction.height}
         self.images.append({"id": number, "file_name": name.as_posix(), **size})
-        labelmap = prediction.labelmap
-        if self.task == "panoptic":
-            png = self._free(name, ".png")
-            colors, segments = panoptic_png(prediction, [label + 1 for label in range(len(self.classes))])
-            drawing.save(colors, self.out / "panoptic" / png)
-            self.results.append({"image_id": number, "file_name": png.as_posix(), "segments_info": segments})
-        elif labelmap is not None:
-            drawing.save(labelmap + 1, self.out / "labels" / self._free(name, ".png"))
-        else:
-            self.results += prediction.to_coco(number)
+        png, ids = self._free(name, ".png"), range(1, len(self.classes) + 1)
+        results, pixels = coco_results(prediction, self.task, number, ids, png.as_posix())
+        self.results += results
+        if pixels is not None:
+            drawing.save(pixels, self.out / ("panoptic" if self.task == "panoptic" else "labels") / png)
 
     def close(self) -> None:
         """Write the files that have all images in them."""
@@ -181,16 +172,24 @@ class PredictionWriter:
             (self.out / "predictions.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def panoptic_png(prediction: Prediction, category_ids: Sequence[int]) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """A panoptic prediction as COCO's PNG, id = R + 256 G + 65536 B, ``(H, W, 3)`` uint8 BGR as OpenCV writes it; and
-    its ``segments_info``: each segment's ``id``, ``category_id`` (given by label) and ``area``.
+def coco_results(
+    prediction: Prediction, task: str, image_id: int, category_ids: Sequence[int], png: str
+) -> tuple[list[dict[str, Any]], Optional[np.ndarray]]:
+    """COCO's results of an image, of category ids given by label, and the pixels of the file ``png``: panoptic: id =
+    R + 256 G + 65536 B, ``(H, W, 3)`` uint8 BGR as OpenCV writes it; semantic: ``(H, W)`` classes from 1, without
+    results; instance: none.
     """
+    if task == "instance":
+        return prediction.to_coco(image_id, category_ids), None
+    if task == "semantic":
+        assert prediction.labelmap is not None
+        return [], prediction.labelmap + 1
     ids = np.zeros((prediction.height, prediction.width), np.int32)
     segments = []
     for number, (label, mask) in enumerate(zip(prediction.labels.tolist(), prediction.masks), 1):
         ids[mask] = number
         segments.append({"id": number, "category_id": category_ids[label], "area": int(mask.sum())})
-    return rgb_of(ids)[..., ::-1], segments
+    return [{"image_id": image_id, "file_name": png, "segments_info": segments}], rgb_of(ids)[..., ::-1]
 
 
 def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> bytes:
@@ -216,10 +215,9 @@ def _outlines(exact: Sequence[Sequence[float]]) -> list[list[float]]:
     """Flat outlines of a mask's pieces with no more corners than ``SMOOTH`` asks for; specks are left out."""
     parts = []
     for part in exact:
-        points = np.array(part, np.float32).reshape(-1, 1, 2)
-        fewer = cv2.approxPolyDP(points, SMOOTH, closed=True).reshape(-1, 2)
-        if len(fewer) < 3:
-            fewer = points.reshape(-1, 2)
-        if geometry.polygon_area(fewer.ravel().tolist()) > SPECK or len(exact) == 1:
-            parts.append([round(float(number), 2) for number in fewer.ravel()])
+        points = np.array(part, np.float32).reshape(-1, 2)
+        fewer = cv2.approxPolyDP(points, SMOOTH, closed=True)
+        corners = (fewer if len(fewer) >= 3 else points).ravel().tolist()
+        if geometry.polygon_area(corners) > SPECK or len(exact) == 1:
+            parts.append([round(number, 2) for number in corners])
     return parts

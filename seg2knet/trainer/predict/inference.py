@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -27,19 +27,10 @@ DEDUP = 0.7
 
 
 class Segmenter:
-    """A model ready to segment images.
-
-    Args:
-        checkpoint: ``best.pth`` or ``last.pth`` of a run, or one in the authors' names; by path, URL or model name.
-        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
-        half: compute in bfloat16, on GPUs without it in float16: faster, with slightly different scores.
-        score_thr: instances with a lower score are dropped before their masks are computed; ``None``: the score that
-            was best for F1 when the checkpoint was judged, else ``SHOWN_SCORE``.
-        classes: of a checkpoint in the authors' names that does not name them; by default COCO's or ADE20K's.
-        dedup: of called models: see :meth:`Prediction.best`.
+    """A model ready to segment images; the arguments are those of :func:`seg2knet.trainer.api.load`. Instances below
+    ``score_thr`` are dropped before their masks are computed; ``dedup`` is of called models.
 
     Attributes:
-        task: ``instance``, ``panoptic`` or ``semantic``.
         config: the whole config it was trained with.
         model: mmdet's or mmseg's module, in evaluation mode.
         judged_score: the score that was best for F1, where the checkpoint knows.
@@ -127,9 +118,8 @@ class Segmenter:
 
         if workers is None:
             workers = min(4, cores() - 1, len(paths) // 4) if self.device != "cpu" else 0
-        files: Any = _Files(paths, self._pipeline)
         loaded: Any = DataLoader(
-            files, batch_size=None, num_workers=workers,
+            paths, batch_size=None, num_workers=workers, collate_fn=partial(_read, self._pipeline),  # type: ignore[arg-type]
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         )  # fmt: skip
         waiting: list[Any] = []
@@ -199,20 +189,12 @@ def one_image(model: Any, image: Any) -> Prediction:
     return prediction
 
 
-class _Files:
-    """Images read and prepared for the network, by a loader's processes; the error in place of those that fail."""
-
-    def __init__(self, paths: Sequence[Path], pipeline: Any) -> None:
-        self.paths, self.pipeline = paths, pipeline
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return _prepared(self.pipeline, read_image(self.paths[index]), self.paths[index])
-        except DataError as error:
-            return error
+def _read(pipeline: Any, path: Path) -> Any:
+    """An image read and prepared for the network, by a loader's process; the error where that fails."""
+    try:
+        return _prepared(pipeline, read_image(path), path)
+    except DataError as error:
+        return error
 
 
 def _prepared(pipeline: Any, image: np.ndarray, path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -110,11 +111,8 @@ class Prediction:
 
     def polygons(self) -> list[list[np.ndarray]]:
         """Of each object the outlines of its parts, ``(corners, 2)`` float64 x, y in pixels; holes are filled."""
-        outlines = [mask_to_polygons(mask) for mask in self.masks]
-        return [
-            [np.array(part).reshape(-1, 2) for part in polygons.parts] if polygons is not None else []
-            for polygons in outlines
-        ]
+        outlines = (mask_to_polygons(mask) for mask in self.masks)
+        return [[np.array(part).reshape(-1, 2) for part in found.parts] if found else [] for found in outlines]
 
     def above(self, score: float) -> Prediction:
         """The same with only those at or above ``score``."""
@@ -132,11 +130,11 @@ class Prediction:
         codes = [as_pycocotools(rle) for rle in chosen.rles]
         same = np.asarray(coco_mask.iou(codes, codes, [0] * len(codes))) > dedup
         same &= chosen.labels[:, None] == chosen.labels
-        kept = np.ones(len(codes), bool)
+        kept: list[int] = []
         for place in range(len(codes)):
-            if kept[place]:
-                kept[place + 1 :] &= ~same[place, place + 1 :]
-        return chosen._chosen(np.flatnonzero(kept))
+            if not same[place, kept].any():
+                kept.append(place)
+        return chosen._chosen(np.array(kept))
 
     def enlarged(self, times: int) -> Prediction:
         """The same on an image whose sides are so many times as long."""
@@ -145,9 +143,9 @@ class Prediction:
         return Prediction(self.path, *size, self.labels, self.scores, masks, self.semantic, self.classes)
 
     def _chosen(self, places: np.ndarray) -> Prediction:
-        rles, labels, scores = [self.rles[place] for place in places], self.labels[places], self.scores[places]
-        chosen = Prediction(self.path, self.width, self.height, labels, scores, rles, self.semantic, self.classes)
-        chosen.pixels = self.pixels
+        chosen = copy(self)
+        chosen.rles = [self.rles[place] for place in places]
+        chosen.labels, chosen.scores = self.labels[places], self.scores[places]
         return chosen
 
     def plot(self) -> np.ndarray:
@@ -189,9 +187,8 @@ class Prediction:
         try:
             supervision = import_module("supervision")
         except ImportError as error:
-            raise EnvironmentProblem(
-                "supervision is not installed", found=str(error), hint="pip install supervision"
-            ) from None
+            hint = "pip install supervision"
+            raise EnvironmentProblem("supervision is not installed", found=str(error), hint=hint) from None
         return supervision.Detections(
             xyxy=self.boxes, mask=self.masks, confidence=self.scores, class_id=self.labels,
             data={"class_name": np.array(self.names, str)},

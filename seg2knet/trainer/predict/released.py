@@ -42,17 +42,14 @@ class Description:
 def is_released(content: Mapping[str, Any]) -> bool:
     """Whether a checkpoint has the authors' names and no config of the current stack, or is of the classic stack."""
     state, meta = content["state_dict"], content.get("meta") or {}
-    if (meta.get("seg2knet") or {}).get("stack") == "classic":
-        return True
-    return "cfg" not in meta and (KERNELS in state or SEMANTIC in state)
+    classic = (meta.get("seg2knet") or {}).get("stack") == "classic"
+    return classic or ("cfg" not in meta and (KERNELS in state or SEMANTIC in state))
 
 
 def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList] = None) -> Description:
-    """Tell task, classes and backbone of a checkpoint's ``state_dict`` and ``meta``.
-
-    Args:
-        path: its file; ``panoptic`` in its name says the task where the number of classes does not.
-        classes: its classes, where it does not name them; by default those of COCO or ADE20K.
+    """Tell task, classes and backbone of a checkpoint's ``state_dict`` and ``meta``. ``panoptic`` in the file's name
+    says the task where the number of classes does not; ``classes``, where it does not name them, are by default those
+    of COCO or ADE20K.
 
     Raises DataError: it is not K-Net's; UsageError: the number of classes is not that of ``classes``, or there are
     none.
@@ -87,21 +84,16 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
 def _published(task: str) -> ClassList:
     """The classes of COCO or ADE20K, as mmdet and mmseg have them."""
     if task == "semantic":
-        from mmseg.datasets import ADE20KDataset
-
-        return ClassList.of(_attribute(ADE20KDataset, "classes"))
-    from mmdet.datasets import CocoDataset, CocoPanopticDataset
-
-    if task == "instance":
-        return ClassList.of(_attribute(CocoDataset, "classes"))
-    names = _attribute(CocoPanopticDataset, "classes")
-    return ClassList.of(names, names[len(_attribute(CocoPanopticDataset, "thing_classes")) :])
-
-
-def _attribute(dataset: Any, name: str) -> list[str]:
-    """Class names of a dataset class: ``METAINFO`` in mmdet 3 and mmseg 1, ``CLASSES`` before."""
+        from mmseg.datasets import ADE20KDataset as dataset
+    elif task == "instance":
+        from mmdet.datasets import CocoDataset as dataset
+    else:
+        from mmdet.datasets import CocoPanopticDataset as dataset
     meta = getattr(dataset, "METAINFO", None)
-    return list(meta[name] if meta is not None else getattr(dataset, name.upper()))
+    if meta is None:  # before mmdet 3 and mmseg 1
+        meta = {"classes": dataset.CLASSES, "thing_classes": getattr(dataset, "THING_CLASSES", ())}
+    names = list(meta["classes"])
+    return ClassList.of(names, names[len(meta["thing_classes"]) :] if task == "panoptic" else ())
 
 
 def _backbone(state: State) -> tuple[dict[str, Any], str]:
@@ -111,8 +103,8 @@ def _backbone(state: State) -> tuple[dict[str, Any], str]:
     if "backbone.patch_embed.projection.weight" in state:
         width = int(state["backbone.patch_embed.projection.weight"].shape[0])
         name = "swin-t" if width == 96 else "swin-l"
-        table = "backbone.stages.{}.blocks.0.attn.w_msa.relative_position_bias_table"
-        tables = [state[table.format(level)].shape for level in range(4)]
+        table = "blocks.0.attn.w_msa.relative_position_bias_table"
+        tables = [state[f"backbone.stages.{level}.{table}"].shape for level in range(4)]
         return {
             **BACKBONES[name].config(None, scratch=False),
             "embed_dims": width,
@@ -135,10 +127,7 @@ def _backbone(state: State) -> tuple[dict[str, Any], str]:
 
 
 def completed(content: dict[str, Any], path: Path, classes: Optional[ClassList] = None) -> dict[str, Any]:
-    """A released checkpoint with the meta information that ours have: ``meta.cfg``, the config of the model.
-
-    Args, Raises: see :func:`describe`.
-    """
+    """A released checkpoint with the meta information that ours have: ``meta.cfg``, the config of the model."""
     from seg2knet.trainer.openmmlab import pretrained
 
     content = {**content, "state_dict": pretrained.modern_swin(content["state_dict"])}
@@ -167,16 +156,16 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
     pipeline, model = record.get("test_pipeline", ()), record.get("model", {})
     panoptic = described.task == "panoptic"
     normalize = _step(pipeline, "Normalize")
-    kernels = state[KERNELS]
+    kernels, channels = map(int, state[KERNELS].shape[:2])
     test_cfg = {key: next(_values(model.get("test_cfg"), key), default) for key, default in RULES.items()}
-    test_cfg["max_per_img"] = min(int(test_cfg["max_per_img"]), int(kernels.shape[0]))
+    test_cfg["max_per_img"] = min(int(test_cfg["max_per_img"]), kernels)
     scale = next(_values(pipeline, "img_scale"), SCALE)
     scale = tuple(scale[0] if isinstance(scale[0], (list, tuple)) else scale)
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     levels = [int(state[f"neck.lateral_convs.{level}.conv.weight"].shape[1]) for level in range(4)]
-    modules = ["datasets", "metrics", *(["deformable"] if "dcn" in described.backbone else [])]
-    imports = ["seg2knet.knet.detector", *(f"seg2knet.trainer.openmmlab.{name}" for name in modules)]
     backbone = described.backbone
+    modules = ["datasets", "metrics", *(["deformable"] if "dcn" in backbone else [])]
+    imports = ["seg2knet.knet.detector", *(f"seg2knet.trainer.openmmlab.{name}" for name in modules)]
     if backbone["type"] == "ResNet":
         backbone = {**backbone, "style": next(_values(model.get("backbone"), "style"), "pytorch")}
     return {
@@ -194,12 +183,12 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
                 "pad_seg": panoptic,
             },
             "backbone": backbone,
-            "neck": {"type": "FPN", "in_channels": levels, "out_channels": int(kernels.shape[1]), "num_outs": 4},
+            "neck": {"type": "FPN", "in_channels": levels, "out_channels": channels, "num_outs": 4},
             "num_things": len(described.classes.things) if panoptic else len(described.classes),
             "num_stuff": len(described.classes.stuff) if panoptic else 0,
-            "num_kernels": int(kernels.shape[0]),
+            "num_kernels": kernels,
             "num_stages": sum(1 for name in state if name.endswith(".fc_mask.weight")),
-            "channels": int(kernels.shape[1]),
+            "channels": channels,
             "feedforward_channels": int(state[HIDDEN].shape[0]),
             "num_heads": next(_values(model.get("roi_head"), "num_heads"), 8),
             "test_cfg": test_cfg,

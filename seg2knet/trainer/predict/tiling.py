@@ -35,15 +35,13 @@ class View(NamedTuple):
 
 
 class TiledSegmenter:
-    """A segmenter that sees an image in tiles, so that small objects of large images keep their size.
+    """A segmenter that sees an image in tiles, so that small objects of large images keep their size; see
+    :func:`seg2knet.trainer.api.load`.
 
     Args:
-        model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`.
         tile: longest side of a tile in pixels; 0: the whole image.
-        overlap: share of a tile's side that the next tile sees too.
         mirror: each tile is segmented a second time, mirrored. An object found once has half its score; semantic: the
             mean of both probabilities decides.
-        batch_size: tiles that are segmented together.
     """
 
     def __init__(self, model: Any, tile: int, overlap: float, mirror: bool, batch_size: int) -> None:
@@ -51,10 +49,9 @@ class TiledSegmenter:
         self.task, self.classes, self.score_thr, self.dedup = model.task, model.classes, model.score_thr, model.dedup
         self.judged_score = getattr(model, "judged_score", None)
         steps = model.config.get("train_pipeline", ()) if hasattr(model, "config") else ()
-        pairs = next(
-            (step["pairs"] for step in steps if step["type"] == "SwapSides"), find_sides(self.classes.names).pairs
-        )
-        self._in_mirror = np.array(Sides(tuple((left, right) for left, right in pairs)).swapped(self.classes.names))
+        names = self.classes.names
+        pairs = next((step["pairs"] for step in steps if step["type"] == "SwapSides"), find_sides(names).pairs)
+        self._in_mirror = np.array(Sides(tuple((left, right) for left, right in pairs)).swapped(names))
 
     def __call__(self, image: Any) -> Prediction:
         """Segment one image: see :meth:`~seg2knet.trainer.predict.inference.Segmenter.__call__`."""
@@ -80,8 +77,8 @@ class TiledSegmenter:
             mirrored = self._batches([part[:, ::-1] for part in parts], self.model.arrays)
             found, views = found + [self._turned(each) for each in mirrored], views * 2
         things = {index for index, kind in enumerate(self.classes) if kind.isthing}
-        objects = joined(views, found, things)
-        scored = [(_score(members, found, len(views), self.mirror), members) for members in objects]
+        joint = joined(views, found, things)
+        scored = [(_score(members, found, len(parts)) / (1 + self.mirror), members) for members in joint]
         labels, scores, rles = [], [], []
         taken = np.zeros((height, width), bool)
         for score, members in sorted(scored, key=lambda pair: -pair[0]):
@@ -164,13 +161,12 @@ def _same_objects(
     return [((a, int(i)), (b, int(j))) for i, j in np.argwhere(same) if int(found[a].labels[i]) in things]
 
 
-def _score(members: Sequence[Member], found: Sequence[Prediction], views: int, mirror: bool) -> float:
-    """The best score; with mirrored views the mean of the best of either kind, 0 where there is none."""
+def _score(members: Sequence[Member], found: Sequence[Prediction], plain: int) -> float:
+    """The best score of the first ``plain`` views plus that of the others, the mirrored ones; 0 where there is none."""
     best = [0.0, 0.0]
     for v, i in members:
-        kind = int(mirror and v >= views // 2)
-        best[kind] = max(best[kind], float(found[v].scores[i]))
-    return sum(best) / (2 if mirror else 1)
+        best[v >= plain] = max(best[v >= plain], float(found[v].scores[i]))
+    return sum(best)
 
 
 def _mask(

@@ -23,16 +23,8 @@ def segment_video(
     model: Any, source: str, out: Path, score_thr: float, ticked: Optional[Callable[[int, int], None]] = None,
     dedup: float = 0.0,
 ) -> Iterator[int]:  # fmt: skip
-    """Write ``OUT/NAME.mp4`` with overlays, frame by frame; a webcam runs until it is interrupted.
-
-    Args:
-        model: a segmenter, tiled or not.
-        source: a file, or the number of a webcam.
-        score_thr, dedup: see :meth:`~seg2knet.trainer.predict.prediction.Prediction.best`.
-        ticked: called with frames done and in all.
-
-    Yields:
-        the number of objects of each frame.
+    """Write ``OUT/NAME.mp4`` with overlays, frame by frame; a webcam, given by its number, runs until it is
+    interrupted. Yields the number of objects of each frame; ``ticked`` is called with frames done and in all.
 
     Raises DataError: the source cannot be opened, or the video not written.
     """

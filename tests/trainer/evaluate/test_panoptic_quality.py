@@ -52,7 +52,7 @@ def test_counts_of_two_processes_add_up() -> None:
     first, second = PanopticQuality(CATEGORIES), PanopticQuality(CATEGORIES)
     first.add(truth, listed, truth, listed)
     second.add(truth, listed, truth, listed)
-    first.merge(second.counts)
+    first.counts += second.counts
     assert first.summary()["per_class"][0]["tp"] == 2
     assert first.summary()["All"]["pq"] == 1
 
