@@ -66,11 +66,11 @@ def category_ids(folder: DataFolder) -> list[int]:
     names = folder.classes.names
     if folder.task == "semantic":
         return [label + 1 for label in range(len(names))]
+    kind = coco_json.Panoptic if folder.task == "panoptic" else coco_json.Instances
     for split in folder.splits.values():
         if split.has_truth:
-            kind = coco_json.Panoptic if folder.task == "panoptic" else coco_json.Instances
             named = {category.name: category.id for category in coco_json.read(split.annotations, kind).categories}
-            if all(name in named for name in names):
+            if named.keys() >= set(names):
                 return [named[name] for name in names]
     raise DataError(
         "no annotation file says which category ids the classes have", file=folder.root,

@@ -180,15 +180,11 @@ class SemanticIoU(Metric):
     task = "semantic"
     headline = "mIoU"
 
-    def __init__(self, ignore_index: int = 255, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ignore_index = ignore_index
-
     def judge(self, sample: dict) -> Optional[np.ndarray]:
         if "gt_sem_seg" not in sample:
             return None
         truth, predicted = _label_map(sample["gt_sem_seg"]), _label_map(sample["pred_sem_seg"])
-        return count_pixels(truth, predicted, len(self.classes), self.ignore_index)
+        return count_pixels(truth, predicted, len(self.classes), ignore=255)
 
     def figures(self, results: list) -> dict[str, float]:
         right, predicted, true = np.asarray(results, np.float64).sum(axis=0)
