@@ -142,7 +142,8 @@ class AnySizePool(nn.Module):
 
     def __init__(self, size: Any) -> None:
         super().__init__()
-        self.rows, self.columns = (size, size) if isinstance(size, int) else size
+        sides: tuple[int, int] = (size, size) if isinstance(size, int) else size
+        self.rows, self.columns = sides
 
     def forward(self, x: Tensor) -> Tensor:
         rows = self.shares(self.rows, x.shape[2]).to(x.dtype)

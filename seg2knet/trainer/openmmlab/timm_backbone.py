@@ -29,7 +29,7 @@ class TimmInfo(NamedTuple):
     and 32, which of its features (``levels``) those are, and mean and std of its images, RGB, 0..255.
     """
 
-    channels: tuple[int, ...]
+    channels: tuple[int, int, int, int]
     levels: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -76,7 +76,8 @@ def describe(name: str) -> TimmInfo:
             raise UsageError(refusal, found=first_line(error), expected="images of any size", hint=hint) from None
     config = timm.get_pretrained_cfg(name)
     mean, std = (tuple(round(255 * value, 3) for value in values) for values in (config.mean, config.std))
-    return TimmInfo(tuple(channels[level] for level in levels), tuple(levels), mean, std)
+    first, second, third, fourth = (channels[level] for level in levels)
+    return TimmInfo((first, second, third, fourth), tuple(levels), mean, std)
 
 
 def _body(name: str, **options: Any) -> Any:
