@@ -45,12 +45,10 @@ COCOTOOLS = Package("pycocotools", "pip install pycocotools", "masks and evaluat
 
 
 def check(task: Optional[str] = None, device: Optional[str] = None, work_dir: Path = Path(".")) -> Report:
-    """Check this machine.
+    """Check this machine; ``work_dir`` is where training will write.
 
-    Args:
-        task: ``instance``, ``panoptic`` or ``semantic``: packages that only other tasks need are no error then.
-        device: ``cuda`` (then a missing GPU is an error) or ``cpu`` (then GPUs do not matter).
-        work_dir: where training will write.
+    With a ``task`` packages that only other tasks need are no error; with the ``device`` ``cuda`` a missing GPU is one,
+    and with ``cpu`` GPUs do not matter.
     """
     return judge(gather(work_dir), task, device)
 
@@ -60,8 +58,8 @@ def judge(facts: Facts, task: Optional[str] = None, device: Optional[str] = None
     others = (stack.doctor_lines(facts, task) for stack in plugins.load("seg2knet.stacks").values())
     packages = next((lines for lines in others if lines is not None), None)
     if packages is None:
-        packages = [_python(facts), _torch(facts), NUMPY.line(facts), *_stack(facts, task)]
-        packages += [*_tested(facts), _dcn(facts)]
+        packages = [_python(facts), _torch(facts), NUMPY.line(facts)]
+        packages += [*_stack(facts, task), *_tested(facts), _dcn(facts)]
     machine = (*gpus(facts, device), disk(facts), *shared_memory(facts))
     return Report((*packages, _opencv(facts), COCOTOOLS.line(facts), *machine))
 
@@ -69,8 +67,9 @@ def judge(facts: Facts, task: Optional[str] = None, device: Optional[str] = None
 def _python(facts: Facts) -> Line:
     found = ".".join(map(str, facts.python))
     problem = "training on current PyTorch needs Python 3.10 or newer; this one can run the authors' own stack"
-    modern = facts.python >= (3, 10)
-    return ok("python", found) if modern else error("python", found, problem, "seg2knet setup classic")
+    if facts.python >= (3, 10):
+        return ok("python", found)
+    return error("python", found, problem, "seg2knet setup classic")
 
 
 def _torch(facts: Facts) -> Line:
@@ -174,11 +173,10 @@ def _opencv(facts: Facts) -> Line:
 
 def _dcn(facts: Facts) -> Line:
     """Deformable convolution, which only the -dcn models need."""
-    if facts.operators:
-        return ok("dcn", "mmcv's compiled operator")
     vision = facts.versions.get("torchvision")
     nothing = "no deformable convolution here (mmcv's or torchvision's): all models but the -dcn ones"
-    return ok("dcn", f"torchvision {vision}'s operator" if vision else nothing)
+    operator = "mmcv's compiled operator" if facts.operators else vision and f"torchvision {vision}'s operator"
+    return ok("dcn", operator or nothing)
 
 
 GIB = 1024**3
@@ -218,8 +216,7 @@ def _unused_gpu(torch: Torch, driver: Driver, needed: bool) -> Line:
     else:
         problem = f"torch cannot use it: {torch.why_not or 'is it hidden by CUDA_VISIBLE_DEVICES?'}"
         command = f'{sys.executable} -c "import torch; torch.zeros(1).cuda()"   (says why)'
-    found = f"{', '.join(driver.gpus)}; driver {driver.version}"
-    return (error if needed else warning)("gpu", found, problem, command)
+    return (error if needed else warning)("gpu", f"{', '.join(driver.gpus)}; driver {driver.version}", problem, command)
 
 
 def _each_gpu(torch: Torch) -> Iterator[Line]:
@@ -261,5 +258,4 @@ def shared_memory(facts: Facts) -> Iterator[Line]:
         found = f"{free / GIB:.2f} of {total / GIB:.2f} GiB free in /dev/shm"
         problem = "workers hand images to training through it and die when it is full"
         repair = "docker run --shm-size=8g ...   (or seg2knet train --workers 0)"
-        name = "shared memory"
-        yield warning(name, found, problem, repair) if free < GIB else ok(name, found)
+        yield warning("shared memory", found, problem, repair) if free < GIB else ok("shared memory", found)

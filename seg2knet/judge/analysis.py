@@ -60,10 +60,9 @@ class Analysis:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        plain = {key: getattr(self, key) for key in ("figures", "threshold", "classes", "errors", "calibration")}
+        plain = ("figures", "threshold", "classes", "errors", "calibration", "images")
         return {
-            **plain,
-            "images": self.images,
+            **{key: getattr(self, key) for key in plain},
             "curves": [vars(curve) for curve in self.curves],
             "confusion": {"names": self.names, "matrix": self.confusion},
             "objects": [vars(verdict) for verdict in self.objects],
@@ -71,12 +70,9 @@ class Analysis:
 
 
 def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_score: Optional[float] = None) -> Analysis:
-    """Judge COCO results of instance segmentation.
+    """Judge COCO results of instance segmentation, their masks as run-length codes, by a COCO file's content.
 
-    Args:
-        truth: a COCO file's content.
-        results: with ``image_id``, ``category_id``, ``segmentation`` (run-length code) and ``score``.
-        least_score: the score threshold for confusion and verdicts; by default the one that is best for F1.
+    ``least_score``: the score threshold for confusion and verdicts; by default the one that is best for F1.
 
     Raises DataError: there is no annotated object, or a result names an unknown image or category; EnvironmentProblem:
     hotcoco is not installed.
@@ -85,7 +81,7 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
     evaluator = evaluated(truth, results)
     names = {category["id"]: category["name"] for category in truth["categories"]}
     counts = _objects_by_class(truth)
-    curves = _curves(evaluator, results, names, counts)
+    curves = _curves(evaluator, results, truth)
     threshold = curves[0].threshold if least_score is None else least_score
     judged = verdicts(by_image(truth, results, threshold), results)
     report = evaluator.report()
@@ -113,13 +109,10 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
 
 def best_threshold(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> Optional[float]:
     """The score threshold that is best for F1 over all classes; ``None`` where no prediction is right, or hotcoco is
-    not installed.
-    """
-    counts = _objects_by_class(truth)
-    if not counts or not results or find_spec("hotcoco") is None:
+    not installed."""
+    if not _objects_by_class(truth) or not results or find_spec("hotcoco") is None:
         return None
-    names = {category["id"]: category["name"] for category in truth["categories"]}
-    mean = _curves(evaluated(truth, results), results, names, counts)[0]
+    mean = _curves(evaluated(truth, results), results, truth)[0]
     return mean.threshold if mean.best else None
 
 
@@ -175,9 +168,8 @@ def _mean(precision: np.ndarray) -> float:
     return round(float(known.mean()), 6) if known.size else 0.0
 
 
-def _curves(
-    evaluator: Any, results: Sequence[dict[str, Any]], names: dict[int, str], counts: dict[int, int]
-) -> list[Curve]:
+def _curves(evaluator: Any, results: Sequence[dict[str, Any]], truth: dict[str, Any]) -> list[Curve]:
+    names, counts = {category["id"]: category["name"] for category in truth["categories"]}, _objects_by_class(truth)
     status = evaluator.image_diagnostics(iou_thr=0.5)["dt_status"]  # by id, which hotcoco counts from 1
     scores: dict[int, list[tuple[float, bool]]] = {category: [] for category in counts}
     for place, result in enumerate(results):
@@ -196,8 +188,7 @@ def _curve(name: str, scored: list[tuple[float, bool]], objects: int, grid: np.n
     shown = (every[None, :] >= grid[:, None]).sum(1)
     precision = np.where(shown > 0, true / np.maximum(shown, 1), 1.0)
     recall = true / objects
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-    return _as_curve(name, grid, precision, recall, f1)
+    return _as_curve(name, grid, precision, recall, 2 * precision * recall / np.maximum(precision + recall, 1e-9))
 
 
 def _as_curve(name: str, *rows: np.ndarray) -> Curve:
@@ -224,11 +215,11 @@ def _confusion(judged: Sequence[Verdict], categories: Sequence[int]) -> list[lis
 
 def _errors(evaluator: Any, judged: Sequence[Verdict]) -> list[dict[str, Any]]:
     costs = evaluator.tide_errors()["delta_ap"]
-    rows = []
-    for kind, text in KINDS.items():
-        if kind != FOUND:
-            count = sum(verdict.kind == kind for verdict in judged)
-            rows.append({"kind": kind, "count": count, "AP50": round(float(costs[TIDE[kind]]), 6), "what": text})
+    counts = Counter(verdict.kind for verdict in judged)
+    rows = [
+        {"kind": kind, "count": counts[kind], "AP50": round(float(costs[name]), 6), "what": KINDS[kind]}
+        for kind, name in TIDE.items()
+    ]
     return sorted(rows, key=lambda row: -row["AP50"])
 
 
@@ -249,6 +240,5 @@ def _images(truth: dict[str, Any], judged: Sequence[Verdict]) -> list[dict[str, 
         for image in truth["images"]
     }
     for verdict in judged:
-        key = {FOUND: "found", MISSED: "missed"}.get(verdict.kind, "wrong")
-        rows[verdict.image_id][key] += 1
+        rows[verdict.image_id][{FOUND: "found", MISSED: "missed"}.get(verdict.kind, "wrong")] += 1
     return sorted(rows.values(), key=lambda row: (-(row["wrong"] + row["missed"]), row["found"]))

@@ -65,11 +65,7 @@ class Comparison:
 
 
 def check_condition(condition: str) -> tuple[str, str, float]:
-    """Figure, comparison sign and bound of a condition.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
+    """Figure, comparison sign and bound of a condition. Raises UsageError: it cannot be read."""
     parts = _CONDITION.match(condition)
     if parts is None:
         raise UsageError("--fail-if cannot be read", found=condition, expected="AP < -0.01")
@@ -81,9 +77,7 @@ def compared(
 ) -> Comparison:
     """Compare two lists of COCO results on the same annotations; ``seed`` and ``samples`` are of the bootstrap.
 
-    Raises:
-        DataError: results and annotations do not fit.
-        EnvironmentProblem: hotcoco is not installed.
+    Raises DataError: results and annotations do not fit; EnvironmentProblem: hotcoco is not installed.
     """
     analyses = analyse(a.truth, a.results), analyse(b.truth, b.results)
     figures = _differences(a.truth, (a.results, b.results), seed, samples)
@@ -141,11 +135,7 @@ def _line(name: str, row: dict[str, Any]) -> str:
 
 
 def junit(comparison: Comparison, conditions: Sequence[str]) -> str:
-    """A JUnit file: a test case for each condition of ``--fail-if``.
-
-    Raises:
-        UsageError: a condition cannot be read.
-    """
+    """A JUnit file: a test case for each condition of ``--fail-if``. Raises UsageError: one cannot be read."""
     from xml.sax.saxutils import escape, quoteattr
 
     failed = [condition for condition in conditions if comparison.fails(condition)]

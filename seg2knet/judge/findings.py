@@ -13,14 +13,7 @@ from seg2knet.validators.subjects.data import find
 
 
 def as_report(judged: Judged, ranked: Sequence[Suspect], file: Path, seconds: float = 0.0) -> Report:
-    """Suspects in their order as a report on an annotation file.
-
-    Args:
-        judged: what was judged: annotations, results, images.
-        ranked: the suspects.
-        file: the annotation file.
-        seconds: how long it took.
-    """
+    """Suspects in their order as a report on an annotation file; ``seconds``: how long it took."""
     images = {image["id"]: (row, image["file_name"]) for row, image in enumerate(judged.truth["images"])}
     rows = {annotation["id"]: row for row, annotation in enumerate(judged.truth["annotations"])}
     rules, dataset = all_rules(), find(file, images=judged.images)

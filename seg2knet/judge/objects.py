@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
@@ -37,6 +38,16 @@ class Judged:
     truth: dict[str, Any]  # a COCO file's content
     results: Sequence[dict[str, Any]]  # COCO results
     images: Path  # the folder that ``file_name`` is in
+
+    @cached_property
+    def entries(self) -> dict[int, dict[str, Any]]:
+        """The file's images by id."""
+        return {image["id"]: image for image in self.truth["images"]}
+
+    @cached_property
+    def annotations(self) -> dict[int, dict[str, Any]]:
+        """The file's annotations by id."""
+        return {annotation["id"]: annotation for annotation in self.truth["annotations"]}
 
     def named(self) -> dict[Optional[int], str]:
         """Names of the categories by id."""

@@ -7,7 +7,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
@@ -73,35 +72,28 @@ def compare_page(comparison: Comparison) -> str:
 def audit_page(title: str, judged: Judged, ranked: Sequence[Suspect]) -> str:
     """The page of the labels that look wrong, the first ``SUSPECTS`` of them."""
     names = judged.named()
-    images = {image["id"]: image for image in judged.truth["images"]}
-    annotations = {annotation["id"]: annotation for annotation in judged.truth["annotations"]}
     rows: list[dict[str, Any]] = []
     chosen = list(enumerate(ranked[:SUSPECTS], 1))
     for rank, suspect in sorted(chosen, key=lambda pair: pair[1].image_id):  # an image is decoded once
-        image = images[suspect.image_id]
-        shapes = [Shape(annotations[number]["segmentation"], TRUE) for number in suspect.annotation_ids]
-        if suspect.result is not None:
-            shapes.append(Shape(judged.results[suspect.result]["segmentation"], PREDICTED))
-        classes = {annotations[number]["category_id"] for number in suspect.annotation_ids} | {suspect.category_id}
+        classes = {suspect.category_id, *(judged.annotations[i]["category_id"] for i in suspect.annotation_ids)}
         rows.append({
             "rank": rank, "kind": suspect.kind, "score": suspect.score, "reason": suspect.reason,
-            "file": image["file_name"], "ids": list(suspect.annotation_ids),
+            "ids": list(suspect.annotation_ids),
             "names": sorted(names[number] for number in classes if number is not None),
-            "image": drawn(judged.images / image["file_name"], (image["height"], image["width"]), shapes, 300),
+            **_picture(judged, suspect.image_id, suspect.annotation_ids, suspect.result, 300),
         })  # fmt: skip
     rows.sort(key=lambda row: row["rank"])
     counts, shown = Counter(suspect.kind for suspect in ranked), sorted({name for row in rows for name in row["names"]})
     return _page(
-        "audit.html.j2", title=title, images=len(images), objects=len(annotations), rows=rows, counts=dict(counts),
-        kinds=SUSPICIONS, names=shown, embedded=embedded(rows),
+        "audit.html.j2", title=title, images=len(judged.entries), objects=len(judged.annotations), rows=rows,
+        counts=dict(counts), kinds=SUSPICIONS, names=shown, embedded=embedded(rows),
     )  # fmt: skip
 
 
 def as_csv(analysis: Analysis) -> str:
     """The table of classes as CSV, the whole split first."""
     out = io.StringIO()
-    head = ["name", "objects", "AP", "AP50", "AP75", "F1", "threshold"]
-    writer = csv.DictWriter(out, head, lineterminator="\n")
+    writer = csv.DictWriter(out, ["name", "objects", "AP", "AP50", "AP75", "F1", "threshold"], lineterminator="\n")
     writer.writeheader()
     figures = {key: analysis.figures[key] for key in ("AP", "AP50", "AP75")}
     total = sum(row["objects"] for row in analysis.classes)
@@ -131,48 +123,43 @@ def _objects(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
 
 def _drawn_objects(judged: Judged, chosen: Sequence[Verdict]) -> list[dict[str, Any]]:
     names = judged.named()
-    images = {image["id"]: image for image in judged.truth["images"]}
-    annotations = {annotation["id"]: annotation for annotation in judged.truth["annotations"]}
     rows = []
     for verdict in sorted(chosen, key=lambda verdict: verdict.image_id):  # an image is decoded once
-        image = images[verdict.image_id]
-        shapes = []
-        if verdict.annotation_id is not None:
-            shapes.append(Shape(annotations[verdict.annotation_id]["segmentation"], TRUE))
-        if verdict.result is not None:
-            shapes.append(Shape(judged.results[verdict.result]["segmentation"], PREDICTED))
-        size = image["height"], image["width"]
+        ids = [verdict.annotation_id] if verdict.annotation_id is not None else []
         rows.append({
             "kind": verdict.kind, "true": names.get(verdict.true_class, "nothing"),
             "predicted": names.get(verdict.predicted_class, "nothing"), "score": round(verdict.score, 3),
-            "iou": round(verdict.iou, 3), "file": image["file_name"],
-            "image": drawn(judged.images / image["file_name"], size, shapes, _SIDE),
+            "iou": round(verdict.iou, 3), **_picture(judged, verdict.image_id, ids, verdict.result, _SIDE),
         })  # fmt: skip
     return rows
 
 
+def _picture(judged: Judged, image_id: int, ids: Iterable[int], result: Optional[int], side: int) -> dict[str, Any]:
+    """The name of an image, and what is around annotations and a result on it, outlined."""
+    shapes = [(judged.annotations[number]["segmentation"], TRUE) for number in ids]
+    if result is not None:
+        shapes.append((judged.results[result]["segmentation"], PREDICTED))
+    image = judged.entries[image_id]
+    return {"file": image["file_name"], "image": drawn(judged, image, shapes, side)}
+
+
 def _worst(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
     """The images with most errors: annotations on the left, predictions above the threshold on the right."""
-    images = {image["id"]: image for image in judged.truth["images"]}
-    annotated: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
+    annotated: dict[int, list[Shape]] = {number: [] for number in judged.entries}
     for entry in outlined(judged.truth):
         if not entry.get("iscrowd"):
-            annotated[entry["image_id"]].append(entry)
+            annotated[entry["image_id"]].append((entry["segmentation"], TRUE))
     rows = []
     for row in analysis.images[:WORST]:
         if not row["wrong"] + row["missed"]:
             break
-        image = images[row["image_id"]]
-        size = image["height"], image["width"]
-        own = [verdict for verdict in analysis.objects if verdict.image_id == image["id"]]
-        true = [Shape(entry["segmentation"], TRUE) for entry in annotated[image["id"]]]
         predicted = [
-            Shape(judged.results[verdict.result]["segmentation"], TRUE if verdict.kind == FOUND else PREDICTED)
-            for verdict in own
-            if verdict.result is not None
+            (judged.results[verdict.result]["segmentation"], TRUE if verdict.kind == FOUND else PREDICTED)
+            for verdict in analysis.objects
+            if verdict.image_id == row["image_id"] and verdict.result is not None
         ]
-        file = judged.images / image["file_name"]
-        pair = [drawn(file, size, shapes, _WORST_SIDE, crop=False) for shapes in (true, predicted)]
+        image, both = judged.entries[row["image_id"]], (annotated[row["image_id"]], predicted)
+        pair = [drawn(judged, image, shapes, _WORST_SIDE, crop=False) for shapes in both]
         rows.append({**row, "true": pair[0], "predicted": pair[1]})
     return rows
 
@@ -192,58 +179,39 @@ _LEAST = 64
 """Pixels of the original that a crop shows at least."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A segmentation of a COCO file and the RGB colour to draw it in."""
-
-    segmentation: Any
-    color: tuple[int, int, int]
+Shape = tuple[Any, tuple[int, int, int]]
+"""A segmentation of a COCO file and the RGB colour to draw it in."""
 
 
-def drawn(file: Path, size: tuple[int, int], shapes: Sequence[Shape], side: int, *, crop: bool = True) -> Optional[str]:
-    """An image with outlines as a ``data:`` address, JPEG.
-
-    Args:
-        file: the image.
-        size: height and width that the segmentations are for.
-        shapes: later ones over earlier ones.
-        side: pixels of the longer side.
-        crop: show what is around the shapes only.
-
-    Returns:
-        The address; ``None`` where the image cannot be read or is of another size.
-    """
+def drawn(
+    judged: Judged, image: dict[str, Any], shapes: Sequence[Shape], side: int, *, crop: bool = True
+) -> Optional[str]:
+    """An image with outlines, later ones over earlier ones, as a ``data:`` address, JPEG, ``side`` pixels long; with
+    ``crop`` what is around the shapes only. ``None`` where the image cannot be read or is of another size."""
     import cv2
+    from pycocotools import mask as coco_mask
 
-    photo = _photo(file)
+    photo, size = _photo(judged.images / image["file_name"]), (image["height"], image["width"])
     if photo is None or photo.shape[:2] != size:
         return None
-    masks = [_mask(shape.segmentation, size) for shape in shapes]
+    masks = [coco_mask.decode(rle_of(segmentation, *size)) for segmentation, _ in shapes]
     top, bottom, left, right = _around(masks, size) if crop else (0, size[0], 0, size[1])
     part = np.ascontiguousarray(photo[top:bottom, left:right])
     scale = side / max(part.shape[:2])
     shown = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
     part = cv2.resize(part, shown, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    for mask, shape in zip(masks, shapes):
+    for mask, (_, color) in zip(masks, shapes):
         small = cv2.resize(mask[top:bottom, left:right], shown, interpolation=cv2.INTER_NEAREST)
         outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(part, outlines, -1, (0, 0, 0), 4, cv2.LINE_AA)
-        cv2.drawContours(part, outlines, -1, shape.color, 2, cv2.LINE_AA)
+        cv2.drawContours(part, outlines, -1, color, 2, cv2.LINE_AA)
     _, data = cv2.imencode(".jpg", part[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 
-def _mask(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    from pycocotools import mask as coco_mask
-
-    return coco_mask.decode(rle_of(segmentation, *size))
-
-
 def _around(masks: Iterable[np.ndarray], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Top, bottom, left, right of the masks with a margin, inside the image."""
-    union = np.zeros(size, bool)
-    for mask in masks:
-        union |= mask.astype(bool)
+    union = np.any([np.zeros(size, bool), *masks], axis=0)
     rows, columns = np.flatnonzero(union.any(1)), np.flatnonzero(union.any(0))
     if not len(rows):
         return 0, size[0], 0, size[1]

@@ -58,14 +58,9 @@ class Suspect:
 
 
 def suspects(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[Suspect]:
-    """Rank the annotations that look wrong.
+    """Annotations that look wrong, by falling score; each is named once, by its strongest suspicion.
 
-    Args:
-        truth: a COCO file's content.
-        results: COCO results of models that were not trained on these images, low scores included.
-
-    Returns:
-        Suspects by falling score; an annotation is named once, by its strongest suspicion.
+    ``truth``: a COCO file's content; ``results``: of models that were not trained on these images, low scores included.
     """
     images = by_image(truth, results)
     known = _Known(images, results, truth)
@@ -144,8 +139,7 @@ class _View:
         self.area, true_area = (
             coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)
         )
-        both = self.area[:, None] + true_area
-        shared = self.iou * both / (1 + self.iou) if all(shape) else np.zeros(shape)
+        shared = self.iou * (self.area[:, None] + true_area) / (1 + self.iou) if all(shape) else np.zeros(shape)
         self.inside = shared / np.maximum(self.area[:, None], 1)
         self.covered = shared / np.maximum(true_area, 1)
 
@@ -206,9 +200,8 @@ def _wrong_class(view: _View, column: int) -> Optional[Suspect]:
     if not other:
         return None
     row = int(max(other, key=lambda row: view.sure[row]))
-    margin = view.sure[row] - max(own, default=0.0)
     return view.suspect(
-        WRONG_CLASS, margin * float(view.iou[row, column]) ** 0.5, (column,), row,
+        WRONG_CLASS, (view.sure[row] - max(own, default=0.0)) * view.iou[row, column] ** 0.5, (column,), row,
         f"annotated {view.name(view.annotated[column])}, the model says {view.name(view.predicted[row])}"
         f" with score {view.results[row]['score']:.2f}",
     )  # fmt: skip
@@ -218,8 +211,7 @@ def _wrong_outline(view: _View, column: int) -> Optional[Suspect]:
     same = (view.predicted == view.annotated[column]) & (view.iou[:, column] >= NEAR)
     if not same.any():
         return None
-    weight = np.where(same, view.sure * (view.iou[:, column] + 0.1), -1)
-    row = int(weight.argmax())
+    row = int(np.where(same, view.sure * (view.iou[:, column] + 0.1), -1).argmax())
     if int(view.iou[row].argmax()) != column:  # it is another object's
         return None
     usual = view.known.fit[int(view.annotated[column])]
@@ -278,8 +270,7 @@ def _split(view: _View) -> Iterable[Suspect]:
 
 
 def _spurious(view: _View, column: int) -> Optional[Suspect]:
-    overlaps = view.iou[:, column]
-    support = float((view.sure * np.minimum(overlaps / SAME, 1)).max(initial=0))
+    support = float((view.sure * np.minimum(view.iou[:, column] / SAME, 1)).max(initial=0))
     recall = view.known.recall[int(view.annotated[column])]  # cubed: what models often miss, they miss here too
     return view.suspect(
         SPURIOUS, recall**3 * (1 - support) ** 2, (column,), None,
@@ -292,8 +283,7 @@ def _out_of_place(view: _View) -> Optional[Suspect]:
     count = len(view.image.annotations)
     if count < _FEW:
         return None
-    same = view.predicted[:, None] == view.annotated[None, :]
-    fits = np.where(same, view.iou, 0).max(0, initial=0) >= SAME
+    fits = np.where(view.predicted[:, None] == view.annotated, view.iou, 0).max(0, initial=0) >= SAME
     recall = float(np.mean([view.known.recall[int(category)] for category in view.annotated]))
     sure = view.sure >= 0.3
     alone = float(np.mean(view.iou[sure].max(1, initial=0) < SAME)) if sure.any() else 0.0

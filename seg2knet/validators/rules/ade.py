@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -198,14 +197,8 @@ def _unseen(what: str, path: Path, suffix: str, edits: list[Edit], image_name: O
 
 
 def _as_png(path: Path) -> bytes:
-    from PIL import Image
-
     labels = decode_labels(path)
-    if labels.dtype == np.uint8:
-        return encode_png(labels)
-    out = io.BytesIO()
-    Image.fromarray(labels.astype(np.uint16)).save(out, format="PNG")
-    return out.getvalue()
+    return encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))
 
 
 @rule("AD012", "too-many-classes-for-uint8", Severity.ERROR, on="ade")
@@ -345,11 +338,10 @@ def other_ignore(whole: AdeSet) -> Iterator[Hit]:
     number, message = whole.other_ignore, "the mask has another number than 255 for ignored pixels"
     if number is None:
         return
-    galleries = [folder.gallery for folder in whole.folders]
-    deep = {path for each in galleries for path, facts in zip(each.paths, each.facts) if sixteen_bit(facts.mode)}
+    deep = {path for _, _, path, _, mode in _masks(whole) if sixteen_bit(mode)}
     for name, path, table in _tables(whole):
         pixels = int(table[table[:, 0] == number, 1].sum())
-        if pixels and str(path) not in deep:  # else AD005 comes first
+        if pixels and path not in deep:  # else AD005 comes first
             make = partial(relabelled, path, lambda labels: np.where(labels == number, IGNORE, labels))
             edits = [WriteFile(path, make, f"changed {number} to 255 in {name}")]
             yield Hit(message, path, expected="255", found=f"{number} ({pixels:,} pixels)", edits=edits)

@@ -81,9 +81,8 @@ def evidence(file: CocoFile) -> Evidence:
         plausible = (stated >= 0.1 * sizes) & (stated <= 1.02 * sizes + 2)
         swapped = (np.abs(boxes - shapes.extents[:, [1, 0, 3, 2]]) <= BOX_TOLERANCE).all(1)
     off = has_box & ~shapes.box_fits & ~file.once(_xyxy)
-    suspect = off & has_area & plausible & ~shapes.area_fits
-    box_certain = np.where(has_box, same_place & ~swapped, True) & (~has_area | shapes.area_fits)
-    return Evidence(suspect, box_certain, ~off)
+    box_certain = (~has_box | (same_place & ~swapped)) & (~has_area | shapes.area_fits)
+    return Evidence(off & has_area & plausible & ~shapes.area_fits, box_certain, ~off)
 
 
 @rule("CI032", "bbox-malformed", Severity.ERROR, Fix.SAFE, on="instances")
@@ -206,14 +205,10 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
 
 def _area_hit(file: CocoFile, row: int, message: str, found: str) -> Hit:
     known = repairs.has_value(file, row)
-    expected = partial(_area, file, row) if known else "a number above 0"
+    expected = (lambda: str(repairs.area_value(file, row))) if known else "a number above 0"
     edits = partial(repairs.set_area, file, row) if known else ()
     fix = None if file.once(evidence).area_certain[row] else Fix.UNSAFE
     return file.hit(row, message, "area", expected=expected, found=found, edits=edits, fix=fix)
-
-
-def _area(file: CocoFile, row: int) -> str:
-    return str(repairs.area_value(file, row))
 
 
 @rule("CI036", "area-missing", Severity.ERROR, Fix.SAFE, on="instances")

@@ -119,8 +119,7 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
     rows = np.flatnonzero(shapes.sound & (file.image_rows >= 0) & table.has_category_id & (shapes.areas > 0))
     # Intersection over union of s leaves at most (1 - s) / s of the area outside: an edge can be further out only
     # along a spike, which costs at least a pixel a row.
-    width = shapes.extents[rows, 2] - shapes.extents[rows, 0]
-    slack = np.maximum(0.12 * width, 3.0)
+    slack = np.maximum(0.12 * (shapes.extents[rows, 2] - shapes.extents[rows, 0]), 3.0)
     key = file.image_rows[rows] * 2 + (table.crowd[rows] != 0)
     order = np.lexsort((shapes.extents[rows, 0], key))
     rows, slack, key = rows[order], slack[order], key[order]
@@ -146,8 +145,7 @@ def _alike(
     one: np.ndarray, other: np.ndarray, areas: np.ndarray, other_areas: np.ndarray, least: np.ndarray
 ) -> np.ndarray:
     """Whether areas and boxes allow that IoU: looser than what is sought, because outlines and pixels differ."""
-    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
-    common = np.clip(high - low, 0, None).prod(1)
+    common = np.clip(np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2]), 0, None).prod(1)
     union = (one[:, 2:] - one[:, :2]).prod(1) + (other[:, 2:] - other[:, :2]).prod(1) - common
     areas_alike = np.minimum(areas, other_areas) >= least * np.maximum(areas, other_areas) - 4
     return (common >= (least - 0.08) * union) & areas_alike

@@ -306,8 +306,7 @@ def polygon_spike(file: CocoFile) -> Iterator[Hit]:
         along_xs, along_ys = (points[following] - points).T
         tips = np.roll(outlines.spikes(along_xs, along_ys, following), 1)
         found = ", ".join(f"({x:g}, {y:g})" for x, y in points[tips][:3])
-        kept = [*parts[:place], _plain(points[~tips]), *parts[place + 1 :]]
-        edits = partial(repairs.reshape, file, row, kept)
+        edits = partial(repairs.reshape, file, row, [*parts[:place], _plain(points[~tips]), *parts[place + 1 :]])
         yield _part_hit(file, row, place, "a polygon with a spike of no width", "an outline without", found, edits)
 
 

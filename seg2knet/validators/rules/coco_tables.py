@@ -330,8 +330,7 @@ def is_background(name: str) -> bool:
 
 def unknown_references(file: JsonFile) -> set[int]:
     """Category ids that objects refer to and no category has: renumbering must not give them a meaning."""
-    referred = np.unique(file.objects.category_ids[file.objects.has_category_id]).tolist()
-    return set(referred) - set(file.category_places)
+    return set(np.unique(file.objects.category_ids[file.objects.has_category_id]).tolist()) - set(file.category_places)
 
 
 @rule("CI011", "duplicate-category-id", Severity.ERROR, on=TABLES)
@@ -362,8 +361,7 @@ def duplicate_category_name(file: JsonFile) -> Iterator[Hit]:
         into = first[category.name]
         if category.id is not None and category.id == into.id:
             continue  # CI011
-        known = category.id is not None and into.id is not None
-        edits = partial(_into_one, file, category, into) if known else ()
+        edits = partial(_into_one, file, category, into) if None not in (category.id, into.id) else ()
         message, found = f"two categories are called {category.name!r}", f"ids {into.id} and {category.id}"
         yield file.category_hit(category, message, "name", expected="one category a name", found=found, edits=edits)
 

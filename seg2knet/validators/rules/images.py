@@ -77,8 +77,7 @@ def image_corrupt(part: Part) -> Iterator[Hit]:
 
 
 def _set_size(file: AnyFile, row: int, size: np.ndarray) -> list[Edit]:
-    sides = zip(("width", "height"), size.tolist())
-    return [SetValue(file.path, f"/images/{row}/{side}", length) for side, length in sides]
+    return [SetValue(file.path, f"/images/{row}/{s}", n) for s, n in zip(("width", "height"), size.tolist())]
 
 
 class Sizes(NamedTuple):
@@ -178,8 +177,7 @@ def _resized(file: AnyFile, sizes: Sizes) -> list[list[int]]:
     groups: dict[tuple[float, ...], list[int]] = {}
     maybe = (sizes.verdicts <= 0) & ~sizes.swapped & (sizes.said > 0).all(1) & (sizes.reach >= 0).any(1)
     for place in np.flatnonzero(maybe).tolist() if isinstance(file, CocoFile) else ():
-        ratio = np.round(sizes.true[place] / sizes.said[place], 2)
-        groups.setdefault(tuple(ratio.tolist()), []).append(place)
+        groups.setdefault(tuple(np.round(sizes.true[place] / sizes.said[place], 2).tolist()), []).append(place)
     return [places for places in groups.values() if len(places) >= 3]
 
 
@@ -429,8 +427,7 @@ def same_stem(part: Part) -> Iterator[Hit]:
     book, expected = album(part), "names that differ before the suffix"
     stems: dict[str, list[str]] = {}
     # Nearly always no two are alike, which a set tells at once.
-    unique = len({path.rpartition(".")[0] for path in book.paths}) == len(book.paths)
-    for path in book.paths if not unique else ():
+    for path in book.paths if len({path.rpartition(".")[0] for path in book.paths}) < len(book.paths) else ():
         stems.setdefault(stem(book.name_of(path)), []).append(path)
     for base, paths in stems.items():
         first, *others = sorted(paths, key=lambda path: not path.endswith(".jpg"))

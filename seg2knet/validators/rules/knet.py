@@ -402,8 +402,7 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
         empty_too = any(entry.value is True for entry in config.having("filter_empty_gt"))
     for file in _training(dataset):
         images = file.images
-        known = (images.widths > 0) & (images.heights > 0)
-        small = known & (np.minimum(images.widths, images.heights) < limit)
+        small = (images.widths > 0) & (images.heights > 0) & (np.minimum(images.widths, images.heights) < limit)
         if limit == MIN_SIZE and file.part is not None and album(file.part).folder:
             small[:] = False  # IM011
         empty = ~np.isin(np.arange(images.count), file.image_rows) & ~small & empty_too
@@ -411,8 +410,7 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
             names = [repr(images.names[row]) for row in np.flatnonzero(mask).tolist()]
             if names:
                 message = f"{len(names):,} of {images.count:,} images are skipped in training: {reason}"
-                found = first_few(names, 3)
-                yield Hit(message, file.path, "/images", expected="every image trained on", found=found)
+                yield Hit(message, file.path, "/images", expected="every image trained on", found=first_few(names, 3))
 
 
 @rule("KN011", "more-instances-than-proposals", Severity.WARNING, on="dataset")

@@ -200,7 +200,7 @@ def image_without_thing(found: Pngs) -> Iterator[Hit]:
     if found.part.split not in ("train", "") or not any(category.isthing for category in file.categories):
         return
     good = (found.thing == 1) & (segments.crowd == 0)
-    with_thing = set(file.image_rows[np.unique(segments.entry[good])].tolist())
+    with_thing = set(file.image_rows[segments.entry[good]].tolist())
     for row in sorted(set(file.image_rows[file.image_rows >= 0].tolist()) - with_thing):
         message = "the image has no thing: mmdet drops it from training"
         yield file.image_hit(row, message, expected="at least one thing", found="none")
@@ -268,8 +268,7 @@ def two_entries(file: PanopticFile) -> Iterator[Hit]:
     first: dict[int, int] = {}
     for entry, row in enumerate(file.image_rows.tolist()):
         if row >= 0 and first.setdefault(row, entry) != entry:
-            found = f"also /annotations/{first[row]}"
-            yield file.entry_hit(entry, message, "image_id", expected=expected, found=found)
+            yield file.entry_hit(entry, message, "image_id", expected=expected, found=f"also /annotations/{first[row]}")
 
 
 @rule("CP019", "image-without-entry", Severity.ERROR, on="panoptic")
@@ -308,9 +307,8 @@ def _other_png(found: Pngs) -> set[int]:
     having = np.bincount(segments.entry[found.match >= 0], minlength=count)
     rows = np.flatnonzero(found.match >= 0)
     regions = found.all_regions[found.match[rows]]
-    differ = (np.abs(segments.areas[rows] - regions[:, AREA]) > _SLACK) & (
-        np.abs(segments.boxes[rows] - regions[:, X:]) > _SLACK
-    ).any(1)
+    differ = (np.abs(segments.boxes[rows] - regions[:, X:]) > _SLACK).any(1)
+    differ &= np.abs(segments.areas[rows] - regions[:, AREA]) > _SLACK
     differing = np.bincount(segments.entry[rows[differ]], minlength=count)
     return set(np.flatnonzero((lacking > having) | ((differing > 1) & (2 * differing > having))).tolist())
 
@@ -387,8 +385,7 @@ def _possible(found: Pngs, segment: int) -> list[Edit]:
         return []
     path = Path(found.paths[entry] or "")
     what = f"gave the segment with id 0 in {path.name} the id {fresh}"
-    repaint = WriteFile(path, partial(_repainted, path, {0: fresh}), what)
-    return [_set(found, segment, "id", fresh), repaint]
+    return [_set(found, segment, "id", fresh), WriteFile(path, partial(_repainted, path, {0: fresh}), what)]
 
 
 def _repainted(path: Path, new: dict[int, int]) -> bytes:
@@ -427,8 +424,7 @@ def segment_area(found: Pngs) -> Iterator[Hit]:
         area = found.file.segments.areas[segment]
         if not abs(area - region[AREA]) < _SLACK:
             shown = "none" if np.isnan(area) else f"{area:g}"
-            message = "the area is not the number of pixels"
-            yield _wrong(found, segment, message, "area", int(region[AREA]), shown, fix)
+            yield _wrong(found, segment, "the area is not the number of pixels", "area", int(region[AREA]), shown, fix)
 
 
 @rule("CP012", "segment-bbox-missing-or-mismatch", Severity.ERROR, Fix.SAFE, on="pngs")
@@ -442,8 +438,7 @@ def segment_bbox(found: Pngs) -> Iterator[Hit]:
         box = found.file.segments.boxes[segment]
         if not np.abs(box - region[X:]).max() < _SLACK:
             shown = "none, or no box" if np.isnan(box).any() else str([float(f"{side:g}") for side in box])
-            message = "the box is not that of the pixels"
-            yield _wrong(found, segment, message, "bbox", region[X:].tolist(), shown, fix)
+            yield _wrong(found, segment, "the box is not that of the pixels", "bbox", region[X:].tolist(), shown, fix)
 
 
 def _wrong(found: Pngs, segment: int, message: str, key: str, right: Any, shown: str, fix: Optional[Fix]) -> Hit:
