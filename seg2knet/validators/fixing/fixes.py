@@ -53,14 +53,8 @@ def mend(
 ) -> tuple[DataSet, list[Finding]]:
     """Fix what can be fixed; what was done, and what could not be, is written into the report.
 
-    Args:
-        reopen: reads the data set at ``path``, with other files' content in the place of some where it is given.
-        fix: ``safe`` or ``unsafe``.
-        diff: only say what would be done.
-        backup: keep replaced files as ``.bak``.
-
-    Returns:
-        The data set as it is now (with ``diff``: as it was) and its findings.
+    ``reopen`` reads the data set at ``path``, with other files in the place of some. The result is the data set as it
+    is now (with ``diff``: as it was) and its findings; the other arguments are those of ``validate``.
 
     Raises UsageError: another process fixes the data set; Stopped: Ctrl-C.
     """
@@ -75,14 +69,14 @@ def mend(
                 dataset = reopen(fixer.writer.overlay)
                 findings = check(dataset, rules)
                 first = first or (dataset, findings)
-                if number == ROUNDS or not fixer.round(dataset, findings):
+                chosen = fixer.choose(dataset, findings) if number < ROUNDS else Round()
+                if not chosen.edits:
                     break
+                fixer.apply(chosen, dataset)
         except KeyboardInterrupt:
             done = fixer.writer.done
-            lines = [
-                "changed:" if done else "changed: nothing",
-                *(f"  {printable(path)}: {how}" for path, how in done.items()),
-            ]
+            lines = ["changed:" if done else "changed: nothing"]
+            lines += [f"  {printable(path)}: {how}" for path, how in done.items()]
             left = [f"  {printable(path)}" for path in fixer.planned if path not in done]
             raise Stopped("\n".join([*lines, *(["not changed:", *left] if left else [])])) from None
     return first if diff and first else (dataset, findings)
@@ -102,13 +96,7 @@ class _Fixer:
         self.refused: set[tuple[str, Path, str]] = set()
         self.planned: list[Path] = []
 
-    def round(self, dataset: DataSet, findings: Sequence[Finding]) -> bool:
-        chosen = self._choose(dataset, findings)
-        if chosen.edits:
-            self._apply(chosen, dataset)
-        return bool(chosen.edits)
-
-    def _choose(self, dataset: DataSet, findings: Sequence[Finding]) -> Round:
+    def choose(self, dataset: DataSet, findings: Sequence[Finding]) -> Round:
         chosen = Round()
         # What holds between files comes last: it waits for what is fixed within them.
         for finding in sorted(findings, key=lambda finding: finding.rule.family == "SP"):
@@ -130,7 +118,7 @@ class _Fixer:
         self.refused.add(_identity(finding))
         self.report.not_fixed.append(f"{_head(finding)}: not fixed: {reason}")
 
-    def _apply(self, chosen: Round, dataset: DataSet) -> None:
+    def apply(self, chosen: Round, dataset: DataSet) -> None:
         changes: Changes = {}
         by_file: dict[Path, list[Edit]] = {}
         for edit in chosen.edits:
@@ -182,8 +170,7 @@ def _tell(report: Report, finding: Finding, edits: Sequence[Edit], changes: Chan
     head, cause = _head(finding), f"{finding.code} {finding.message}"
     report.fixed.append(f"{head}: {finding.message}")
     report.diff.append(f"@@ {head}")
-    for edit in edits[:_SHOWN_EDITS]:
-        report.diff.extend(_lines(edit, changes, dataset))
+    report.diff += chain.from_iterable(_lines(edit, changes, dataset) for edit in edits[:_SHOWN_EDITS])
     if len(edits) > _SHOWN_EDITS:
         report.diff.append(f"   and {len(edits) - _SHOWN_EDITS:,} more places")
     for edit in edits:
@@ -207,9 +194,5 @@ def _lines(edit: Edit, changes: Changes, dataset: DataSet) -> Iterator[str]:
         place = f"{file} byte {key}" if isinstance(edit, ReplaceText) else key
         for mark, value in zip("-+", changes.get((edit.file, key), ())):
             if value is not None:
-                yield f"{mark} {place}: {_short(value)}"
-
-
-def _short(value: bytes) -> str:
-    text = " ".join(value[: 4 * _SHOWN_BYTES].decode("utf-8", "replace").split())
-    return text if len(text) <= _SHOWN_BYTES else text[: _SHOWN_BYTES - 1] + "…"
+                text = " ".join(value[: 4 * _SHOWN_BYTES].decode("utf-8", "replace").split())
+                yield f"{mark} {place}: {text if len(text) <= _SHOWN_BYTES else text[: _SHOWN_BYTES - 1] + '…'}"

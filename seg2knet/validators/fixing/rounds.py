@@ -39,11 +39,8 @@ class Round:
     _listings: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
 
     def take(self, finding: Finding, edits: Sequence[Edit]) -> Optional[str]:
-        """Take a finding's edits, all or none.
-
-        Returns:
-            Why they can never be made; ``None`` where they were taken, or may be in a later round.
-        """
+        """Take a finding's edits, all or none; the result says why they can never be made, where that is so: what is
+        not taken may be in a later round."""
         # Another finding may have asked for the same edit of the same place.
         fresh = [edit for edit in edits if self._claims.get(edit.file, _Claims()).made.get(_place(edit)) != edit]
         if self._in_table and any(isinstance(edit, SetValue) and edit.pointer == TABLE for edit in fresh):

@@ -93,11 +93,8 @@ class Writer:
         return None
 
     def write(self, path: Path, edits: Sequence[Edit], read_as: Optional[tuple[int, ...]], changes: Changes) -> None:
-        """Make all edits of one file.
-
-        Args:
-            read_as: the file's state (``document.state_of``) when the edits were worked out, where it matters.
-            changes: what was done is added here.
+        """Make all edits of one file, and add what was done to ``changes``; ``read_as``: the file's state
+        (``document.state_of``) when the edits were worked out, where it matters.
 
         Raises OSError, DataError: it cannot be written, or was changed meanwhile; the file is then as it was.
         """
@@ -123,8 +120,7 @@ class Writer:
             content = self.overlay.get(path, path).read_bytes()
             texts = (edit for edit in edits if isinstance(edit, ReplaceText))
             splices = sorted(Splice(edit.start, edit.end, edit.text.encode()) for edit in texts)
-            for start, end, new in splices:
-                changes[path, str(start)] = (content[start:end], new)
+            changes.update({(path, str(start)): (content[start:end], new) for start, end, new in splices})
             self._swap(path, _pieces(memoryview(content), splices))
         else:
             self._edit_json(path, [edit for edit in edits if isinstance(edit, (SetValue, Remove))], changes)

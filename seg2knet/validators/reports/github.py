@@ -20,11 +20,10 @@ def render(report: Report, *, show_all: bool = False) -> str:
             groups.setdefault((finding.code, finding.file), []).append(finding)
     lines: list[str] = []
     for group in sorted(groups.values(), key=lambda group: -group[0].severity.rank):
-        shown = group if show_all else group[:FIRST]
+        shown, rest = (group, []) if show_all else (group[:FIRST], group[FIRST:])
         lines += [_command(finding, sentence(finding)) for finding in shown]
-        if len(shown) < len(group):
-            rest = f"{len(group) - len(shown):,} more of {group[0].code} in this file"
-            lines.append(_command(group[FIRST], rest))
+        if rest:
+            lines.append(_command(rest[0], f"{len(rest):,} more of {rest[0].code} in this file"))
     return "\n".join([*lines, f"seg2knet: {report.totals()}"]) + "\n"
 
 

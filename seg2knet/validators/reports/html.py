@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import count, islice
 from typing import Any
 
 from seg2knet.validators.model import Finding
@@ -27,10 +30,10 @@ def render(report: Report, *, show_all: bool = False) -> str:
     places = {image: place for place, image in enumerate(dict.fromkeys(filter(None, drawn.values())))}
     rows = []
     for finding in findings:
-        image = drawn.get(id(finding))
-        row = {"place": finding.place, "known": finding.known, "thumb": None if image is None else places[image]}
-        facts = finding.as_json()
-        rows.append({**{key: facts[key] for key in facts if key not in ("image_id", "annotation_id")}, **row})
+        row = finding.as_json()
+        del row["image_id"], row["annotation_id"]
+        thumb = places.get(drawn.get(id(finding)) or "")
+        rows.append({**row, "place": finding.place, "known": finding.known, "thumb": thumb})
     summary = report.summary
     return page(
         "report.html.j2",
@@ -57,13 +60,8 @@ def render(report: Report, *, show_all: bool = False) -> str:
 
 def _first(findings: list[Finding], of_rule: int, most: int) -> list[Finding]:
     """The first of each rule, and no more than ``most``."""
-    seen: dict[str, int] = {}
-    kept: list[Finding] = []
-    for finding in findings:
-        seen[finding.code] = seen.get(finding.code, 0) + 1
-        if seen[finding.code] <= of_rule and len(kept) < most:
-            kept.append(finding)
-    return kept
+    numbers: dict[str, Iterator[int]] = defaultdict(count)
+    return list(islice((finding for finding in findings if next(numbers[finding.code]) < of_rule), most))
 
 
 def _rules(report: Report) -> list[dict[str, Any]]:

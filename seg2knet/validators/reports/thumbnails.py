@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,10 +38,10 @@ _LEAST = 48
 
 @dataclass
 class _Scene:
-    """What to draw: an image, and on it polygons, a mask, a box; or a mask file alone."""
+    """What to draw: an image, and on it polygons, a mask, a box; or a mask file alone (``is_mask``)."""
 
-    image: Optional[Path] = None
-    labels: Optional[Path] = None
+    source: Path
+    is_mask: bool = False
     stated: tuple[int, int] = (0, 0)
     polygons: list[list[float]] = field(default_factory=list)
     rle: Optional[RleCode] = None
@@ -57,9 +56,8 @@ def thumbnails(datasets: Sequence[DataSet], findings: Sequence[Finding], jobs: i
     # Findings of one image one after another: it is decoded once.
     groups: dict[Path, list[int]] = {}
     for index, scene in enumerate(scenes):
-        source = scene and (scene.image or scene.labels)
-        if source:
-            groups.setdefault(source, []).append(index)
+        if scene is not None:
+            groups.setdefault(scene.source, []).append(index)
 
     def draw(source: Path) -> list[Optional[str]]:
         return _drawn(source, [scene for index in groups[source] if (scene := scenes[index]) is not None])
@@ -75,8 +73,8 @@ def _scene(finding: Finding, parts: Sequence[Part]) -> Optional[_Scene]:
     if owner is None:
         folders = (album(part).folder for part in parts if part.images_dir is not None)
         if any(folder and str(finding.path).startswith(folder) for folder in folders):
-            return _Scene(image=finding.path)
-        return _Scene(labels=finding.path) if is_image(finding.path.name) else None
+            return _Scene(finding.path)
+        return _Scene(finding.path, is_mask=True) if is_image(finding.path.name) else None
     part, file = owner
     place = _POINTER.match(finding.pointer)
     if place is None:
@@ -107,9 +105,8 @@ def _scene(finding: Finding, parts: Sequence[Part]) -> Optional[_Scene]:
 def _image(part: Part, file: JsonFile, row: int) -> Optional[_Scene]:
     name = file.image_name(row)
     path = album(part).meaning(name).path if name else None
-    if path is None:
-        return None
-    return _Scene(image=Path(path), stated=(int(file.images.widths[row]), int(file.images.heights[row])))
+    stated = (int(file.images.widths[row]), int(file.images.heights[row]))
+    return _Scene(Path(path), stated=stated) if path is not None else None
 
 
 def _box(box: np.ndarray) -> Optional[list[float]]:
@@ -119,7 +116,7 @@ def _box(box: np.ndarray) -> Optional[list[float]]:
 
 def _drawn(source: Path, scenes: Sequence[_Scene]) -> list[Optional[str]]:
     try:
-        if scenes[0].labels is not None:
+        if scenes[0].is_mask:
             pixels = _coloured(decode_labels(source))
         else:
             # The annotation was made on the image as shown, unless its size is that of the image as stored.
@@ -184,18 +181,17 @@ def _mask(scene: _Scene, height: int, width: int) -> Optional[np.ndarray]:
 
 def _window(scene: _Scene, mask: Optional[np.ndarray], height: int, width: int) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of what to show: the shape with a margin of its surroundings, or the whole image."""
-    xs: list[float] = [number for polygon in scene.polygons for number in polygon[0::2]]
-    ys: list[float] = [number for polygon in scene.polygons for number in polygon[1::2]]
+    points = [point for polygon in scene.polygons for point in zip(polygon[0::2], polygon[1::2])]
     if mask is not None:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        xs += [float(columns[0]), float(columns[-1] + 1)]
-        ys += [float(rows[0]), float(rows[-1] + 1)]
+        points += [(columns[0], rows[0]), (columns[-1] + 1, rows[-1] + 1)]
     if scene.box is not None:
-        xs += [scene.box[0], scene.box[0] + scene.box[2]]
-        ys += [scene.box[1], scene.box[1] + scene.box[3]]
-    if not xs:
+        x, y, w, h = scene.box
+        points += [(x, y), (x + w, y + h)]
+    if not points:
         return 0, 0, width, height
-    margin = max(_LEAST, _MARGIN * max(max(xs) - min(xs), max(ys) - min(ys)))
-    left, top = max(0, math.floor(min(xs) - margin)), max(0, math.floor(min(ys) - margin))
-    right, bottom = min(width, math.ceil(max(xs) + margin)), min(height, math.ceil(max(ys) + margin))
+    low, high = np.min(points, axis=0), np.max(points, axis=0)
+    margin = max(_LEAST, _MARGIN * (high - low).max())
+    left, top = np.maximum(0, np.floor(low - margin)).astype(int).tolist()
+    right, bottom = np.minimum((width, height), np.ceil(high + margin)).astype(int).tolist()
     return (left, top, right, bottom) if right > left and bottom > top else (0, 0, width, height)

@@ -58,13 +58,9 @@ def _look(path: str) -> bytes:
         if not size_allowed(header.height, header.width):
             return b""
         side = min(header.width, header.height)
-        flags = {
-            8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-            4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-            2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-        }
-        factor = next((factor for factor in flags if side >= 4 * SIDE * factor), 1)
-        grey = cv2.imdecode(np.frombuffer(data, np.uint8), flags.get(factor, cv2.IMREAD_GRAYSCALE))
+        factor = next((factor for factor in (8, 4, 2) if side >= 4 * SIDE * factor), 1)
+        flag = cv2.IMREAD_GRAYSCALE if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{factor}")
+        grey = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except (OSError, DataError, cv2.error):
         return b""
     if grey is None:

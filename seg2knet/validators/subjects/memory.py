@@ -42,28 +42,25 @@ class Known(msgspec.Struct, Generic[T], array_like=True, gc=False):
 def remembered(kind: str, paths: Sequence[str], look: Callable[[str], T], shape: Any, jobs: int = 2) -> list[T]:
     """``look(path)`` of each file, from the cache where the file has not changed since.
 
-    Args:
-        kind: what is learnt; part of the cache file's name.
-        paths: the files; any of them may be missing.
-        look: called in ``jobs`` threads; what it says of a missing file is not remembered.
-        shape: the type of its result, one that msgspec writes and reads.
+    ``kind``, what is learnt, is part of the cache file's name; ``look`` is called in ``jobs`` threads, and what it says
+    of a missing file is not remembered; ``shape`` is the type of its result, one that msgspec writes and reads.
     """
     results: list[Any] = [None] * len(paths)
     for folder, places in by_folder(paths).items():
         known = recall(kind, folder, shape)
-        states = [_state(paths[place]) for place in places]
+        states = {place: _state(paths[place]) for place in places}
         now = time.time_ns()
         changed = []
-        for place, state in zip(places, states):
+        for place, state in states.items():
             old = known.get(os.fsencode(paths[place][len(folder) :]))
             if old is not None and (old.size, old.mtime) == state:
                 results[place] = old.value
             else:
-                changed.append((place, state))
+                changed.append(place)
         if not changed:
             continue
-        for (place, state), value in zip(changed, _mapped(look, [paths[place] for place, _ in changed], jobs)):
-            results[place] = value
+        for place, value in zip(changed, _mapped(look, [paths[place] for place in changed], jobs)):
+            results[place], state = value, states[place]
             if state != _NO_FILE and now - state[1] > _RECENT:
                 known[os.fsencode(paths[place][len(folder) :])] = Known(*state, value)
         _keep(kind, folder, {name: of for name, of in known.items() if os.path.lexists(os.fsencode(folder) + name)})

@@ -90,7 +90,7 @@ def _measure(points: np.ndarray, counts: np.ndarray, rows: np.ndarray, into: Par
     above = off_ys > 0
     once_round = np.add.reduceat(above != above[following], starts, dtype=np.int64) == 2
     star = ((np.minimum.reduceat(turns, starts) > 0) | (np.maximum.reduceat(turns, starts) < 0)) & once_round
-    _mark_crossings(points, counts, rows, np.flatnonzero(~star), into)
+    _mark_crossings(points, counts, rows, ~star, into)
     # What encloses nothing is flat, unless its loops cancel one another: then it crosses itself.
     flat = (areas <= 5e-7 * np.maximum(perimeters, 1.0)) & (into.flags[rows] & CROSSING == 0)
     into.flags[rows] |= np.where(flat, ZERO, 0)
@@ -116,15 +116,14 @@ def spikes(along_xs: np.ndarray, along_ys: np.ndarray, following: np.ndarray) ->
 
 
 def _mark_crossings(
-    points: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspects: np.ndarray, into: Parts
+    points: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspected: np.ndarray, into: Parts
 ) -> None:
     """Mark those of the suspects whose outline crosses itself so that it matters."""
     import shapely
 
+    suspects = np.flatnonzero(suspected)
     if not len(suspects):
         return
-    suspected = np.zeros(len(counts), bool)
-    suspected[suspects] = True
     owners = np.repeat(np.arange(len(suspects)), counts[suspects])
     rings = shapely.linearrings(points[np.repeat(suspected, counts)], indices=owners)
     crossing = np.flatnonzero(~shapely.is_simple(rings))
