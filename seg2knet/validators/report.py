@@ -9,6 +9,7 @@ from typing import Any
 
 from seg2knet.validators.model import Finding, Fix, Severity, all_rules
 from seg2knet.validators.subjects.data import DataSet
+from seg2knet.validators.subjects.document import grouped
 
 
 @dataclass
@@ -60,9 +61,7 @@ class Report:
 
     def by_rule(self) -> dict[str, list[Finding]]:
         """Code -> its findings, in the order of the rules."""
-        groups: dict[str, list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault(finding.code, []).append(finding)
+        groups = grouped((finding.code, finding) for finding in self.findings)
         return {code: groups[code] for code in all_rules() if code in groups}
 
     @property

@@ -29,6 +29,7 @@ from seg2knet.validators.model import (
 )
 from seg2knet.validators.report import Report
 from seg2knet.validators.subjects.data import DataSet, Overlay
+from seg2knet.validators.subjects.document import grouped
 
 ROUNDS = 10
 """More rounds than any chain of fixes needs; a bound, so that two fixes can never chase one another."""
@@ -120,9 +121,7 @@ class _Fixer:
 
     def apply(self, chosen: Round, dataset: DataSet) -> None:
         changes: Changes = {}
-        by_file: dict[Path, list[Edit]] = {}
-        for edit in chosen.edits:
-            by_file.setdefault(edit.file, []).append(edit)
+        by_file = grouped((edit.file, edit) for edit in chosen.edits)
         # Files first, the JSON that names them last: a run that dies in between leaves the old JSON.
         self.planned = sorted(by_file, key=lambda path: any(isinstance(edit, SetValue) for edit in by_file[path]))
         states = {file.path: file.document.state for file in dataset.json_files}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Optional
 
 from seg2knet.validators.model import DeleteFile, Edit, Finding, Remove, RenameFile, ReplaceText, SetValue, WriteFile
+from seg2knet.validators.subjects.document import grouped
 
 TABLE = "/categories"
 """Replaced as a whole only in a round in which no single category is changed: one would undo the other."""
@@ -69,10 +70,8 @@ class Round:
         """What has a file's name, in whatever case, other than the file that is to be renamed to it."""
         folder = target.parent
         if folder not in self._listings:
-            names: dict[str, list[str]] = {}
-            for name in os.listdir(folder) if folder.is_dir() else ():
-                names.setdefault(_folded(name), []).append(name)
-            self._listings[folder] = names
+            names = os.listdir(folder) if folder.is_dir() else []
+            self._listings[folder] = grouped((_folded(name), name) for name in names)
         same = (folder / name for name in self._listings[folder].get(_folded(target.name), ()))
         return next((path for path in same if path != source), None)
 

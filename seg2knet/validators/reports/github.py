@@ -6,6 +6,7 @@ from seg2knet.errors import printable
 from seg2knet.validators.model import Finding, Severity
 from seg2knet.validators.report import Report
 from seg2knet.validators.reports.sarif import relative, sentence
+from seg2knet.validators.subjects.document import grouped
 
 FIRST = 3
 """Annotations a rule and file, unless all are asked for: GitHub shows ten errors and ten warnings of a step."""
@@ -14,10 +15,8 @@ COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO:
 
 def render(report: Report, *, show_all: bool = False) -> str:
     """A command a finding, the worst first; then a line of totals."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
-    for finding in report.findings:
-        if not finding.known:
-            groups.setdefault((finding.code, finding.file), []).append(finding)
+    fresh = (finding for finding in report.findings if not finding.known)
+    groups = grouped(((finding.code, finding.file), finding) for finding in fresh)
     lines: list[str] = []
     for group in sorted(groups.values(), key=lambda group: -group[0].severity.rank):
         shown, rest = (group, []) if show_all else (group[:FIRST], group[FIRST:])

@@ -24,6 +24,7 @@ from seg2knet.errors import DataError
 from seg2knet.validators.model import Finding
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.outlines import FAR
 from seg2knet.validators.subjects.panoptic import pngs
@@ -54,18 +55,11 @@ def thumbnails(datasets: Sequence[DataSet], findings: Sequence[Finding], jobs: i
     parts = [part for dataset in datasets for part in dataset.parts]
     scenes = [_scene(finding, parts) for finding in findings]
     # Findings of one image one after another: it is decoded once.
-    groups: dict[Path, list[int]] = {}
-    for index, scene in enumerate(scenes):
-        if scene is not None:
-            groups.setdefault(scene.source, []).append(index)
-
-    def draw(source: Path) -> list[Optional[str]]:
-        return _drawn(source, [scene for index in groups[source] if (scene := scenes[index]) is not None])
-
+    groups = grouped((scene.source, scene) for scene in scenes if scene is not None)
     with ThreadPoolExecutor(max(1, min(jobs, 8))) as pool:
-        drawn = zip(chain.from_iterable(groups.values()), chain.from_iterable(pool.map(draw, groups)))
-        images = dict(drawn)
-    return [images.get(index) for index in range(len(findings))]
+        drawn = chain.from_iterable(pool.map(_drawn, groups, groups.values()))
+        images = dict(zip(map(id, chain.from_iterable(groups.values())), drawn))
+    return [images.get(id(scene)) for scene in scenes]
 
 
 def _scene(finding: Finding, parts: Sequence[Part]) -> Optional[_Scene]:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from seg2knet.validators.subjects.data import Part, listed
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile, once
 from seg2knet.validators.subjects.pictures import Gallery, survey
 
@@ -63,11 +64,7 @@ class Album:
     @cached_property
     def _alike(self) -> dict[tuple[str, str], list[str]]:
         """The images by their names without case, by stem, and by the last step of their names."""
-        alike: dict[tuple[str, str], list[str]] = {}
-        for name in self.listing:
-            for key in _keys(name):
-                alike.setdefault(key, []).append(name)
-        return alike
+        return grouped((key, name) for name in self.listing for key in _keys(name))
 
     @cached_property
     def names(self) -> set[str]:

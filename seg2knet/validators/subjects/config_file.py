@@ -80,8 +80,7 @@ class ConfigFile:
         if isinstance(node, ast.Name):
             return self.names.get(node.id, UNKNOWN)
         if isinstance(node, (ast.Tuple, ast.List)):
-            values = [self.value(item) for item in node.elts]
-            return tuple(values) if isinstance(node, ast.Tuple) else values
+            return (tuple if isinstance(node, ast.Tuple) else list)(map(self.value, node.elts))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             value = self.value(node.operand)
             return -value if isinstance(value, (int, float)) else UNKNOWN

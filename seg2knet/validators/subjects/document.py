@@ -12,13 +12,15 @@ import gc
 import mmap
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Union
+from typing import Any, Dict, NamedTuple, Optional, TypeVar, Union
 
 import msgspec
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 Text = Union[bytes, mmap.mmap]
 RawDict = Dict[str, msgspec.Raw]
 _MAP_FROM = 64 << 20
@@ -207,6 +209,14 @@ def unmask(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: unmask(item) for key, item in value.items()}
     return value
+
+
+def grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    """The values of each key; keys and values stay in order."""
+    groups: dict[Key, list[Value]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
 
 
 def kind_of(value: Any) -> str:

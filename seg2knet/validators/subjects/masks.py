@@ -17,6 +17,7 @@ from seg2knet.dataset.layout import SPLITS, AdeLayout
 from seg2knet.engines import cores
 from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.data import listed
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
@@ -74,9 +75,7 @@ class MaskFolder:
     def likely_pairs(self) -> dict[str, str]:
         """Lonely masks that must belong to a lonely image: ``a_mask.png``, ``a.jpg.png``, ``A.png`` for ``a.jpg``."""
         images, masks = self.lonely
-        by_core: dict[str, list[str]] = {}
-        for image in images:
-            by_core.setdefault(stem(image).casefold(), []).append(image)
+        by_core = grouped((stem(image).casefold(), image) for image in images)
         wanted: dict[str, list[str]] = {}
         for mask in masks:
             core = stem(mask)

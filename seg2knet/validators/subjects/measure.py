@@ -176,12 +176,13 @@ def _measured(
     counts = np.fromiter(map(len, lists), np.int64, count)
     if some.any():
         _fill_polygons(lists, counts, columns)
-    known = (heights > 0) & (widths > 0)
-    edges = np.concatenate([-columns.extents[:, :2], columns.extents[:, 2:] - np.stack([widths, heights], 1)], 1)
+    sizes = np.stack([widths, heights], 1)
+    known = (sizes > 0).all(1)
+    edges = np.concatenate([-columns.extents[:, :2], columns.extents[:, 2:] - sizes], 1)
     over = np.nan_to_num(edges.max(1, initial=-np.inf), nan=0.0)
     columns.overshoot = np.where(known & (columns.kinds == POLYGONS), np.maximum(over, 0), 0)
     with np.errstate(invalid="ignore"):
-        _compare(shapes, counts, columns, stated, heights, widths)
+        _compare(shapes, counts, columns, stated, sizes)
     return columns
 
 
@@ -226,21 +227,15 @@ def _fill_polygons(lists: Sequence[Sequence[list[float]]], counts: np.ndarray, c
 
 
 def _compare(
-    shapes: Sequence[Shape],
-    counts: np.ndarray,
-    columns: Shapes,
-    stated: np.ndarray,
-    heights: np.ndarray,
-    widths: np.ndarray,
+    shapes: Sequence[Shape], counts: np.ndarray, columns: Shapes, stated: np.ndarray, sizes: np.ndarray
 ) -> None:
     """Say whether stated areas and boxes fit; rasterise where the bounds leave it open."""
     areas, perimeters, extents = columns.areas, columns.perimeters, columns.extents
-    known, sound = (heights > 0) & (widths > 0), columns.sound
+    known, sound = (sizes > 0).all(1), columns.sound
     has_area = sound & np.isfinite(stated) & (stated > 0)
     has_box = sound & ~np.isnan(columns.boxes[:, 0])
     areas_fit = area_fits(stated, areas, perimeters)
     boxes_fit = box_fits(columns.boxes, extents)
-    sizes = np.stack([widths, heights], 1)
     cut = np.concatenate([np.clip(extents[:, :2], 0, sizes), np.clip(extents[:, 2:], 0, sizes)], 1)
     boxes_fit |= known & (columns.overshoot > 0) & box_fits(columns.boxes, cut)
     # In the image no mask has many pixels more than the outlines enclose, and one outline's has not many less.
@@ -258,7 +253,8 @@ def _compare(
     )
     near = columns.overshoot < np.maximum(FAR, sizes.max(1, initial=0))
     for row in np.flatnonzero(polygons & known & near & doubtful).tolist():
-        columns.draw(row, shapes[row], int(heights[row]), int(widths[row]))
+        width, height = sizes[row].tolist()
+        columns.draw(row, shapes[row], height, width)
     has_mask = ~np.isnan(columns.mask_areas) & polygons
     columns.flags[has_mask & (columns.mask_areas == 0)] |= ZERO
     areas_fit |= has_mask & area_fits(stated, columns.mask_areas, perimeters)

@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, Generic, TypeVar
 import msgspec
 
 from seg2knet.dataset.rle import max_pixels
+from seg2knet.validators.subjects.document import grouped
 
 _VERSION = 2
 _DAYS_KEPT = 90
@@ -69,10 +70,7 @@ def remembered(kind: str, paths: Sequence[str], look: Callable[[str], T], shape:
 
 def by_folder(paths: Sequence[str]) -> dict[str, list[int]]:
     """Folder, with the separator at its end -> indices of the paths in it."""
-    folders: dict[str, list[int]] = {}
-    for index, path in enumerate(paths):
-        folders.setdefault(path[: path.rfind(os.sep) + 1], []).append(index)
-    return folders
+    return grouped((path[: path.rfind(os.sep) + 1], index) for index, path in enumerate(paths))
 
 
 def _mapped(look: Callable[[str], T], paths: Sequence[str], jobs: int) -> list[T]:

@@ -15,6 +15,7 @@ import numpy as np
 from seg2knet.dataset.label_image import AREA, ID, X
 from seg2knet.validators.subjects.album import ODD, album
 from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
 
@@ -159,10 +160,7 @@ class Pngs:
         """Entry -> rows of ``all_regions`` that no segment has and that are not 0 (void)."""
         free = self.all_regions[:, ID] != 0
         free[self.match[self.match >= 0]] = False
-        rows: dict[int, list[int]] = {}
-        for row in np.flatnonzero(free).tolist():
-            rows.setdefault(int(self.region_entry[row]), []).append(row)
-        return rows
+        return grouped((int(self.region_entry[row]), row) for row in np.flatnonzero(free).tolist())
 
     @cached_property
     def lost(self) -> dict[int, int]:

@@ -23,6 +23,7 @@ from seg2knet.dataset import images
 from seg2knet.dataset.images import Header, decode, decode_labels
 from seg2knet.dataset.label_image import cut
 from seg2knet.errors import DataError
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.memory import remembered
 
 _HEAD = 4096
@@ -99,16 +100,10 @@ def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[
 
 def same_in(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
     """The same, of files that were looked at already."""
-    alike: dict[tuple[int, int], list[int]] = {}
-    for index, facts in enumerate(gallery.facts):
-        if facts.size > 0:
-            alike.setdefault((facts.size, facts.sketch), []).append(index)
+    alike = grouped(((one.size, one.sketch), index) for index, one in enumerate(gallery.facts) if one.size > 0)
     members = sorted(index for group in alike.values() if len(group) > 1 for index in group)
     digests = remembered("digests", [gallery.paths[index] for index in members], _digest, str, jobs)
-    same: dict[str, list[int]] = {}
-    for index, digest in zip(members, digests):
-        if digest:
-            same.setdefault(digest, []).append(index)
+    same = grouped((digest, index) for index, digest in zip(members, digests) if digest)
     return [group for group in same.values() if len(group) > 1]
 
 
