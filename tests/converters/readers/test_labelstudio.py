@@ -13,8 +13,7 @@ from folders import kinds, labels, masks, one, picture, read, reasons
 
 from seg2knet.converters.detection import detect
 from seg2knet.converters.readers.common.canvas import NotAnObject
-from seg2knet.converters.readers.labelstudio.brush import brush_mask
-from seg2knet.converters.readers.labelstudio.reader import LabelStudioOptions, LabelStudioReader
+from seg2knet.converters.readers.labelstudio import LabelStudioOptions, LabelStudioReader, brush_mask
 from seg2knet.errors import DataError, UsageError
 
 POINTS = [[10, 10], [50, 10], [50, 50], [10, 50]]

@@ -21,7 +21,7 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, ReaderOptions, Scan
 from seg2knet.converters.readers.coco import index as coco_index
-from seg2knet.converters.readers.coco.results import contains, is_results, listing
+from seg2knet.converters.readers.coco.index import contains, is_results, listing
 from seg2knet.converters.readers.coco.shapes import instances, segments
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import size_of

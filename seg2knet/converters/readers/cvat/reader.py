@@ -1,6 +1,6 @@
 """CVAT XML 1.1, for images and for video (https://docs.cvat.ai/docs/manual/advanced/xml_format/).
 
-A file is indexed once (``index``, ``tracks``); an image is parsed by whoever reads it (``shapes``).
+A file is indexed once (``index``); an image is parsed by whoever reads it (``shapes``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import ImageFiles, absent, files_of
 from seg2knet.converters.readers.cvat.index import Element, File, Meta, Task, read_meta
-from seg2knet.converters.readers.cvat.shapes import take
-from seg2knet.converters.readers.cvat.tracks import Frames, between
+from seg2knet.converters.readers.cvat.shapes import Frames, between, take
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
 from seg2knet.converters.splitting.splits import canonical

@@ -1,23 +1,30 @@
 """Label Studio JSON (https://labelstud.io/guide/export): tasks with ``data`` and ``annotations``; JSON-MIN.
 
 Coordinates are percent of the image. A geometry and its label are one item of a result, or two with one ``id``.
+
+Brush strokes are the bit stream of thi.ng's rle-pack, which is not COCO's run-length code.
+
+32 bits: how many values; 5: their size in bits, less one; 4 times 4: bits of a run's length, less one, by size class.
+Then runs until all values are there: one bit that says whether the run repeats one value, 2 bits of size class, the
+length less one, and the value or the values. Values are red, green, blue, alpha, pixel by pixel, row by row.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
 from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
-from seg2knet.converters.readers.labelstudio.brush import brush_mask
 from seg2knet.converters.registry import register_reader
+from seg2knet.dataset.rle import size_allowed
 from seg2knet.dataset.sample import Note, Shape
 from seg2knet.errors import DataError, UsageError
 
@@ -195,3 +202,56 @@ def _from_min(task: dict[str, Any]) -> dict[str, Any]:
             data[key] = values
     annotation = {"completed_by": task.get("annotator"), "result": results, "created_at": task.get("created_at")}
     return {"id": task.get("id"), "data": data, "annotations": [annotation]}
+
+
+def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
+    """``(height, width)`` bool: where the alpha of a stroke is above 0; NotAnObject where the stream is damaged, or is
+    of another size."""
+    data = bytes(rle)
+    expected = 4 * height * width
+    count = int.from_bytes(data[:4], "big")
+    if count != expected or not size_allowed(height, width):
+        raise NotAnObject("brush-size-differs", f"{count:,} values, {width}x{height} pixels of 4 have {expected:,}")
+    bits = _Bits(data)
+    bits.place = 32
+    word = bits.take(5) + 1
+    sizes = [bits.take(4) + 1 for _ in range(4)]
+    if word != 8:
+        raise NotAnObject("brush-unusable", f"values of {word} bits, expected 8")
+    values = np.zeros(count, np.uint8)
+    done = 0
+    while done < count:
+        repeated = bits.take(1)
+        length = bits.take(sizes[bits.take(2)]) + 1
+        if done + length > count:
+            raise NotAnObject("brush-unusable", f"more than {count:,} values")
+        values[done : done + length] = bits.take(8) if repeated else bits.words(length)
+        done += length
+    return values.reshape(height, width, 4)[..., 3] > 0
+
+
+class _Bits:
+    """A stream of bits, the most significant of a byte first."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.place = 0
+
+    def _move(self, count: int) -> tuple[int, int]:
+        """The byte and the bit in it where the next ``count`` bits begin."""
+        begin, self.place = divmod(self.place, 8), self.place + count
+        if self.place > 8 * len(self.data):
+            raise NotAnObject("brush-unusable", "the stream is cut off")
+        return begin
+
+    def take(self, count: int) -> int:
+        """The next ``count`` bits, 16 at most, as a number."""
+        first, offset = self._move(count)
+        window = int.from_bytes(self.data[first : first + 4].ljust(4, b"\0"), "big")
+        return window >> (32 - offset - count) & ((1 << count) - 1)
+
+    def words(self, count: int) -> np.ndarray:
+        """The next ``count`` bytes."""
+        first, offset = self._move(8 * count)
+        raw = np.frombuffer(self.data, np.uint8, count + (offset > 0), first)
+        return np.packbits(np.unpackbits(raw)[offset : offset + 8 * count])
