@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from os import PathLike
 from typing import Optional, Union
 
@@ -76,26 +77,12 @@ class Seg2KNetError(Exception):
 
     def __reduce__(self) -> tuple:
         # Errors travel between worker processes; keyword-only arguments need saying.
-        return (
-            _rebuild,
-            (type(self), self.message, self.file, self.place, self.found, self.expected, self.hint),
-        )
+        details = {name: getattr(self, name) for name in ("file", "place", "found", "expected", "hint")}
+        return partial(type(self), **details), (self.message,)
 
 
 def _indented(text: str) -> str:
     return printable_lines(text).replace("\n", "\n    ")
-
-
-def _rebuild(
-    kind: type[Seg2KNetError],
-    message: str,
-    file: Optional[str],
-    place: Optional[str],
-    found: Optional[str],
-    expected: Optional[str],
-    hint: Optional[str],
-) -> Seg2KNetError:
-    return kind(message, file=file, place=place, found=found, expected=expected, hint=hint)
 
 
 class DataError(Seg2KNetError):

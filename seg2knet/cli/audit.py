@@ -8,11 +8,10 @@ from typing import Any, Optional
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo
+from seg2knet.cli.terminal import DATA, FILE, PATH, echo
 from seg2knet.cli.train import option
 from seg2knet.cli.validate import FORMATS
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
 TRAINING = (
     "epochs", "backbone", "pretrained", "backbone_weights", "batch_size", "img_size", "workers", "gpus", "device",
 )  # fmt: skip
@@ -22,33 +21,25 @@ SHAPES = ("labelme", "cvat")
 
 @speaks(works=True, file=True)
 @click.command(params=[option(name) for name in TRAINING], short_help="Rank the labels that look wrong.")
-@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@DATA
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="Which labels to look at.")
 @click.option("--checkpoint", metavar="FILE", help="Judge with this model, which has not seen the split.")
 @click.option("--folds", type=int, default=3, show_default=True, metavar="N", help="Models to train otherwise.")
-@click.option("--work-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where the folds are trained.")
-@click.option("--html", type=_FILE, default=Path("audit.html"), show_default=True, help="The page to go through.")
+@click.option("--work-dir", type=PATH, metavar="DIR", help="Where the folds are trained.")
+@click.option("--html", type=FILE, default=Path("audit.html"), show_default=True, help="The page to go through.")
 @click.option("--output-format", type=click.Choice(FORMATS), help="Print findings as seg2knet validate does.")
-@click.option("--output-file", type=_FILE, help="Write these findings there; text by default.")
+@click.option("--output-file", type=FILE, help="Write these findings there; text by default.")
 @click.option("--shapes", type=click.Choice(SHAPES), multiple=True, help="Write suspects for a label tool.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("audit"), show_default=True, help="In this folder."
-)
+@click.option("--out", type=PATH, default=Path("audit"), show_default=True, help="In this folder.")
 @click.option("--most", type=int, default=50, show_default=True, metavar="N", help="Suspects to print and to write.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the folds and their trainings.")
 def audit(
-    data: Optional[Path],
-    split: str,
-    checkpoint: Optional[str],
-    folds: int,
-    work_dir: Optional[Path],
     html: Path,
     output_format: Optional[str],
     output_file: Optional[Path],
     shapes: tuple[str, ...],
     out: Path,
     most: int,
-    seed: int,
     **options: Any,
 ) -> Outcome:
     """Which labels of DATA look wrong to models that have not seen them?
@@ -70,19 +61,16 @@ def audit(
     from seg2knet.dataset.classes import ClassList
     from seg2knet.judge.page import audit_page
 
-    if checkpoint is not None:
-        check_checkpoint(checkpoint)
-    check_outputs(html, output_file, out, work_dir)
+    if options["checkpoint"] is not None:
+        check_checkpoint(options["checkpoint"])
+    check_outputs(html, output_file, out, options["work_dir"])
     loading()
     from seg2knet.trainer.evaluate.audit import audit as run
 
     aside = output_format is not None and output_file is None
     given = {name: value for name, value in options.items() if value is not None}
-    with bar("judging", checkpoint is not None) as ticked:
-        result = run(
-            data, split, checkpoint=checkpoint, folds=folds, work_dir=work_dir, seed=seed, ticked=ticked,
-            say=partial(echo, err=aside), **given,
-        )  # fmt: skip
+    with bar("judging", options["checkpoint"] is not None) as ticked:
+        result = run(ticked=ticked, say=partial(echo, err=aside), **given)
     if output_format or output_file:
         write_report(result.report(), output_format or "text", output_file, False, True)
     if not aside:

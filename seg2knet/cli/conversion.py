@@ -6,36 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from seg2knet.cli.outcome import Outcome
 from seg2knet.cli.terminal import echo
-from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.pipeline import Result
-from seg2knet.converters.registry import readers
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.errors import printable
 
 STEPS = {"classes": "looking for classes", "read": "reading", "write": "writing", "check": "validating"}
-
-
-def detected(sources: list[Source], own: ReaderOptions) -> tuple[str, ReaderOptions]:
-    """The format of the sources and its options, said aloud with its evidence.
-
-    Raises UsageError: no format fits, or two do.
-    """
-    from seg2knet.converters.detection import detect
-
-    name, evidence = detect([source.path for source in sources])
-    kind = readers()[name]
-    echo(f"{kind.title} (seg2knet convert {name}):")
-    for reason in evidence.reasons:
-        echo(f"  {reason}")
-    given = own.model_dump(exclude_unset=True)
-    return name, kind.Options(**given)
 
 
 def report(result: Result, options: ConvertOptions) -> None:
@@ -97,25 +79,24 @@ def _line(text: str) -> None:
 
 
 def _table(first: str, *columns: str, **settings: Any) -> Table:
-    table = Table(first, **settings)
-    for name in columns:
-        table.add_column(name, justify="right")
-    return table
+    return Table(first, *(Column(name, justify="right") for name in columns), **settings)
 
 
 def _counts(ledger: Ledger) -> Table:
     table = _table("", "read", "written", "skipped", "as asked", title="ledger", title_justify="left")
-    lost = sum(tally.count for tally in ledger.image_skips.values())
+    lost = _sum(ledger.image_skips)
     table.add_row("images", f"{ledger.images_read:,}", f"{ledger.images_written:,}", f"{lost:,}", "")
-    skipped = sum(tally.count for tally in ledger.skips.values())
-    asked = sum(tally.count for tally in ledger.asked.values())
+    skipped, asked = _sum(ledger.skips), _sum(ledger.asked)
     for target, written in ledger.written.items():
         reasons = ledger.target_skips.get(target, {})
-        here = sum(tally.count for tally in reasons.values())
-        elsewhere = sum(tally.count for reason, tally in reasons.items() if reason in ASKED_OF_TARGET)
-        lost, left_out = skipped + here - elsewhere, asked + elsewhere
+        elsewhere = _sum({reason: tally for reason, tally in reasons.items() if reason in ASKED_OF_TARGET})
+        lost, left_out = skipped + _sum(reasons) - elsewhere, asked + elsewhere
         table.add_row(f"objects, {target}", f"{ledger.objects_read:,}", f"{written:,}", f"{lost:,}", f"{left_out:,}")
     return table
+
+
+def _sum(tallies: dict[str, Tally]) -> int:
+    return sum(tally.count for tally in tallies.values())
 
 
 def _tallies(ledger: Ledger) -> None:
@@ -139,14 +120,14 @@ def _findings(folder: Path, found: Any) -> None:
         _line(f"validate {folder}: clean")
         return
     _line(f"validate {folder}: {errors:,} errors, {warnings:,} warnings; in full: seg2knet validate {folder}")
-    for code, group in found.by_rule().items():
-        first = group[0]
+    rules = found.by_rule()
+    for code, (first, *more) in rules.items():
         if first.severity.value in ("error", "warning"):
-            _line(f"    {first.severity.value}: {code}: {len(group):,}, first {first.message}")
+            _line(f"    {first.severity.value}: {code}: {len(more) + 1:,}, first {first.message}")
         if code in _SOUND:
             echo(f"        {_SOUND[code]}")
     if not errors:
-        codes = ", ".join(code for code, group in found.by_rule().items() if group[0].severity.value == "warning")
+        codes = ", ".join(code for code, group in rules.items() if group[0].severity.value == "warning")
         _line(f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}")
 
 

@@ -110,10 +110,14 @@ def _option(field: str, info: FieldInfo, prefix: str = "") -> click.Option:
 
 def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dict[str, Any]) -> Outcome:
     from seg2knet.cli import conversion
+    from seg2knet.converters.detection import detect
     from seg2knet.converters.pipeline import Conversion
 
     if format == "auto":
-        format, own = conversion.detected(sources, own)
+        format, evidence = detect([source.path for source in sources])
+        kind = reader(format)
+        echo(f"{kind.title} (seg2knet convert {format}):", *(f"\n  {reason}" for reason in evidence.reasons))
+        own = kind.Options(**own.model_dump(exclude_unset=True))
     options = ConvertOptions(reader=own, **values)
     with bars(conversion.STEPS, every=10.0) as progress:
         try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo, styled
+from seg2knet.cli.terminal import PATH, echo, styled
 
 MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "red")}
 
@@ -18,12 +18,9 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("err
 @click.option("--task", type=click.Choice(["instance", "panoptic", "semantic"]), help="Check for this task only.")
 @click.option("--device", type=click.Choice(["cuda", "cpu"]), help="cuda: a missing GPU is an error; cpu: never mind.")
 @click.option(
-    "--work-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("work_dirs"),
-    show_default=True,
+    "--work-dir", type=click.Path(path_type=Path, file_okay=False), default=Path("work_dirs"), show_default=True,
     help="Where training will write: its disk is looked at.",
-)
+)  # fmt: skip
 def doctor(task: Optional[str], device: Optional[str], work_dir: Path) -> Outcome:
     """Check this machine and what is installed.
 
@@ -58,18 +55,14 @@ def setup() -> None:
 
 @setup.command(short_help="Python 3.9, torch 1.10.1, mmcv 1.3.14, mmdet 2.17.0, mmsegmentation 0.18.0.")
 @click.option(
-    "--venv",
-    type=click.Path(path_type=Path),
-    default=Path(".venv-classic"),
-    show_default=True,
-    metavar="DIR",
+    "--venv", type=PATH, default=Path(".venv-classic"), show_default=True, metavar="DIR",
     help="The environment's folder.",
-)
-@click.option("--python", type=click.Path(path_type=Path), metavar="PATH", help="Python 3.9; by default looked for.")
+)  # fmt: skip
+@click.option("--python", type=PATH, metavar="PATH", help="Python 3.9; by default looked for.")
 @click.option("--ops/--no-ops", default=True, help="Compile mmcv's operators, or do without (K-Net needs none).")
 @click.option("--cuda", default="10.2", show_default=True, metavar="10.2|11.1|11.3|cpu", help="Build of torch.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, run none.")
-def classic(venv: Path, python: Optional[Path], ops: bool, cuda: str, dry_run: bool) -> None:
+def classic(venv: Path, **how: Any) -> None:
     """Make the environment in which a checkout of K-Net runs, with exactly the versions that it was tried with.
 
     \b
@@ -80,4 +73,4 @@ def classic(venv: Path, python: Optional[Path], ops: bool, cuda: str, dry_run: b
     """
     from seg2knet.trainer import stacks
 
-    stacks.get("classic").setup(venv, python=python, ops=ops, cuda=cuda, dry_run=dry_run, say=echo)
+    stacks.get("classic").setup(venv, say=echo, **how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
@@ -20,28 +20,19 @@ from seg2knet.cli.terminal import echo
 @click.option("--panoptic/--no-panoptic", default=True, show_default=True, help="COCO: the panoptic annotations too.")
 @click.option("--url", help="A mirror that has the files under the publisher's paths or their bare names.")
 @click.option("--keep", is_flag=True, help="Keep the zip files, in .download in the folder.")
-@click.option("--no-digest", is_flag=True, help="Take files whose digest is not the one known.")
+@click.option(
+    "--no-digest", "check_digest", flag_value=False, default=True, help="Take files whose digest is not the one known."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched, and how large it is.")
-def download(
-    name: str,
-    out: Optional[Path],
-    splits: str,
-    test: bool,
-    panoptic: bool,
-    url: Optional[str],
-    keep: bool,
-    no_digest: bool,
-    dry_run: bool,
-) -> Outcome:
+def download(name: str, out: Optional[Path], splits: str, url: Optional[str], dry_run: bool, **how: Any) -> Outcome:
     """Fetch COCO 2017 or ADE20K into the layout that train expects.
 
     Resumes an interrupted download. Checks the disk space first, and every file.
     """
     from seg2knet.download import public_sets
 
-    chosen, archives = public_sets.choose(
-        name, [part.strip() for part in splits.split(",") if part.strip()], panoptic, test
-    )
+    wanted = [part.strip() for part in splits.split(",") if part.strip()]
+    chosen, archives = public_sets.choose(name, wanted, how.pop("panoptic"), how.pop("test"))
     folder = out or chosen.out
     todo = public_sets.plan(chosen, archives, folder, url)
     files = [{"name": one.name, "url": remote.urls[0], "bytes": size} for one, remote, size in todo.wanted]
@@ -54,7 +45,7 @@ def download(
     if dry_run:
         return outcome
     try:
-        public_sets.bring(todo, folder, keep=keep, check_digest=not no_digest, say=echo)
+        public_sets.bring(todo, folder, say=echo, **how)
     except KeyboardInterrupt:
         echo("\nstopped; run the same command again to resume", err=True)
         return outcome._replace(code=130)

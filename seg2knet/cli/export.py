@@ -8,21 +8,17 @@ from typing import Optional
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo
+from seg2knet.cli.terminal import FILE, echo
 
 
 @speaks(works=True)
 @click.command()
 @click.argument("checkpoint")
 @click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["onnx", "torchscript", "released"]),
-    default="onnx",
-    show_default=True,
+    "--format", "kind", type=click.Choice(["onnx", "torchscript", "released"]), default="onnx", show_default=True,
     help="onnx needs: pip install 'seg2knet[export]'; released: weights in the authors' names, for their own code.",
-)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file.  [beside the checkpoint]")
+)  # fmt: skip
+@click.option("--out", type=FILE, help="The file.  [beside the checkpoint]")
 def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
     """Write CHECKPOINT's model as ONNX or TorchScript, or its weights in the names of the authors' release.
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 import click
 
@@ -47,7 +47,12 @@ def speaks(*, works: bool = False, file: bool = False) -> Callable[[click.Comman
         @functools.wraps(callback)
         def run(**given: Any) -> None:
             json_to, quiet, verbose = map(click.get_current_context().meta.get, ("json_to", "quiet", "verbose"))
-            with _quiet(quiet), _traced(verbose), contextlib.ExitStack() as stack:
+            with contextlib.ExitStack() as stack:
+                if quiet and not os.environ.get(QUIET):
+                    os.environ[QUIET] = "1"
+                    stack.callback(os.environ.pop, QUIET, None)
+                if verbose:
+                    stack.enter_context(_traced())
                 if json_to == "-" or (quiet and works):
                     aside = sys.stderr if works and not quiet else stack.enter_context(open(os.devnull, "w"))
                     stack.enter_context(contextlib.redirect_stdout(aside))
@@ -81,22 +86,8 @@ def _write(data: Any, where: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet(wanted: Optional[bool]) -> Iterator[None]:
-    before = os.environ.get(QUIET)
-    if wanted:
-        os.environ[QUIET] = "1"
-    try:
-        yield
-    finally:
-        if wanted and before is None:
-            del os.environ[QUIET]
-
-
-@contextlib.contextmanager
-def _traced(wanted: Optional[bool]) -> Iterator[None]:
-    if not wanted:
-        yield
-        return
+def _traced() -> Iterator[None]:
+    """The time taken, logs, and of an error its trace."""
     import logging
     import traceback
 

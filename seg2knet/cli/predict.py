@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo, styled
-
-
-class Several:
-    """Writers of predictions as one."""
-
-    def __init__(self, writers: Sequence[Any]) -> None:
-        self.writers = writers
-
-    def write(self, prediction: Any, name: Path) -> None:
-        for writer in self.writers:
-            writer.write(prediction, name)
-
-    def close(self) -> None:
-        for writer in self.writers:
-            writer.close()
+from seg2knet.cli.terminal import CLASSES, DEVICE, KNET, PATH, STACK, echo, styled
 
 
 @speaks(works=True)
@@ -32,9 +16,8 @@ class Several:
 @click.argument("checkpoint")
 @click.argument("images", nargs=-1, required=True)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("predictions"), show_default=True, metavar="DIR",
-    help="The folder to write to.",
-)  # fmt: skip
+    "--out", type=PATH, default=Path("predictions"), show_default=True, metavar="DIR", help="The folder to write to."
+)
 @click.option(
     "--format", "formats", default="overlay", show_default=True, metavar="NAME[,NAME]",
     help="overlay: images; coco: results JSON; labelme: JSON to correct in LabelMe; or a data set to correct in a "
@@ -54,37 +37,16 @@ class Several:
 @click.option("--half", is_flag=True, help="Compute in bfloat16 (float16 on GPUs without it): faster.")
 @click.option("--tile", type=click.IntRange(64), metavar="N", help="Segment large images in tiles of N pixels.")
 @click.option(
-    "--overlap",
-    type=click.FloatRange(0, 0.5),
-    default=0.2,
-    show_default=True,
+    "--overlap", type=click.FloatRange(0, 0.5), default=0.2, show_default=True,
     help="Share of a tile that the next sees.",
-)
-@click.option("--tta", is_flag=True, help="Segment mirrored images too, and take the mean of both scores.")
-@click.option(
-    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
 )  # fmt: skip
-@click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
-@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
-@click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
+@click.option("--tta", is_flag=True, help="Segment mirrored images too, and take the mean of both scores.")
+@CLASSES
+@DEVICE
+@STACK
+@KNET
 def predict(
-    checkpoint: str,
-    images: tuple[str, ...],
-    out: Path,
-    formats: str,
-    score_thr: Optional[float],
-    dedup: float,
-    batch_size: int,
-    workers: Optional[int],
-    half: bool,
-    tile: Optional[int],
-    overlap: float,
-    tta: bool,
-    class_file: Optional[Path],
-    device: Optional[str],
-    stack: Optional[str],
-    knet: Optional[Path],
+    checkpoint: str, images: tuple[str, ...], out: Path, formats: str, class_file: Optional[Path], **how: Any
 ) -> Outcome:
     """Segment IMAGES (files, folders, patterns, videos, numbers of webcams) with CHECKPOINT, which holds its classes.
 
@@ -110,8 +72,9 @@ def predict(
     check_checkpoint(checkpoint)
     videos = [source for source in images if is_video(source)]
     paths = find_images(source for source in images if source not in videos)
-    other = stacks.choose(stack, knet)
-    if other is not None and (half or tile or tta or videos):
+    workers, knet, score_thr, dedup = how.pop("workers"), how.pop("knet"), how["score_thr"], how["dedup"]
+    other = stacks.choose(how.pop("stack"), knet)
+    if other is not None and (how["half"] or how["tile"] or how["tta"] or videos):
         raise UsageError("--half, --tile, --tta and videos need the current stack", hint="--stack mmengine")
     classes = read_classes(class_file) if class_file is not None else None
     failures: list[DataError] = []
@@ -120,13 +83,10 @@ def predict(
     loading()
     with bar("predicting") as ticked:
         if other is not None:
-            model = other.segmenter(checkpoint, device, knet=knet, classes=classes)
+            model = other.segmenter(checkpoint, how["device"], knet=knet, classes=classes)
             shown = 0.3 if score_thr is None else score_thr
         else:
-            model = load(
-                checkpoint, device, score_thr, dedup=dedup, half=half, tile=tile, overlap=overlap, tta=tta,
-                batch_size=batch_size, classes=classes,
-            )  # fmt: skip
+            model = load(checkpoint, classes=classes, **how)
             shown = model.score_thr
         for video in videos:
             for count in segment_video(model, video, out, shown, ticked, dedup):
@@ -135,8 +95,8 @@ def predict(
         others = [name for name in wanted if name not in TARGETS]
         files = [PredictionWriter(out, model.classes, model.task, others)] if others or not sets else []
         for prediction in segmented(
-            model, paths, Several([*files, *sets]) if paths else None, score_thr=shown, dedup=dedup,
-            failed=failures.append, ticked=ticked, batch_size=batch_size, workers=workers,
+            model, paths, [*files, *sets] if paths else [], score_thr=shown, dedup=dedup,
+            failed=failures.append, ticked=ticked, batch_size=how["batch_size"], workers=workers,
         ):  # fmt: skip
             done, objects = done + 1, objects + len(prediction.labels)
     echo(f"{done} images, {objects} objects: {out}")

@@ -10,9 +10,7 @@ from typing import Optional
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo, plain
-
-PATH = click.Path(path_type=Path)
+from seg2knet.cli.terminal import PATH, echo, plain
 
 
 @speaks()

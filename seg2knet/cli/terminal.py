@@ -1,4 +1,4 @@
-"""What commands share: groups that name the nearest command, a progress bar, ``KEY=VALUE`` options."""
+"""What commands share: options, groups that name the nearest command, a progress bar, ``KEY=VALUE`` options."""
 
 from __future__ import annotations
 
@@ -10,11 +10,27 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Optional
 
 import click
 
 from seg2knet.errors import EnvironmentProblem, UsageError, is_quiet, printable_lines
+
+PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+DATA = click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+SPLIT = click.option("--split", metavar="NAME", help="train, val or test; by default val.")
+CLASSES = click.option(
+    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
+)  # fmt: skip
+DEVICE = click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
+STACK = click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
+KNET = click.option("--knet", type=PATH, metavar="DIR", help="Classic stack: a checkout of K-Net.")
+LOADERS = click.option(
+    "--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images."
+)
 
 
 class Styled(str):
@@ -122,22 +138,15 @@ def max_pixels_option() -> click.Option:
 
 
 def key_values(pairs: Iterable[str], option: str, form: str = "KEY=VALUE", *, literal: bool = True) -> dict[str, Any]:
-    """``["a.b=3", "c=x"]`` as ``{"a.b": 3, "c": "x"}``: values are Python literals, else text.
+    """``["a.b=3", "c=x"]`` as ``{"a.b": 3, "c": "x"}``: values are Python literals, else text, or text alone.
 
-    Args:
-        pairs: what was given.
-        option: and with which option.
-        form: what it takes, for the message.
-        literal: ``False``: values are text alone.
-
-    Raises UsageError: one has no ``=``.
+    Raises UsageError: one has no ``=``; the message says which ``option`` it was, and what ``form`` that takes.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            expected = "model.num_kernels=50" if literal else form
-            raise UsageError(f"{option} takes {form}", found=pair, expected=expected)
+            raise UsageError(f"{option} takes {form}", found=pair, expected="model.num_kernels=50" if literal else form)
         if not literal:
             found[key.strip()] = value.strip()
             continue

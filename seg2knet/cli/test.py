@@ -8,55 +8,33 @@ from typing import Any, Optional
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo
-
-_FILE = click.Path(path_type=Path, dir_okay=False)
+from seg2knet.cli.terminal import CLASSES, DATA, DEVICE, FILE, KNET, LOADERS, PATH, SPLIT, STACK, echo
 
 
 @speaks(file=True)
 @click.command(short_help="Evaluate a checkpoint.")
 @click.argument("checkpoint")
-@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--split", metavar="NAME", help="train, val or test; by default val.")
+@DATA
+@SPLIT
+@click.option("--show-dir", type=PATH, metavar="DIR", help="Draw prediction beside truth for each image.")
+@click.option("--out", type=PATH, metavar="FILE", help="Write the predictions as COCO results.")
 @click.option(
-    "--show-dir", type=click.Path(path_type=Path), metavar="DIR", help="Draw prediction beside truth for each image."
-)
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the predictions as COCO results.")
-@click.option(
-    "--format-only", "submission", type=click.Path(path_type=Path), metavar="ZIP",
+    "--format-only", "submission", type=PATH, metavar="ZIP",
     help="Write what COCO's or ADE's evaluation server accepts; no figures.",
 )  # fmt: skip
 @click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
+    "--html", type=PATH, metavar="FILE",
     help="The page to write; by default beside the checkpoint, test-<split>.html.",
-)
-@click.option("--no-html", is_flag=True, help="Write no page.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), metavar="FILE", help="Write figures by class.")
-@click.option(
-    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-    help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
 )  # fmt: skip
-@click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
-@click.option("--stack", metavar="NAME", help="mmengine, or classic (mmdet 2): by default what is installed.")
-@click.option("--knet", type=click.Path(path_type=Path), metavar="DIR", help="Classic stack: a checkout of K-Net.")
-@click.option("--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images.")
+@click.option("--no-html", is_flag=True, help="Write no page.")
+@click.option("--csv", "csv_file", type=PATH, metavar="FILE", help="Write figures by class.")
+@CLASSES
+@DEVICE
+@STACK
+@KNET
+@LOADERS
 def test(
-    checkpoint: str,
-    data: Optional[Path],
-    split: Optional[str],
-    show_dir: Optional[Path],
-    out: Optional[Path],
-    submission: Optional[Path],
-    html: Optional[Path],
-    no_html: bool,
-    csv_file: Optional[Path],
-    class_file: Optional[Path],
-    device: Optional[str],
-    stack: Optional[str],
-    knet: Optional[Path],
-    workers: int,
+    checkpoint: str, out: Optional[Path], html: Optional[Path], no_html: bool, csv_file: Optional[Path], **how: Any
 ) -> Outcome:
     """Evaluate CHECKPOINT on DATA, by default on the data it was trained on.
 
@@ -70,30 +48,28 @@ def test(
     from seg2knet.trainer import stacks
 
     check_checkpoint(checkpoint)
-    check_outputs(show_dir, out, submission, html, csv_file)
+    check_outputs(how["show_dir"], out, how["submission"], html, csv_file)
     loading()
-    from seg2knet.trainer.evaluate import judging
-    from seg2knet.trainer.evaluate.evaluation import evaluate
+    from seg2knet.trainer.evaluate import evaluation, judging
 
-    page: Optional[Path] = None
-    other = stacks.choose(stack, knet)
-    classes = read_classes(class_file) if class_file is not None else None
-    how: dict[str, Any] = {"show_dir": show_dir, "submission": submission, "device": device, "classes": classes}
+    other = stacks.choose(how.pop("stack"), how["knet"])
+    class_file = how.pop("class_file")
+    how["classes"] = read_classes(class_file) if class_file is not None else None
+    del how["knet" if other is None else "workers"]
     with bar("evaluating") as ticked:
-        if other is not None:
-            result = other.evaluate(checkpoint, data, split, knet=knet, ticked=ticked, **how)
-        else:
-            result = evaluate(checkpoint, data, split, workers=workers, ticked=ticked, **how)
+        result = (other or evaluation).evaluate(checkpoint, ticked=ticked, **how)
+    page: Optional[Path] = None
     if result.figures and not no_html and other is None:
         page = html or result.checkpoint.parent / f"test-{result.split}.html"
-    report = judging.report(result) if page is not None or csv_file is not None else None
-    if report is not None and page is not None:
-        page.write_text(report.html, encoding="utf-8")
-    if report is not None and csv_file is not None:
-        csv_file.write_text(report.csv, encoding="utf-8")
+    if page is not None or csv_file is not None:
+        report = judging.report(result)
+        if page is not None:
+            page.write_text(report.html, encoding="utf-8")
+        if csv_file is not None:
+            csv_file.write_text(report.csv, encoding="utf-8")
     if out is not None:
         out.write_text(json.dumps(result.predictions))
-    _print(result, show_dir, csv_file, out, submission, page)
+    _print(result, how["show_dir"], csv_file, out, how["submission"], page)
     return Outcome(result.as_dict())
 
 
@@ -120,25 +96,16 @@ def _print(result: Any, *files: Optional[Path]) -> None:
 @click.command(short_help="Compare two checkpoints or result files.")
 @click.argument("a")
 @click.argument("b")
-@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--split", metavar="NAME", help="train, val or test; by default val.")
-@click.option("--html", type=_FILE, metavar="FILE", help="Write a page with the objects that were won and lost.")
-@click.option("--junit", type=_FILE, metavar="FILE", help="Write a JUnit file: a test case for each --fail-if.")
+@DATA
+@SPLIT
+@click.option("--html", type=FILE, metavar="FILE", help="Write a page with the objects that were won and lost.")
+@click.option("--junit", type=FILE, metavar="FILE", help="Write a JUnit file: a test case for each --fail-if.")
 @click.option("--fail-if", "conditions", multiple=True, metavar="CONDITION", help="Exit 1 if it holds: 'AP < -0.01'.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")
-@click.option("--workers", type=int, default=2, show_default=True, metavar="N", help="Processes that load images.")
+@DEVICE
+@LOADERS
 def compare(
-    a: str,
-    b: str,
-    data: Optional[Path],
-    split: Optional[str],
-    html: Optional[Path],
-    junit: Optional[Path],
-    conditions: tuple[str, ...],
-    seed: int,
-    device: Optional[str],
-    workers: int,
+    a: str, b: str, html: Optional[Path], junit: Optional[Path], conditions: tuple[str, ...], **how: Any
 ) -> Outcome:
     """Is B better than A? Two checkpoints, or two files of COCO results, on the same split of DATA.
 
@@ -163,7 +130,7 @@ def compare(
     from seg2knet.trainer.evaluate.judging import compare as run
 
     with bar("evaluating") as ticked:
-        comparison = run(a, b, data, split, seed=seed, device=device, workers=workers, ticked=ticked)
+        comparison = run(a, b, ticked=ticked, **how)
     failed = [condition for condition in conditions if comparison.fails(condition)]
     echo(judging.text(comparison))
     if html is not None:

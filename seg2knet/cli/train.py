@@ -11,7 +11,7 @@ from typing import Any, Optional
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo, key_values, loading
+from seg2knet.cli.terminal import DATA, PATH, echo, key_values, loading
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
@@ -52,18 +52,16 @@ def option(name: str) -> click.Option:
     default = default_text(name)
     help_text = f"{info.help}  [default: {default}]" if default not in ("", "off") else info.help
     metavar = "|".join(info.choices) or info.metavar
+    initial = getattr(TrainOptions(), name)
     if kind is bool:
-        initial = getattr(TrainOptions(), name)
         names = f"{flag(name)}/{flag('no_' + name)}" if initial is not False else flag(name)
         return click.Option([names], is_flag=True, default=initial, help=help_text)
     if kind is dict:
         return click.Option([flag(name)], multiple=True, metavar=metavar, help=help_text)
-    value: Any = click.Path(path_type=Path) if kind is Path else kind
     if "auto" in (info.metavar or ""):
         return click.Option([flag(name)], callback=_number_or_auto, metavar=metavar, help=help_text)
-    return click.Option(
-        [flag(name), name], type=value, default=getattr(TrainOptions(), name), metavar=metavar, help=help_text
-    )
+    value: Any = PATH if kind is Path else kind
+    return click.Option([flag(name), name], type=value, default=initial, metavar=metavar, help=help_text)
 
 
 def options_from(parameters: dict[str, Any]) -> TrainOptions:
@@ -84,7 +82,7 @@ def options_from(parameters: dict[str, Any]) -> TrainOptions:
 
 @speaks(works=True)
 @click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
-@click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@DATA
 def train(**parameters: Any) -> Outcome:
     """Train a K-Net on DATA: data/coco or data/ade by default.
 
@@ -134,16 +132,15 @@ def _show(result: Any) -> None:
     def show(text: str) -> None:
         console.print(printable_lines(text))
 
-    figures, of_test = (
-        ", ".join(f"{name} {value:.3f}" for name, value in (found or {}).items())
-        for found in (result.figures, result.test)
-    )
+    def line(figures: Optional[dict[str, float]]) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in (figures or {}).items())
+
     if result.classes:
-        show(f"\nbest epoch: {figures}")
+        show(f"\nbest epoch: {line(result.figures)}")
         console.print(class_table(result.classes))
         show("")
-    if of_test:
-        show(f"test split: {of_test}")
+    if result.test:
+        show(f"test split: {line(result.test)}")
     show(f"best checkpoint: {result.best}" if result.best else f"last checkpoint: {result.last}")
     files: dict[str, Optional[Path]] = {
         "results": result.work_dir / "results.csv",

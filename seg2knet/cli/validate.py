@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import click
 
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import echo, plain, styled
+from seg2knet.cli.terminal import PATH, echo, plain, styled
 
-PATH = click.Path(path_type=Path)
 FORMATS = ["text", "json", "jsonl", "sarif", "github", "html"]
 
 
@@ -28,7 +27,7 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
 @click.option("--fix", is_flag=True, help="Apply the fixes that lose nothing.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also what removes or guesses; what goes is listed.")
 @click.option("--diff", is_flag=True, help="Show what --fix would do and change nothing.")
-@click.option("--no-backup", is_flag=True, help="Do not keep what --fix replaces as .bak.")
+@click.option("--no-backup", "backup", flag_value=False, default=True, help="Do not keep what --fix replaces as .bak.")
 @click.option("--images", type=PATH, help="The folder of images, where they are not beside the JSON file.")
 @click.option("--config", type=PATH, help="A training configuration to check the data against (rules KN).")
 @click.option("--output-format", type=click.Choice(FORMATS), help="text by default.")
@@ -45,15 +44,12 @@ def validate(
     fix: bool,
     unsafe_fixes: bool,
     diff: bool,
-    no_backup: bool,
-    images: Optional[Path],
-    config: Optional[Path],
     output_format: Optional[str],
     output_file: Optional[Path],
     statistics: bool,
     show_all: Optional[bool],
     baseline: Optional[Path],
-    jobs: Optional[int],
+    **given: Any,
 ) -> Outcome:
     """Find what is wrong with a data set, and fix it.
 
@@ -70,7 +66,6 @@ def validate(
     defaults = settings.load()
     if unsafe_fixes and not (fix or diff):
         raise UsageError("--unsafe-fixes says which fixes, not to fix", hint="seg2knet validate --fix --unsafe-fixes")
-    known = baseline or (Path(defaults.baseline) if defaults.baseline else None)
     try:
         report = engine.validate(
             paths or [find_dataset().root],
@@ -79,11 +74,8 @@ def validate(
             strict=defaults.strict if strict is None else strict,
             fix=("unsafe" if unsafe_fixes else "safe") if fix or diff else None,
             diff=diff,
-            backup=not no_backup,
-            images=images,
-            config=config,
-            baseline=known,
-            jobs=jobs,
+            baseline=baseline or defaults.baseline,
+            **given,
         )
     except KeyboardInterrupt as stop:
         echo(f"stopped\n{stop}".rstrip(), err=True)
@@ -91,7 +83,7 @@ def validate(
     everything = defaults.show_all if show_all is None else show_all
     if diff:
         for each in report.diff:
-            _print(each)
+            echo(styled(each, fg={"+": "green", "-": "red", "@": "cyan"}.get(each[:1])))
         echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
         write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
@@ -121,8 +113,3 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
     except OSError as error:
         raise UsageError("the report cannot be written", file=output_file, found=error.strerror) from None
     echo(f"{len(report.findings):,} findings: {output_file}")
-
-
-def _print(line: str) -> None:
-    colours = {"+": "green", "-": "red", "@": "cyan"}
-    echo(styled(line, fg=colours.get(line[:1])))

@@ -59,19 +59,15 @@ def read_folder(root: Optional[Path] = None, task: Optional[str] = None) -> Data
     ``task``.
     """
     layout = find_dataset() if root is None else find_dataset([Path(root)])
-    if isinstance(layout, AdeLayout):
-        if task not in (None, "semantic"):
-            other = find_coco(layout.root)
-            if other is None:
-                raise _no_such_task(layout.root, str(task), "semantic")
-            return _read_coco(other, task)
-        return _read_ade(layout)
-    if task == "semantic":
-        ade = find_ade(layout.root)
-        if ade is None:
-            raise _no_such_task(layout.root, "semantic", "panoptic" if layout.panoptic_splits() else "instance")
-        return _read_ade(ade)
-    return _read_coco(layout, task)
+    if task is not None and (task == "semantic") != isinstance(layout, AdeLayout):
+        holds = "semantic"
+        if isinstance(layout, CocoLayout):
+            holds = "panoptic" if layout.panoptic_splits() else "instance"
+        other = find_ade(layout.root) if task == "semantic" else find_coco(layout.root)
+        if other is None:
+            raise _no_such_task(layout.root, task, holds)
+        layout = other
+    return _read_ade(layout) if isinstance(layout, AdeLayout) else _read_coco(layout, task)
 
 
 def _no_such_task(root: Path, task: str, holds: str) -> UsageError:
@@ -102,22 +98,23 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
             continue
         kind: type[Union[Instances, Panoptic]] = Panoptic if is_panoptic and file == truth else Instances
         content = coco_json.read(file, kind)
-        each, most = _count(content.annotations or [])
-        splits[name] = Split(
-            name=name,
-            images=layout.images(name),
-            annotations=file,
-            pngs=layout.panoptic_pngs(name) if is_panoptic and file == truth else None,
-            count=len(content.images),
-            objects=each,
-            most=most,
-            has_truth=file == truth,
-        )
+        pngs = layout.panoptic_pngs(name) if kind is Panoptic else None
+        counts = len(content.images), *_count(content.annotations or [])
+        splits[name] = Split(name, layout.images(name), file, pngs, *counts, has_truth=file == truth)
         if file == truth:
             classes[name] = class_list(content.categories, file, is_panoptic)
     first = "train" if "train" in classes else next(iter(classes))
     for name, listed in classes.items():
-        _same_names(classes[first], listed, splits[name].annotations)
+        if unknown := [each for each in listed.names if each not in classes[first]]:
+            known = classes[first].names
+            raise DataError(
+                "classes that the training split does not have",
+                file=splits[name].annotations,
+                place="categories",
+                found=", ".join(unknown[:10]),
+                expected=", ".join(known[:10]) + (", ..." if len(known) > 10 else ""),
+                hint="convert both splits in one run, so that they share their classes",
+            )
     also = "instance" if wanted == "panoptic" and "train" in instances and task is None else None
     return DataFolder(layout.root, wanted, classes[first], splits, also)
 
@@ -152,18 +149,6 @@ def class_list(categories: list[Category], file: Path, panoptic: bool) -> ClassL
     return found.things_first() if panoptic else found
 
 
-def _same_names(train: ClassList, other: ClassList, file: Path) -> None:
-    if unknown := [name for name in other.names if name not in train]:
-        raise DataError(
-            "classes that the training split does not have",
-            file=file,
-            place="categories",
-            found=", ".join(unknown[:10]),
-            expected=", ".join(train.names[:10]) + (", ..." if len(train) > 10 else ""),
-            hint="convert both splits in one run, so that they share their classes",
-        )
-
-
 def _read_ade(layout: AdeLayout) -> DataFolder:
     splits = {}
     for name in SPLITS:
@@ -178,16 +163,14 @@ def _read_ade(layout: AdeLayout) -> DataFolder:
 
 def _object_info(file: Path) -> ClassList:
     """Classes of ``objectInfo.txt`` (ADE20K's ``objectInfo150.txt`` too), which must be numbered from 1 on."""
-    if not file.is_file():
-        other = file.with_name("objectInfo150.txt")
-        if not other.is_file():
-            raise DataError("the list of classes is missing", file=file, expected="objectInfo.txt with a class a row")
-        file = other
+    there = next((each for each in (file, file.with_name("objectInfo150.txt")) if each.is_file()), None)
+    if there is None:
+        raise DataError("the list of classes is missing", file=file, expected="objectInfo.txt with a class a row")
     names: list[str] = []
-    for row in class_rows(file.read_text("utf-8-sig")):
+    for row in class_rows(there.read_text("utf-8-sig")):
         if row.number != len(names) + 1:
             expected = "number, tab, ..., name" if row.number is None else f"number {len(names) + 1}"
             message = "not a class" if row.number is None else "classes must be numbered from 1 on"
-            raise DataError(message, file=file, place=f"row {row.line}", found=row.text, expected=expected)
+            raise DataError(message, file=there, place=f"row {row.line}", found=row.text, expected=expected)
         names.append(row.name)
     return ClassList.of(names)

@@ -108,16 +108,13 @@ def box_polygon(x: float, y: float, width: float, height: float, degrees: float 
     return _turned(corners, x + width / 2, y + height / 2, degrees)
 
 
-def ellipse_polygon(
-    cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0, points: int = ELLIPSE_POINTS
-) -> list[float]:
+def ellipse_polygon(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> list[float]:
     """An ellipse as a flat polygon, turned clockwise by ``degrees``; its corners stand a little outside so that the
     polygon has the ellipse's area."""
-    step = 2 * math.pi / points
+    step = 2 * math.pi / ELLIPSE_POINTS
     swell = math.sqrt(step / math.sin(step))
-    corners = [
-        (cx + rx * swell * math.cos(step * index), cy + ry * swell * math.sin(step * index)) for index in range(points)
-    ]
+    angles = [step * index for index in range(ELLIPSE_POINTS)]
+    corners = [(cx + rx * swell * math.cos(angle), cy + ry * swell * math.sin(angle)) for angle in angles]
     return _turned(corners, cx, cy, degrees)
 
 

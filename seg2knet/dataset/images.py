@@ -6,11 +6,13 @@ format, is asked for the rest. Nothing decodes pixels but ``decode`` and ``uprig
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import msgspec
 import numpy as np
@@ -79,10 +81,7 @@ def probe_bytes(data: bytes, name: str = "embedded image") -> Header:
 
 
 def decode(source: Union[str, Path, bytes], *, upright: bool = True) -> np.ndarray:
-    """Decode an image.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB, as shown unless ``upright`` is False.
+    """Decode an image: ``(H, W, 3)`` uint8 RGB, as shown unless ``upright`` is False.
 
     Raises DataError: it cannot be decoded.
     """
@@ -121,61 +120,45 @@ def encode(source: Union[str, Path, bytes], kind: str) -> bytes:
 
 
 def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
-    """Decode a mask image without changing a number of it: palette images as indices, 16 bit as 16 bit.
-
-    From a file, or from the bytes of one that is not a TIFF.
-
-    Returns:
-        ``(H, W)`` uint8, uint16 or int32, or ``(H, W, 3)`` uint8 RGB. Alpha is dropped; 1-bit images are 0 and 1.
+    """A mask image, from a file or the bytes of one that is not a TIFF, without changing a number of it: palette images
+    as indices, 16 bit as 16 bit, 1 bit as 0 and 1. ``(H, W)`` uint8, uint16 or int32, or ``(H, W, 3)`` uint8 RGB; alpha
+    is dropped.
 
     Raises DataError: it cannot be decoded.
     """
     if not isinstance(path, bytes) and str(path).lower().endswith((".tif", ".tiff")):
-        return _decode_tiff(path)
-    with _opened(path) as image:
-        if image.mode == "RGBA":
-            image = image.convert("RGB")
-        elif image.mode == "LA":
-            image = image.convert("L")
-        array = np.asarray(image)
-    return array.astype(np.uint8) if array.dtype == bool else array
+        import tifffile
 
-
-def _decode_tiff(path: Union[str, Path]) -> np.ndarray:
-    import tifffile
-
-    probe(path)
-    try:
-        array = tifffile.imread(str(path), key=0)
-    except Exception as error:  # tifffile raises whatever its codecs raise
-        raise DataError("the mask image cannot be decoded", file=path, found=str(error)) from None
-    array = array[..., :3] if array.ndim == 3 and array.shape[-1] == 4 else array
-    return array.astype(np.uint8) if array.dtype == bool else array
-
-
-class _opened:
-    """An image opened by Pillow, with whatever its decoders raise turned into a ``DataError``."""
-
-    def __init__(self, source: Union[str, Path, bytes]) -> None:
-        self.name = "embedded image" if isinstance(source, bytes) else str(source)
-        self.source = io.BytesIO(source) if isinstance(source, bytes) else source
-
-    def __enter__(self):  # type: ignore[no-untyped-def]  # Pillow is imported late
-        from PIL import Image
-
+        probe(path)
         try:
-            Image.MAX_IMAGE_PIXELS = None  # the bound is ours
-            self.image = Image.open(self.source)
-            check_size(*self.image.size[::-1], self.name)
-            self.image.load()
-        except DataError:
-            raise
-        except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
-            raise DataError("the image cannot be decoded", file=self.name, found=str(error)) from None
-        return self.image
+            array = tifffile.imread(str(path), key=0)
+        except Exception as error:  # tifffile raises whatever its codecs raise
+            raise DataError("the mask image cannot be decoded", file=path, found=str(error)) from None
+        array = array[..., :3] if array.ndim == 3 and array.shape[-1] == 4 else array
+    else:
+        with _opened(path) as image:
+            without_alpha = {"RGBA": "RGB", "LA": "L"}.get(image.mode)
+            array = np.asarray(image.convert(without_alpha) if without_alpha else image)
+    return array.astype(np.uint8) if array.dtype == bool else array
 
-    def __exit__(self, *_: object) -> None:
-        self.image.close()
+
+@contextlib.contextmanager
+def _opened(source: Union[str, Path, bytes]) -> Iterator[Any]:
+    """An image opened by Pillow, with whatever its decoders raise turned into a ``DataError``."""
+    from PIL import Image
+
+    name = "embedded image" if isinstance(source, bytes) else str(source)
+    try:
+        Image.MAX_IMAGE_PIXELS = None  # the bound is ours
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        check_size(*image.size[::-1], name)
+        image.load()
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
+        raise DataError("the image cannot be decoded", file=name, found=str(error)) from None
+    with contextlib.closing(image):
+        yield image
 
 
 def _checked(header: Header, name: Union[str, Path]) -> Header:
@@ -197,13 +180,11 @@ def _parse(head: bytes) -> Optional[Header]:
 
 def _png(head: bytes) -> Optional[Header]:
     width, height, depth, color = struct.unpack(">IIBB", head[16:26])
-    if b"eXIf" in head or b"acTL" in head:
-        return None
     mode = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}.get(color)
-    if mode is None:
+    if mode is None or b"eXIf" in head or b"acTL" in head:
         return None
     if depth == 16:
-        mode = {"L": "I;16", "RGB": "RGB;16"}.get(mode, f"{mode};16")
+        mode = "I;16" if mode == "L" else f"{mode};16"
     elif depth == 1 and mode == "L":
         mode = "1"
     return Header(width, height, 1, "PNG", mode)

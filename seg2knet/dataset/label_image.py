@@ -227,7 +227,15 @@ def _components(runs: Runs) -> np.ndarray:
     right = np.repeat(low, count) + np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count)
     roots = np.empty_like(order)
     roots[order] = _joined(len(begin), left, right)
-    return _ranked(roots, numbers, row * runs.width + column)
+    # Numbered by value, then by the place (row by row) where the first of their pixels stands.
+    _, at = np.unique(roots, return_inverse=True)
+    top = np.full(at.max() + 1, np.iinfo(np.int64).max)
+    np.minimum.at(top, at, row * runs.width + column)
+    number = np.empty(len(top), np.int64)
+    number[at] = numbers
+    rank = np.empty(len(top), np.int64)
+    rank[np.lexsort((top, number))] = np.arange(len(top))
+    return rank[at]
 
 
 def _joined(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -250,15 +258,3 @@ def _joined(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
                 break
             roots = further
     return roots
-
-
-def _ranked(roots: np.ndarray, numbers: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Components numbered by value, then by the place (row by row) where the first of their pixels stands."""
-    _, at = np.unique(roots, return_inverse=True)
-    top = np.full(at.max() + 1, np.iinfo(np.int64).max)
-    np.minimum.at(top, at, place)
-    number = np.empty(len(top), np.int64)
-    number[at] = numbers
-    rank = np.empty(len(top), np.int64)
-    rank[np.lexsort((top, number))] = np.arange(len(top))
-    return rank[at]

@@ -29,16 +29,8 @@ def as_it_is(name: str) -> Optional[Path]:
 
 
 def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optional[Progress] = None) -> list[Path]:
-    """Unpack a zip file. Entries that are there already, with the right length, are not written again.
-
-    Args:
-        archive: the file.
-        target: the folder that all of it goes below.
-        place: where each entry goes.
-        progress: called with (bytes done, bytes in all).
-
-    Returns:
-        the files, in the archive's order.
+    """Unpack a zip file, each entry where ``place`` says; those that are there already, with the right length, are not
+    written again. Gives the files in the archive's order; ``progress`` is called with bytes done and bytes in all.
 
     Raises DataError: not a zip file, a damaged one, or one with an entry that would leave ``target`` (``../``, an
     absolute path, a link) or is encrypted; TransferError: not enough space.
@@ -50,8 +42,9 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
             # Files appear under their names when they are whole, so one of the right length is the one.
             files = [(entry, target / path) for entry, path in entries]
             missing = [(e, file) for e, file in files if not file.is_file() or file.stat().st_size != e.file_size]
-            require_space(target, sum(entry.file_size for entry, _ in missing), f"{archive.name} unpacked takes")
-            done = total - sum(entry.file_size for entry, _ in missing)
+            needed = sum(entry.file_size for entry, _ in missing)
+            require_space(target, needed, f"{archive.name} unpacked takes")
+            done = total - needed
             for entry, path in missing:
                 _write(archive, opened, entry, path)
                 done += entry.file_size
@@ -59,9 +52,8 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
                     progress(done, total)
             return [file for _, file in files]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DataError(
-            "a damaged zip file", file=archive, found=str(error), hint="remove it, and it is downloaded again"
-        ) from None
+        hint = "remove it, and it is downloaded again"
+        raise DataError("a damaged zip file", file=archive, found=str(error), hint=hint) from None
 
 
 def _checked(archive: Path, entries: Sequence[zipfile.ZipInfo], place: Place) -> list[tuple[zipfile.ZipInfo, Path]]:

@@ -13,7 +13,7 @@ from typing import Callable, Optional
 
 from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout
 from seg2knet.download.archive import Place, as_it_is, unpack
-from seg2knet.download.transfer import Remote, TransferError, bar, digest, fetch, require_space, size_of
+from seg2knet.download.transfer import Remote, TransferError, bar, fetch, mismatch, require_space, size_of
 from seg2knet.errors import DataError, UsageError
 
 WAITING = ".download"
@@ -108,12 +108,14 @@ def choose(
 
 def plan(chosen: PublicSet, archives: Sequence[Archive], out: Path, url: Optional[str] = None) -> Plan:
     """Ask the server how large everything is that is not there yet. Raises TransferError: no network, no such file."""
+    base = (url or chosen.url).rstrip("/")
     wanted: list[tuple[Archive, Remote, Optional[int]]] = []
     fetched, unpacked = [0], 0
     for archive in archives:
         if _is_done(out, archive):
             continue
-        remote = Remote(_addresses(chosen, archive, url))
+        names = (archive.path,) if url is None else dict.fromkeys((archive.path, archive.name))
+        remote = Remote([f"{base}/{name}" for name in names])
         waiting = out / WAITING / archive.name
         if waiting.is_file():  # only to be unpacked, and then the archive itself tells what that takes
             wanted.append((archive, remote, waiting.stat().st_size))
@@ -125,12 +127,6 @@ def plan(chosen: PublicSet, archives: Sequence[Archive], out: Path, url: Optiona
         unpacked += int((size or 0) * archive.grows)
     # One archive at a time stands there whole beside all that is unpacked.
     return Plan(tuple(wanted), sum(fetched), unpacked + max(fetched))
-
-
-def _addresses(chosen: PublicSet, archive: Archive, url: Optional[str]) -> tuple[str, ...]:
-    base = (url or chosen.url).rstrip("/")
-    bare = () if url is None or "/" not in archive.path else (f"{base}/{archive.name}",)
-    return (f"{base}/{archive.path}", *bare)
 
 
 def _size(remote: Remote) -> Optional[int]:
@@ -148,28 +144,13 @@ def _done(out: Path, archive: Archive) -> Path:
 
 
 def _is_done(out: Path, archive: Archive) -> bool:
-    try:
-        brought = _done(out, archive).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    return all((out / name).exists() for name in brought)
-
-
-def _note_done(out: Path, archive: Archive, files: Sequence[Path]) -> None:
-    brought = files if len(files) < 100 else {file.parent for file in files}
-    text = "".join(f"{path.relative_to(out).as_posix()}\n" for path in sorted(brought))
-    _done(out, archive).write_text(text, encoding="utf-8")
+    note = _done(out, archive)
+    return note.is_file() and all((out / name).exists() for name in note.read_text(encoding="utf-8").splitlines())
 
 
 def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = True, say: Say = print) -> None:
-    """Download and unpack what was planned; a run that was interrupted resumes where it stopped.
-
-    Args:
-        todo: from :func:`plan`.
-        out: folder of the data set.
-        keep: leave the zip files in ``out/.download``.
-        check_digest: refuse a file that is not the one known.
-        say: told of each step.
+    """Download and unpack what was planned; a run that was interrupted resumes where it stopped. ``keep``: leave the
+    zip files in ``out/.download``; ``check_digest``: refuse a file that is not the one known.
 
     Raises TransferError: network, disk. DataError: a damaged or hostile archive.
     """
@@ -178,30 +159,18 @@ def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = Tru
         waiting = out / WAITING / archive.name
         with bar(archive.name) as progress:
             fetch(remote, waiting, progress=progress, hint=MIRROR)
-        if check_digest:
-            _check(archive, waiting)
+        if check_digest and (wrong := mismatch(Remote((), digest=archive.digest), waiting)):
+            hint = "remove it, and it is downloaded again; if you trust it as it is: --no-digest"
+            raise DataError("not the file that this data set is known by", file=waiting, found=wrong, hint=hint)
         with bar(archive.name, "unpacking") as progress:
             files = unpack(waiting, out, archive.place, progress)
         files = [*_unpack_inner(files), *(file for file in files if file.suffix != ".zip")]
         say(f"{archive.name}: {len(files):,} files")
-        _note_done(out, archive, files)
+        brought = files if len(files) < 100 else {file.parent for file in files}
+        text = "".join(f"{path.relative_to(out).as_posix()}\n" for path in sorted(brought))
+        _done(out, archive).write_text(text, encoding="utf-8")
         if not keep:
             waiting.unlink()
-
-
-def _check(archive: Archive, file: Path) -> None:
-    if archive.digest is None:
-        return
-    kind, _, expected = archive.digest.partition(":")
-    found = digest(file, kind)
-    if found != expected:
-        raise DataError(
-            "not the file that this data set is known by",
-            file=file,
-            found=f"{kind} {found}",
-            expected=f"{kind} {expected}",
-            hint="remove it, and it is downloaded again; if you trust it as it is: --no-digest",
-        )
 
 
 def _unpack_inner(files: Sequence[Path]) -> list[Path]:

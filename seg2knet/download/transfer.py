@@ -42,9 +42,8 @@ class TransferError(EnvironmentProblem):
 
     def advised(self, hint: Optional[str]) -> TransferError:
         """The same error with something to do, where it says nothing of that itself."""
-        return TransferError(
-            self.message, file=self.file, found=self.found, expected=self.expected, hint=self.hint or hint
-        )
+        known = {"file": self.file, "found": self.found, "expected": self.expected}
+        return TransferError(self.message, **known, hint=self.hint or hint)
 
 
 class _Broken(Exception):
@@ -74,18 +73,14 @@ def fetch(
     pause: float = 1.0,
     timeout: float = 30.0,
 ) -> Path:
-    """Download a file, resuming where an earlier attempt or run stopped.
+    """Download a file, resuming where an earlier attempt or run stopped; gives ``target``.
 
     Args:
-        remote: where it is and what it must be.
         target: where it goes; a whole file that is there already is checked and kept.
         hint: what the user can do where there is no network, for the error.
         attempts: how often in a row nothing may come before it is given up.
         pause: seconds before the second attempt, doubled for each further one.
         timeout: seconds without a byte after which the connection counts as broken.
-
-    Returns:
-        ``target``.
 
     Raises TransferError: no network, no such file, no space, or the file is not the one expected. What has come so far
     is kept for the next run where it can be used; UsageError: not an http(s) address.
@@ -94,11 +89,9 @@ def fetch(
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise UsageError("only http and https addresses can be downloaded", found=url)
     if target.is_file():
-        wrong = mismatch(remote, target)
-        if wrong is not None:
-            raise TransferError(
-                "not the file expected", file=target, found=wrong, hint="remove it, and it is downloaded again"
-            )
+        if (wrong := mismatch(remote, target)) is not None:
+            hint = "remove it, and it is downloaded again"
+            raise TransferError("not the file expected", file=target, found=wrong, hint=hint)
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target), _session(attempts, pause) as session:
@@ -121,10 +114,10 @@ def size_of(url: str, timeout: float = 30.0) -> Optional[int]:
 
     Raises TransferError: no such file, no network.
     """
-    with _session(3, 1.0) as session, _asked(session, "HEAD", url, {}, timeout) as response:
-        if response.status_code in (405, 501):  # it does not do HEAD
+    no_head = (405, 501)
+    with _session(3, 1.0) as session, _asked(session, "HEAD", url, {}, timeout, no_head) as response:
+        if response.status_code in no_head:
             return None
-        _require_success(response, url)
         return whole_number(response.headers.get("Content-Length", ""), _DIGITS)
 
 
@@ -155,24 +148,26 @@ def _session(attempts: int, pause: float) -> requests.Session:
 
 
 def _asked(
-    session: requests.Session, method: str, url: str, headers: dict[str, str], timeout: float
+    session: requests.Session, method: str, url: str, headers: dict[str, str], timeout: float, bad: Sequence[int]
 ) -> requests.Response:
-    """Raises TransferError: the server cannot be reached. _Broken: it was, and the connection broke."""
+    """An answer of success, or with one of the statuses in ``bad``.
+
+    Raises TransferError: the server cannot be reached, or does not give the file. _Broken: the connection broke.
+    """
     import requests
 
     try:
-        return session.request(method, url, headers=headers, timeout=timeout, stream=True, allow_redirects=True)
+        response = session.request(method, url, headers=headers, timeout=timeout, stream=True, allow_redirects=True)
     except (requests.exceptions.ReadTimeout, requests.exceptions.ChunkedEncodingError) as error:
         raise _Broken(str(error)) from None
     except requests.exceptions.RequestException as error:
         reason = getattr(error.args[0] if error.args else error, "reason", error)
         raise TransferError("the server cannot be reached", file=url, found=str(reason)) from None
-
-
-def _require_success(response: requests.Response, url: str) -> None:
-    if response.status_code >= 400:
+    if response.status_code >= 400 and response.status_code not in bad:
+        response.close()
         found = f"HTTP {response.status_code} {response.reason}"
         raise TransferError("the server does not give the file", file=url, found=found)
+    return response
 
 
 @dataclass
@@ -203,10 +198,7 @@ class _Download:
 
     @property
     def length(self) -> int:
-        try:
-            return self.file.stat().st_size
-        except OSError:
-            return 0
+        return self.file.stat().st_size if self.file.is_file() else 0
 
     def run(self, attempts: int, pause: float) -> Path:
         """Ask until the file is whole, with as many attempts as bring something."""
@@ -215,8 +207,7 @@ class _Download:
             before = self.length
             try:
                 self._receive()
-                wrong = mismatch(self.remote, self.file)
-                if wrong is not None:
+                if (wrong := mismatch(self.remote, self.file)) is not None:
                     raise _Changed(wrong)
                 os.replace(self.file, self.target)
                 self.note.unlink(missing_ok=True)
@@ -249,13 +240,12 @@ class _Download:
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and self.validator:
             headers["If-Range"] = self.validator
-        with _asked(self.session, "GET", self.url, headers, self.timeout) as response:
+        with _asked(self.session, "GET", self.url, headers, self.timeout, (416,)) as response:
             if response.status_code == 416:
                 total = whole_number(response.headers.get("Content-Range", "").rpartition("/")[2], _DIGITS)
                 if total == start and self.remote.digest is not None:
                     return  # all of the file is there already
                 raise _Changed(f"{total} bytes on the server, {start} are here")
-            _require_success(response, self.url)
             start, total = self._span(response, start)
             if self.remote.size is not None and total is not None and total != self.remote.size:
                 raise _Changed(f"{total:,} bytes, expected {self.remote.size:,}")
@@ -348,9 +338,7 @@ def digest(file: Path, kind: str = "sha256") -> str:
 def require_space(folder: Path, needed: int, what: str) -> None:
     """Raises TransferError: fewer than ``needed`` bytes are free where ``folder`` is or will be."""
     place = folder.absolute()
-    while not place.is_dir() and place.parent != place:
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(next(one for one in (place, *place.parents) if one.is_dir())).free
     if free < needed:
         raise TransferError(
             "there is not enough space on the disk",

@@ -43,11 +43,7 @@ class Source:
 def published(source: Source, instead: str) -> Path:
     """The file as published, downloaded to the cache once.
 
-    Args:
-        source: the file.
-        instead: what to do where it cannot be downloaded, for the message.
-
-    Raises TransferError: it cannot be downloaded; the message says where to put the file, and `instead`.
+    Raises TransferError: it cannot be downloaded; the message says where to put the file, and what to do ``instead``.
     """
     mirror = os.environ.get(MIRROR)
     folders = (mirror.rstrip("/") + "/",) if mirror else source.folders
@@ -78,11 +74,8 @@ def checkpoint(where: Union[str, Path]) -> Path:
 
 def cache() -> Path:
     """Where torch.hub keeps checkpoints."""
-    home = os.environ.get("TORCH_HOME")
-    if home:
-        return Path(home).expanduser() / "hub" / "checkpoints"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "torch" / "hub" / "checkpoints"
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _fetched(remote: Remote, target: Path, hint: str) -> Path:

@@ -11,12 +11,8 @@ __all__ = ["Engine", "cores", "engine"]
 
 
 def engine(name: str = "local", jobs: Optional[int] = None, address: Optional[str] = None) -> Engine:
-    """An engine by name.
-
-    Args:
-        name: ``local`` or ``ray``.
-        jobs: workers; by default as many as this process may use cores.
-        address: of the Ray cluster.
+    """An engine by name, ``local`` or ``ray``, with so many workers, by default as many as this process may use cores;
+    ``address`` is that of the Ray cluster.
 
     Raises UsageError: no engine of that name, or fewer than one worker; EnvironmentProblem: Ray is not installed or not
     to be reached.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 Setup = Callable[[], Callable[[Any], Any]]
 """Called once in each worker; what it returns is then called with each task. Both and the results are picklable."""
@@ -32,9 +31,7 @@ class Engine(ABC):
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

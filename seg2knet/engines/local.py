@@ -32,12 +32,8 @@ _SMALL = 32 * 1024
 
 
 class LocalEngine(Engine):
-    """``jobs`` processes; with one, or with a single task, this very process.
-
-    Args:
-        jobs: how many.
-        parents: they may have processes of their own.
-    """
+    """``jobs`` processes; with one, or with a single task, this very process. ``parents``: they may have processes of
+    their own."""
 
     def __init__(self, jobs: int, parents: bool = False) -> None:
         self.jobs = jobs
@@ -47,23 +43,27 @@ class LocalEngine(Engine):
     def map(self, setup: Setup, tasks: Iterable[Any]) -> Iterator[Any]:
         waiting = iter(tasks)
         first = list(itertools.islice(waiting, 2))
-        if self.jobs == 1 or len(first) < 2:
-            function = setup()
-            for task in itertools.chain(first, waiting):
-                with _uncollected():
-                    result = function(task)
-                yield result
+        waiting = itertools.chain(first, waiting)
+        if self.jobs > 1 and len(first) == 2:
+            yield from self.started(setup, waiting)
             return
-        yield from self.started(setup, itertools.chain(first, waiting))
+        function = setup()
+        for task in waiting:
+            with _uncollected():
+                result = function(task)
+            yield result
 
     def started(self, setup: Setup, tasks: Iterator[Any]) -> Iterator[Any]:
         """As ``map``, in processes however few there is to do."""
         for _ in range(self.jobs):
-            self._workers.append(_Worker(setup, self._workers, self.parents))
+            self._start(setup)
         try:
             yield from self._results(setup, _Queue(tasks, _AHEAD * self.jobs))
         finally:
             self.close()
+
+    def _start(self, setup: Setup) -> None:
+        self._workers.append(_Worker(setup, self._workers, self.parents))
 
     def _results(self, setup: Setup, queue: _Queue) -> Iterator[Any]:
         while not queue.done:
@@ -86,7 +86,7 @@ class LocalEngine(Engine):
             queue.again(worker)
             worker.end()
             self._workers.remove(worker)
-            self._workers.append(_Worker(setup, self._workers, self.parents))
+            self._start(setup)
             return
         index = worker.tasks.popleft()
         queue.feed(worker)
@@ -103,11 +103,8 @@ def apart(setup: Setup, task: Any) -> Any:
 
     Raises Seg2KNetError: whatever the function raised; that the process died, time and again.
     """
-    workers = LocalEngine(1, parents=True)
-    try:
+    with LocalEngine(1, parents=True) as workers:
         return next(workers.started(setup, iter([task])))
-    finally:
-        workers.close()
 
 
 class _Queue:
@@ -122,12 +119,11 @@ class _Queue:
         self.results: dict[int, Any] = {}
         self.taken = 0
         self.given = 0
-        self.exhausted = False
 
     @property
     def done(self) -> bool:
         self._fill()
-        return self.exhausted and self.given == self.taken
+        return self.given == self.taken
 
     def ready(self) -> Iterator[Any]:
         """Results whose turn it is."""
@@ -157,26 +153,21 @@ class _Queue:
 
     def again(self, worker: _Worker) -> None:
         """Take back the tasks of a worker that died. The first is the one it was at."""
-        for place, index in enumerate(reversed(worker.tasks)):
-            self.to_do.appendleft(index)
-            if place == len(worker.tasks) - 1:
-                self.tries[index] = self.tries.get(index, 0) + 1
-                if self.tries[index] >= _TRIES:
-                    task = self.open[index]
-                    raise EnvironmentProblem(
-                        "a worker process died, and so did those that took over its part",
-                        found=f"{worker.epitaph()}, at {task.describe() if hasattr(task, 'describe') else 'its part'}",
-                        hint="if memory ran out use fewer workers (--jobs 1); else look at the files named above",
-                    )
+        for index in list(worker.tasks)[:1]:
+            self.tries[index] = self.tries.get(index, 0) + 1
+            if self.tries[index] >= _TRIES:
+                task = self.open[index]
+                raise EnvironmentProblem(
+                    "a worker process died, and so did those that took over its part",
+                    found=f"{worker.epitaph()}, at {task.describe() if hasattr(task, 'describe') else 'its part'}",
+                    hint="if memory ran out use fewer workers (--jobs 1); else look at the files named above",
+                )
+        self.to_do.extendleft(reversed(worker.tasks))
         worker.tasks.clear()
 
     def _fill(self) -> None:
-        while not self.exhausted and self.taken - self.given < self.window:
-            try:
-                self.open[self.taken] = next(self.tasks)
-            except StopIteration:
-                self.exhausted = True
-                return
+        for task in itertools.islice(self.tasks, self.window - (self.taken - self.given)):
+            self.open[self.taken] = task
             self.to_do.append(self.taken)
             self.taken += 1
 
@@ -199,9 +190,7 @@ class _Worker:
     def epitaph(self) -> str:
         self.process.join(5)
         code = self.process.exitcode
-        if code is not None and code < 0:
-            return f"killed by {signal.Signals(-code).name}"
-        return f"ended with code {code}"
+        return f"ended with code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
 
     def end(self) -> None:
         self.pipe.close()

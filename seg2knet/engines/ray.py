@@ -23,16 +23,17 @@ _functions: dict[str, Callable[[Any], Any]] = {}
 
 
 class RayEngine(Engine):
-    """Workers of a cluster.
-
-    Args:
-        jobs: tasks at a time; by default one for each CPU of the cluster.
-        address: of the cluster (``ray://host:10001``, ``host:6379``, ``auto``); by default one is started on this
-            machine and ended with the engine.
-    """
+    """Workers of a cluster: ``jobs`` tasks at a time, by default one for each of its CPUs. ``address`` is
+    ``ray://host:10001``, ``host:6379`` or ``auto``; by default a cluster is started on this machine and ended with the
+    engine."""
 
     def __init__(self, jobs: Optional[int] = None, address: Optional[str] = None) -> None:
-        self._ray = _import()
+        try:
+            import ray
+        except ImportError:
+            hint = "pip install 'seg2knet[ray]', or leave out --engine ray"
+            raise EnvironmentProblem("Ray is not installed", hint=hint) from None
+        self._ray: Any = ray
         self._started = not self._ray.is_initialized()
         if self._started:
             self._connect(jobs, address)
@@ -41,12 +42,9 @@ class RayEngine(Engine):
     def _connect(self, jobs: Optional[int], address: Optional[str]) -> None:
         # The client says so itself when it goes out to a network; ours is not to.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+        where = {"address": address} if address is not None else {"num_cpus": jobs, "include_dashboard": False}
         try:
-            if address is None:
-                self._ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
-            else:
-                self._ray.init(address=address, **quiet)
+            self._ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True, **where)
         except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and its own
             raise EnvironmentProblem(
                 "the Ray cluster is not to be reached",
@@ -95,13 +93,3 @@ def _run(key: str, setup: Setup, task: Any) -> Any:
         _functions.clear()
         _functions[key] = setup()
     return _functions[key](task)
-
-
-def _import() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise EnvironmentProblem(
-            "Ray is not installed", hint="pip install 'seg2knet[ray]', or leave out --engine ray"
-        ) from None
-    return ray

@@ -171,6 +171,6 @@ def predict(
         checkpoint, device, score_thr, dedup=dedup, half=half, tile=tile, overlap=overlap, tta=tta,
         batch_size=batch_size, classes=classes,
     )  # fmt: skip
-    writer = PredictionWriter(Path(out), model.classes, model.task, formats) if out is not None else None
+    writers = [PredictionWriter(Path(out), model.classes, model.task, formats)] if out is not None else []
     how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "failed": failed or warn}
-    return list(segmented(model, paths, writer, score_thr=model.score_thr, dedup=dedup, **how))
+    return list(segmented(model, paths, writers, score_thr=model.score_thr, dedup=dedup, **how))

@@ -67,7 +67,7 @@ def find_images(sources: Iterable[Union[str, Path]]) -> list[tuple[Path, Path]]:
 def segmented(
     model: Any,
     images: Sequence[tuple[Path, Path]],
-    writer: Optional[Any],
+    writers: Sequence[Any] = (),
     *,
     score_thr: float,
     dedup: float = 0.0,
@@ -80,7 +80,7 @@ def segmented(
 
     Args:
         model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or a tiled or another stack's in its place.
-        writer: a :class:`PredictionWriter`, or another with its ``write`` and ``close``; closed at the end.
+        writers: of :class:`PredictionWriter`, or others with its ``write`` and ``close``; closed at the end.
         failed: called for an image that cannot be read, which is skipped.
         ticked: called with images done and in all.
     """
@@ -93,12 +93,12 @@ def segmented(
             if model.task == "instance":
                 prediction = prediction.best(score_thr, dedup)
             prediction.classes = model.classes
-            if writer is not None:
+            for writer in writers:
                 writer.write(prediction, name)
             yield prediction
         if ticked is not None:
             ticked(place, len(images))
-    if writer is not None:
+    for writer in writers:
         writer.close()
 
 
