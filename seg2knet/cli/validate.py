@@ -23,7 +23,7 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
 @click.argument("paths", nargs=-1, type=PATH)
 @click.option("--select", multiple=True, callback=_codes, metavar="CODES", help="Only these rules: CI,IM003,KN0.")
 @click.option("--ignore", multiple=True, callback=_codes, metavar="CODES", help="Not these rules.")
-@click.option("--strict", is_flag=True, default=None, help="Warnings fail too.")
+@click.option("--strict", is_flag=True, help="Warnings fail too.")
 @click.option("--fix", is_flag=True, help="Apply the fixes that lose nothing.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix: also what removes or guesses; what goes is listed.")
 @click.option("--diff", is_flag=True, help="Show what --fix would do and change nothing.")
@@ -33,23 +33,11 @@ def _codes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> li
 @click.option("--output-format", type=click.Choice(FORMATS), help="text by default.")
 @click.option("--output-file", type=PATH, help="Write the report there instead of printing it.")
 @click.option("--statistics", is_flag=True, help="Only the table by rule.")
-@click.option("--show-all", "--all", is_flag=True, default=None, help="Every finding, not a rule's first few.")
+@click.option("--show-all", "--all", is_flag=True, help="Every finding, not a rule's first few.")
 @click.option("--baseline", type=PATH, help="A JSON report of an earlier run: its findings are known and do not fail.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; as many as there are cores by default.")
 def validate(
-    paths: tuple[Path, ...],
-    select: list[str],
-    ignore: list[str],
-    strict: Optional[bool],
-    fix: bool,
-    unsafe_fixes: bool,
-    diff: bool,
-    output_format: Optional[str],
-    output_file: Optional[Path],
-    statistics: bool,
-    show_all: Optional[bool],
-    baseline: Optional[Path],
-    **given: Any,
+    paths: tuple[Path, ...], fix: bool, unsafe_fixes: bool, diff: bool, output_file: Optional[Path], **given: Any
 ) -> Outcome:
     """Find what is wrong with a data set, and fix it.
 
@@ -58,35 +46,33 @@ def validate(
     Exits 0 if nothing is found at or above the failing severity (error; with --strict warning), 1 if something is, 2
     if it could not run.
     """
+    from msgspec.structs import asdict
+
     from seg2knet.dataset.layout import find_dataset
     from seg2knet.errors import UsageError
     from seg2knet.validators import engine, settings
     from seg2knet.validators.reports import FORMATS as RENDERERS
 
-    defaults = settings.load()
+    given.update({name: given[name] or value for name, value in asdict(settings.load()).items()})
+    output_format, statistics, show_all = map(given.pop, ("output_format", "statistics", "show_all"))
     if unsafe_fixes and not (fix or diff):
         raise UsageError("--unsafe-fixes says which fixes, not to fix", hint="seg2knet validate --fix --unsafe-fixes")
     try:
         report = engine.validate(
             paths or [find_dataset().root],
-            select=select or defaults.select,
-            ignore=ignore or defaults.ignore,
-            strict=defaults.strict if strict is None else strict,
             fix=("unsafe" if unsafe_fixes else "safe") if fix or diff else None,
             diff=diff,
-            baseline=baseline or defaults.baseline,
             **given,
         )
     except KeyboardInterrupt as stop:
         echo(f"stopped\n{stop}".rstrip(), err=True)
         sys.exit(130)
-    everything = defaults.show_all if show_all is None else show_all
     if diff:
         for each in report.diff:
             echo(styled(each, fg={"+": "green", "-": "red", "@": "cyan"}.get(each[:1])))
         echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
-        write_report(report, output_format or defaults.output_format, output_file, statistics, everything)
+        write_report(report, output_format, output_file, statistics, show_all)
     return Outcome(lambda: RENDERERS["json"](report, show_all=True), report.exit_code)
 
 

@@ -82,11 +82,6 @@ def rle_to_mask(rle: Rle) -> np.ndarray:
     return coco_mask.decode(as_pycocotools(rle)).astype(bool)
 
 
-def rle_area(rle: Rle) -> int:
-    """Pixels of the mask."""
-    return areas_and_boxes([rle])[0][0]
-
-
 def rle_bbox(rle: Rle) -> Box:
     """The mask's box; all zero for an empty mask."""
     return areas_and_boxes([rle])[1][0]
@@ -254,23 +249,15 @@ def encode(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, height: int
         ends = ends[np.append(np.flatnonzero(keep)[1:] - 1, len(ends) - 1)]
         owners, starts = owners[keep], starts[keep]
         same = owners[1:] == owners[:-1]
-    counts, offsets = _counts(starts, ends, np.append(True, ~same), np.append(~same, True), height * width)
-    return [Rle(string, height, width) for string in _strings(counts, offsets)]
-
-
-def _counts(
-    starts: np.ndarray, ends: np.ndarray, first: np.ndarray, last: np.ndarray, total: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Zeros and ones in turn for each owner, ``(C,)``, and where each owner's begin."""
-    before = np.where(first, 0, np.append(0, ends[:-1]))
-    tail = last & (ends < total)
+    first = np.append(True, ~same)
+    tail = np.append(~same, True) & (ends < height * width)  # zeros after a mask's last run
     sizes = np.where(tail, 3, 2)
     at = np.cumsum(sizes) - sizes
     counts = np.empty(int(sizes.sum()), np.int64)
-    counts[at] = starts - before
+    counts[at] = starts - np.where(first, 0, np.append(0, ends[:-1]))
     counts[at + 1] = ends - starts
-    counts[at[tail] + 2] = total - ends[tail]
-    return counts, at[first]
+    counts[at[tail] + 2] = height * width - ends[tail]
+    return [Rle(string, height, width) for string in _strings(counts, at[first])]
 
 
 def _strings(counts: np.ndarray, offsets: np.ndarray) -> list[bytes]:

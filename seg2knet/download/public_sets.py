@@ -164,26 +164,19 @@ def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = Tru
             raise DataError("not the file that this data set is known by", file=waiting, found=wrong, hint=hint)
         with bar(archive.name, "unpacking") as progress:
             files = unpack(waiting, out, archive.place, progress)
-        files = [*_unpack_inner(files), *(file for file in files if file.suffix != ".zip")]
+        for inner in [file for file in files if file.suffix == ".zip"]:  # COCO's panoptic PNGs are zipped once more
+            files.remove(inner)
+            try:
+                with bar(inner.name, "unpacking") as progress:
+                    files += unpack(inner, inner.parent, progress=progress)
+            finally:
+                inner.unlink()
         say(f"{archive.name}: {len(files):,} files")
         brought = files if len(files) < 100 else {file.parent for file in files}
         text = "".join(f"{path.relative_to(out).as_posix()}\n" for path in sorted(brought))
         _done(out, archive).write_text(text, encoding="utf-8")
         if not keep:
             waiting.unlink()
-
-
-def _unpack_inner(files: Sequence[Path]) -> list[Path]:
-    """COCO's panoptic PNGs stand in zip files within the zip file."""
-    unpacked = []
-    for file in files:
-        if file.suffix == ".zip":
-            try:
-                with bar(file.name, "unpacking") as progress:
-                    unpacked += unpack(file, file.parent, progress=progress)
-            finally:
-                file.unlink()
-    return unpacked
 
 
 def what_is_there(name: str, out: Path) -> str:

@@ -185,15 +185,13 @@ class _Download:
         self.file = self.target.with_name(self.target.name + ".part")
         self.note = self.target.with_name(self.target.name + ".part.json")
         self.validator: Optional[str] = None
-        trusted = self.remote.digest is not None
-        try:
-            noted = json.loads(self.note.read_text())
-            known = noted["url"] == self.url or trusted
-            self.validator = noted["validator"] if noted["url"] == self.url else None
-        except (OSError, ValueError, KeyError, TypeError):
-            known = False
+        noted = False
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = json.loads(self.note.read_text())
+            self.validator = note["validator"] if note["url"] == self.url else None
+            noted = True
         # Without a digest to check in the end, bytes are only added to a part of the same version of the same file.
-        if not known or not (self.validator or trusted):
+        if not noted or not (self.validator or self.remote.digest):
             self._discard()
 
     @property

@@ -103,7 +103,8 @@ def apart(setup: Setup, task: Any) -> Any:
 
     Raises Seg2KNetError: whatever the function raised; that the process died, time and again.
     """
-    with LocalEngine(1, parents=True) as workers:
+    workers = LocalEngine(1, parents=True)
+    with workers:
         return next(workers.started(setup, iter([task])))
 
 

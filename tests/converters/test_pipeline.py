@@ -20,7 +20,7 @@ import seg2knet
 from seg2knet.converters.output import staging
 from seg2knet.dataset import geometry
 from seg2knet.dataset.layout import LEDGER
-from seg2knet.dataset.rle import rle_area, rle_bbox
+from seg2knet.dataset.rle import areas_and_boxes
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 
 Make = Callable[..., Path]
@@ -490,4 +490,4 @@ def test_area_and_box_are_geometrys(labelme: Make, tmp_path: Path) -> None:
     convert(labelme("a.jpg", parts), tmp_path / "out", split="train")
     (entry,) = load(tmp_path / "out")["annotations"]
     rle = geometry.polygons_to_rle(entry["segmentation"], 30, 40)
-    assert (entry["area"], tuple(entry["bbox"])) == (rle_area(rle), rle_bbox(rle))
+    assert ([entry["area"]], [tuple(entry["bbox"])]) == areas_and_boxes([rle])

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 
 import seg2knet
 from seg2knet.dataset import geometry
-from seg2knet.dataset.rle import mask_to_rle, rle_area, rle_to_mask
+from seg2knet.dataset.rle import areas_and_boxes, mask_to_rle, rle_to_mask
 from seg2knet.dataset.sample import Rle
 
 EXAMPLES = settings(max_examples=25, deadline=None)
@@ -104,7 +104,7 @@ def has_pixels(annotation: dict[str, Any]) -> bool:
         if isinstance(outline, list)
         else Rle(outline["counts"].encode(), 20, 30)
     )
-    return rle_area(rle) > 0
+    return areas_and_boxes([rle])[0] != [0]
 
 
 @EXAMPLES

@@ -16,7 +16,7 @@ import seg2knet
 from seg2knet.converters.base import Scan
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
 from seg2knet.converters.splitting.names import safe
-from seg2knet.dataset.rle import as_json, mask_to_rle, rle_area, rle_bbox, rle_runs, rle_to_mask
+from seg2knet.dataset.rle import areas_and_boxes, as_json, mask_to_rle, rle_runs, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
 
@@ -320,7 +320,7 @@ def test_panopticapis_own_data(shared: Path) -> None:
         for segment in entry["segments_info"]
     ]
     shapes = [found.shape for sample in samples for found in sample.objects if isinstance(found.shape, Rle)]
-    assert [(rle_area(shape), rle_bbox(shape)) for shape in shapes] == truth
+    assert list(zip(*areas_and_boxes(shapes))) == truth
     codes = {entry["segmentation"]["counts"] for entry in detection["annotations"]}
     assert {shape.counts.decode() for shape in shapes} == codes
 
