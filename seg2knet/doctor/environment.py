@@ -193,7 +193,13 @@ def gpus(facts: Facts, device: Optional[str]) -> Iterator[Line]:
         return
     needed = device is not None and device.startswith("cuda")
     if torch.available and torch.gpus:
-        yield from _each_gpu(torch)
+        for index, gpu in enumerate(torch.gpus):
+            found = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, compute capability {'.'.join(map(str, gpu.capability))}"
+            if torch.hip or runs_on(torch.arches, gpu.capability):
+                yield ok(f"gpu {index}", found)
+            else:
+                problem = f"this torch holds no code for it (only for {', '.join(torch.arches)})"
+                yield error(f"gpu {index}", found, problem, WHEELS + ("cu130" if gpu.capability >= (9, 0) else "cu126"))
     elif torch.mps and not needed:
         yield ok("gpu", "Apple MPS")
     elif facts.driver is not None:
@@ -217,16 +223,6 @@ def _unused_gpu(torch: Torch, driver: Driver, needed: bool) -> Line:
         problem = f"torch cannot use it: {torch.why_not or 'is it hidden by CUDA_VISIBLE_DEVICES?'}"
         command = f'{sys.executable} -c "import torch; torch.zeros(1).cuda()"   (says why)'
     return (error if needed else warning)("gpu", f"{', '.join(driver.gpus)}; driver {driver.version}", problem, command)
-
-
-def _each_gpu(torch: Torch) -> Iterator[Line]:
-    for index, gpu in enumerate(torch.gpus):
-        found = f"{gpu.name}, {gpu.memory / GIB:.0f} GiB, compute capability {'.'.join(map(str, gpu.capability))}"
-        if torch.hip or runs_on(torch.arches, gpu.capability):
-            yield ok(f"gpu {index}", found)
-        else:
-            problem = f"this torch holds no code for it (only for {', '.join(torch.arches)})"
-            yield error(f"gpu {index}", found, problem, WHEELS + ("cu130" if gpu.capability >= (9, 0) else "cu126"))
 
 
 def runs_on(arches: tuple[str, ...], capability: tuple[int, int]) -> bool:

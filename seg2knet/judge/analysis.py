@@ -139,21 +139,18 @@ def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
         raise DataError("the split has no annotated object to judge by")
     images = {image["id"]: [image["height"], image["width"]] for image in truth["images"]}
     categories = {category["id"] for category in truth["categories"]}
-    for place, result in enumerate(results):
+    for number, result in enumerate(results):
+        place = f"result {number}"
         for key, known in (("image_id", images), ("category_id", categories)):
-            if result.get(key) not in known:
-                raise DataError(
-                    f"a result's {key} is not in the annotation file", place=f"result {place}",
-                    found=str(result.get(key)), expected=f"one of {len(known)} ids",
-                )  # fmt: skip
-        mask, score = result.get("segmentation"), result.get("score")
-        if not isinstance(mask, dict) or list(mask.get("size") or ()) != images[result["image_id"]]:
-            raise DataError(
-                "a result's segmentation is not a run-length code of its image's size", place=f"result {place}",
-                expected=f"size {images[result['image_id']]} and counts",
-            )  # fmt: skip
+            if (found := result.get(key)) not in known:
+                message, expected = f"a result's {key} is not in the annotation file", f"one of {len(known)} ids"
+                raise DataError(message, place=place, found=str(found), expected=expected)
+        mask, score, size = result.get("segmentation"), result.get("score"), images[result["image_id"]]
+        if not isinstance(mask, dict) or list(mask.get("size") or ()) != size:
+            message = "a result's segmentation is not a run-length code of its image's size"
+            raise DataError(message, place=place, expected=f"size {size} and counts")
         if not isinstance(score, (int, float)):
-            raise DataError("a result's score is not a number", place=f"result {place}", found=repr(score))
+            raise DataError("a result's score is not a number", place=place, found=repr(score))
 
 
 def _objects_by_class(truth: dict[str, Any]) -> dict[int, int]:

@@ -153,16 +153,14 @@ def _of_image(image: ImageObjects, results: Sequence[dict[str, Any]]) -> Iterabl
                 taken[row] = int(np.where(fits, image.iou[row], -1).argmax())
     for row, place in enumerate(image.results):
         if not image.ignored[row]:
-            yield _judged(image, row, results[place], place, true, taken)
+            yield _judged(image, row, results[place], true, taken)
     for column, annotation in enumerate(image.annotations):
         if column not in taken.values():
             best = float(image.iou[:, column].max(initial=0))
             yield Verdict(number, MISSED, annotation["id"], None, annotation["category_id"], None, best, 0.0)
 
 
-def _judged(
-    image: ImageObjects, row: int, result: dict[str, Any], place: int, true: np.ndarray, taken: dict[int, int]
-) -> Verdict:
+def _judged(image: ImageObjects, row: int, result: dict[str, Any], true: np.ndarray, taken: dict[int, int]) -> Verdict:
     overlap = image.iou[row]
     own = np.where(true == result["category_id"], overlap, 0)
     if row in taken:
@@ -178,6 +176,5 @@ def _judged(
         kind, column = BACKGROUND, -1
     number, true_class = (image.annotations[column]["id"], int(true[column])) if column >= 0 else (None, None)
     iou = float(overlap[column] if column >= 0 else overlap.max(initial=0))
-    return Verdict(
-        image.image["id"], kind, number, place, true_class, result["category_id"], iou, float(result["score"])
-    )
+    place, score = image.results[row], float(result["score"])
+    return Verdict(image.image["id"], kind, number, place, true_class, result["category_id"], iou, score)

@@ -61,11 +61,8 @@ def classes_page(title: str, images: int, figures: dict[str, float], rows: Seque
 
 def compare_page(comparison: Comparison) -> str:
     """The page of two models on the same annotations."""
-    a, b = comparison.judged
-    changes = [
-        ("Objects that only B finds", _changed(b, comparison.analyses[1], comparison.won)),
-        ("Objects that only A finds", _changed(a, comparison.analyses[0], comparison.lost)),
-    ]
+    won, lost = (_changed(comparison, which, ids) for which, ids in ((1, comparison.won), (0, comparison.lost)))
+    changes = [("Objects that only B finds", won), ("Objects that only A finds", lost)]
     return _page("compare.html.j2", comparison=comparison, changes=changes)
 
 
@@ -103,19 +100,19 @@ def as_csv(analysis: Analysis) -> str:
     return out.getvalue()
 
 
-def _changed(judged: Judged, analysis: Analysis, ids: Iterable[int]) -> list[dict[str, Any]]:
-    wanted = set(ids)
-    chosen = [verdict for verdict in analysis.objects if verdict.kind == FOUND and verdict.annotation_id in wanted]
-    return _drawn_objects(judged, chosen[: EACH_CELL * 4])
+def _changed(comparison: Comparison, which: int, ids: Iterable[int]) -> list[dict[str, Any]]:
+    wanted, verdicts = set(ids), comparison.analyses[which].objects
+    chosen = [verdict for verdict in verdicts if verdict.kind == FOUND and verdict.annotation_id in wanted]
+    return _drawn_objects(comparison.judged[which], chosen[: EACH_CELL * 4])
 
 
 def _objects(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
     """Objects to look at: a few of each cell of the confusion matrix and of each kind of error, best score first."""
-    cells: dict[tuple[Any, ...], int] = {}
+    cells: Counter[tuple[Any, ...]] = Counter()
     chosen = []
     for verdict in sorted(analysis.objects, key=lambda verdict: (verdict.kind == FOUND, -verdict.score)):
         cell = (verdict.kind, verdict.true_class, verdict.predicted_class)
-        cells[cell] = cells.get(cell, 0) + 1
+        cells[cell] += 1
         if cells[cell] <= (EACH_CELL if verdict.kind != FOUND else 2):
             chosen.append(verdict)
     return _drawn_objects(judged, chosen[:OBJECTS])
@@ -150,9 +147,7 @@ def _worst(judged: Judged, analysis: Analysis) -> list[dict[str, Any]]:
         if not entry.get("iscrowd"):
             annotated[entry["image_id"]].append((entry["segmentation"], TRUE))
     rows = []
-    for row in analysis.images[:WORST]:
-        if not row["wrong"] + row["missed"]:
-            break
+    for row in (row for row in analysis.images[:WORST] if row["wrong"] + row["missed"]):
         predicted = [
             (judged.results[verdict.result]["segmentation"], TRUE if verdict.kind == FOUND else PREDICTED)
             for verdict in analysis.objects

@@ -80,9 +80,7 @@ def wrong_field_type(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
     same word the same number everywhere, and a segmentation as OpenCV or VIA write it becomes a list of polygons. A
     value that is not a number at all stays, and so does a boolean: nothing says which id it was.
     """
-    for fault in file.reading.faults:
-        if not _boolean_crowd(fault):
-            yield _type_hit(file, fault)
+    yield from (_type_hit(file, fault) for fault in file.reading.faults if not _boolean_crowd(fault))
     yield from _missing_fields(file)
     if isinstance(file, CocoFile):
         yield from _segmentations(file)

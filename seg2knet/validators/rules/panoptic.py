@@ -199,8 +199,7 @@ def image_without_thing(found: Pngs) -> Iterator[Hit]:
     file, segments = found.file, found.file.segments
     if found.part.split not in ("train", "") or not any(category.isthing for category in file.categories):
         return
-    good = (found.thing == 1) & (segments.crowd == 0)
-    with_thing = set(file.image_rows[segments.entry[good]].tolist())
+    with_thing = set(file.image_rows[segments.entry[(found.thing == 1) & (segments.crowd == 0)]].tolist())
     for row in sorted(set(file.image_rows[file.image_rows >= 0].tolist()) - with_thing):
         message = "the image has no thing: mmdet drops it from training"
         yield file.image_hit(row, message, expected="at least one thing", found="none")

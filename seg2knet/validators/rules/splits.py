@@ -17,7 +17,7 @@ from seg2knet.validators.rules.images import MIN_SIDE, image_hit
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.document import first_few, shown
-from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile, once
 from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, looks_of
 from seg2knet.validators.subjects.pictures import same_content
 
@@ -39,7 +39,9 @@ def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     between val and test, from val. Where half a split and more is in another, one is a copy of the other: that is one
     finding, and there is no fix, because it would empty the split.
     """
-    listed = images_of_splits(dataset)
+    parts = sorted((part for part in dataset.parts if part.split in ORDER), key=lambda part: ORDER[part.split])
+    several = len({part.split for part in parts}) > 1
+    listed = [(part, row, path) for part in parts for row, path in _images(part)] if several else []
     leaks: dict[tuple[str, str], list[tuple[Listed, Listed]]] = {}
     for group in same_content([path for _, _, path in listed], dataset.jobs) if listed else ():
         keeper = listed[group[-1]]
@@ -59,14 +61,6 @@ def place_of(part: Part) -> Path:
     """The file, or else the folder, that stands for a split in a finding."""
     file = part.instances or part.panoptic
     return file.path if file is not None else part.images_dir or part.dataset.root
-
-
-def images_of_splits(dataset: DataSet) -> list[Listed]:
-    """The images of train, val and test, in this order; empty where there are not two of these splits."""
-    parts = sorted((part for part in dataset.parts if part.split in ORDER), key=lambda part: ORDER[part.split])
-    if len({part.split for part in parts}) < 2:
-        return []
-    return [(part, row, path) for part in parts for row, path in _images(part)]
 
 
 def _images(part: Part) -> list[tuple[int, Path]]:
@@ -270,9 +264,7 @@ class Seen(NamedTuple):
 
 
 def seen(dataset: DataSet) -> Seen:
-    """The data set's images, looked at once; none where there are too many."""
-    if "_seen" in vars(dataset):
-        return vars(dataset)["_seen"]
+    """The data set's images; none where there are too many."""
     owners: dict[str, Part] = {}
     for part in sorted(dataset.parts, key=lambda part: ORDER.get(part.split, len(ORDER))):
         book = album(part)
@@ -288,8 +280,7 @@ def seen(dataset: DataSet) -> Seen:
     for number, group in enumerate(same_content([paths[place] for place in members], dataset.jobs)):
         same.update((members[place], number) for place in group)
     pairs = [pair for pair in pairs if pair.one not in same or same[pair.one] != same.get(pair.other)]
-    found = vars(dataset)["_seen"] = Seen(parts, paths, looks, pairs)
-    return found
+    return Seen(parts, paths, looks, pairs)
 
 
 @rule("IM014", "image-blank", Severity.WARNING, on="dataset")
@@ -299,7 +290,7 @@ def blank(dataset: DataSet) -> Iterator[Hit]:
     A camera's cap was on, a file was written before it was filled, or 16 bits were squeezed into 8. Not looked for in
     more than 20,000 images.
     """
-    all_images = seen(dataset)
+    all_images = once(dataset, seen)
     for place in np.flatnonzero(all_images.looks.ranges <= BLANK_RANGE).tolist():
         path, book = all_images.paths[place], album(all_images.parts[place])
         index = book.paths.index(path)
@@ -333,7 +324,7 @@ def near_duplicates(dataset: DataSet) -> Iterator[Hit]:
     another split by the next division they leak: `seg2knet convert ... --group-by` keeps them together. Images are
     compared as small grey thumbnails; copies byte for byte are IM012. Not looked for in more than 20,000 images.
     """
-    all_images = seen(dataset)
+    all_images = once(dataset, seen)
     for part in dataset.parts:
         own = [pair for pair in all_images.pairs if all_images.parts[pair.one] is all_images.parts[pair.other] is part]
         own = _once_each(own)
@@ -352,7 +343,7 @@ def look_alikes_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     one folder or name in one split. Images are compared as small grey thumbnails. Not looked for in more than 20,000
     images.
     """
-    all_images = seen(dataset)
+    all_images = once(dataset, seen)
     groups: dict[tuple[str, str], list[LookAlike]] = {}
     for pair in all_images.pairs:
         splits = all_images.parts[pair.one].split, all_images.parts[pair.other].split
