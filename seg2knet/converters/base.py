@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
@@ -132,6 +132,8 @@ class Writer(ABC):
     """``seg2knet validate`` knows the target and checks it."""
     reread: ClassVar[bool] = False
     """The reader of the same name reads the result again, as its check."""
+    files: Mapping[str, Any] = {}
+    """By split, the files that ``open`` began to write."""
 
     def __init__(self, options: ConvertOptions, classes: Optional[ClassList] = None) -> None:
         if self.most_classes is not None and classes is not None and len(classes) > self.most_classes:
@@ -152,9 +154,9 @@ class Writer(ABC):
         error``): the run ends.
         """
 
-    @abstractmethod
     def image(self, split: str, name: str) -> str:
         """Where an image of that name goes, relative to the target's folder."""
+        return f"images/{split}/{name}"
 
     def blob(self, kind: str, split: str, name: str) -> str:
         """Where that image's own file of a kind goes, relative to the target's folder."""
@@ -167,8 +169,10 @@ class Writer(ABC):
     def add(self, split: str, name: str, fragment: Any) -> None:  # noqa: B027  # most have files for each image alone
         """Take one image's fragment, under its final name."""
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:
         """Finish all files."""
+        for file in self.files.values():
+            file.close()
 
     def reader_options(self) -> dict[str, Any]:
         """With which the reader of the same name finds what was written."""

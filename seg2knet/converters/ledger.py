@@ -60,8 +60,9 @@ class Ledger(msgspec.Struct):
         if objects:
             self.skip(Skip(f"image-{reason}", place, objects, detail=detail))
 
-    def note(self, note: Note) -> None:
-        self.notes.setdefault(note.kind, Tally()).add(note.count, [(note.place, note.detail)])
+    def note(self, *notes: Note) -> None:
+        for note in notes:
+            self.notes.setdefault(note.kind, Tally()).add(note.count, [(note.place, note.detail)])
 
     def add(self, other: Ledger) -> None:
         """Add the ledger of the part that follows: what was read, and lost before splits and names are known."""

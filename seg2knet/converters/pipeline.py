@@ -25,9 +25,8 @@ from seg2knet.converters.base import Handle, Reader, Scan, Writer
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output import checking
-from seg2knet.converters.output import images as image_files
-from seg2knet.converters.output.joining import Joining, splits_of
-from seg2knet.converters.output.staging import Staging, check_target, files_in
+from seg2knet.converters.output.joining import join, splits_of
+from seg2knet.converters.output.staging import Staging, check_target, files_in, write, writing
 from seg2knet.converters.registry import reader as reader_of
 from seg2knet.converters.registry import writer as writer_of
 from seg2knet.converters.splitting.division import Assignment, assign, folder_names
@@ -132,8 +131,7 @@ class Conversion:
             for skip in scan.skips:
                 self.ledger.objects_read += skip.count
                 self.ledger.skip(skip)
-            for note in scan.notes:
-                self.ledger.note(note)
+            self.ledger.note(*scan.notes)
         self.total = sum(len(scan.handles) for scan in scans)
         if not self.total:
             raise DataError("no image here", file=self.sources[0].path, hint="check the format and the path")
@@ -283,17 +281,15 @@ class Conversion:
         """Write the targets' files, part after part, and bring the images."""
         writers = self.writers(classes)
         trees = {name: self.stagings[self.options.root(name)].tree for name in self.options.targets}
-        try:
+        with writing(self.parts.tree):
             for writer in writers:
                 writer.open(trees[writer.name], classes, meta, splits_of(assignments))
-            joining = Joining(writers, assignments, self.parts, trees, self.options.images)
-            for done in accumulate(joining.run(self.count)):
+            joined = join(self.count, writers, assignments, self.parts, trees, self.options.images)
+            for done in accumulate(joined):
                 self.progress("write", done, self.total)
             for writer in writers:
                 writer.close()
             self.writers_used = writers
-        except OSError as error:
-            raise image_files.unwritable(self.parts.tree, error) from None
 
     def draw(self, classes: ClassList, assignments: Sequence[Assignment]) -> None:
         """Leave a contact sheet beside the data."""
@@ -306,7 +302,7 @@ class Conversion:
         sheet = sheets.of_images(places, self.options, classes)
         if sheet is not None:
             for staging in self.stagings.values():
-                image_files.write(staging.tree / SHEET, sheet)
+                write(staging.tree / SHEET, sheet)
 
     def finish(self, result: Result) -> Result:
         """Write the ledger, check what was written, and swap it in."""

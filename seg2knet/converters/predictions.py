@@ -10,7 +10,7 @@ import msgspec
 
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions
-from seg2knet.converters.output.images import place, write
+from seg2knet.converters.output.staging import place, write
 from seg2knet.converters.registry import writer
 from seg2knet.converters.splitting import names
 from seg2knet.converters.transforms import prepare
@@ -60,8 +60,7 @@ class PredictedSet:
         encoded = self.writer.encode(prepare(msgspec.structs.replace(sample, image=image), self.options))
         for skip in encoded.skips:
             self.ledger.skip(skip, self.writer.name)
-        for note in encoded.changes:
-            self.ledger.note(note)
+        self.ledger.note(*encoded.changes)
         if self.writer.jpeg_only and names.suffix(final) not in names.JPEG:
             final = f"{names.without_suffix(final)}.jpg"
             write(self._file(self.writer.image(SPLIT, final)), images.encode(image.path or "", "JPEG"))

@@ -51,10 +51,9 @@ class _Registry(Generic[K]):
         return kind
 
     def _import(self, name: str) -> None:
-        module = f"{self.package}.{name}"
-        spec = find_spec(module)
-        is_folder = spec is not None and spec.submodule_search_locations is not None
-        importlib.import_module(f"{module}.reader" if is_folder and find_spec(f"{module}.reader") else module)
+        module = importlib.import_module(f"{self.package}.{name}")
+        if hasattr(module, "__path__") and find_spec(f"{module.__name__}.reader"):
+            importlib.import_module(f"{module.__name__}.reader")
 
 
 _READERS: _Registry[type[Reader]] = _Registry("seg2knet.readers", "seg2knet.converters.readers", "format")

@@ -4,7 +4,6 @@ What a transform takes away it puts into the sample's skips.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Optional
 
 import msgspec
@@ -39,25 +38,17 @@ def prepare(sample: Sample, options: ConvertOptions, known: Optional[frozenset[s
         objects = [_outlined(item, image.name, notes) for item in objects]
     rles = geometry.rasterize([item.shape for item in objects], image.height, image.width)
     areas, boxes = areas_and_boxes(rles)
-    if areas and min(areas) < max(options.min_area, 1):
-        keep = _large_enough(objects, areas, options.min_area, image.name, skips)
+    if areas and min(areas) < (least := max(options.min_area, 1)):
+        for item, area in zip(objects, areas):
+            if area == 0:
+                detail = f"{item.label!r} covers no pixel's centre"
+                skips.append(Skip("no-pixels", _place(image.name, item), detail=detail))
+            elif area < least:
+                skips.append(Skip("below-min-area", _place(image.name, item), asked=True, detail=f"{area} pixels"))
+        keep = [index for index, area in enumerate(areas) if area >= least]
         objects, rles = [objects[i] for i in keep], [rles[i] for i in keep]
         areas, boxes = [areas[i] for i in keep], [boxes[i] for i in keep]
     return Measured(Sample(image, tuple(objects), sample.split, tuple(skips), tuple(notes)), rles, areas, boxes)
-
-
-def _large_enough(
-    objects: Sequence[Object], areas: Sequence[int], least: int, name: str, skips: list[Skip]
-) -> list[int]:
-    keep = []
-    for index, (item, area) in enumerate(zip(objects, areas)):
-        if area == 0:
-            skips.append(Skip("no-pixels", _place(name, item), detail=f"{item.label!r} covers no pixel's centre"))
-        elif area < least:
-            skips.append(Skip("below-min-area", _place(name, item), asked=True, detail=f"{area} pixels"))
-        else:
-            keep.append(index)
-    return keep
 
 
 def _outlined(item: Object, name: str, notes: list[Note]) -> Object:

@@ -20,8 +20,7 @@ import numpy as np
 from seg2knet.converters.base import Encoded, Handle, Reader, Writer
 from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger
 from seg2knet.converters.options import ConvertOptions
-from seg2knet.converters.output import images as image_files
-from seg2knet.converters.output.staging import Staging
+from seg2knet.converters.output.staging import Staging, write
 from seg2knet.converters.splitting import names
 from seg2knet.converters.transforms import prepare
 from seg2knet.dataset import images
@@ -106,15 +105,14 @@ class Work:
         if self.staging is not None:
             path = self.staging.part(task.number)
             scratch = path.with_suffix(f".{os.getpid()}")
-            image_files.write(scratch, msgspec.msgpack.encode(part))
+            write(scratch, msgspec.msgpack.encode(part))
             os.replace(scratch, path)
         return part.brief()
 
     def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[Done]:
         image = sample.image
         read = len(sample.objects) + sum(skip.count for skip in sample.skips)
-        for note in sample.notes:
-            ledger.note(note)
+        ledger.note(*sample.notes)
         try:
             image = msgspec.structs.replace(image, name=names.safe(image.name))
             sample = msgspec.structs.replace(sample, image=image)
@@ -138,11 +136,10 @@ class Work:
                 ledger.skip(skip, writer.name)
             notes += made.changes
             forms.update({f"{writer.name}.{kind}": data for kind, data in made.blobs.items()})
-        for note in notes:
-            ledger.note(note)
+        ledger.note(*notes)
         if self.staging is not None:
             for kind, data in forms.items():
-                image_files.write(self.staging.staged(task.number, index, kind), data)
+                write(self.staging.staged(task.number, index, kind), data)
         size, link = _identity(image.path) if self.options.images != "none" else (0, None)
         labels = dict(Counter(item.label for item in measured.sample.objects))
         written, fragments = tuple(made.written for made in encoded), tuple(made.fragment for made in encoded)

@@ -13,14 +13,18 @@ import errno
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import orjson
+from typing_extensions import Literal
 
-from seg2knet.converters.output.images import unwritable
 from seg2knet.dataset.layout import LEDGER
-from seg2knet.errors import EnvironmentProblem, UsageError, printable
+from seg2knet.errors import DataError, EnvironmentProblem, UsageError, printable
+
+Mode = Literal["link", "copy", "symlink", "none"]
+"""How images get to the target."""
 
 
 class Staging:
@@ -47,7 +51,7 @@ class Staging:
         Raises UsageError: another conversion is at work on the same target; EnvironmentProblem: the folder cannot be
         made.
         """
-        try:
+        with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             self._take_lock()
             text = orjson.dumps(plan, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
@@ -58,8 +62,6 @@ class Staging:
             for name in ("tree", "parts", "staged"):
                 (self.root / name).mkdir(exist_ok=True)
             file.write_bytes(text)
-        except OSError as error:
-            raise unwritable(self.root, error) from None
         return same
 
     def swap(self) -> None:
@@ -67,7 +69,7 @@ class Staging:
 
         Raises EnvironmentProblem: the system refuses.
         """
-        try:
+        with writing(self.target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(self.target):
                 os.rename(self.tree, self.target)
@@ -80,8 +82,6 @@ class Staging:
                 except OSError:
                     os.rename(old, self.target)
                     raise
-        except OSError as error:
-            raise unwritable(self.target, error) from None
 
     def remove(self) -> None:
         """Remove the working folder."""
@@ -113,10 +113,8 @@ class Staging:
 
 
 def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]) -> None:
-    """Args:
-        target: the folder, links followed.
-        sources: what is read.
-        replaced: the targets that are made anew there; ``None`` where whatever is there may be replaced.
+    """Look before a run at its target, links followed; ``replaced`` are the targets that are made anew there, ``None``
+    where whatever is there may be replaced.
 
     Raises UsageError: the target would swallow a source, or holds something that no conversion made.
     """
@@ -191,3 +189,46 @@ def remove(path: Path) -> None:
             raise EnvironmentProblem("cannot be removed", file=path, hint="remove it by hand")
     elif os.path.lexists(path):
         path.unlink()
+
+
+def place(source: str, target: str, mode: Mode) -> None:
+    """Put an image where it belongs: hard link, else copy.
+
+    Raises DataError: it is not there; EnvironmentProblem: it cannot be written.
+    """
+    with writing(target):
+        try:
+            if mode == "symlink":
+                os.symlink(os.path.abspath(source), target)
+                return
+            if mode == "link":
+                with contextlib.suppress(OSError):  # another file system, no such right, too many links: copied instead
+                    os.link(os.path.realpath(source) if os.path.islink(source) else source, target)
+                    return
+            # Never over a file that is there: it may be a hard link to somebody's original.
+            with open(source, "rb") as read, open(target, "xb") as out:
+                shutil.copyfileobj(read, out, 1 << 20)
+        except FileNotFoundError:
+            if os.path.exists(source):
+                raise
+            raise DataError("the image was removed while it was to be copied", file=source) from None
+
+
+def write(target: Path, data: bytes) -> None:
+    """Raises EnvironmentProblem: it cannot be written."""
+    with writing(target):
+        target.write_bytes(data)
+
+
+@contextlib.contextmanager
+def writing(target: Union[str, Path]) -> Iterator[None]:
+    """Raises EnvironmentProblem: what the system's refusal to write means to a user."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            "cannot write",
+            file=error.filename or target,
+            found=error.strerror or str(error),
+            hint="make room or choose another folder with --out; --resume continues where this run stopped",
+        ) from None

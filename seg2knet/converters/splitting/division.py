@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Callable, NamedTuple, Optional
 
 from seg2knet.converters.ledger import Ledger
@@ -103,25 +105,20 @@ def _copies(images: Sequence[Done]) -> dict[int, int]:
     names is read once.
     """
     alike = _alike(range(len(images)), lambda index: images[index].size or None)
+    firsts: dict[object, str] = {}  # of a file with several names, the first path
+    paths = [firsts.setdefault(image.link or image.path, image.path or "") for image in images]
+    digest = lru_cache(None)(_digest)
     for whole in (False, True):
-        known: dict[object, bytes] = {}
-
-        def digest(index: int, whole: bool = whole, known: dict[object, bytes] = known) -> bytes:
-            image = images[index]
-            file = image.link or image.path
-            if file not in known:
-                known[file] = _digest(image.path or "", whole)
-            return known[file]
-
-        alike = [same for group in alike for same in _alike(group, digest)]
+        keys = partial(lambda whole, index: digest(paths[index], whole), whole)
+        alike = [same for group in alike for same in _alike(group, keys)]
     return {index: group[0] for group in alike for index in group[1:]}
 
 
 def _alike(indices: Iterable[int], key: Callable[[int], object]) -> list[list[int]]:
     """Those that share a key (but ``None``) with others, group by group."""
-    groups: dict[object, list[int]] = {}
+    groups: dict[object, list[int]] = defaultdict(list)
     for index in indices:
-        groups.setdefault(key(index), []).append(index)
+        groups[key(index)].append(index)
     groups.pop(None, None)
     return [group for group in groups.values() if len(group) > 1]
 

@@ -15,13 +15,8 @@ from seg2knet.converters.splitting.splits import part_sizes
 def stratify(
     labels: Sequence[Iterable[str]], groups: Sequence[int], shares: Mapping[str, float], seed: int = 0
 ) -> list[str]:
-    """The split of each image, the same for the same arguments.
-
-    Args:
-        labels: for each image, the classes on it.
-        groups: for each image, the number of the group that must stay together.
-        shares: of each split, summing to 1.
-        seed: for the choice among equals.
+    """The split of each image, the same for the same arguments; images of one group stay together, ``shares`` sum to 1,
+    and the seed chooses among equals.
     """
     members: dict[int, list[int]] = {}  # groups in the order of their first images
     for index, group in enumerate(groups):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -62,8 +62,7 @@ class AdeWriter(Writer):
         for folder in (layout.images, layout.annotations):
             for split in splits:
                 folder(split).mkdir(parents=True, exist_ok=True)
-        self._info: IO[str] = open(layout.object_info, "w", encoding="utf-8")  # noqa: SIM115  # closed in close()
-        self._listed = classes
+        self._object_info, self._listed = layout.object_info, classes
         self._pixels: Counter[int] = Counter()
         self._images: dict[str, Counter[int]] = {split: Counter() for split in splits}
 
@@ -74,9 +73,9 @@ class AdeWriter(Writer):
     def close(self) -> None:
         """Write ``objectInfo.txt`` in the challenge's columns: index, share of labelled pixels, images, name."""
         total = max(sum(self._pixels.values()), 1)
-        self._info.write("Idx\tRatio\tTrain\tVal\tName\n")
+        lines = ["Idx\tRatio\tTrain\tVal\tName\n"]
         train, val = self._images.get("train", Counter()), self._images.get("val", Counter())
         for number, info in enumerate(self._listed, 1):
             ratio = self._pixels[number] / total
-            self._info.write(f"{number}\t{ratio:.4f}\t{train[number]}\t{val[number]}\t{info.name}\n")
-        self._info.close()
+            lines.append(f"{number}\t{ratio:.4f}\t{train[number]}\t{val[number]}\t{info.name}\n")
+        self._object_info.write_text("".join(lines), encoding="utf-8")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Optional
 
-import msgspec
 import orjson
 
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
@@ -24,13 +23,8 @@ from seg2knet.errors import DataError
 
 _BUFFER = 1 << 20
 
-
-class Fragment(msgspec.Struct, array_like=True, gc=False):
-    """One image: the rest of its JSON after ``file_name``, and label and rest of each annotation."""
-
-    image: bytes
-    labels: list[str]
-    annotations: list[bytes]
+Fragment = tuple[bytes, list[str], list[bytes]]
+"""One image: the rest of its JSON after ``file_name``, and label and rest of each annotation."""
 
 
 @register_writer
@@ -42,7 +36,8 @@ class CocoWriter(Writer):
     def encode(self, measured: Measured) -> Encoded:
         sample = measured.sample
         elsewhere = self.stuff if "panoptic" in self.options.targets else ()
-        fragment = Fragment(image_rest(measured), [], [])
+        labels: list[str] = []
+        annotations: list[bytes] = []
         skips: list[Skip] = []
         for item, area, box in zip(sample.objects, measured.areas, measured.boxes):
             if item.label in elsewhere:
@@ -52,9 +47,9 @@ class CocoWriter(Writer):
             rest = {"segmentation": outline, "area": area, "bbox": box, "iscrowd": int(item.iscrowd)}
             if item.attributes:
                 rest["attributes"] = item.attributes
-            fragment.labels.append(item.label)
-            fragment.annotations.append(orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:])
-        return Encoded(msgspec.msgpack.encode(fragment), len(fragment.labels), skips=skips)
+            labels.append(item.label)
+            annotations.append(orjson.dumps(rest, option=orjson.OPT_NON_STR_KEYS)[1:])
+        return Encoded((image_rest(measured), labels, annotations), len(labels), skips=skips)
 
     def image(self, split: str, name: str) -> str:
         return f"{split}{self.options.year}/{name}"
@@ -65,14 +60,10 @@ class CocoWriter(Writer):
         head = {**kept(meta), "categories": listed.to_coco()}
         layout = CocoLayout(root, self.options.year)
         layout.instances("train").parent.mkdir(parents=True, exist_ok=True)
-        self._files = {split: JoinedJson(layout.instances(split), head) for split in splits}
+        self.files = {split: JoinedJson(layout.instances(split), head) for split in splits}
 
-    def add(self, split: str, name: str, fragment: bytes) -> None:
-        self._files[split].add(name, msgspec.msgpack.decode(fragment, type=Fragment), self._numbers)
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+    def add(self, split: str, name: str, fragment: Any) -> None:
+        self.files[split].add(name, fragment, self._numbers)
 
 
 class JoinedJson:
@@ -88,11 +79,12 @@ class JoinedJson:
 
     def add(self, name: str, fragment: Fragment, numbers: dict[str, int]) -> None:
         """Number one image and its annotations."""
-        image = self._image(name, fragment)
+        rest_of_image, labels, annotations = fragment
+        image = self._image(name, rest_of_image)
         first = self.annotations + 1
         lines = [
             b'\n{"id":%d,"image_id":%d,"category_id":%d,%b' % (number, image, numbers[label], rest)
-            for number, (label, rest) in enumerate(zip(fragment.labels, fragment.annotations), first)
+            for number, (label, rest) in enumerate(zip(labels, annotations), first)
         ]
         if lines:
             self._tail.write((b"," if first > 1 else b"") + b",".join(lines))
@@ -100,16 +92,17 @@ class JoinedJson:
 
     def add_panoptic(self, name: str, png: str, fragment: Fragment, numbers: dict[str, int]) -> None:
         """Number one image and its segments, whose rests have a ``%d`` for the category."""
-        image = self._image(name, fragment)
-        segments = b",".join(rest % numbers[label] for label, rest in zip(fragment.labels, fragment.annotations))
+        rest_of_image, labels, annotations = fragment
+        image = self._image(name, rest_of_image)
+        segments = b",".join(rest % numbers[label] for label, rest in zip(labels, annotations))
         line = b'\n{"image_id":%d,"file_name":%b,"segments_info":[%b]}' % (image, json_name(png), segments)
         self._tail.write((b"," if image > 1 else b"") + line)
 
-    def _image(self, name: str, fragment: Fragment) -> int:
+    def _image(self, name: str, rest: bytes) -> int:
         """Write an image's entry; its id."""
         self.images += 1
         comma = b"," if self.images > 1 else b""
-        self._out.write(b'%b\n{"id":%d,"file_name":%b,%b' % (comma, self.images, json_name(name), fragment.image))
+        self._out.write(b'%b\n{"id":%d,"file_name":%b,%b' % (comma, self.images, json_name(name), rest))
         return self.images
 
     def close(self) -> None:

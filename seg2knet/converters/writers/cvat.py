@@ -53,9 +53,6 @@ class CvatWriter(Writer):
         names = {label: list(keys) for label, keys in attributes.items()}
         return Encoded((image.width, image.height, "".join(lines), names), written, {}, skips)
 
-    def image(self, split: str, name: str) -> str:
-        return f"images/{split}/{name}"
-
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
         self._root, self._count = root, 0
         self._labels = {info.name: f"#{bytes(classes.color(index)).hex()}" for index, info in enumerate(classes)}

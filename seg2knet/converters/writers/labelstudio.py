@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import Any, Optional
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
@@ -61,13 +61,8 @@ class LabelStudioWriter(Writer):
     def reader_options(self) -> dict[str, Any]:
         return {"predictions": self.options.predictions}
 
-    def image(self, split: str, name: str) -> str:
-        return f"images/{split}/{name}"
-
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        self._files: dict[str, IO[bytes]] = {}
-        for split in splits:
-            self._files[split] = open(root / f"{split}.json", "wb")  # noqa: SIM115  # closed in close()
+        self.files = {split: open(root / f"{split}.json", "wb") for split in splits}  # noqa: SIM115
         self._key = b"predictions" if self.options.predictions else b"annotations"
         self._count = 0
         labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in classes.names)
@@ -80,15 +75,15 @@ class LabelStudioWriter(Writer):
 
     def add(self, split: str, name: str, fragment: Any) -> None:
         self._count += 1
-        file = self._files[split]
+        file = self.files[split]
         url = orjson.dumps(f"/data/local-files/?d={quote(self.image(split, name))}")
         start = b",\n" if file.tell() else b"[\n"
         file.write(start + b'{"id":%d,"data":{"image":%b},"%b":%b}' % (self._count, url, self._key, fragment))
 
     def close(self) -> None:
-        for file in self._files.values():
+        for file in self.files.values():
             file.write(b"\n]\n" if file.tell() else b"[]\n")
-            file.close()
+        super().close()
 
 
 def brush(mask: np.ndarray) -> bytes:

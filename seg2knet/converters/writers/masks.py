@@ -84,9 +84,6 @@ class MasksWriter(Writer):
             table[self._numbers[info.name]] = self.classes.color(place)  # type: ignore[union-attr]
         return table[index][..., ::-1]
 
-    def image(self, split: str, name: str) -> str:
-        return f"images/{split}/{name}"
-
     def blob(self, kind: str, split: str, name: str) -> str:
         return f"{FOLDERS[kind]}/{split}/{without_suffix(name)}.png"
 
@@ -97,15 +94,13 @@ class MasksWriter(Writer):
 
     def check(self, tree: Path, written: int) -> list[str]:
         problems = []
-        most = {"index": max(self._numbers.values(), default=0)}
         for kind in self.options.mask_kinds:
-            folder = tree / FOLDERS[kind]
+            folder, most = tree / FOLDERS[kind], max(self._numbers.values(), default=0) if kind == "index" else 64_999
             for path in walk(folder, (".png",)) if folder.is_dir() else ():
                 try:
                     labels = decode_labels(path)
+                    if labels.ndim == 2 and labels.max(initial=0) > most:
+                        problems.append(f"{path}: the number {labels.max()} is no class")
                 except DataError as error:
                     problems.append(str(error))
-                    continue
-                if labels.ndim == 2 and labels.max(initial=0) > most.get(kind, 64_999):
-                    problems.append(f"{path}: the number {labels.max()} is no class")
         return problems

@@ -19,7 +19,7 @@ import orjson
 from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.coco import Fragment, JoinedJson, image_rest, kept
+from seg2knet.converters.writers.coco import JoinedJson, image_rest, kept
 from seg2knet.converters.writers.painting import Painting, hidden, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.layout import CocoLayout
@@ -56,18 +56,18 @@ class PanopticWriter(Writer):
         if _IGNORED in numbers:
             seen[seen == _IGNORED] = 0
         areas, boxes = painting.areas(len(segments)), painting.boxes(len(segments))
-        fragment = Fragment(image_rest(measured), [], [])
-        skips = []
+        labels, annotations, skips = [], [], []
         for number, segment in enumerate(segments, 1):
             if areas[number]:
-                fragment.labels.append(segment.label)
+                labels.append(segment.label)
                 rest = {"area": areas[number], "bbox": boxes[number], "iscrowd": int(segment.iscrowd)}
                 json = orjson.dumps(rest)[1:]
-                fragment.annotations.append(b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), json))
+                annotations.append(b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), json))
             else:
                 skips += hidden(measured, segment.objects)
         written = len(numbers) - len(skips)  # regions to be ignored are in the image, as void
-        return Encoded(msgspec.msgpack.encode(fragment), written, {"ids": _png(painting, len(segments))}, skips)
+        fragment = image_rest(measured), labels, annotations
+        return Encoded(fragment, written, {"ids": _png(painting, len(segments))}, skips)
 
     def _segments(self, measured: Measured) -> tuple[list[_Segment], list[int]]:
         """The segments of an image, and for each object the number of its own, from 1, or ``_IGNORED``."""
@@ -103,15 +103,10 @@ class PanopticWriter(Writer):
         layout = CocoLayout(root, self.options.year)
         for split in splits:
             layout.panoptic_pngs(split).mkdir(parents=True, exist_ok=True)
-        self._files = {split: JoinedJson(layout.panoptic(split), head) for split in splits}
+        self.files = {split: JoinedJson(layout.panoptic(split), head) for split in splits}
 
     def add(self, split: str, name: str, fragment: Any) -> None:
-        image = msgspec.msgpack.decode(fragment, type=Fragment)
-        self._files[split].add_panoptic(name, png_name(name), image, self._numbers)
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+        self.files[split].add_panoptic(name, png_name(name), fragment, self._numbers)
 
 
 def png_name(name: str) -> str:

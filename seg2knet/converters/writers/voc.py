@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -58,16 +58,10 @@ class VocWriter(Writer):
         write_labelmap(root, dict(enumerate(zip(classes.names, _colors()[1:]), 1)))
         folder = root / "ImageSets" / "Segmentation"
         folder.mkdir(parents=True, exist_ok=True)
-        self._lists: dict[str, IO[str]] = {}
-        for split in splits:
-            self._lists[split] = open(folder / f"{split}.txt", "w", encoding="utf-8")  # noqa: SIM115
+        self.files = {split: open(folder / f"{split}.txt", "w", encoding="utf-8") for split in splits}  # noqa: SIM115
 
     def add(self, split: str, name: str, fragment: Any) -> None:
-        self._lists[split].write(f"{split}/{without_suffix(name)}\n")
-
-    def close(self) -> None:
-        for file in self._lists.values():
-            file.close()
+        self.files[split].write(f"{split}/{without_suffix(name)}\n")
 
 
 def _colors() -> list[Color]:

@@ -62,9 +62,6 @@ class YoloWriter(Writer):
     def reader_options(self) -> dict[str, Any]:
         return {"boxes": "as-polygons"}
 
-    def image(self, split: str, name: str) -> str:
-        return f"images/{split}/{name}"
-
     def blob(self, kind: str, split: str, name: str) -> str:
         return f"labels/{split}/{without_suffix(name)}.txt"
 
