@@ -21,7 +21,6 @@ from seg2knet.trainer.config.backbones import BACKBONES, TIMM
 TASKS = ("instance", "panoptic", "semantic")
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 LAUNCHERS = ("torchrun", "slurm", "none")
-ConfigValue = Union[str, Callable[[Mapping[str, Any]], Any]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class OptionInfo:
     default: Optional[str] = None  # what happens where it is not given, in words; by default its default value
     choices: tuple[str, ...] = ()
     least: Optional[float] = None  # the smallest number it can be
-    in_config: Optional[ConfigValue] = None  # where a run's config has it, a path or a function: --resume compares it
+    # where a run's config has it, a path or a function: --resume compares it
+    in_config: Union[str, Callable[[Mapping[str, Any]], Any], None] = None
     shapes: bool = True  # it changes what is trained, so it cannot be given with --config
     no: Optional[str] = None  # the value that --no-NAME stands for
 

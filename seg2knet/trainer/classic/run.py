@@ -17,7 +17,7 @@ from seg2knet.trainer.classic.config import METRICS, RECORD
 from seg2knet.trainer.config.source import assignment
 from seg2knet.trainer.openmmlab import operators
 from seg2knet.trainer.options import TrainOptions, flag
-from seg2knet.trainer.run import launch, work_dirs
+from seg2knet.trainer.run import launch, reruns
 from seg2knet.trainer.run.session import TrainResult, check_data
 
 KNOWN_HERE = {
@@ -146,7 +146,7 @@ def _again(
 
 def _work_dir(options: TrainOptions, default: Path) -> Path:
     """The work dir; of a run to resume, else one without another run's checkpoints."""
-    return (options.work_dir or default) if options.resume else work_dirs.choose(options, default)
+    return (options.work_dir or default) if options.resume else reruns.choose_work_dir(options, default)
 
 
 def _write(config: Mapping[str, Any], path: Path, notes: list[str]) -> Path:

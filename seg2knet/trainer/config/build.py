@@ -10,7 +10,6 @@ from seg2knet.dataset.folder import DataFolder, Split
 from seg2knet.knet.recipe import WARMUP_FACTOR, WARMUP_STEPS, milestones
 from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
-from seg2knet.trainer.config.augmentation import pasting
 from seg2knet.trainer.config.files import put
 from seg2knet.trainer.config.plan import RunPlan
 from seg2knet.trainer.config.source import Ref, assignment
@@ -103,7 +102,7 @@ def _data(plan: RunPlan) -> Section:
         "persistent_workers": plan.machine.workers > 0,
         "drop_last": plan.data.task == "semantic" and plan.train.count >= plan.batch,
         "sampler": {"type": "EpochSampler", "seed": plan.options.seed, "balance": plan.options.balance},
-        "dataset": pasting(plan, dataset(plan.data, plan.train, train=True, seed=plan.options.seed)),
+        "dataset": config_coco.pasting(plan, dataset(plan.data, plan.train, train=True, seed=plan.options.seed)),
     }
     section: Section = {
         "train_pipeline": _parts(plan).train_pipeline(plan),
@@ -122,12 +121,10 @@ def _data(plan: RunPlan) -> Section:
 def dataset(data: DataFolder, split: Split, *, train: bool, seed: int = 0) -> dict[str, Any]:
     """A split as a data set of mmdet's or mmseg's registry."""
     images, annotations = str(split.images.resolve()), str(split.annotations.resolve())
-    entry: dict[str, Any] = {"type": f"{data.task.title()}Data"}
+    parts: Section = {"ann_file": annotations, "data_prefix": {"img": images}}
     if data.task == "semantic":
-        entry["data_prefix"] = {"img_path": images, "seg_map_path": annotations}
-    else:
-        entry["ann_file"] = annotations
-        entry["data_prefix"] = {"img": images}
+        parts = {"data_prefix": {"img_path": images, "seg_map_path": annotations}}
+    entry: Section = {"type": f"{data.task.title()}Data", **parts}
     if data.task == "panoptic":
         entry["data_prefix"]["seg"] = str(split.pngs.resolve()) if split.pngs is not None else ""
     if split.names is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seg2knet.trainer.config.augmentation import flips
+from seg2knet.trainer.config.coco import flips
 from seg2knet.trainer.config.plan import RunPlan
 
 META_KEYS = (

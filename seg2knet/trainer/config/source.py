@@ -26,11 +26,7 @@ def render(value: Any, indent: int = 0, taken: int = 0, width: float = WIDTH) ->
     """Source of a value made of dicts, lists, tuples, ranges, text, numbers, booleans and ``None``.
 
     Dicts with plain names become ``dict(a=1)``; what does not fit into a line is laid out one entry a line.
-
-    Args:
-        indent: spaces in front of the line that the value stands on.
-        taken: characters of that line before the value.
-        width: of a line; infinite: all on one.
+    `indent`: spaces in front of the line that the value stands on; `taken`: its characters before the value.
 
     Raises UsageError: a value of another type, such as a function.
     """

@@ -73,11 +73,8 @@ def fit(
 ) -> tuple[dict[str, Tensor], ClassRows]:
     """A checkpoint's tensors, with class layers for the data's classes and as many kernels as the model has.
 
-    Args:
-        state: the checkpoint's tensors, in this model's names.
-        model: the model's own, whose rows new classes and more kernels keep.
-        theirs, ours: class names of the checkpoint and of the data, in the order of the rows.
-    """
+    `state` has this model's names; new classes and more kernels keep the rows of `model`; `theirs` and `ours` are class
+    names in the order of the rows."""
     rows = match(ours, theirs)
     targets = [place for place, name in enumerate(ours) if name in rows.kept]
     sources = [list(theirs).index(rows.kept[ours[place]]) for place in targets]

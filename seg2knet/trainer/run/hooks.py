@@ -45,13 +45,8 @@ class Keeper(Hook):
 
     ``last.pth`` after every epoch, every quarter of an hour and when asked to stop; ``best.pth`` when the figure that
     counts is the best so far; ``results.csv`` a row an epoch; ``batches.jpg`` before the first step.
-
-    Args:
-        task: decides which figure counts.
-        view: shows the run; ``None`` in all processes but the first.
-        batch: images a step over all processes.
-        early_stop: epochs without a better figure after which the run ends; 0: never.
-        about: what a checkpoint tells of itself beside its weights: task, classes, image size.
+    The `task` decides which figure counts; the first process alone has a `view`; `batch`: images a step over all
+    processes; `about`: what a checkpoint tells of itself beside its weights.
     """
 
     priority = "VERY_LOW"

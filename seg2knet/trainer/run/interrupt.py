@@ -39,17 +39,14 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
 
     def _note(self, number: int, frame: Optional[FrameType]) -> None:
         self.asked = True
         if self._file is None:  # under the launcher several signals of one Ctrl-C may arrive
-            self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+            self.__exit__()
 
     def agreed(self) -> bool:
         """Whether to stop now: the same answer in all processes, who must all ask at the same step."""

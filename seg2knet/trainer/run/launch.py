@@ -72,22 +72,25 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def gpu_memory() -> float:
-    """GiB of the smallest GPU here."""
-    import torch
-
-    numbers = range(torch.cuda.device_count())
-    return min(torch.cuda.get_device_properties(number).total_memory for number in numbers) / 2**30
-
-
 def start(config: Path, work_dir: Path, options: TrainOptions, place: Place, resume: bool) -> None:
     """Train; returns when the processes have ended well or stopped as asked. Raises Seg2KNetError: a process failed."""
     from seg2knet.trainer.run import worker
 
     if options.launcher != "torchrun" or place.processes == 1:
         worker.run(config, place.device, resume)
+        return
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={place.local}"]
+    if place.nodes > 1:
+        # Without restarts the machines' ranks are as asked, so that the first one shows the run. Restarts need a
+        # meeting place that gives ranks out anew.
+        backend = "c10d" if options.max_restarts else "static"
+        command += [f"--nnodes={place.nodes}", f"--node-rank={options.node_rank}", f"--rdzv-backend={backend}"]
+        command += [f"--rdzv-endpoint={options.rdzv}", "--rdzv-id=seg2knet"]
     else:
-        torchrun(torchrun_command(config, options, place, resume), work_dir, place.processes, place.local)
+        command += ["--standalone"]
+    command += [f"--max-restarts={options.max_restarts}", "-m", "seg2knet.trainer.run.worker", str(config)]
+    command += ["--device", place.device, *(["--resume"] if resume else [])]
+    torchrun(command, work_dir, place.processes, place.local)
 
 
 def is_first(options: TrainOptions) -> bool:
@@ -152,21 +155,6 @@ def _first_host(nodes: str) -> str:
             return found.stdout.split()[0]
     head, _, rest = nodes.partition("[")
     return head.split(",")[0] + rest.split(",")[0].split("-")[0].rstrip("]")
-
-
-def torchrun_command(config: Path, options: TrainOptions, place: Place, resume: bool) -> list[str]:
-    """What starts this machine's processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={place.local}"]
-    if place.nodes > 1:
-        # Without restarts the machines' ranks are as asked, so that the first one shows the run. Restarts need a
-        # meeting place that gives ranks out anew.
-        backend = "c10d" if options.max_restarts else "static"
-        command += [f"--nnodes={place.nodes}", f"--node-rank={options.node_rank}", f"--rdzv-backend={backend}"]
-        command += [f"--rdzv-endpoint={options.rdzv}", "--rdzv-id=seg2knet"]
-    else:
-        command += ["--standalone"]
-    command += [f"--max-restarts={options.max_restarts}", "-m", "seg2knet.trainer.run.worker", str(config)]
-    return [*command, "--device", place.device, *(["--resume"] if resume else [])]
 
 
 def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> None:

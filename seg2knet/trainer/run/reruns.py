@@ -1,14 +1,34 @@
-"""Runs that do not begin with data: of a config file as it is, or of a run that was stopped."""
+"""Where a run puts what it makes; and runs that do not begin with data: of a config file, or of a stopped run."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from seg2knet.errors import UsageError
-from seg2knet.trainer.config.files import assign, put, read_config
-from seg2knet.trainer.config.trust import require_plain
+from seg2knet.trainer.config.files import assign, put, read_config, require_plain
 from seg2knet.trainer.options import INFO, TrainOptions, flag
-from seg2knet.trainer.run import launch, work_dirs
+from seg2knet.trainer.run import launch
+
+
+def choose_work_dir(options: TrainOptions, named: Path) -> Path:
+    """``--work-dir``, or the first of `named`, ``NAMED-2``, ``NAMED-3``... that holds no run.
+
+    Raises UsageError: the folder that was asked for holds the checkpoints of another run.
+    """
+    if options.work_dir is None:
+        if options.nodes > 1 or options.launcher != "torchrun":
+            return named  # processes that are started apart from one another must agree on a name
+        folders = (named, *(named.with_name(f"{named.name}-{number}") for number in range(2, 10_000)))
+        return next(folder for folder in folders if not any(folder.glob("*.pth")))
+    if any(options.work_dir.glob("*.pth")):
+        raise UsageError(
+            "the work dir holds another run's checkpoints",
+            file=options.work_dir,
+            hint="--resume continues it; another --work-dir starts a new run; "
+            f"or: rm -r {shlex.quote(str(options.work_dir))}",
+        )
+    return options.work_dir
 
 
 def given(options: TrainOptions) -> tuple[Path, Path]:
@@ -34,7 +54,7 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
             "not a config of seg2knet train", file=options.config, found=f"no {', '.join(missing)}",
             hint="make one with: seg2knet train DATA --dry-run",
         )  # fmt: skip
-    work_dir = work_dirs.choose(options, Path(config.get("work_dir", "work_dirs/run")))
+    work_dir = choose_work_dir(options, Path(config.get("work_dir", "work_dirs/run")))
     if options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options:
         return options.config, work_dir
     text = options.config.read_text(encoding="utf-8")
@@ -56,11 +76,17 @@ def _check_trusted(file: Path, options: TrainOptions) -> None:
 def resumed(options: TrainOptions) -> tuple[Path, Path, list[str]]:
     """The run to continue: its config, its work dir, and the options that cannot be compared with the config.
 
-    ``--epochs`` above what it was started with extends it: its config is changed.
+    By default it is the one that was last at work here. ``--epochs`` above what it was started with extends it: its
+    config is changed.
 
     Raises UsageError: there is no run, or an option is not what it was started with.
     """
-    work_dir = options.work_dir or (options.config.parent if options.config else None) or work_dirs.latest()
+    work_dir = options.work_dir or (options.config.parent if options.config else None)
+    if work_dir is None:
+        runs = sorted(Path("work_dirs").glob("*/last.pth"), key=lambda file: file.stat().st_mtime)
+        if not runs:
+            raise UsageError("nothing to resume", found="no work_dirs/*/last.pth", hint="--resume --work-dir FOLDER")
+        work_dir = runs[-1].parent
     file = work_dir / "config.py"
     for needed in (file, work_dir / "last.pth"):
         if not needed.is_file():

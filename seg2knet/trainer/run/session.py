@@ -17,7 +17,7 @@ from seg2knet.trainer.config.backbones import BACKBONES, default_backbone, find_
 from seg2knet.trainer.config.build import build
 from seg2knet.trainer.config.plan import Machine, decide
 from seg2knet.trainer.options import TrainOptions, flag
-from seg2knet.trainer.run import launch, reruns, work_dirs
+from seg2knet.trainer.run import launch, reruns
 from seg2knet.trainer.run.progress import log
 from seg2knet.validators.reports import stats
 from seg2knet.validators.statistics import statistics
@@ -119,6 +119,8 @@ def with_model(options: TrainOptions) -> TrainOptions:
 
 
 def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[Path, Path]:
+    import torch
+
     data = read_folder(options.data, options.task)
     counts = ", ".join(f"{split.count} {name}" for name, split in data.splits.items())
     classes = f"{len(data.classes)} class{'es' if len(data.classes) != 1 else ''}"
@@ -137,13 +139,16 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
         options.logger = "none"
         say(f"TensorBoard is not installed, so nothing is written for it ({hint})")
     name = (options.backbone or default_backbone(place.device, data.task)).rpartition("/")[2]
-    work_dir = work_dirs.choose(options, Path("work_dirs") / f"{data.root.resolve().name}-{name}")
-    memory = launch.gpu_memory() if place.device == "cuda" else 0.0
+    work_dir = reruns.choose_work_dir(options, Path("work_dirs") / f"{data.root.resolve().name}-{name}")
+    gpus = range(torch.cuda.device_count() if place.device == "cuda" else 0)
+    memory = min((torch.cuda.get_device_properties(gpu).total_memory for gpu in gpus), default=0.0) / 2**30
     share = launch.threads_each(launch.sharing(options.launcher, place.local))
     # On the CPU the cores are the model's; one process keeps images coming.
     workers = max(1, min(8, share)) if place.device == "cuda" else int(share > 1)
     workers = workers if options.workers is None else options.workers
-    machine = Machine(place.device, place.processes, workers, computes_in_bfloat16(), memory)
+    # AVX512-BF16: with other instructions for bfloat16 nothing was measured.
+    bfloat16 = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    machine = Machine(place.device, place.processes, workers, bfloat16, memory)
     options, backbone_weights = start_from(options, data.task, say, place.device)
     plan = decide(options, data, machine, backbone_weights, work_dir)
     for note in plan.notes:
@@ -198,7 +203,9 @@ def start_from(options: TrainOptions, task: str, say: Say, device: str = "cuda")
         spec = models.trained(task, backbone.name, options.head, options.model)
         if spec is not None and spec.checkpoint is not None:
             say(f"K-Net trained before: {spec.name}, {spec.figures[-1] if spec.figures else 'no figure published'}")
-            return replace(options, load_from=str(weights.published(spec.checkpoint, _OTHER_STARTS))), None
+            others = "or start from the backbone's weights: --pretrained imagenet; or from nothing: --pretrained none"
+            file = weights.published(spec.checkpoint, f"or --load-from PATH of that file; {others}")
+            return replace(options, load_from=str(file)), None
         if wanted == "coco":
             known = ", ".join(name for name in BACKBONES if models.trained(task, name) is not None)
             hint = f"--pretrained imagenet; or --backbone with one of: {known}"
@@ -214,19 +221,6 @@ def start_from(options: TrainOptions, task: str, say: Say, device: str = "cuda")
     from seg2knet.trainer.openmmlab import pretrained
 
     return options, str(pretrained.backbone(source, options.backbone_weights))
-
-
-_OTHER_STARTS = (
-    "or --load-from PATH of that file; or start from the backbone's weights: --pretrained imagenet; "
-    "or from nothing: --pretrained none"
-)
-
-
-def computes_in_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16 (AVX512-BF16; with others nothing was measured)."""
-    import torch
-
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
 def _check_machine(place: launch.Place, options: TrainOptions, task: Optional[str], say: Say) -> None:

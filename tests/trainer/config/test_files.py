@@ -15,8 +15,7 @@ import torch
 
 import seg2knet
 from seg2knet.errors import UsageError
-from seg2knet.trainer.config.files import RENAMED, parse_config, read_config
-from seg2knet.trainer.config.trust import require_plain
+from seg2knet.trainer.config.files import RENAMED, parse_config, read_config, require_plain
 from seg2knet.trainer.openmmlab import packages
 from seg2knet.trainer.options import TrainOptions
 from seg2knet.trainer.run.reruns import given
