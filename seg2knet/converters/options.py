@@ -115,7 +115,12 @@ class ConvertOptions(BaseModel):
     @field_validator("mapping", mode="before")
     @classmethod
     def _renamings(cls, value: Any) -> Any:
-        return value if isinstance(value, dict) else dict(map(_renaming, value))
+        if isinstance(value, dict):
+            return value
+        for pair in (pairs := [text.partition("=") for text in value]):
+            if not all(pair):
+                raise UsageError("not a renaming", found=f"--map {''.join(pair)}", expected="--map OLD=NEW")
+        return {old: new for old, _, new in pairs}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -151,10 +156,3 @@ _NOT_RECORDED = {
     "out", "jobs", "engine", "ray_address", "dry_run", "resume", "overwrite", "checked", "allow_skips", "lossless",
     "sheet",
 }  # fmt: skip
-
-
-def _renaming(pair: str) -> tuple[str, str]:
-    old, equals, new = pair.partition("=")
-    if not equals or not old or not new:
-        raise UsageError("not a renaming", found=f"--map {pair}", expected="--map OLD=NEW")
-    return old, new

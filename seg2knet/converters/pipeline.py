@@ -279,17 +279,15 @@ class Conversion:
 
     def join(self, classes: ClassList, assignments: Sequence[Assignment], meta: Optional[dict[str, Any]]) -> None:
         """Write the targets' files, part after part, and bring the images."""
-        writers = self.writers(classes)
-        trees = {name: self.stagings[self.options.root(name)].tree for name in self.options.targets}
+        roots = map(self.options.root, self.options.targets)
+        self.written = list(zip(self.writers(classes), (self.stagings[root].tree for root in roots)))
         with writing(self.parts.tree):
-            for writer in writers:
-                writer.open(trees[writer.name], classes, meta, splits_of(assignments))
-            joined = join(self.count, writers, assignments, self.parts, trees, self.options.images)
-            for done in accumulate(joined):
+            for writer, tree in self.written:
+                writer.open(tree, classes, meta, splits_of(assignments))
+            for done in accumulate(join(self.count, self.written, assignments, self.parts, self.options.images)):
                 self.progress("write", done, self.total)
-            for writer in writers:
+            for writer, _ in self.written:
                 writer.close()
-            self.writers_used = writers
 
     def draw(self, classes: ClassList, assignments: Sequence[Assignment]) -> None:
         """Leave a contact sheet beside the data."""
@@ -336,10 +334,9 @@ class Conversion:
     def check(self, result: Result) -> None:
         """Have what was written read by those who know the targets."""
         ignored = ("IM",) if self.options.images == "none" else ()
-        for number, writer in enumerate(self.writers_used):
-            self.progress("check", number, len(self.writers_used))
+        for number, (writer, tree) in enumerate(self.written):
+            self.progress("check", number, len(self.written))
             folder = self.options.root(writer.name)
-            tree = self.stagings[folder].tree
             if writer.validated and folder not in result.reports:
                 result.reports[folder] = checking.check(tree, folder, ignored, self.options.jobs)
             written = self.ledger.written.get(writer.name, 0)
@@ -348,7 +345,7 @@ class Conversion:
             problems = again + writer.check(tree, written)
             if problems:
                 result.problems[writer.name] = [problem.replace(f"{tree}", f"{folder}") for problem in problems]
-        self.progress("check", len(self.writers_used), len(self.writers_used))
+        self.progress("check", len(self.written), len(self.written))
 
 
 def _poured(tasks: deque[Task]) -> Iterator[Task]:

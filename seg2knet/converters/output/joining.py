@@ -16,30 +16,25 @@ from seg2knet.converters.work import Done, read_part
 from seg2knet.dataset.layout import SPLITS
 
 _THREADS = 4
-
-
+Target = tuple[Writer, Path]
+"""A writer, open, and its folder."""
 Move = tuple[str, str, Mode]
 """From where a file comes, to where, and how."""
 
 
 def join(
-    parts: int,
-    writers: Sequence[Writer],
-    assignments: Sequence[Assignment],
-    staging: Staging,
-    trees: Mapping[str, Path],
-    mode: Mode,
+    parts: int, targets: Sequence[Target], assignments: Sequence[Assignment], staging: Staging, mode: Mode
 ) -> Iterator[int]:
-    """Give the parts in ``staging`` to the writers, which are open, one after another, and bring the images to each
-    target's tree; yields how many images are done.
+    """Give the parts in ``staging`` to the writers, one after another, and bring the images to each target's folder;
+    yields how many images are done.
 
     Raises OSError: something cannot be written.
     """
     make_folder = lru_cache(None)(partial(os.makedirs, exist_ok=True))
     if mode != "none":
         for split in splits_of(assignments):
-            for writer in writers:
-                make_folder(os.path.dirname(f"{trees[writer.name]}/{writer.image(split, 'x')}"))
+            for writer, tree in targets:
+                make_folder(os.path.dirname(f"{tree}/{writer.image(split, 'x')}"))
     remaining = iter(assignments)
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = []
@@ -49,7 +44,7 @@ def join(
             for image, (split, name) in zip(finished, remaining):
                 if name is not None:
                     staged = {form: str(staging.staged(number, image.index, form)) for form in image.staged}
-                    moves += _add(image, split, name, staged, writers, trees, mode)
+                    moves += _add(image, split, name, staged, targets, mode)
             for _, target, _ in moves:
                 make_folder(os.path.dirname(target))
             waiting.append(pool.submit(_bring, moves, len(finished)))
@@ -65,18 +60,12 @@ def _bring(moves: list[Move], images: int) -> int:
 
 
 def _add(
-    image: Done,
-    split: str,
-    name: str,
-    staged: Mapping[str, str],
-    writers: Sequence[Writer],
-    trees: Mapping[str, Path],
-    mode: Mode,
+    image: Done, split: str, name: str, staged: Mapping[str, str], targets: Sequence[Target], mode: Mode
 ) -> list[Move]:
     """Give one image to the writers; the files that are to be brought, once where targets share a folder."""
     moves: dict[str, Move] = {}
-    for writer, fragment in zip(writers, image.fragments):
-        root = f"{trees[writer.name]}/"
+    for (writer, tree), fragment in zip(targets, image.fragments):
+        root = f"{tree}/"
         final = f"{names.without_suffix(name)}.jpg" if writer.jpeg_only else name
         writer.add(split, final, fragment)
         for form, source in staged.items():

@@ -1,4 +1,4 @@
-"""Where a conversion works before it is done: a folder beside the target, swapped in whole.
+"""Where a conversion works before it is done: a folder beside the target, swapped in whole; how files get there.
 
     .NAME.seg2knet/      lock, plan.json, parts/*.part, staged/*, tree/  (tree becomes NAME)
 

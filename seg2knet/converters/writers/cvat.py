@@ -18,7 +18,6 @@ from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.sample import Skip
 from seg2knet.dataset.text import clean_name
 
 
@@ -29,12 +28,11 @@ class CvatWriter(Writer):
     reread = True
 
     def encode(self, measured: Measured) -> Encoded:
-        image, written = measured.sample.image, 0
+        image = measured.sample.image
         lines: list[str] = []
-        skips: list[Skip] = []
         attributes: dict[str, dict[str, None]] = {}
-        for item in items(measured, "CVAT", skips):
-            written += 1
+        held, skips = items(measured, "CVAT")
+        for item in held:
             found = (item.object.attributes or {}).items()
             values = {clean_name(str(key)): clean_name(str(value)) for key, value in found}
             attributes.setdefault(item.object.label, {}).update(dict.fromkeys(values))
@@ -51,7 +49,7 @@ class CvatWriter(Writer):
                 window = f'left="{x}" top="{y}" width="{width}" height="{height}"'
                 lines.append(f'    <mask {common} rle="{", ".join(map(str, runs))}" {window}>{inner}</mask>\n')
         names = {label: list(keys) for label, keys in attributes.items()}
-        return Encoded((image.width, image.height, "".join(lines), names), written, {}, skips)
+        return Encoded((image.width, image.height, "".join(lines), names), len(held), {}, skips)
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
         self._root, self._count = root, 0

@@ -15,7 +15,7 @@ from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset import labelme_json
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.sample import Note, Skip
+from seg2knet.dataset.sample import Note
 
 
 @register_writer
@@ -27,14 +27,12 @@ class LabelmeWriter(Writer):
     def encode(self, measured: Measured) -> Encoded:
         image = measured.sample.image
         shapes: list[dict[str, Any]] = []
-        skips: list[Skip] = []
         changes: list[Note] = []
-        written = 0
-        for item in items(measured, "LabelMe", skips, ignored=True):
-            written += 1
+        held, skips = items(measured, "LabelMe", ignored=True)
+        for item in held:
             changes += item.attributes_as("attributes-as-description")
             shapes += labelme_json.shapes(item.object, item.rle, item.box, item.number)
-        return Encoded(labelme_json.encoded(shapes, image.width, image.height), written, {}, skips, changes)
+        return Encoded(labelme_json.encoded(shapes, image.width, image.height), len(held), {}, skips, changes)
 
     def image(self, split: str, name: str) -> str:
         return f"{split}/{name}"

@@ -21,7 +21,7 @@ from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.dataset.sample import Note, Skip
+from seg2knet.dataset.sample import Note
 
 _SIZES = (3, 4, 8, 16)
 """Bits of a run's length, by size class, as Label Studio writes them."""
@@ -37,9 +37,9 @@ class LabelStudioWriter(Writer):
         image = measured.sample.image
         size = {"original_width": image.width, "original_height": image.height, "image_rotation": 0}
         result: list[dict[str, Any]] = []
-        skips: list[Skip] = []
         changes: list[Note] = []
-        for item in items(measured, "Label Studio", skips):
+        held, skips = items(measured, "Label Studio")
+        for item in held:
             score = (item.object.attributes or {}).get("score")
             scored = {"score": score} if isinstance(score, (int, float)) else {}
             changes += item.attributes_as("attributes-left-out", but=["score"])
@@ -52,11 +52,11 @@ class LabelStudioWriter(Writer):
                 kind, value = "brushlabels", {"format": "rle", "rle": list(brush(rle_to_mask(item.rle)))}
             names = {"id": f"r{item.number}", "type": kind, "from_name": kind[: -len("labels")], "to_name": "image"}
             result.append({**names, **size, "value": {**value, kind: [item.object.label]}, **scored})
-        held: dict[str, Any] = {"result": result}
+        task: dict[str, Any] = {"result": result}
         if self.options.predictions:
             scores = [region["score"] for region in result if "score" in region]
-            held.update(model_version="seg2knet", score=sum(scores) / max(len(scores), 1))
-        return Encoded(orjson.dumps([held]), len(result), {}, skips, changes)
+            task.update(model_version="seg2knet", score=sum(scores) / max(len(scores), 1))
+        return Encoded(orjson.dumps([task]), len(result), {}, skips, changes)
 
     def reader_options(self) -> dict[str, Any]:
         return {"predictions": self.options.predictions}

@@ -21,7 +21,7 @@ from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.readers.common.labelmap import CITYSCAPES
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import losses, paint, write_labelmap
+from seg2knet.converters.writers.painting import paint_all, write_labelmap
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import walk
 from seg2knet.dataset.images import decode_labels
@@ -53,9 +53,8 @@ class MasksWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         objects, name = measured.sample.objects, measured.sample.image.name
-        painting = paint(measured, range(1, len(objects) + 1), self.options)
-        seen = painting.areas(len(objects))[1:]
-        skips, changes = losses(measured, seen, [item.label == IGNORE for item in objects])
+        ignored = [item.label == IGNORE for item in objects]
+        painting, skips, changes = paint_all(measured, self.options, ignored)
         index, instances = [0], [0]
         counts: Counter[str] = Counter()
         for item in objects:

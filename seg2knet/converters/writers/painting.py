@@ -92,9 +92,12 @@ def hidden(measured: Measured, indices: Iterable[int]) -> list[Skip]:
     return [Skip("hidden-by-others", f"{name}: {objects[index].place}", detail=detail) for index in indices]
 
 
-def losses(measured: Measured, seen: Sequence[int], crowds: Sequence[bool]) -> tuple[list[Skip], list[Note]]:
-    """What a mask image cannot say of objects of which ``seen`` pixels are painted: crowds are left out."""
-    skips, changes = [], []
+def paint_all(
+    measured: Measured, options: ConvertOptions, crowds: Sequence[bool]
+) -> tuple[Painting, list[Skip], list[Note]]:
+    """Paint each object by its number from 1, and what a mask image cannot say of them: crowds are left out."""
+    painting, skips, changes = paint(measured, range(1, len(crowds) + 1), options), [], []
+    seen = painting.areas(len(crowds))[1:]
     for index, (item, before, after) in enumerate(zip(measured.sample.objects, measured.areas, seen)):
         place = f"{measured.sample.image.name}: {item.place}"
         if crowds[index] or not after:
@@ -104,7 +107,7 @@ def losses(measured: Measured, seen: Sequence[int], crowds: Sequence[bool]) -> t
             changes.append(Note("pixels-hidden-by-others", place, "", before - after))
         if item.attributes:
             changes.append(Note("attributes-left-out", place, ", ".join(map(str, item.attributes))))
-    return skips, changes
+    return painting, skips, changes
 
 
 def write_labelmap(root: Path, classes: Mapping[int, tuple[str, Color]]) -> None:

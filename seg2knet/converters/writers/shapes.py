@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,12 +37,13 @@ class Item(NamedTuple):
         return [Note(kind, self.place, ", ".join(lost))] if lost else []
 
 
-def items(measured: Measured, tool: str, skips: list[Skip], ignored: bool = False) -> Iterator[Item]:
-    """The objects that a tool can hold; crowds, and regions to be ignored unless it has those, become skips."""
-    name = measured.sample.image.name
+def items(measured: Measured, tool: str, ignored: bool = False) -> tuple[list[Item], list[Skip]]:
+    """The objects that a tool can hold; crowds, and regions to be ignored unless it has those, are skips."""
+    name, held, skips = measured.sample.image.name, [], []
     for number, (item, rle, box) in enumerate(zip(measured.sample.objects, measured.rles, measured.boxes), 1):
         place = f"{name}: {item.place}"
         if (item.label == IGNORE and not ignored) or (item.iscrowd and item.label != IGNORE):
             skips.append(Skip("crowd", place, detail=f"{tool} has no crowds"))
         else:
-            yield Item(number, item, rle, box, place)
+            held.append(Item(number, item, rle, box, place))
+    return held, skips

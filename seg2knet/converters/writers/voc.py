@@ -16,7 +16,7 @@ from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.readers.voc.folders import palette
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.painting import losses, paint, write_labelmap
+from seg2knet.converters.writers.painting import paint_all, write_labelmap
 from seg2knet.dataset.classes import ClassList, Color
 from seg2knet.errors import DataError
 
@@ -39,9 +39,8 @@ class VocWriter(Writer):
         if len(objects) > MOST:
             raise DataError("too many objects for a VOC mask", file=name, found=str(len(objects)))
         numbers = self.classes.indices() if self.classes is not None else {}
-        painting = paint(measured, range(1, len(objects) + 1), self.options)
         crowds = [item.iscrowd or item.label == IGNORE for item in objects]
-        skips, changes = losses(measured, painting.areas(len(objects))[1:], crowds)
+        painting, skips, changes = paint_all(measured, self.options, crowds)
         ids = [IGNORED if crowd else index for index, crowd in enumerate(crowds, 1)]
         kinds = [IGNORED if crowd else numbers[item.label] + 1 for item, crowd in zip(objects, crowds)]
         tables = {"classes": [0, *kinds], "objects": [0, *ids]}

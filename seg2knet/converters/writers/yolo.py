@@ -24,7 +24,7 @@ from seg2knet.converters.writers.shapes import Item, items
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.rle import rle_to_mask
-from seg2knet.dataset.sample import Note, Skip
+from seg2knet.dataset.sample import Note
 
 INSIDE = 0.02
 """Pixels: pycocotools rounds to fifths and does not see them; Ultralytics' cut then ends in the object's own pixel."""
@@ -44,9 +44,9 @@ class YoloWriter(Writer):
         size = measured.sample.image.width, measured.sample.image.height
         numbers = self.classes.indices() if self.classes is not None else {}
         rows: list[bytes] = []
-        skips: list[Skip] = []
         changes: list[Note] = []
-        for item in items(measured, "YOLO", skips):
+        held, skips = items(measured, "YOLO")
+        for item in held:
             if self.options.boxes_only:
                 x, y, width, height = item.box
                 values = (np.array([x + width / 2, y + height / 2, width, height]) / (*size, *size)).tolist()
