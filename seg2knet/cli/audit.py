@@ -10,7 +10,7 @@ import click
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import DATA, FILE, PATH, echo
 from seg2knet.cli.train import option
-from seg2knet.cli.validate import FORMATS
+from seg2knet.cli.validate import FORMATS, write_report
 
 TRAINING = (
     "epochs", "backbone", "pretrained", "backbone_weights", "batch_size", "img_size", "workers", "gpus", "device",
@@ -56,14 +56,13 @@ def audit(
 
     from seg2knet.cli.checks import check_checkpoint, check_outputs
     from seg2knet.cli.terminal import bar, loading
-    from seg2knet.cli.validate import write_report
-    from seg2knet.converters.predictions import PredictedSet
+    from seg2knet.converters.predictions import PredictedSet, new_folder
     from seg2knet.dataset.classes import ClassList
     from seg2knet.judge.page import audit_page
 
     if options["checkpoint"] is not None:
         check_checkpoint(options["checkpoint"])
-    check_outputs(html, output_file, out, options["work_dir"])
+    check_outputs(html, output_file, options["work_dir"], *(new_folder(name, out) for name in shapes))
     loading()
     from seg2knet.trainer.evaluate.audit import audit as run
 

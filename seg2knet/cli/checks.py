@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Optional, Union
@@ -12,12 +11,12 @@ from seg2knet.errors import DataError, UsageError
 
 
 def check_checkpoint(given: Union[str, Path]) -> None:
-    """Raises DataError: a folder, an image or nothing where a checkpoint should be; names of models and URLs pass."""
+    """Raises DataError: a folder, an image or nothing where a checkpoint should be; UsageError: no such model."""
     from seg2knet.dataset.images import is_image
-    from seg2knet.trainer.config.models import MODELS
+    from seg2knet.trainer.config import models
 
     path = Path(given)
-    if str(given) in MODELS or re.match(r"https?://", str(given)):
+    if "://" in str(given):
         return
     if path.is_dir():
         inside = next((path / name for name in ("best.pth", "last.pth") if (path / name).is_file()), None)
@@ -26,7 +25,9 @@ def check_checkpoint(given: Union[str, Path]) -> None:
     if is_image(path):
         hint = "the checkpoint comes first: seg2knet predict best.pth photo.jpg"
         raise DataError("an image where the checkpoint should be", file=path, hint=hint)
-    if not path.is_file():
+    if not path.suffix and not path.exists():
+        models.get(str(given))
+    elif not path.is_file():
         hint = "seg2knet models lists the names"
         raise DataError("no such checkpoint", file=path, expected="a file, a model's name or an http(s) URL", hint=hint)
 

@@ -60,7 +60,7 @@ def predict(
     from seg2knet.cli.checks import check_checkpoint, check_names, check_outputs
     from seg2knet.cli.terminal import bar, loading
     from seg2knet.converters.classes import read_classes
-    from seg2knet.converters.predictions import TARGETS, PredictedSet
+    from seg2knet.converters.predictions import TARGETS, PredictedSet, new_folder
     from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.api import load
@@ -68,7 +68,7 @@ def predict(
     from seg2knet.trainer.predict.video import is_video, segment_video
 
     wanted = check_names(formats, ("overlay", "coco", "labelme", *TARGETS), "format of predictions")
-    check_outputs(out)
+    check_outputs(out, *(new_folder(name, out) for name in wanted if name in TARGETS))
     check_checkpoint(checkpoint)
     videos = [source for source in images if is_video(source)]
     paths = find_images(source for source in images if source not in videos)

@@ -12,6 +12,7 @@ import click
 
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import DATA, PATH, echo, key_values, loading
+from seg2knet.dataset.text import whole_number
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
@@ -32,11 +33,10 @@ class GroupedCommand(click.Command):
 
 
 def _number_or_auto(_context: click.Context, _parameter: click.Parameter, value: Optional[str]) -> Optional[int]:
-    if value is None or value == "auto":
-        return None
-    if not value.isdigit():
+    number = whole_number(value or "")
+    if number is None and value not in (None, "auto"):
         raise click.BadParameter(f"{value} is neither a number nor auto")
-    return int(value)
+    return number
 
 
 def _options() -> Iterator[click.Option]:

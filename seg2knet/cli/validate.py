@@ -68,8 +68,8 @@ def validate(
         echo(f"stopped\n{stop}".rstrip(), err=True)
         sys.exit(130)
     if diff:
-        for each in report.diff:
-            echo(styled(each, fg={"+": "green", "-": "red", "@": "cyan"}.get(each[:1])))
+        for line in report.diff:
+            echo(styled(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1])))
         echo(f"{len(report.fixed):,} would be fixed", err=True)
     else:
         write_report(report, output_format, output_file, statistics, show_all)

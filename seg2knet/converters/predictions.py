@@ -24,16 +24,19 @@ TARGETS = {"coco-dataset": "coco", **{name: name for name in ("yolo", "cvat", "l
 """Formats of ``predict`` and the targets that they are."""
 
 
-class PredictedSet:
-    """A data set that grows image by image in ``out / format``, and its ledger.
+def new_folder(format: str, out: Path) -> Path:
+    """``out / format``. Raises UsageError: it holds something: somebody may have corrected it."""
+    root = out / format
+    if root.exists() and any(root.iterdir()):
+        raise UsageError("the folder is there already", file=root, hint="name another one with --out")
+    return root
 
-    Raises UsageError: the folder is there already: somebody may have corrected what it holds.
-    """
+
+class PredictedSet:
+    """A data set that grows image by image in :func:`new_folder`, and its ledger."""
 
     def __init__(self, format: str, out: Path, classes: ClassList) -> None:
-        self.root = out / format
-        if self.root.exists() and any(self.root.iterdir()):
-            raise UsageError("the folder is there already", file=self.root, hint="name another one with --out")
+        self.root = new_folder(format, out)
         self.root.mkdir(parents=True, exist_ok=True)
         self.classes = classes
         self.ledger = Ledger()

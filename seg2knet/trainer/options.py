@@ -265,7 +265,7 @@ class TrainOptions:
         return shlex.join(["seg2knet", "train", *data, *self.arguments(self.given())])
 
 
-INFO: dict[str, OptionInfo] = {each.name: each.metadata["info"] for each in fields(TrainOptions) if each.metadata}
+INFO: dict[str, OptionInfo] = {one.name: one.metadata["info"] for one in fields(TrainOptions) if one.metadata}
 """Name of a field -> what there is to know about the option, in the order of the fields."""
 
 
@@ -277,7 +277,7 @@ def flag(name: str) -> str:
 def value_type(name: str) -> type:
     """The type of an option's value."""
     hint = get_type_hints(TrainOptions)[name]
-    inner = [each for each in get_args(hint) if each is not type(None)]
+    inner = [kind for kind in get_args(hint) if kind is not type(None)]
     return inner[0] if get_origin(hint) is Union else get_origin(hint) or hint
 
 

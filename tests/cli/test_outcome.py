@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from shapes_set import data, write
 
 from seg2knet.cli import COMMANDS, cli
+from seg2knet.cli.checks import check_checkpoint
 from seg2knet.cli.terminal import loading, styled
 from seg2knet.dataset.label_image import encode_png
 from seg2knet.download.transfer import bar
@@ -112,15 +113,19 @@ def test_no_colour_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch, name: s
         (["predict", "best.pth", "photo.jpg", "--format", "overlay,yol"], "found:    yol"),
         (["predict", "best.pth", "photo.jpg", "--out", "photo.jpg/out"], "a file in its way"),
         (["predict", "none.pth", "photo.jpg"], "no such checkpoint"),
+        (["predict", "knet-s3-r50-fpn-1y", "photo.jpg"], "did you mean knet-s3-r50-fpn-1x?"),
+        (["predict", "best.pth", "photo.jpg", "--format", "yolo", "--out", "old"], "the folder is there already"),
         (["test", "photo.jpg"], "an image where the checkpoint should be"),
         (["test", "best.pth", "--csv", "photo.jpg/x.csv"], "a file in its way"),
         (["export", "."], "a folder where the checkpoint should be"),
         (["train", ".", "--gpus", "0"], "no data set found"),
+        (["train", ".", "--batch-size", "\u00b2"], "neither a number nor auto"),
     ],
 )
 def test_cheap_errors_come_before_pytorch(tmp_path: Path, arguments: list[str], message: str) -> None:
     for name in ("photo.jpg", "best.pth"):
         (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "old" / "yolo" / "labels").mkdir(parents=True)
     code = (
         f"import sys\nsys.argv[1:] = {arguments!r}\nfrom seg2knet.cli import main\ntry: main()\n"
         "finally: assert 'torch' not in sys.modules, 'torch was loaded'"
@@ -131,3 +136,7 @@ def test_cheap_errors_come_before_pytorch(tmp_path: Path, arguments: list[str], 
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "torch was loaded" not in done.stderr
+
+
+def test_models_go_by_the_name_of_their_release_too() -> None:
+    check_checkpoint("knet_s3_r50_fpn_1x_coco")
