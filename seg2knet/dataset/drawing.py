@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -95,10 +96,9 @@ def label_font(size: int) -> Any:
     from PIL import ImageFont
 
     names = ["NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf"]
-    with contextlib.suppress(ImportError):
-        import matplotlib
-
-        names.append(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")))
+    matplotlib = importlib.util.find_spec("matplotlib")  # it has a font; importing it takes long
+    if matplotlib is not None and matplotlib.origin is not None:
+        names.append(str(Path(matplotlib.origin).with_name("mpl-data") / "fonts" / "ttf" / "DejaVuSans.ttf"))
     for name in names:
         with contextlib.suppress(OSError):
             return ImageFont.truetype(name, size)
