@@ -29,7 +29,7 @@ EXPECTED = 0.02
 TINY = 16
 """Pixels below which a prediction is nothing."""
 LEAST = 0.05
-"""Suspicions below it are not reported."""
+"""Suspicions below it, before they are weighed, are not reported."""
 _FEW = 3
 """Annotated objects that an image out of place has at least."""
 
@@ -145,7 +145,7 @@ class _View:
 
     def suspect(self, kind: str, score: float, columns: Sequence[int], row: Optional[int], reason: str) -> Suspect:
         return Suspect(
-            kind, round(min(float(score), 1.0), 4), self.image.image["id"],
+            kind, min(float(score), 1.0), self.image.image["id"],
             tuple(self.image.annotations[column]["id"] for column in columns),
             None if row is None else self.image.results[row],
             None if row is None else int(self.predicted[row]), reason,

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from squares import annotation, result, truth
 
-from seg2knet.judge.suspects import KINDS, suspects
+from seg2knet.judge.suspects import KINDS, LEAST, suspects
 
 _FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "planting.py"
 _SPEC = importlib.util.spec_from_file_location("planting_benchmark", _FILE)
@@ -148,3 +149,15 @@ def test_without_results_or_objects() -> None:
     assert suspects({**content, "annotations": []}, found) == []
     random.shuffle(found)
     assert suspects(content, found) == suspects(content, found)
+
+
+def test_a_suspicion_just_below_the_least_is_not_rounded_up_to_it() -> None:
+    content, found = sound()
+    overlap = 100 / (2 * 400 - 100)  # a quarter of a car of 20 x 20
+    usual = float(np.median([one["score"] for one in found if one["category_id"] == 1]))
+    car = next(entry for entry in content["annotations"] if (entry["image_id"], entry["category_id"]) == (3, 1))
+    x, y, *_ = car["bbox"]
+    for suspicion, named in ((LEAST - 3e-5, False), (LEAST + 3e-5, True)):
+        likely = result(3, 1, x + 10, y + 10, suspicion / (1 - overlap) * usual)
+        ranked = suspects(content, [*found, likely])
+        assert any(one.result == len(found) for one in ranked) == named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -210,7 +211,7 @@ def too_many_classes(whole: AdeSet) -> Iterator[Hit]:
     """
     if whole.top is not None and whole.top > MOST_CLASSES:
         message, expected = "there are more classes than 8-bit masks can hold", f"at most {MOST_CLASSES}"
-        yield Hit(message, whole.layout.object_info, expected=expected, found=str(whole.top))
+        yield Hit(message, whole.class_list or whole.layout.object_info, expected=expected, found=str(whole.top))
 
 
 @rule("AD016", "class-list-missing-or-with-commas", Severity.WARNING, Fix.SAFE, on="ade")
@@ -285,14 +286,15 @@ def zero_is_a_class(whole: AdeSet) -> Iterator[Hit]:
 
     The unsafe fix adds 1 to every number in all masks but 255, and counts `objectInfo.txt` from 1.
     """
-    reason, info = _shifted(whole), whole.layout.object_info
-    if reason:
+    reason, info = _shifted(whole), whole.class_list
+    if reason and info is not None:
         message = "the masks count classes from 0; the loader takes 0 for unlabelled"
         edits = _rewritten(whole, _plus_one, "added 1 to the numbers")
+        deep = any(sixteen_bit(facts.mode) for folder in whole.folders for facts in folder.gallery.facts)
         if _first(whole) == 0:
             edits.append(WriteFile(info, partial(_counted, info), "counted classes from 1"))
-        if any(sixteen_bit(facts.mode) for folder in whole.folders for facts in folder.gallery.facts):
-            edits = []
+        if deep or b"\t" not in info.read_bytes():
+            edits = []  # AD005 and AD016 come first
         yield Hit(message, info, expected="0 unlabelled, classes from 1", found=reason, edits=edits)
 
 
@@ -321,11 +323,11 @@ def _shifted(whole: AdeSet) -> str:
 
 def _counted(path: Path) -> bytes:
     out = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        number, tab, rest = line.partition("\t")
-        index = whole_number(number) if tab else None
-        out.append(f"{index + 1}{tab}{rest}" if index is not None else line)
-    return "".join(out).encode()
+    for line in path.read_bytes().removeprefix(BOM_UTF8).splitlines(keepends=True):
+        number, tab, rest = line.partition(b"\t")
+        index = whole_number(number.decode("latin-1")) if tab else None
+        out.append(b"%d%b%b" % (index + 1, tab, rest) if index is not None else line)
+    return b"".join(out)
 
 
 @rule("AD008", "ignore-value-not-255", Severity.WARNING, Fix.SAFE, on="ade")

@@ -15,7 +15,7 @@ from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS
-from seg2knet.validators.subjects.outlines import ZERO
+from seg2knet.validators.subjects.outlines import FLAT, NONFINITE, WRONG_TYPE, ZERO
 
 SAME_PLACE = 0.3
 """IoU of stated box and mask's box from which both surely mean the same object."""
@@ -285,10 +285,13 @@ def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
     YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel. The
     unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
     """
-    for things, rows in file.once(fractions)._asdict().items():
+    found_in = file.once(fractions)
+    others_first = (file.shapes.flags[found_in.polygons] & (FLAT | WRONG_TYPE | NONFINITE)).any()  # CI003, CI023
+    for things, rows in found_in._asdict().items():
         count = int(np.count_nonzero(rows))
         if count:
-            message, edits = f"{count:,} {things} are fractions of the image's size", partial(_multiplied, file, things)
+            message = f"{count:,} {things} are fractions of the image's size"
+            edits = () if others_first else partial(_multiplied, file, things)
             found = f"numbers between 0 and 1 in {count:,} of {len(rows):,} annotations"
             yield Hit(message, file.path, "/annotations", expected="pixels", found=found, edits=edits)
 

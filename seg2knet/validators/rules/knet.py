@@ -23,7 +23,7 @@ from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.document import first_few
-from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.files import CocoFile, once
 from seg2knet.validators.subjects.measure import RLE
 from seg2knet.validators.subjects.tables import Category
 
@@ -35,12 +35,11 @@ _REGISTERED = re.compile(
 
 def config_of(dataset: DataSet) -> Optional[ConfigFile]:
     """The configuration to check against, ``None`` where none was named."""
-    return _read(dataset.config, dataset.config.stat().st_mtime_ns) if dataset.config is not None else None
+    return once(dataset, _read)
 
 
-@lru_cache(maxsize=8)
-def _read(path: Path, _: int) -> ConfigFile:
-    return ConfigFile(path)
+def _read(dataset: DataSet) -> Optional[ConfigFile]:
+    return ConfigFile(dataset.config) if dataset.config is not None else None
 
 
 def _on_config(check: Callable[[ConfigFile, DataSet], Iterator[Hit]]) -> Callable[[DataSet], Iterator[Hit]]:
@@ -194,8 +193,9 @@ def registry_name_clash(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
     brought modules of the same names as K-Net's published code; data set classes are often called like mmdet's own. The
     fix says `force=True` where the module registers the name, so that the module's own class is the one in use.
     """
-    imports = config.at("custom_imports", "imports") or []
-    modules = [module for module in ([imports] if isinstance(imports, str) else imports) if isinstance(module, str)]
+    imports = config.at("custom_imports", "imports")
+    listed = imports if isinstance(imports, (list, tuple)) else [imports]
+    modules = [module for module in listed if isinstance(module, str) and module.strip(".")]
     for path in filter(None, (_file_of(module, config.path) for module in modules)):
         text = path.read_bytes()
         for match in _REGISTERED.finditer(text):

@@ -261,6 +261,7 @@ class Seen(NamedTuple):
     paths: list[str]
     looks: Looks
     pairs: list[LookAlike]
+    skipped: int  # images that were not looked at, because they are too many
 
 
 def seen(dataset: DataSet) -> Seen:
@@ -270,7 +271,8 @@ def seen(dataset: DataSet) -> Seen:
         book = album(part)
         for path in np.array(book.paths, object)[~book.gallery.broken()] if book.paths else ():
             owners.setdefault(path, part)
-    if len(owners) > MOST_IMAGES:
+    skipped = len(owners) if len(owners) > MOST_IMAGES else 0
+    if skipped:
         owners = {}
     parts, paths = list(owners.values()), list(owners)
     looks = looks_of(paths, dataset.jobs)
@@ -280,7 +282,7 @@ def seen(dataset: DataSet) -> Seen:
     for number, group in enumerate(same_content([paths[place] for place in members], dataset.jobs)):
         same.update((members[place], number) for place in group)
     pairs = [pair for pair in pairs if pair.one not in same or same[pair.one] != same.get(pair.other)]
-    return Seen(parts, paths, looks, pairs)
+    return Seen(parts, paths, looks, pairs, skipped)
 
 
 @rule("IM014", "image-blank", Severity.WARNING, on="dataset")
@@ -322,9 +324,13 @@ def near_duplicates(dataset: DataSet) -> Iterator[Hit]:
 
     Frames of a video, or copies that were resized, flipped or coded again. They add little, and where they come into
     another split by the next division they leak: `seg2knet convert ... --group-by` keeps them together. Images are
-    compared as small grey thumbnails; copies byte for byte are IM012. Not looked for in more than 20,000 images.
+    compared as small grey thumbnails; copies byte for byte are IM012. In more than 20,000 images neither these nor
+    blank ones (IM014) are looked for, which is then the only finding.
     """
     all_images = once(dataset, seen)
+    if all_images.skipped:
+        message, expected = "look-alikes and blank images were not looked for", f"at most {MOST_IMAGES:,} images"
+        yield Hit(message, dataset.root, expected=expected, found=f"{all_images.skipped:,}")
     for part in dataset.parts:
         own = [pair for pair in all_images.pairs if all_images.parts[pair.one] is all_images.parts[pair.other] is part]
         own = _once_each(own)

@@ -193,6 +193,27 @@ def test_classes_counted_from_zero_are_raised_by_one(clean: Path) -> None:
     assert (clean / "objectInfo.txt").read_text().splitlines()[1].startswith("1\t")
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("objectInfo.txt", lambda text: text.replace("\t", ",").encode()),
+        ("objectInfo.txt", lambda text: text.replace("tree", "bäume").encode("latin-1")),
+        ("objectInfo150.txt", str.encode),
+    ],
+)
+def test_a_list_from_zero_is_counted_from_one_once(clean: Path, name: str, written: Callable[[str], bytes]) -> None:
+    index_from_zero(clean)
+    info = clean / "objectInfo.txt"
+    text = info.read_text()
+    info.unlink()
+    (clean / name).write_bytes(written(text))
+    report = validate(clean, fix="unsafe")
+    assert [finding.code for finding in report] == []
+    assert not report.not_fixed
+    assert np.array_equal(decode_labels(mask(clean)), np.where(labels() == 0, 255, labels()))
+    assert [line[:2] for line in (clean / name).read_bytes().splitlines()[1:]] == [b"1\t", b"2\t", b"3\t"]
+
+
 def test_a_last_class_that_is_not_there_is_no_shift(clean: Path) -> None:
     everywhere(lambda pixels: np.where(pixels == 3, 2, pixels).astype(np.uint8))(clean)
     assert codes(clean) == ["AD010", "AD010"]

@@ -409,3 +409,19 @@ def test_fix_in_one_split_brings_the_others_along(tmp_path: Path, defect: Defect
     assert set(codes(after)) < before
     assert not {"SP002", defect.codes.split()[0]} & set(codes(after))
     assert not validate(root, fix=defect.fix).fixed
+
+
+@pytest.mark.parametrize("wrong", [lambda polygon: polygon, lambda polygon: [polygon, [0.1, None, 0.2, 0.3, 0.4, 0.4]]])
+def test_fractions_are_multiplied_once_they_are_polygons(tmp_path: Path, wrong: Callable[[list[float]], Any]) -> None:
+    polygon, box = [0.25, 0.25, 0.75, 0.25, 0.75, 0.75, 0.25, 0.75], [0.25, 0.25, 0.5, 0.5]
+    images = [{"id": number, "file_name": f"{number}.jpg", "width": 64, "height": 64} for number in (1, 2, 3)]
+    own = {"category_id": 1, "iscrowd": 0, "area": 0.25, "bbox": box, "segmentation": wrong(polygon)}
+    annotations = [{"id": number, "image_id": number, **own} for number in (1, 2, 3)]
+    path = tmp_path / "set.json"
+    write(path, {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "a"}]})
+    report = validate(path, select=["CI"], fix="unsafe")
+    assert not report.findings
+    assert not report.not_fixed
+    for entry in json.loads(path.read_text())["annotations"]:
+        assert (entry["bbox"], entry["area"]) == ([16, 16, 32, 32], 1024)
+        assert entry["segmentation"] == [[64 * number for number in polygon]]

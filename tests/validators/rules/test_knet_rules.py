@@ -135,6 +135,17 @@ def test_configuration_that_is_no_python(root: Path) -> None:
         codes(root, config)
 
 
+@pytest.mark.parametrize("imports", ["['']", "['.', 5]", "5", "''"])
+def test_imports_that_name_no_module(root: Path, imports: str) -> None:
+    (root / "config.py").write_text(f"custom_imports = dict(imports={imports})\n")
+    assert codes(root, root / "config.py") == []
+
+
+def test_a_configuration_that_is_not_there(root: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        validate(root, config=root / "none.py")
+
+
 def test_registry_name_clash(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(knet_config, "registered_in_mmdet", lambda: frozenset({"KNet"}))
     module = root / "knet" / "det" / "knet.py"

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from shapes_set import CLASSES, ELL, folder_set, write
 from small_sets import ade, coco
 
 from seg2knet.validators.engine import validate
+from seg2knet.validators.rules import splits
 
 VAL = "annotations/instances_val2017.json"
 
@@ -143,3 +146,17 @@ def test_class_missing_from_train(root: Path) -> None:
     assert [finding.code for finding in report] == ["SP003"]
     assert "'wheel'" in report.findings[0].message
     assert report.exit_code == 0  # a warning: the smallest data sets have such classes
+
+
+def test_too_many_images_to_look_at_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = root / "train2017"
+    shutil.copy(train / "train1.jpg", root / "val2017" / "val0.jpg")  # looked for byte by byte, so found still
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(train / "train0.jpg")
+    monkeypatch.setattr(splits, "MOST_IMAGES", 4)
+    report = validate(root, select=["SP001", "SP006", "IM014", "IM015"])
+    assert sorted(finding.code for finding in report) == ["IM015", "SP001"]
+    (told,) = (finding for finding in report if finding.code == "IM015")
+    assert "not looked for" in told.message
+    assert (told.expected, told.found) == ("at most 4 images", "5")
+    monkeypatch.setattr(splits, "MOST_IMAGES", 5)
+    assert "IM014" in [finding.code for finding in validate(root, select=["IM014", "IM015"])]
