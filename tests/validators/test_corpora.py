@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seg2knet.validators.engine import validate
-from seg2knet.validators.rules.coco_tables import OFFICIAL_GAPS, OFFICIAL_STUFF
+from seg2knet.validators.rules.coco_categories import OFFICIAL_GAPS, OFFICIAL_STUFF
 
 BROKEN = {
     0: ("CI002", "", "'annotation' looks like it"),

@@ -1,13 +1,20 @@
-"""Image files made anew for fixes: in a mode that loaders take, or without an orientation tag."""
+"""Files made anew for fixes: images in a mode that loaders take or without an orientation tag, masks with other
+numbers, the list of classes."""
 
 from __future__ import annotations
 
 import io
 import struct
+from codecs import BOM_UTF8
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.label_image import encode_png, ids_of, rgb_of
+from seg2knet.dataset.text import whole_number
 
 _EXIF = b"Exif\0\0"
 _ORIENTATION = 0x0112
@@ -61,3 +68,33 @@ def _without_orientation(data: bytes) -> bytes:
                     struct.pack_into(order + "H", changed, entry + 8, 1)
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return bytes(changed)
+
+
+def relabelled(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
+    """A mask written again with 8 bits, its numbers changed."""
+    return encode_png(change(decode_labels(path)).astype(np.uint8))
+
+
+def label_png(path: Path) -> bytes:
+    """A mask of another format as PNG."""
+    labels = decode_labels(path)
+    return encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))
+
+
+def repainted(path: Path, new: dict[int, int]) -> bytes:
+    """A panoptic PNG with ids exchanged."""
+    ids = ids_of(decode_labels(path))
+    out = ids.copy()
+    for old, fresh in new.items():
+        out[ids == old] = fresh
+    return encode_png(rgb_of(out))
+
+
+def counted_from_one(path: Path) -> bytes:
+    """``objectInfo.txt`` with 1 added to every number."""
+    out = []
+    for line in path.read_bytes().removeprefix(BOM_UTF8).splitlines(keepends=True):
+        number, tab, rest = line.partition(b"\t")
+        index = whole_number(number.decode("latin-1")) if tab else None
+        out.append(b"%d%b%b" % (index + 1, tab, rest) if index is not None else line)
+    return b"".join(out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +14,7 @@ import numpy as np
 from seg2knet.dataset.images import decode_labels
 from seg2knet.dataset.label_image import encode_png
 from seg2knet.dataset.layout import SPLITS
-from seg2knet.dataset.text import whole_number
+from seg2knet.validators.fixing.remakes import counted_from_one, label_png, relabelled
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, RenameFile, Severity, WriteFile, rule
 from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.document import first_few
@@ -149,11 +148,6 @@ def mask_one_bit(whole: AdeSet) -> Iterator[Hit]:
             yield _channel_hit(path, message, "1 bit", make, f"saved {name} with 8 bits")
 
 
-def relabelled(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> bytes:
-    """A mask written again with 8 bits, its numbers changed."""
-    return encode_png(change(decode_labels(path)).astype(np.uint8))
-
-
 @rule("AD009", "mask-saved-as-jpeg", Severity.ERROR, on="ade")
 def mask_is_jpeg(whole: AdeSet) -> Iterator[Hit]:
     """A mask was saved as JPEG.
@@ -187,7 +181,7 @@ def suffix_ignored(whole: AdeSet) -> Iterator[Hit]:
                 target = path.with_suffix(".png")
                 edits: list[Edit] = [RenameFile(path, target)]
                 if kind != "PNG":
-                    made = WriteFile(target, partial(_as_png, path), f"saved {name} as PNG", new=True)
+                    made = WriteFile(target, partial(label_png, path), f"saved {name} as PNG", new=True)
                     edits = [made, DeleteFile(path)]
                 yield _unseen("mask", path, ".png", edits if stems[stem(name)] == 1 else [])
 
@@ -195,11 +189,6 @@ def suffix_ignored(whole: AdeSet) -> Iterator[Hit]:
 def _unseen(what: str, path: Path, suffix: str, edits: list[Edit], image_name: Optional[str] = None) -> Hit:
     message, expected = f"the loader does not see this {what}", f"a name that ends in {suffix}"
     return Hit(message, path, image_name=image_name, expected=expected, found=path.suffix, edits=edits)
-
-
-def _as_png(path: Path) -> bytes:
-    labels = decode_labels(path)
-    return encode_png(labels if labels.dtype == np.uint8 else labels.astype(np.uint16))
 
 
 @rule("AD012", "too-many-classes-for-uint8", Severity.ERROR, on="ade")
@@ -292,7 +281,7 @@ def zero_is_a_class(whole: AdeSet) -> Iterator[Hit]:
         edits = _rewritten(whole, _plus_one, "added 1 to the numbers")
         deep = any(sixteen_bit(facts.mode) for folder in whole.folders for facts in folder.gallery.facts)
         if _first(whole) == 0:
-            edits.append(WriteFile(info, partial(_counted, info), "counted classes from 1"))
+            edits.append(WriteFile(info, partial(counted_from_one, info), "counted classes from 1"))
         if deep or b"\t" not in info.read_bytes():
             edits = []  # AD005 and AD016 come first
         yield Hit(message, info, expected="0 unlabelled, classes from 1", found=reason, edits=edits)
@@ -319,15 +308,6 @@ def _shifted(whole: AdeSet) -> str:
     if whole.classes[0][1].lower() in _NOTHING:
         return f"numbers 0 to {count - 1} for {count} classes, of which the first is {whole.classes[0][1]!r}"
     return f"numbers 0 to {count - 1} for {count} classes, and 255 beside 0" if IGNORE in used else ""
-
-
-def _counted(path: Path) -> bytes:
-    out = []
-    for line in path.read_bytes().removeprefix(BOM_UTF8).splitlines(keepends=True):
-        number, tab, rest = line.partition(b"\t")
-        index = whole_number(number.decode("latin-1")) if tab else None
-        out.append(b"%d%b%b" % (index + 1, tab, rest) if index is not None else line)
-    return b"".join(out)
 
 
 @rule("AD008", "ignore-value-not-255", Severity.WARNING, Fix.SAFE, on="ade")

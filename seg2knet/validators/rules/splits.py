@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, SetValue, Severity, rule
-from seg2knet.validators.rules.coco_tables import is_background, unknown_references
+from seg2knet.validators.rules.coco_categories import is_background, unknown_references
 from seg2knet.validators.rules.images import MIN_SIDE, image_hit
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
