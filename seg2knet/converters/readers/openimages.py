@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import posixpath
 from functools import cached_property
@@ -17,14 +15,14 @@ import numpy as np
 
 from seg2knet.converters.base import Evidence, Handle, Scan
 from seg2knet.converters.readers.common import sources
-from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
+from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import foreground, grey
 from seg2knet.converters.readers.common.lists import Splits
 from seg2knet.converters.readers.common.sources import ImageFiles, SourceReader, absent, files_of, labels_as_shown
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.files import read_text, walk
+from seg2knet.dataset.files import walk
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
@@ -32,7 +30,7 @@ from seg2knet.errors import DataError
 _CSV = "annotations-object-segmentation.csv"
 _NAMES = "class-descriptions"
 _MAX_CSV = 1 << 30
-_COLUMNS = ("MaskPath", "ImageID", "LabelName")
+_COLUMNS = ["MaskPath", "ImageID", "LabelName"]
 
 
 @register_reader
@@ -53,17 +51,16 @@ class OpenImagesReader(SourceReader):
         skips: list[Skip] = []
         for file in files:
             split = canonical(os.path.basename(file).partition("-")[0]) or ""
-            for number, row in enumerate(_rows(file), 2):
-                image, mask = self._image(row["ImageID"], split), self._pngs.find(row["MaskPath"])
+            for number, (png, shown, label) in enumerate(_rows(file), 2):
+                image, mask = self._image(shown, split), self._pngs.find(png)
                 place = f"{file}: line {number}"
                 if image is None or mask is None:
-                    missing = f"image {row['ImageID']}" if image is None else row["MaskPath"]
+                    missing = f"image {shown}" if image is None else png
                     skips.append(Skip("image-missing" if image is None else "mask-missing", place, detail=missing))
                     continue
                 name = sources.relative(image, str(self.source))
                 key = name if split and split in map(canonical, name.split("/")) else posixpath.join(split, name)
-                label = self._classes.get(row["LabelName"], row["LabelName"])
-                found.setdefault(key, [image]).append([label, mask, place])
+                found.setdefault(key, [image]).append([self._classes.get(label, label), mask, place])
         if not found:
             rows = f"{len(skips)} rows"
             raise DataError("not one image with its mask", file=self.source, found=rows, hint="--images-dir DIR")
@@ -79,17 +76,13 @@ class OpenImagesReader(SourceReader):
         image, *masks = handle.where
         canvas = Canvas(handle.name, image, path=image)
         for label, path, place in masks:
-            try:
+            with canvas.skipping(place):
                 mask = foreground(grey(labels_as_shown(path)), path)
                 if mask.shape != (canvas.height, canvas.width):
                     size = (canvas.width, canvas.height)
                     canvas.note("mask-resized", place, f"{mask.shape[1]}x{mask.shape[0]} to {size[0]}x{size[1]}")
                     mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
                 canvas.add(label, canvas.bitmap(mask), place)
-            except NotAnObject as problem:
-                canvas.lost(place, problem)
-            except DataError as error:
-                canvas.skip("mask-unreadable", place, error.message)
         return canvas.sample(handle.split)
 
     def _image(self, number: str, split: str) -> Optional[str]:
@@ -113,8 +106,7 @@ class OpenImagesReader(SourceReader):
         """Names by id (``/m/04yx4``); the file has a heading in V6, none before."""
         names: dict[str, str] = {}
         for path in (path for path in files_of(self.source, (".csv",)) if _NAMES in os.path.basename(path)):
-            rows = csv.reader(io.StringIO(read_text(path)))
-            names.update({row[0]: row[1] for row in rows if len(row) > 1 and row[0] != "LabelName"})
+            names.update({row[0]: row[1] for row in sources.read_rows(path) if len(row) > 1 and row[0] != "LabelName"})
         return names
 
 
@@ -122,13 +114,11 @@ def _tables(source: Path) -> list[str]:
     return files_of(source, (_CSV,)) if source.is_dir() else []
 
 
-def _rows(path: str) -> list[dict[str, str]]:
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, _MAX_CSV))))
-    except csv.Error as error:
-        raise DataError("not a CSV file", file=path, found=str(error)) from None
-    whole = [row for row in rows if all(isinstance(row.get(column), str) for column in _COLUMNS)]
-    if rows and rows[0] not in whole[:1]:
-        found = ", ".join(map(str, rows[0]))[:200]
-        raise DataError("not OpenImages' table", file=path, found=found, expected=", ".join(_COLUMNS))
-    return whole
+def _rows(path: str) -> list[list[str]]:
+    """Of each mask its file, its image and its class; what a row that is cut off lacks is empty."""
+    head, *rows = sources.read_rows(path, _MAX_CSV) or [_COLUMNS]
+    if not set(head).issuperset(_COLUMNS):
+        found, expected = ", ".join(head)[:200], ", ".join(_COLUMNS)
+        raise DataError("not OpenImages' table", file=path, found=found, expected=expected)
+    places = [head.index(column) for column in _COLUMNS]
+    return [[row[place] if place < len(row) else "" for place in places] for row in rows]

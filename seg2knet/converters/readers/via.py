@@ -7,12 +7,11 @@ sizes, so images must be there. The COCO that VIA exports is read as ``coco``.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
@@ -23,7 +22,7 @@ from typing_extensions import Literal
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, label_of
-from seg2knet.converters.readers.common.sources import read_text
+from seg2knet.converters.readers.common.sources import read_rows
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.files import load_json
 from seg2knet.dataset.sample import Note, Shape
@@ -140,9 +139,9 @@ def _class(value: Any, options: dict[str, Any]) -> str:
 def _from_csv(path: str) -> Any:
     """The CSV export as the JSON one."""
     document: dict[str, Any] = {}
-    csv.field_size_limit(1 << 28)
+    head, *rows = read_rows(path) or [[]]
     try:
-        for row in csv.DictReader(io.StringIO(read_text(path))):
+        for row in (dict(zip_longest(head, values, fillvalue="")) for values in rows):
             name = row.get("filename") or row.get("#filename")
             if not name or any(column not in row for column in _REGION_COLUMNS):
                 return None
@@ -150,6 +149,6 @@ def _from_csv(path: str) -> Any:
             shape, attributes = (json.loads(row[column]) for column in _REGION_COLUMNS)
             if shape:
                 entry["regions"].append({"shape_attributes": shape, "region_attributes": attributes})
-    except (csv.Error, ValueError, TypeError) as error:
+    except ValueError as error:
         raise DataError("not VIA's CSV", file=path, found=str(error)) from None
     return document

@@ -221,12 +221,14 @@ def test_names_with_folders_spaces_dots_and_letters_of_all_kinds(tmp_path: Path)
     assert samples["share/z.jpg"].image.path is None
 
 
-def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
-    images(tmp_path, image(f'<polygon label="a" {SQUARE}/>', name="../../etc/x.jpg"))
-    reader = CvatReader(tmp_path)
-    (handle,) = reader.scan().handles
-    with pytest.raises(DataError, match="leads out"):
-        reader.read(handle)
+@pytest.mark.parametrize("name", ["../../etc/x.jpg", "C:\\x.jpg", ""])
+def test_a_name_that_leaves_the_folder_is_refused_and_its_objects_counted(tmp_path: Path, name: str) -> None:
+    images(
+        tmp_path / "cvat", image(f'<polygon label="a" {SQUARE}/>', name=name), image(f'<polygon label="a" {SQUARE}/>')
+    )
+    ledger = convert("cvat", tmp_path / "cvat", out=tmp_path / "out", images="none", split="train", jobs=1).ledger
+    assert (ledger.objects_read, ledger.skips["image-bad-name"].count) == (2, 1)
+    assert "leads out" in ledger.image_skips["bad-name"].places[0][1]
 
 
 def test_the_same_name_twice_stays_two_images(tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_masks_are_taken_from_files_and_never_fetched(tmp_path: Path) -> None:
     colored[8, 8] = (1, 2, 3)
     mask(root / "masks/m2.png", colored)
     assert [int(found.sum()) for found in masks(one(reader(root)))] == [18, 8]
+    (root / "masks/m1.png").write_bytes(b"no PNG")
+    sample = one(reader(root))
+    assert (labels(sample), reasons(sample)) == (["dog"], ["mask-unreadable"])
 
 
 def test_several_labels_and_projects(tmp_path: Path) -> None:

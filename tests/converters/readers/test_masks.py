@@ -1,4 +1,4 @@
-"""Mask images in seven encodings."""
+"""Mask images in eight encodings."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from folders import labels, masks, one, picture, reasons
 
+from seg2knet.converters.api import convert
 from seg2knet.converters.readers.isat import IsatReader
 from seg2knet.converters.readers.sa1b import Sa1bOptions, Sa1bReader
 from seg2knet.dataset.rle import mask_to_rle
@@ -60,6 +61,13 @@ def test_isat_malformed(tmp_path: Path) -> None:
     sample = one(IsatReader(isat(tmp_path, drawn(points=None), drawn(points=[[1, 1]]), drawn(""), 7, drawn())))
     assert reasons(sample) == ["no-points", "not-a-polygon", "no-label", "malformed"]
     assert sample.objects[0].shape == Polygons([[1, 1, 9, 1, 9, 7, 1, 7]])
+
+
+def test_a_name_that_leads_out_is_refused_and_its_objects_counted(tmp_path: Path) -> None:
+    path = isat(tmp_path / "isat", drawn()) / "a.json"
+    path.with_name("b.json").write_text(path.read_text().replace("a.jpg", ".."))
+    ledger = convert("isat", path.parent, out=tmp_path / "out", images="none", split="train", jobs=1).ledger
+    assert (ledger.objects_read, ledger.skips["image-bad-name"].count) == (2, 1)
 
 
 def sa1b(root: Path, *annotations: Any) -> Path:

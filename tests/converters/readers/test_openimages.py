@@ -58,6 +58,12 @@ def test_a_class_without_a_name_is_called_by_its_id(openimages: Path) -> None:
     assert labels(read(OpenImagesReader(openimages))["train:0a.jpg"]) == ["/m/01x"]
 
 
+def test_a_table_of_classes_that_cannot_be_read_is_an_error(openimages: Path) -> None:
+    (openimages / "class-descriptions.csv").write_bytes(b"/m/01x,C\rat\n")
+    with pytest.raises(DataError, match=r"class-descriptions\.csv: not a CSV file"):
+        OpenImagesReader(openimages).scan()
+
+
 def test_it_is_named_and_no_mask_folder(openimages: Path, tmp_path: Path) -> None:
     assert detect([openimages])[0] == "openimages"
     with pytest.raises(DataError, match="object-segmentation"):

@@ -24,7 +24,7 @@ def instances(
     """Objects from the instance annotations of an image; with ``crowds`` masks that are marked as crowds are crowds."""
     for number, entry in enumerate(annotations, 1):
         place = f"annotation {entry['id']}" if "id" in entry else f"the image's annotation number {number}"
-        try:
+        with canvas.skipping(place):
             if "category_id" not in entry:
                 raise NotAnObject("no-category", 'no "category_id"')
             label = _class_of(classes, entry["category_id"])
@@ -32,8 +32,6 @@ def instances(
             kept = dict(attributes) if isinstance(attributes, dict) and attributes else None
             crowd = bool(entry.get("iscrowd")) and (crowds or isinstance(shape, Polygons))
             canvas.add(label, shape, place, iscrowd=crowd, attributes=kept)
-        except NotAnObject as problem:
-            canvas.lost(place, problem)
 
 
 def _shape(canvas: Canvas, entry: dict[str, Any], place: str, boxes: str) -> Shape:
@@ -86,13 +84,11 @@ def segments(
         for segment in entry.get("segments_info") or []:
             number = segment.get("id") if isinstance(segment, dict) else None
             mask = masks.pop(number, None) if isinstance(number, int) else None
-            try:
+            with canvas.skipping(f"segment {number}"):
                 if mask is None:
                     raise NotAnObject("segment-not-in-png")
                 label = _class_of(classes, segment.get("category_id"))
                 canvas.add(label, mask, f"segment {number}", iscrowd=bool(segment.get("iscrowd")))
-            except NotAnObject as problem:
-                canvas.lost(f"segment {number}", problem)
         if masks:
             canvas.note("pixels-without-segment", "", f"{len(masks)} ids of the PNG are not in the JSON", len(masks))
 

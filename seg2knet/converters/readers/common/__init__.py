@@ -1,1 +1,1 @@
-"""What several readers share: class tables, split lists, mask encodings, image pairs, XML, video frames."""
+"""What several readers share: class tables, split lists, mask encodings, image pairs, XML, JSON, CSV."""

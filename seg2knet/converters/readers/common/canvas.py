@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 import msgspec
@@ -102,9 +102,15 @@ class Canvas:
     def skip(self, reason: str, place: str, detail: str = "", *, asked: bool = False) -> None:
         self.skips.append(Skip(reason, f"{self.place}: {place}", 1, asked, detail))
 
-    def lost(self, place: str, problem: NotAnObject) -> None:
-        """Skip what turned out not to be an object."""
-        self.skip(problem.reason, place, problem.detail, asked=problem.asked)
+    @contextlib.contextmanager
+    def skipping(self, place: str) -> Iterator[None]:
+        """While one object is read: a skip where it turns out not to be one, or its mask cannot be read."""
+        try:
+            yield
+        except NotAnObject as problem:
+            self.skip(problem.reason, place, problem.detail, asked=problem.asked)
+        except DataError as error:
+            self.skip("mask-unreadable", place, ": ".join(filter(None, (error.message, error.found))))
 
     def note(self, kind: str, place: str, detail: str = "", count: int = 1) -> None:
         self.notes.append(Note(kind, f"{self.place}: {place}" if place else self.place, detail, count))

@@ -8,7 +8,7 @@ from typing import Optional
 import numpy as np
 
 from seg2knet.converters.readers.common import labelmap as _labelmap
-from seg2knet.converters.readers.common.canvas import Canvas
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
 from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.sources import labels_as_shown
 from seg2knet.dataset import label_image
@@ -113,17 +113,13 @@ class Decoder:
     def object_files(self, files: Sequence[Sequence[str]]) -> None:
         """One mask an object; ``files`` are pairs of class (or empty) and path."""
         for label, path in files:
-            labels, place = labels_as_shown(path), path.rpartition("/")[2]
-            if labels.shape[:2] != (self.canvas.height, self.canvas.width):
-                first, other = f"{self.canvas.width}x{self.canvas.height}", f"{labels.shape[1]}x{labels.shape[0]}"
-                self.canvas.skip("size-differs", place, f"the first mask of this image is {first}, this {other}")
-                continue
-            runs = label_image.cut(foreground(grey(labels), path).astype(np.uint8))
-            masks = label_image.regions(runs, without=[0]).rles
-            if masks:
-                self.canvas.add(label or self.class_name, masks[0], place)
-            else:
-                self.canvas.skip("no-pixels", place, "nothing is marked")
+            place = path.rpartition("/")[2]
+            with self.canvas.skipping(place):
+                mask = foreground(grey(labels_as_shown(path)), path)
+                if mask.shape != (self.canvas.height, self.canvas.width):
+                    first, other = f"{self.canvas.width}x{self.canvas.height}", f"{mask.shape[1]}x{mask.shape[0]}"
+                    raise NotAnObject("size-differs", f"the first mask of this image is {first}, this {other}")
+                self.canvas.add(label or self.class_name, self.canvas.bitmap(mask), place)
 
     def _by_color(self, colors: np.ndarray) -> np.ndarray:
         """Numbers of the classes of packed colours; a colour of no class stays, above all numbers."""

@@ -19,7 +19,6 @@ from seg2knet.converters.base import Evidence, Handle, Scan
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject
 from seg2knet.converters.readers.common.lists import Splits
 from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of, relative
-from seg2knet.converters.splitting import names
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import load_json
 from seg2knet.dataset.sample import Note, Sample, Skip
@@ -137,7 +136,7 @@ class JsonReader(SourceReader):
         beside = next(filter(os.path.isfile, places), None) if self.options.images is None else None
         file = beside or self.images.only(tails, path)
         name = posixpath.join(posixpath.dirname(handle.name), os.path.basename(file) if file else base)
-        return Canvas(names.safe(name), f"{path}: image {base!r}", path=file, declared=size_of(declared))
+        return Canvas(name, f"{path}: image {base!r}", path=file, declared=size_of(declared))
 
 
 class RecordsReader(JsonReader):
@@ -162,12 +161,11 @@ def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None]
     """Read items one by one as ``KIND NUMBER``; one that is malformed or not an object becomes a skip."""
     for number, item in enumerate(items if isinstance(items, list) else [], first):
         place = f"{kind} {number}"
-        try:
-            take(item, place)
-        except NotAnObject as problem:
-            canvas.lost(place, problem)
-        except MALFORMED as error:
-            canvas.skip("malformed", place, f"{type(error).__name__}: {error}"[:200])
+        with canvas.skipping(place):
+            try:
+                take(item, place)
+            except MALFORMED as error:
+                raise NotAnObject("malformed", f"{type(error).__name__}: {error}"[:200]) from None
     return canvas
 
 

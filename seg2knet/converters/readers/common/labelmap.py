@@ -13,8 +13,6 @@ objectInfo150.txt   ADE20K: ``Idx ... Name``; the CSV also says what is stuff
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -26,7 +24,7 @@ from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import ReaderOptions
-from seg2knet.converters.readers.common.sources import read_list, rgb
+from seg2knet.converters.readers.common.sources import read_list, read_rows, rgb
 from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json, load_yaml, read_text
@@ -195,12 +193,7 @@ def _from_text(path: Path) -> list[Entry]:
 
 
 def _from_csv(path: Path) -> list[Entry]:
-    text = read_text(path)
-    try:
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    except csv.Error as error:
-        raise DataError("not a CSV file", file=path, found=str(error)) from None
+    rows = read_rows(path, semicolons=True)
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     name, number, stuff, *channels = (
         next((head.index(word) for word in words if word in head), None) for words in _COLUMNS

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import mmap
 import os
 import posixpath
@@ -18,7 +20,7 @@ import numpy as np
 
 from seg2knet.converters.base import Reader
 from seg2knet.dataset import images
-from seg2knet.dataset.files import read_text, walk
+from seg2knet.dataset.files import MAX_TEXT, read_text, walk
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.rle import size_allowed
@@ -30,6 +32,18 @@ def read_list(path: Union[str, Path]) -> list[str]:
     """The lines of a list: without blank ones, comments (``#``) and surrounding space."""
     lines = (line.strip() for line in read_text(path).splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def read_rows(path: Union[str, Path], limit: int = MAX_TEXT, semicolons: bool = False) -> list[list[str]]:
+    """The rows of a CSV file, without empty ones, divided by commas, or by ``semicolons`` where its first has one;
+    DataError where it is none."""
+    text = read_text(path, limit)
+    delimiter = ";" if semicolons and ";" in text.partition("\n")[0] else ","
+    csv.field_size_limit(1 << 28)  # outlines are long
+    try:
+        return [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    except csv.Error as error:
+        raise DataError("not a CSV file", file=path, found=str(error)) from None
 
 
 def mapped(path: Union[str, Path]) -> mmap.mmap:

@@ -76,14 +76,8 @@ class CvatReader(Reader):
         return Scan(ordered(index.handles()), classes, (), tuple(index.notes))
 
     def read(self, handle: Handle) -> Sample:
-        where = handle.where
-        if "unsafe" in where:
-            try:
-                names.safe(where["unsafe"])
-            except DataError as error:
-                raise DataError(error.message, file=where["file"], found=error.found, expected=error.expected) from None
+        where, data = handle.where, None
         file = self._file(where["file"])
-        data = None
         if where["image"] is None and self.options.video is not None and "frame" in where:
             self._video = self._video or Video(self.options.video)
             data = self._video.png(where["frame"])
@@ -149,17 +143,13 @@ class _Index:
 
     def _image(self, file: File, element: Element, images: ImageFiles, prefix: str) -> None:
         values = element.attributes
-        name, subset = values.get("name", ""), values.get("subset", "")
+        # CVAT writes names of files on a share with a slash before them.
+        parts, subset = values.get("name", "").replace("\\", "/").split("/"), values.get("subset", "")
+        name = "/".join(part for part in parts if part not in ("", "."))
         size = [whole_number(values.get(side, "")) for side in ("width", "height")]
-        where: dict[str, Any] = {"file": file.path, "start": element.start, "end": element.end, "size": size}
-        try:
-            # CVAT writes names of files on a share with a slash before them.
-            clean = names.safe(name.replace("\\", "/").lstrip("/"))
-        except DataError:
-            self.images.append((canonical(subset), "", f"image {values.get('id', '')}", {**where, "unsafe": name}))
-            return
-        where["image"] = _find(images, clean, subset)
-        self.images.append((canonical(subset), _folder(subset), prefix + clean, where))
+        where = {"file": file.path, "start": element.start, "end": element.end, "size": size}
+        where["image"] = _find(images, name, subset)
+        self.images.append((canonical(subset), _folder(subset), name and prefix + name, where))
 
     def _frames(self, file: File, frames: Frames, meta: Meta, images: ImageFiles, prefix: str) -> None:
         tasks = sorted({task for task, _ in frames.entries})

@@ -41,20 +41,17 @@ def take(
             canvas.note("tag-ignored", "", "a tag is of the whole image, so no object")
         return
     place = f"{tag} {number}"
-    values = {**element.attrib, **(override or {})}
+    values = {"rotation": "0", **element.attrib, **(override or {})}
     label = label or values.get("label", "")
-    try:
+    group, order = values.get("group_id") or "0", xml.number(values.get("z_order"))
+    key, z = (group, label) if group != "0" else None, int(order) if order is not None and abs(order) < 1e9 else 0
+    with canvas.skipping(place):
         if tag in NO_AREA:
             raise NotAnObject(NO_AREA[tag], f"{label!r}")
         if not label.strip():
             raise NotAnObject("no-label", f"a {tag} without a label")
         shape = _shape(canvas, tag, values, boxes)
-    except NotAnObject as problem:
-        canvas.lost(place, problem)
-        return
-    group, order = values.get("group_id") or "0", xml.number(values.get("z_order"))
-    key, z = (group, label) if group != "0" else None, int(order) if order is not None and abs(order) < 1e9 else 0
-    canvas.add(label, shape, place, group=key, attributes=_attributes(element), z=z)
+        canvas.add(label, shape, place, group=key, attributes=_attributes(element), z=z)
 
 
 def _shape(canvas: Canvas, tag: str, values: dict[str, str], boxes: str) -> Shape:
@@ -64,9 +61,9 @@ def _shape(canvas: Canvas, tag: str, values: dict[str, str], boxes: str) -> Shap
         return polygon(_points(values.get("points", "")))
     if tag == "ellipse":
         cx, cy, rx, ry = _numbers(values, "cx", "cy", "rx", "ry")
-        return ellipse(cx, cy, rx, ry, _rotation(values))
+        return ellipse(cx, cy, rx, ry, *_numbers(values, "rotation"))
     left, top, right, bottom = _numbers(values, "xtl", "ytl", "xbr", "ybr")
-    return box(left, top, right - left, bottom - top, boxes, _rotation(values))
+    return box(left, top, right - left, bottom - top, boxes, *_numbers(values, "rotation"))
 
 
 def _mask(canvas: Canvas, values: dict[str, str]) -> Rle:
@@ -103,13 +100,6 @@ def _numbers(values: dict[str, str], *keys: str) -> list[float]:
     if any(number is None or not math.isfinite(number) or abs(number) > 1e9 for number in numbers):
         raise NotAnObject("not-numbers", ", ".join(f"{key}={values.get(key)!r}" for key in keys))
     return [number for number in numbers if number is not None]
-
-
-def _rotation(values: dict[str, str]) -> float:
-    degrees = xml.number(values.get("rotation") or "0")
-    if degrees is None or not math.isfinite(degrees):
-        raise NotAnObject("not-numbers", f"rotation={values.get('rotation')!r}")
-    return degrees
 
 
 def _attributes(element: Any) -> Optional[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Pascal VOC: mask images of classes and objects, and XML with boxes (see ``_voc``)."""
+"""Pascal VOC: mask images of classes and objects, and XML with boxes (see ``folders``)."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class VocReader(Reader):
     def _boxes(self, handle: Handle, document: _voc.Document) -> Sample:
         canvas = Canvas(handle.name, handle.where["xml"], path=handle.where["image"], declared=document.size)
         for number, boxed in enumerate(document.objects, 1):
-            try:
+            with canvas.skipping(f"object {number}"):
                 if not boxed.name:
                     raise NotAnObject("no-label")
                 if boxed.polygon is not None:
@@ -130,8 +130,6 @@ class VocReader(Reader):
                 else:
                     raise NotAnObject("not-a-box", "no <bndbox> with xmin < xmax and ymin < ymax")
                 canvas.add(boxed.name, shape, f"object {number}", attributes=boxed.attributes or None)
-            except NotAnObject as problem:
-                canvas.lost(f"object {number}", problem)
         return canvas.sample(handle.split)
 
 

@@ -75,10 +75,8 @@ class YoloReader(Reader):
         canvas = Canvas(handle.name, label or path, path=path)
         for number, line in enumerate(read_text(label).splitlines() if label is not None else (), 1):
             if line and not line.isspace():
-                try:
+                with canvas.skipping(f"line {number}"):
                     self._take(canvas, f"line {number}", line)
-                except NotAnObject as problem:
-                    canvas.lost(f"line {number}", problem)
         return canvas.sample(handle.split)
 
     def count(self, handle: Handle) -> int:
