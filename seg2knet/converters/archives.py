@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -65,6 +64,7 @@ def _opened(path: Path, stack: ExitStack, options: Mapping[str, Any]) -> Path:
 
 
 def _untar(archive: Path, target: Path) -> None:
+    from seg2knet.download.archive import DAMAGE
     from seg2knet.download.transfer import require_space
 
     try:
@@ -81,5 +81,5 @@ def _untar(archive: Path, target: Path) -> None:
                 content = opened.extractfile(member)
                 with path.open("wb") as out:
                     shutil.copyfileobj(content, out)  # type: ignore[arg-type]  # of a file it is there
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (tarfile.TarError, OSError, *DAMAGE) as error:
         raise DataError("a damaged archive", file=archive, found=str(error)) from None

@@ -6,6 +6,7 @@ The format: PKWARE APPNOTE 6.3; every entry's CRC-32 and length are checked by :
 from __future__ import annotations
 
 import contextlib
+import lzma
 import os
 import shutil
 import stat
@@ -21,6 +22,8 @@ from seg2knet.errors import DataError
 Place = Callable[[str], Optional[Path]]
 """Where an entry goes, below the target; ``None`` leaves it out."""
 NOT_DATA = ("__MACOSX/", ".DS_Store", "Thumbs.db")
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeDecodeError)
+"""What reading a damaged archive raises: the decompressors' own errors are no OSErrors."""
 
 
 def as_it_is(name: str) -> Optional[Path]:
@@ -51,8 +54,8 @@ def unpack(archive: Path, target: Path, place: Place = as_it_is, progress: Optio
                 if progress is not None:
                     progress(done, total)
             return [file for _, file in files]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        hint = "remove it, and it is downloaded again"
+    except DAMAGE as error:
+        hint = "remove it, and download or export it again"
         raise DataError("a damaged zip file", file=archive, found=str(error), hint=hint) from None
 
 
@@ -101,7 +104,7 @@ def _write(archive: Path, opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path:
         with opened.open(entry) as source, part.open("wb") as out:
             shutil.copyfileobj(source, out, CHUNK)
         os.replace(part, path)
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:  # the second at a compression that zipfile does not know
         raise DataError("the file cannot be unpacked", file=archive, place=entry.filename, found=str(error)) from None
     finally:
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -92,6 +93,19 @@ def test_links_and_damage(tmp_path: Path) -> None:
     for name, said in (("a.tar", "a link"), ("b.tgz", "damaged"), ("c.zip", "damaged")):
         with pytest.raises(DataError, match=said), unpacked([Source(tmp_path / name)]):
             pass
+
+
+def test_damage_inside_of_an_xz_file(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.xz"
+    with tarfile.open(archive, "w:xz") as tarred:
+        info = tarfile.TarInfo("a.txt")
+        info.size = 60_000
+        tarred.addfile(info, io.BytesIO(random.Random(0).randbytes(60_000)))
+    body = bytearray(archive.read_bytes())
+    body[30_000:30_100] = bytes(100)
+    archive.write_bytes(body)
+    with pytest.raises(DataError, match="damaged"), unpacked([Source(archive)]):
+        pass
 
 
 @pytest.mark.parametrize(("options", "said"), [({"images": "symlink"}, "symlink"), ({"resume": True}, "resume")])

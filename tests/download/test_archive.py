@@ -110,6 +110,35 @@ def test_a_damaged_one(tmp_path: Path, damage: str) -> None:
     assert everything(tmp_path) == {"x.zip"}
 
 
+def test_damage_to_an_entry_packed_by_lzma(tmp_path: Path) -> None:
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_LZMA) as out:
+        out.writestr("a.txt", bytes(range(256)) * 9)
+    body = bytearray(archive.read_bytes())
+    body[45:90] = b"\xff" * 45
+    archive.write_bytes(body)
+    with pytest.raises(DataError, match="damaged"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_a_name_that_is_not_what_its_flag_says(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "x.zip", {"ä.txt": b"a"})
+    archive.write_bytes(archive.read_bytes().replace("ä".encode(), b"\xff\xfe"))
+    with pytest.raises(DataError, match="damaged"):
+        unpack(archive, tmp_path / "out")
+
+
+def test_an_unknown_compression(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "x.zip", {"a.txt": b"a"})
+    body = bytearray(archive.read_bytes())
+    for start, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        struct.pack_into("<H", body, body.index(start) + at, 77)
+    archive.write_bytes(body)
+    with pytest.raises(DataError, match="compression") as caught:
+        unpack(archive, tmp_path / "out")
+    assert caught.value.place == "a.txt"
+
+
 def test_what_is_there_is_not_written_again(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "x.zip", GOOD)
     unpack(archive, tmp_path / "out")
