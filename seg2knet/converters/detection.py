@@ -47,7 +47,7 @@ def _detect(source: Path) -> tuple[str, Evidence]:
         raise UsageError(
             "two formats fit",
             found=f"{source}: " + "; ".join(lines),
-            hint=f"name the one that is meant: seg2knet convert {best[0]} {source}",
+            hint=" or ".join(f"seg2knet convert {name} {source}" for name, _ in [best, *rivals]),
         )
     return best
 

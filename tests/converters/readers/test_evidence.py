@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,18 @@ def test_real_sources_are_named(shared: Path, path: str) -> None:
     name, evidence = detect([shared / "corpora" / path])
     assert name == FORMATS[path]
     assert evidence.reasons
+
+
+def test_two_formats_that_fit_are_both_offered(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages/a.jpg", 4, 3)
+    mask(tmp_path / "SegmentationClass/a.png", np.ones((3, 4), np.uint8))
+    shape = {"label": "a", "points": [[0, 0], [2, 0], [2, 2]], "shape_type": "polygon"}
+    content = {"imagePath": "a.jpg", "imageHeight": 3, "imageWidth": 4, "imageData": None, "shapes": [shape]}
+    (tmp_path / "JPEGImages/a.json").write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="two formats fit") as caught:
+        detect([tmp_path])
+    assert f"seg2knet convert labelme {tmp_path}" in str(caught.value.hint)
+    assert f"seg2knet convert voc {tmp_path}" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
