@@ -21,7 +21,7 @@ from seg2knet.converters.base import IGNORE, Scan
 from seg2knet.converters.options import ConvertOptions
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json, load_yaml, read_text
-from seg2knet.dataset.text import natural
+from seg2knet.dataset.text import clean_name, natural
 from seg2knet.errors import DataError, UsageError
 
 _NOT_CLASSES = (IGNORE, "_background_")
@@ -103,10 +103,11 @@ def _info(entry: Any, path: Path) -> ClassInfo:
         entry = {"name": str(entry)}
     if not isinstance(entry, Mapping):
         raise _bad(path, repr(entry))
-    name, supercategory = entry.get("name"), str(entry.get("supercategory") or "")
+    name = entry.get("name")
     if not isinstance(name, str) or not name.strip():
         raise _bad(path, f"a class without a name: {dict(entry)!r}")
-    return ClassInfo(name, bool(entry.get("isthing", True)), _color(entry.get("color"), path), supercategory)
+    isthing, color = bool(entry.get("isthing", True)), _color(entry.get("color"), path)
+    return ClassInfo(clean_name(name), isthing, color, str(entry.get("supercategory") or ""))
 
 
 def _color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:

@@ -11,6 +11,7 @@ from typing_extensions import Literal
 
 from seg2knet.converters.splitting.splits import parse_ratios
 from seg2knet.dataset.layout import DEFAULT_OUT, SPLITS
+from seg2knet.dataset.text import clean_name
 from seg2knet.errors import UsageError
 
 DEFAULT_SHARES = {"train": 0.8, "val": 0.2}
@@ -110,17 +111,21 @@ class ConvertOptions(BaseModel):
     @field_validator("split", mode="before")
     @classmethod
     def _shares(cls, value: Any) -> Any:
-        return parse_ratios(value) if isinstance(value, str) else value
+        return parse_ratios(value) if isinstance(value, (str, dict)) else value
 
     @field_validator("mapping", mode="before")
     @classmethod
     def _renamings(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return value
-        for pair in (pairs := [text.partition("=") for text in value]):
+        pairs = value.items() if isinstance(value, dict) else [text.partition("=")[::2] for text in value]
+        for pair in pairs:
             if not all(pair):
-                raise UsageError("not a renaming", found=f"--map {''.join(pair)}", expected="--map OLD=NEW")
-        return {old: new for old, _, new in pairs}
+                raise UsageError("not a renaming", found=f"--map {'='.join(pair)}", expected="--map OLD=NEW")
+        return {old: clean_name(new) for old, new in pairs}
+
+    @field_validator("void_class")
+    @classmethod
+    def _named(cls, value: Optional[str]) -> Optional[str]:
+        return clean_name(value) if value else None
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from seg2knet.dataset import coco_json
 from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.coco_json import Category, Instances, Panoptic, PanopticAnnotation
+from seg2knet.dataset.files import read_text
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade, find_coco, find_dataset
 from seg2knet.errors import DataError, UsageError
@@ -167,7 +168,7 @@ def _object_info(file: Path) -> ClassList:
     if there is None:
         raise DataError("the list of classes is missing", file=file, expected="objectInfo.txt with a class a row")
     names: list[str] = []
-    for row in class_rows(there.read_text("utf-8-sig")):
+    for row in class_rows(read_text(there)):
         if row.number != len(names) + 1:
             expected = "number, tab, ..., name" if row.number is None else f"number {len(names) + 1}"
             message = "not a class" if row.number is None else "classes must be numbered from 1 on"

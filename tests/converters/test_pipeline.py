@@ -258,6 +258,16 @@ def test_classes_in_order_renamed_dropped_and_checked(labelme: Make, tmp_path: P
     assert {reason: tally.count for reason, tally in result.ledger.asked.items()} == {"dropped-class": 1}
 
 
+def test_names_of_classes_that_the_user_gives_are_cleaned_too(labelme: Make, tmp_path: Path) -> None:
+    root = labelme("a.jpg", [polygon("car"), polygon("two\nlines"), polygon("tree")])
+    file = tmp_path / "classes.json"
+    file.write_text(json.dumps(["car", "two\nlines", "tree"]))
+    options = {"classes": file, "mapping": {"car": "a\tb"}, "void_class": "no\tone"}
+    result = convert(root, tmp_path / "out", split="train", to="ade", **options)
+    assert result.classes.names == ("a b", "two lines", "tree", "no one")
+    assert result.ledger.skips == {}
+
+
 def test_class_that_is_not_there_cannot_be_dropped(coco: Make, tmp_path: Path) -> None:
     image = {"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}
     path = coco([image], [])

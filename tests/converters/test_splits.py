@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from seg2knet.converters.splitting.splits import canonical, group_key, parse_ratios
@@ -17,14 +19,21 @@ from seg2knet.errors import UsageError
         ("train=0.5,test=0.5", {"train": 0.5, "test": 0.5}),
         ("0.8/0/0.2", {"train": 0.8, "test": 0.2}),
         ("val", {"val": 1.0}),
+        ({"train": 80, "val": 20}, {"train": 0.8, "val": 0.2}),
     ],
 )
-def test_shares(text: str, shares: dict[str, float]) -> None:
+def test_shares(text: Any, shares: dict[str, float]) -> None:
     assert parse_ratios(text) == pytest.approx(shares)
 
 
-@pytest.mark.parametrize("text", ["", "a/b", "0.5/0.2", "0.2/0.2/0.2/0.4", "-1/2", "train=1,dev=0", "nan/nan", "0/0"])
-def test_no_shares(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "a/b", "0.5/0.2", "0.2/0.2/0.2/0.4", "-1/2", "train=1,dev=0", "nan/nan", "0/0", {}, {"train": 8, "val": 2},
+        {"train": 0.8, "dev": 0.2}, {"train": 1.5, "val": -0.5},
+    ],
+)  # fmt: skip
+def test_no_shares(text: Any) -> None:
     with pytest.raises(UsageError, match="not a split"):
         parse_ratios(text)
 

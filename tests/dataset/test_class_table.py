@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seg2knet.dataset.class_table import class_rows
+from seg2knet.dataset.folder import read_folder
 
 
 def test_tabs_part_the_columns_of_the_challenge() -> None:
@@ -34,3 +37,10 @@ def test_a_row_without_a_number_says_so() -> None:
 @given(st.text(max_size=60))
 def test_any_text_has_rows(text: str) -> None:
     assert all(row.number is None or row.number >= 0 for row in class_rows(text))
+
+
+def test_a_table_in_latin_1_is_read_for_training(tmp_path: Path) -> None:
+    for folder in ("images/training", "annotations/training"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "objectInfo.txt").write_bytes("Idx\tName\n1\tBär\n".encode("latin-1"))
+    assert read_folder(tmp_path).classes.names == ("Bär",)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Callable, Optional
+from collections.abc import Mapping, Sequence
+from typing import Callable, Optional, Union
 
 from seg2knet.dataset.layout import SPLITS
 from seg2knet.errors import UsageError
@@ -21,20 +21,18 @@ def canonical(name: Optional[str]) -> Optional[str]:
     return _ALIASES.get(name.strip().lower()) if name else None
 
 
-def parse_ratios(text: str) -> dict[str, float]:
-    """Shares that sum to 1 from ``0.8/0.1/0.1`` (train, val, test), ``80/20``, ``train=0.9,test=0.1`` or ``train``.
+def parse_ratios(given: Union[str, Mapping[str, float]]) -> dict[str, float]:
+    """Shares that sum to 1 from ``0.8/0.1/0.1`` (train, val, test), ``80/20``, ``train=0.9,test=0.1`` or ``train``, or
+    from shares by name.
 
     Raises UsageError: it is none of these.
     """
-    if text in SPLITS:
-        return {text: 1.0}
-    parts = re.split("[,/]" if "=" in text else "[/,:]", text)
     hint = None
     try:
-        pairs = [part.split("=") for part in parts] if "=" in text else list(zip(SPLITS, parts))
+        pairs = _pairs(given) if isinstance(given, str) else list(given.items())
         shares = {name.strip(): float(number) for name, number in pairs}
         total = sum(shares.values())
-        right = set(shares) <= set(SPLITS) and len(parts) <= len(SPLITS) and min(shares.values()) >= 0
+        right = set(shares) <= set(SPLITS) and min(shares.values()) >= 0
         if right and 0 < total < float("inf"):
             if abs(total - 1) < 0.011 or abs(total - 100) < 1.1:
                 return {name: share / total for name, share in shares.items() if share > 0}
@@ -42,7 +40,16 @@ def parse_ratios(text: str) -> dict[str, float]:
     except ValueError:
         pass
     expected = "0.8/0.1/0.1 (train, val, test), 0.8/0.2, train=0.9,test=0.1, or train"
-    raise UsageError("not a split", found=f"--split {text}", expected=expected, hint=hint)
+    raise UsageError("not a split", found=f"--split {given}", expected=expected, hint=hint)
+
+
+def _pairs(text: str) -> list[Sequence[str]]:
+    """The splits and shares that a text names; more shares than splits are of a split that there is not."""
+    if text in SPLITS:
+        return [(text, "1")]
+    if "=" in text:
+        return [part.split("=") for part in re.split("[,/]", text)]
+    return list(zip((*SPLITS, "more"), re.split("[/,:]", text)))
 
 
 def group_key(rule: str) -> Callable[[str], Optional[str]]:

@@ -39,9 +39,9 @@ class MasksWriter(Writer):
 
     def __init__(self, options: ConvertOptions, classes: Optional[ClassList] = None) -> None:
         super().__init__(options, classes)
-        unknown = [kind for kind in options.mask_kinds if kind not in FOLDERS]
-        if unknown:
-            raise UsageError("no such kind of mask image", found=unknown[0], expected=", ".join(FOLDERS))
+        if not options.mask_kinds or not FOLDERS.keys() >= set(options.mask_kinds):
+            found = f"--mask-kinds {','.join(options.mask_kinds)}"
+            raise UsageError("no such kind of mask image", found=found, expected=", ".join(FOLDERS))
         names = classes.names if classes is not None else ()
         known = {name: number for number, name in CITYSCAPES.names.items()}
         self._numbers = {name: number for number, name in enumerate(names, 1)}

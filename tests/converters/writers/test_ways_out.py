@@ -209,6 +209,11 @@ def test_masks_of_each_kind(tmp_path: Path) -> None:
     assert again == masks(source, "coco")
 
 
+def test_masks_of_no_kind_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="kind of mask image"):
+        out(coco(tmp_path / "set", SQUARE), "masks", mask_kinds=())
+
+
 def test_cityscapes_names_have_cityscapes_numbers(tmp_path: Path) -> None:
     source = coco(tmp_path / "set", SQUARE, RING)
     out(source, "masks", mask_kinds=("instances",), mapping={'tree "<&>"': "road"}, stuff=["road"])
