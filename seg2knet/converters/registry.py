@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Generic, TypeVar
 
+from seg2knet import plugins
 from seg2knet.converters.base import Reader, Writer
 from seg2knet.errors import UsageError
 
@@ -30,10 +30,7 @@ class _Registry(Generic[K]):
         """The package's own first, then plug-ins."""
         for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
             self._import(module.name)
-        points = entry_points()
-        for point in points.select(group=self.group) if hasattr(points, "select") else points.get(self.group, ()):
-            kind = point.load()
-            self.kinds[kind.name] = kind
+        self.kinds.update((kind.name, kind) for kind in plugins.load(self.group).values())
         return dict(self.kinds)
 
     def one(self, name: str) -> K:

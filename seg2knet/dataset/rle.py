@@ -31,9 +31,6 @@ MAX_PIXELS_VARIABLE = "SEG2KNET_MAX_PIXELS"
 _AREAS = 255
 """As many areas as pycocotools counts in one call: with NumPy 2 it raises beyond that, for it counts in 8 bits."""
 
-_CHARACTERS = 7
-"""Of five bits each, enough for the difference of two runs of up to 2^30 pixels with its sign."""
-
 
 def max_pixels() -> int:
     """The most pixels that an image or mask may have."""
@@ -235,11 +232,13 @@ def measure_runs(runs: np.ndarray, height: int) -> tuple[float, tuple[float, flo
 
 
 def encode(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, height: int, width: int) -> list[Rle]:
-    """Runs of ones as masks, all of an image at once (maskApi.c, ``rleToString``).
+    """Runs of ones as masks, all of an image at once.
 
     ``starts``, ``ends``: ``(R,)`` int64, first pixel and the one after the last, counted down the columns; ``owners``:
     ``(R,)``, the mask of each: 0, 1, ..., none left out. Runs of one mask do not overlap.
     """
+    from pycocotools import mask as coco_mask
+
     order = np.lexsort((starts, owners))
     owners, starts, ends = owners[order], starts[order], ends[order]
     same = owners[1:] == owners[:-1]
@@ -257,27 +256,5 @@ def encode(starts: np.ndarray, ends: np.ndarray, owners: np.ndarray, height: int
     counts[at] = starts - np.where(first, 0, np.append(0, ends[:-1]))
     counts[at + 1] = ends - starts
     counts[at[tail] + 2] = height * width - ends[tail]
-    return [Rle(string, height, width) for string in _strings(counts, at[first])]
-
-
-def _strings(counts: np.ndarray, offsets: np.ndarray) -> list[bytes]:
-    """Counts as compressed strings, those of one mask from each offset on."""
-    place = np.arange(len(counts)) - np.repeat(offsets, np.diff(np.append(offsets, len(counts))))
-    rest = counts.copy()
-    rest[2:] -= np.where(place[2:] > 2, counts[:-2], 0)
-    characters = np.zeros((len(counts), _CHARACTERS), np.uint8)
-    used = np.zeros((len(counts), _CHARACTERS), bool)
-    unfinished = np.ones(len(counts), bool)
-    for column in range(_CHARACTERS):
-        low = rest & 31
-        rest >>= 5
-        more = np.where(low & 16, rest != -1, rest != 0)
-        characters[:, column] = (low | (more << 5)) + 48
-        used[:, column] = unfinished
-        unfinished &= more
-        if not unfinished.any():
-            break
-    text = characters[used].tobytes()
-    lengths = np.add.reduceat(used.sum(axis=1), offsets)
-    ends = np.cumsum(lengths).tolist()
-    return [text[end - length : end] for end, length in zip(ends, lengths.tolist())]
+    codes = [{"size": [height, width], "counts": own} for own in np.split(counts, at[first][1:])]
+    return [Rle(code["counts"], height, width) for code in coco_mask.frPyObjects(codes, height, width)]
