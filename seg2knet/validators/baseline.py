@@ -27,7 +27,7 @@ def mark_known(report: Report, path: Path) -> None:
     try:
         entries = json.loads(path.read_bytes())["findings"]  # msgspec takes no half of a surrogate pair
         known = Counter(map(_key, entries))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
             "the baseline cannot be read" if isinstance(error, OSError) else "no baseline",
             file=path,

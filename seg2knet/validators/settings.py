@@ -36,13 +36,13 @@ def load(start: Optional[Path] = None) -> Settings:
         if not path.is_file():
             continue
         try:
-            ours = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("seg2knet")
+            tools = tomllib.loads(path.read_text("utf-8")).get("tool")
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError("the settings cannot be read", file=path, found=str(error)) from None
-        if ours is None:
+        if not isinstance(tools, dict) or "seg2knet" not in tools:
             continue
         try:
-            settings = msgspec.convert(ours, Settings)
+            settings = msgspec.convert(tools["seg2knet"], Settings)
         except msgspec.ValidationError as error:
             raise UsageError(
                 "a setting is wrong",

@@ -51,16 +51,18 @@ class ConfigFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.names: dict[str, Any] = {}
+        self.entries: list[ConfigValue] = []
         try:
             self.text = path.read_bytes()
-            tree = ast.parse(self.text)
+            self._read(ast.parse(self.text))
         except OSError as error:
             problem = error.strerror or str(error)
             raise UsageError("the configuration cannot be read", file=path, found=problem) from None
-        except (SyntaxError, ValueError, RecursionError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise UsageError("the configuration is not a Python file", file=path, found=str(error)) from None
-        self.names: dict[str, Any] = {}
-        self.entries: list[ConfigValue] = []
+
+    def _read(self, tree: ast.Module) -> None:
         for statement in tree.body:
             if isinstance(statement, (ast.Assign, ast.AnnAssign)):
                 targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import posixpath
 import re
@@ -24,6 +25,7 @@ SPLIT_WORDS = {"train": "train", "training": "train", "val": "val", "valid": "va
 _MARKS = re.compile(rb'"(segments_info|segmentation|bbox)"\s*:')
 _TABLE = re.compile(rb'"(images|annotations|categories)"\s*:')
 _BLOCK = 1 << 18
+_OPENINGS = frozenset(b'{["')
 
 
 @dataclass
@@ -248,14 +250,16 @@ def _image_folder(path: Path, names: list[Optional[str]]) -> Optional[Path]:
 def kind_of_file(path: Path) -> Optional[str]:
     """``instances`` or ``panoptic``, by the first key that tells; ``None`` for a JSON file that is not a COCO file.
 
-    A file that cannot be read, or is not JSON, counts as instances: the rules say what is wrong with it.
+    One that cannot be read, or does not begin as JSON does, counts as instances: the rules say what is wrong with it.
     """
     tables: set[bytes] = set()
     rest = b""
+    opening = None
     try:
         with open(path, "rb") as file:
             while block := file.read(_BLOCK):
                 text = rest + block
+                opening = opening or next(iter(text.lstrip(codecs.BOM_UTF8 + b" \t\r\n")), None)
                 mark = _MARKS.search(text)
                 tables.update(_TABLE.findall(text))
                 if mark and tables:
@@ -263,4 +267,4 @@ def kind_of_file(path: Path) -> Optional[str]:
                 rest = text[-64:]
     except OSError:
         return "instances"
-    return "instances" if len(tables) >= 2 else None
+    return "instances" if len(tables) >= 2 or opening not in _OPENINGS else None

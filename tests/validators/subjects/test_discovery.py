@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,25 @@ def test_a_folder_with_a_ledger_alone_is_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "seg2knet-ledger.json").write_text(json.dumps(LEDGER))
     with pytest.raises(UsageError):
         validate(tmp_path)
+
+
+UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
+    "Git LFS": lambda text: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+    "gzip": gzip.compress,
+    "UTF-16": lambda text: text.decode().encode("utf-16"),
+    "empty": lambda text: b"",
+}
+
+
+@pytest.mark.parametrize("words", UNREADABLE)
+def test_a_split_whose_file_is_no_json_is_not_passed_over(tmp_path: Path, words: str) -> None:
+    broken, _ = (single_set(tmp_path / "set" / split) for split in ("train", "valid"))
+    broken.write_bytes(UNREADABLE[words](broken.read_bytes()))
+    report = validate(tmp_path / "set")
+    assert report.checked["files"] == 2
+    first = report.errors[0]
+    assert (first.code, first.file) == ("CI001", "train/annotations.json")
+    assert words in first.message
 
 
 def test_macos_companion_files_are_no_images(tmp_path: Path) -> None:
