@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -37,7 +38,7 @@ class _Whole(Struct, Generic[Record], gc=False):
     categories: List[Raw]
 
 
-class JsonFile:
+class JsonFile(ABC):
     """The images, categories and annotations of a file, and what is wrong with its JSON.
 
     Attributes:
@@ -116,12 +117,13 @@ class JsonFile:
         read = records.read_records(elements, records.CATEGORY, "/categories", self.reading)
         self.categories = [Category.of(index, record) for index, record in enumerate(read)]
 
+    @abstractmethod
     def _read_rows(self, rows: Sequence[Any]) -> None:
-        raise NotImplementedError
+        """Make the tables of the file's annotations."""
 
+    @abstractmethod
     def pointer(self, row: int) -> str:
         """Where a row of ``objects`` stands."""
-        raise NotImplementedError
 
     # Questions that rules ask.
 

@@ -31,16 +31,8 @@ def _column(rows: Sequence[Any], name: str, absent: float = 0, kind: Any = np.in
         return np.fromiter((absent if value is UNSET else value for value in values), kind, len(values)), there
 
 
-def _areas(records: Sequence[Any]) -> np.ndarray:
-    return _column(records, "area", np.nan, np.float64)[0]
-
-
 def _names(records: Sequence[Any]) -> list[Optional[str]]:
     return [record.file_name if isinstance(record.file_name, str) else None for record in records]
-
-
-def _usable(records: Sequence[Any]) -> np.ndarray:
-    return np.fromiter((record is not None for record in records), bool, len(records))
 
 
 def array_of(raws: Sequence[Raw]) -> bytes:
@@ -80,19 +72,31 @@ class Index:
 
 
 class _Table:
-    usable: np.ndarray
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.usable = np.fromiter((record is not None for record in records), bool, len(records))
 
     @property
     def count(self) -> int:
         return len(self.usable)
 
 
+class _Objects(_Table):
+    """What annotations and segments have in common; areas are NaN where absent."""
+
+    def __init__(self, records: Sequence[Any], rows: Sequence[Any]) -> None:
+        super().__init__(records)
+        self.ids, self.has_id = _column(rows, "id")
+        self.category_ids, self.has_category_id = _column(rows, "category_id")
+        self.crowd, self.has_crowd = _column(rows, "iscrowd")
+        self.areas, _ = _column(rows, "area", np.nan, np.float64)
+
+
 class Images(_Table):
     """The table of images; widths and heights are 0 where absent or below 1."""
 
     def __init__(self, records: Sequence[Optional[ImageRecord]]) -> None:
+        super().__init__(records)
         rows = [record or ImageRecord() for record in records]
-        self.usable = _usable(records)
         self.ids, self.has_id = _column(rows, "id")
         self.names = _names(rows)
         self.widths, self.heights = (np.maximum(_column(rows, side)[0], 0) for side in ("width", "height"))
@@ -118,18 +122,13 @@ class Category:
         return cls(index, number, name, isthing, parent, usable=record is not None)
 
 
-class Annotations(_Table):
-    """The table of annotations; areas are NaN where absent, boxes and segmentations unread views into the file's text,
-    ``null`` where absent."""
+class Annotations(_Objects):
+    """The table of annotations; boxes and segmentations: unread views into the file's text, ``null`` where absent."""
 
     def __init__(self, records: Sequence[Optional[AnnotationRecord]]) -> None:
         rows = [record or AnnotationRecord() for record in records]
-        self.usable = _usable(records)
-        self.ids, self.has_id = _column(rows, "id")
+        super().__init__(records, rows)
         self.image_ids, self.has_image_id = _column(rows, "image_id")
-        self.category_ids, self.has_category_id = _column(rows, "category_id")
-        self.crowd, self.has_crowd = _column(rows, "iscrowd")
-        self.areas = _areas(rows)
         self.boxes = [row.bbox for row in rows]
         self.segmentations = [row.segmentation for row in rows]
 
@@ -138,26 +137,22 @@ class PanopticAnnotations(_Table):
     """The table of a panoptic file's annotations, one an image: ids of the images, names of the PNGs."""
 
     def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
+        super().__init__(records)
         rows = [record or PanopticRecord() for record in records]
-        self.usable = _usable(records)
         self.image_ids, self.has_image_id = _column(rows, "image_id")
         self.names = _names(rows)
 
 
-class Segments(_Table):
+class Segments(_Objects):
     """All segments of a panoptic file: ``entry`` is the row of the annotation each belongs to, ``place`` its index
-    there; areas and boxes (``(N, 4)``) are NaN where absent."""
+    there; boxes, ``(N, 4)``, are NaN where absent."""
 
     def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
-        found = (record.segments_info if record is not None else UNSET for record in records)
-        lists = [segments if isinstance(segments, list) else [] for segments in found]
+        given = (record.segments_info if record is not None else UNSET for record in records)
+        lists = [segments if isinstance(segments, list) else [] for segments in given]
         counts = np.fromiter(map(len, lists), np.int64, len(lists))
         rows = [segment for segments in lists for segment in segments]
-        self.usable = _usable(rows)
+        super().__init__(rows, rows)
         self.entry = np.repeat(np.arange(len(lists)), counts)
         self.place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.ids, self.has_id = _column(rows, "id")
-        self.category_ids, self.has_category_id = _column(rows, "category_id")
-        self.crowd, self.has_crowd = _column(rows, "iscrowd")
-        self.areas = _areas(rows)
         self.boxes = boxes_of([row.bbox for row in rows])

@@ -22,6 +22,7 @@ from small_sets import ade, change, coco, noise
 from seg2knet.errors import UsageError
 from seg2knet.validators.engine import validate
 from seg2knet.validators.fixing import writing
+from seg2knet.validators.model import DeleteFile, RenameFile, SetValue
 
 
 @pytest.fixture(autouse=True)
@@ -250,3 +251,19 @@ def test_a_long_name(tmp_path: Path) -> None:
     report = validate(root, select=["IM010"], fix="unsafe")
     assert Image.open(root / "train2017" / longer).mode == "CMYK"
     assert report.exit_code == 2
+
+
+@pytest.mark.parametrize("gone", ["renamed", "deleted"])
+def test_a_file_that_takes_the_name_of_one_that_was_written(tmp_path: Path, gone: str) -> None:
+    """What a run wrote needs no second backup; another file that has the name afterwards needs its own."""
+    path, other = tmp_path / "a.json", tmp_path / "b.json"
+    path.write_text('{"x": 1}')
+    other.write_text('{"x": 2}')
+    away = RenameFile(path, tmp_path / "c.json") if gone == "renamed" else DeleteFile(path)
+    edits = [SetValue(path, "/x", 3), SetValue(path, "/x", 4), away, RenameFile(other, path), SetValue(path, "/x", 5)]
+    writer = writing.Writer(None, backup=True)
+    for edit in edits:
+        writer.write(edit.file, [edit], None, {})
+    assert path.read_text() == '{"x": 5}'
+    kept = [each.read_text() for each in sorted(tmp_path.glob("*.bak*"))]
+    assert kept == ['{"x": 1}', *(['{"x": 4}'] if gone == "deleted" else []), '{"x": 2}']
