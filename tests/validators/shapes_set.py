@@ -10,6 +10,7 @@ from typing import Any, Optional
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
+from small_sets import change
 
 WIDTH, HEIGHT = 96, 80
 CLASSES = ("car", "wheel", "sign")
@@ -107,6 +108,15 @@ def folder_set(root: Path) -> Path:
         write(root / "annotations" / f"instances_{split}2017.json", content)
         draw(root / f"{split}2017", content, seed)
     return root / "annotations" / "instances_train2017.json"
+
+
+def spoiled(root: Path) -> tuple[Path, Path]:
+    """The COCO layout with two annotations of one id in train, and in val; the paths of both files."""
+    train = folder_set(root)
+    val = train.with_name("instances_val2017.json")
+    for path in (train, val):
+        change(path, lambda content: content["annotations"][1].update(id=content["annotations"][0]["id"]))
+    return train, val
 
 
 def single_set(root: Path) -> Path:

@@ -26,11 +26,6 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def check(content: Any, raw: bytes = b"") -> None:
     """Validate, fix both ways, fix again: no exception, and the second time nothing is left to do."""
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,6 @@ ADE = [plant for _, plant, _ in test_ade_rules.PLANTS]
 OBJECTS = [defect.plant for defect in DEFECTS if defect.plant is not None and defect.name != "imbalance"]
 SMALL = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 REMOVED = re.compile(r": /annotations/\d+(/segments_info/\d+)?( \(.*?)?: ")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def mark(root: Path) -> None:

@@ -32,11 +32,6 @@ BROKEN = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.mark.parametrize("number", BROKEN)
 def test_broken_on_purpose(shared: Path, number: int) -> None:
     folder = shared / "corpora" / "coco-invalid+labelme__labelme2coco__tests_data"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
-import pytest
 import test_ade_rules
 import test_image_rules
 import test_panoptic_rules
@@ -21,13 +20,6 @@ from seg2knet.validators.reports import FORMATS, render
 EXAMPLES = 10
 COCO = [plant for _, plant, _ in test_image_rules.PLANTS + test_panoptic_rules.PLANTS]
 ADE = [plant for _, plant, _ in test_ade_rules.PLANTS] + [test_ade_rules.many_classes, test_ade_rules.absent]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def check(make: Callable[[Path], Path], plants: list[Callable[[Path], None]]) -> None:

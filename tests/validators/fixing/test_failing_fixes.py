@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shapes_set import folder_set
+from shapes_set import spoiled
 from small_sets import change, coco, noise
 
 from seg2knet.validators.engine import validate
@@ -18,9 +18,17 @@ from seg2knet.validators.fixing import repairs, writing
 from seg2knet.validators.rules import images as image_files
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def full_disk(words: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file with these words can be written."""
+    real = writing.write_all
+
+    def write_all(path: Path, pieces: Any) -> None:
+        pieces = list(pieces)
+        if words in b"".join(pieces):
+            raise OSError("disk full")
+        real(path, pieces)
+
+    monkeypatch.setattr(writing, "write_all", write_all)
 
 
 def cmyk(path: Path) -> None:
@@ -49,20 +57,9 @@ def test_a_picture_that_cannot_be_made_anew(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = folder_set(tmp_path / "set")
-    val = train.with_name("instances_val2017.json")
-    for path in (train, val):
-        change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
+    train, val = spoiled(tmp_path / "set")
     before = train.read_bytes()
-    real = writing.write_all
-
-    def write_all(path: Path, pieces: Any) -> None:
-        pieces = list(pieces)
-        if b"train0.jpg" in b"".join(pieces):
-            raise OSError("disk full")
-        real(path, pieces)
-
-    monkeypatch.setattr(writing, "write_all", write_all)
+    full_disk(b"train0.jpg", monkeypatch)
     report = validate(tmp_path / "set", fix="safe")
     assert train.read_bytes() == before
     ids = [row["id"] for row in json.loads(val.read_text())["annotations"]]
@@ -94,11 +91,9 @@ def test_the_json_keeps_the_name_of_a_picture_that_cannot_be_renamed(
 
 
 def test_a_fix_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = folder_set(tmp_path / "set")
-    val = train.with_name("instances_val2017.json")
+    train, val = spoiled(tmp_path / "set")
     for path in (train, val):
         change(path, lambda data: data["annotations"][0].update(bbox=[6, 6, 20, 28]))
-        change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
     real = repairs.set_box
 
     def set_box(file: Any, row: int) -> Any:
@@ -114,19 +109,10 @@ def test_a_fix_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_was_taken_out_of_other_files_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = folder_set(tmp_path / "set")
-    val = train.with_name("instances_val2017.json")
+    train, val = spoiled(tmp_path / "set")
     for path in (train, val):
         change(path, lambda data: data["categories"].append({"id": 4, "name": "nothing", "supercategory": ""}))
-    real = writing.write_all
-
-    def write_all(path: Path, pieces: Any) -> None:
-        pieces = list(pieces)
-        if b"val0.jpg" in b"".join(pieces):
-            raise OSError("disk full")
-        real(path, pieces)
-
-    monkeypatch.setattr(writing, "write_all", write_all)
+    full_disk(b"val0.jpg", monkeypatch)
     report = validate(tmp_path / "set", fix="unsafe", select=["CI017"])
     gone = "nothing" not in train.read_text()
     assert gone == bool([line for line in report.removed if "instances_train2017.json" in line])

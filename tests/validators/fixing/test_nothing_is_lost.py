@@ -16,18 +16,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from shapes_set import folder_set
+from shapes_set import spoiled
 from small_sets import ade, change, coco, noise
 
 from seg2knet.errors import UsageError
 from seg2knet.validators.engine import validate
 from seg2knet.validators.fixing import writing
 from seg2knet.validators.model import DeleteFile, RenameFile, SetValue
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def contents(root: Path) -> set[str]:
@@ -112,8 +107,7 @@ def test_originals_behind_links_stay(tmp_path: Path, link: str, backup: bool) ->
 
 
 def test_annotations_behind_a_link_stay(tmp_path: Path) -> None:
-    train = folder_set(tmp_path / "set")
-    change(train, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
+    train, _ = spoiled(tmp_path / "set")
     outside = tmp_path / "shared.json"
     train.rename(outside)
     train.symlink_to(outside)
@@ -157,14 +151,8 @@ def test_backups_never_replace_one_another(tmp_path: Path) -> None:
     assert (tmp_path / "a.json.bak").read_bytes() == b"an older one"
 
 
-def spoiled(root: Path) -> Path:
-    train = folder_set(root)
-    change(train, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
-    return train
-
-
 def test_several_at_once(tmp_path: Path) -> None:
-    train = spoiled(tmp_path / "set")
+    train, _ = spoiled(tmp_path / "set")
     before = train.read_bytes()
     code = "from seg2knet.cli import main; main()"
     command = [sys.executable, "-c", code, "validate", str(tmp_path / "set"), "--fix"]
@@ -182,7 +170,7 @@ def test_several_at_once(tmp_path: Path) -> None:
 
 
 def test_a_set_that_is_being_fixed(tmp_path: Path) -> None:
-    train = spoiled(tmp_path / "set")
+    train, _ = spoiled(tmp_path / "set")
     before = train.read_bytes()
     with writing.locked(tmp_path / "set"), pytest.raises(UsageError, match="another --fix"):
         validate(tmp_path / "set", fix="safe")
@@ -191,7 +179,7 @@ def test_a_set_that_is_being_fixed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_somebody_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = spoiled(tmp_path / "set")
+    train, _ = spoiled(tmp_path / "set")
     real = writing.state_of
 
     def state_of(path: Path) -> Any:
@@ -209,9 +197,7 @@ def test_a_file_that_somebody_changes_meanwhile(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_disk_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    train = spoiled(tmp_path / "set")
-    val = train.with_name("instances_val2017.json")
-    change(val, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
+    train, val = spoiled(tmp_path / "set")
     before = train.read_bytes()
     real = os.fsync
     files: list[int] = []

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from shapes_set import folder_set
-from small_sets import change
+from shapes_set import spoiled
 
 from seg2knet.cli.validate import validate as command
 from seg2knet.validators.engine import validate
@@ -19,12 +18,7 @@ from seg2knet.validators.fixing import writing
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """Two files with a defect each."""
-    train = folder_set(tmp_path / "set")
-    val = train.with_name("instances_val2017.json")
-    for path in (train, val):
-        change(path, lambda data: data["annotations"][1].update(id=data["annotations"][0]["id"]))
-    return train, val
+    return spoiled(tmp_path / "set")
 
 
 def stopped_at(number: int, root: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Result:

@@ -36,11 +36,6 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {layout: clean_set(layout, folder / layout) for layout in CASES}
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.mark.parametrize("layout", CASES)
 def test_the_clean_set_is_clean(clean: dict[str, Path], layout: str) -> None:
     assert [(finding.code, finding.message) for finding in validate(clean[layout], jobs=1)] == []

@@ -21,7 +21,6 @@ HOSTILE = "a,b:\n::error::100%é \ud83d\ude00.jpg"
 
 @pytest.fixture
 def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = coco(tmp_path / "my set", panoptic=False, images=6)
     change(root / JSON, lambda data: data["images"][0].update(file_name=HOSTILE))
     change(root / JSON, lambda data: [each.update(bbox=[0, 0, 40, 40]) for each in data["annotations"][2:]])
@@ -58,8 +57,7 @@ def test_sarif_keeps_within_github_s_limit_and_says_so(faulty: Report, monkeypat
     assert len(json.loads(render(faulty, "sarif", show_all=True))["runs"][0]["results"]) == len(faulty.findings)
 
 
-def test_sarif_of_nothing_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_sarif_of_nothing_is_valid(tmp_path: Path) -> None:
     log = json.loads(render(validate(coco(tmp_path / "set")), "sarif"))
     assert log["runs"][0]["results"] == []
 

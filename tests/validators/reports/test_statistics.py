@@ -17,11 +17,6 @@ from seg2knet.validators.subjects.data import find
 JSON = "annotations/instances_train2017.json"
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(stats, [str(each) for each in arguments], catch_exceptions=False)
     assert result.exit_code == 0

@@ -17,11 +17,6 @@ from seg2knet.validators.engine import validate
 LEDGER = {"version": 1, "images": {"read": 3, "written": 3}, "annotations": {"read": 9}, "categories": ["car"]}
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def test_a_conversion_s_ledger_is_no_annotation_file(tmp_path: Path) -> None:
     root = single_set(tmp_path / "set").parent
     (root / "seg2knet-ledger.json").write_text(json.dumps(LEDGER))

@@ -21,12 +21,6 @@ from seg2knet.validators.subjects import memory, pictures
 from seg2knet.validators.subjects.pictures import ImageFacts, same_content, scan, survey
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def saved(path: Path, seed: int = 0, **options: object) -> Path:
     Image.fromarray(noise(seed)).save(path, **options)
     return path
