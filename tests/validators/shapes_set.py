@@ -40,23 +40,32 @@ def official(parts: list[list[float]]) -> dict[str, Any]:
     return {"segmentation": parts, "area": round(area, 4), "bbox": [round(float(each), 2) for each in box]}
 
 
+def encoded(segmentation: Any) -> dict[str, Any]:
+    """A segmentation of any kind as compressed run-length code."""
+    if isinstance(segmentation, list):
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, HEIGHT, WIDTH))
+    listed = isinstance(segmentation["counts"], list)
+    return coco_mask.frPyObjects(segmentation, *segmentation["size"]) if listed else segmentation
+
+
+def code(mask: np.ndarray) -> dict[str, Any]:
+    """A mask as JSON has it in a compressed run-length code."""
+    return {"size": list(mask.shape), "counts": coco_mask.encode(np.asfortranarray(mask))["counts"].decode()}
+
+
 def of_mask(segmentation: Any) -> dict[str, Any]:
     """Area and box of the mask, as converters give them."""
-    codes = segmentation
-    if isinstance(segmentation, list):
-        codes = coco_mask.merge(coco_mask.frPyObjects(segmentation, HEIGHT, WIDTH))
-    elif isinstance(segmentation["counts"], list):
-        codes = coco_mask.frPyObjects(segmentation, HEIGHT, WIDTH)
-    box = [int(each) for each in coco_mask.toBbox(codes)]
-    return {"segmentation": segmentation, "area": int(coco_mask.area(codes)), "bbox": box}
+    code = encoded(segmentation)
+    box = [int(each) for each in coco_mask.toBbox(code)]
+    return {"segmentation": segmentation, "area": int(coco_mask.area(code)), "bbox": box}
 
 
 def ring(x: int, y: int) -> dict[str, Any]:
     """A compressed run-length code with a hole."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     mask[y : y + 16, x : x + 16] = 1
     mask[y + 5 : y + 11, x + 5 : x + 11] = 0
-    return {"size": [HEIGHT, WIDTH], "counts": coco_mask.encode(mask)["counts"].decode()}
+    return code(mask)
 
 
 def crowd() -> dict[str, Any]:

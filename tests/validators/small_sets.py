@@ -20,7 +20,7 @@ def codes(root: Path, *families: str) -> list[str]:
     return sorted(finding.code for finding in validate(root, select=families or FAMILIES).findings)
 
 
-def noise(seed: int, width: int = 64, height: int = 48) -> np.ndarray:
+def noise(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
     """``(H, W, 3)`` uint8 that differs from any other seed's."""
     return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from planting import Case, Plant, deleted, noise, renamed, saved, several
-from small_sets import labels
+from planting import Case, Plant, deleted, plain, renamed, saved, several
+from small_sets import labels, noise
 
 from seg2knet.dataset.images import decode_labels
 
@@ -67,7 +67,7 @@ def as_tif(root: Path) -> None:
 
 
 def as_png(root: Path) -> None:
-    Image.fromarray(noise(70, 48, 64)).save((root / IMAGE).with_suffix(".png"))
+    Image.fromarray(noise(70)).save((root / IMAGE).with_suffix(".png"))
     (root / IMAGE).unlink()
 
 
@@ -76,6 +76,18 @@ def as_jpg(root: Path) -> None:
     (root / IMAGE).with_suffix(".png").rename(root / IMAGE)
 
 
+def cmyk(root: Path) -> None:
+    Image.fromarray(noise(5)).convert("CMYK").save(root / IMAGE)
+
+
+def in_validation(root: Path) -> None:
+    shutil.copy(root / IMAGE, root / "images/validation/validation_0.jpg")
+
+
+BACKGROUND_AND_WALL = several(
+    everywhere(lambda pixels: np.where(pixels == 1, 2, 1)),
+    lambda root: (root / "objectInfo.txt").write_text(TABLE + "1\t0\t0\t0\tbackground\n2\t0\t0\t0\twall\n"),
+)
 ADE = [
     Case("no images of validation", "AD001", lambda root: shutil.rmtree(root / "images/validation")),
     Case("no masks of training", "AD001", lambda root: shutil.rmtree(root / "annotations/training")),
@@ -86,7 +98,7 @@ ADE = [
     Case("mask in capital letters", "AD002", renamed(MASK, "annotations/training/TRAINING_0.png"), "unsafe"),
     Case("mask of twice the size", "AD003", mask(np.kron(labels(), np.ones((2, 2), np.uint8)))),
     Case("mask in RGB, channels equal", "AD004", mask(np.stack([labels()] * 3, axis=-1)), "unsafe"),
-    Case("mask in colours", "AD004", mask(noise(9, 48, 64))),
+    Case("mask in colours", "AD004", mask(noise(9))),
     Case("mask of 16 bits", "AD005", mask(labels().astype(np.uint16)), "safe"),
     Case("mask of 16 bits, ignored as 65535", "AD005", mask(patched(65535)), "safe", mask(patched(255))),
     Case("mask of 16 bits with class 300", "AD005", mask(patched(300)), also="AD006"),
@@ -133,10 +145,7 @@ ADE = [
         "AD013",
         several(everywhere(lambda p: np.where(p == 1, 255, 0)), listed("wall")),
         "unsafe",
-        several(
-            everywhere(lambda p: np.where(p == 1, 2, 1)),
-            lambda root: (root / "objectInfo.txt").write_text(TABLE + "1\t0\t0\t0\tbackground\n2\t0\t0\t0\twall\n"),
-        ),
+        BACKGROUND_AND_WALL,
     ),
     Case("masks of 0 and 255, three classes", "AD013", everywhere(lambda p: np.where(p == 1, 255, 0))),
     Case(
@@ -144,10 +153,7 @@ ADE = [
         "AD014",
         several(everywhere(one_class), listed("wall")),
         "unsafe",
-        several(
-            everywhere(lambda p: np.where(p == 1, 2, 1)),
-            lambda root: (root / "objectInfo.txt").write_text(TABLE + "1\t0\t0\t0\tbackground\n2\t0\t0\t0\twall\n"),
-        ),
+        BACKGROUND_AND_WALL,
     ),
     Case("mask of 1 bit", "AD015", one_bit, "safe", mask((labels() == 1).astype(np.uint8))),
     Case("list of classes with commas", "AD016", commas, "safe"),
@@ -158,32 +164,23 @@ ADE = [
     Case(
         "image in CMYK",
         "IM010",
-        lambda root: Image.fromarray(noise(5, 48, 64)).convert("CMYK").save(root / IMAGE),
+        cmyk,
         "unsafe",
-        lambda root: _plain(root),
+        several(cmyk, plain(IMAGE)),
     ),
     Case(
         "image of training in validation",
         "SP001",
-        lambda root: shutil.copy(root / IMAGE, root / "images/validation/validation_0.jpg"),
+        in_validation,
         "unsafe",
-        several(
-            lambda root: shutil.copy(root / IMAGE, root / "images/validation/validation_0.jpg"), deleted(MASK, IMAGE)
-        ),
+        several(in_validation, deleted(MASK, IMAGE)),
     ),
     Case("black image", "IM014", saved(IMAGE, np.zeros((48, 64, 3), np.uint8))),
     Case("image twice", "IM012", lambda root: shutil.copy(root / IMAGE, root / "images/training/training_1.jpg")),
     Case(
         "two images of one name before the suffix",
         "IM008",
-        saved("images/training/training_0.png", noise(8, 48, 64)),
+        saved("images/training/training_0.png", noise(8)),
         "unsafe",
     ),
 ]
-
-
-def _plain(root: Path) -> None:
-    from seg2knet.validators.fixing.remakes import plain_rgb
-
-    Image.fromarray(noise(5, 48, 64)).convert("CMYK").save(root / IMAGE)
-    (root / IMAGE).write_bytes(plain_rgb(root / IMAGE))

@@ -19,7 +19,7 @@ from planting import (
     edited,
     image,
     images_removed,
-    noise,
+    plain,
     raw,
     removed,
     renamed,
@@ -28,9 +28,13 @@ from planting import (
     train,
 )
 from shapes_set import ELL, HEIGHT, WIDTH
+from small_sets import noise
 
 ONE = "train2017/train1.jpg"
 SIZE = (HEIGHT, WIDTH)
+
+
+BUS = {"id": 4, "name": "bus", "supercategory": "vehicle"}
 
 
 def named(name: str) -> Plant:
@@ -42,34 +46,21 @@ def moved(name: str, folder: str = "train2017") -> Plant:
     return renamed(ONE, f"{folder}/{name}")
 
 
-def with_exif(root: Path) -> None:
+def oriented(orientation: int) -> Plant:
+    """The second image with an orientation tag."""
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.open(root / ONE).save(root / ONE, exif=exif, quality="keep")
+    exif[0x0112] = orientation
+    return lambda root: Image.open(root / ONE).save(root / ONE, exif=exif, quality="keep")
 
 
 def turned_upright(root: Path) -> None:
     from seg2knet.dataset.images import upright
 
-    with_exif(root)
+    oriented(6)(root)
     (root / ONE).write_bytes(upright(root / ONE))
 
 
-def untagged(root: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 1
-    Image.open(root / ONE).save(root / ONE, exif=exif, quality="keep")
-
-
-def plain(root: Path, before: Plant) -> None:
-    from seg2knet.validators.fixing.remakes import plain_rgb
-
-    before(root)
-    path = next((root / "train2017").glob("train1.*"))
-    path.write_bytes(plain_rgb(path))
-
-
-def mode(convert: str, suffix: str = ".jpg") -> Plant:
+def mode(convert: str, suffix: str) -> Plant:
     """The second image saved in another mode, and under another suffix where the mode needs it."""
 
     def plant(root: Path) -> None:
@@ -138,7 +129,7 @@ def no_category(content: Content) -> None:
 
 
 def one_more(content: Content) -> None:
-    content["categories"].insert(0, {"id": 4, "name": "bus", "supercategory": "vehicle"})
+    content["categories"].insert(0, BUS)
     content["annotations"][ELL]["category_id"] = 4
 
 
@@ -199,11 +190,11 @@ IMAGE_CASES = [
         also="",
     ),
     Case("image turned after annotation", "IM004", saved(ONE, noise(70, WIDTH, HEIGHT)), words="turned"),
-    Case("EXIF orientation, annotated as stored", "IM005", with_exif, "unsafe", untagged),
+    Case("EXIF orientation, annotated as stored", "IM005", oriented(6), "unsafe", oriented(1)),
     Case(
         "EXIF orientation, annotated as shown",
         "IM005",
-        several(with_exif, image(1, width=HEIGHT, height=WIDTH), removed(*range(6, 12))),
+        several(oriented(6), image(1, width=HEIGHT, height=WIDTH), removed(*range(6, 12))),
         "unsafe",
         several(turned_upright, image(1, width=HEIGHT, height=WIDTH), removed(*range(6, 12))),
         also="CI042",
@@ -264,11 +255,16 @@ IMAGE_CASES = [
         several(deleted(ONE), saved("train2017/train0_png.png", noise(50, *SIZE)), named("train0_png.png")),
     ),
     Case("image that nothing names", "IM009", saved("train2017/extra.jpg", noise(50, *SIZE))),
-    Case("CMYK", "IM010", mode("CMYK"), "unsafe", lambda root: plain(root, mode("CMYK"))),
-    Case("alpha channel", "IM010", mode("RGBA", ".png"), "unsafe", lambda root: plain(root, mode("RGBA", ".png"))),
-    Case("grey with alpha", "IM010", mode("LA", ".png"), "unsafe", lambda root: plain(root, mode("LA", ".png"))),
-    Case("16 bits", "IM010", mode("16", ".png"), "unsafe", lambda root: plain(root, mode("16", ".png"))),
-    Case("several pages", "IM010", mode("pages", ".tif"), "unsafe", lambda root: plain(root, mode("pages", ".tif"))),
+    *[
+        Case(name, "IM010", mode(*how), "unsafe", several(mode(*how), plain(f"train2017/train1{how[1]}")))
+        for name, how in {
+            "CMYK": ("CMYK", ".jpg"),
+            "alpha channel": ("RGBA", ".png"),
+            "grey with alpha": ("LA", ".png"),
+            "16 bits": ("16", ".png"),
+            "several pages": ("pages", ".tif"),
+        }.items()
+    ],
     Case("image of 20 pixels", "IM011", small(20, 64), also="CI042"),
     Case("image of one pixel", "IM011", small(1, 1), also="CI042"),
     Case("image twice in a split", "IM012", copied("train2017/train0.jpg", ONE)),
@@ -308,14 +304,8 @@ SPLIT_CASES = [
         edited(VAL, one_more),
         "safe",
         several(
-            train(lambda c: c["categories"].append({"id": 4, "name": "bus", "supercategory": "vehicle"})),
-            edited(
-                VAL,
-                lambda c: (
-                    c["categories"].append({"id": 4, "name": "bus", "supercategory": "vehicle"}),
-                    c["annotations"][ELL].update(category_id=4),
-                ),
-            ),
+            train(lambda c: c["categories"].append(BUS)),
+            edited(VAL, lambda c: (c["categories"].append(BUS), c["annotations"][ELL].update(category_id=4))),
         ),
         also="SP003",
         left="SP003",

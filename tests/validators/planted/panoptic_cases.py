@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from planting import PANOPTIC, TRAIN, Case, Content, Plant, deleted, edited, renamed, several
+from planting import PANOPTIC, TRAIN, Case, Plant, deleted, edited, renamed, several
 from small_sets import segments, write_png
 
 PNGS, VAL = "annotations/panoptic_train2017", "annotations/panoptic_val2017.json"
@@ -24,6 +24,10 @@ def panoptic(edit: Any) -> Plant:
 def in_both(edit: Any) -> Plant:
     """An edit of the instance file and of the panoptic file of train."""
     return several(edited(TRAIN, edit), panoptic(edit))
+
+
+def both_splits(edit: Any) -> Plant:
+    return several(edited(PANOPTIC, edit), edited(VAL, edit))
 
 
 def segment(place: int, entry: int = 0, **values: Any) -> Plant:
@@ -88,22 +92,14 @@ def swapped_pngs(root: Path) -> None:
     shutil.move(root / "x.png", root / f"{PNGS}/train_1.png")
 
 
-def zero(root: Path) -> None:
-    """The dog has the id 0, in the JSON and in the PNG."""
+def dog(number: int) -> Plant:
+    """The dog has another id, in the JSON and in the PNG, where nothing is void."""
 
     def change(ids: np.ndarray) -> None:
         ids[ids == 0] = 3
-        ids[ids == 2002] = 0
+        ids[ids == 2002] = number
 
-    several(repainted(change), segment(DOG, id=0), measured(GRASS, change))(root)
-
-
-def not_zero(root: Path) -> None:
-    def change(ids: np.ndarray) -> None:
-        ids[ids == 0] = 3
-        ids[ids == 2002] = 70001
-
-    several(repainted(change), segment(DOG, id=70001), measured(GRASS, change))(root)
+    return several(repainted(change), segment(DOG, id=number), measured(GRASS, change))
 
 
 def added(**values: Any) -> Plant:
@@ -174,31 +170,22 @@ def two_spellings(root: Path) -> None:
     in_both(lambda content: content["images"][1].update(file_name="IMG.jpeg"))(root)
 
 
-def no_entry(content: Content) -> None:
-    del content["annotations"][2]
-
-
 PANOPTIC_CASES = [
     Case("no isthing", "CP001", edited(PANOPTIC, lambda c: c["categories"][3].pop("isthing")), also="SP002"),
     Case("isthing 7", "CP001", edited(PANOPTIC, lambda c: c["categories"][3].update(isthing=7)), also="SP002 CP016"),
     Case(
         "a class of the instance file is stuff",
         "CP001",
-        several(*[edited(path, lambda c: c["categories"][1].update(isthing=0)) for path in (PANOPTIC, VAL)]),
+        both_splits(lambda c: c["categories"][1].update(isthing=0)),
         also="CP016",
         count=2,
     ),
     Case(
         "stuff before things",
         "CP002",
-        several(*[edited(path, lambda c: c["categories"].reverse()) for path in (PANOPTIC, VAL)]),
+        both_splits(lambda c: c["categories"].reverse()),
         "safe",
-        several(
-            *[
-                edited(path, lambda c: c.update(categories=[c["categories"][place] for place in (1, 0, 3, 2)]))
-                for path in (PANOPTIC, VAL)
-            ]
-        ),
+        both_splits(lambda c: c.update(categories=[c["categories"][place] for place in (1, 0, 3, 2)])),
         count=2,
     ),
     Case("PNG missing", "CP003", deleted(PNG)),
@@ -228,7 +215,7 @@ PANOPTIC_CASES = [
     Case("region without a segment", "CP008", several(repainted(patch(99)), measured(GRASS, patch(99)))),
     Case("segment id 0", "CP009", segment(CAT, id=0), "safe"),
     Case("segment id over 24 bits", "CP009", segment(CAT, id=1001 + (1 << 24)), "safe"),
-    Case("segment id 0 in the PNG too", "CP009", zero, "safe", not_zero),
+    Case("segment id 0 in the PNG too", "CP009", dog(0), "safe", dog(70001)),
     Case("segment id twice", "CP010", added(id=1001, category_id=2)),
     Case("segment's area wrong", "CP011", segment(CAT, area=190), "safe"),
     Case("segment without area", "CP011", without(CAT, "area"), "safe"),
@@ -264,7 +251,7 @@ PANOPTIC_CASES = [
         panoptic(lambda c: c["annotations"].append(dict(c["annotations"][0]))),
         also="CP016",
     ),
-    Case("image without an entry", "CP019", panoptic(no_entry)),
+    Case("image without an entry", "CP019", panoptic(lambda c: c["annotations"].pop(2))),
     Case(
         "isthing differs between splits",
         "SP002",

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from seg2knet.validators.fixing.remakes import plain_rgb
+
 Plant = Callable[[Path], Any]
 Content = dict[str, Any]
 TRAIN, VAL = "annotations/instances_train2017.json", "annotations/instances_val2017.json"
@@ -120,10 +122,6 @@ def images_removed(*ids: int, path: str = TRAIN) -> Plant:
     return edited(path, change)
 
 
-def noise(seed: int, height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-
-
 def saved(path: str, pixels: np.ndarray, **options: Any) -> Plant:
     return lambda root: Image.fromarray(pixels).save(root / path, **options)
 
@@ -134,6 +132,11 @@ def renamed(old: str, new: str) -> Plant:
         (root / old).rename(root / new)
 
     return plant
+
+
+def plain(path: str) -> Plant:
+    """An image as the fix of its mode makes it."""
+    return lambda root: (root / path).write_bytes(plain_rgb(root / path))
 
 
 def deleted(*paths: str) -> Plant:
@@ -155,10 +158,10 @@ def state(root: Path) -> dict[str, Any]:
                 found[name] = data
         elif path.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif"):
             try:
-                with Image.open(path) as picture:
-                    picture.load()
-                    facts = (picture.mode, picture.size, picture.getexif().get(0x0112, 1))
-                    found[name] = (*facts, hashlib.sha256(picture.tobytes()).hexdigest())
+                with Image.open(path) as image_file:
+                    image_file.load()
+                    facts = (image_file.mode, image_file.size, image_file.getexif().get(0x0112, 1))
+                    found[name] = (*facts, hashlib.sha256(image_file.tobytes()).hexdigest())
             except OSError:
                 found[name] = data
         else:

@@ -123,7 +123,7 @@ def pages(root: Path) -> None:
 
 
 def tiny(root: Path) -> None:
-    Image.fromarray(noise(1, 64, 20)).save(picture(root))
+    Image.fromarray(noise(1, 20, 64)).save(picture(root))
     size(root, 64, 20)
 
 
