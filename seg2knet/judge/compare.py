@@ -18,42 +18,27 @@ _CONDITION = re.compile(r"^\s*([A-Za-z]\w*)\s*(<=|>=|<|>)\s*([-+]?\d*\.?\d+)\s*$
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A on the same annotations; differences are B - A.
+    """B against A on the same annotations; differences are B - A."""
 
-    Attributes:
-        names: what A and B are called.
-        figures: a row for each figure: figure, a, b, difference, low, high (95 % interval over images, paired),
-            better (share of bootstrap samples in which B is better).
-        classes: the same of AP, a row for each class that has objects, with its name.
-        won, lost: annotation ids of objects that only B, or only A, finds at its own best threshold.
-        analyses, judged: of A and of B.
-    """
-
-    names: tuple[str, str]
+    names: tuple[str, str]  # what A and B are called
+    # a row for each figure: figure, a, b, difference, low, high (95 % interval over images, paired), better (share of
+    # bootstrap samples in which B is better); of AP also one for each class that has objects, with its name
     figures: list[dict[str, Any]]
     classes: list[dict[str, Any]]
-    won: list[int]
+    won: list[int]  # annotation ids of objects that only B finds at its own best threshold; lost: that only A finds
     lost: list[int]
-    analyses: tuple[Analysis, Analysis] = field(repr=False)
+    analyses: tuple[Analysis, Analysis] = field(repr=False)  # of A and of B, as below
     judged: tuple[Judged, Judged] = field(repr=False)
 
     def difference(self, figure: str) -> float:
-        """B - A of a figure.
-
-        Raises:
-            UsageError: there is no figure of that name.
-        """
+        """B - A of a figure. Raises UsageError: there is no figure of that name."""
         for row in self.figures:
             if row["figure"].lower() == figure.lower():
                 return float(row["difference"])
         raise UsageError(f"no figure is called {figure!r}", expected=", ".join(row["figure"] for row in self.figures))
 
     def fails(self, condition: str) -> bool:
-        """Whether a condition on a difference holds, ``AP < -0.01`` say.
-
-        Raises:
-            UsageError: it cannot be read.
-        """
+        """Whether a condition on a difference holds, ``AP < -0.01`` say. Raises UsageError: it cannot be read."""
         figure, sign, bound = check_condition(condition)
         value = self.difference(figure)
         return {"<": value < bound, ">": value > bound, "<=": value <= bound, ">=": value >= bound}[sign]
@@ -136,16 +121,14 @@ def _line(name: str, row: dict[str, Any]) -> str:
 
 def junit(comparison: Comparison, conditions: Sequence[str]) -> str:
     """A JUnit file: a test case for each condition of ``--fail-if``. Raises UsageError: one cannot be read."""
-    from xml.sax.saxutils import escape, quoteattr
+    from xml.etree import ElementTree
 
     failed = [condition for condition in conditions if comparison.fails(condition)]
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuite name="seg2knet compare" tests="{len(conditions)}" failures="{len(failed)}">',
-    ]
+    counts = {"tests": str(len(conditions)), "failures": str(len(failed))}
+    suite = ElementTree.Element("testsuite", {"name": "seg2knet compare", **counts})
     for condition in conditions:
-        lines.append(f"  <testcase classname={quoteattr(' vs '.join(comparison.names))} name={quoteattr(condition)}>")
+        case = ElementTree.SubElement(suite, "testcase", classname=" vs ".join(comparison.names), name=condition)
         if condition in failed:
-            lines.append(f"    <failure message={quoteattr(condition)}>{escape(text(comparison))}</failure>")
-        lines.append("  </testcase>")
-    return "\n".join([*lines, "</testsuite>", ""])
+            ElementTree.SubElement(case, "failure", message=condition).text = text(comparison)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, "utf-8", xml_declaration=True).decode() + "\n"

@@ -36,25 +36,15 @@ _FEW = 3
 
 @dataclass(frozen=True)
 class Suspect:
-    """An annotation, or a place without one, that looks wrong.
+    """An annotation, or a place without one, that looks wrong."""
 
-    Attributes:
-        kind: one of ``KINDS``.
-        score: suspicion, 0..1; suspects are ranked by it.
-        image_id: of the COCO file.
-        annotation_ids: the annotations in question; empty for a missing one.
-        result: place in the list of results of what the model sees; ``None`` where it sees nothing.
-        category_id: the class that the annotation should have, as the model sees it.
-        reason: one sentence with the numbers.
-    """
-
-    kind: str
-    score: float
-    image_id: int
-    annotation_ids: tuple[int, ...]
-    result: Optional[int]
-    category_id: Optional[int]
-    reason: str
+    kind: str  # one of ``KINDS``
+    score: float  # suspicion, 0..1; suspects are ranked by it
+    image_id: int  # of the COCO file
+    annotation_ids: tuple[int, ...]  # the annotations in question; empty for a missing one
+    result: Optional[int]  # place in the list of results of what the model sees; ``None`` where it sees nothing
+    category_id: Optional[int]  # the class that the annotation should have, as the model sees it
+    reason: str  # one sentence with the numbers
 
 
 def suspects(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> list[Suspect]:
@@ -79,22 +69,21 @@ class _Known:
         self, images: Iterable[ImageObjects], results: Sequence[dict[str, Any]], truth: dict[str, Any]
     ) -> None:
         self.names = {category["id"]: category["name"] for category in truth["categories"]}
-        scores: dict[int, list[float]] = defaultdict(list)
-        overlaps: dict[int, list[float]] = defaultdict(list)
+        counts: Counter[int] = Counter()
+        matches: dict[int, list[tuple[float, float]]] = defaultdict(list)  # score and IoU of the best-scored match
         for image in images:
-            predicted = np.array([results[place]["category_id"] for place in image.results])
+            predicted = np.array([results[place]["category_id"] for place in image.results], np.int64)
             for column, annotation in enumerate(image.annotations):
                 category = annotation["category_id"]
-                own = np.where(predicted == category, image.iou[:, column], 0) if len(predicted) else np.zeros(0)
-                row = _best(own, image, results)
-                scores[category].append(results[image.results[row]]["score"] if row is not None else 0.0)
-                overlaps[category].append(float(own[row]) if row is not None else 0.0)
-        self.recall, self.fit, self.usual = {}, {}, {}
-        for category, values in overlaps.items():
-            matched = np.array(values) >= SAME
-            self.recall[category] = float(matched.mean())
-            self.fit[category] = float(np.median(np.array(values)[matched])) if matched.any() else SAME
-            self.usual[category] = float(np.median(np.array(scores[category])[matched])) if matched.any() else 0.0
+                counts[category] += 1
+                matching = np.flatnonzero((predicted == category) & (image.iou[:, column] >= SAME))
+                if len(matching):  # rows, and so results, are in the order of their scores
+                    row = int(matching[0])
+                    matches[category].append((results[image.results[row]]["score"], float(image.iou[row, column])))
+        self.recall = {category: len(matches[category]) / count for category, count in counts.items()}
+        medians = {category: np.median(matches[category] or [(0.0, SAME)], axis=0).tolist() for category in counts}
+        self.usual = {category: score for category, (score, _) in medians.items()}
+        self.fit = {category: fit for category, (_, fit) in medians.items()}
 
     def confidence(self, category: int, score: float) -> float:
         """A score in relation to the median of its class's right predictions, 0..1, weighted by the class's recall.
@@ -103,16 +92,6 @@ class _Known:
         """
         usual = self.usual.get(category, 0.0)
         return min(1.0, score / usual) * self.recall[category] if usual > 0 else 0.0
-
-
-def _best(overlaps: np.ndarray, image: ImageObjects, results: Sequence[dict[str, Any]]) -> Optional[int]:
-    """The row of the best-scored prediction that matches, else of the one that overlaps most."""
-    if not overlaps.size or overlaps.max() <= 0:
-        return None
-    matching = np.flatnonzero(overlaps >= SAME)
-    if len(matching):
-        return int(max(matching, key=lambda row: results[image.results[row]]["score"]))
-    return int(overlaps.argmax())
 
 
 class _View:

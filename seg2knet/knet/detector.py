@@ -100,10 +100,8 @@ class KNet(BaseDetector):
     ) -> list[DetDataSample]:
         """Write the results into the samples: ``pred_instances``, or ``pred_panoptic_seg`` where there is stuff.
 
-        Args:
-            batch_inputs: (B, 3, H, W), normalised and padded.
-            batch_data_samples: with ``img_shape`` and, for `rescale`, ``ori_shape``.
-            rescale: results at the original size; otherwise at the size of the network's input without padding.
+        With `rescale` they are of the original size (``ori_shape``), else of the network's input without its padding
+        (``img_shape``).
         """
         last = self._forward(batch_inputs).stages[-1]
         for sample, class_logits, mask_logits in zip(batch_data_samples, last.class_logits, last.mask_logits):

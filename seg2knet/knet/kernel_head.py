@@ -17,9 +17,8 @@ PRIOR_BIAS = -math.log((1 - 0.01) / 0.01)
 class Proposals(NamedTuple):
     """Output of the kernel head: N instance kernels, S stuff classes, M = N + S kernels, K classes, C channels.
 
-    All maps have stride 8.
-    The last S kernels are the rows of the semantic convolution that belong to the stuff classes, their mask logits the
-    stuff channels of the semantic logits.
+    All maps have stride 8. The last S kernels are the rows of the semantic convolution that belong to the stuff
+    classes, their mask logits the stuff channels of the semantic logits.
     """
 
     features: Tensor  # (B, C, h, w): F, the feature map that all update stages read
@@ -31,14 +30,8 @@ class Proposals(NamedTuple):
 def group_features(mask_logits: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
     """Sum the features under each mask, where sigmoid(mask logit) > 0.5 (equation 3 of the paper, with hard masks).
 
-    Computed in float32 under autocast too: a sum runs over up to 100,000 pixels, which float16 cannot hold.
-
-    Args:
-        mask_logits: (B, M, h, w).
-        features: (B, C, h, w).
-
-    Returns:
-        the sums, (B, M, C) float32, and the number of pixels of each mask, (B, M, 1) float32.
+    Of mask logits (B, M, h, w) and features (B, C, h, w): the sums, (B, M, C), and the pixels of each mask, (B, M, 1).
+    Both are float32 under autocast too: a sum runs over up to 100,000 pixels, which float16 cannot hold.
     """
     with torch.autocast(mask_logits.device.type, enabled=False):
         masks = (mask_logits.detach() > 0).flatten(2).float()
@@ -48,12 +41,7 @@ def group_features(mask_logits: Tensor, features: Tensor) -> tuple[Tensor, Tenso
 class KernelHead(nn.Module):
     """Learned kernels predict the first masks; the features under those masks are added to the kernels.
 
-    Args:
-        channels: C.
-        num_kernels: N, instance kernels.
-        num_classes: K, things and stuff.
-        num_stuff: S, the last of the K classes; 0 for instance segmentation.
-    """
+    C channels, N instance kernels, K classes, of which the last S are stuff; 0 for instance segmentation."""
 
     def __init__(self, channels: int, num_kernels: int, num_classes: int, num_stuff: int) -> None:
         super().__init__()

@@ -20,11 +20,7 @@ class StageOutput(NamedTuple):
 
 
 class AdaptiveUpdate(nn.Module):
-    """Mixes each kernel with the feature under its mask by two learned gates (paper, equations 4 to 6).
-
-    Args:
-        channels: C, the width of all layers.
-    """
+    """Mixes each kernel with the feature under its mask by two learned gates (paper, equations 4 to 6)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -56,12 +52,6 @@ class UpdateStage(nn.Module):
     The stage's own 1x1 convolution on the features, x = W F + b, is linear, and x is only summed under masks and
     multiplied by kernels. So it is applied to those few vectors instead of the feature map: with n pixels under a mask,
     sum x = W sum F + n b, and for a kernel v, v . x = (v W) . F + v . b. That saves x and its C x C x h x w products.
-
-    Args:
-        channels: C.
-        num_classes: K.
-        num_heads: heads of the attention.
-        feedforward_channels: hidden width of the feed-forward network.
     """
 
     def __init__(self, channels: int, num_classes: int, num_heads: int, feedforward_channels: int) -> None:

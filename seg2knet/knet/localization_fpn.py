@@ -14,13 +14,8 @@ TEMPERATURE = 10000.0  # of the sine encoding: base of the geometric series of w
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias -> GroupNorm(32) -> ReLU.
-
-    Args:
-        channels: input and output channels, a multiple of 32.
-        kernel_size: 1 or 3, padded so that only the stride changes the size.
-        stride: of the convolution.
-    """
+    """Convolution without bias -> GroupNorm(32) -> ReLU; ``channels``, a multiple of 32, go in and out. The kernel, 1
+    or 3 wide, is padded so that only the stride changes the size."""
 
     def __init__(self, channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
@@ -66,11 +61,8 @@ def _resize(x: Tensor, size: Sequence[int]) -> Tensor:
 def sine_encoding(feature: Tensor) -> Tensor:
     """Sine position encoding (Carion et al., DETR, appendix A.4), positions normalised to 2 pi.
 
-    Args:
-        feature: (B, C, h, w), of which only size, dtype and device are used; C is a multiple of 4.
-
-    Returns:
-        (1, C, h, w): the first C/2 channels encode y, the others x; sines and cosines alternate.
+    For a map (B, C, h, w) of which only size, dtype and device are used; C is a multiple of 4. Returns (1, C, h, w):
+    the first C/2 channels encode y, the others x; sines and cosines alternate.
     """
     _, channels, height, width = feature.shape
     half = channels // 2

@@ -27,12 +27,8 @@ def mask_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sigmoid focal loss (Lin et al., 2017), gamma 2, alpha 0.25, summed over all entries.
-
-    Args:
-        logits: (B, K, ...) with any number of trailing dimensions.
-        labels: (B, ...) int64; a value outside 0..K-1 is background: a negative in every column.
-    """
+    """Sigmoid focal loss (Lin et al., 2017), gamma 2, alpha 0.25, summed over all entries of the logits, (B, K, ...).
+    Labels are (B, ...) int64: a value outside 0..K-1 is background, a negative in every column."""
     x = logits.float()
     p = x.sigmoid()
     negative = (1 - ALPHA) * p.square() * F.softplus(x)  # softplus(x) = -log(1 - p)

@@ -38,17 +38,8 @@ class Matches:
 def matching_cost(
     probabilities: Tensor, targets: Tensor, class_logits: Optional[Tensor] = None, labels: Optional[Tensor] = None
 ) -> Tensor:
-    """Cost of assigning object g to kernel n, in float32.
-
-    Args:
-        probabilities: (N, h, w) masks after the sigmoid.
-        targets: (G, h, w) soft masks in 0..1.
-        class_logits: (N, K); None for the kernel head, which has none.
-        labels: (G,) class indices, with `class_logits`.
-
-    Returns:
-        (N, G).
-    """
+    """Cost of assigning object g to kernel n, (N, G) float32: of masks after the sigmoid, (N, h, w), to soft masks in
+    0..1, (G, h, w); with class logits (N, K), which the kernel head lacks, to class indices (G,)."""
     p, t = probabilities.float().flatten(1), targets.float().flatten(1)
     both = p @ t.t()
     p_sum, t_sum = p.sum(1, keepdim=True), t.sum(1)
@@ -78,13 +69,11 @@ def batch_costs(mask_logits: Tensor, truth: BatchTruth, class_logits: Optional[T
 
 
 def assign(costs: Sequence[Tensor]) -> list[Pairs]:
-    """Assign objects to kernels, one to one, at the least total cost of each matrix.
+    """Assign objects to kernels, one to one, at the least total cost of each matrix, (N, G) of one N; G may differ.
+    With more objects than kernels some objects get no kernel.
 
     Everything is copied to the CPU at once: the only synchronisation with the device that a training step needs. Where
     torch-hungarian can solve on the GPU, the assignments are copied, otherwise the costs, which SciPy then solves.
-
-    Args:
-        costs: (N, G) each, of one N; G may differ. With more objects than kernels some objects get no kernel.
     """
     # The costs of a diverging model are not numbers. The run reports that by its loss; matching must not fail on it.
     flat = torch.cat([cost.flatten() for cost in costs])

@@ -52,14 +52,9 @@ SCRATCH_NARROW = LearningRate(3.2e-3, limit=1.6e-3)
 def learning_rate(
     *, scratch: bool = False, narrow: bool = False, light: bool = False, semantic_swin: bool = False
 ) -> LearningRate:
-    """The learning rate of a run.
-
-    Args:
-        scratch: neither a pretrained backbone nor a checkpoint is loaded.
-        narrow: the narrow model; its rate differs only from scratch.
-        light: a light model (``trainer.config.plan``).
-        semantic_swin: mmsegmentation's K-Net on a Swin backbone.
-    """
+    """The learning rate of a run: from ``scratch``, where neither a pretrained backbone nor a checkpoint is loaded; of
+    the ``narrow`` model, whose rate differs only from scratch; of a ``light`` one (``trainer.config.plan``); of
+    mmsegmentation's K-Net on a Swin backbone."""
     if light:
         return LIGHT
     if scratch:

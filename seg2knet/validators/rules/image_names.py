@@ -13,6 +13,7 @@ from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, Rename
 from seg2knet.validators.rules.images import image_hit
 from seg2knet.validators.subjects.album import ODD, Album, AnyFile, Meaning, album, stem
 from seg2knet.validators.subjects.data import DataSet, Part
+from seg2knet.validators.subjects.document import grouped
 
 
 def _unusual(part: Part) -> Iterator[tuple[AnyFile, int, str, Meaning, bool]]:
@@ -118,10 +119,9 @@ def same_stem(part: Part) -> Iterator[Hit]:
         if meaning.how == "suffix" and not meaning.odd:
             yield _name_hit(file, row, "the only image of that name has another suffix", meaning, name, alone)
     book, expected = album(part), "names that differ before the suffix"
-    stems: dict[str, list[str]] = {}
     # Nearly always no two are alike, which a set tells at once.
-    for path in book.paths if len({path.rpartition(".")[0] for path in book.paths}) < len(book.paths) else ():
-        stems.setdefault(stem(book.name_of(path)), []).append(path)
+    alike = len({path.rpartition(".")[0] for path in book.paths}) < len(book.paths)
+    stems = grouped((stem(book.name_of(path)), path) for path in (book.paths if alike else ()))
     for base, paths in stems.items():
         first, *others = sorted(paths, key=lambda path: not path.endswith(".jpg"))
         message = f"it differs from {book.name_of(first)!r} only in its suffix: their masks have one name"
@@ -152,11 +152,8 @@ def orphan_image(dataset: DataSet) -> Iterator[Hit]:
     """
     books = [album(part) for part in dataset.parts if part.json_files and dataset.ade is None]
     taken = {path for book in books for path in book.paths}
-    folders: dict[str, list[Album]] = {}
-    for book in books:
-        folders.setdefault(book.folder, []).append(book)
     shadowed = tuple(str(part.pngs_dir) for part in dataset.parts if part.pngs_dir is not None)
-    for shared in folders.values():
+    for shared in grouped((book.folder, book) for book in books).values():
         files = [(book, file) for book in shared for file in book.files]
         if any(file.faults or not file.has["images"] for _, file in files):
             continue  # what such a file names is not known

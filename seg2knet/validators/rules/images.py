@@ -15,6 +15,7 @@ from seg2knet.validators.fixing.remakes import plain_rgb, untagged
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.subjects.album import Album, AnyFile, album
 from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.masks import ade_set
 from seg2knet.validators.subjects.measure import POLYGONS, RLE
@@ -162,11 +163,10 @@ def image_size_mismatch(part: Part) -> Iterator[Hit]:
 
 def _resized(file: AnyFile, sizes: Sizes) -> list[list[int]]:
     """Places of images that were resized by the same ratio, three and more in each group."""
-    groups: dict[tuple[float, ...], list[int]] = {}
     maybe = (sizes.verdicts <= 0) & ~sizes.swapped & (sizes.said > 0).all(1) & (sizes.reach >= 0).any(1)
-    for place in np.flatnonzero(maybe).tolist() if isinstance(file, CocoFile) else ():
-        groups.setdefault(tuple(np.round(sizes.true[place] / sizes.said[place], 2).tolist()), []).append(place)
-    return [places for places in groups.values() if len(places) >= 3]
+    places = np.flatnonzero(maybe).tolist() if isinstance(file, CocoFile) else ()
+    groups = grouped((tuple(np.round(sizes.true[at] / sizes.said[at], 2).tolist()), at) for at in places)
+    return [group for group in groups.values() if len(group) >= 3]
 
 
 def _resized_hit(file: AnyFile, sizes: Sizes, places: list[int]) -> Hit:

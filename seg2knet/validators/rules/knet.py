@@ -5,9 +5,10 @@ The configuration is the one named by ``--config``; without one they have nothin
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, wraps
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -30,24 +31,13 @@ _REGISTERED = re.compile(
 )
 
 
-def config_of(dataset: DataSet) -> Optional[ConfigFile]:
-    """The configuration to check against, ``None`` where none was named."""
+def config_of(dataset: DataSet) -> ConfigFile:
+    """The configuration to check against; an empty one, in which rules find nothing, where none was named."""
     return once(dataset, _read)
 
 
-def _read(dataset: DataSet) -> Optional[ConfigFile]:
-    return ConfigFile(dataset.config) if dataset.config is not None else None
-
-
-def _on_config(check: Callable[[ConfigFile, DataSet], Iterator[Hit]]) -> Callable[[DataSet], Iterator[Hit]]:
-    """Make a check of a configuration one of the data set, which finds nothing where no configuration was named."""
-
-    @wraps(check)
-    def of_dataset(dataset: DataSet) -> Iterator[Hit]:
-        config = config_of(dataset)
-        yield from check(config, dataset) if config is not None else ()
-
-    return of_dataset
+def _read(dataset: DataSet) -> ConfigFile:
+    return ConfigFile(dataset.config or Path(os.devnull))
 
 
 def _categories(dataset: DataSet) -> list[Category]:
@@ -87,8 +77,7 @@ def _wrong_value(config: ConfigFile, entry: ConfigValue, message: str, right: st
 
 
 @rule("KN001", "classes-order-differs-from-json", Severity.ERROR, Fix.SAFE, on="dataset")
-@_on_config
-def classes_order_differs(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def classes_order_differs(dataset: DataSet) -> Iterator[Hit]:
     """The configuration lists the classes in another order than the annotation file, or other classes.
 
     mmdet numbers labels by the order of the categories in the JSON file and names them by the list in the
@@ -96,6 +85,7 @@ def classes_order_differs(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]
     mislabelled, without an error. A class that the JSON does not have is silently dropped. The fix writes the list in
     the JSON's order, where both have the same classes.
     """
+    config = config_of(dataset)
     names = _names(dataset)
     for entry in _class_lists(config) if names else ():
         stated = entry.value
@@ -116,13 +106,13 @@ def classes_order_differs(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]
 
 
 @rule("KN002", "classes-is-a-string", Severity.ERROR, Fix.SAFE, on="dataset")
-@_on_config
-def classes_is_a_string(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def classes_is_a_string(dataset: DataSet) -> Iterator[Hit]:
     """The list of classes is a string: a tuple of one lacks its comma.
 
     `classes = ('car')` is `'car'`, and a loader that goes through it finds the classes `c`, `a` and `r`, none of which
     the data have: it trains on nothing. The fix writes the comma: `('car',)`.
     """
+    config = config_of(dataset)
     message = "the classes are one string, not a list of names"
     for entry in _class_lists(config):
         if isinstance(entry.value, str) and not entry.value.endswith((".txt", ".json", ".yaml")):
@@ -151,28 +141,28 @@ def _count_hits(config: ConfigFile, message: str, counts: dict[str, int]) -> Ite
 
 
 @rule("KN003", "num-classes-inconsistent", Severity.ERROR, Fix.SAFE, on="dataset")
-@_on_config
-def num_classes_inconsistent(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def num_classes_inconsistent(dataset: DataSet) -> Iterator[Hit]:
     """A class count in the configuration is not that of the data.
 
     K-Net's published configurations contain it in five places (80 by default). One that is forgotten makes a network
     with the wrong number of outputs: too few stop with a CUDA assertion that names no line, too many train classes that
     are not there. The fix writes the data's count in every place.
     """
+    config = config_of(dataset)
     count = len(_categories(dataset))
     keys = ("num_classes", *(() if _is_panoptic(config) else ("num_things", "num_thing_classes")))
     yield from _count_hits(config, "not the number of classes", dict.fromkeys(keys, count) if count else {})
 
 
 @rule("KN004", "thing-stuff-counts-wrong", Severity.ERROR, Fix.SAFE, on="dataset")
-@_on_config
-def thing_stuff_counts_wrong(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def thing_stuff_counts_wrong(dataset: DataSet) -> Iterator[Hit]:
     """The counts of thing and stuff classes are not those of the data.
 
     K-Net gives each stuff class a kernel of its own behind those of the instances, in the order of the classes. With
     other counts a stuff class is trained as another's; for instance segmentation the number of stuff classes must be 0
     everywhere, and the published code's default is 53. The fix writes the data's counts in every place.
     """
+    config = config_of(dataset)
     categories = _categories(dataset)
     stuff = sum(each.isthing == 0 for each in categories)
     counts = dict.fromkeys(("num_stuff", "num_stuff_classes"), stuff)
@@ -182,14 +172,14 @@ def thing_stuff_counts_wrong(config: ConfigFile, dataset: DataSet) -> Iterator[H
 
 
 @rule("KN009", "registry-name-clash", Severity.ERROR, Fix.SAFE, on="dataset")
-@_on_config
-def registry_name_clash(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
     """A module that the configuration imports registers a name that mmdet has already.
 
     Training stops at import with `KeyError: 'KNet is already registered in detector'`. Newer releases of mmdet 2
     brought modules of the same names as K-Net's published code; data set classes are often called like mmdet's own. The
     fix says `force=True` where the module registers the name, so that the module's own class is the one in use.
     """
+    config = config_of(dataset)
     imports = config.at("custom_imports", "imports")
     listed = imports if isinstance(imports, (list, tuple)) else [imports]
     modules = [module for module in listed if isinstance(module, str) and module.strip(".")]
@@ -227,8 +217,7 @@ def registered_in_mmdet() -> frozenset[str]:
 
 
 @rule("KN010", "lr-not-scaled-to-batch", Severity.WARNING, Fix.SAFE, on="dataset")
-@_on_config
-def lr_not_scaled(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
     """The learning rate is not that of the batch size.
 
     K-Net's 1e-4 is for 16 images a step (mmsegmentation's on a Swin backbone: 6e-5). With 2 images and the same rate
@@ -239,6 +228,7 @@ def lr_not_scaled(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
 
     The fix writes the recipe's rate for the batch; it is unsafe from scratch and on Swin, where several may be meant.
     """
+    config = config_of(dataset)
     batch, recipes = _batch(config), _recipes(config)
     rates = (each for each in config.having("lr") if each.path[0] in ("optim_wrapper", "optimizer"))
     entry = next((each for each in rates if config.at(*each.path[:-1], "type") in ("AdamW", "Adam")), None)
@@ -271,12 +261,12 @@ def _batch(config: ConfigFile) -> Optional[int]:
 
 
 @rule("KN012", "rle-without-poly2mask", Severity.WARNING, Fix.SAFE, on="dataset")
-@_on_config
-def rle_without_poly2mask(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
     """Objects are RLEs, and the configuration loads annotations with `poly2mask=False`.
 
     mmdet 3 then silently skips every RLE: holes, crowds, all that a mask tool wrote. The fix writes `poly2mask=True`.
     """
+    config = config_of(dataset)
     count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
     for entry in config.having("poly2mask") if count else ():
         if entry.value is False:
@@ -284,14 +274,14 @@ def rle_without_poly2mask(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]
 
 
 @rule("KN013", "flip-mixes-left-and-right", Severity.WARNING, on="dataset")
-@_on_config
-def flip_mixes_sides(config: ConfigFile, dataset: DataSet) -> Iterator[Hit]:
+def flip_mixes_sides(dataset: DataSet) -> Iterator[Hit]:
     """The configuration flips images, and classes differ by left and right alone.
 
     A flip turns a left door into a right one, and mmdet's `RandomFlip` keeps the label: half of what is learned of them
     is wrong. `seg2knet train` writes configurations with a step `SwapSides` after the flip; else flip with probability
     0.
     """
+    config = config_of(dataset)
     types, pairs = list(config.having("type")), find_sides(_names(dataset)).pairs
     if not pairs or any(entry.value == "SwapSides" for entry in types):
         return

@@ -106,10 +106,8 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
     and, where the configuration asks for it (`filter_empty_gt=True`), those without objects.
     """
     config = config_of(dataset)
-    limit, empty_too = MIN_SIZE, False
-    if config is not None:
-        limit = next((entry.value for entry in config.having("min_size") if type(entry.value) is int), MIN_SIZE)
-        empty_too = any(entry.value is True for entry in config.having("filter_empty_gt"))
+    limit = next((entry.value for entry in config.having("min_size") if type(entry.value) is int), MIN_SIZE)
+    empty_too = any(entry.value is True for entry in config.having("filter_empty_gt"))
     for file in _training(dataset):
         images = file.images
         small = (images.widths > 0) & (images.heights > 0) & (np.minimum(images.widths, images.heights) < limit)
@@ -130,10 +128,8 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
     Each of K-Net's kernels (100 by default) can be one object; the others of that image cannot be found, nor learned
     from. Raise the number (`--cfg-options model.num_kernels=200`), or cut large images into tiles.
     """
-    config = config_of(dataset)
-    keys = ("num_kernels", "num_proposals")
-    stated = next((each.value for each in config.having(*keys) if type(each.value) is int), None) if config else None
-    limit = stated or PROPOSALS
+    stated = config_of(dataset).having("num_kernels", "num_proposals")
+    limit = next((entry.value for entry in stated if type(entry.value) is int), 0) or PROPOSALS
     for file in _training(dataset):
         rows = file.image_rows[(file.image_rows >= 0) & file.once(_trainable)]
         counts = np.bincount(rows, minlength=file.images.count)

@@ -12,6 +12,7 @@ import numpy as np
 from seg2knet.dataset.label_image import AREA, HEIGHT, ID, WIDTH, X, Y
 from seg2knet.validators.fixing.remakes import repainted
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
+from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import PanopticFile
 from seg2knet.validators.subjects.panoptic import TOP, Pngs
 
@@ -197,14 +198,9 @@ def stuff_repeated(found: Pngs) -> Iterator[Hit]:
 def _repeats(found: Pngs) -> dict[int, list[list[int]]]:
     """Entry -> groups of its segments that are of one stuff category."""
     segments = found.file.segments
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row in np.flatnonzero((found.thing == 0) & (segments.crowd == 0)).tolist():
-        groups.setdefault((int(segments.entry[row]), int(segments.category_ids[row])), []).append(row)
-    repeats: dict[int, list[list[int]]] = {}
-    for (entry, _), group in groups.items():
-        if len(group) > 1:
-            repeats.setdefault(entry, []).append(group)
-    return repeats
+    rows = np.flatnonzero((found.thing == 0) & (segments.crowd == 0)).tolist()
+    groups = grouped(((int(segments.entry[row]), int(segments.category_ids[row])), row) for row in rows)
+    return grouped((entry, group) for (entry, _), group in groups.items() if len(group) > 1)
 
 
 def _joinable(found: Pngs, group: list[int]) -> bool:

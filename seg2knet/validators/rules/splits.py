@@ -16,7 +16,7 @@ from seg2knet.validators.rules.coco_categories import is_background, unknown_ref
 from seg2knet.validators.rules.images import MIN_SIDE, image_hit
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.document import first_few, shown
+from seg2knet.validators.subjects.document import first_few, grouped, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile, once
 from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, looks_of
 from seg2knet.validators.subjects.pictures import same_content
@@ -350,13 +350,10 @@ def look_alikes_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     images.
     """
     all_images = once(dataset, seen)
-    groups: dict[tuple[str, str], list[LookAlike]] = {}
-    for pair in all_images.pairs:
-        splits = all_images.parts[pair.one].split, all_images.parts[pair.other].split
-        if splits[0] != splits[1] and set(splits) <= set(ORDER):
-            groups.setdefault(splits, []).append(pair)
-    for (one, other), pairs in groups.items():
-        leaks = _once_each(pairs)
+    of = [part.split for part in all_images.parts]
+    groups = grouped(((of[pair.one], of[pair.other]), pair) for pair in all_images.pairs)
+    for one, other in (splits for splits in groups if splits[0] != splits[1] and set(splits) <= set(ORDER)):
+        leaks = _once_each(groups[one, other])
         message = f"{len(leaks):,} images of {one} look like images of {other}: {_told(dataset, leaks, all_images)}"
         where = place_of(all_images.parts[leaks[0].one])
         yield Hit(message, where, expected="images that differ between splits", found=f"{len(leaks):,} look-alikes")
