@@ -17,4 +17,4 @@ say seg2knet predict work_dirs/shapes/best.pth data/coco/val2017 --out images/pr
 
 printf '\nmask AP50 on the held-out images: %s\n' "$(python -c "import json; print(round(json.load(open('test.json'))['figures']['AP50'], 3))")"
 printf 'look at:\n'
-printf '  %s\n' "$DEMO"/work_dirs/shapes/batches.jpg "$DEMO"/work_dirs/shapes/samples.png "$DEMO"/work_dirs/shapes/curves.png "$DEMO"/work_dirs/shapes/best.html "$DEMO"/images/test "$DEMO"/images/predict
+printf '  %s\n' "$DEMO"/work_dirs/shapes/batches.jpg "$DEMO"/work_dirs/shapes/samples.jpg "$DEMO"/work_dirs/shapes/curves.png "$DEMO"/work_dirs/shapes/best.html "$DEMO"/images/test "$DEMO"/images/predict

@@ -100,7 +100,7 @@ def main(demo: Path) -> None:
     panels = [
         titled(raw_labels(demo / "raw"), "your labels"),
         titled(report(demo / "data" / "coco"), "what is wrong with them"),
-        titled(predictions(demo / "work_dirs" / "shapes" / "samples.png"), "what the model learned"),
+        titled(predictions(demo / "work_dirs" / "shapes" / "samples.jpg"), "what the model learned"),
     ]
     gap = np.full((HEIGHT + 36, 14, 3), 255, np.uint8)
     TARGET.parent.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.drawing import save, sheet, small_jpeg, titled
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.evaluate.submission import Submission
@@ -21,6 +22,9 @@ from seg2knet.trainer.predict import drawing
 from seg2knet.trainer.predict.inference import DEDUP, SHOWN_SCORE, Segmenter, read_image
 from seg2knet.trainer.predict.prediction import Prediction
 from seg2knet.trainer.run.failures import explained
+
+PAIRED_SIDE = 560
+"""The longest side of truth and prediction where they are drawn side by side, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: 
     """
     path = prediction.path
     name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    drawing.save(_pair(model, prediction, truth), folder / f"{name}.png")
+    save(_pair(model, prediction, truth), folder / f"{name}.png")
 
 
 def _pair(model: Any, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:
@@ -171,11 +175,18 @@ def _pair(model: Any, prediction: Prediction, truth: Optional[Prediction]) -> np
     if truth is None:
         return right
     left = drawing.overlay(*drawing.enlarged(image, truth), model.classes, scores=False)
-    return drawing.beside(left, right, ("truth", "prediction"), 560)
+    scale = PAIRED_SIDE / max(left.shape[:2])
+    size = (max(1, round(left.shape[1] * scale)), max(1, round(left.shape[0] * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    left, right = (
+        titled(cv2.resize(drawn, size, interpolation=how), title)
+        for drawn, title in ((left, "truth"), (right, "prediction"))
+    )
+    return np.hstack([left, np.full((left.shape[0], 6, 3), 255, np.uint8), right])
 
 
 def sample_sheet(model: Segmenter, dataset: Any, path: Path, count: int = 8) -> None:
-    """Draw predictions beside truth for some images of a data set, spread over it, into one PNG."""
+    """Draw predictions beside truth for some images of a data set, spread over it, into one JPEG of under 1 MB."""
     places = sorted({round(place) for place in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))})
     pairs = []
     for index in places:
@@ -183,4 +194,4 @@ def sample_sheet(model: Segmenter, dataset: Any, path: Path, count: int = 8) -> 
         pair = _pair(model, model(truth.path), truth)
         size = (min(900, pair.shape[1]), round(pair.shape[0] * min(1.0, 900 / pair.shape[1])))
         pairs.append(cv2.resize(pair, size, interpolation=cv2.INTER_AREA))
-    drawing.save(drawing.sheet(pairs), path)
+    path.write_bytes(small_jpeg(sheet(pairs)))

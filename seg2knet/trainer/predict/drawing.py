@@ -10,9 +10,9 @@ import numpy as np
 
 from seg2knet.dataset import drawing, images
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.drawing import save, sheet, titled, write_labels
 
-__all__ = ["beside", "enlarged", "overlay", "read_image", "save", "sheet", "write_labels"]
+LEGIBLE_SIDE = 360
+"""The least length, in pixels, of an image's longest side for labels to be read."""
 
 
 def overlay(image: np.ndarray, prediction: Any, classes: ClassList, scores: bool = True) -> np.ndarray:
@@ -26,23 +26,14 @@ def overlay(image: np.ndarray, prediction: Any, classes: ClassList, scores: bool
     return drawing.overlay(image, marks)
 
 
-def enlarged(image: np.ndarray, prediction: Any, least: int = 360) -> tuple[np.ndarray, Any]:
+def enlarged(image: np.ndarray, prediction: Any) -> tuple[np.ndarray, Any]:
     """A small image and its prediction, scaled up by a whole number, so that labels can be read."""
     height, width = image.shape[:2]
-    times = -(-least // max(height, width))
+    times = -(-LEGIBLE_SIDE // max(height, width))
     if times <= 1:
         return image, prediction
     larger = cv2.resize(image, (width * times, height * times), interpolation=cv2.INTER_CUBIC)
     return larger, prediction.enlarged(times)
-
-
-def beside(left: np.ndarray, right: np.ndarray, titles: tuple[str, str], side: int = 420) -> np.ndarray:
-    """Two images of one size side by side, their longest side scaled to ``side``, each with its title above."""
-    scale = side / max(left.shape[:2])
-    size = (max(1, round(left.shape[1] * scale)), max(1, round(left.shape[0] * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    parts = [titled(cv2.resize(image, size, interpolation=how), title) for image, title in zip((left, right), titles)]
-    return np.hstack([parts[0], np.full((parts[0].shape[0], 6, 3), 255, np.uint8), parts[1]])
 
 
 def read_image(path: Path) -> np.ndarray:

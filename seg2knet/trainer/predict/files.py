@@ -16,6 +16,7 @@ import numpy as np
 
 from seg2knet.dataset import geometry, labelme_json
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.drawing import save
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.label_image import rgb_of
 from seg2knet.dataset.rle import rle_bbox
@@ -134,7 +135,7 @@ class PredictionWriter:
         if "overlay" in self.formats:
             image = drawing.read_image(prediction.path)
             drawn = drawing.overlay(*drawing.enlarged(image, prediction), self.classes)
-            drawing.save(drawn, self.out / name.with_name(f"{name.name}.png"))
+            save(drawn, self.out / name.with_name(f"{name.name}.png"))
         if "labelme" in self.formats:
             file = self.out / self._free(name, ".json")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +158,7 @@ class PredictionWriter:
         results, pixels = coco_results(prediction, self.task, number, ids, png.as_posix())
         self.results += results
         if pixels is not None:
-            drawing.save(pixels, self.out / ("panoptic" if self.task == "panoptic" else "labels") / png)
+            save(pixels, self.out / ("panoptic" if self.task == "panoptic" else "labels") / png)
 
     def close(self) -> None:
         """Write the files that have all images in them."""

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 
 from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.dataset.drawing import sheet, small_jpeg
 from seg2knet.trainer.predict import drawing
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
 
-BATCHES, IMAGES, SIDE, BYTES = "batches.jpg", 16, 320, 1_000_000
-"""Name of the file, images on it, their longest side, and what it is smaller than."""
+BATCHES, IMAGES, SIDE = "batches.jpg", 16, 320
+"""Name of the file, images on it, and their longest side."""
 
 
 def draw_batches(loader: Any, path: Path) -> None:
@@ -31,11 +32,7 @@ def draw_batches(loader: Any, path: Path) -> None:
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
         seen = _truth(packed["data_samples"], size, len(things), len(classes), path)
         drawn.append(drawing.overlay(image, seen, classes, scores=False))
-    for quality in (90, 75, 50):
-        content = cv2.imencode(".jpg", drawing.sheet(drawn, columns=4), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        if len(content) < BYTES:
-            break
-    path.write_bytes(content.tobytes())
+    path.write_bytes(small_jpeg(sheet(drawn, columns=4)))
 
 
 def _truth(sample: Any, size: tuple[int, int], things: int, classes: int, path: Path) -> Prediction:

@@ -21,7 +21,7 @@ from seg2knet.trainer.openmmlab import packages as openmmlab
 
 ERRORS = "SEG2KNET_ERRORS"
 """Environment variable: the folder where a process that fails leaves why."""
-SUMMARY, SAMPLES, PAGE = "summary.json", "samples.png", "best.html"
+SUMMARY, SAMPLES, PAGE = "summary.json", "samples.jpg", "best.html"
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one another: longer than the first one's evaluation, NCCL's ten minutes are not."""
 PACKAGE = str(Path(__file__).resolve().parents[2])

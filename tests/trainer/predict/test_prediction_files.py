@@ -13,6 +13,7 @@ import pytest
 
 from seg2knet.dataset import geometry
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.drawing import save, write_labels
 from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import UsageError
@@ -149,7 +150,7 @@ def test_overlays_change_what_is_inside_and_label_it(picture: Path) -> None:
 def test_labels_do_not_lie_over_one_another(picture: Path) -> None:
     white = np.full((200, 200, 3), 255, np.uint8)
     colors = [(255, 0, 0), (0, 160, 0), (0, 0, 255)]
-    drawn = drawing.write_labels(white, [(f"text {n}", (100, 100), color) for n, color in enumerate(colors)])
+    drawn = write_labels(white, [(f"text {n}", (100, 100), color) for n, color in enumerate(colors)])
     boxes = []
     for color in colors:
         ys, _ = np.nonzero((drawn == color).all(axis=-1))
@@ -215,7 +216,7 @@ def test_only_jpegs_get_a_jpeg_quality(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(drawing.cv2, "imencode", imencode)
     for name in ("a.png", "größe.jpg"):
-        drawing.save(np.zeros((4, 4, 3), np.uint8), tmp_path / name)
+        save(np.zeros((4, 4, 3), np.uint8), tmp_path / name)
     assert flags == {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
 
 
