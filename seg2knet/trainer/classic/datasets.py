@@ -20,9 +20,7 @@ from mmdet.datasets.builder import DATASETS
 from mmdet.datasets.coco import CocoDataset
 from mmdet.datasets.coco_panoptic import COCOPanoptic, CocoPanopticDataset
 
-from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
-from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.classic.stack import silent
 from seg2knet.trainer.evaluate.average_precision import coco_ap, prepared
 from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
@@ -201,14 +199,6 @@ class Seg2KNetPanoptic(_ByName, CocoPanopticDataset):
         """
         quality = PanopticQuality([{**self.categories[i], "id": label} for i, label in self.cat2label.items()])
         for index, result in enumerate(results):
-            info = self.get_data_info(index)
-            truth = [{**segment, "category_id": segment["category"]} for segment in info["segments_info"]]
-            truth_ids = read_ids(info["seg_map_path"])
-            # segment ids from 1, 0 where nothing is
-            values, places = np.unique(panoptic_map(result), return_inverse=True)
-            labels = values % INSTANCE_OFFSET
-            ids = np.where(labels < len(self.CLASSES), np.arange(1, len(values) + 1), 0)
-            listed = [{"id": int(number), "category_id": int(label)} for number, label in zip(ids, labels) if number]
-            quality.add(truth_ids, truth, ids[places].reshape(truth_ids.shape), listed, info["img_path"])
+            quality.add_map(self.get_data_info(index), panoptic_map(result))
         figures, self.by_class = quality.tables()
         return figures

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
+from seg2knet.knet.recipe import INSTANCE_OFFSET
 
 VOID = 0
 _MAX_ID = 1 << 24
@@ -82,6 +84,14 @@ class PanopticQuality:
         for gold_id, segment in gold.items():
             self.counts[segment.place, 3] += gold_id not in hit and not segment.crowd
 
+    def add_map(self, sample: Mapping[str, Any], predicted: np.ndarray) -> None:
+        """Count an image whose categories are labels: ``sample`` has ``img_path``, ``seg_map_path`` and
+        ``segments_info`` with each segment's ``category``; ``predicted`` is a map for :func:`panoptic_segments`.
+        """
+        truth = [{**segment, "category_id": segment["category"]} for segment in sample["segments_info"]]
+        ids, segments = panoptic_segments(predicted, len(self.categories))
+        self.add(read_ids(sample["seg_map_path"]), truth, ids, segments, sample["img_path"])
+
     def _segments(
         self, listed: Iterable[Mapping[str, Any]], areas: Mapping[int, int], name: str
     ) -> dict[int, _Segment]:
@@ -131,6 +141,17 @@ class PanopticQuality:
             {"name": row["name"], "PQ": row["pq"], "SQ": row["sq"], "RQ": row["rq"], "objects": row["tp"] + row["fn"]}
             for row in summary["per_class"]
         ]
+
+
+def panoptic_segments(predicted: np.ndarray, num_classes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
+    """mmdet's panoptic map (id = label + 1000 * number; ``num_classes`` = nothing) as COCO's: ``(H, W)`` int32 segment
+    ids from 1 (0 = nothing), and each segment's ``id`` and ``category_id`` (its label).
+    """
+    present, places = np.unique(predicted, return_inverse=True)
+    labels = present % INSTANCE_OFFSET
+    numbers = np.where(labels < num_classes, np.arange(1, len(present) + 1), VOID).astype(np.int32)
+    segments = [{"id": int(number), "category_id": int(label)} for number, label in zip(numbers, labels) if number]
+    return numbers[places].reshape(predicted.shape[-2:]), segments
 
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -6,6 +6,7 @@ No prediction at all gives a figure of 0, not an error.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -16,7 +17,6 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from seg2knet.dataset.folder import Split
-from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError
 from seg2knet.judge.analysis import best_threshold
 from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, mean_of_known, prepared
@@ -55,18 +55,18 @@ class Metric(BaseMetric):
         """Keep one result an image, without truth too: mmengine joins the results of ranks in turn, one by one."""
         self.results.extend(self.judge(sample) for sample in data_samples)
 
+    @abstractmethod
     def judge(self, sample: dict) -> Any:
         """What is kept of one image; ``None`` where there is no truth to compare with."""
-        raise NotImplementedError
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Figures from what all ranks kept, without what has no truth; also fills ``report``."""
         known = [result for result in results if result is not None]
         return self.figures(known) if known else {}
 
+    @abstractmethod
     def figures(self, results: list) -> dict[str, float]:
         """Figures from the results of at least one image."""
-        raise NotImplementedError
 
     def best_score(self) -> Optional[float]:
         """The score threshold that is best for F1, of what was last judged; ``None`` where there is none."""
@@ -136,10 +136,8 @@ class PanopticPQ(Metric):
     def judge(self, sample: dict) -> Optional[np.ndarray]:
         if not sample.get("seg_map_path"):
             return None
-        truth = [{**segment, "category_id": segment["category"]} for segment in sample["segments_info"]]
-        ids, segments = panoptic_segments(sample["pred_panoptic_seg"]["sem_seg"], len(self.classes))
         quality = self._quality()
-        quality.add(read_ids(sample["seg_map_path"]), truth, ids, segments, sample["img_path"])
+        quality.add_map(sample, sample["pred_panoptic_seg"]["sem_seg"].cpu().numpy())
         return quality.counts
 
     def figures(self, results: list) -> dict[str, float]:
@@ -154,20 +152,6 @@ class PanopticPQ(Metric):
         return PanopticQuality(
             [{"id": label, "name": name, "isthing": label < things} for label, name in enumerate(self.classes)]
         )
-
-
-def panoptic_segments(prediction: Any, num_classes: int) -> tuple[np.ndarray, list[dict[str, int]]]:
-    """mmdet's panoptic map (id = class + 1000 * number; ``num_classes`` = nothing) as COCO's: ``(H, W)`` int32 segment
-    ids from 1 (0 = nothing), and each segment's ``id`` and ``category_id`` (its label).
-    """
-    array = prediction.cpu().numpy() if hasattr(prediction, "cpu") else np.asarray(prediction)
-    array = array.reshape(array.shape[-2:])
-    present, places = np.unique(array, return_inverse=True)
-    labels = present % 1000
-    is_segment = labels < num_classes
-    numbers = np.where(is_segment, np.cumsum(is_segment), 0).astype(np.int32)
-    segments = [{"id": int(number), "category_id": int(label)} for number, label in zip(numbers, labels) if number > 0]
-    return numbers[places.reshape(array.shape)], segments
 
 
 @METRICS.register_module()

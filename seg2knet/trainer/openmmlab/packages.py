@@ -10,12 +10,18 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 from seg2knet.trainer.openmmlab import operators
 
 _CHATTY = ("matplotlib", "PIL", "tensorboard", "torch.distributed", "torch.nn.parallel.distributed")
+
+_SLOW = (
+    "imgaug", "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps",
+    "sklearn", "sklearn.gaussian_process", "sklearn.gaussian_process.kernels", "sklearn.mixture",
+)  # fmt: skip
 
 
 def load(semantic: bool = False) -> None:
@@ -26,7 +32,7 @@ def load(semantic: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    with silence(), _without_what_tracks_and_lanes_need():
+    with silence(), _slow_imports_later():
         operators.install()
         for package in ("mmdet", "mmseg") if semantic else ("mmdet",):
             importlib.import_module(f"{package}.datasets.transforms")
@@ -35,6 +41,10 @@ def load(semantic: bool = False) -> None:
 
 class _Later(ModuleType):
     """A module, or something in it, that is imported when it is called."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, loader=None)  # importlib.util.find_spec() fails on a module without
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -47,18 +57,19 @@ class _Later(ModuleType):
 
 
 @contextlib.contextmanager
-def _without_what_tracks_and_lanes_need() -> Iterator[None]:
-    """mmdet imports imgaug for lanes and scikit-learn for tracks, together half of its import's time."""
-    lanes = ("imgaug", "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps")
-    stand_ins: dict[str, Any] = {name: _Later(name) for name in lanes} | {"sklearn": None}
-    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+def _slow_imports_later() -> Iterator[None]:
+    """While mmdet is imported, stand-ins for what it imports for lanes, tracks and PAA, half of its import's time.
+
+    They import the real module when it is used. Modules that are loaded already are left alone, and none of the
+    stand-ins stays in ``sys.modules``: who imports imgaug or scikit-learn later gets the real one.
+    """
+    stand_ins = {name: _Later(name) for name in _SLOW if name not in sys.modules}
     sys.modules.update(stand_ins)
     try:
         yield
     finally:
-        for name, module in stand_ins.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
+        for name in stand_ins:
+            sys.modules.pop(name, None)
 
 
 @contextlib.contextmanager

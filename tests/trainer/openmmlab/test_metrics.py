@@ -15,12 +15,12 @@ pytest.importorskip("mmdet")
 
 from seg2knet.judge.objects import rle_of  # noqa: E402
 from seg2knet.trainer.evaluate.average_precision import coco_ap, encode_masks, prepared  # noqa: E402
+from seg2knet.trainer.evaluate.panoptic_quality import panoptic_segments  # noqa: E402
 from seg2knet.trainer.openmmlab.metrics import (  # noqa: E402
     InstanceAP,
     PanopticPQ,
     SemanticIoU,
     count_pixels,
-    panoptic_segments,
 )
 
 SIZE = 40
@@ -113,7 +113,7 @@ def test_without_truth_predictions_are_kept(truth: Path) -> None:
 
 def test_panoptic_maps_become_segments() -> None:
     found = np.array([[2, 2, 1000], [4, 1000, 2000]])
-    ids, segments = panoptic_segments(torch.from_numpy(found)[None], num_classes=4)
+    ids, segments = panoptic_segments(found[None], num_classes=4)
     assert [segment["category_id"] for segment in segments] == [2, 0, 0]
     assert (ids[found == 4] == 0).all()
     assert len(np.unique(ids[ids > 0])) == 3
