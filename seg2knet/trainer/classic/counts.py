@@ -8,11 +8,12 @@ returns a new one, in which all of them are right, and so are arguments that the
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from seg2knet.dataset.classes import ClassList
+from seg2knet.trainer.openmmlab.packages import values
 
 THINGS = ("num_thing_classes", "num_things_classes")
 STUFF = "num_stuff_classes"
@@ -62,19 +63,12 @@ def set_class_counts(
         counts: the data's.
         signature: where given, counts that the config leaves to a constructor's default are said too.
     """
-    old = dict(_counts_in(model))
-    things = next((old[key] for key in THINGS if key in old), COCO[0])
-    change = Change(counts, (things, old.get(STUFF, COCO[1])), signature or (lambda _name: {}))
+    things, stuff = (
+        next((value for key in keys for value in values(model, key) if isinstance(value, int)), of_coco)
+        for keys, of_coco in ((THINGS, COCO[0]), ((STUFF,), COCO[1]))
+    )
+    change = Change(counts, (things, stuff), signature or (lambda _name: {}))
     return change.node(dict(model), "model"), change
-
-
-def _counts_in(node: Any) -> Iterator[tuple[str, int]]:
-    """Pairs of key and count, those nearest to the root last, so that ``dict`` keeps them."""
-    children = node.values() if isinstance(node, Mapping) else node if isinstance(node, (list, tuple)) else ()
-    for child in children:
-        yield from _counts_in(child)
-    if isinstance(node, Mapping):
-        yield from ((key, value) for key, value in node.items() if key in (*THINGS, STUFF) and isinstance(value, int))
 
 
 @dataclass

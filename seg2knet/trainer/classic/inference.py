@@ -14,9 +14,9 @@ from mmcv.cnn.utils import revert_sync_batchnorm
 from mmcv.runner import load_checkpoint
 
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.images import probe
 from seg2knet.dataset.rle import mask_to_rle
 from seg2knet.errors import DataError, UsageError
-from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.classic import stack
 from seg2knet.trainer.classic.config import METRICS, RECORD
 from seg2knet.trainer.classic.counts import Counts, set_class_counts
@@ -105,13 +105,9 @@ class ClassicSegmenter:
         if self.task == "semantic":
             return Prediction.of_labelmap(path, result)
         if self.task == "panoptic":
-            ids = panoptic_map(result)
-            values = [value for value in np.unique(ids) if value % INSTANCE_OFFSET < len(self.classes)]
-            segments = [(int(value % INSTANCE_OFFSET), 1.0, ids == value) for value in values]
-            height, width = ids.shape
-        else:
-            segments = sorted(objects(result), key=lambda entry: -entry[1])
-            height, width = read_image(path).shape[:2]
+            return Prediction.of_panoptic(path, panoptic_map(result), len(self.classes), {})
+        segments = sorted(objects(result), key=lambda entry: -entry[1])
+        width, height = probe(path).shown
         labels = np.array([label for label, _, _ in segments], np.int64)
         scores = np.array([score for _, score, _ in segments], np.float32)
         return Prediction(path, width, height, labels, scores, [mask_to_rle(np.asarray(m, bool)) for *_, m in segments])

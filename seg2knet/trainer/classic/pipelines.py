@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seg2knet.dataset.folder import DataFolder, Split
+from seg2knet.trainer.openmmlab.packages import dictionaries
 
 DATASET_TYPES = {"instance": "Seg2KNetInstance", "panoptic": "Seg2KNetPanoptic", "semantic": "Seg2KNetSemantic"}
 KEPT = ("pipeline", "samples_per_gpu", "filter_empty_gt", "test_mode", "ignore_index")
@@ -59,14 +60,7 @@ def repeats(dataset: Any) -> int:
 
 def steps(node: Any) -> Iterator[dict[str, Any]]:
     """Every step of a pipeline, those nested in others (MultiScaleFlipAug, AutoAugment) too."""
-    if isinstance(node, dict):
-        if "type" in node:
-            yield node
-        for value in node.values():
-            yield from steps(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from steps(value)
+    return (part for part in dictionaries(node) if "type" in part)
 
 
 def read_from_disk(node: Any) -> set[str]:

@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -92,30 +93,27 @@ def install() -> bool:
     return reason is not None
 
 
-def declare_torchvision() -> bool:
-    """Make ``import torchvision`` work where its compiled operators do not load; returns whether it had to be made.
+@cache
+def declare_torchvision() -> Optional[Any]:
+    """Make ``import torchvision`` work where its compiled operators do not load; returns the operators declared for it.
 
     It registers how the shapes of two of its operators follow, which needs them declared; nothing here calls them.
+    They are gone when what is returned is, which the cache keeps.
     """
     import torch
 
     spec = importlib.util.find_spec("torchvision") if "torchvision" not in sys.modules else None
-    if spec is None or spec.origin is None or _TORCHVISION or not hasattr(torch, "library"):  # torch 1.10 has none
-        return bool(_TORCHVISION)
+    if spec is None or spec.origin is None or not hasattr(torch, "library"):  # torch 1.10 has none
+        return None
     compiled_files = [file for file in Path(spec.origin).parent.glob("_C*") if file.suffix in (".so", ".pyd")]
     with contextlib.suppress(OSError):
         for file in compiled_files:
             torch.ops.load_library(str(file))
-            return False
+            return None
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _TORCHVISION.append(library)
-    return True
-
-
-_TORCHVISION: list[Any] = []
-"""The library of declared operators: they are gone when it is."""
+    return library
 
 
 def _why_not() -> Optional[str]:

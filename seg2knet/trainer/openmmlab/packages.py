@@ -88,6 +88,11 @@ def dictionaries(node: Any) -> Iterator[Any]:
         yield from dictionaries(child)
 
 
+def values(node: Any, key: str) -> Iterator[Any]:
+    """What a config has under ``key``, wherever it stands, outer ones first."""
+    return (part[key] for part in dictionaries(node) if key in part)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of another package's error, or its name where it has no text."""
     return (str(error) or type(error).__name__).splitlines()[0]

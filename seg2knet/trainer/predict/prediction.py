@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,7 @@ from seg2knet.dataset.geometry import mask_to_polygons
 from seg2knet.dataset.rle import areas_and_boxes, as_json, as_pycocotools, mask_to_rle, rle_bbox, rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import EnvironmentProblem
+from seg2knet.knet.recipe import INSTANCE_OFFSET
 from seg2knet.trainer.predict import drawing
 
 UNLABELLED = 255
@@ -72,11 +73,17 @@ class Prediction:
         if "pred_panoptic_seg" not in sample:
             return cls.of_labelmap(path, sample.pred_sem_seg.data.cpu().numpy().reshape(height, width))
         ids = sample.pred_panoptic_seg.sem_seg.cpu().numpy().reshape(height, width)
-        known = getattr(sample.pred_panoptic_seg, "segment_scores", None) or {}
-        present = [number for number in np.unique(ids).tolist() if number % 1000 < num_classes]
+        known = getattr(sample.pred_panoptic_seg, "segment_scores", None)
+        return cls.of_panoptic(path, ids, num_classes, known or {})
+
+    @classmethod
+    def of_panoptic(cls, path: Path, ids: np.ndarray, num_classes: int, known: Mapping[int, float]) -> Prediction:
+        """From mmdet's ``(H, W)`` map (label + 1000 * number) and the scores of those of its ids that have one."""
+        present = [number for number in np.unique(ids).tolist() if number % INSTANCE_OFFSET < num_classes]
         present.sort(key=lambda number: -known.get(number, 1.0))
         scores = np.array([float(known.get(number, 1.0)) for number in present], np.float32)
-        labels = np.array(present, np.int64) % 1000
+        labels = np.array(present, np.int64) % INSTANCE_OFFSET
+        height, width = ids.shape
         return cls(path, width, height, labels, scores, [mask_to_rle(ids == number) for number in present])
 
     @property

@@ -6,7 +6,7 @@ records task, classes and pipeline in ``meta["seg2knet"]``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -15,7 +15,7 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.config.backbones import BACKBONES, Backbone
 from seg2knet.trainer.config.source import assignment
-from seg2knet.trainer.openmmlab.packages import dictionaries
+from seg2knet.trainer.openmmlab.packages import dictionaries, values
 
 KERNELS = "rpn_head.init_kernels.weight"
 HIDDEN = "roi_head.mask_head.0.ffn.layers.0.0.weight"
@@ -157,9 +157,9 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
     panoptic = described.task == "panoptic"
     normalize = _step(pipeline, "Normalize")
     kernels, channels = map(int, state[KERNELS].shape[:2])
-    test_cfg = {key: next(_values(model.get("test_cfg"), key), default) for key, default in RULES.items()}
+    test_cfg = {key: next(values(model.get("test_cfg"), key), default) for key, default in RULES.items()}
     test_cfg["max_per_img"] = min(int(test_cfg["max_per_img"]), kernels)
-    scale = next(_values(pipeline, "img_scale"), SCALE)
+    scale = next(values(pipeline, "img_scale"), SCALE)
     scale = tuple(scale[0] if isinstance(scale[0], (list, tuple)) else scale)
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     levels = [int(state[f"neck.lateral_convs.{level}.conv.weight"].shape[1]) for level in range(4)]
@@ -167,7 +167,7 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
     modules = ["datasets", "metrics", *(["deformable"] if "dcn" in backbone else [])]
     imports = ["seg2knet.knet.detector", *(f"seg2knet.trainer.openmmlab.{name}" for name in modules)]
     if backbone["type"] == "ResNet":
-        backbone = {**backbone, "style": next(_values(model.get("backbone"), "style"), "pytorch")}
+        backbone = {**backbone, "style": next(values(model.get("backbone"), "style"), "pytorch")}
     return {
         "default_scope": "mmdet",
         "custom_imports": {"imports": imports},
@@ -190,7 +190,7 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
             "num_stages": sum(1 for name in state if name.endswith(".fc_mask.weight")),
             "channels": channels,
             "feedforward_channels": int(state[HIDDEN].shape[0]),
-            "num_heads": next(_values(model.get("roi_head"), "num_heads"), 8),
+            "num_heads": next(values(model.get("roi_head"), "num_heads"), 8),
             "test_cfg": test_cfg,
         },
         "test_pipeline": [
@@ -207,8 +207,8 @@ def _semantic_parts(described: Description, state: State, record: Mapping[str, A
     from seg2knet.trainer.openmmlab import packages, semantic
 
     packages.load(semantic=True)
-    crop = next(_values(record.get("model", {}).get("test_cfg"), "crop_size"), CROP)
-    scale = next(_values(record.get("test_pipeline", ()), "img_scale"), (2048, crop[0]))
+    crop = next(values(record.get("model", {}).get("test_cfg"), "crop_size"), CROP)
+    scale = next(values(record.get("test_pipeline", ()), "img_scale"), (2048, crop[0]))
     return {
         "default_scope": "mmseg",
         "custom_imports": {"imports": [f"seg2knet.trainer.openmmlab.{name}" for name in ("semantic_data", "metrics")]},
@@ -235,8 +235,3 @@ def semantic_head(state: State) -> str:
 def _step(pipeline: Any, name: str) -> Mapping[str, Any]:
     """The first step of a pipeline, nested ones too, whose type is ``name``."""
     return next((step for step in dictionaries(pipeline) if step.get("type") == name), {})
-
-
-def _values(node: Any, key: str) -> Iterator[Any]:
-    """The values under ``key``, wherever it stands."""
-    return (part[key] for part in dictionaries(node) if key in part)
