@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
+import orjson
+
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.judge.analysis import analyse
@@ -54,16 +56,16 @@ def annotated(folder: DataFolder, split: Optional[str], results: list[dict[str, 
 def read_results(file: Path) -> list[dict[str, Any]]:
     """A file of COCO results. Raises DataError: it cannot be read, or is no list of results with masks."""
     try:
-        results = json.loads(file.read_bytes())
+        results = orjson.loads(file.read_bytes())
     except OSError as error:
         raise DataError("the results cannot be read", file=file, found=str(error.strerror)) from None
     except ValueError as error:
         raise DataError("this is not JSON", file=file, found=str(error)) from None
-    kinds: dict[str, Any] = {"image_id": int, "category_id": int, "segmentation": (dict, list), "score": (int, float)}
+    kinds = {"image_id": (int,), "category_id": (int,), "segmentation": (dict,), "score": (int, float)}
     if not isinstance(results, list):
         raise DataError("this is not a list of COCO results", file=file, found=type(results).__name__)
     for place, result in enumerate(results):
-        wrong = not isinstance(result, dict) or [key for key in kinds if not isinstance(result.get(key), kinds[key])]
+        wrong = not isinstance(result, dict) or [key for key in kinds if type(result.get(key)) not in kinds[key]]
         if wrong:
             raise DataError(
                 "this is not a COCO result with a mask", file=file, place=f"result {place}",

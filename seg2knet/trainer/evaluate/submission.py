@@ -36,16 +36,21 @@ class Submission:
             subset = subset.removeprefix(prefix)
         self.name = f"{'panoptic' if self.task == 'panoptic' else 'detections'}_{subset}_seg2knet_results"
         self.results: list[dict[str, Any]] = []
+        self._pngs: set[str] = set()
         file.parent.mkdir(parents=True, exist_ok=True)
         self._part, self._file = file.with_name(f".{file.name}.part"), file
         self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_DEFLATED)
 
     def add(self, prediction: Prediction, image_id: int) -> None:
-        """Add one image's predictions."""
+        """Add one image's predictions. Raises DataError: another image has its name, and thereby its PNG."""
         png = f"{prediction.path.stem}.png"
         results, pixels = coco_results(prediction, self.task, image_id, self.ids, png)
         self.results += results
         if pixels is not None:
+            if png in self._pngs:
+                expected = "names that differ in more than folder and suffix, as on the server"
+                raise DataError(f"two images have the result {png}", file=prediction.path, expected=expected)
+            self._pngs.add(png)
             name = f"{self.name}/{png}" if self.task == "panoptic" else png
             self._zip.writestr(name, cv2.imencode(".png", pixels)[1].tobytes())
 

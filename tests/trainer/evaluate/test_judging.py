@@ -66,6 +66,9 @@ def test_result_files_are_compared(coco_root: Path, tmp_path: Path) -> None:
         ("[{}]", "seg2knet test CHECKPOINT --out"),
         ("nonsense", "not JSON"),
         ('[{"image_id": [1], "category_id": 1, "segmentation": {}, "score": 1}]', "image_id: [1]"),
+        ('[{"image_id": true, "category_id": 1, "segmentation": {}, "score": 1}]', "image_id: True"),
+        ('[{"image_id": 1, "category_id": 1, "segmentation": {}, "score": NaN}]', "not JSON"),
+        ('[{"image_id": 1, "category_id": 1, "segmentation": [], "score": 1}]', "segmentation: []"),
     ],
 )
 def test_a_file_that_holds_no_results(content: str, said: str, coco_root: Path, tmp_path: Path) -> None:
