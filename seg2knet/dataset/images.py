@@ -56,28 +56,33 @@ def probe(path: Union[str, Path]) -> Header:
     try:
         with open(path, "rb", buffering=0) as file:
             head = file.read(_HEAD)
-            header = _parse(head)
+            header = parse(head, path)
             if header is None and head[:2] == b"\xff\xd8":
-                header = _jpeg(head + file.read())
+                header = parse(head + file.read(), path)
     except OSError as error:
         raise DataError("the image cannot be read", file=path, found=error.strerror or str(error)) from None
-    if header is None:
-        header = _ask_pillow(path, path)
-    return _checked(header, path)
+    return header or _ask_pillow(path, path)
 
 
-def parse(head: bytes) -> Optional[Header]:
+def parse(head: bytes, name: Union[str, Path] = "image") -> Optional[Header]:
     """The header from a file's first bytes; ``None`` where they are too few or the format is not one read here.
 
     Raises DataError: a size out of reason.
     """
-    header = _parse(head)
-    return header and _checked(header, "image")
+    header = None
+    if head[:2] == b"\xff\xd8":
+        header = _jpeg(head)
+    elif head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 33:
+        header = _png(head)
+    elif head[:2] == b"BM" and len(head) >= 30:
+        width, height, _, bits = struct.unpack("<iiHH", head[18:30])
+        header = Header(width, abs(height), 1, "BMP", {1: "1", 4: "P", 8: "P", 32: "RGBA"}.get(bits, "RGB"))
+    return header and _checked(header, name)
 
 
 def probe_bytes(data: bytes, name: str = "embedded image") -> Header:
     """The same for an encoded image in memory; ``name`` is what errors call it."""
-    return _checked(_parse(data) or _ask_pillow(io.BytesIO(data), name), name)
+    return parse(data, name) or _ask_pillow(data, name)
 
 
 def decode(source: Union[str, Path, bytes], *, upright: bool = True) -> np.ndarray:
@@ -143,39 +148,28 @@ def decode_labels(path: Union[str, Path, bytes]) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(source: Union[str, Path, bytes]) -> Iterator[Any]:
-    """An image opened by Pillow, with whatever its decoders raise turned into a ``DataError``."""
+def _opened(source: Union[str, Path, bytes], name: Union[str, Path, None] = None, head: bool = False) -> Iterator[Any]:
+    """An image opened by Pillow, with whatever it raises turned into a ``DataError``; decoded but for ``head``."""
     from PIL import Image
 
-    name = "embedded image" if isinstance(source, bytes) else str(source)
+    name = name or ("embedded image" if isinstance(source, bytes) else source)
     try:
         Image.MAX_IMAGE_PIXELS = None  # the bound is ours
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-        check_size(*image.size[::-1], name)
-        image.load()
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if not head:
+                check_size(image.height, image.width, name)
+                image.load()
+            yield image
     except DataError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
-        raise DataError("the image cannot be decoded", file=name, found=str(error)) from None
-    with contextlib.closing(image):
-        yield image
+        problem = "not an image that can be read" if head else "the image cannot be decoded"
+        raise DataError(problem, file=name, found=str(error)) from None
 
 
 def _checked(header: Header, name: Union[str, Path]) -> Header:
     check_size(header.height, header.width, name)
     return header
-
-
-def _parse(head: bytes) -> Optional[Header]:
-    """The header from the first bytes, or ``None`` where they are too few or the format is not one of ours."""
-    if head[:2] == b"\xff\xd8":
-        return _jpeg(head)
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR" and len(head) >= 33:
-        return _png(head)
-    if head[:2] == b"BM" and len(head) >= 30:
-        width, height, _, bits = struct.unpack("<iiHH", head[18:30])
-        return Header(width, abs(height), 1, "BMP", {1: "1", 4: "P", 8: "P", 32: "RGBA"}.get(bits, "RGB"))
-    return None
 
 
 def _png(head: bytes) -> Optional[Header]:
@@ -230,26 +224,21 @@ def _exif_orientation(tiff: bytes) -> int:
     return 1
 
 
-def _ask_pillow(source: Union[str, Path, io.BytesIO], name: Union[str, Path]) -> Header:
+def _ask_pillow(source: Union[str, Path, bytes], name: Union[str, Path]) -> Header:
     import warnings
 
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            Image.MAX_IMAGE_PIXELS = None  # the bound is ours
-            with Image.open(source) as image:
-                orientation = image.getexif().get(0x0112, 1)
-                # Pillow gives a TIFF's size as shown and all others' as stored.
-                tags = getattr(image, "tag_v2", {})
-                return Header(
-                    tags.get(256, image.width),
-                    tags.get(257, image.height),
-                    orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
-                    image.format or "",
-                    image.mode,
-                    getattr(image, "n_frames", 1),
-                )
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error...
-        raise DataError("not an image that can be read", file=name, found=str(error)) from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _opened(source, name, head=True) as image:
+            orientation = image.getexif().get(0x0112, 1)
+            # Pillow gives a TIFF's size as shown and all others' as stored.
+            tags = getattr(image, "tag_v2", {})
+            header = Header(
+                tags.get(256, image.width),
+                tags.get(257, image.height),
+                orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+                image.format or "",
+                image.mode,
+                getattr(image, "n_frames", 1),
+            )
+    return _checked(header, name)
