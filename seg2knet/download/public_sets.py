@@ -37,7 +37,7 @@ class Archive:
         return self.path.rpartition("/")[2]
 
 
-def _ade_test_picture(name: str) -> Optional[Path]:
+def _ade_test_image(name: str) -> Optional[Path]:
     """The test images stand in a folder of their own in ``release_test.zip``."""
     file = name.rpartition("/")[2]
     kept = as_it_is(name) is not None and file.lower().endswith(".jpg")
@@ -72,7 +72,7 @@ SETS = {
         Path("data/ade"),
         (
             Archive("ADEChallengeData2016.zip", "instances"),
-            Archive("release_test.zip", "test", place=_ade_test_picture),
+            Archive("release_test.zip", "test", place=_ade_test_image),
         ),
     ),
 }
@@ -159,7 +159,7 @@ def bring(todo: Plan, out: Path, *, keep: bool = False, check_digest: bool = Tru
         waiting = out / WAITING / archive.name
         with bar(archive.name) as progress:
             fetch(remote, waiting, progress=progress, hint=MIRROR)
-        if check_digest and (wrong := mismatch(Remote((), digest=archive.digest), waiting)):
+        if check_digest and (wrong := mismatch(archive.digest, waiting)):
             hint = "remove it, and it is downloaded again; if you trust it as it is: --no-digest"
             raise DataError("not the file that this data set is known by", file=waiting, found=wrong, hint=hint)
         with bar(archive.name, "unpacking") as progress:

@@ -59,7 +59,6 @@ class Remote:
     """A file on a server."""
 
     urls: Sequence[str]  # its addresses, mirrors after one another
-    size: Optional[int] = None  # its length in bytes, where known
     digest: Optional[str] = None  # ``sha256:HEX`` or ``md5:HEX``, or a beginning of it, where known
 
 
@@ -89,7 +88,7 @@ def fetch(
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise UsageError("only http and https addresses can be downloaded", found=url)
     if target.is_file():
-        if (wrong := mismatch(remote, target)) is not None:
+        if (wrong := mismatch(remote.digest, target)) is not None:
             hint = "remove it, and it is downloaded again"
             raise TransferError("not the file expected", file=target, found=wrong, hint=hint)
         return target
@@ -205,7 +204,7 @@ class _Download:
             before = self.length
             try:
                 self._receive()
-                if (wrong := mismatch(self.remote, self.file)) is not None:
+                if (wrong := mismatch(self.remote.digest, self.file)) is not None:
                     raise _Changed(wrong)
                 os.replace(self.file, self.target)
                 self.note.unlink(missing_ok=True)
@@ -245,16 +244,13 @@ class _Download:
                     return  # all of the file is there already
                 raise _Changed(f"{total} bytes on the server, {start} are here")
             start, total = self._span(response, start)
-            if self.remote.size is not None and total is not None and total != self.remote.size:
-                raise _Changed(f"{total:,} bytes, expected {self.remote.size:,}")
-            expected = total if total is not None else self.remote.size
-            require_space(self.target.parent, (expected or start) - start, f"{self.target.name} takes")
+            require_space(self.target.parent, (total or start) - start, f"{self.target.name} takes")
             etag = response.headers.get("ETag", "W/")
             self.validator = response.headers.get("Last-Modified") if etag.startswith("W/") else etag
             self.note.write_text(json.dumps({"url": self.url, "validator": self.validator}))
-            length = self._append(response, start, expected)
-        if expected is not None and length < expected:
-            raise _Broken(f"{length:,} of {expected:,} bytes came")
+            length = self._append(response, start, total)
+        if total is not None and length < total:
+            raise _Broken(f"{length:,} of {total:,} bytes came")
 
     def _span(self, response: requests.Response, start: int) -> tuple[int, Optional[int]]:
         """(offset that the answer begins at, length of the whole file where told)."""
@@ -310,14 +306,11 @@ def bar(title: str, verb: str = "downloading") -> Iterator[Progress]:
         yield update
 
 
-def mismatch(remote: Remote, file: Path) -> Optional[str]:
-    """What is wrong with a whole file: its length, its digest; ``None`` if nothing is."""
-    length = file.stat().st_size
-    if remote.size is not None and length != remote.size:
-        return f"{length:,} bytes, expected {remote.size:,}"
-    if remote.digest is None:
+def mismatch(known: Optional[str], file: Path) -> Optional[str]:
+    """What is wrong with a whole file by its digest as it is known; ``None`` if nothing is."""
+    if known is None:
         return None
-    kind, _, expected = remote.digest.partition(":")
+    kind, _, expected = known.partition(":")
     found = digest(file, kind)
     if found.startswith(expected.lower()):
         return None

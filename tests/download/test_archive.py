@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import stat
 import struct
@@ -169,10 +168,3 @@ def test_names_of_file_managers() -> None:
     assert as_it_is("__MACOSX/x") is None
     assert as_it_is("deep/Thumbs.db") is None
     assert as_it_is("deep/x.png") == Path("deep/x.png")
-
-
-def test_the_bytes_in_the_test_are_a_zip_file() -> None:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("x", "y")
-    assert out.getvalue()[:2] == b"PK"
