@@ -145,6 +145,7 @@ class Writer(ABC):
         self.options = options
         self.stuff = options.stuff or frozenset()
         self.classes = classes
+        self.numbers = {name: number for number, name in enumerate(classes.names, 1)} if classes is not None else {}
 
     @abstractmethod
     def encode(self, measured: Measured) -> Encoded:

@@ -92,8 +92,8 @@ def _read_coco(layout: CocoLayout, task: Optional[str]) -> DataFolder:
     classes: dict[str, ClassList] = {}
     for name in SPLITS:
         truth = layout.panoptic(name) if is_panoptic else layout.instances(name)
-        dev = layout.root / "annotations" / f"image_info_{name}-dev{layout.year}.json"
-        without_truth = next((file for file in (dev, layout.image_info(name)) if file.is_file()), None)
+        lists = (layout.image_info(f"{name}-dev"), layout.image_info(name))
+        without_truth = next((file for file in lists if file.is_file()), None)
         file = truth if name in present else without_truth
         if file is None:
             continue

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from seg2knet.dataset.label_image import encode_png
-from seg2knet.dataset.rle import Box, rle_to_mask
+from seg2knet.dataset.rle import Box, window
 from seg2knet.dataset.sample import Object, Polygons, Rle
 
 
@@ -23,7 +23,7 @@ def shapes(item: Object, rle: Rle, box: Box, number: int) -> list[dict[str, Any]
         common |= {"shape_type": "polygon", "group_id": number if len(parts) > 1 else None}
         return [{**common, "points": list(zip(part[0::2], part[1::2]))} for part in parts]
     x, y, width, height = box
-    png = encode_png(rle_to_mask(rle)[y : y + height, x : x + width].astype("uint8"))
+    png = encode_png(window(rle, box).astype("uint8"))
     corners = [[x, y], [x + width - 1, y + height - 1]]
     return [{**common, "points": corners, "shape_type": "mask", "mask": base64.b64encode(png).decode()}]
 

@@ -20,8 +20,6 @@ from seg2knet.dataset.sample import Rle
 from seg2knet.errors import DataError
 
 Box = tuple[int, int, int, int]
-Measures = tuple[list[int], list[Box]]
-"""Areas in pixels, and boxes."""
 
 MAX_PIXELS = 1 << 28
 """Above this many pixels a mask or image is refused: a forged size must not take the machine down."""
@@ -79,12 +77,18 @@ def rle_to_mask(rle: Rle) -> np.ndarray:
     return coco_mask.decode(as_pycocotools(rle)).astype(bool)
 
 
+def window(rle: Rle, box: Box) -> np.ndarray:
+    """What of the mask is in a box, ``(h, w)`` bool."""
+    x, y, width, height = box
+    return rle_to_mask(rle)[y : y + height, x : x + width]
+
+
 def rle_bbox(rle: Rle) -> Box:
     """The mask's box; all zero for an empty mask."""
     return areas_and_boxes([rle])[1][0]
 
 
-def areas_and_boxes(rles: Sequence[Rle]) -> Measures:
+def areas_and_boxes(rles: Sequence[Rle]) -> tuple[list[int], list[Box]]:
     """Pixels and box of each mask."""
     from pycocotools import mask as coco_mask
 

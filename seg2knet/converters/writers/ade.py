@@ -10,8 +10,7 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
-from seg2knet.converters.options import ConvertOptions
+from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.painting import hidden, paint
@@ -29,16 +28,12 @@ class AdeWriter(Writer):
     jpeg_only = True
     most_classes = 254  # of what 8 bits hold 0 is unlabelled, 255 ignored
 
-    def __init__(self, options: ConvertOptions, classes: Optional[ClassList] = None) -> None:
-        super().__init__(options, classes)
-        self._numbers = {name: index + 1 for index, name in enumerate(classes.names)} if classes is not None else {}
-        self._numbers[IGNORE] = 0
-
     def encode(self, measured: Measured) -> Encoded:
         objects = measured.sample.objects
         painting = paint(measured, range(1, len(objects) + 1), self.options)
-        void = self._numbers[self.options.void_class] if self.options.void_class is not None else 0
-        numbers = np.array([void, *(self._numbers[found.label] for found in objects)], np.uint8)
+        # Neither what nobody claims nor what is to be ignored is of a class.
+        labels = [self.options.void_class or "", *(found.label for found in objects)]
+        numbers = np.array([self.numbers.get(label, 0) for label in labels], np.uint8)
         mask = painting.image(numbers)
         areas = np.array(painting.areas(len(objects)))
         pixels = np.bincount(numbers, areas).astype(np.int64).tolist()

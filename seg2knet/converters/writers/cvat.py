@@ -18,6 +18,7 @@ from seg2knet.converters.base import Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.writers.shapes import items
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.rle import window
 from seg2knet.dataset.text import clean_name
 
 
@@ -44,10 +45,10 @@ class CvatWriter(Writer):
                 lines.append(f'    <polygon {common}{group} points="{points}">{inner}</polygon>\n')
             if not item.polygons:
                 x, y, width, height = item.box
-                pixels = item.window().ravel()
+                pixels = window(item.rle, item.box).ravel()
                 runs = np.diff(np.flatnonzero(np.diff(pixels, prepend=False, append=~pixels[-1])), prepend=0).tolist()
-                window = f'left="{x}" top="{y}" width="{width}" height="{height}"'
-                lines.append(f'    <mask {common} rle="{", ".join(map(str, runs))}" {window}>{inner}</mask>\n')
+                where = f'left="{x}" top="{y}" width="{width}" height="{height}"'
+                lines.append(f'    <mask {common} rle="{", ".join(map(str, runs))}" {where}>{inner}</mask>\n')
         names = {label: list(keys) for label, keys in attributes.items()}
         return Encoded((image.width, image.height, "".join(lines), names), len(held), {}, skips)
 

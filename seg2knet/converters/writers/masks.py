@@ -44,11 +44,10 @@ class MasksWriter(Writer):
             raise UsageError("no such kind of mask image", found=found, expected=", ".join(FOLDERS))
         names = classes.names if classes is not None else ()
         known = {name: number for number, name in CITYSCAPES.names.items()}
-        self._numbers = {name: number for number, name in enumerate(names, 1)}
         if "instances" in options.mask_kinds:
             if all(name in known for name in names):
-                self._numbers = {name: known[name] for name in names}
-            if max(self._numbers.values(), default=0) > 64:
+                self.numbers = {name: known[name] for name in names}
+            if max(self.numbers.values(), default=0) > 64:
                 raise UsageError("too many classes for class * 1000 + instance", found=str(len(names)), expected="64")
 
     def encode(self, measured: Measured) -> Encoded:
@@ -58,7 +57,7 @@ class MasksWriter(Writer):
         index, instances = [0], [0]
         counts: Counter[str] = Counter()
         for item in objects:
-            number = self._numbers.get(item.label, 0)
+            number = self.numbers.get(item.label, 0)
             single = item.iscrowd or item.label in self.stuff
             index.append(number)
             instances.append(number if single else number * 1000 + counts[item.label])
@@ -68,7 +67,7 @@ class MasksWriter(Writer):
         alike = len(objects) - len(counts)
         if alike and "instances" not in self.options.mask_kinds:
             changes.append(Note("instances-not-told-apart", name, "an index or a colour says the class alone", alike))
-        depth = np.uint8 if max(self._numbers.values(), default=0) < 255 else np.uint16
+        depth = np.uint8 if max(self.numbers.values(), default=0) < 255 else np.uint16
         tables = {"instances": np.array(instances, np.uint16)}
         blobs = {}
         for kind in self.options.mask_kinds:
@@ -78,23 +77,21 @@ class MasksWriter(Writer):
 
     def _colors(self, index: np.ndarray) -> np.ndarray:
         """``(H, W, 3)`` BGR, as OpenCV writes it."""
-        table = np.zeros((max(self._numbers.values(), default=0) + 1, 3), np.uint8)
+        table = np.zeros((max(self.numbers.values(), default=0) + 1, 3), np.uint8)
         for place, info in enumerate(self.classes or ()):
-            table[self._numbers[info.name]] = self.classes.color(place)  # type: ignore[union-attr]
+            table[self.numbers[info.name]] = self.classes.color(place)  # type: ignore[union-attr]
         return table[index][..., ::-1]
 
     def blob(self, kind: str, split: str, name: str) -> str:
         return f"{FOLDERS[kind]}/{split}/{without_suffix(name)}.png"
 
     def open(self, root: Path, classes: ClassList, meta: Optional[dict[str, Any]], splits: Sequence[str]) -> None:
-        write_labelmap(
-            root, {self._numbers[info.name]: (info.name, classes.color(i)) for i, info in enumerate(classes)}
-        )
+        write_labelmap(root, {self.numbers[info.name]: (info.name, classes.color(i)) for i, info in enumerate(classes)})
 
     def check(self, tree: Path, written: int) -> list[str]:
         problems = []
         for kind in self.options.mask_kinds:
-            folder, most = tree / FOLDERS[kind], max(self._numbers.values(), default=0) if kind == "index" else 64_999
+            folder, most = tree / FOLDERS[kind], max(self.numbers.values(), default=0) if kind == "index" else 64_999
             for path in walk(folder, (".png",)) if folder.is_dir() else ():
                 try:
                     labels = decode_labels(path)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from seg2knet.converters.base import IGNORE, Measured
-from seg2knet.dataset.rle import Box, rle_to_mask
+from seg2knet.dataset.rle import Box
 from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Skip
 
 
@@ -25,11 +23,6 @@ class Item(NamedTuple):
     def polygons(self) -> Sequence[list[float]]:
         """Its outlines as the source has them; none where it is a mask."""
         return self.object.shape.parts if isinstance(self.object.shape, Polygons) else ()
-
-    def window(self) -> np.ndarray:
-        """Its mask within its box, ``(h, w)`` bool."""
-        x, y, width, height = self.box
-        return rle_to_mask(self.rle)[y : y + height, x : x + width]
 
     def attributes_as(self, kind: str, but: Sequence[str] = ()) -> list[Note]:
         """A note that the target says its attributes, but some, otherwise or not at all."""

@@ -38,11 +38,10 @@ class VocWriter(Writer):
         objects, name = measured.sample.objects, measured.sample.image.name
         if len(objects) > MOST:
             raise DataError("too many objects for a VOC mask", file=name, found=str(len(objects)))
-        numbers = self.classes.indices() if self.classes is not None else {}
         crowds = [item.iscrowd or item.label == IGNORE for item in objects]
         painting, skips, changes = paint_all(measured, self.options, crowds)
         ids = [IGNORED if crowd else index for index, crowd in enumerate(crowds, 1)]
-        kinds = [IGNORED if crowd else numbers[item.label] + 1 for item, crowd in zip(objects, crowds)]
+        kinds = [IGNORED if crowd else self.numbers[item.label] for item, crowd in zip(objects, crowds)]
         tables = {"classes": [0, *kinds], "objects": [0, *ids]}
         blobs = {kind: _png(painting.image(np.array(table, np.uint8))) for kind, table in tables.items()}
         return Encoded(None, len(objects) - len(skips), blobs, skips, changes)

@@ -42,7 +42,6 @@ class YoloWriter(Writer):
 
     def encode(self, measured: Measured) -> Encoded:
         size = measured.sample.image.width, measured.sample.image.height
-        numbers = self.classes.indices() if self.classes is not None else {}
         rows: list[bytes] = []
         changes: list[Note] = []
         held, skips = items(measured, "YOLO")
@@ -56,7 +55,9 @@ class YoloWriter(Writer):
                     changes.append(Note("pixels-changed-by-bridges", item.place, "", changed))
                 values = geometry.fractions(np.clip(ring, 0, size), size).ravel().tolist()
             changes += item.attributes_as("attributes-left-out")
-            rows.append(b"%d %b\n" % (numbers[item.object.label], orjson.dumps(values)[1:-1].replace(b",", b" ")))
+            rows.append(
+                b"%d %b\n" % (self.numbers[item.object.label] - 1, orjson.dumps(values)[1:-1].replace(b",", b" "))
+            )
         return Encoded(None, len(rows), {"labels": b"".join(rows)}, skips, changes)
 
     def reader_options(self) -> dict[str, Any]:
