@@ -28,7 +28,7 @@ from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
 from seg2knet.converters.readers.common.labelmap import Labelmap, LabelmapOptions
 from seg2knet.converters.readers.common.lists import Splits, ordered
-from seg2knet.converters.readers.common.sources import absent, by_stem, labels_as_shown, read_list, relative
+from seg2knet.converters.readers.common.sources import absent, by_stem, read_list, relative
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import label_image
 from seg2knet.dataset.files import load_json, walk
@@ -106,8 +106,7 @@ class AdeReader(Reader):
         path, mask = handle.where
         if mask is None:
             return Canvas(handle.name, path, path=path).sample(handle.split)
-        labels = labels_as_shown(mask)
-        canvas = mask_canvas(handle.name, path, mask, labels)
+        canvas, labels = mask_canvas(handle.name, path, mask)
         if mask.endswith(_FULL):
             names = self._labelmap.names if self._labelmap is not None else {}
             _draw_full(canvas, labels, self._mapping, names, self.options.instances == "objects")
@@ -144,10 +143,10 @@ class AdeReader(Reader):
         # The table's names are all classes but for number 0, whatever they are called.
         labelmap = _labelmap.read(table)
         named = {number: name for number, name in labelmap.names.items() if number > 0}
-        labelmap = msgspec.structs.replace(labelmap, names=named, void=frozenset({0}))
         beside = table.with_suffix(".csv")
         things = _labelmap.read(beside).things if table.suffix == ".txt" and beside.is_file() else {}
-        return msgspec.structs.replace(labelmap, things=things) if things.keys() == named.keys() else labelmap
+        things = things if things.keys() == named.keys() else labelmap.things
+        return msgspec.structs.replace(labelmap, names=named, void=frozenset({0}), things=things)
 
 
 def _root(source: Path) -> Optional[Path]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse
-from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of
+from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, has, label_of
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.sample import Shape
 from seg2knet.errors import DataError
@@ -29,10 +29,7 @@ class DarwinReader(JsonReader):
 
     @classmethod
     def fits(cls, document: Any) -> bool:
-        if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
-            return False
-        image = document.get("image")
-        return isinstance(document.get("item"), dict) or (isinstance(image, dict) and "filename" in image)
+        return has(document, "annotations", "item") or has(document, "annotations", "image", "filename")
 
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
         item = record.get("item") or record["image"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, polygon
-from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of
+from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, has, label_of
 from seg2knet.converters.registry import register_reader
 
 _BACKGROUND = "__background__"
@@ -24,8 +24,7 @@ class IsatReader(JsonReader):
 
     @classmethod
     def fits(cls, document: Any) -> bool:
-        info = document.get("info") if isinstance(document, dict) else None
-        return isinstance(info, dict) and "name" in info and isinstance(document.get("objects"), list)
+        return has(document, "objects", "info", "name")
 
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
         info = record["info"]

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
+from seg2knet.converters.readers.common.encodings import foreground, grey
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
 from seg2knet.converters.readers.common.sources import labels_as_shown, read_text
 from seg2knet.converters.registry import register_reader
-from seg2knet.dataset.rle import size_allowed
 from seg2knet.dataset.sample import Note, Rle, Shape, Skip
 from seg2knet.errors import DataError, UsageError
 
@@ -120,11 +120,9 @@ class LabelboxReader(RecordsReader):
             raise NotAnObject("mask-is-a-url", detail)
         labels = labels_as_shown(files[0])
         color = (entry.get("composite_mask") or {}).get("color_rgb")
-        if labels.ndim == 3:
-            mask = (labels == np.asarray(color)).all(axis=2) if color else labels.max(axis=2) > 127
-        else:
-            mask = labels > labels.max(initial=0) // 2
-        if mask.shape != (canvas.height, canvas.width) or not size_allowed(*mask.shape):
+        exact = bool(color) and labels.ndim == 3
+        mask = (labels == np.asarray(color)).all(axis=2) if exact else foreground(grey(labels), files[0])
+        if mask.shape != (canvas.height, canvas.width):
             raise NotAnObject("size-differs", f"the mask is {mask.shape[1]}x{mask.shape[0]}")
         return canvas.bitmap(mask)
 

@@ -19,16 +19,14 @@ from typing import Annotated, Any, Optional, TypedDict, Union
 import msgspec
 from pydantic import Field
 
-from seg2knet.converters.base import IGNORE, Handle, ReaderOptions, Scan
+from seg2knet.converters.base import IGNORE, Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of, size_of
-from seg2knet.converters.readers.common.sources import absent, read_list
+from seg2knet.converters.readers.common.sources import read_list
 from seg2knet.converters.registry import register_reader
-from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.files import parse_json, read_json
-from seg2knet.dataset.layout import SPLITS
 from seg2knet.dataset.sample import Polygons, Shape
 from seg2knet.errors import DataError
 
@@ -88,19 +86,6 @@ class LabelMeReader(JsonReader):
             return _DECODER.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return parse_json(data, path)  # something unusual, or wrong: looked at piece by piece
-
-    def scan(self) -> Scan:
-        names = [path[len(self._root) :] for path in self.files(self.source)]
-        if not names:
-            raise absent("LabelMe's JSON files, at any depth, or one such file", self.source)
-        parted = all(map(_split_of, names))
-        handles = [
-            Handle(_stem(name), [self._root + name, None], split)
-            for split in (SPLITS if parted else (None,))
-            for name in names
-            if not parted or _split_of(name) == split
-        ]
-        return Scan(handles, self.classes())
 
     def count(self, handle: Handle) -> int:
         document = self.load(handle.where[0])
@@ -184,12 +169,6 @@ def _embedded(text: Any, path: str) -> Optional[bytes]:
 def _stem(below: str) -> str:
     """An annotation's place below the source, without its suffix, with forward slashes."""
     return os.path.splitext(below)[0].replace(os.sep, "/")
-
-
-def _split_of(below: str) -> Optional[str]:
-    """The split that the first folder's name says."""
-    folder, slash, _ = below.partition(os.sep)
-    return canonical(folder) if slash else None
 
 
 def _tail(path: Any) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
@@ -47,12 +46,13 @@ class OpenImagesReader(SourceReader):
         files = _tables(self.source)
         if not files:
             raise absent(f"SPLIT-{_CSV}, and the masks that it lists", self.source)
+        pngs, names = ImageFiles(self.source, walk(self.source, (".png",))), _class_names(self.source)
         found: dict[str, list[Any]] = {}
         skips: list[Skip] = []
         for file in files:
             split = canonical(os.path.basename(file).partition("-")[0]) or ""
             for number, (png, shown, label) in enumerate(_rows(file), 2):
-                image, mask = self._image(shown, split), self._pngs.find(png)
+                image, mask = self._image(shown, split), pngs.find(png)
                 place = f"{file}: line {number}"
                 if image is None or mask is None:
                     missing = f"image {shown}" if image is None else png
@@ -60,14 +60,14 @@ class OpenImagesReader(SourceReader):
                     continue
                 name = sources.relative(image, str(self.source))
                 key = name if split and split in map(canonical, name.split("/")) else posixpath.join(split, name)
-                found.setdefault(key, [image]).append([self._classes.get(label, label), mask, place])
+                found.setdefault(key, [image]).append([names.get(label, label), mask, place])
         if not found:
             rows = f"{len(skips)} rows"
             raise DataError("not one image with its mask", file=self.source, found=rows, hint="--images-dir DIR")
         handles = Splits({}).handles(sorted(found.items(), key=lambda item: natural(item[0])))
         used = {label for _, *masks in found.values() for label, *_ in masks}
-        classes = ClassList.of([name for name in dict.fromkeys(self._classes.values()) if name in used])
-        unused = len(set(self._classes.values()) - used)
+        classes = ClassList.of([name for name in dict.fromkeys(names.values()) if name in used])
+        unused = len(set(names.values()) - used)
         note = Note("class-without-mask", str(self.source), "a class that no mask is of is left out", unused)
         known = classes if used <= set(classes.names) else None
         return Scan(handles, known, tuple(skips), (note,) if unused else ())
@@ -94,20 +94,12 @@ class OpenImagesReader(SourceReader):
         paths = inside if len(paths) > 1 else paths
         return paths[0] if len(paths) == 1 else None
 
-    @cached_property
-    def _pngs(self) -> ImageFiles:
-        return ImageFiles(self.source, walk(self.source, (".png",)))
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"source": self.source, "options": self.options}
-
-    @cached_property
-    def _classes(self) -> dict[str, str]:
-        """Names by id (``/m/04yx4``); the file has a heading in V6, none before."""
-        names: dict[str, str] = {}
-        for path in (path for path in files_of(self.source, (".csv",)) if _NAMES in os.path.basename(path)):
-            names.update({row[0]: row[1] for row in sources.read_rows(path) if len(row) > 1 and row[0] != "LabelName"})
-        return names
+def _class_names(source: Path) -> dict[str, str]:
+    """Names by id (``/m/04yx4``); the file has a heading in V6, none before."""
+    paths = (path for path in files_of(source, (".csv",)) if _NAMES in os.path.basename(path))
+    rows = (row for path in paths for row in sources.read_rows(path) if len(row) > 1)
+    return {row[0]: row[1] for row in rows if row[0] != "LabelName"}
 
 
 def _tables(source: Path) -> list[str]:

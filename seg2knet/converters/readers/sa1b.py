@@ -10,7 +10,7 @@ from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas
-from seg2knet.converters.readers.common.json_reader import JsonReader, each
+from seg2knet.converters.readers.common.json_reader import JsonReader, each, has
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset.classes import ClassList
 
@@ -28,8 +28,7 @@ class Sa1bReader(JsonReader):
 
     @classmethod
     def fits(cls, document: Any) -> bool:
-        image = document.get("image") if isinstance(document, dict) else None
-        return isinstance(image, dict) and "file_name" in image and isinstance(document.get("annotations"), list)
+        return has(document, "annotations", "image", "file_name")
 
     def classes(self) -> ClassList:
         return ClassList.of([self.options.class_name])

@@ -19,7 +19,7 @@ from PIL import Image as pillow
 
 from seg2knet.converters.base import Handle
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box
-from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, label_of
+from seg2knet.converters.readers.common.json_reader import JsonReader, Record, each, flat, has, label_of
 from seg2knet.converters.readers.common.sources import files_of, rgb
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import images
@@ -49,7 +49,7 @@ class SuperviselyReader(JsonReader):
 
     @classmethod
     def fits(cls, document: Any) -> bool:
-        return isinstance(document, dict) and isinstance(document.get("objects"), list) and "height" in document["size"]
+        return has(document, "objects", "size", "height")
 
     def classes(self) -> Optional[ClassList]:
         """Of ``meta.json``, in its order; DataError where it is of videos, point clouds or volumes."""

@@ -317,7 +317,7 @@ def test_other_json_is_an_error(tmp_path: Path, text: str) -> None:
 
 
 def test_folder_without_annotations_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="LabelMe's JSON files"):
+    with pytest.raises(DataError, match='"shapes" and "imagePath"'):
         read(tmp_path)
 
 

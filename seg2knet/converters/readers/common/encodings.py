@@ -24,12 +24,13 @@ _COLOR = _labelmap.HIGHEST
 _NAME_IT = "add it to the label map (--labelmap FILE, --colors), as background where it is no class"
 
 
-def mask_canvas(name: str, image: Optional[str], mask: str, labels: np.ndarray) -> Canvas:
-    """The canvas of an image with a mask of its size, in whose pixels objects are; DataError where sizes differ."""
+def mask_canvas(name: str, image: Optional[str], mask: str) -> tuple[Canvas, np.ndarray]:
+    """The canvas of an image with a mask, in whose pixels objects are, and the mask; DataError where sizes differ."""
+    labels = labels_as_shown(mask)
     canvas = Canvas(name, mask, path=image, declared=(labels.shape[1], labels.shape[0]))
     if canvas.fit.problem is not None:
         raise DataError("annotation and image are of different sizes", file=image, found=canvas.fit.problem)
-    return canvas
+    return canvas, labels
 
 
 class Decoder:

@@ -157,6 +157,12 @@ class RecordsReader(JsonReader):
             raise self.malformed(path, error) from None
 
 
+def has(document: Any, objects: str, head: str, key: str = "") -> bool:
+    """Whether a document has a list of ``objects``, and an object ``head`` that has this key."""
+    above = document.get(head) if isinstance(document, dict) else None
+    return isinstance(above, dict) and (not key or key in above) and isinstance(document.get(objects), list)
+
+
 def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None], first: int = 1) -> Canvas:
     """Read items one by one as ``KIND NUMBER``; one that is malformed or not an object becomes a skip."""
     for number, item in enumerate(items if isinstance(items, list) else [], first):

@@ -139,8 +139,7 @@ class MaskReader(Reader):
         encoding, image, classes, cityscapes, *masks = handle.where
         if not masks:
             return Canvas(handle.name, image, path=image).sample(handle.split)
-        labels = labels_as_shown(masks[1])
-        canvas = mask_canvas(handle.name, image, masks[1], labels)
+        canvas, labels = mask_canvas(handle.name, image, masks[1])
         labelmap = _labelmap.CITYSCAPES if cityscapes else self._labelmap
         ignore = frozenset(int(part) for part in re.findall(r"\d+", self.options.ignore)[:1000] if len(part) < 10)
         decoder = Decoder(canvas, labelmap, self.options.instances == "components", ignore, self.options.class_name)

@@ -92,8 +92,7 @@ class VocReader(Reader):
 
     def _masks(self, handle: Handle, document: Optional[_voc.Document]) -> Sample:
         where = handle.where
-        classes = labels_as_shown(where["classes"])
-        canvas = mask_canvas(handle.name, where["image"], where["classes"], classes)
+        canvas, classes = mask_canvas(handle.name, where["image"], where["classes"])
         decoder = Decoder(canvas, self._labelmap or _numbered(classes), self.options.instances == "components")
         classes = self._by_palette(where["classes"], classes)
         if where.get("objects"):
