@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 from typing import Optional
 
@@ -35,7 +34,6 @@ ROUNDS = 10
 """More rounds than any chain of fixes needs; a bound, so that two fixes can never chase one another."""
 _SHOWN_EDITS = 5
 _SHOWN_BYTES = 160
-_file = attrgetter("file")
 
 
 class Stopped(KeyboardInterrupt):
@@ -138,7 +136,8 @@ class _Fixer:
                 self.report.failed = self.report.failed or isinstance(error, (OSError, DataError))
                 self.report.not_fixed.append(f"{dataset.show(path)}: not fixed: {_reason(error)}")
                 # No JSON is to name an image that could not be renamed: what belongs to the file is left too.
-                for edit in chain.from_iterable(edits for _, edits in chosen.taken if path in map(_file, edits)):
+                own = (edits for _, edits in chosen.taken if any(edit.file == path for edit in edits))
+                for edit in chain.from_iterable(own):
                     if edit.file in written:
                         self.writer.undo(edit)
                     if edit.file not in written or isinstance(edit, RenameFile):

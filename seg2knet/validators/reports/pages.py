@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Union
 
@@ -22,32 +23,27 @@ def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
 
 @lru_cache(maxsize=4)
 def _environment(folder: Path) -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise _no_jinja() from None
+    jinja2 = _jinja("jinja2")
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, TEMPLATES]), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
 
 
-def _no_jinja() -> EnvironmentProblem:
-    hint = "pip install 'seg2knet[report]'"
-    return EnvironmentProblem("HTML reports need Jinja2", found="it is not installed", hint=hint)
+def _jinja(module: str) -> Any:
+    """Jinja2, or MarkupSafe, which comes with it."""
+    try:
+        return import_module(module)
+    except ImportError:
+        hint = "pip install 'seg2knet[report]'"
+        raise EnvironmentProblem("HTML reports need Jinja2", found="it is not installed", hint=hint) from None
 
 
 def source(*files: Union[str, Path]) -> Any:
     """Style sheets or scripts to be put in as they are: names of files of this package, or paths."""
-    try:
-        from markupsafe import Markup
-    except ImportError:
-        raise _no_jinja() from None
-    return Markup("\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files))
+    return _jinja("markupsafe").Markup("\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files))
 
 
 def embedded(data: Any) -> Any:
     """JSON that can stand in a script element: no ``<``, whatever the texts of the data are."""
-    from markupsafe import Markup
-
     text = json.dumps(data)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return _jinja("markupsafe").Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from seg2knet.errors import printable
 from seg2knet.validators.reports.plots import plots
+from seg2knet.validators.reports.text import printed
 from seg2knet.validators.statistics import Split, as_json
 
 Rows = list[list[str]]
@@ -16,24 +16,21 @@ Rows = list[list[str]]
 
 def table(splits: Sequence[Split], *, width: Optional[int] = None, colour: bool = False) -> str:
     """For a terminal: a table of splits, one of classes a split, one of areas and of sizes."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     tables = [("splits", *_split_table(splits))]
     tables += [(f"classes: {_name(split)}", *_class_table(split)) for split in splits if split.classes]
     tables.append(("sizes of images", ["split", "size", "images", "share"], _size_rows(splits)))
-    out = io.StringIO()
-    console = Console(file=out, width=width or 120, force_terminal=colour, no_color=not colour, highlight=False)
+    parts: list[Any] = []
     for caption, head, rows in tables:
         grid = Table(title=printable(caption), title_justify="left", box=None, pad_edge=False, title_style="bold")
         for place, word in enumerate(head):
             grid.add_column(word, justify="left" if place < 2 else "right", overflow="fold")
         for row in rows:
             grid.add_row(*(Text(printable(cell)) for cell in row))  # no markup of the data is obeyed
-        console.print(grid)
-        console.print()
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).rstrip() + "\n"
+        parts += [grid, ""]
+    return printed(parts, colour, width).rstrip() + "\n"
 
 
 def as_json_text(splits: Sequence[Split]) -> str:

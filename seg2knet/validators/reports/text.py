@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator
-from typing import Optional
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional
 
 from seg2knet.errors import printable
 from seg2knet.validators.model import Finding, Fix, Severity
@@ -53,7 +53,6 @@ def line(finding: Finding, colour: bool = False) -> str:
 
 
 def statistics(report: Report, *, colour: bool = False, width: Optional[int] = None) -> str:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -67,9 +66,17 @@ def statistics(report: Report, *, colour: bool = False, width: Optional[int] = N
         known = sum(finding.known for finding in group)
         count = f"{len(group):,}" + (f" ({known:,} known)" if known else "")
         table.add_row(code, group[0].name, Text(severity.value, COLOURS[severity]), count, best)
+    return printed([table], colour, width)
+
+
+def printed(parts: Iterable[Any], colour: bool, width: Optional[int]) -> str:
+    """What Rich prints on a terminal, without white space at the ends of lines."""
+    from rich.console import Console
+
     out = io.StringIO()
     console = Console(file=out, force_terminal=colour, no_color=not colour, width=width or 120, highlight=False)
-    console.print(table)
+    for part in parts:
+        console.print(part)
     return "\n".join(row.rstrip() for row in out.getvalue().splitlines())
 
 

@@ -20,7 +20,7 @@ from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.masks import ade_set
 from seg2knet.validators.subjects.measure import POLYGONS, RLE
 from seg2knet.validators.subjects.panoptic import pngs
-from seg2knet.validators.subjects.pictures import same_in
+from seg2knet.validators.subjects.pictures import same_content
 
 MIN_SIDE = 32
 _SUFFIXES = {
@@ -288,7 +288,7 @@ def exact_duplicate_images(part: Part) -> Iterator[Hit]:
     image in two splits is SP001. Which of the annotations is right only you can say.
     """
     book = album(part)
-    for first, *others in same_in(book.gallery, part.dataset.jobs):
+    for first, *others in same_content(book.gallery, part.dataset.jobs):
         message = f"it is the same image as {book.name_of(book.gallery.paths[first])!r}, byte for byte"
         for index in others:
             found = f"{len(others) + 1} copies"

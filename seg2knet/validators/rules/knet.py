@@ -66,7 +66,7 @@ def _written(names: Sequence[Any], like: Any = ()) -> str:
 
 
 def _hit(config: ConfigFile, entry: ConfigValue, message: str, **more: Any) -> Hit:
-    return Hit(f"{entry.dotted} ({config.place(entry.node)}): {message}", config.path, **more)
+    return Hit(f"{entry.dotted} (line {entry.node.lineno}): {message}", config.path, **more)
 
 
 def _wrong_value(config: ConfigFile, entry: ConfigValue, message: str, right: str, fix: Optional[Fix] = None) -> Hit:

@@ -19,7 +19,7 @@ from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.document import first_few, grouped, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile, once
 from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, looks_of
-from seg2knet.validators.subjects.pictures import same_content
+from seg2knet.validators.subjects.pictures import same_content, survey
 
 ORDER = {"train": 0, "val": 1, "test": 2}
 COPY_SHARE = 0.5
@@ -43,7 +43,7 @@ def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     several = len({part.split for part in parts}) > 1
     listed = [(part, row, path) for part in parts for row, path in _images(part)] if several else []
     leaks: dict[tuple[str, str], list[tuple[Listed, Listed]]] = {}
-    for group in same_content([path for _, _, path in listed], dataset.jobs) if listed else ():
+    for group in same_content(survey([path for _, _, path in listed], dataset.jobs), dataset.jobs) if listed else ():
         keeper = listed[group[-1]]
         for member in (listed[index] for index in group):
             if member[0].split != keeper[0].split:
@@ -279,7 +279,8 @@ def seen(dataset: DataSet) -> Seen:
     pairs = look_alikes(looks, np.array([ORDER.get(part.split, len(ORDER)) for part in parts], np.int64))
     members = sorted({place for one, other, _ in pairs for place in (one, other)})
     same: dict[int, int] = {}
-    for number, group in enumerate(same_content([paths[place] for place in members], dataset.jobs)):
+    gallery = survey([paths[place] for place in members], dataset.jobs)
+    for number, group in enumerate(same_content(gallery, dataset.jobs)):
         same.update((members[place], number) for place in group)
     pairs = [pair for pair in pairs if pair.one not in same or same[pair.one] != same.get(pair.other)]
     return Seen(parts, paths, looks, pairs, skipped)

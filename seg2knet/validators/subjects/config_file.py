@@ -113,9 +113,6 @@ class ConfigFile:
                 return None
         return None if value is UNKNOWN else value
 
-    def place(self, node: ast.expr) -> str:
-        return f"line {node.lineno}"
-
     def replaced(self, node: ast.expr, text: str) -> ReplaceText:
         """The edit that puts ``text`` in the place of an expression."""
         end = self._offset(node.end_lineno or node.lineno, node.end_col_offset or 0)

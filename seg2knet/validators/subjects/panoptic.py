@@ -14,7 +14,7 @@ import numpy as np
 
 from seg2knet.dataset.label_image import AREA, ID, X
 from seg2knet.validators.subjects.album import ODD, album
-from seg2knet.validators.subjects.data import Part
+from seg2knet.validators.subjects.data import Part, listed
 from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.pictures import Gallery, scan, survey
@@ -44,8 +44,7 @@ class Pngs:
 
     @cached_property
     def _listing(self) -> set[str]:
-        tree = os.walk(self.folder or "")
-        return {os.path.join(folder, name) for folder, _, names in tree for name in names}
+        return set(listed(self.folder).values())
 
     def exists(self, path: Optional[Path]) -> bool:
         return path is not None and (str(path) in self._listing or os.path.isfile(path))

@@ -90,16 +90,11 @@ def survey(paths: Iterable[Union[str, Path]], jobs: int = 2) -> Gallery:
     return Gallery(names, remembered("images", names, _inspect, ImageFacts, jobs))
 
 
-def same_content(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[list[int]]:
+def same_content(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
     """Groups, of two and more, of indices of files with the same bytes, in the order of their first.
 
     A file that is given twice is compared with itself; a file that cannot be read is the same as none.
     """
-    return same_in(survey(paths, jobs), jobs)
-
-
-def same_in(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
-    """The same, of files that were looked at already."""
     alike = grouped(((one.size, one.sketch), index) for index, one in enumerate(gallery.facts) if one.size > 0)
     members = sorted(index for group in alike.values() if len(group) > 1 for index in group)
     digests = remembered("digests", [gallery.paths[index] for index in members], _digest, str, jobs)
