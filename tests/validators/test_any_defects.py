@@ -16,6 +16,8 @@ from shapes_set import data, write
 from test_coco_rules import DEFECTS
 
 from seg2knet.validators.engine import validate
+from seg2knet.validators.statistics import as_json, statistics
+from seg2knet.validators.subjects.data import find
 
 SMALL = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 PLANTS = [defect for defect in DEFECTS if defect.plant is not None and defect.name not in ("imbalance",)]
@@ -35,6 +37,7 @@ def check(content: Any, raw: bytes = b"") -> None:
         else:
             write(path, content)
         validate(path).summary  # noqa: B018
+        as_json(statistics(find(path)))
         for kind in ("safe", "unsafe"):
             validate(path, fix=kind)
             fixed = path.read_bytes()

@@ -30,7 +30,7 @@ from seg2knet.validators.subjects import outlines
 from seg2knet.validators.subjects.document import no_gc
 from seg2knet.validators.subjects.outlines import BROKEN, CROSSING, STRAY, ZERO, Shape, shape_of
 from seg2knet.validators.subjects.records import loads
-from seg2knet.validators.subjects.tables import Annotations, array_of, boxes_of
+from seg2knet.validators.subjects.tables import Annotations, array_of, boxes_in
 
 ABSENT, EMPTY, POLYGONS, RLE, USELESS = range(5)
 """Kinds of segmentation."""
@@ -126,12 +126,7 @@ def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray, np.ndarray]
     segmentations, box_text, *columns = task
     with no_gc():
         shapes, flags = shapes_in(segmentations)
-        try:
-            rows = msgspec.json.decode(box_text, type=List[List[float]])
-            boxes = np.array(rows, np.float64).reshape(len(rows), 4)
-        except (msgspec.MsgspecError, ValueError):
-            boxes = boxes_of(msgspec.json.decode(box_text, type=List[Raw]))
-        return _measured(shapes, Shapes(flags, boxes), *columns)
+        return _measured(shapes, Shapes(flags, boxes_in(box_text)), *columns)
 
 
 def measure_one(segmentation: Any, height: int, width: int) -> tuple[Shapes, Shape]:

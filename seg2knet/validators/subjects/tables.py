@@ -40,12 +40,13 @@ def array_of(raws: Sequence[Raw]) -> bytes:
     return b"[%b]" % b",".join(raws)
 
 
-def boxes_of(raws: Sequence[Raw]) -> np.ndarray:
-    """Boxes, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite numbers."""
+def boxes_in(text: bytes) -> np.ndarray:
+    """The boxes of a JSON array, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite
+    numbers."""
     try:
-        rows = msgspec.json.decode(array_of(raws), type=List[Optional[List[float]]])
+        rows = msgspec.json.decode(text, type=List[Optional[List[float]]])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        rows = [numbers_of(loads(raw)) for raw in raws]
+        rows = [numbers_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw])]
     absent = [math.nan] * 4
     boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
     boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
@@ -116,10 +117,9 @@ class Category:
 
     @classmethod
     def of(cls, index: int, record: Optional[CategoryRecord]) -> Category:
-        row = record or CategoryRecord()
-        values: list[Any] = [row.id, row.name, row.isthing, row.supercategory]
-        number, name, isthing, parent = (None if value is UNSET else value for value in values)
-        return cls(index, number, name, isthing, parent, usable=record is not None)
+        values = msgspec.structs.asdict(record or CategoryRecord())
+        there = {key: None if value is UNSET else value for key, value in values.items()}
+        return cls(index, **there, usable=record is not None)
 
 
 class Annotations(_Objects):
@@ -155,4 +155,4 @@ class Segments(_Objects):
         super().__init__(rows, rows)
         self.entry = np.repeat(np.arange(len(lists)), counts)
         self.place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.boxes = boxes_of([row.bbox for row in rows])
+        self.boxes = boxes_in(array_of([row.bbox for row in rows]))
