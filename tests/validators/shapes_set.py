@@ -102,7 +102,7 @@ def write(path: Path, content: Any, indent: Optional[int] = None) -> None:
 
 
 def draw(folder: Path, content: dict[str, Any], seed: int) -> None:
-    """The pictures that the file names."""
+    """The images that the file names."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     for image in content["images"]:
@@ -129,7 +129,7 @@ def spoiled(root: Path) -> tuple[Path, Path]:
 
 
 def single_set(root: Path) -> Path:
-    """One file with its pictures beside it, written with line breaks."""
+    """One file with its images beside it, written with line breaks."""
     content = data(3)
     write(root / "annotations.json", content, indent=2)
     draw(root, content, 0)

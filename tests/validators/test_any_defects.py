@@ -82,7 +82,7 @@ def test_anything_anywhere(values: list[Any], chance: random.Random) -> None:
 
 @pytest.mark.parametrize("far", [-900, -1000, 5000, 1e7, -1e12])
 @pytest.mark.parametrize("place", [0, 1])
-def test_point_far_out_of_the_picture(far: float, place: int) -> None:
+def test_point_far_out_of_the_image(far: float, place: int) -> None:
     content = data(1)
     for annotation in content["annotations"]:
         if isinstance(annotation["segmentation"], list):

@@ -56,7 +56,7 @@ CORPORA = {
         "CI014",  # `_background_` is 0
         "CI016",
         "CI017",
-        "CI024",  # LabelMe lets one click beside the picture
+        "CI024",  # LabelMe lets one click beside the image
         "CI025",
     },
     "coco__datumaro__coco_dataset/coco_instances": {

@@ -1,4 +1,4 @@
-"""Defects of pictures, panoptic PNGs and masks, planted together: validation never raises, fixing ends."""
+"""Defects of images, panoptic PNGs and masks, planted together: validation never raises, fixing ends."""
 
 from __future__ import annotations
 

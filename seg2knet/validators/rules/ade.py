@@ -72,8 +72,8 @@ def mask_size(whole: AdeSet) -> Iterator[Hit]:
     """
     for folder in whole.folders:
         masks, images = ({name: at for at, name in enumerate(names)} for names in (folder.masks, folder.images))
-        sides = folder.gallery.stored(), folder.picture_gallery.shown(), folder.picture_gallery.stored()
-        broken, broken_images = folder.gallery.broken(), folder.picture_gallery.broken()
+        sides = folder.gallery.stored(), folder.image_gallery.shown(), folder.image_gallery.stored()
+        broken, broken_images = folder.gallery.broken(), folder.image_gallery.broken()
         for image, mask in folder.pairs:
             at, other = masks[mask], images[image]
             own, shown, stored = (f"{w[i]}x{h[i]}" for (w, h), i in zip(sides, (at, other, other)))

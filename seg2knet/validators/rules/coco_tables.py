@@ -147,7 +147,7 @@ def _missing_fields(file: JsonFile) -> Iterator[Hit]:
 
 
 def _size_edits(file: JsonFile, row: int, key: str) -> list[Edit]:
-    place = file.part.picture(file.images.names[row]) if file.part is not None else None
+    place = file.part.image_path(file.images.names[row]) if file.part is not None else None
     try:
         sides = dict(zip(("width", "height"), probe(place or "").shown))
     except DataError:

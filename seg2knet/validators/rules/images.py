@@ -17,10 +17,10 @@ from seg2knet.validators.subjects.album import Album, AnyFile, album
 from seg2knet.validators.subjects.data import Part
 from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.image_files import same_content
 from seg2knet.validators.subjects.masks import ade_set
 from seg2knet.validators.subjects.measure import POLYGONS, RLE
 from seg2knet.validators.subjects.panoptic import pngs
-from seg2knet.validators.subjects.pictures import same_content
 
 MIN_SIDE = 32
 _SUFFIXES = {

@@ -18,8 +18,8 @@ from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.document import first_few, grouped, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile, once
+from seg2knet.validators.subjects.image_files import same_content, survey
 from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, looks_of
-from seg2knet.validators.subjects.pictures import same_content, survey
 
 ORDER = {"train": 0, "val": 1, "test": 2}
 COPY_SHARE = 0.5
@@ -66,8 +66,8 @@ def place_of(part: Part) -> Path:
 def _images(part: Part) -> list[tuple[int, Path]]:
     file: Optional[JsonFile] = part.instances or part.panoptic
     if file is None:
-        return [(-1, path) for path in part.pictures]
-    places = [part.picture(name) for name in file.images.names]
+        return [(-1, path) for path in part.image_paths]
+    places = [part.image_path(name) for name in file.images.names]
     return [(row, path) for row, path in enumerate(places) if path is not None and os.path.isfile(path)]
 
 
@@ -87,7 +87,7 @@ def _leak(dataset: DataSet, member: Listed, twin: Listed) -> Hit:
 def _taken_out(part: Part, path: Path) -> Sequence[Edit]:
     edits: list[Edit] = []
     for file in part.json_files:
-        rows = [row for row, name in enumerate(file.images.names) if name is not None and part.picture(name) == path]
+        rows = [row for row, name in enumerate(file.images.names) if name is not None and part.image_path(name) == path]
         edits += [Remove(file.path, f"/images/{row}") for row in rows]
         edits += [Remove(file.path, f"/annotations/{row}") for row in np.flatnonzero(np.isin(file.image_rows, rows))]
     return edits

@@ -18,7 +18,7 @@ import numpy as np
 from seg2knet.validators.subjects.data import Part, listed
 from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile, once
-from seg2knet.validators.subjects.pictures import Gallery, survey
+from seg2knet.validators.subjects.image_files import Gallery, survey
 
 AnyFile = Union[CocoFile, PanopticFile]
 
@@ -88,7 +88,7 @@ class Album:
         proper = (joined[len(self.folder) :] if inside else os.path.normpath(plain)).replace(os.sep, "/")
         if proper in self.listing:
             return Meaning(self.listing[proper], proper, odd, "named")
-        place = self.part.picture(proper)
+        place = self.part.image_path(proper)
         if proper and place is not None and os.path.isfile(place):
             return Meaning(str(place), proper, odd, "named")
         return self._outside(name, proper) if odd else self._resembling(proper)

@@ -48,11 +48,11 @@ class Part:
         return [file for file in (self.instances, self.panoptic) if file is not None]
 
     @cached_property
-    def pictures(self) -> list[Path]:
+    def image_paths(self) -> list[Path]:
         """All image files under ``images_dir``, in natural order."""
         return [Path(path) for path in sorted(listed(self.images_dir).values(), key=natural)]
 
-    def picture(self, file_name: Optional[str]) -> Optional[Path]:
+    def image_path(self, file_name: Optional[str]) -> Optional[Path]:
         """Where an image of that name would be, whether it is there or not; ``None`` for a name that leaves the
         folder, that no file can have, or where there is no folder."""
         if not file_name or self.images_dir is None or "\0" in file_name:

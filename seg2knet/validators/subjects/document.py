@@ -73,7 +73,6 @@ class JsonText:
     def __init__(self, path: Path, content: Optional[Path] = None) -> None:
         self.path = path
         self.faults: list[Fault] = []
-        self.masked = False
         self.start = 0
         self.text: Text = b""
         self.state = state_of(path)
@@ -144,10 +143,9 @@ class JsonText:
     def _mask(self) -> bool:
         """Mask what JSON does not know as a number; whether there was any."""
         text = bytes(self.text)
-        if self.masked or (b"NaN" not in text and b"Infinity" not in text):
+        if b"NaN" not in text and b"Infinity" not in text:
             return False
         self.text = _NUMBER_WORDS.sub(lambda match: _MASKS.get(match[0], match[0]), text)
-        self.masked = True
         return True
 
     def release(self) -> None:

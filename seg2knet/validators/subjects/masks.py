@@ -19,7 +19,7 @@ from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.data import listed
 from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
-from seg2knet.validators.subjects.pictures import Gallery, scan, survey
+from seg2knet.validators.subjects.image_files import Gallery, scan, survey
 
 IGNORE = 255
 _ENDINGS = ("_mask", "_masks", "_label", "_labels", "_seg", "_segmentation", "_gt", "_labelIds", "_labelTrainIds")
@@ -52,7 +52,7 @@ class MaskFolder:
         return survey(self.paths)
 
     @cached_property
-    def picture_gallery(self) -> Gallery:
+    def image_gallery(self) -> Gallery:
         """What the images are, in the order of ``images``."""
         return survey(self.images.values())
 

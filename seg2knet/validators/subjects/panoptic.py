@@ -17,7 +17,7 @@ from seg2knet.validators.subjects.album import ODD, album
 from seg2knet.validators.subjects.data import Part, listed
 from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
-from seg2knet.validators.subjects.pictures import Gallery, scan, survey
+from seg2knet.validators.subjects.image_files import Gallery, scan, survey
 
 TOP = 1 << 24
 """Ids from here on do not fit into a PNG's 24 bits."""

@@ -36,7 +36,7 @@ def cmyk(path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [SyntaxError("broken PNG file"), ValueError("bad tag"), OSError("disk full")])
-def test_a_picture_that_cannot_be_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_an_image_that_cannot_be_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     root = coco(tmp_path / "set", panoptic=False)
     bad, good = (root / "train2017" / f"train_{index}.jpg" for index in (0, 2))
     cmyk(bad)
@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     assert [finding.file for finding in report] == ["annotations/instances_train2017.json"]
 
 
-def test_the_json_keeps_the_name_of_a_picture_that_cannot_be_renamed(
+def test_the_json_keeps_the_name_of_an_image_that_cannot_be_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = coco(tmp_path / "set", panoptic=False)

@@ -139,7 +139,7 @@ def runs(flat: np.ndarray) -> list[int]:
 
 
 def scaled_down(ids: tuple[int, ...]) -> Plant:
-    """Pictures saved at half their size, the JSON as it was."""
+    """Images saved at half their size, the JSON as it was."""
 
     def plant(root: Path) -> None:
         for number in ids:

@@ -65,14 +65,14 @@ def mode(convert: str, suffix: str) -> Plant:
 
     def plant(root: Path) -> None:
         pixels = noise(77, *SIZE)
-        picture = Image.fromarray(pixels)
+        new = Image.fromarray(pixels)
         if convert == "16":
-            picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 200)
+            new = Image.fromarray(pixels[..., 0].astype(np.uint16) * 200)
         elif convert != "pages":
-            picture = picture.convert(convert)
+            new = new.convert(convert)
         (root / ONE).unlink()
         more = {"save_all": True, "append_images": [Image.fromarray(noise(78, *SIZE))]} if convert == "pages" else {}
-        picture.save(root / f"train2017/train1{suffix}", **more)
+        new.save(root / f"train2017/train1{suffix}", **more)
         image(1, file_name=f"train1{suffix}")(root)
 
     return plant
@@ -90,7 +90,7 @@ def made_of(source: str, target: str, change: str) -> Plant:
     """An image that another was made of: coded again, resized, flipped, made brighter."""
 
     def plant(root: Path) -> None:
-        # A picture that looks like something: noise has nothing that survives a change of size.
+        # An image that looks like something: noise has nothing that survives a change of size.
         smooth = Image.fromarray(noise(31, 6, 7)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
         smooth.save(root / source, quality=95)
         other = smooth

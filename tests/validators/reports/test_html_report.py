@@ -23,7 +23,7 @@ IMAGE = "<img src=x onerror=\"document.title='taken over'\">.jpg"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report on a set with faults, with markup in the names of a class and of a picture."""
+    """A report on a set with faults, with markup in the names of a class and of an image."""
     folder = tmp_path_factory.mktemp("html")
     root = coco(folder / "set", images=6)
     change(root / JSON, lambda data: data["categories"][0].update(name=SCRIPT))
@@ -53,7 +53,7 @@ def test_one_file_without_network_and_with_nothing_of_the_data_as_markup(page: P
     assert "default-src 'none'" in text
 
 
-def test_every_finding_is_in_it_and_objects_have_pictures(page: Path) -> None:
+def test_every_finding_is_in_it_and_objects_have_images(page: Path) -> None:
     data = embedded(page)
     assert [each["code"] for each in data["findings"]] == json.loads(page.with_name("codes.json").read_text())
     drawn = [each["thumb"] for each in data["findings"] if each["code"] in ("CI034", "IM009", "CI037")]
@@ -77,7 +77,7 @@ def test_clean_set(tmp_path: Path) -> None:
     assert text.count("<svg") == 4
 
 
-def test_hostile_annotations_make_no_picture_and_no_error(tmp_path: Path) -> None:
+def test_hostile_annotations_make_no_image_and_no_error(tmp_path: Path) -> None:
     root = coco(tmp_path / "set", panoptic=False)
     shapes: list[Any] = [
         [[1e300, 5, 6, 7, 8, 9]],
@@ -158,7 +158,7 @@ def test_nothing_of_the_data_ran_and_nothing_failed(opened: Any) -> None:
     assert [entry for entry in opened.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-def test_pictures_load(opened: Any) -> None:
+def test_images_load(opened: Any) -> None:
     widths = opened.execute_async_script(
         """
         const load = (each) => { each.loading = "eager"; return each.decode().then(() => each.naturalWidth); };

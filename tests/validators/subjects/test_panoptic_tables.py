@@ -34,7 +34,7 @@ def _category(**values: Any) -> Plant:
 
 
 def _segment(**values: Any) -> Plant:
-    # The picture's list alone: the builder gives the same one to every picture.
+    # The image's list alone: the builder gives the same one to every image.
     return lambda content: content["annotations"][1]["segments_info"][0].update(values)
 
 

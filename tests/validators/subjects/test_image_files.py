@@ -1,4 +1,4 @@
-"""Pictures are looked at once, remembered while they stay the same, and compared by content."""
+"""Image files are looked at once, remembered while they stay the same, and compared by content."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from PIL import Image
 from small_sets import noise
 
 from seg2knet.dataset.label_image import cut, encode_png, ids_of, rgb_of
-from seg2knet.validators.subjects import memory, pictures
-from seg2knet.validators.subjects.pictures import ImageFacts, same_content, scan, survey
+from seg2knet.validators.subjects import image_files, memory
+from seg2knet.validators.subjects.image_files import ImageFacts, same_content, scan, survey
 
 
 def saved(path: Path, seed: int = 0, **options: object) -> Path:
@@ -70,7 +70,7 @@ def test_png_with_a_changed_byte_is_found(tmp_path: Path) -> None:
     assert "check sum" in survey([path]).problem(0)
 
 
-def test_picture_of_ten_billion_pixels_is_refused(tmp_path: Path) -> None:
+def test_image_of_ten_billion_pixels_is_refused(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
@@ -92,8 +92,8 @@ def test_remembered_until_size_or_time_change(tmp_path: Path, monkeypatch: pytes
     aged(*paths)
     first = survey(paths)
     opened: list[str] = []
-    inspect = pictures._inspect
-    monkeypatch.setattr(pictures, "_inspect", lambda path: opened.append(path) or inspect(path))
+    inspect = image_files._inspect
+    monkeypatch.setattr(image_files, "_inspect", lambda path: opened.append(path) or inspect(path))
     assert survey(paths).table.tolist() == first.table.tolist()
     assert opened == []
     saved(paths[2], 9)
@@ -125,7 +125,7 @@ def test_other_order_and_a_part_of_what_is_remembered(tmp_path: Path, monkeypatc
     paths = [saved(tmp_path / f"{name}.jpg", seed) for seed, name in enumerate(["a", "b", "ab", "c"])]
     aged(*paths)
     rows = dict(zip(paths, survey(paths).table.tolist()))
-    monkeypatch.setattr(pictures, "_inspect", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(image_files, "_inspect", lambda path: pytest.fail(f"{path} was opened"))
     for asked in (paths, paths[::-1], paths[1:], paths[:3], [paths[2], paths[2], *paths]):
         assert survey(asked).table.tolist() == [rows[path] for path in asked]
 
@@ -149,7 +149,7 @@ def test_name_that_is_no_unicode_is_remembered(tmp_path: Path, monkeypatch: pyte
         pytest.skip("the file system wants Unicode")
     aged(Path(odd))
     assert len(same_content(survey([odd, odd]))) == 1
-    monkeypatch.setattr(pictures, "_inspect", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(image_files, "_inspect", lambda path: pytest.fail(f"{path} was opened"))
     assert not survey([odd]).broken()[0]
 
 
