@@ -34,6 +34,8 @@ import numpy as np
 import orjson
 
 ROUNDS = 7
+CLASSES = ["car", "person", "tree", "sign", "road"]
+NAME = "img%06d.jpg"
 LIMITS = {
     "labelme": 4.0,
     "yolo": 4.0,
@@ -57,23 +59,23 @@ def blob(rng: random.Random, width: int, height: int, points: int) -> list[float
     return flat
 
 
-def jpegs(folder: Path, names: list[str], width: int = 640, height: int = 480) -> None:
-    """Small files with different bytes: their content costs no conversion anything but being linked."""
+def jpegs(folder: Path, count: int) -> list[str]:
+    """Small files with different bytes: their content costs no conversion anything but being linked. Their names."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = cv2.imencode(".jpg", np.full((height, width, 3), 127, np.uint8))[1].tobytes()
-    for index, name in enumerate(names):
-        # Bytes after the picture's end, of another length each time, make it another file, as photographs are.
-        (folder / name).write_bytes(data + b"%d" % index + bytes(index * 7919 % 40_009))
+    data = cv2.imencode(".jpg", np.full((480, 640, 3), 127, np.uint8))[1].tobytes()
+    for index in range(count):
+        # Bytes after the image's end, of another length each time, make it another file, as photographs are.
+        (folder / (NAME % index)).write_bytes(data + b"%d" % index + bytes(index * 7919 % 40_009))
+    return [NAME % index for index in range(count)]
 
 
 def labelme(root: Path, count: int, points: int = 30) -> Path:
     rng = random.Random(0)
-    names = [f"img{index:06d}.jpg" for index in range(count)]
-    jpegs(root, names)
+    names = jpegs(root, count)
     for name in names:
         shapes = [
             {
-                "label": rng.choice(["car", "person", "tree", "sign", "road"]),
+                "label": rng.choice(CLASSES),
                 "points": np.reshape(blob(rng, 640, 480, points), (-1, 2)).tolist(),
                 "group_id": None,
                 "description": "",
@@ -93,8 +95,7 @@ def labelme(root: Path, count: int, points: int = 30) -> Path:
 
 def yolo(root: Path, count: int, points: int = 30) -> Path:
     rng = random.Random(0)
-    names = [f"img{index:06d}.jpg" for index in range(count)]
-    jpegs(root / "images" / "train", names)
+    names = jpegs(root / "images" / "train", count)
     labels = root / "labels" / "train"
     labels.mkdir(parents=True)
     scale = np.tile([640.0, 480.0], points)
@@ -104,25 +105,24 @@ def yolo(root: Path, count: int, points: int = 30) -> Path:
             numbers = np.array(blob(rng, 640, 480, points)) / scale
             rows.append(f"{rng.randrange(5)} " + " ".join(f"{number:.6f}" for number in numbers))
         (labels / name.replace(".jpg", ".txt")).write_text("\n".join(rows) + "\n")
-    (root / "data.yaml").write_text("train: images/train\nnames: [car, person, tree, sign, road]\n")
+    (root / "data.yaml").write_text(f"train: images/train\nnames: [{', '.join(CLASSES)}]\n")
     return root
 
 
 def cvat(root: Path, count: int, points: int = 30) -> Path:
     rng = random.Random(0)
-    names = [f"img{index:06d}.jpg" for index in range(count)]
-    jpegs(root / "images", names)
+    names = jpegs(root / "images", count)
     with open(root / "annotations.xml", "w") as file:
         file.write("<?xml version='1.0' encoding='utf-8'?>\n<annotations>\n  <version>1.1</version>\n")
         file.write("  <meta><task><labels>")
-        file.write("".join(f"<label><name>{name}</name></label>" for name in ("car", "person", "tree", "sign", "road")))
+        file.write("".join(f"<label><name>{name}</name></label>" for name in CLASSES))
         file.write("</labels></task></meta>\n")
         for index, name in enumerate(names):
             file.write(f'  <image id="{index}" name="{name}" width="640" height="480">\n')
             for _ in range(7):
                 flat = blob(rng, 640, 480, points)
                 pairs = ";".join(f"{x:.2f},{y:.2f}" for x, y in zip(flat[::2], flat[1::2]))
-                label = rng.choice(["car", "person", "tree", "sign", "road"])
+                label = rng.choice(CLASSES)
                 file.write(f'    <polygon label="{label}" occluded="0" source="manual" points="{pairs}" z_order="0">\n')
                 file.write("    </polygon>\n")
             file.write("  </image>\n")
@@ -132,8 +132,7 @@ def cvat(root: Path, count: int, points: int = 30) -> Path:
 
 def masks(root: Path, count: int) -> Path:
     rng = random.Random(0)
-    names = [f"img{index:06d}.jpg" for index in range(count)]
-    jpegs(root / "images", names)
+    names = jpegs(root / "images", count)
     (root / "masks").mkdir()
     for name in names:
         canvas = np.zeros((480, 640), np.uint8)
@@ -141,17 +140,16 @@ def masks(root: Path, count: int) -> Path:
             outline = np.reshape(blob(rng, 640, 480, 30), (-1, 2)).astype(np.int32)
             cv2.fillPoly(canvas, [outline], rng.randrange(1, 6))
         cv2.imwrite(str(root / "masks" / name.replace(".jpg", ".png")), canvas)
-    (root / "classes.txt").write_text("background\ncar\nperson\ntree\nsign\nroad\n")
+    (root / "classes.txt").write_text("\n".join(["background", *CLASSES, ""]))
     return root
 
 
 def coco(root: Path, count: int, points: int = 30, with_images: bool = True) -> Path:
     rng = random.Random(0)
-    names = [f"img{index:06d}.jpg" for index in range(count)]
     root.mkdir(parents=True, exist_ok=True)
     if with_images:
-        jpegs(root / "images", names)
-    images = [{"id": i + 1, "file_name": name, "width": 640, "height": 480} for i, name in enumerate(names)]
+        jpegs(root / "images", count)
+    images = [{"id": i + 1, "file_name": NAME % i, "width": 640, "height": 480} for i in range(count)]
     annotations = []
     for index in range(count * 7):
         flat = blob(rng, 640, 480, points)
@@ -159,7 +157,7 @@ def coco(root: Path, count: int, points: int = 30, with_images: bool = True) -> 
             "id": index + 1, "image_id": index // 7 + 1, "category_id": rng.randrange(5) + 1, "segmentation": [flat],
             "iscrowd": 0,
         })  # fmt: skip
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(["car", "person", "tree", "sign", "road"])]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
     document = {"images": images, "annotations": annotations, "categories": categories}
     (root / "annotations.json").write_bytes(orjson.dumps(document))
     return root
@@ -285,7 +283,7 @@ def cases(root: Path, wanted: list[str], count: int | None) -> Iterator[dict[str
     for target, pattern in (("panoptic", "annotations/panoptic_*/*.png"), ("ade", "annotations/*/*.png")):
         if f"coco-{target}" in wanted:
             source = coco(root / f"coco-{target}", count or 2000)
-            convert("coco", source, out, target)
+            convert("coco", source, out, target, overwrite=True)  # of the case before
             encode = encoder(out, pattern)
             yield compare(f"coco-{target}", encode, both("coco", source, to=target), out)
 

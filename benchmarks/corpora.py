@@ -30,7 +30,7 @@ from seg2knet.errors import Seg2KNetError
 HERE = Path(__file__).resolve().parents[1]
 TARGETS = ("coco", "panoptic", "ade")
 TOOLS = ("yolo", "labelme", "cvat", "labelstudio", "voc", "masks")
-"""Targets whose result their own reader reads again."""
+"""Targets of label tools and other trainers."""
 APART = ("yolo", "labelme", "cvat", "labelstudio")
 """Those of them that hold each object on its own."""
 
@@ -60,7 +60,7 @@ def run(case: Case, root: Path, work: Path) -> Row:
         try:
             results[target] = _converted(case, format, source, target, out, "copy")
         except Seg2KNetError as error:
-            results[target] = _without_pictures(case, format, source, target, out, error)
+            results[target] = _without_images(case, format, source, target, out, error)
         if out.is_dir():
             folders[target] = out
     tools = ""
@@ -117,9 +117,9 @@ def _objects(format: str, folder: Path) -> Counter[tuple[str, str, bytes]]:
     )
 
 
-def _without_pictures(case: Case, format: str, source: Path, target: str, out: Path, first: Seg2KNetError) -> str:
+def _without_images(case: Case, format: str, source: Path, target: str, out: Path, first: Seg2KNetError) -> str:
     """Where nothing can be converted for want of images: the annotations alone."""
-    if re.search("picture|image", f"{first.found}"):
+    if re.search("image", f"{first.found}"):
         try:
             return f"`--images none`: {_converted(case, format, source, target, out, 'none')}"
         except Seg2KNetError as error:
@@ -147,9 +147,6 @@ def _counted(ledger: Any, target: str) -> str:
     lost = [f"{tally.count} {reason}" for reason, tally in sorted(skips.items())]
     lost += [f"{tally.count} images {reason}" for reason, tally in sorted(ledger.image_skips.items())]
     return said + (f"; skipped: {', '.join(lost)}" if lost else "")
-
-
-# What the authors published
 
 
 def page(rows: list[Row]) -> str:
