@@ -104,11 +104,8 @@ def upright(source: Union[str, Path, bytes]) -> bytes:
     with _opened(source) as image:
         kind = image.format or "PNG"
         turned = ImageOps.exif_transpose(image)
-        out = io.BytesIO()
-        options = {"quality": 95, "subsampling": "keep" if turned is image else 0} if kind == "JPEG" else {}
         keep = {key: image.info[key] for key in ("icc_profile", "dpi") if image.info.get(key)}
-        turned.save(out, format=kind, **options, **keep)
-        return out.getvalue()
+        return saved(turned, kind, "keep" if turned is image else 0, **keep)
 
 
 def encode(source: Union[str, Path, bytes], kind: str) -> bytes:
@@ -118,9 +115,14 @@ def encode(source: Union[str, Path, bytes], kind: str) -> bytes:
     """
     from PIL import Image
 
+    return saved(Image.fromarray(decode(source)), kind)
+
+
+def saved(image: Any, kind: str, subsampling: Union[int, str] = 0, **more: Any) -> bytes:
+    """An image of Pillow's encoded, JPEG at quality 95."""
     out = io.BytesIO()
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
-    Image.fromarray(decode(source)).save(out, format=kind, **options)
+    options = {"quality": 95, "subsampling": subsampling} if kind == "JPEG" else {}
+    image.save(out, format=kind, **options, **more)
     return out.getvalue()
 
 
@@ -185,6 +187,8 @@ def _png(head: bytes) -> Optional[Header]:
 
 
 def _jpeg(data: bytes) -> Optional[Header]:
+    from PIL import Image
+
     position, end, orientation = 2, len(data), 1
     while position + 9 < end:
         if data[position] != 0xFF:
@@ -201,27 +205,18 @@ def _jpeg(data: bytes) -> Optional[Header]:
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
             if position + 2 + length > end:
                 return None
-            orientation = _exif_orientation(data[position + 10 : position + 2 + length])
+            exif = Image.Exif()
+            with contextlib.suppress(Exception):  # whatever a damaged block raises: it turns nothing
+                exif.load(data[position + 4 : position + 2 + length])
+                orientation = _orientation(exif)
         position += 2 + length
     return None
 
 
-def _exif_orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of the first directory of an Exif block; 1 where it is absent or out of range."""
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None or len(tiff) < 8:
-        return 1
-    start = struct.unpack(order + "I", tiff[4:8])[0]
-    if start + 2 > len(tiff):
-        return 1
-    for index in range(struct.unpack(order + "H", tiff[start : start + 2])[0]):
-        entry = tiff[start + 2 + 12 * index : start + 14 + 12 * index]
-        if len(entry) < 12:
-            return 1
-        if struct.unpack(order + "H", entry[:2])[0] == 0x0112:
-            value = struct.unpack(order + "H", entry[8:10])[0]
-            return value if 1 <= value <= 8 else 1
-    return 1
+def _orientation(exif: Any) -> int:
+    """What Pillow's Exif says; 1 where it is absent or out of range."""
+    value = exif.get(0x0112, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _ask_pillow(source: Union[str, Path, bytes], name: Union[str, Path]) -> Header:
@@ -230,13 +225,12 @@ def _ask_pillow(source: Union[str, Path, bytes], name: Union[str, Path]) -> Head
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _opened(source, name, head=True) as image:
-            orientation = image.getexif().get(0x0112, 1)
             # Pillow gives a TIFF's size as shown and all others' as stored.
             tags = getattr(image, "tag_v2", {})
             header = Header(
                 tags.get(256, image.width),
                 tags.get(257, image.height),
-                orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
+                _orientation(image.getexif()),
                 image.format or "",
                 image.mode,
                 getattr(image, "n_frames", 1),

@@ -7,7 +7,6 @@ hundredth as many as pixels.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, Union
@@ -16,7 +15,7 @@ import msgspec
 import numpy as np
 
 from seg2knet.dataset import rle
-from seg2knet.dataset.images import decode_labels
+from seg2knet.dataset.images import decode_labels, saved
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import DataError
 
@@ -52,9 +51,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
     """``(H, W)`` or ``(H, W, 3)`` uint8 as PNG."""
     from PIL import Image
 
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format="PNG")
-    return out.getvalue()
+    return saved(Image.fromarray(pixels), "PNG")
 
 
 class Runs(msgspec.Struct, frozen=True):

@@ -5,7 +5,6 @@ No white border; crowds are 255, ignored. ``labelmap.txt`` says the classes, as 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -18,6 +17,7 @@ from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.painting import paint_all, write_labelmap
 from seg2knet.dataset.classes import ClassList, Color
+from seg2knet.dataset.images import saved
 from seg2knet.errors import DataError
 
 _FOLDERS = {"classes": "SegmentationClass", "objects": "SegmentationObject"}
@@ -72,6 +72,4 @@ def _png(numbers: np.ndarray) -> bytes:
 
     image = Image.fromarray(numbers, "P")
     image.putpalette([channel for color in _colors() for channel in color])
-    out = io.BytesIO()
-    image.save(out, format="PNG")
-    return out.getvalue()
+    return saved(image, "PNG")
