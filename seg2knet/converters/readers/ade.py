@@ -79,12 +79,12 @@ class AdeReader(Reader):
         root = _root(self.source)
         if root is None:
             return self._scan_full()
-        layout = AdeLayout(root)
         handles: list[Handle] = []
         skips: list[Skip] = []
-        places = [(split, layout.images(split), layout.annotations(split)) for split in AdeLayout.FOLDERS]
-        if not any(masks.is_dir() for _, _, masks in places):
-            places = [("", root / "images", root / "annotations")]
+        layout = next((one for one in (AdeLayout(root), AdeLayout(root, short=True)) if one.splits()), None)
+        places = [("", root / "images", root / "annotations")]
+        if layout is not None:
+            places = [(split, layout.images(split), layout.annotations(split)) for split in AdeLayout.FOLDERS]
         for split, images, masks in places:
             found = by_stem(masks, (".png",))
             for stem, path in sorted(by_stem(images, SUFFIXES).items(), key=lambda item: natural(item[1])):

@@ -22,7 +22,7 @@ from pydantic import Field
 from seg2knet.converters.base import IGNORE, Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of, size_of
-from seg2knet.converters.readers.common.sources import read_list
+from seg2knet.converters.readers.common.sources import read_list, relative
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry, images
 from seg2knet.dataset.classes import ClassList
@@ -71,8 +71,8 @@ class LabelMeReader(JsonReader):
 
     def __init__(self, source: Path, options: Optional[ReaderOptions] = None) -> None:
         super().__init__(source, options)
-        self._root = os.path.join(self.root, "")  # before a path's part below it
-        self._base = os.path.abspath(self.root)
+        self._root = str(self.root)
+        self._base = os.path.abspath(self._root)
         self._folders = [os.path.abspath(self.options.images)] if self.options.images is not None else []
 
     @classmethod
@@ -92,7 +92,7 @@ class LabelMeReader(JsonReader):
         return len(document["shapes"]) if self.fits(document) else 0
 
     def draw(self, handle: Handle, path: str, record: Any) -> Canvas:
-        stem, said = _stem(path[len(self._root) :]), record.get("imagePath")
+        stem, said = os.path.splitext(relative(path, self._root))[0], record.get("imagePath")
         folder = stem.rpartition("/")[0]
         file = self._find_image(stem, said)
         data = _embedded(record.get("imageData"), path) if file is None else None
@@ -164,11 +164,6 @@ def _embedded(text: Any, path: str) -> Optional[bytes]:
         return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
     except ValueError as error:
         raise DataError("the embedded image is damaged", file=path, place="imageData", found=str(error)) from None
-
-
-def _stem(below: str) -> str:
-    """An annotation's place below the source, without its suffix, with forward slashes."""
-    return os.path.splitext(below)[0].replace(os.sep, "/")
 
 
 def _tail(path: Any) -> str:

@@ -42,6 +42,13 @@ def test_a_class_is_an_object_and_0_is_nothing(ade: Path) -> None:
     assert (painted(sample, list(AdeReader(ade).scan().classes.names)) == LABELS).all()
 
 
+def test_folders_called_train_and_val_are_splits(ade: Path) -> None:
+    for folder in ("images", "annotations"):
+        for name, short in (("training", "train"), ("validation", "val")):
+            (ade / folder / name).rename(ade / folder / short)
+    assert list(read(AdeReader(ade))) == ["train:ADE_training_1.jpg", "val:ADE_validation_1.jpg"]
+
+
 def test_pieces_where_asked(ade: Path) -> None:
     sample = read(AdeReader(ade, AdeOptions(instances="components")))["train:ADE_training_1.jpg"]
     assert labels(sample) == ["wall", "wall", "building, edifice", "sky"]

@@ -47,13 +47,14 @@ class Decoder:
         class_name: str = "object",
     ) -> None:
         self.canvas = canvas
-        self.labelmap = labelmap
-        self.named = labelmap.names if labelmap is not None else {}
+        self.by_number = labelmap is None
+        self.labelmap = labelmap or Labelmap({})
+        self.named = self.labelmap.names
         self.ignore = ignore
         self.split = split
         self.class_name = class_name
         void = {_NOTHING, *(number for number in ignore | {0} if number not in self.named)}
-        self.void = sorted(void | (labelmap.void if labelmap is not None else frozenset()))
+        self.void = sorted(void | self.labelmap.void)
 
     def one(self, encoding: str, labels: np.ndarray) -> None:
         """One mask image ``(H, W)`` or ``(H, W, 3)`` of any encoding but those of several images."""
@@ -124,7 +125,7 @@ class Decoder:
 
     def _by_color(self, colors: np.ndarray) -> np.ndarray:
         """Numbers of the classes of packed colours; a colour of no class stays, above all numbers."""
-        if self.labelmap is None or not self.labelmap.colors:
+        if not self.labelmap.colors:
             problem, hint = "a mask in colour, and no file that says which colour is which class", "--labelmap FILE or "
             hint += '--colors "car=255,0,0; road=#804080"'
             raise DataError(problem, file=self.canvas.place, hint=hint)
@@ -134,12 +135,11 @@ class Decoder:
         return np.asarray(table, np.int64)[at]
 
     def _classes(self, runs: label_image.Runs) -> None:
-        stuff: set[int] = set()
-        if self.split and self.labelmap is not None:
-            stuff = {number for number, thing in self.labelmap.things.items() if not thing} - set(self.void)
-        others = sorted(set(np.unique(runs.values).tolist()) - stuff) if stuff else []
+        things = self.labelmap.things if self.split else {}
+        stuff = {number for number, thing in things.items() if not thing} - set(self.void)
         parts = [label_image.regions(runs, without=sorted({*self.void, *stuff}), split=self.split)]
-        parts += [label_image.regions(runs, without=others)] if stuff else []
+        if stuff:
+            parts.append(label_image.regions(runs, without=sorted(set(np.unique(runs.values).tolist()) - stuff)))
         for found in parts:
             for index, (number, rle) in enumerate(zip(found.values, found.rles), 1):
                 self._add(number, rle, f"region {index}")
@@ -147,20 +147,19 @@ class Decoder:
     def _instances(self, runs: label_image.Runs, base: int) -> None:
         """``class * base + instance``; under Cityscapes' base of 1000, a number below it is a class alone: stuff, or a
         group of things that nobody told apart, which is a crowd."""
-        void = self.labelmap.void if self.labelmap is not None else frozenset()
         found = label_image.regions(runs)
         for number, rle in zip(found.values, found.rles):
             label, instance = (number, None) if base == 1000 and number < base else divmod(number, base)
             nothing = label == 0 or (base == 1000 and number == _MOTS_VOID)
             nothing = nothing or (instance is None and number in self.ignore)
-            if label in void or (nothing and label not in self.named):
+            if label in self.labelmap.void or (nothing and label not in self.named):
                 continue
             place = f"class {label}" if instance is None else f"class {label} instance {instance}"
-            group = instance is None and self.labelmap is not None and self.labelmap.things.get(label) is True
+            group = instance is None and self.labelmap.things.get(label) is True
             self._add(label, rle, place, iscrowd=group)
 
     def _add(self, number: int, rle: Rle, place: str, iscrowd: bool = False) -> None:
-        if self.labelmap is None or number in self.named:
+        if self.by_number or number in self.named:
             self.canvas.add(self.named.get(number, str(number)), rle, place, iscrowd=iscrowd)
         elif number >= _COLOR:
             detail = f"colour {_labelmap.written(number - _COLOR)}; {_NAME_IT}"

@@ -168,21 +168,22 @@ def listed(names: Sequence[str]) -> list[Entry]:
 
 
 def _from_text(path: Path) -> list[Entry]:
-    text = read_text(path)
+    text, entries = read_text(path), list[Entry]()
     if path.name.lower().startswith("objectinfo") or re.match(r"\s*idx\b", text, re.IGNORECASE):
-        rows = class_rows(text)
-        for row in rows:
+        for row in class_rows(text):
             if row.number is None:
                 raise _bad_line(path, row.line, row.text, "Idx ... Name")
-        return [Entry(row.number or 0, row.name, None, row.isthing) for row in rows]
+            entries.append(Entry(row.number, row.name, None, row.isthing))
+        return entries
     lines = read_list(path)
     if "# label:color_rgb" in text or path.name.lower() == "labelmap.txt":
-        for line in lines:
-            if not _CVAT.match(line):
+        for number, line in enumerate(lines):
+            match = _CVAT.match(line)
+            if match is None:
                 place = [line.strip() for line in text.splitlines()].index(line)
                 raise _bad_line(path, place + 1, line, "name:r,g,b:parts:actions")
-        matches = filter(None, map(_CVAT.match, lines))
-        return [Entry(number, match[1], _color(match[2])) for number, match in enumerate(matches)]
+            entries.append(Entry(number, match[1], _color(match[2])))
+        return entries
     camvid, numbered = ([match for match in map(one.match, lines) if match] for one in (_CAMVID, _NUMBERED))
     if lines and len(camvid) == len(lines):
         entries = listed([match[2].strip() for match in camvid])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from operator import itemgetter
 from typing import Any, Optional
@@ -96,10 +95,11 @@ def _points(text: str) -> list[float]:
 
 
 def _numbers(values: dict[str, str], *keys: str) -> list[float]:
-    numbers = [xml.number(values.get(key)) for key in keys]
-    if any(number is None or not math.isfinite(number) or abs(number) > 1e9 for number in numbers):
+    found = (xml.number(values.get(key)) for key in keys)
+    numbers = [number for number in found if number is not None and abs(number) <= 1e9]  # NaN is not
+    if len(numbers) < len(keys):
         raise NotAnObject("not-numbers", ", ".join(f"{key}={values.get(key)!r}" for key in keys))
-    return [number for number in numbers if number is not None]
+    return numbers
 
 
 def _attributes(element: Any) -> Optional[dict[str, Any]]:

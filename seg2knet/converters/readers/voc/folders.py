@@ -42,12 +42,12 @@ class Root:
         self.path = path
         self.prefix = prefix
         self.flat = flat
-        self.classes = {} if flat else by_stem(_child(path, _CLASS_FOLDERS), SUFFIXES)
-        self.xmls = by_stem(path if flat else _child(path, _XML_FOLDERS, (".xml",)), (".xml",))
-        objects = {} if flat else by_stem(_child(path, _OBJECT_FOLDERS), SUFFIXES)
-        self.files = {"classes": self.classes, "objects": objects, "xml": self.xmls}
+        xmls = path if flat else _child(path, _XML_FOLDERS, (".xml",))
+        classes, objects = (None if flat else _child(path, names) for names in (_CLASS_FOLDERS, _OBJECT_FOLDERS))
+        self.classes, self.xmls = by_stem(classes, SUFFIXES), by_stem(xmls, (".xml",))
+        self.files = {"classes": self.classes, "objects": by_stem(objects, SUFFIXES), "xml": self.xmls}
         root = images or (None if flat else _child(path, _IMAGE_FOLDERS)) or path
-        masks = {*self.classes.values(), *objects.values()}  # they are no images of a set that has none
+        masks = {*self.classes.values(), *self.files["objects"].values()}  # they are no images of a set that has none
         self.images = ImageFiles(root, (file for file in walk(root, SUFFIXES) if file not in masks))
 
 

@@ -14,7 +14,7 @@ from typing import Optional
 from pydantic import Field
 
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
-from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, polygon
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import read_text
 from seg2knet.converters.readers.yolo.bridges import bridged, unbridged
@@ -119,10 +119,7 @@ class YoloReader(Reader):
 
     def _box(self, canvas: Canvas, place: str, values: list[float]) -> Polygons:
         x, y, width, height = values
-        if width <= 0 or height <= 0:
-            raise NotAnObject("not-a-box", f"width {width:g}, height {height:g}")
-        if self.options.boxes == "refuse":
-            raise NotAnObject("box-only", BOX_ONLY)
+        box(x, y, width, height, self.options.boxes)  # says whether it is one, and wanted
         corners = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
         _clip(canvas, place, corners)
         left, top, right, bottom = _in_pixels(canvas, corners)
