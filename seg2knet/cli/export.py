@@ -46,5 +46,5 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
         echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
     else:
         echo(f"agrees with PyTorch: largest deviation {done.deviation:.1e}")
-    facts = {"path": done.path, "bytes": done.path.stat().st_size, "outputs": exporting.OUTPUTS[done.task]}
+    facts = {"path": done.path, "bytes": done.path.stat().st_size, "outputs": list(exporting.OUTPUTS[done.task])}
     return Outcome({**facts, "task": done.task, "deviation": done.deviation})

@@ -143,7 +143,7 @@ def train(config_file: Path, device: str, resume: Optional[Path] = None, knet: O
 
 @contextmanager
 def _processes(device: str) -> Iterator[int]:
-    """Meet the other processes that torch.distributed.launch started; yields how many there are."""
+    """Meet the other processes that torch.distributed.run started; yields how many there are."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and device == "cpu":
         # the first process evaluates while the others wait for its next step

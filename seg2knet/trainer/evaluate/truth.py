@@ -32,7 +32,7 @@ def truth_of(dataset: Any, index: int) -> Prediction:
         height, width, key = info["height"], info["width"], "bbox_label"
         objects = [instance for instance in info.get("instances", []) if not instance.get("ignore_flag")]
         masks = [as_rle(instance["mask"], height, width) for instance in objects]
-    labels = np.array([each[key] for each in objects], np.int64)
+    labels = np.array([entry[key] for entry in objects], np.int64)
     return Prediction(path, width, height, labels, np.ones(len(labels), np.float32), masks)
 
 

@@ -4,7 +4,7 @@ In: ``images``, (B, 3, H, W) float32, RGB, 0..255, H and W multiples of 32 (pad 
 mean colour before). Normalisation is part of the model. Any B, H and W.
 
 Out, instance: ``scores`` (B, n), ``labels`` (B, n) and ``masks`` (B, n, H/4, W/4), n = 100: probabilities, best score
-first; resized bilinearly to the picture and cut at 0.5 they are what ``seg2knet predict`` draws.
+first; resized bilinearly to the image and cut at 0.5 they are what ``seg2knet predict`` draws.
 
 Out, panoptic: ``segments`` (B, H, W), each pixel the id of its segment (class + 1000 * number; the number of classes
 where there is nothing), ``ids`` (B, m) and ``scores`` (B, m) of the kernels, best first; a kernel without segment has
@@ -36,21 +36,13 @@ FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 MULTIPLE = 32
 AGREE = 1e-3
 """Largest deviation of the written file's results from PyTorch's, for probabilities and relative for logits."""
+_KERNELS, _PIXELS = ("batch", "kernels"), ("batch", "height", "width")
 OUTPUTS = {
-    "instance": ("scores", "labels", "masks"),
-    "panoptic": ("segments", "ids", "scores"),
-    "semantic": ("classes", "logits"),
+    "instance": {"scores": _KERNELS, "labels": _KERNELS, "masks": (*_KERNELS, "rows", "columns")},
+    "panoptic": {"segments": _PIXELS, "ids": _KERNELS, "scores": _KERNELS},
+    "semantic": {"classes": _PIXELS, "logits": ("batch", "classes", "rows", "columns")},
 }
-AXES = {
-    "scores": ("batch", "kernels"),
-    "labels": ("batch", "kernels"),
-    "ids": ("batch", "kernels"),
-    "masks": ("batch", "kernels", "rows", "columns"),
-    "logits": ("batch", "classes", "rows", "columns"),
-    "segments": ("batch", "height", "width"),
-    "classes": ("batch", "height", "width"),
-}
-"""What the outputs' axes are called."""
+"""Task -> the outputs in their order, and what their axes are called."""
 
 
 class Exported(NamedTuple):
@@ -99,7 +91,7 @@ def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -
     import onnx
 
     part = path.with_name(path.name + ".part")
-    outputs = {name: dict(enumerate(AXES[name])) for name in OUTPUTS[task]}
+    outputs = {name: dict(enumerate(axes)) for name, axes in OUTPUTS[task].items()}
     free = {**outputs, "images": {0: "batch", 2: "height", 3: "width"}}
     try:
         torch.onnx.export(
@@ -179,7 +171,7 @@ def _runner(path: Path, task: str) -> Optional[Callable[[Tensor], list[Tensor]]]
         return None
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = list(OUTPUTS[task])
-    return lambda images: [torch.from_numpy(each) for each in session.run(names, {"images": images.numpy()})]
+    return lambda images: [torch.from_numpy(output) for output in session.run(names, {"images": images.numpy()})]
 
 
 def _example(size: tuple[int, ...] = (2, 3, 96, 128), seed: int = 0) -> Tensor:

@@ -34,7 +34,7 @@ class Graph(nn.Module):
         one = torch.ones(1, 3, 1, 1)
         self.mean = nn.Buffer(before.mean.reshape(1, 3, 1, 1).clone() if hasattr(before, "mean") else 0 * one)
         self.std = nn.Buffer(before.std.reshape(1, 3, 1, 1).clone() if hasattr(before, "std") else one)
-        # Pictures are read as BGR. Where the preprocessor turns them round, its mean and std are RGB's.
+        # Images are read as BGR. Where the preprocessor turns them round, its mean and std are RGB's.
         self.takes_rgb = getattr(before, "reverse_channels", before._channel_conversion)
 
     def normalised(self, images: Tensor) -> Tensor:

@@ -46,10 +46,9 @@ class Metric(BaseMetric):
         return {"type": cls.__name__}
 
     @property
-    def classes(self) -> Sequence[str]:
-        meta = self.dataset_meta
-        assert meta is not None, "mmengine sets dataset_meta before an evaluation"
-        return meta["classes"]
+    def meta(self) -> dict[str, Any]:
+        assert self.dataset_meta is not None, "mmengine sets dataset_meta before an evaluation"
+        return self.dataset_meta
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one result an image, without truth too: mmengine joins the results of ranks in turn, one by one."""
@@ -104,9 +103,9 @@ class InstanceAP(Metric):
     def figures(self, results: list) -> dict[str, float]:
         content = orjson.loads(Path(self.categories_of).read_bytes()) if self.categories_of else {}
         named = {category["name"]: category["id"] for category in content.get("categories", [])}
-        for name in self.classes:  # those that the file does not have get ids after its own
+        for name in self.meta["classes"]:  # those that the file does not have get ids after its own
             named.setdefault(name, max(named.values(), default=0) + 1)
-        ids = [named[name] for name in self.classes]
+        ids = [named[name] for name in self.meta["classes"]]
         self.predictions = [
             {"image_id": image, "category_id": ids[label], "score": score, "segmentation": rle}
             for image, labels, scores, rles in results
@@ -116,7 +115,7 @@ class InstanceAP(Metric):
             return {}
         self.truth = prepared(content)
         figures, rows = coco_ap(self.truth, self.predictions, ids)
-        self.report = [{**row, "name": name} for row, name in zip(rows, self.classes)]
+        self.report = [{**row, "name": name} for row, name in zip(rows, self.meta["classes"])]
         return figures
 
     def best_score(self) -> Optional[float]:
@@ -147,10 +146,9 @@ class PanopticPQ(Metric):
         return figures
 
     def _quality(self) -> PanopticQuality:
-        assert self.dataset_meta is not None
-        things = len(self.dataset_meta["thing_classes"])
+        things = len(self.meta["thing_classes"])
         return PanopticQuality(
-            [{"id": label, "name": name, "isthing": label < things} for label, name in enumerate(self.classes)]
+            [{"id": label, "name": name, "isthing": label < things} for label, name in enumerate(self.meta["classes"])]
         )
 
 
@@ -168,7 +166,7 @@ class SemanticIoU(Metric):
         if "gt_sem_seg" not in sample:
             return None
         truth, predicted = _label_map(sample["gt_sem_seg"]), _label_map(sample["pred_sem_seg"])
-        return count_pixels(truth, predicted, len(self.classes), ignore=255)
+        return count_pixels(truth, predicted, len(self.meta["classes"]), ignore=255)
 
     def figures(self, results: list) -> dict[str, float]:
         right, predicted, true = np.asarray(results, np.float64).sum(axis=0)
@@ -181,7 +179,7 @@ class SemanticIoU(Metric):
                 "accuracy": float(right[k] / true[k]) if true[k] else None,
                 "share": float(true[k] / pixels),
             }
-            for k, name in enumerate(self.classes)
+            for k, name in enumerate(self.meta["classes"])
         ]
         iou, accuracy = (mean_of_known([row[key] for row in self.report]) or 0.0 for key in ("IoU", "accuracy"))
         return {"mIoU": iou, "mAcc": accuracy, "aAcc": float(right.sum() / pixels)}

@@ -154,8 +154,7 @@ class Segmenter:
 
     def prediction_of(self, sample: Any) -> Prediction:
         """A data sample as a prediction at the image's own size."""
-        height, width = sample.ori_shape[:2]
-        prediction = Prediction.of_sample(sample, Path(sample.img_path), height, width, len(self.classes))
+        prediction = Prediction.of_sample(sample, len(self.classes))
         prediction.classes = self.classes
         return prediction
 

@@ -64,8 +64,9 @@ class Prediction:
         return cls(path, width, height, labels, np.ones(len(labels), np.float32), masks, semantic=True)
 
     @classmethod
-    def of_sample(cls, sample: Any, path: Path, height: int, width: int, num_classes: int) -> Prediction:
-        """From mmdet's or mmseg's data sample."""
+    def of_sample(cls, sample: Any, num_classes: int) -> Prediction:
+        """From mmdet's or mmseg's data sample, at the image's own size."""
+        path, (height, width) = Path(sample.img_path), sample.ori_shape[:2]
         if "pred_instances" in sample:
             instances = sample.pred_instances
             labels, scores = instances.labels.cpu().numpy(), instances.scores.float().cpu().numpy()

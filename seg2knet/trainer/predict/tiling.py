@@ -75,7 +75,7 @@ class TiledSegmenter:
         found = self._batches(parts, self.model.arrays)
         if self.mirror:
             mirrored = self._batches([part[:, ::-1] for part in parts], self.model.arrays)
-            found, views = found + [self._turned(each) for each in mirrored], views * 2
+            found, views = found + [self._turned(prediction) for prediction in mirrored], views * 2
         things = {index for index, kind in enumerate(self.classes) if kind.isthing}
         joint = joined(views, found, things)
         scored = [(_score(members, found, len(parts)) / (1 + self.mirror), members) for members in joint]
