@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
@@ -89,14 +89,19 @@ def audit_page(title: str, judged: Judged, ranked: Sequence[Suspect]) -> str:
 
 def as_csv(analysis: Analysis) -> str:
     """The table of classes as CSV, the whole split first."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, ["name", "objects", "AP", "AP50", "AP75", "F1", "threshold"], lineterminator="\n")
-    writer.writeheader()
     figures = {key: analysis.figures[key] for key in ("AP", "AP50", "AP75")}
     total = sum(row["objects"] for row in analysis.classes)
     curve = analysis.curves[0]
-    writer.writerow({"name": curve.name, "objects": total, **figures, "F1": curve.best, "threshold": curve.threshold})
-    writer.writerows(analysis.classes)
+    whole = {"name": curve.name, "objects": total, **figures, "F1": curve.best, "threshold": curve.threshold}
+    return csv_table([whole, *analysis.classes])
+
+
+def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same columns as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return out.getvalue()
 
 

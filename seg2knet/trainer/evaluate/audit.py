@@ -176,7 +176,7 @@ def fold_data(root: Path, part: Split, truth: dict[str, Any], held_out: frozense
                 plain = f"{image['id']}{Path(image['file_name']).suffix}"  # no sub-folder, whatever the name is
                 source, target = part.images / image["file_name"], layout.images(name) / plain
                 try:
-                    os.link(source, target)
+                    os.link(os.path.realpath(source), target)  # not the link to an image elsewhere
                 except OSError:  # another file system, or one without links
                     shutil.copyfile(source, target)
                 images.append({**image, "file_name": plain})

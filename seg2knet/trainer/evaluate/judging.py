@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ from seg2knet.errors import DataError, UsageError
 from seg2knet.judge.analysis import analyse
 from seg2knet.judge.compare import Comparison, compared
 from seg2knet.judge.objects import Judged
-from seg2knet.judge.page import as_csv, classes_page, model_page
+from seg2knet.judge.page import as_csv, classes_page, csv_table, model_page
 from seg2knet.trainer.evaluate.evaluation import Evaluation, default_split, evaluate
 
 Ticked = Callable[[int, int], None]
@@ -94,12 +92,8 @@ def report(evaluation: Evaluation, truth: Optional[tuple[Path, Path]] = None) ->
             one = annotated(read_folder(evaluation.data, "instance"), evaluation.split, evaluation.predictions)
         analysis = analyse(one.truth, one.results)
         return Report(model_page(title, one, analysis), as_csv(analysis))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(evaluation.classes[0]) if evaluation.classes else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(evaluation.classes)
     page = classes_page(title, evaluation.images, evaluation.figures, evaluation.classes)
-    return Report(page, out.getvalue())
+    return Report(page, csv_table(evaluation.classes))
 
 
 def compare(

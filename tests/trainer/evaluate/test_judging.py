@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,20 @@ def test_a_checkpoint_is_judged(trained: Any, coco_root: Path) -> None:
     one = judged(trained.best or trained.last, coco_root)
     assert {result["image_id"] for result in one.results} <= {image["id"] for image in one.truth["images"]}
     assert one.images == coco_root / "val2017"
+
+
+def test_images_that_are_links_are_there_in_a_fold(coco_root: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(coco_root, data)
+    part = read_folder(data, "instance").split("train")
+    for image in sorted(part.images.iterdir()):
+        original = data / f"original-{image.name}"
+        image.rename(original)
+        image.symlink_to(Path("..") / original.name)
+    fold_data(tmp_path / "a" / "fold", part, json.loads(part.annotations.read_text()), frozenset())
+    images = list((tmp_path / "a" / "fold" / "train2017").iterdir())
+    assert len(images) == part.count
+    assert all(image.is_file() for image in images)
 
 
 def test_folds_share_out_the_images(coco_root: Path, tmp_path: Path) -> None:
