@@ -17,7 +17,7 @@ from seg2knet.judge.objects import FOUND, KINDS, MISSED, Verdict, by_image, outl
 
 TIDE = {"class": "Cls", "place": "Loc", "both": "Both", "duplicate": "Dupe", "background": "Bkg", "missed": "Miss"}
 """Our kinds of errors by hotcoco's names."""
-SIZES = {"small": "APs", "medium": "APm", "large": "APl"}
+FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 POINTS = 101
 """Points of a curve."""
 
@@ -94,7 +94,7 @@ def analyse(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_scor
     predicted = {result["category_id"] for result in results}
     used = [category for category in names if category in counts or category in predicted]
     return Analysis(
-        figures={name: round(float(report["metrics"][name]), 6) for name in ("AP", "AP50", "AP75", *SIZES.values())},
+        figures={name: round(float(report["metrics"][name]), 6) for name in FIGURES},
         threshold=threshold,
         classes=rows,
         curves=curves,

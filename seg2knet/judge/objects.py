@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+
+from seg2knet.validators.subjects.document import grouped
 
 SAME = 0.5
 """IoU from which a prediction and an annotation are the same object."""
@@ -106,20 +107,15 @@ def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_sco
     """Pair up annotations and results of at least a score image by image, in the file's order."""
     from pycocotools import mask as coco_mask
 
-    annotated: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in outlined(truth):
-        annotated[annotation["image_id"]].append(annotation)
-    predicted: dict[int, list[int]] = defaultdict(list)
-    for place, result in enumerate(results):
-        if result["score"] >= least_score:
-            predicted[result["image_id"]].append(place)
-    pairs = []
+    annotated = grouped((annotation["image_id"], annotation) for annotation in outlined(truth))
+    scored = ((result["image_id"], place) for place, result in enumerate(results) if result["score"] >= least_score)
+    predicted, pairs = grouped(scored), []
     for image in truth["images"]:
         size = image["height"], image["width"]
-        own = annotated[image["id"]]
+        own = annotated.get(image["id"], [])
         crowds = [annotation for annotation in own if annotation.get("iscrowd")]
         objects = [annotation for annotation in own if not annotation.get("iscrowd")]
-        places = sorted(predicted[image["id"]], key=lambda place: -results[place]["score"])
+        places = sorted(predicted.get(image["id"], []), key=lambda place: -results[place]["score"])
         masks, true, crowded = (
             [rle_of(entry["segmentation"], *size) for entry in entries]
             for entries in ((results[place] for place in places), objects, crowds)

@@ -54,8 +54,7 @@ def classes_page(title: str, images: int, figures: dict[str, float], rows: Seque
     """The page of a panoptic or semantic model: its figures, and those of each class that occurs, the weakest first."""
     keys = list(rows[0]) if rows else []
     figure = next((key for key in keys if any(isinstance(row[key], float) for row in rows)), None)
-    known = [row for row in rows if row[figure] is not None] if figure else rows
-    ranked = sorted(known, key=lambda row: row[figure]) if figure else known
+    ranked = sorted((r for r in rows if r[figure] is not None), key=lambda row: row[figure]) if figure else rows
     return _page("classes.html.j2", title=title, images=images, figures=figures, keys=keys, rows=ranked)
 
 

@@ -133,6 +133,13 @@ class _View:
     def name(self, category: int) -> str:
         return self.known.names[int(category)]
 
+    def union_fits(self, parts: Sequence[Any], whole: Any) -> float:
+        """The IoU of the union of some masks with another; 0 where they are not made of one another."""
+        from pycocotools import mask as coco_mask
+
+        fit = float(coco_mask.iou([coco_mask.merge(parts)], [whole], [0])[0, 0])
+        return fit if fit >= TOGETHER else 0.0
+
     def touches(self, row: int, others: Sequence[int]) -> bool:
         """Whether a result overlaps one of ``others``."""
         from pycocotools import mask as coco_mask
@@ -203,8 +210,6 @@ def _wrong_outline(view: _View, column: int) -> Optional[Suspect]:
 
 
 def _merged(view: _View, column: int) -> Optional[Suspect]:
-    from pycocotools import mask as coco_mask
-
     parts: list[int] = []
     for row in np.argsort(-view.sure, kind="stable").tolist():
         if view.predicted[row] != view.annotated[column] or view.inside[row, column] < INSIDE:
@@ -213,12 +218,9 @@ def _merged(view: _View, column: int) -> Optional[Suspect]:
             continue
         if not view.touches(row, parts):
             parts.append(row)
-    if len(parts) < 2:
-        return None
     parts = parts[:4]
-    union = coco_mask.merge([view.masks[row] for row in parts])
-    whole = float(coco_mask.iou([union], [view.truths[column]], [0])[0, 0])
-    if whole < TOGETHER:
+    whole = view.union_fits([view.masks[row] for row in parts], view.truths[column]) if len(parts) > 1 else 0.0
+    if not whole:
         return None
     return view.suspect(
         MERGED, float(np.mean(view.sure[parts[:2]])) * whole, (column,), parts[0],
@@ -227,19 +229,14 @@ def _merged(view: _View, column: int) -> Optional[Suspect]:
 
 
 def _split(view: _View) -> Iterable[Suspect]:
-    from pycocotools import mask as coco_mask
-
     for row in range(len(view.results)):
         columns = [
             column
             for column in np.flatnonzero(view.covered[row] >= INSIDE).tolist()
             if view.annotated[column] == view.predicted[row] and view.iou[row, column] < TOGETHER + 0.1
         ]
-        if len(columns) < 2:
-            continue
-        union = coco_mask.merge([view.truths[column] for column in columns])
-        whole = float(coco_mask.iou([view.masks[row]], [union], [0])[0, 0])
-        if whole < TOGETHER:
+        whole = view.union_fits([view.truths[c] for c in columns], view.masks[row]) if len(columns) > 1 else 0.0
+        if not whole:
             continue
         yield view.suspect(
             SPLIT, view.sure[row] * whole, columns, row,

@@ -105,6 +105,7 @@ def mask_channels(whole: AdeSet) -> Iterator[Hit]:
     unsafe fix keeps one channel where all three are equal. Colours for classes need `seg2knet convert masks --encoding
     colors`.
     """
+    message = "the mask has more than one number a pixel"
     for _, name, path, kind, mode in _masks(whole):
         if kind == "JPEG" or single_channel(mode):
             continue
@@ -112,9 +113,7 @@ def mask_channels(whole: AdeSet) -> Iterator[Hit]:
         if labels.dtype == np.uint8 and (labels.ndim == 2 or (labels == labels[..., :1]).all()):
             make = partial(encode_png, labels if labels.ndim == 2 else np.ascontiguousarray(labels[..., 0]))
         found = mode + ("; all channels equal" if make is not None else "")
-        yield _channel_hit(
-            path, "the mask has more than one number a pixel", found, make, f"kept one channel of {name}"
-        )
+        yield _channel_hit(path, message, found, make, f"kept one channel of {name}")
 
 
 @rule("AD005", "mask-16-bit", Severity.ERROR, Fix.SAFE, on="ade")
@@ -280,15 +279,11 @@ def zero_is_a_class(whole: AdeSet) -> Iterator[Hit]:
         message = "the masks count classes from 0; the loader takes 0 for unlabelled"
         edits = _rewritten(whole, _plus_one, "added 1 to the numbers")
         deep = any(sixteen_bit(facts.mode) for folder in whole.folders for facts in folder.gallery.facts)
-        if _first(whole) == 0:
+        if 0 in dict(whole.classes or ()):
             edits.append(WriteFile(info, partial(counted_from_one, info), "counted classes from 1"))
         if deep or b"\t" not in info.read_bytes():
             edits = []  # AD005 and AD016 come first
         yield Hit(message, info, expected="0 unlabelled, classes from 1", found=reason, edits=edits)
-
-
-def _first(whole: AdeSet) -> int:
-    return min((number for number, _ in whole.classes or [(1, "")]), default=1)
 
 
 def _used(whole: AdeSet) -> set[int]:
@@ -300,8 +295,8 @@ def _shifted(whole: AdeSet) -> str:
     """Why the masks seem to count classes from 0; empty where they do not."""
     if not whole.classes:
         return ""
-    if _first(whole) == 0:
-        return f"{whole.layout.object_info.name} counts classes from 0"
+    if 0 in dict(whole.classes):
+        return "the list of classes counts from 0"
     count, used = len(whole.classes), _used(whole)
     if whole.strange or count < 2 or not set(range(count)) <= used or count in used:
         return ""

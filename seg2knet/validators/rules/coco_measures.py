@@ -111,7 +111,7 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
     removes an annotation that is as small as its box.
     """
     shapes = file.shapes
-    for row in np.flatnonzero(file.once(_small) & ~file.once(fractions).boxes).tolist():
+    for row in np.flatnonzero(file.once(_small) & ~file.once(fractions)["boxes"]).tolist():
         value = repairs.box_value(file, row) if shapes.sound[row] else None
         larger = value is not None and min(value[2:]) >= 1
         message = "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else "")
@@ -137,7 +137,7 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     """
     wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy) & ~file.once(_small)
     proof = file.once(evidence)
-    for row in np.flatnonzero(wrong & ~file.once(fractions).boxes).tolist():
+    for row in np.flatnonzero(wrong & ~file.once(fractions)["boxes"]).tolist():
         value = repairs.box_value(file, row)
         message, edits, fix = "the box is not that of the segmentation", partial(repairs.set_box, file, row), None
         if not proof.box_certain[row]:
@@ -255,27 +255,17 @@ def area_non_positive(file: CocoFile) -> Iterator[Hit]:
         yield _area_hit(file, row, "the area is not above 0: mmdet drops the object", f"{areas[row]:g}")
 
 
-class Fractions(NamedTuple):
-    """Rows whose polygons, and whose boxes, are fractions of the image's size, ``(N,)`` bool each."""
-
-    polygons: np.ndarray
-    boxes: np.ndarray
-
-
-def fractions(file: CocoFile) -> Fractions:
-    """Where most of a file's polygons or boxes lie between 0 and 1 on images that are much larger."""
+def fractions(file: CocoFile) -> dict[str, np.ndarray]:
+    """Rows whose ``polygons``, and whose ``boxes``, are fractions of the image's size, ``(N,)`` bool each: where most
+    of a file's lie between 0 and 1 on images that are much larger."""
     shapes, rows = file.shapes, file.image_rows
-    nothing = np.zeros(len(rows), bool)
-    if not file.images.count:
-        return Fractions(nothing, nothing)
-    large = (rows >= 0) & (np.minimum(file.images.widths[rows], file.images.heights[rows]) >= 16)
+    large = np.append(np.minimum(file.images.widths, file.images.heights), 0)[rows] >= 16  # 0 without an image
     with np.errstate(invalid="ignore"):
-        polygons = (shapes.kinds == POLYGONS) & (shapes.extents >= -0.01).all(1) & (shapes.extents <= 1.01).all(1)
+        polygons = (shapes.extents >= -0.01).all(1) & (shapes.extents <= 1.01).all(1)
         boxes = (shapes.boxes >= 0).all(1) & (shapes.boxes <= 1.01).all(1) & (shapes.boxes[:, 2:] < 1).any(1)
-    many = [polygons & large, boxes & large]
-    totals = [np.count_nonzero(large & (shapes.kinds == POLYGONS)), np.count_nonzero(large)]
-    chosen = [each if each.sum() >= max(3, 0.5 * total) else nothing for each, total in zip(many, totals)]
-    return Fractions(*chosen)
+    maybe = {"polygons": (polygons, large & (shapes.kinds == POLYGONS)), "boxes": (boxes, large)}
+    likely = {things: (own & of, max(3, 0.5 * of.sum())) for things, (own, of) in maybe.items()}
+    return {things: own & (own.sum() >= least) for things, (own, least) in likely.items()}
 
 
 @rule("CI044", "coordinates-are-fractions", Severity.ERROR, Fix.UNSAFE, on="instances")
@@ -285,20 +275,19 @@ def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
     YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel. The
     unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
     """
-    found_in = file.once(fractions)
-    others_first = (file.shapes.flags[found_in.polygons] & (FLAT | WRONG_TYPE | NONFINITE)).any()  # CI003, CI023
-    for things, rows in found_in._asdict().items():
+    others_first = (file.shapes.flags[file.once(fractions)["polygons"]] & (FLAT | WRONG_TYPE | NONFINITE)).any()
+    for things, rows in file.once(fractions).items():
         count = int(np.count_nonzero(rows))
         if count:
             message = f"{count:,} {things} are fractions of the image's size"
-            edits = () if others_first else partial(_multiplied, file, things)
+            edits = () if others_first else partial(_multiplied, file, things)  # CI003, CI023
             found = f"numbers between 0 and 1 in {count:,} of {len(rows):,} annotations"
             yield Hit(message, file.path, "/annotations", expected="pixels", found=found, edits=edits)
 
 
 def _multiplied(file: CocoFile, things: str) -> Sequence[Edit]:
     edits: list[Edit] = []
-    for row in np.flatnonzero(getattr(file.once(fractions), things)).tolist():
+    for row in np.flatnonzero(file.once(fractions)[things]).tolist():
         height, width = repairs.image_size(file, row)
         key, parts = ("bbox", [file.bbox(row)]) if things == "boxes" else ("segmentation", file.segmentation(row))
         scaled = [[repairs.plain(round(n * (width, height)[at % 2], 4)) for at, n in enumerate(part)] for part in parts]

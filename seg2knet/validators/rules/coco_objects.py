@@ -15,7 +15,7 @@ from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_shapes import points_in_lists
 from seg2knet.validators.rules.images import on_right_size
-from seg2knet.validators.subjects.document import first_few, shown
+from seg2knet.validators.subjects.document import first_few, grouped, shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS, shapes_in
 from seg2knet.validators.subjects.outlines import CROSSING, INSIDE, RLE_BAD, RLE_SIZE, RLE_SUM, areas_before
@@ -102,9 +102,7 @@ def _same_place(file: CocoFile) -> list[tuple[int, int, float]]:
     pairs = pairs[_evenly_spread(file, pairs)]
     near: list[tuple[int, int, float]] = []
     masks: dict[int, Optional[dict]] = {}
-    bounds = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1)).tolist()
-    for start, end in zip(bounds, [*bounds[1:], len(pairs)]):  # all pairs of one earlier row
-        first, others = int(pairs[start, 0]), pairs[start:end, 1].tolist()
+    for first, others in grouped(pairs.tolist()).items():
         near += [(first, row, iou) for row, iou in _ious(file, first, others, masks).items() if iou >= NEAR_IOU]
     return near
 

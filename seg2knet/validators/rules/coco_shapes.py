@@ -234,7 +234,7 @@ def polygon_zero_area(file: CocoFile) -> Iterator[Hit]:
     The mask is empty; a trainer that computes a box from it divides by zero or trains on a box without an object. The
     unsafe fix removes the polygon, and the annotation where it was the only one.
     """
-    zero = (file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS) & ~file.once(fractions).polygons
+    zero = (file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS) & ~file.once(fractions)["polygons"]
     thin, expected = "a polygon so thin that its mask has no pixel", "points that enclose an area"
     for row in np.flatnonzero(zero).tolist():
         parts = parts_of(file, row)

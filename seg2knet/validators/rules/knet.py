@@ -5,6 +5,7 @@ The configuration is the one named by ``--config``; without one they have nothin
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,6 @@ from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.measure import RLE
 from seg2knet.validators.subjects.tables import Category
 
-CLASS_KEYS = ("classes", "CLASSES", "class_names")
 _REGISTERED = re.compile(
     rb"^@[A-Z_]+\.register_module\((?P<options>[^)]*)\)\s*\n(?:@[^\n]*\n)*(?:class|def)\s+(?P<name>\w+)", re.MULTILINE
 )
@@ -54,8 +54,8 @@ def _names(dataset: DataSet) -> list[str]:
 
 def _class_lists(config: ConfigFile) -> Iterator[ConfigValue]:
     """Where the configuration lists all classes; each place it is written at, once."""
-    for entry in config.having(*CLASS_KEYS):
-        if type(entry.node).__name__ != "Name" and isinstance(entry.value, (str, list, tuple)):
+    for entry in config.having("classes", "CLASSES", "class_names"):
+        if not isinstance(entry.node, ast.Name) and isinstance(entry.value, (str, list, tuple)):
             yield entry
 
 
@@ -71,7 +71,7 @@ def _hit(config: ConfigFile, entry: ConfigValue, message: str, **more: Any) -> H
 
 def _wrong_value(config: ConfigFile, entry: ConfigValue, message: str, right: str, fix: Optional[Fix] = None) -> Hit:
     """A hit whose fix writes ``right`` in the place of the value, where a value and not a name is written there."""
-    edits = () if type(entry.node).__name__ == "Name" else [config.replaced(entry.node, right)]
+    edits = () if isinstance(entry.node, ast.Name) else [config.replaced(entry.node, right)]
     found = f"{entry.value:g}" if isinstance(entry.value, float) else str(entry.value)
     return _hit(config, entry, message, expected=right, found=found, edits=edits, fix=fix)
 

@@ -42,13 +42,10 @@ def same_image_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     parts = sorted((part for part in dataset.parts if part.split in ORDER), key=lambda part: ORDER[part.split])
     several = len({part.split for part in parts}) > 1
     listed = [(part, row, path) for part in parts for row, path in _images(part)] if several else []
-    leaks: dict[tuple[str, str], list[tuple[Listed, Listed]]] = {}
-    for group in same_content(survey([path for _, _, path in listed], dataset.jobs), dataset.jobs) if listed else ():
-        keeper = listed[group[-1]]
-        for member in (listed[index] for index in group):
-            if member[0].split != keeper[0].split:
-                leaks.setdefault((member[0].split, keeper[0].split), []).append((member, keeper))
-    for (split, other), pairs in leaks.items():
+    groups = same_content(survey([path for _, _, path in listed], dataset.jobs), dataset.jobs)
+    twins = ((listed[index], listed[group[-1]]) for group in groups for index in group)
+    leaks = grouped(((member[0].split, keeper[0].split), (member, keeper)) for member, keeper in twins)
+    for (split, other), pairs in ((splits, pairs) for splits, pairs in leaks.items() if splits[0] != splits[1]):
         total = sum(each.split == split for each, _, _ in listed)
         if len(pairs) >= max(COPY_SHARE * total, 2):
             where, found = place_of(pairs[0][0][0]), f"{len(pairs):,} of {total:,} images of {split} are in {other}"
@@ -272,16 +269,13 @@ def seen(dataset: DataSet) -> Seen:
         for path in np.array(book.paths, object)[~book.gallery.broken()] if book.paths else ():
             owners.setdefault(path, part)
     skipped = len(owners) if len(owners) > MOST_IMAGES else 0
-    if skipped:
-        owners = {}
-    parts, paths = list(owners.values()), list(owners)
+    parts, paths = ([], []) if skipped else (list(owners.values()), list(owners))
     looks = looks_of(paths, dataset.jobs)
     pairs = look_alikes(looks, np.array([ORDER.get(part.split, len(ORDER)) for part in parts], np.int64))
     members = sorted({place for one, other, _ in pairs for place in (one, other)})
-    same: dict[int, int] = {}
     gallery = survey([paths[place] for place in members], dataset.jobs)
-    for number, group in enumerate(same_content(gallery, dataset.jobs)):
-        same.update((members[place], number) for place in group)
+    groups = enumerate(same_content(gallery, dataset.jobs))
+    same = {members[place]: number for number, group in groups for place in group}
     pairs = [pair for pair in pairs if pair.one not in same or same[pair.one] != same.get(pair.other)]
     return Seen(parts, paths, looks, pairs, skipped)
 
