@@ -156,8 +156,7 @@ def _check(truth: dict[str, Any], results: Sequence[dict[str, Any]]) -> None:
 def _objects_by_class(truth: dict[str, Any]) -> dict[int, int]:
     """Annotated objects that are no crowd, of the classes that have any, in the file's order of classes."""
     counted = Counter(entry["category_id"] for entry in outlined(truth) if not entry.get("iscrowd"))
-    numbers = [category["id"] for category in truth["categories"]]
-    return {number: counted[number] for number in numbers if counted[number]}
+    return {each["id"]: counted[each["id"]] for each in truth["categories"] if counted[each["id"]]}
 
 
 def _mean(precision: np.ndarray) -> float:

@@ -45,8 +45,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        names = {"a": self.names[0], "b": self.names[1]}
-        return {**names, "figures": self.figures, "classes": self.classes, "won": self.won, "lost": self.lost}
+        rows = {"figures": self.figures, "classes": self.classes, "won": self.won, "lost": self.lost}
+        return {**dict(zip("ab", self.names)), **rows}
 
 
 def check_condition(condition: str) -> tuple[str, str, float]:

@@ -114,11 +114,10 @@ class _View:
         self.predicted = np.array([result["category_id"] for result in self.results], np.int64)
         self.annotated = np.array([annotation["category_id"] for annotation in image.annotations], np.int64)
         self.sure = np.array([known.confidence(r["category_id"], r["score"]) for r in self.results])
-        shape = len(self.masks), len(self.truths)
         self.area, true_area = (
             coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)
         )
-        shared = self.iou * (self.area[:, None] + true_area) / (1 + self.iou) if all(shape) else np.zeros(shape)
+        shared = self.iou * (self.area[:, None] + true_area) / (1 + self.iou) if self.iou.size else self.iou
         self.inside = shared / np.maximum(self.area[:, None], 1)
         self.covered = shared / np.maximum(true_area, 1)
 

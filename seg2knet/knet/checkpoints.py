@@ -166,8 +166,6 @@ def _plain_globals() -> list:
 def load(model: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
     """Load a state dict, ours or released, into a :class:`~seg2knet.knet.detector.KNet`.
 
-    Class layers keep their initial values where the number of classes differs.
-
     Raises DataError: a tensor that is not of a class layer differs in shape from the model's, or no name is known.
     """
     ours = model.state_dict()

@@ -98,11 +98,8 @@ class KNet(BaseDetector):
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
     ) -> list[DetDataSample]:
-        """Write the results into the samples: ``pred_instances``, or ``pred_panoptic_seg`` where there is stuff.
-
-        With `rescale` they are of the original size (``ori_shape``), else of the network's input without its padding
-        (``img_shape``).
-        """
+        """Write the results into the samples: ``pred_instances``, or ``pred_panoptic_seg`` where there is stuff; with
+        `rescale` at the original size (``ori_shape``), else at that of the input without padding (``img_shape``)."""
         last = self._forward(batch_inputs).stages[-1]
         for sample, class_logits, mask_logits in zip(batch_data_samples, last.class_logits, last.mask_logits):
             content = tuple(sample.metainfo["img_shape"][:2])

@@ -215,13 +215,10 @@ def _merged(file: JsonFile, row: int, into: int) -> list[Edit]:
     edits: list[Edit] = [Remove(file.path, f"/images/{row}")]
     if not (file.images.has_id[row] and file.images.has_id[into]):
         return edits if not file.images.has_id[row] else []
-    if isinstance(file, PanopticFile):
-        # An image has one PNG: the later entry's cannot be laid over the first's.
-        return edits + [Remove(file.path, f"/annotations/{entry}") for entry in np.flatnonzero(file.image_rows == row)]
-    if isinstance(file, CocoFile):
-        target, rows = int(file.images.ids[into]), np.flatnonzero(file.image_rows == row)
-        edits += [SetValue(file.path, f"/annotations/{each}/image_id", target) for each in rows]
-    return edits
+    target, rows = int(file.images.ids[into]), np.flatnonzero(file.image_rows == row).tolist()
+    if isinstance(file, PanopticFile):  # an image has one PNG: the later entry's cannot be laid over the first's
+        return edits + [Remove(file.path, f"/annotations/{entry}") for entry in rows]
+    return edits + [SetValue(file.path, f"/annotations/{each}/image_id", target) for each in rows]
 
 
 def _id_hit(file: CocoFile, row: int, message: str, expected: str, found: str) -> Hit:

@@ -20,8 +20,7 @@ _SLACK = 0.5
 
 
 def _set(found: Pngs, segment: int, key: str, value: Any) -> SetValue:
-    plain = value if isinstance(value, list) else int(value)
-    return SetValue(found.file.path, f"{found.file.pointer(segment)}/{key}", plain)
+    return SetValue(found.file.path, f"{found.file.pointer(segment)}/{key}", value)
 
 
 def _remove(found: Pngs, segment: int) -> Remove:
@@ -59,7 +58,7 @@ def segment_not_in_png(found: Pngs) -> Iterator[Hit]:
         edits: list[Edit] = [_remove(found, segment)]
         message, shown = "the segment has no pixel in the PNG", "no pixel"
         if own is not None:
-            edits = [_set(found, segment, "id", found.all_regions[own, ID])]
+            edits = [_set(found, segment, "id", int(found.all_regions[own, ID]))]
             shown = f"no pixel; {found.all_regions[own, ID]} has its area and box"
         elif entry in other:
             message, edits = message + ", like most of this entry's: is it another image's?", []
@@ -101,7 +100,7 @@ def _possible(found: Pngs, segment: int) -> list[Edit]:
     segments = found.file.segments
     entry = int(segments.entry[segment])
     if segment in found.lost:
-        return [_set(found, segment, "id", found.all_regions[found.lost[segment], ID])]
+        return [_set(found, segment, "id", int(found.all_regions[found.lost[segment], ID]))]
     if not found.checked[segment] or found.unclaimed.get(entry):
         return []
     table = found.regions[entry]
@@ -216,7 +215,7 @@ def _joined(found: Pngs, entry: int, groups: list[list[int]]) -> list[Edit]:
         table = found.all_regions[found.match[[keep, *others]]]
         start, end = table[:, X : Y + 1].min(0), (table[:, X : Y + 1] + table[:, WIDTH : HEIGHT + 1]).max(0)
         new.update((int(ids[other]), int(ids[keep])) for other in others)
-        edits.append(_set(found, keep, "area", table[:, AREA].sum()))
+        edits.append(_set(found, keep, "area", int(table[:, AREA].sum())))
         edits.append(_set(found, keep, "bbox", [*start.tolist(), *(end - start).tolist()]))
         edits += [_remove(found, other) for other in others]
     what = f"made one segment of each stuff class in {path.name}"
