@@ -20,7 +20,7 @@ import msgspec
 from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Handle, ReaderOptions
-from seg2knet.converters.readers.common.canvas import BOX_ONLY, Canvas, NotAnObject, ellipse, polygon
+from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of, size_of
 from seg2knet.converters.readers.common.sources import read_list, relative
 from seg2knet.converters.registry import register_reader
@@ -194,13 +194,9 @@ def _outline(canvas: Canvas, shape: dict[str, Any], boxes: str) -> Shape:
     if len(points) == 4 and kind == "ellipse":  # opposite corners of its box
         x0, y0, x1, y1 = points
         return ellipse((x0 + x1) / 2, (y0 + y1) / 2, abs(x1 - x0) / 2, abs(y1 - y0) / 2)
-    corners = len(points) == 8 and len(set(points[0::2])) == len(set(points[1::2])) == 2
-    if kind == "rectangle" and (len(points) == 4 or corners):
-        if boxes == "refuse":
-            raise NotAnObject("box-only", BOX_ONLY)
-        if len(points) == 4:
-            x0, y0, x1, y1 = points
-            points = [x0, y0, x1, y0, x1, y1, x0, y1]
+    xs, ys = points[0::2], points[1::2]
+    if kind == "rectangle" and (len(points) == 4 or (len(points) == 8 and len(set(xs)) == len(set(ys)) == 2)):
+        return box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys), boxes)
     return polygon(points, "polygon-too-few-points" if len(points) < 6 else "polygon-unusable")
 
 

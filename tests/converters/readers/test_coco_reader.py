@@ -227,6 +227,16 @@ def test_pictures_where_tools_put_them(coco: Make, file: str, pictures: str) -> 
     assert sample.split == ("train" if "train" in file else None)
 
 
+def test_an_image_is_the_same_whatever_was_read_before(coco: Make) -> None:
+    path = coco([{**IMAGE, "id": number, "file_name": f"{name}.jpg"} for number, name in enumerate("ab")], [])
+    picture(path.parent / "data/a.jpg")
+    (path.parent / "images/b.jpg").rename(path.parent / "data/b.jpg")
+    reader = CocoReader(path)
+    first, second = reader.scan().handles
+    paths = [reader.read(handle).image.path for handle in (first, second, first)]
+    assert paths[0] == paths[2]
+
+
 def test_a_folder_with_splits(coco: Make) -> None:
     for split in ("train", "valid", "test"):
         image = {**IMAGE, "file_name": f"{split}.jpg"}

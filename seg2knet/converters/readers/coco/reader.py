@@ -177,12 +177,8 @@ class CocoReader(SourceReader):
         """The image's file: where tools put it, else wherever below the source there is one of its name; DataError
         where there are several."""
         tails = list(_tails(record))
-        for tail in tails:
-            root = next((root for root in file.roots if os.path.isfile(f"{root}/{tail}")), None)
-            if root is not None:  # it is tried first for the next one
-                file.roots.sort(key=root.__ne__)
-                return f"{root}/{tail}"
-        return self.images.only(tails, file.path)
+        known = (f"{root}/{tail}" for tail in tails for root in file.roots)
+        return next(filter(os.path.isfile, known), None) or self.images.only(tails, file.path)
 
     def _json(self, path: str, span: Any) -> dict[str, Any]:
         if isinstance(span, bytes):

@@ -18,8 +18,6 @@ from seg2knet.dataset.label_image import window_rle
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
 from seg2knet.errors import DataError
 
-BOX_ONLY = "a box has no outline; --boxes as-polygons takes its corners"
-
 
 class NotAnObject(Exception):
     """What was read is not an object: a skip's reason and detail."""
@@ -176,7 +174,7 @@ def box(x: float, y: float, width: float, height: float, boxes: str, degrees: fl
     if not (width > 0 and height > 0):
         raise NotAnObject("not-a-box", f"width {width:g}, height {height:g}")
     if boxes == "refuse" and not degrees % 360:
-        raise NotAnObject("box-only", BOX_ONLY)
+        raise NotAnObject("box-only", "a box has no outline; --boxes as-polygons takes its corners")
     return polygon(geometry.box_polygon(x, y, width, height, degrees), "not-a-box")
 
 

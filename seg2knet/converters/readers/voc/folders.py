@@ -123,10 +123,10 @@ def document(path: str) -> Document:
 
 
 def _boxed(element: Any) -> Boxed:
-    sides = [xml.number(element.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")]
-    box = None
-    left, top, right, bottom = sides
-    if left is not None and top is not None and right is not None and bottom is not None:
+    found = (xml.number(element.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
+    sides, box = [side for side in found if side is not None], None
+    if len(sides) == 4:
+        left, top, right, bottom = sides
         # A tool that counts from 0 writes 0, which VOC never does.
         x, y = max(left - 1, 0.0), max(top - 1, 0.0)
         if right > x and bottom > y and max(map(abs, (x, y, right, bottom))) < 1e7:

@@ -24,7 +24,7 @@ from seg2knet.converters.readers.voc import folders as _voc
 from seg2knet.converters.registry import register_reader
 from seg2knet.dataset import geometry
 from seg2knet.dataset.sample import Note, Sample, Skip
-from seg2knet.errors import DataError, Seg2KNetError
+from seg2knet.errors import Seg2KNetError
 
 _LISTS = ("ImageSets/Segmentation", "ImageSets/Main", "ImageSets", "")
 _MATCH = 0.5
@@ -68,10 +68,8 @@ class VocReader(Reader):
         document = _voc.document(where["xml"]) if where.get("xml") else None
         if where.get("classes"):
             return self._masks(handle, document)
-        if document is not None and not where.get("bare"):
+        if document is not None:
             return self._boxes(handle, document)
-        if where["image"] is None:
-            raise DataError("neither the image nor an annotation is there", file=self.source, found=handle.name)
         return Canvas(handle.name, where["image"], path=where["image"]).sample(handle.split)
 
     @cached_property
@@ -163,7 +161,7 @@ class _Listing:
             path = root.images.find(name)
             if splits.of(name) == "test" and path is not None:
                 self.notes.append(Note("test-image-without-truth", path, "kept, without objects"))
-                self._append(root, name, {"image": path, "bare": True}, "test")
+                self._append(root, name, {"image": path}, "test")
                 continue
             lacks = "without-mask" if self.masks else "without-annotation" if path is not None else "and-not-there"
             self.skips.append(Skip(f"listed-{lacks}", str(root.path / name), detail=f"it stands in {splits.files}"))
