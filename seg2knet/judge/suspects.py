@@ -105,8 +105,7 @@ class _View:
     def __init__(self, image: ImageObjects, results: Sequence[dict[str, Any]], known: _Known) -> None:
         from pycocotools import mask as coco_mask
 
-        self.image, self.known = image, known
-        self.iou = image.iou
+        self.image, self.known, self.iou = image, known, image.iou
         self.results = [results[place] for place in image.results]
         size = image.image["height"], image.image["width"]
         self.masks = [rle_of(result["segmentation"], *size) for result in self.results]
