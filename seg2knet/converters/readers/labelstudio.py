@@ -212,8 +212,7 @@ def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
     count = int.from_bytes(data[:4], "big")
     if count != expected or not size_allowed(height, width):
         raise NotAnObject("brush-size-differs", f"{count:,} values, {width}x{height} pixels of 4 have {expected:,}")
-    bits = _Bits(data)
-    bits.place = 32
+    bits = _Bits(data, 32)
     word = bits.take(5) + 1
     sizes = [bits.take(4) + 1 for _ in range(4)]
     if word != 8:
@@ -233,9 +232,8 @@ def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
 class _Bits:
     """A stream of bits, the most significant of a byte first."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.place = 0
+    def __init__(self, data: bytes, place: int) -> None:
+        self.data, self.place = data, place
 
     def _move(self, count: int) -> tuple[int, int]:
         """The byte and the bit in it where the next ``count`` bits begin."""

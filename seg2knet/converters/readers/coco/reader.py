@@ -120,8 +120,7 @@ class CocoReader(SourceReader):
             self.scan()
         path, spans = handle.where
         file = self._files[path]
-        records = [self._json(path, image) for image, _ in spans]
-        record = records[0]
+        record = self._json(path, spans[0][0])
         place = f"{path}: image {handle.name!r}"
         extra = {key: value for key, value in record.items() if key not in ("id", "file_name", "width", "height")}
         declared = size_of((record.get("width"), record.get("height")))

@@ -129,11 +129,10 @@ class MaskReader(Reader):
             else:
                 skips.append(Skip("image-without-mask", self.path(pair.image), detail="is it without objects?"))
         skips += [Skip("mask-without-image", self.path(path)) for path in pairing.loose]
-        unlisted = sum(not splits.listed(pair.image) for pair in pairing.pairs)
-        if unlisted:
+        if unlisted := sum(not splits.listed(pair.image) for pair in pairing.pairs):
             notes.append(Note("image-in-no-list", place, f"in none of {splits.files}, so left out", unlisted))
-        classes_of = labelmap.classes() if labelmap is not None else None
-        return Scan(splits.handles(kept), classes_of, tuple(skips), tuple(notes))
+        known = labelmap.classes() if labelmap is not None else None
+        return Scan(splits.handles(kept), known, tuple(skips), tuple(notes))
 
     def read(self, handle: Handle) -> Sample:
         encoding, image, classes, cityscapes, *masks = handle.where
