@@ -47,9 +47,8 @@ class TiledSegmenter:
     def __init__(self, model: Any, tile: int, overlap: float, mirror: bool, batch_size: int) -> None:
         self.model, self.tile, self.overlap, self.mirror, self.batch_size = model, tile, overlap, mirror, batch_size
         self.task, self.classes, self.score_thr, self.dedup = model.task, model.classes, model.score_thr, model.dedup
-        self.judged_score = getattr(model, "judged_score", None)
-        steps = model.config.get("train_pipeline", ()) if hasattr(model, "config") else ()
-        names = self.classes.names
+        self.judged_score, names = model.judged_score, self.classes.names
+        steps = model.config.get("train_pipeline", ())
         pairs = next((step["pairs"] for step in steps if step["type"] == "SwapSides"), find_sides(names).pairs)
         self._in_mirror = np.array(Sides(tuple((left, right) for left, right in pairs)).swapped(names))
 

@@ -28,6 +28,7 @@ class Finder:
 
     def __init__(self, task: str) -> None:
         self.task, self.classes, self.score_thr, self.dedup = task, CLASSES, 0.0, 0.0
+        self.judged_score, self.config = None, dict[str, object]()
         self.seen: list[tuple[int, ...]] = []
 
     def arrays(self, images: list[np.ndarray]) -> list[Prediction]:
