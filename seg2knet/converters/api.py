@@ -11,6 +11,7 @@ from seg2knet.converters.detection import detect
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.pipeline import Conversion, Result
 from seg2knet.converters.registry import reader
+from seg2knet.errors import UsageError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -32,8 +33,10 @@ def convert(
     Raises:
         Seg2KNetError: the run failed; what was there before is as it was.
     """
+    if not sources:
+        raise UsageError("no source", hint="name the folder with the annotations")
     with unpacked([Source.parse(os.fspath(source)) for source in sources], options) as parsed:
-        if format == "auto" and parsed:
+        if format == "auto":
             format = detect([source.path for source in parsed])[0]
         own = reader(format).Options(**(reader_options or {}))
         return Conversion(format, parsed, ConvertOptions(reader=own, **options)).run()

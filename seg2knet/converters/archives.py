@@ -64,7 +64,7 @@ def _opened(path: Path, stack: ExitStack, options: Mapping[str, Any]) -> Path:
 
 
 def _untar(archive: Path, target: Path) -> None:
-    from seg2knet.download.archive import DAMAGE
+    from seg2knet.download.archive import DAMAGE, refuse_twice
     from seg2knet.download.transfer import require_space
 
     try:
@@ -74,6 +74,7 @@ def _untar(archive: Path, target: Path) -> None:
                 if not member.isfile():
                     raise DataError("the archive is refused", file=archive, place=member.name, found="a link or device")
                 names.safe(member.name)
+            refuse_twice(archive, (names.safe(member.name) for member in members))
             require_space(target.parent, sum(member.size for member in members), f"{archive.name} unpacked takes")
             for member in members:
                 path = target / names.safe(member.name)

@@ -37,7 +37,7 @@ from seg2knet.dataset.layout import LEDGER, SHEET
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.dataset.text import clean_name
 from seg2knet.engines import Engine, engine
-from seg2knet.errors import DataError, UsageError, printable
+from seg2knet.errors import DataError, printable
 
 _PART = 128
 """Images of a part, at most."""
@@ -70,8 +70,6 @@ class Conversion:
         options: ConvertOptions,
         progress: Progress = lambda step, done, total: None,
     ) -> None:
-        if not sources:
-            raise UsageError("no source", hint="name the folder with the annotations")
         self.options = options
         self.progress = progress
         self.sources = sources

@@ -12,7 +12,8 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -78,7 +79,16 @@ def _checked(archive: Path, entries: Sequence[zipfile.ZipInfo], place: Place) ->
             )
         if path is not None:
             kept.append((entry, path))
+    refuse_twice(archive, (path for _, path in kept))
     return kept
+
+
+def refuse_twice(archive: Path, names: Iterable[object]) -> None:
+    """Raises DataError: two files of one name, of which only one would be left."""
+    name, count = next(iter(Counter(map(str, names)).most_common(1)), ("", 0))
+    if count > 1:
+        hint = "unpack it, see which of them is right, and go on with the folder"
+        raise DataError("the archive has several files of one name", file=archive, place=f"entry {name!r}", hint=hint)
 
 
 def _suspicion(entry: zipfile.ZipInfo) -> Optional[str]:

@@ -54,6 +54,22 @@ def test_an_archive_gives_what_its_folder_gives(labelme: Make, tmp_path: Path, n
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
+def test_a_tar_file_with_two_files_of_one_name(labelme: Make, tmp_path: Path) -> None:
+    root = labelme()
+    archive = packed(root, tmp_path / "export.tar")
+    with tarfile.open(archive, "a") as tarred:
+        tarred.add(next(root.glob("*.json")), next(root.glob("*.json")).name)
+    with pytest.raises(DataError, match="several files of one name"):
+        convert("labelme", archive, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("format", ["auto", "coco"])
+def test_no_source(format: str) -> None:
+    with pytest.raises(UsageError, match="no source"):
+        convert(format)
+
+
 def test_a_folder_of_zips(labelme: Make, tmp_path: Path) -> None:
     for split, size in (("train", (40, 30)), ("val", (50, 30))):
         packed(labelme(size=size), tmp_path / f"zips/{split}.zip")

@@ -85,6 +85,16 @@ def test_a_place_that_leaves_the_folder(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out", place=lambda _name: Path("../a.txt"))
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "x.zip", {"a.txt": b"a", "b.txt": b"b"})
+    with zipfile.ZipFile(archive, "a") as out:
+        out.writestr("a.txt", b"another")
+    with pytest.raises(DataError, match=r"'a\.txt'.*several files of one name"):
+        unpack(archive, tmp_path / "out")
+    assert everything(tmp_path) == {"x.zip"}
+
+
 def test_an_encrypted_one(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "x.zip", {"a.txt": b"a"})
     body = bytearray(archive.read_bytes())
