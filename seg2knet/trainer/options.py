@@ -175,6 +175,7 @@ class TrainOptions:
         "Folder for all that the run writes.", metavar="DIR", default="work_dirs/DATA-BACKBONE, numbered"
     )
     resume: bool = _run("Continue the run in the work dir.", False)
+    overwrite: bool = _run("Start over in the work dir: what a run left there is removed.", False)
     config: Optional[Path] = _run("Run this config file (Python) as it is.", metavar="FILE")
     trust_config: bool = _run(
         "Run a config that is more than plain data: its Python code runs with your rights.", False
@@ -221,6 +222,8 @@ class TrainOptions:
             f"--mirror and --flip {self.flip}": bool(self.mirror) and self.flip != "swap",
             "--epochs and --schedule": self.epochs is not None and self.schedule is not None,
             f"--backbone-weights and {start}": self.backbone_weights is not None and start != "",
+            "--overwrite and --resume": self.overwrite and self.resume,
+            "--overwrite and --dry-run": self.overwrite and self.dry_run,
             "--device cuda and --gpus 0": self.device == "cuda" and self.gpus == 0,
             "--early-stop and --val none": self.early_stop > 0 and self.val == "none",
         }

@@ -14,7 +14,7 @@ from seg2knet.dataset.drawing import sheet, small_jpeg
 from seg2knet.trainer.predict import drawing
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
 
-BATCHES, IMAGES, SIDE = "batches.jpg", 16, 320
+IMAGES, SIDE = 16, 320
 """Name of the file, images on it, and their longest side."""
 
 

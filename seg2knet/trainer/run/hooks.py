@@ -18,13 +18,13 @@ from mmengine.registry import HOOKS
 from seg2knet.errors import Seg2KNetError
 from seg2knet.trainer.openmmlab.metrics import HEADLINE
 from seg2knet.trainer.openmmlab.optimizer import CHECK_STEPS
-from seg2knet.trainer.run.batches import BATCHES, draw_batches
+from seg2knet.trainer.run import records
+from seg2knet.trainer.run.batches import draw_batches
 from seg2knet.trainer.run.interrupt import Interrupted
 from seg2knet.trainer.run.loop import save
 from seg2knet.trainer.run.progress import RunView, duration
-from seg2knet.trainer.run.records import FIGURES, Row, best_row, draw_curves, read_rows, rounded, write_rows
+from seg2knet.trainer.run.records import FIGURES, Row, best_row, rounded
 
-LAST, BEST, RESULTS, CURVES = "last.pth", "best.pth", "results.csv", "curves.png"
 SAVE_SECONDS = 900.0
 """Within a long epoch a checkpoint is written this often."""
 
@@ -70,7 +70,7 @@ class Keeper(Hook):
         best = best_row(self.rows, self.figure)
         if self.view is not None:
             if runner.iter == 0:
-                draw_batches(runner.train_dataloader, self.work_dir / BATCHES)
+                draw_batches(runner.train_dataloader, self.work_dir / records.BATCHES)
             if runner.device == "cpu" and not is_distributed():
                 self._estimate(runner, self.view)
             self.view.start(runner.iter, best[self.figure] if best else None)
@@ -95,7 +95,7 @@ class Keeper(Hook):
     def after_resume(self, runner: Any, state: Mapping[str, Any]) -> None:
         """Called with what :meth:`_state` put into the checkpoint."""
         epoch = runner.epoch
-        self.rows = [row for row in read_rows(self.work_dir / RESULTS) if row["epoch"] <= epoch]
+        self.rows = [row for row in records.read_rows(self.work_dir / records.RESULTS) if row["epoch"] <= epoch]
         self._names = list(state.get("losses", ["loss"]))
         self._sums = torch.tensor(list(state.get("losses", {"loss": state["loss"]}).values()), dtype=torch.float64)
         self._steps, self._seconds = state["steps"], state["seconds"]
@@ -181,7 +181,7 @@ class Keeper(Hook):
             metric = runner.val_evaluator.metrics[0]
             self.best_predictions = metric.predictions
             extra = {**self._state(), "figures": figures, "report": metric.report, "score_thr": metric.best_score()}
-            save(runner.checkpoint(optimizer=False, extra=extra), self.work_dir / BEST)
+            save(runner.checkpoint(optimizer=False, extra=extra), self.work_dir / records.BEST)
         self._close_epoch(runner, is_best)
         best = best_row(self.rows, self.figure)
         if self.early_stop and best is not None and runner.epoch - best["epoch"] >= self.early_stop:
@@ -196,8 +196,8 @@ class Keeper(Hook):
     def _close_epoch(self, runner: Any, is_best: bool) -> None:
         if not is_main_process():
             return
-        write_rows(self.work_dir / RESULTS, self.rows)
-        draw_curves(self.rows, self.work_dir / CURVES, self.figure)
+        records.write_rows(self.work_dir / records.RESULTS, self.rows)
+        records.draw_curves(self.rows, self.work_dir / records.CURVES, self.figure)
         if self.view is not None:
             self.view.epoch(self.rows[-1], FIGURES[self.figure], is_best)
 
@@ -205,7 +205,7 @@ class Keeper(Hook):
         if self._losses:
             self._check_loss(runner.epoch + 1, self._steps)
         if is_main_process():
-            save(runner.checkpoint(optimizer=True, extra=self._state()), self.work_dir / LAST)
+            save(runner.checkpoint(optimizer=True, extra=self._state()), self.work_dir / records.LAST)
         self._saved = time.monotonic()
 
     def _state(self) -> dict[str, Any]:

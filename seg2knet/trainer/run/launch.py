@@ -22,6 +22,7 @@ from typing import Any, Optional
 from seg2knet.engines import cores
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
 from seg2knet.trainer.options import TrainOptions
+from seg2knet.trainer.run.records import TORCHRUN
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def torchrun(command: list[str], work_dir: Path, processes: int, local: int) -> 
         environment.setdefault("OMP_NUM_THREADS", str(threads_each(local)))
         if sys.platform == "win32":
             environment.setdefault("USE_LIBUV", "0")  # PyTorch's wheels for Windows are built without
-        log = work_dir / "torchrun.log"
+        log = work_dir / TORCHRUN
         with open(log, "ab") as stream:
             # The terminal's Ctrl-C comes to this process alone, which passes it on as a file.
             apart: dict[str, Any] = {"start_new_session": True}

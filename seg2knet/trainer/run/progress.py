@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from seg2knet.errors import printable, printable_lines
+from seg2knet.trainer.run.records import LOG
 
 PLAIN_SECONDS = 30.0
 """Without a terminal, a line within an epoch at most this often."""
 LIVE_SECONDS = 0.25
-LOG = "train.log"
 
 
 def log(work_dir: Path, lines: Sequence[str]) -> None:

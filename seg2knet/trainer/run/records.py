@@ -1,4 +1,4 @@
-"""What a run leaves to look at: ``results.csv``, a row an epoch, and ``curves.png`` drawn from it."""
+"""What a run leaves: its files' names, ``results.csv``, a row an epoch, and ``curves.png`` drawn from it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, Union
 
+LAST, BEST, RESULTS, CURVES, LOG = "last.pth", "best.pth", "results.csv", "curves.png", "train.log"
+BATCHES, SAMPLES, PAGE, SUMMARY = "batches.jpg", "samples.jpg", "best.html", "summary.json"
+LABELS, TORCHRUN = "labels.txt", "torchrun.log"
+FILES = (LAST, BEST, RESULTS, CURVES, LOG, BATCHES, SAMPLES, PAGE, SUMMARY, LABELS, TORCHRUN)
+"""What a run writes into its work dir, beside its config and a folder of mmengine's."""
 Row = dict[str, Union[int, float]]
 FIRST = ("epoch", "iteration", "loss", "lr", "seconds", "images_per_second", "memory_mb")
 """Columns of every row; the figures of the evaluation follow, then the parts of the loss."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
+import shutil
 from pathlib import Path
 
 from seg2knet.errors import UsageError
 from seg2knet.trainer.config.files import assign, put, read_config, require_plain
 from seg2knet.trainer.options import INFO, TrainOptions, flag
 from seg2knet.trainer.run import launch
+from seg2knet.trainer.run.records import FILES
 
 
 def choose_work_dir(options: TrainOptions, named: Path) -> Path:
-    """``--work-dir``, or the first of `named`, ``NAMED-2``, ``NAMED-3``... that holds no run.
+    """``--work-dir``, or the first of `named`, ``NAMED-2``, ``NAMED-3``... that holds no run; `named` to overwrite it.
 
     Raises UsageError: the folder that was asked for holds the checkpoints of another run.
     """
+    if options.overwrite:
+        return options.work_dir or named
     if options.work_dir is None:
         if options.nodes > 1 or options.launcher != "torchrun":
             return named  # processes that are started apart from one another must agree on a name
@@ -25,10 +28,27 @@ def choose_work_dir(options: TrainOptions, named: Path) -> Path:
         raise UsageError(
             "the work dir holds another run's checkpoints",
             file=options.work_dir,
-            hint="--resume continues it; another --work-dir starts a new run; "
-            f"or: rm -r {shlex.quote(str(options.work_dir))}",
+            hint="--resume continues it, --overwrite starts over in it; another --work-dir starts a new run",
         )
     return options.work_dir
+
+
+def start_over(work_dir: Path, options: TrainOptions) -> None:
+    """With ``--overwrite``: remove what a run left in its work dir, but for its config; what no run wrote stays.
+
+    Raises UsageError: the new run is to start from one of these files.
+    """
+    if not options.overwrite or not launch.is_first(options):
+        return
+    files = [work_dir / name for file in FILES for name in (file, f".{file}.part")]
+    for start in (options.load_from, options.backbone_weights):
+        if start is not None and Path(start).resolve() in [file.resolve() for file in files]:
+            raise UsageError("--overwrite would remove what the run starts from", file=start, hint="move it elsewhere")
+    for file in files:
+        file.unlink(missing_ok=True)
+    for log in work_dir.glob("20*_*/20*_*.log"):
+        if log.stem == log.parent.name:  # mmengine's: the log and curves of a start
+            shutil.rmtree(log.parent)
 
 
 def given(options: TrainOptions) -> tuple[Path, Path]:
@@ -55,14 +75,15 @@ def given(options: TrainOptions) -> tuple[Path, Path]:
             hint="make one with: seg2knet train DATA --dry-run",
         )  # fmt: skip
     work_dir = choose_work_dir(options, Path(config.get("work_dir", "work_dirs/run")))
-    if options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options:
-        return options.config, work_dir
+    in_place = options.config.resolve() == (work_dir / "config.py").resolve() and not options.cfg_options
     text = options.config.read_text(encoding="utf-8")
     content = config.to_dict()
-    for path, value in {**options.cfg_options, "work_dir": str(work_dir)}.items():
+    changes = {} if in_place else {**options.cfg_options, "work_dir": str(work_dir)}
+    for path, value in changes.items():
         text = assign(text, put(content, path, value), value)
+    start_over(work_dir, options)
     work_dir.mkdir(parents=True, exist_ok=True)
-    if launch.is_first(options):
+    if launch.is_first(options) and not in_place:
         (work_dir / "config.py").write_text(text, encoding="utf-8")
     return work_dir / "config.py", work_dir
 

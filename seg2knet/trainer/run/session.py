@@ -19,13 +19,12 @@ from seg2knet.trainer.config.plan import Machine, decide
 from seg2knet.trainer.options import TrainOptions, flag
 from seg2knet.trainer.run import launch, reruns
 from seg2knet.trainer.run.progress import log
+from seg2knet.trainer.run.records import LABELS, SUMMARY
 from seg2knet.validators.reports import stats
 from seg2knet.validators.statistics import statistics
 from seg2knet.validators.subjects.data import find
 
 Say = Callable[[str], None]
-LABELS = "labels.txt"
-"""What the data hold, as ``seg2knet stats`` says it."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +154,7 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     files = {**plan.files, config_file: build(plan).encode()}
     if labels is not None:
         files[work_dir / LABELS] = labels.encode("utf-8", "replace")
+    reruns.start_over(work_dir, options)
     work_dir.mkdir(parents=True, exist_ok=True)
     if launch.is_first(options):
         for file, content in files.items():
@@ -231,8 +231,6 @@ def _check_machine(place: launch.Place, options: TrainOptions, task: Optional[st
 
 
 def _result(config_file: Path, work_dir: Path) -> TrainResult:
-    from seg2knet.trainer.run.worker import SUMMARY
-
     if not (work_dir / SUMMARY).is_file():
         raise EnvironmentProblem("the run ended without a summary", file=work_dir, hint="see the log in the work dir")
     summary = json.loads((work_dir / SUMMARY).read_text())

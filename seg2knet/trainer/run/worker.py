@@ -18,10 +18,10 @@ from typing import Any
 
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError
 from seg2knet.trainer.openmmlab import packages as openmmlab
+from seg2knet.trainer.run.records import BEST, LAST, PAGE, SAMPLES, SUMMARY
 
 ERRORS = "SEG2KNET_ERRORS"
 """Environment variable: the folder where a process that fails leaves why."""
-SUMMARY, SAMPLES, PAGE = "summary.json", "samples.jpg", "best.html"
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one another: longer than the first one's evaluation, NCCL's ten minutes are not."""
 PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -137,7 +137,6 @@ def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
     from mmengine.hooks import EMAHook
 
     from seg2knet.knet import checkpoints
-    from seg2knet.trainer.run.hooks import BEST
 
     if config.get("test_dataloader") is None or config.test_dataloader == config.val_dataloader:
         return {}
@@ -154,7 +153,6 @@ def _sum_up(runner: Any, config: Any, keeper: Any, device: str, test: dict[str, 
     from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import Evaluation, sample_sheet
     from seg2knet.trainer.predict.inference import Segmenter
-    from seg2knet.trainer.run.hooks import BEST, LAST
 
     work_dir, interrupted = Path(config.work_dir), runner.train_loop.interrupted
     best, samples, page = (work_dir / name for name in (BEST, SAMPLES, PAGE))

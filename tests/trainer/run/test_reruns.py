@@ -14,7 +14,8 @@ from mmengine.config import Config
 
 from seg2knet.errors import UsageError
 from seg2knet.trainer.options import TrainOptions
-from seg2knet.trainer.run.reruns import given, resumed
+from seg2knet.trainer.run.records import FILES
+from seg2knet.trainer.run.reruns import choose_work_dir, given, resumed, start_over
 
 TEXT = """
 max_epochs = 12
@@ -81,6 +82,56 @@ def test_options_that_lead_nowhere_are_refused(tmp_path: Path, path: str) -> Non
     with pytest.raises(UsageError, match="--cfg-options"):
         given(options(tmp_path, **{path: 1}))
     assert not (tmp_path / "run").exists()
+
+
+def left_by_a_run(work_dir: Path) -> set[str]:
+    """Files of a run and of its user; the names of the user's."""
+    theirs = {"notes.txt", "old.pth", "shown/000.jpg", "eval/eval.log", "config.py"}
+    log = "20260101_120000/20260101_120000.log"
+    for name in (*FILES, ".last.pth.part", log, "20260101_120000/vis_data/scalars.json", *theirs):
+        (work_dir / name).parent.mkdir(parents=True, exist_ok=True)
+        (work_dir / name).write_text(TEXT)
+    return theirs
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_overwriting_removes_what_a_run_left_and_nothing_else(tmp_path: Path, elsewhere: bool) -> None:
+    theirs = left_by_a_run(tmp_path / "run")
+    asked = options(tmp_path) if elsewhere else TrainOptions(config=tmp_path / "run" / "config.py")
+    asked = replace(asked, work_dir=tmp_path / "run")
+    with pytest.raises(UsageError, match="--overwrite"):
+        given(asked)
+    assert files(tmp_path / "run") > theirs
+    file, work_dir = given(replace(asked, overwrite=True))
+    assert (file, work_dir) == (tmp_path / "run" / "config.py", tmp_path / "run")
+    assert files(tmp_path / "run") == theirs
+    assert Config.fromfile(file).max_epochs == 12
+
+
+def test_overwriting_takes_the_name_without_a_number(tmp_path: Path) -> None:
+    left_by_a_run(tmp_path / "coco-r50")
+    assert choose_work_dir(TrainOptions(), tmp_path / "coco-r50").name == "coco-r50-2"
+    assert choose_work_dir(TrainOptions(overwrite=True), tmp_path / "coco-r50").name == "coco-r50"
+
+
+def test_overwriting_keeps_what_the_run_starts_from(tmp_path: Path) -> None:
+    left_by_a_run(tmp_path / "run")
+    before = files(tmp_path / "run")
+    start = str(tmp_path / "run" / ".." / "run" / "best.pth")
+    with pytest.raises(UsageError, match="starts from"):
+        start_over(tmp_path / "run", TrainOptions(overwrite=True, load_from=start))
+    start_over(tmp_path / "run", TrainOptions())
+    assert files(tmp_path / "run") == before
+
+
+def test_overwriting_is_neither_resuming_nor_a_rehearsal() -> None:
+    for other in ("resume", "dry_run"):
+        with pytest.raises(UsageError, match="contradict"):
+            TrainOptions(overwrite=True, **{other: True}).check()
 
 
 @pytest.fixture
