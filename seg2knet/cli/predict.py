@@ -79,6 +79,7 @@ def predict(
     classes = read_classes(class_file) if class_file is not None else None
     failures: list[DataError] = []
     done = objects = 0
+    names: set[Path] = set()
     model: Any
     loading()
     with bar("predicting") as ticked:
@@ -89,7 +90,7 @@ def predict(
             model = load(checkpoint, classes=classes, **how)
             shown = model.score_thr
         for video in videos:
-            for count in segment_video(model, video, out, shown, ticked, dedup):
+            for count in segment_video(model, video, out, shown, ticked, dedup, names):
                 done, objects = done + 1, objects + count
         sets = [PredictedSet(name, out, model.classes) for name in wanted if name in TARGETS]
         others = [name for name in wanted if name not in TARGETS]

@@ -23,6 +23,7 @@ TINT = 0.45
 TILE = (320, 240)
 """Width and height of an image on a contact sheet."""
 _BYTES = 1_000_000
+_JPEG_SIDE = 65_500  # pixels that libjpeg takes
 _OBJECTS = 100
 
 
@@ -128,8 +129,21 @@ def sheet(drawn: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:
 def save(image: np.ndarray, path: Path) -> None:
     """Write an image in the format of its suffix. OpenCV itself cannot open names of all letters everywhere."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if path.suffix.lower() in (".jpg", ".jpeg") else []
-    path.write_bytes(cv2.imencode(path.suffix, image, quality)[1].tobytes())
+    path.write_bytes(_encoded(image, path.suffix))
+
+
+def save_smaller(image: np.ndarray, stem: Path) -> None:
+    """Write an image as ``STEM.png``, or as ``STEM.jpg`` where that is smaller: what is drawn on a photograph."""
+    suffixes = (".png", ".jpg") if max(image.shape) <= _JPEG_SIDE else (".png",)
+    files = {suffix: _encoded(image, suffix) for suffix in suffixes}
+    suffix = min(files, key=lambda suffix: len(files[suffix]))
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_name(stem.name + suffix).write_bytes(files[suffix])
+
+
+def _encoded(image: np.ndarray, suffix: str) -> bytes:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix.lower() in (".jpg", ".jpeg") else []
+    return cv2.imencode(suffix, image, quality)[1].tobytes()
 
 
 def small_jpeg(image: np.ndarray) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from classic_drawn import CHECKOUT, SMALL
 
+from seg2knet.dataset.images import is_image
 from seg2knet.errors import Seg2KNetError, UsageError
 from seg2knet.trainer import classic
 from seg2knet.trainer.classic import run as classic_run
@@ -132,7 +133,7 @@ def test_drawn_and_submitted(run: tuple[str, Path], data: tuple[Path, Path], tmp
     task, work_dir = run
     folder = data[task == "semantic"]
     found = classic.evaluate(checkpoint(work_dir), folder, "val", device="cpu", show_dir=tmp_path / "shown")
-    assert len(list((tmp_path / "shown").rglob("*.png"))) == 3
+    assert sum(map(is_image, (tmp_path / "shown").rglob("*"))) == 3
     assert found.figures
     classic.evaluate(checkpoint(work_dir), folder, "val", device="cpu", submission=tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as file:

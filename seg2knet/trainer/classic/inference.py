@@ -168,6 +168,7 @@ def evaluate(
     dataset = build_dataset(ConfigDict(settings), model.task, test=True)
     collected = Submission(submission, folder, split) if submission is not None else None
     results: list[Any] = []
+    names: set[Path] = set()
     for index in range(len(dataset)):
         path = Path(dataset.get_data_info(index)["img_path"])
         result = model.result(read_image(path))
@@ -180,7 +181,8 @@ def evaluate(
         else:
             results.append(dataset.packed(result))
         if show_dir is not None:
-            draw(model, prediction, truth_of(dataset, index) if part.has_truth else None, part.images, show_dir)
+            truth = truth_of(dataset, index) if part.has_truth else None
+            draw(model, prediction, truth, part.images, show_dir, names)
         if ticked is not None:
             ticked(index + 1, len(dataset))
     evaluated = model.path, folder.root, split, model.task, len(dataset)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from seg2knet.dataset.classes import ClassList
-from seg2knet.dataset.drawing import save, sheet, small_jpeg, titled
+from seg2knet.dataset.drawing import sheet, small_jpeg, titled
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.evaluate.submission import Submission
@@ -98,6 +98,7 @@ def evaluate(
         raise DataError("the data's classes are not the model's", file=folder.root, found=found, expected=expected)
     collected = Submission(submission, folder, split) if submission is not None else None
     prefix = loader.dataset.data_prefix
+    root, names = prefix.get("img") or prefix["img_path"], set[Path]()
     with explained():
         for index, batch in enumerate(loader):
             (sample,) = model.predict_batch(batch)
@@ -107,7 +108,7 @@ def evaluate(
                 collected.add(model.prediction_of(sample), sample.img_id)
             if show_dir is not None:
                 truth = truth_of(loader.dataset, index) if part.has_truth else None
-                draw(model, model.prediction_of(sample), truth, prefix.get("img") or prefix["img_path"], show_dir)
+                draw(model, model.prediction_of(sample), truth, root, show_dir, names)
             if ticked is not None:
                 ticked(index + 1, total)
     if collected is not None:
@@ -159,13 +160,16 @@ def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> d
     return loader
 
 
-def draw(model: Any, prediction: Prediction, truth: Optional[Prediction], root: Union[str, Path], folder: Path) -> None:
+def draw(
+    model: Any, prediction: Prediction, truth: Optional[Prediction], root: Union[str, Path], folder: Path,
+    names: set[Path],
+) -> None:  # fmt: skip
     """Draw a prediction of a model of either stack, beside the truth where there is any, into ``folder``, named as the
-    image is below ``root``.
+    image is below ``root``, apart from ``names``, those of images before.
     """
     path = prediction.path
     name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-    save(_pair(model, prediction, truth), folder / f"{name}.png")
+    drawing.save(_pair(model, prediction, truth), folder / drawing.free_stem(name, names), path)
 
 
 def _pair(model: Any, prediction: Prediction, truth: Optional[Prediction]) -> np.ndarray:

@@ -36,6 +36,25 @@ def enlarged(image: np.ndarray, prediction: Any) -> tuple[np.ndarray, Any]:
     return larger, prediction.enlarged(times)
 
 
+def free_stem(name: Path, taken: set[Path]) -> Path:
+    """What is written of an image is called so, with another suffix: its name without the suffix, or with it where an
+    image before has that name.
+    """
+    stem, longer = name.with_suffix(""), name
+    while stem in taken:
+        stem, longer = longer, longer.with_name(f"{longer.name}_")
+    taken.add(stem)
+    return stem
+
+
+def save(drawn: np.ndarray, stem: Path, image: Path) -> None:
+    """Write what was drawn on an image as ``STEM.png`` or ``STEM.jpg``; beside images, which that might be one of, as
+    ``STEM.overlay.png``.
+    """
+    beside = stem.parent.resolve() == image.parent.resolve()
+    drawing.save_smaller(drawn, stem.with_name(f"{stem.name}.overlay") if beside else stem)
+
+
 def read_image(path: Path) -> np.ndarray:
     """An image as in training: ``(H, W, 3)`` uint8 BGR, as shown (EXIF orientation applied).
 

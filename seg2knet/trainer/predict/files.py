@@ -114,10 +114,11 @@ def _one_by_one(model: Any, paths: Iterable[Path]) -> Iterator[Union[Prediction,
 class PredictionWriter:
     """Writes predictions as they come.
 
-    Leaves ``NAME.png`` for ``overlay``, where NAME has the image's suffix, and ``NAME.json`` for ``labelme``;
+    Leaves ``NAME.jpg`` or ``NAME.png``, the smaller one, for ``overlay``, and ``NAME.json`` for ``labelme``;
     :meth:`close` writes ``predictions.json`` (COCO results) and ``images.json`` (the images and categories that its
     ids mean) for ``coco``, with ``labels/NAME.png`` for semantic and ``panoptic/NAME.png`` for panoptic segmentation.
-    Of ``a.jpg`` and ``a.png`` the second gets ``a.png.json`` and the like. ``formats`` are some of ``FORMATS``.
+    NAME is the image's without its suffix; of ``a.jpg`` and ``a.png`` the second gets ``a.png.json`` and the like.
+    ``formats`` are some of ``FORMATS``.
     """
 
     def __init__(self, out: Path, classes: ClassList, task: str, formats: Sequence[str]) -> None:
@@ -132,30 +133,23 @@ class PredictionWriter:
 
     def write(self, prediction: Prediction, name: Path) -> None:
         """Write one image's predictions under ``name``, relative."""
+        stem = drawing.free_stem(name, self._taken)
         if "overlay" in self.formats:
             image = drawing.read_image(prediction.path)
             drawn = drawing.overlay(*drawing.enlarged(image, prediction), self.classes)
-            save(drawn, self.out / name.with_name(f"{name.name}.png"))
+            drawing.save(drawn, self.out / stem, prediction.path)
         if "labelme" in self.formats:
-            file = self.out / self._free(name, ".json")
+            file = self.out / f"{stem}.json"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(labelme(prediction, self.classes, file.parent))
         if "coco" in self.formats:
-            self._coco(prediction, name)
+            self._coco(prediction, name, f"{stem.as_posix()}.png")
 
-    def _free(self, name: Path, suffix: str) -> Path:
-        """``name`` with another suffix, after its own where that file is another image's already."""
-        wanted, whole = name.with_suffix(suffix), name.name
-        while wanted in self._taken:
-            wanted, whole = name.with_name(whole + suffix), f"{whole}_"
-        self._taken.add(wanted)
-        return wanted
-
-    def _coco(self, prediction: Prediction, name: Path) -> None:
+    def _coco(self, prediction: Prediction, name: Path, png: str) -> None:
         number, size = len(self.images) + 1, {"width": prediction.width, "height": prediction.height}
         self.images.append({"id": number, "file_name": name.as_posix(), **size})
-        png, ids = self._free(name, ".png"), range(1, len(self.classes) + 1)
-        results, pixels = coco_results(prediction, self.task, number, ids, png.as_posix())
+        ids = range(1, len(self.classes) + 1)
+        results, pixels = coco_results(prediction, self.task, number, ids, png)
         self.results += results
         if pixels is not None:
             save(pixels, self.out / ("panoptic" if self.task == "panoptic" else "labels") / png)

@@ -21,10 +21,11 @@ def is_video(source: str) -> bool:
 
 def segment_video(
     model: Any, source: str, out: Path, score_thr: float, ticked: Optional[Callable[[int, int], None]] = None,
-    dedup: float = 0.0,
+    dedup: float = 0.0, names: Optional[set[Path]] = None,
 ) -> Iterator[int]:  # fmt: skip
     """Write ``OUT/NAME.mp4`` with overlays, frame by frame; a webcam, given by its number, runs until it is
     interrupted. Yields the number of objects of each frame; ``ticked`` is called with frames done and in all.
+    ``names`` are those of videos before.
 
     Raises DataError: the source cannot be opened, or the video not written.
     """
@@ -33,7 +34,8 @@ def segment_video(
         raise DataError("the video cannot be opened", file=source, expected="a video file or the number of a webcam")
     size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
     total, done = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))), 0
-    target = out / (f"webcam-{source}.mp4" if source.isdigit() else Path(source).with_suffix(".mp4").name)
+    name = Path(f"webcam-{source}" if source.isdigit() else Path(source).name)
+    target = out / f"{drawing.free_stem(name, names if names is not None else set())}.mp4"
     out.mkdir(parents=True, exist_ok=True)
     if Path(source).exists() and target.exists() and target.samefile(source):
         raise DataError("the video would be overwritten", file=source, hint="choose another folder with --out")

@@ -114,13 +114,51 @@ def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
     writer.close()
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert names == [
-        "images.json", "predictions.json", "sub/a.jpg.png", "sub/a.json", "sub/a.png.json", "sub/a.png.png"
+        "images.json", "predictions.json", "sub/a.jpg", "sub/a.json", "sub/a.png.json", "sub/a.png.png"
     ]  # fmt: skip
     listed = json.loads((out / "images.json").read_text())
     assert [image["file_name"] for image in listed["images"]] == ["sub/a.jpg", "sub/a.png"]
     assert [category["id"] for category in listed["categories"]] == [1, 2]
     with pytest.raises(UsageError, match="overlay"):
         PredictionWriter(out, CLASSES, "instance", ["pdf"])
+
+
+def test_an_overlay_is_a_jpeg_where_that_is_smaller(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0).integers(0, 255, (400, 400, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "photo.png"), grain)
+    cv2.imwrite(str(tmp_path / "plain.jpg"), np.full((400, 400, 3), 90, np.uint8))
+    out = tmp_path / "out"
+    writer = PredictionWriter(out, CLASSES, "instance", ["overlay"])
+    for name in ("photo.png", "plain.jpg"):
+        writer.write(Prediction(tmp_path / name, 400, 400, np.array([]), np.array([]), []), Path(name))
+    assert sorted(path.name for path in out.iterdir()) == ["photo.jpg", "plain.png"]
+    assert cv2.imread(str(out / "photo.jpg")).shape == (400, 400, 3)
+    assert len(grain.tobytes()) > (out / "photo.jpg").stat().st_size
+
+
+def test_an_overlay_never_lies_over_an_image(picture: Path) -> None:
+    other = picture.with_suffix(".png")
+    other.write_bytes(picture.read_bytes())
+    before = picture.read_bytes()
+    writer = PredictionWriter(picture.parent, CLASSES, "instance", ["overlay"])
+    for _, name in find_images([picture.parent]):
+        writer.write(prediction(picture.parent / name), name)
+    assert picture.read_bytes() == other.read_bytes() == before
+    made = sorted(path.stem for path in picture.parent.iterdir() if path not in (picture, other))
+    assert made == ["a b.overlay", "a b.png.overlay"]
+
+
+def test_images_of_one_stem_in_two_folders(picture: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / "one" / "x.jpg", tmp_path / "two" / "x.png", tmp_path / "two" / "y.png"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(picture.read_bytes())
+    out = tmp_path / "out"
+    writer = PredictionWriter(out, CLASSES, "instance", ["overlay", "labelme"])
+    for path, name in find_images([tmp_path / "one", tmp_path / "two"]):
+        writer.write(prediction(path), name)
+    names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*"))
+    assert names == ["x.json", "x.png", "x.png.json", "x.png.png", "y.json", "y.png"]
 
 
 def test_pictures_by_folder_file_and_pattern(picture: Path, tmp_path: Path) -> None:

@@ -193,6 +193,11 @@ def test_a_video_is_drawn_frame_by_frame(tmp_path: Path) -> None:
     assert first[25, 35, 2] > first[60, 90, 2] + 20, "the mask is tinted red"
     assert video.is_video("0")
     assert not video.is_video(str(tmp_path / "out"))
+    (tmp_path / "two").mkdir()
+    other, names = tmp_path / "two" / source.name, {Path("clip")}
+    other.write_bytes(source.read_bytes())
+    list(video.segment_video(Painter("instance"), str(other), tmp_path / "out", 0.3, names=names))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{source.name}.mp4", "clip.mp4"]
     with pytest.raises(DataError, match="overwritten"):
         list(video.segment_video(Painter("instance"), str(tmp_path / "out" / "clip.mp4"), tmp_path / "out", 0.3))
     with pytest.raises(DataError, match="cannot be opened"):
