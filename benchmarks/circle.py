@@ -5,7 +5,7 @@
 Of the training images ``--images`` are labelled at first; a model of them predicts as many others into LabelMe and CVAT
 files. Both are converted back and compared (LabelMe's outlines have fewer corners, to be moved by hand). The person who
 corrects is played by the truth: an object stays as it was predicted if it has the class and a mask IoU of ``--accept``,
-else the true one takes its place. The corrected images and the first ones are merged and trained on, in as many steps as
+else the true one takes its place. The corrected images and the first ones are merged and trained on, as many steps as
 at first, and with the true labels throughout for comparison. AP is that of all test images. Every step is a command of
 seg2knet.
 
