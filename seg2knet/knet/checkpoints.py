@@ -130,9 +130,9 @@ def read(path: Union[str, PathLike[str]]) -> dict[str, Any]:
         raise DataError(
             "cannot read the checkpoint",
             file=path,
-            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            found="another kind of file" if isinstance(error, KeyError) else str(error).split("\n")[0],
             expected="a file written by torch.save",
-            hint="the download may be incomplete: download it again",
+            hint="name a .pth file; if it was downloaded, the download may be incomplete",
         ) from None
     return _with_state(content, path)
 

@@ -112,6 +112,13 @@ def test_files_that_are_no_checkpoint(tmp_path: Path, content: bytes) -> None:
         checkpoints.read(path)
 
 
+def test_text_is_said_to_be_another_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hi\n")
+    with pytest.raises(DataError) as caught:
+        checkpoints.read(tmp_path / "notes.txt")
+    assert caught.value.found == "another kind of file"
+
+
 def test_a_missing_file_and_one_without_weights(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such checkpoint"):
         checkpoints.read(tmp_path / "none.pth")
