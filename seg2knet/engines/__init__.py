@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from seg2knet.engines.base import Engine, cores
+from seg2knet.engines.base import Engine, cores, uncollected
 from seg2knet.errors import UsageError
 
-__all__ = ["Engine", "cores", "engine"]
+__all__ = ["Engine", "cores", "engine", "uncollected"]
 
 
 def engine(name: str = "local", jobs: Optional[int] = None, address: Optional[str] = None) -> Engine:

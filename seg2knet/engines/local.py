@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Optional
 
-from seg2knet.engines.base import Engine, Setup
+from seg2knet.engines.base import Engine, Setup, uncollected
 from seg2knet.errors import EnvironmentProblem
 
 _AHEAD = 4
@@ -49,7 +49,7 @@ class LocalEngine(Engine):
             return
         function = setup()
         for task in waiting:
-            with _uncollected():
+            with uncollected():
                 result = function(task)
             yield result
 
@@ -219,7 +219,7 @@ def _work(setup: Setup, pipe: Connection, inherited: Sequence[Connection]) -> No
         try:
             if function is None:
                 function = setup()
-            with _uncollected():
+            with uncollected():
                 answer: tuple[bool, Any] = (True, function(task))
         except BaseException as error:
             answer = (False, (_portable(error), traceback.format_exc()))
@@ -227,18 +227,6 @@ def _work(setup: Setup, pipe: Connection, inherited: Sequence[Connection]) -> No
             pipe.send(answer)
         except OSError:
             return
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the cyclic garbage collector, which would look through all that was just parsed again and again."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -17,7 +17,8 @@ import numpy as np
 from msgspec import Raw
 
 from seg2knet.validators.model import Remove, SetValue
-from seg2knet.validators.subjects.document import RawDict, Text, no_gc
+from seg2knet.engines import uncollected
+from seg2knet.validators.subjects.document import RawDict, Text
 
 _json = json.JSONEncoder(ensure_ascii=False)
 
@@ -55,7 +56,7 @@ def plan(text: Text, edits: Iterable[Union[SetValue, Remove]]) -> tuple[list[Spl
             node = node.below[step.replace("~1", "/").replace("~0", "~")]
         node.edit = edit
     planner = _Planner(text)
-    with no_gc():
+    with uncollected():
         planner.visit(text, root, "")
     return sorted(planner.splices), planner.changes
 

@@ -8,16 +8,16 @@ by strings of the same length, so that places in the text stay right.
 from __future__ import annotations
 
 import codecs
-import gc
 import mmap
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Optional, TypeVar, Union
 
 import msgspec
+
+from seg2knet.engines import uncollected
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -132,7 +132,7 @@ class JsonText:
         Raises msgspec.ValidationError: it is JSON, of another type; msgspec.DecodeError: it is not JSON; ``refuse``
         makes a fault of it; RecursionError: it is nested too deep.
         """
-        with no_gc():
+        with uncollected():
             try:
                 return msgspec.json.decode(self.text, type=kind)
             except msgspec.DecodeError as error:
@@ -184,18 +184,6 @@ def state_of(path: Path) -> Optional[tuple[int, ...]]:
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-@contextmanager
-def no_gc() -> Iterator[None]:
-    """Without Python's cyclic collector, which would go through millions of new objects again and again."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def unmask(value: Any) -> Any:

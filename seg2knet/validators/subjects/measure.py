@@ -25,9 +25,8 @@ from msgspec import Raw
 
 from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import size_allowed
-from seg2knet.engines import engine
+from seg2knet.engines import engine, uncollected
 from seg2knet.validators.subjects import outlines
-from seg2knet.validators.subjects.document import no_gc
 from seg2knet.validators.subjects.outlines import BROKEN, CROSSING, STRAY, ZERO, Shape, shape_of
 from seg2knet.validators.subjects.records import loads
 from seg2knet.validators.subjects.tables import Annotations, array_of, boxes_in
@@ -113,7 +112,7 @@ def measure(table: Annotations, heights: np.ndarray, widths: np.ndarray, jobs: i
         (array_of(table.segmentations[part]), array_of(table.boxes[part]), *(column[part] for column in columns))
         for part in parts
     )
-    with no_gc(), engine("local", jobs if table.count >= _PARALLEL_FROM else 1) as workers:
+    with uncollected(), engine("local", jobs if table.count >= _PARALLEL_FROM else 1) as workers:
         return Shapes.joined(list(workers.map(_worker, tasks)))
 
 
@@ -124,7 +123,7 @@ def _worker() -> Any:
 def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray, np.ndarray]) -> Shapes:
     """Segmentations and boxes are JSON arrays, then come stated areas and the images' sizes."""
     segmentations, box_text, *columns = task
-    with no_gc():
+    with uncollected():
         shapes, flags = shapes_in(segmentations)
         return _measured(shapes, Shapes(flags, boxes_in(box_text)), *columns)
 
