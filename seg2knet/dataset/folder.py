@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Optional, Union
 
 from seg2knet.dataset import coco_json
-from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.coco_json import Category, Instances, Panoptic, PanopticAnnotation
 from seg2knet.dataset.files import read_text
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout, CocoLayout, find_ade, find_coco, find_dataset
+from seg2knet.dataset.text import class_rows
 from seg2knet.errors import DataError, UsageError
 
 

@@ -1,10 +1,10 @@
-"""Text that somebody else wrote: numbers in it, its natural order, what of it can be shown."""
+"""Text that somebody else wrote: numbers in it, its natural order, what of it can be shown, tables of classes."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import Optional
+from typing import NamedTuple, Optional
 
 _DIGITS = re.compile(r"\d+")
 _UNPRINTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -37,3 +37,33 @@ def clean_name(name: str) -> str:
     if name.isprintable() or not _UNPRINTED.search(name):
         return name
     return " ".join(_UNPRINTED.sub(" ", name).split())
+
+
+class ClassRow(NamedTuple):
+    """A row of ADE20K's table of classes, ``Idx ... Name``, and its line from 1. ``number`` is ``None`` where the first
+    column holds none, ``name`` the last column, ``isthing`` what a column ``Stuff`` says."""
+
+    line: int
+    text: str
+    number: Optional[int]
+    name: str
+    isthing: Optional[bool] = None
+
+
+def class_rows(text: str) -> list[ClassRow]:
+    """The rows of such a table, without its heading. Tabs part the columns, or else spaces; the name may have some."""
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    separator = "\t" if "\t" in text else None
+    head = [word.strip().lower() for word in lines[0][1].split(separator)] if lines else []
+    if head and whole_number(head[0]) is not None:
+        head = []
+    else:
+        lines = lines[1:]
+    stuff = head.index("stuff") if "stuff" in head[:-1] else None
+    most = max(len(head) - 1, 1) if separator is None or head else -1
+    rows = []
+    for number, line in lines:
+        cells = [cell.strip() for cell in line.split(separator, most)]
+        isthing = cells[stuff] not in ("1", "true") if stuff is not None and stuff < len(cells) else None
+        rows.append(ClassRow(number, line, whole_number(cells[0]) if len(cells) > 1 else None, cells[-1], isthing))
+    return rows

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.folder import read_folder
+from seg2knet.dataset.text import class_rows
 
 
 def test_tabs_part_the_columns_of_the_challenge() -> None:

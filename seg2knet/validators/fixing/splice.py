@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from msgspec import Raw
 
-from seg2knet.validators.model import Remove, SetValue
 from seg2knet.engines import uncollected
+from seg2knet.validators.model import Remove, SetValue
 from seg2knet.validators.subjects.document import RawDict, Text
 
 _json = json.JSONEncoder(ensure_ascii=False)

@@ -11,9 +11,9 @@ from typing import Optional
 
 import numpy as np
 
-from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
+from seg2knet.dataset.text import class_rows
 from seg2knet.engines import cores
 from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.data import listed

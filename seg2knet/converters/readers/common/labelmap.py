@@ -25,9 +25,9 @@ from typing_extensions import Literal
 
 from seg2knet.converters.base import ReaderOptions
 from seg2knet.converters.readers.common.sources import read_list, read_rows, rgb
-from seg2knet.dataset.class_table import class_rows
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json, load_yaml, read_text
+from seg2knet.dataset.text import class_rows
 from seg2knet.errors import DataError, UsageError
 
 _VOID = (
