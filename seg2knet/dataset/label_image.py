@@ -83,6 +83,11 @@ class Runs(msgspec.Struct, frozen=True):
         out[:, HEIGHT] = np.maximum.reduceat(bottom[order], first) - out[:, Y] + 1
         return out
 
+    def areas(self, most: int) -> list[int]:
+        """Pixels of each number from 0 to ``most``, the highest there is."""
+        # The sums are of whole numbers below 2^53: exact.
+        return np.bincount(self.values, self.ends - self.starts, most + 1).astype(np.int64).tolist()
+
     def image(self, entries: np.ndarray) -> np.ndarray:
         """``(H, W)`` of the type of ``entries``, uint8 or int32: for each pixel the entry of its number."""
         import cv2

@@ -14,8 +14,8 @@ import numpy as np
 from seg2knet.converters.base import Measured
 from seg2knet.converters.options import ConvertOptions
 from seg2knet.dataset.classes import Color
-from seg2knet.dataset.label_image import ID, Runs, X
-from seg2knet.dataset.rle import Box, check_size, rle_ones
+from seg2knet.dataset.label_image import Runs
+from seg2knet.dataset.rle import check_size, rle_ones
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.errors import UsageError
 
@@ -23,25 +23,10 @@ _FEW = 64
 """An object is painted run by run where its window has this many times as many stretches as it has runs."""
 
 
-class Painting(Runs, frozen=True):
-    """What is seen where: stretches down the columns and the number seen on each, 0 where nothing is."""
-
-    def areas(self, most: int) -> list[int]:
-        """Pixels of each number from 0 to ``most``, the highest there is."""
-        # The sums are of whole numbers below 2^53: exact.
-        return np.bincount(self.values, self.ends - self.starts, most + 1).astype(np.int64).tolist()
-
-    def boxes(self, most: int) -> list[Box]:
-        """x, y, width and height of each number from 0 to ``most``; all zero where it is not seen."""
-        table = self.table()
-        result = np.zeros((most + 1, 4), np.int64)
-        result[table[:, ID]] = table[:, X:]
-        return [(x, y, width, height) for x, y, width, height in result.tolist()]
-
-
-def paint(measured: Measured, numbers: Sequence[int], options: ConvertOptions) -> Painting:
-    """Paint the number of each object, from 1. Of several that claim a pixel ``options.overlap`` says who has it:
-    ``z-order`` (the one on top), ``last`` (in the file), ``small-first`` (things over stuff, small over large).
+def paint(measured: Measured, numbers: Sequence[int], options: ConvertOptions) -> Runs:
+    """The number of the object that is seen, from 1, on each stretch down the columns; 0 where none is. Of several that
+    claim a pixel ``options.overlap`` says who has it: ``z-order`` (the one on top), ``last`` (in the file),
+    ``small-first`` (things over stuff, small over large).
 
     Raises UsageError: two objects overlap, with ``error``.
     """
@@ -65,7 +50,7 @@ def paint(measured: Measured, numbers: Sequence[int], options: ConvertOptions) -
                     hint="--overlap z-order lets the upper one have it",
                 )
             seen[stretches] = numbers[index]
-    return Painting(bounds[:-1], bounds[1:], seen, image.height, image.width)
+    return Runs(bounds[:-1], bounds[1:], seen, image.height, image.width)
 
 
 def _stretches(starts: np.ndarray, ends: np.ndarray) -> list[slice] | list[np.ndarray]:
@@ -94,7 +79,7 @@ def hidden(measured: Measured, indices: Iterable[int]) -> list[Skip]:
 
 def paint_all(
     measured: Measured, options: ConvertOptions, crowds: Sequence[bool]
-) -> tuple[Painting, list[Skip], list[Note]]:
+) -> tuple[Runs, list[Skip], list[Note]]:
     """Paint each object by its number from 1, and what a mask image cannot say of them: crowds are left out."""
     painting, skips, changes = paint(measured, range(1, len(crowds) + 1), options), [], []
     seen = painting.areas(len(crowds))[1:]

@@ -20,8 +20,9 @@ from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
 from seg2knet.converters.writers.coco import JoinedJson, image_rest, kept
-from seg2knet.converters.writers.painting import Painting, hidden, paint
+from seg2knet.converters.writers.painting import hidden, paint
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.label_image import Runs
 from seg2knet.dataset.layout import CocoLayout
 from seg2knet.errors import DataError
 
@@ -55,12 +56,13 @@ class PanopticWriter(Writer):
             seen[seen == 0] = len(segments)
         if _IGNORED in numbers:
             seen[seen == _IGNORED] = 0
-        areas, boxes = painting.areas(len(segments)), painting.boxes(len(segments))
+        visible = {number: (area, box) for number, area, *box in painting.table().tolist()}
         labels, annotations, skips = [], [], []
         for number, segment in enumerate(segments, 1):
-            if areas[number]:
+            if number in visible:
                 labels.append(segment.label)
-                rest = {"area": areas[number], "bbox": boxes[number], "iscrowd": int(segment.iscrowd)}
+                area, box = visible[number]
+                rest = {"area": area, "bbox": box, "iscrowd": int(segment.iscrowd)}
                 json = orjson.dumps(rest)[1:]
                 annotations.append(b'{"id":%d,"category_id":%%d,%b' % (segment_id(number), json))
             else:
@@ -120,7 +122,7 @@ def segment_id(number: int) -> int:
     return number * _MULTIPLIER % (1 << 24)
 
 
-def _png(painting: Painting, segments: int) -> bytes:
+def _png(painting: Runs, segments: int) -> bytes:
     """The image as an RGB PNG of ids: R + 256 G + 256^2 B."""
     ids = np.array([segment_id(number) for number in range(segments + 1)], np.int32)
     # Least byte first, as in every machine that PyTorch runs on: R, G, B and nothing.

@@ -11,6 +11,7 @@ from seg2knet.converters.base import Measured
 from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.writers import painting as _painting
 from seg2knet.converters.writers.painting import paint
+from seg2knet.dataset.label_image import X
 from seg2knet.dataset.rle import areas_and_boxes, mask_to_rle, rle_to_mask
 from seg2knet.dataset.sample import Image, Object, Sample
 from seg2knet.errors import UsageError
@@ -56,17 +57,17 @@ def test_as_by_pixels(seed: int, height: int, width: int, count: int, share: flo
     assert np.array_equal(painting.image(np.arange(count + 1, dtype=np.int32)), expected)
     assert np.array_equal(painting.image(np.arange(count + 1, dtype=np.uint8)), expected)
     assert painting.areas(count) == np.bincount(expected.ravel(), minlength=count + 1).tolist()
-    boxes = painting.boxes(count)
+    boxes = {number: tuple(box) for number, _, *box in painting.table().tolist()}
     for number in range(count + 1):
         ys, xs = np.nonzero(expected == number)
         box = (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1) if len(xs) else (0, 0, 0, 0)
-        assert boxes[number] == box
+        assert boxes.get(number, (0, 0, 0, 0)) == box
 
 
 def test_no_objects() -> None:
     painting = paint(Measured(Sample(Image("a.jpg", 4, 3)), [], [], []), [], ConvertOptions())
     assert painting.areas(0) == [12]
-    assert painting.boxes(0) == [(0, 0, 4, 3)]
+    assert painting.table()[:, X:].tolist() == [[0, 0, 4, 3]]
     assert not painting.image(np.zeros(1, np.uint8)).any()
 
 
