@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.errors import UsageError
 
 _LEFT_RIGHT = """
@@ -24,16 +25,8 @@ _WORD = re.compile(r"[左右]|[^\W\d_左右]+|\d+")
 _CAMEL = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][^\W\d_A-Z])")
 
 
-def _counterparts() -> dict[str, list[str]]:
-    opposite: dict[str, list[str]] = {}
-    for pair in _LEFT_RIGHT.split(","):
-        left, right = pair.split()
-        opposite.setdefault(left, []).append(right)
-        opposite.setdefault(right, []).append(left)
-    return opposite
-
-
-_OPPOSITE = _counterparts()
+_PAIRS = [pair.split() for pair in _LEFT_RIGHT.split(",")]
+_OPPOSITE = grouped(each for left, right in _PAIRS for each in ((left, right), (right, left)))
 _SHORT = 3
 """Words of up to this many letters say a side only where the other side's class is there."""
 

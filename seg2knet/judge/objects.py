@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from seg2knet.validators.subjects.document import grouped
+from seg2knet.dataset.grouping import grouped
 
 SAME = 0.5
 """IoU from which a prediction and an annotation are the same object."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.validators.model import Finding, Fix, Severity, all_rules
 from seg2knet.validators.subjects.data import DataSet
-from seg2knet.validators.subjects.document import grouped
 
 
 @dataclass

@@ -24,6 +24,7 @@ from seg2knet.converters.base import Handle, ReaderOptions
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
 from seg2knet.converters.registry import register_reader
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.rle import size_allowed
 from seg2knet.dataset.sample import Note, Shape
 from seg2knet.errors import DataError, UsageError
@@ -177,10 +178,8 @@ def _called(url: Any) -> list[str]:
 
 def _regions(results: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:
     """Geometry, kind and label of each region; items of one ``id`` are one region."""
-    regions: dict[Any, list[dict[str, Any]]] = {}
-    for number, item in enumerate(results):
-        if item.get("type") not in _NOT_REGIONS and isinstance(item.get("value"), dict):
-            regions.setdefault(item.get("id") or f"item {number}", []).append(item)
+    there = (item for item in results if item.get("type") not in _NOT_REGIONS and isinstance(item.get("value"), dict))
+    regions = grouped((item.get("id") or f"item {number}", item) for number, item in enumerate(there))
     for items in regions.values():
         shaped = next((item for item in items if any(key in item["value"] for key in _GEOMETRY)), items[0])
         texts = [value for item in items for key, value in item["value"].items() if key.endswith("labels")]

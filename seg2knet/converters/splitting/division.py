@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Callable, NamedTuple, Optional
@@ -15,6 +14,7 @@ from seg2knet.converters.splitting.names import Namer
 from seg2knet.converters.splitting.splits import group_key, part_sizes
 from seg2knet.converters.splitting.stratification import stratify
 from seg2knet.converters.work import Done
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.sample import Note
 
 _CHUNK = 1 << 20
@@ -116,11 +116,8 @@ def _copies(images: Sequence[Done]) -> dict[int, int]:
 
 def _alike(indices: Iterable[int], key: Callable[[int], object]) -> list[list[int]]:
     """Those that share a key (but ``None``) with others, group by group."""
-    groups: dict[object, list[int]] = defaultdict(list)
-    for index in indices:
-        groups[key(index)].append(index)
-    groups.pop(None, None)
-    return [group for group in groups.values() if len(group) > 1]
+    groups = grouped((key(index), index) for index in indices)
+    return [group for value, group in groups.items() if value is not None and len(group) > 1]
 
 
 def _digest(path: str, whole: bool) -> bytes:

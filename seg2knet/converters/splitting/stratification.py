@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from seg2knet.converters.splitting.splits import part_sizes
+from seg2knet.dataset.grouping import grouped
 
 
 def stratify(
@@ -18,9 +19,7 @@ def stratify(
     """The split of each image, the same for the same arguments; images of one group stay together, ``shares`` sum to 1,
     and the seed chooses among equals.
     """
-    members: dict[int, list[int]] = {}  # groups in the order of their first images
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
+    members = grouped((group, index) for index, group in enumerate(groups))
     if not members:
         return []
     united = [tuple(sorted({label for i in indices for label in labels[i]})) for indices in members.values()]
@@ -43,10 +42,7 @@ class _Division:
         random.Random(seed).shuffle(self.order)
         # Large groups first: a late one would find no part with room for it.
         self.order.sort(key=lambda index: -weights[index])
-        self.having: dict[str, list[int]] = {}
-        for index in self.order:
-            for label in labels[index]:
-                self.having.setdefault(label, []).append(index)
+        self.having = grouped((label, index) for index in self.order for label in labels[index])
         self.left = {label: len(indices) for label, indices in self.having.items()}
         self.wanted = {part: {label: count * shares[part] for label, count in self.left.items()} for part in self.parts}
         self.have = {part: dict.fromkeys(self.left, 0) for part in self.parts}

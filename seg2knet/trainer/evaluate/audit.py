@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from seg2knet.dataset.folder import Split, read_folder
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.layout import CocoLayout
 from seg2knet.dataset.sample import Image, Object, Polygons, Sample
 from seg2knet.download.transfer import TransferError
@@ -54,9 +55,7 @@ class Audit:
 
         Objects in question say kind and score of the suspicion, and the reason, as attributes.
         """
-        by_image: dict[int, list[Suspect]] = {}
-        for suspect in self.suspects[:most]:
-            by_image.setdefault(suspect.image_id, []).append(suspect)
+        by_image = grouped((suspect.image_id, suspect) for suspect in self.suspects[:most])
         names, truth = self.judged.named(), self.judged.truth
         for image in truth["images"]:
             if image["id"] not in by_image:

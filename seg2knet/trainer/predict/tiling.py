@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
 from seg2knet.dataset.sides import Sides, find_sides
 from seg2knet.trainer.predict.inference import one_image
@@ -134,10 +135,8 @@ def joined(views: Sequence[View], found: Sequence[Prediction], things: Container
     ends = np.array([(number[one], number[other]) for one, other in links], int).reshape(-1, 2).T
     graph = coo_matrix((np.ones(len(links)), ends), (len(members), len(members)))
     object_of = connected_components(graph, directed=False)[1] if members else ()
-    objects: dict[int, list[Member]] = {}
-    for member in sorted(members, key=lambda m: -found[m[0]].scores[m[1]]):
-        objects.setdefault(object_of[number[member]], []).append(member)
-    return list(objects.values())
+    ranked = sorted(members, key=lambda m: -found[m[0]].scores[m[1]])
+    return list(grouped((object_of[number[member]], member) for member in ranked).values())
 
 
 def _same_objects(

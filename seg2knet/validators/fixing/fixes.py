@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Optional
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.errors import DataError, printable
 from seg2knet.validators.checking import check
 from seg2knet.validators.fixing.rounds import Round
@@ -28,7 +29,6 @@ from seg2knet.validators.model import (
 )
 from seg2knet.validators.report import Report
 from seg2knet.validators.subjects.data import DataSet, Overlay
-from seg2knet.validators.subjects.document import grouped
 
 ROUNDS = 10
 """More rounds than any chain of fixes needs; a bound, so that two fixes can never chase one another."""

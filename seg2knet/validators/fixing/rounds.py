@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.validators.model import DeleteFile, Edit, Finding, Remove, RenameFile, ReplaceText, SetValue, WriteFile
-from seg2knet.validators.subjects.document import grouped
 
 TABLE = "/categories"
 """Replaced as a whole only in a round in which no single category is changed: one would undo the other."""

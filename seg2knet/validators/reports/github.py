@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.errors import printable
 from seg2knet.validators.model import Finding, Severity
 from seg2knet.validators.report import Report
 from seg2knet.validators.reports.sarif import relative, sentence
-from seg2knet.validators.subjects.document import grouped
 
 FIRST = 3
 """Annotations a rule and file, unless all are asked for: GitHub shows ten errors and ten warnings of a step."""

@@ -17,6 +17,7 @@ import numpy as np
 from seg2knet.dataset.classes import palette_color
 from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.geometry import polygon_problem
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import decode, decode_labels, is_image, probe
 from seg2knet.dataset.label_image import ids_of
 from seg2knet.dataset.rle import check_size, counts_to_runs, rle_from_counts, rle_to_mask
@@ -24,7 +25,6 @@ from seg2knet.errors import DataError
 from seg2knet.validators.model import Finding
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.outlines import FAR
 from seg2knet.validators.subjects.panoptic import pngs

@@ -9,13 +9,14 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.rle import counts_to_runs, size_allowed
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_shapes import points_in_lists
 from seg2knet.validators.rules.images import on_right_size
-from seg2knet.validators.subjects.document import first_few, grouped, shown
+from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS, shapes_in
 from seg2knet.validators.subjects.outlines import CROSSING, INSIDE, RLE_BAD, RLE_SIZE, RLE_SUM, areas_before

@@ -9,11 +9,11 @@ from typing import Optional
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, RenameFile, SetValue, Severity, rule
 from seg2knet.validators.rules.images import image_hit
 from seg2knet.validators.subjects.album import ODD, Album, AnyFile, Meaning, album, stem
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.document import grouped
 
 
 def _unusual(part: Part) -> Iterator[tuple[AnyFile, int, str, Meaning, bool]]:

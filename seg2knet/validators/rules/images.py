@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import upright
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.fixing.remakes import plain_rgb, untagged
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.subjects.album import Album, AnyFile, album
 from seg2knet.validators.subjects.data import Part
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.image_files import same_content
 from seg2knet.validators.subjects.masks import ade_set

@@ -9,10 +9,10 @@ from typing import Any, Optional
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.label_image import AREA, HEIGHT, ID, WIDTH, X, Y
 from seg2knet.validators.fixing.remakes import repainted
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import PanopticFile
 from seg2knet.validators.subjects.panoptic import TOP, Pngs
 

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.validators.model import DeleteFile, Edit, Fix, Hit, Remove, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_categories import is_background, unknown_references
 from seg2knet.validators.rules.images import MIN_SIDE, image_hit
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
-from seg2knet.validators.subjects.document import first_few, grouped, shown
+from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile, once
 from seg2knet.validators.subjects.image_files import same_content, survey
 from seg2knet.validators.subjects.looks import LookAlike, Looks, look_alikes, looks_of

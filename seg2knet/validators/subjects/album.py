@@ -15,8 +15,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.validators.subjects.data import Part, listed
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile, once
 from seg2knet.validators.subjects.image_files import Gallery, survey
 

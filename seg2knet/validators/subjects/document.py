@@ -11,16 +11,14 @@ import codecs
 import mmap
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, TypeVar, Union
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 import msgspec
 
 from seg2knet.engines import uncollected
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Text = Union[bytes, mmap.mmap]
 RawDict = Dict[str, msgspec.Raw]
 _MAP_FROM = 64 << 20
@@ -195,14 +193,6 @@ def unmask(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: unmask(item) for key, item in value.items()}
     return value
-
-
-def grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
-    """The values of each key; keys and values stay in order."""
-    groups: dict[Key, list[Value]] = {}
-    for key, value in pairs:
-        groups.setdefault(key, []).append(value)
-    return groups
 
 
 def kind_of(value: Any) -> str:

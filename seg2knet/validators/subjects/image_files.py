@@ -20,10 +20,10 @@ import msgspec
 import numpy as np
 
 from seg2knet.dataset import images
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import Header, decode, decode_labels
 from seg2knet.dataset.label_image import cut
 from seg2knet.errors import DataError
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.memory import remembered
 
 _HEAD = 4096

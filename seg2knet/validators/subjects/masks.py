@@ -11,13 +11,13 @@ from typing import Optional
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import SPLITS, AdeLayout
 from seg2knet.dataset.text import class_rows
 from seg2knet.engines import cores
 from seg2knet.validators.subjects.album import stem
 from seg2knet.validators.subjects.data import listed
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.image_files import Gallery, scan, survey
 

@@ -19,8 +19,8 @@ from typing import Any, Callable, Dict, Generic, TypeVar
 
 import msgspec
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.rle import max_pixels
-from seg2knet.validators.subjects.document import grouped
 
 _VERSION = 2
 _DAYS_KEPT = 90

@@ -12,10 +12,10 @@ from typing import Optional
 
 import numpy as np
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.label_image import AREA, ID, X
 from seg2knet.validators.subjects.album import ODD, album
 from seg2knet.validators.subjects.data import Part, listed
-from seg2knet.validators.subjects.document import grouped
 from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.image_files import Gallery, scan, survey
 

@@ -32,6 +32,7 @@ from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.coco_json import LISTS
 from seg2knet.dataset.files import parse_json
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.errors import DataError
 
@@ -189,9 +190,7 @@ class CocoReader(SourceReader):
 
 def _handles(index: coco_index.Index, file: _File, notes: list[Note]) -> list[Handle]:
     """The images of a file; entries of one name are one image."""
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(index.names):
-        rows.setdefault(_safe_name(name, file.path, notes), []).append(row)
+    rows = grouped((_safe_name(name, file.path, notes), row) for row, name in enumerate(index.names))
     for name, count in ((name, len(same)) for name, same in rows.items() if len(same) > 1):
         detail = f"{count} entries of one image, taken as one image"
         notes.append(Note("image-listed-twice", f"{file.path}: image {name!r}", detail))

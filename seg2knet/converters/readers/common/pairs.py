@@ -17,6 +17,7 @@ from typing import Optional
 
 import msgspec
 
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.text import natural
 
 _IMAGE_FOLDERS = (
@@ -175,9 +176,7 @@ def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
 
 def _two_folders(parsed: Sequence[_Parsed]) -> Optional[tuple[str, str]]:
     """Two folders of nearly equal stems, of images and of masks: these are PNGs, or the name has a word for masks."""
-    folders: dict[str, list[_Parsed]] = {}
-    for one in parsed:
-        folders.setdefault(posixpath.dirname(one.path) or ".", []).append(one)
+    folders = grouped((posixpath.dirname(one.path) or ".", one) for one in parsed)
     for two in combinations(folders, 2):
         stems, more = ({_bare(one.stem, "mask")[0] for one in folders[folder]} for folder in two)
         if len(stems & more) < 0.9 * max(len(stems), len(more)):

@@ -21,6 +21,7 @@ import numpy as np
 from seg2knet.converters.base import Reader
 from seg2knet.dataset import images
 from seg2knet.dataset.files import MAX_TEXT, read_text, walk
+from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.rle import size_allowed
@@ -127,12 +128,8 @@ class ImageFiles:
     @cached_property
     def _tails(self) -> dict[str, list[str]]:
         """Relative paths by file name and by stem."""
-        tails: dict[str, list[str]] = {}
-        for path in sorted(self.paths, key=natural):
-            base = posixpath.basename(path).lower()
-            for key in {base, posixpath.splitext(base)[0]}:
-                tails.setdefault(key, []).append(path)
-        return tails
+        names = ((posixpath.basename(path).lower(), path) for path in sorted(self.paths, key=natural))
+        return grouped((key, path) for name, path in names for key in {name, posixpath.splitext(name)[0]})
 
 
 def _bare(path: str) -> str:

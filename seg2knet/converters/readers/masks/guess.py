@@ -14,6 +14,7 @@ from seg2knet.converters.readers.common.labelmap import Labelmap
 from seg2knet.converters.readers.common.pairs import Pairing
 from seg2knet.converters.readers.common.sources import labels_as_shown
 from seg2knet.dataset import label_image
+from seg2knet.dataset.grouping import grouped
 from seg2knet.errors import DataError, UsageError
 
 LOOK = 24
@@ -93,13 +94,10 @@ class Chooser:
 
     def __init__(self, pairing: Pairing, absolute: Callable[[str], str], labelmap: Optional[Labelmap]) -> None:
         self.labelmap = labelmap
-        self.paths: dict[str, list[str]] = {}
         of_images = [[mask.kind for mask in pair.masks] for pair in pairing.pairs]
         self.several = sum(len(kinds) > 1 for kinds in of_images)
         self.repeated = any(len(set(kinds)) < len(kinds) for kinds in of_images)
-        for pair in pairing.pairs:
-            for mask in pair.masks:
-                self.paths.setdefault(mask.kind, []).append(absolute(mask.path))
+        self.paths = grouped((mask.kind, absolute(mask.path)) for pair in pairing.pairs for mask in pair.masks)
         self.kinds = sorted(self.paths)
 
     def choose(self, encoding: Optional[str], masks: Optional[str], class_masks: Optional[str]) -> Choice:
