@@ -76,7 +76,7 @@ def audit_page(title: str, judged: Judged, ranked: Sequence[Suspect]) -> str:
             "rank": rank, "kind": suspect.kind, "score": suspect.score, "reason": suspect.reason,
             "ids": list(suspect.annotation_ids),
             "names": sorted(names[number] for number in classes if number is not None),
-            **_picture(judged, suspect.image_id, suspect.annotation_ids, suspect.result, 300),
+            **_image(judged, suspect.image_id, suspect.annotation_ids, suspect.result, 300),
         })  # fmt: skip
     rows.sort(key=lambda row: row["rank"])
     counts, shown = Counter(suspect.kind for suspect in ranked), sorted({name for row in rows for name in row["names"]})
@@ -130,12 +130,12 @@ def _drawn_objects(judged: Judged, chosen: Sequence[Verdict]) -> list[dict[str, 
         rows.append({
             "kind": verdict.kind, "true": names.get(verdict.true_class, "nothing"),
             "predicted": names.get(verdict.predicted_class, "nothing"), "score": round(verdict.score, 3),
-            "iou": round(verdict.iou, 3), **_picture(judged, verdict.image_id, ids, verdict.result, _SIDE),
+            "iou": round(verdict.iou, 3), **_image(judged, verdict.image_id, ids, verdict.result, _SIDE),
         })  # fmt: skip
     return rows
 
 
-def _picture(judged: Judged, image_id: int, ids: Iterable[int], result: Optional[int], side: int) -> dict[str, Any]:
+def _image(judged: Judged, image_id: int, ids: Iterable[int], result: Optional[int], side: int) -> dict[str, Any]:
     """The name of an image, and what is around annotations and a result on it, outlined."""
     shapes = [(judged.annotations[number]["segmentation"], TRUE) for number in ids]
     if result is not None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import INSTANCE_OFFSET
 
 KERNELS_AT_ONCE = 16
 
@@ -73,7 +74,7 @@ class PanopticGraph(Graph):
         kept = (scores >= rules.instance_score_thr) | (labels >= shape.num_things)
         kept = kept & (won > 0) & (own > 0) & (won >= rules.overlap_thr * own)
         number = kept.long().cumsum(1) - 1
-        ids = torch.where(kept, labels + 1000 * number, torch.full_like(labels, shape.num_classes))
+        ids = torch.where(kept, labels + INSTANCE_OFFSET * number, torch.full_like(labels, shape.num_classes))
         return ids.gather(1, flat).reshape(-1, images.shape[2], images.shape[3]), ids, scores
 
     def contest(self, masks: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
