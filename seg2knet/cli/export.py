@@ -32,11 +32,10 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
     check_outputs(out)
     loading()
     from seg2knet.trainer.export import export as exporting
-    from seg2knet.trainer.export import released
 
     if kind == "released":
         target = out or Path(checkpoint).with_suffix(".released.pth")
-        count = released.export(checkpoint, target)
+        count = exporting.export_released(checkpoint, target)
         echo(f"{target} ({target.stat().st_size / 1e6:.1f} MB, {count} tensors)")
         return Outcome({"path": target, "bytes": target.stat().st_size, "tensors": count})
     done = exporting.export(checkpoint, kind, out)

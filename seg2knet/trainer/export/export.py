@@ -26,11 +26,13 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.errors import DataError, EnvironmentProblem, UsageError
+from seg2knet.knet import checkpoints
 from seg2knet.trainer.export.graphs import build
 from seg2knet.trainer.export.swin import exportable_windows
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict.inference import Segmenter
+from seg2knet.trainer.predict.released import KERNELS
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 MULTIPLE = 32
@@ -79,6 +81,25 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
         else:
             write_torchscript(graph, path, notes)
     return Exported(path, segmenter.task, compare(graph, path, segmenter.task))
+
+
+def export_released(checkpoint: Union[str, Path], out: Path) -> int:
+    """Write a K-Net of the current stack as mmcv 1.x has it, for the authors' own code: ``state_dict`` in the released
+    names, ``meta.CLASSES``. Returns how many tensors were written.
+
+    Raises DataError: the checkpoint cannot be read, or is of another model.
+    """
+    content = checkpoints.read(checkpoint)
+    state = checkpoints.to_released(content["state_dict"])
+    if KERNELS not in state:
+        raise DataError(
+            "only K-Net for instance and panoptic segmentation has released names", file=checkpoint,
+            found=f"tensors such as {next(iter(content['state_dict']), 'none')}",
+        )  # fmt: skip
+    classes = ((content.get("meta") or {}).get("dataset_meta") or {}).get("classes")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"meta": {"CLASSES": tuple(classes) if classes else None}, "state_dict": state}, out)
+    return len(state)
 
 
 def write_onnx(graph: nn.Module, path: Path, task: str, notes: dict[str, Any]) -> None:

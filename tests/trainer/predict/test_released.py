@@ -16,7 +16,7 @@ pytest.importorskip("mmengine")
 
 from seg2knet.dataset.folder import read_folder  # noqa: E402
 from seg2knet.errors import DataError, UsageError  # noqa: E402
-from seg2knet.trainer.export import released as released_export  # noqa: E402
+from seg2knet.trainer.export.export import export_released  # noqa: E402
 from seg2knet.trainer.predict import released as released_checkpoints  # noqa: E402
 
 
@@ -99,7 +99,7 @@ def test_there_and_back(released: Released, tmp_path: Path) -> None:
     ours = tmp_path / "ours.pth"
     meta = {"dataset_meta": {"classes": ("a", "b")}}
     torch.save({"meta": meta, "state_dict": checkpoints.from_released(released.weights)}, ours)
-    count = released_export.export(ours, tmp_path / "out" / "released.pth")
+    count = export_released(ours, tmp_path / "out" / "released.pth")
     written = torch.load(tmp_path / "out" / "released.pth", weights_only=True)
     assert count == len(released.weights)
     assert written["meta"]["CLASSES"] == ("a", "b")
@@ -117,7 +117,7 @@ def test_another_model_stays_on_its_stack(tmp_path: Path) -> None:
         released_checkpoints.completed(content, tmp_path)
     torch.save({"state_dict": content["state_dict"]}, tmp_path / "a.pth")
     with pytest.raises(DataError, match="has released names"):
-        released_export.export(tmp_path / "a.pth", tmp_path / "b.pth")
+        export_released(tmp_path / "a.pth", tmp_path / "b.pth")
 
 
 def fitted(released: Released, classes: int) -> dict[str, torch.Tensor]:
