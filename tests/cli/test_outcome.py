@@ -86,7 +86,7 @@ def test_quiet_is_known_below_the_commands(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, coco: Path) -> None:
-    monkeypatch.setitem(sys.modules, "markupsafe", None)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     for arguments in (["validate", coco, "--output-format", "html"], ["stats", coco, "--format", "html"]):
         error = run(*arguments).exception
         assert isinstance(error, EnvironmentProblem)

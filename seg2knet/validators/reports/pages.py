@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Union
 
@@ -18,32 +16,21 @@ def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
 
     Raises EnvironmentProblem: Jinja2 is not installed.
     """
-    return str(_environment(folder).get_template(name).render(**values))
-
-
-@lru_cache(maxsize=4)
-def _environment(folder: Path) -> Any:
-    jinja2 = _jinja("jinja2")
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([folder, TEMPLATES]), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _jinja(module: str) -> Any:
-    """Jinja2, or MarkupSafe, which comes with it."""
     try:
-        return import_module(module)
+        from jinja2 import Environment, FileSystemLoader
     except ImportError:
         hint = "pip install 'seg2knet[report]'"
         raise EnvironmentProblem("HTML reports need Jinja2", found="it is not installed", hint=hint) from None
+    loader = FileSystemLoader([folder, TEMPLATES])
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(name).render(**values)
 
 
-def source(*files: Union[str, Path]) -> Any:
+def source(*files: Union[str, Path]) -> str:
     """Style sheets or scripts to be put in as they are: names of files of this package, or paths."""
-    return _jinja("markupsafe").Markup("\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files))
+    return "\n".join((TEMPLATES / file).read_text(encoding="utf-8") for file in files)
 
 
-def embedded(data: Any) -> Any:
-    """JSON that can stand in a script element: no ``<``, whatever the texts of the data are."""
-    text = json.dumps(data)
-    return _jinja("markupsafe").Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+def embedded(data: Any) -> str:
+    """JSON that can stand in a script element as it is: no ``<``, whatever the texts of the data are."""
+    return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
