@@ -30,18 +30,15 @@ _SIDE, _WORST_SIDE = 200, 520
 
 def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
     """The page of one model. Raises EnvironmentProblem: Jinja2 is not installed."""
-    from seg2knet.judge.plots import lines
-
-    pr = [(curve.name, curve.recall, curve.precision) for curve in analysis.curves]
-    f1 = [(curve.name, curve.scores, curve.f1) for curve in analysis.curves]
-    bins = analysis.calibration["bins"]
-    calibration = [("calibration", [row["score"] for row in bins], [row["right"] for row in bins])]
-    plots = [
-        ("Precision and recall at IoU 0.5", lines(pr, "recall", "precision")),
-        (f"F1 by score threshold (best: {analysis.threshold:g})", lines(f1, "score threshold", "F1")),
-        (f"Calibration (expected error {analysis.calibration['ece']:.3f})",
-         lines(calibration, "score", "share that is right", diagonal=True)),
-    ]  # fmt: skip
+    pr = [(curve.name, list(zip(curve.recall, curve.precision))) for curve in analysis.curves]
+    f1 = [(curve.name, list(zip(curve.scores, curve.f1))) for curve in analysis.curves]
+    calibration = [("calibration", [(row["score"], row["right"]) for row in analysis.calibration["bins"]])]
+    error = f"Calibration (expected error {analysis.calibration['ece']:.3f})"
+    plots = [  # heading, titles of x and y, name and points of each line, whether there is a diagonal
+        ("Precision and recall at IoU 0.5", "recall", "precision", pr, False),
+        (f"F1 by score threshold (best: {analysis.threshold:g})", "score threshold", "F1", f1, False),
+        (error, "score", "share that is right", calibration, True),
+    ]
     most = max((max(row) for row in analysis.confusion), default=1) or 1
     return _page(
         "test.html.j2", title=title, analysis=analysis, images=len(judged.truth["images"]), plots=plots, kinds=KINDS,
