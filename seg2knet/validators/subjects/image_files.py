@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -138,29 +137,13 @@ def _damage(path: str, header: Header, tail: bytes) -> str:
         return ""
     try:
         if header.format == "PNG":
-            return _png_damage(Path(path).read_bytes())
+            return images.png_damage(Path(path).read_bytes())
         decode(path, upright=False)
     except DataError as error:
         return f"it cannot be decoded: {error.found or error.message}"
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     return ""
-
-
-def _png_damage(data: bytes) -> str:
-    view = memoryview(data)
-    position = 8
-    while position + 12 <= len(data):
-        length, kind = struct.unpack(">I4s", view[position : position + 8])
-        end = position + 12 + length
-        if end > len(data):
-            break
-        if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            return f"bytes were changed: the check sum of its {kind.decode('latin-1')!r} chunk at {position} is wrong"
-        if kind == b"IEND":
-            return ""
-        position = end
-    return f"the file ends before the image does: no IEND chunk in its {len(data):,} bytes"
 
 
 def _digest(path: str) -> str:

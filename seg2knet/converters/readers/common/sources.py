@@ -10,7 +10,6 @@ import os
 import posixpath
 import re
 import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -183,15 +182,10 @@ def _grey_png(path: str) -> Optional[np.ndarray]:
     import cv2
 
     with contextlib.suppress(OSError, struct.error, cv2.error), open(path, "rb") as file:
-        data, at, kind = file.read(), 8, b""
+        data = file.read()
         plain = data[1:4] == b"PNG" and data[24:26] in (b"\x08\0", b"\x10\0") and b"tRNS" not in data[:4096]
-        if not plain or not size_allowed(*struct.unpack_from(">II", data, 16)):
+        if not plain or not size_allowed(*struct.unpack_from(">II", data, 16)) or images.png_damage(data):
             return None
-        while kind != b"IEND":
-            end, kind = at + 8 + struct.unpack_from(">I", data, at)[0], data[at + 4 : at + 8]
-            if zlib.crc32(memoryview(data)[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-                return None
-            at = end + 4
         labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         return labels if labels is not None and labels.ndim == 2 else None
     return None
