@@ -160,11 +160,11 @@ class Entry(NamedTuple):
     isthing: Optional[bool] = None
 
 
-def listed(names: Sequence[str]) -> list[Entry]:
-    """Names without numbers: from 1, or from 0 where the first is a background; LabelMe's ``__ignore__`` is -1."""
-    first = names[0] if names else ""
+def numbered(entries: Sequence[Entry]) -> list[Entry]:
+    """Names get numbers: from 1, or from 0 where the first is a background; LabelMe's ``__ignore__`` is -1."""
+    first = entries[0].name if entries else ""
     start = -1 if first.strip() == "__ignore__" else 0 if is_void(first) else 1
-    return [Entry(number, name) for number, name in enumerate(names, start)]
+    return [entry._replace(number=number) for number, entry in enumerate(entries, start)]
 
 
 def _from_text(path: Path) -> list[Entry]:
@@ -184,13 +184,12 @@ def _from_text(path: Path) -> list[Entry]:
                 raise _bad_line(path, place + 1, line, "name:r,g,b:parts:actions")
             entries.append(Entry(number, match[1], _color(match[2])))
         return entries
-    camvid, numbered = ([match for match in map(one.match, lines) if match] for one in (_CAMVID, _NUMBERED))
+    camvid, plain = ([match for match in map(one.match, lines) if match] for one in (_CAMVID, _NUMBERED))
     if lines and len(camvid) == len(lines):
-        entries = listed([match[2].strip() for match in camvid])
-        return [entry._replace(color=_color(match[1])) for entry, match in zip(entries, camvid)]
-    if lines and len(numbered) == len(lines):
-        return [Entry(int(match[1]), match[2].strip()) for match in numbered]
-    return listed(lines)
+        return numbered([Entry(0, match[2].strip(), _color(match[1])) for match in camvid])
+    if lines and len(plain) == len(lines):
+        return [Entry(int(match[1]), match[2].strip()) for match in plain]
+    return numbered([Entry(0, line) for line in lines])
 
 
 def _from_csv(path: Path) -> list[Entry]:
@@ -214,10 +213,7 @@ def _from_csv(path: Path) -> list[Entry]:
             entries.append(Entry(0 if number is None else int(row[number]), row[name].strip(), color, isthing))
         except (ValueError, IndexError):
             raise _bad_line(path, place, ",".join(row), ",".join(head)) from None
-    if number is None:
-        numbered = listed([entry.name for entry in entries])
-        return [entry._replace(number=other.number) for entry, other in zip(entries, numbered)]
-    return entries
+    return numbered(entries) if number is None else entries
 
 
 def _from_json(document: Any, path: Path) -> list[Entry]:
@@ -230,7 +226,7 @@ def _from_json(document: Any, path: Path) -> list[Entry]:
     if isinstance(document, Mapping) and document and all(_WHOLE.fullmatch(str(number)) for number in document):
         return [Entry(int(number), str(name)) for number, name in document.items()]
     if isinstance(document, list) and document and all(isinstance(name, str) for name in document):
-        return listed(document)
+        return numbered([Entry(0, name) for name in document])
     raise DataError("no classes in this file", file=path, expected='{"0": "background", "1": "car"} or a list of names')
 
 
