@@ -104,9 +104,12 @@ def _data(plan: RunPlan) -> Section:
         "sampler": {"type": "EpochSampler", "seed": plan.options.seed, "balance": plan.options.balance},
         "dataset": config_coco.pasting(plan, dataset(plan.data, plan.train, train=True, seed=plan.options.seed)),
     }
+    test_pipeline = config_coco.test_pipeline(plan.test_scale, plan.data.task == "panoptic")
+    if plan.data.task == "semantic":
+        test_pipeline = config_semantic.test_pipeline(plan.test_scale)
     section: Section = {
         "train_pipeline": _parts(plan).train_pipeline(plan),
-        "test_pipeline": _parts(plan).test_pipeline(plan),
+        "test_pipeline": test_pipeline,
         "val": plan.options.val or plan.judge or "none",
         "total_batch_size": plan.batch,
         "train_dataloader": train,

@@ -10,6 +10,9 @@ from seg2knet.trainer.config.plan import RunPlan
 from seg2knet.trainer.config.source import Ref
 
 PACK = {"type": "PackKNetInputs"}
+META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+RULES = {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6}
+"""How predictions become results, as :class:`seg2knet.knet.results.ResultRules` has them."""
 
 
 def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
@@ -67,15 +70,12 @@ def pasting(plan: RunPlan, dataset: dict[str, Any]) -> dict[str, Any]:
     return {"type": "CopyPasteData", "dataset": own, "pipeline": [{"type": "CopyPaste"}, PACK], "seed": dataset["seed"]}
 
 
-def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
+def test_pipeline(scale: tuple[int, int], panoptic: bool) -> list[dict[str, Any]]:
     """What is done to an image before it is judged."""
-    keys: tuple[str, ...] = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
-    if plan.data.task == "panoptic":
-        keys += ("seg_map_path", "segments_info")
     return [
         {"type": "LoadImageFromFile"},
-        {"type": "Resize", "scale": plan.test_scale, "keep_ratio": True},
-        {"type": "PackDetInputs", "meta_keys": keys},
+        {"type": "Resize", "scale": scale, "keep_ratio": True},
+        {"type": "PackDetInputs", "meta_keys": META_KEYS + ("seg_map_path", "segments_info") * panoptic},
     ]
 
 
@@ -107,13 +107,7 @@ def model(plan: RunPlan) -> dict[str, Any]:
         "num_heads": 8,
         # As asked, else on the CPU, where it is faster.
         "channels_last": plan.machine.device == "cpu" if given is None else given,
-        "test_cfg": {
-            "max_per_img": 100,
-            "mask_thr": 0.5,
-            "instance_score_thr": 0.3,
-            "overlap_thr": 0.6,
-            **({"mask_score": True} if plan.light and not panoptic else {}),
-        },
+        "test_cfg": {**RULES, **({"mask_score": True} if plan.light and not panoptic else {})},
     }
 
 

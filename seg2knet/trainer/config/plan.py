@@ -82,8 +82,11 @@ class RunPlan:
 
     @property
     def test_scale(self) -> tuple[int, int]:
-        """Longest and shortest side in evaluation: light models see images enlarged by up to 1.5 in training."""
+        """Longest and shortest side in evaluation: light models see images enlarged by up to 1.5 in training; semantic:
+        whole images, the shortest side as in training."""
         long, short = self.scale
+        if self.data.task == "semantic":
+            return 4 * long, short
         return (round(long * 1.5 / 32) * 32, round(short * 1.5 / 32) * 32) if self.light else self.scale
 
     @property

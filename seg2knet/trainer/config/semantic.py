@@ -31,12 +31,11 @@ def train_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
     ]
 
 
-def test_pipeline(plan: RunPlan) -> list[dict[str, Any]]:
-    """Whole images, the shortest side as in training; the truth stays at its own size."""
-    long, short = plan.scale
+def test_pipeline(scale: tuple[int, int]) -> list[dict[str, Any]]:
+    """Whole images; the truth stays at its own size."""
     return [
         {"type": "LoadImageFromFile"},
-        {"type": "Resize", "scale": (4 * long, short), "keep_ratio": True},
+        {"type": "Resize", "scale": scale, "keep_ratio": True},
         {"type": "LoadAnnotations", "reduce_zero_label": True},
         {"type": "PackSegInputs", "meta_keys": META_KEYS},
     ]

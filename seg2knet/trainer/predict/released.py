@@ -13,6 +13,8 @@ from typing import Any, Optional
 
 from seg2knet.dataset.classes import ClassList
 from seg2knet.errors import DataError, UsageError
+from seg2knet.trainer.config import coco as config_coco
+from seg2knet.trainer.config import semantic as config_semantic
 from seg2knet.trainer.config.backbones import BACKBONES, Backbone
 from seg2knet.trainer.config.source import assignment
 from seg2knet.trainer.openmmlab.packages import dictionaries, values
@@ -22,7 +24,6 @@ HIDDEN = "roi_head.mask_head.0.ffn.layers.0.0.weight"
 SEMANTIC = "decode_head.kernel_update_head.0.fc_mask.weight"
 SEMANTIC_CLASSES = "decode_head.kernel_generate_head.conv_seg"
 SCALE, CROP = (1333, 800), (512, 512)
-RULES = {"max_per_img": 100, "mask_thr": 0.5, "instance_score_thr": 0.3, "overlap_thr": 0.6}
 
 State = Mapping[str, Any]
 
@@ -157,11 +158,10 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
     panoptic = described.task == "panoptic"
     normalize = _step(pipeline, "Normalize")
     kernels, channels = map(int, state[KERNELS].shape[:2])
-    test_cfg = {key: next(values(model.get("test_cfg"), key), default) for key, default in RULES.items()}
+    test_cfg = {key: next(values(model.get("test_cfg"), key), default) for key, default in config_coco.RULES.items()}
     test_cfg["max_per_img"] = min(int(test_cfg["max_per_img"]), kernels)
     scale = next(values(pipeline, "img_scale"), SCALE)
     scale = tuple(scale[0] if isinstance(scale[0], (list, tuple)) else scale)
-    keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     levels = [int(state[f"neck.lateral_convs.{level}.conv.weight"].shape[1]) for level in range(4)]
     backbone = described.backbone
     modules = ["datasets", "metrics", *(["deformable"] if "dcn" in backbone else [])]
@@ -193,17 +193,12 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
             "num_heads": next(values(model.get("roi_head"), "num_heads"), 8),
             "test_cfg": test_cfg,
         },
-        "test_pipeline": [
-            {"type": "LoadImageFromFile"},
-            {"type": "Resize", "scale": scale, "keep_ratio": True},
-            {"type": "PackDetInputs", "meta_keys": (*keys, "seg_map_path", "segments_info") if panoptic else keys},
-        ],
+        "test_pipeline": config_coco.test_pipeline(scale, panoptic),
     }
 
 
 def _semantic_parts(described: Description, state: State, record: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a semantic model: mmseg's K-Net, whose head is told from the names of its tensors."""
-    from seg2knet.trainer.config.semantic import META_KEYS
     from seg2knet.trainer.openmmlab import packages, semantic
 
     packages.load(semantic=True)
@@ -216,12 +211,7 @@ def _semantic_parts(described: Description, state: State, record: Mapping[str, A
             num_classes=len(described.classes), head=semantic_head(state), backbone=described.backbone_name,
             crop_size=tuple(crop), width=int(state[f"{SEMANTIC_CLASSES}.weight"].shape[1]),
         ),
-        "test_pipeline": [
-            {"type": "LoadImageFromFile"},
-            {"type": "Resize", "scale": tuple(scale), "keep_ratio": True},
-            {"type": "LoadAnnotations", "reduce_zero_label": True},
-            {"type": "PackSegInputs", "meta_keys": META_KEYS},
-        ],
+        "test_pipeline": config_semantic.test_pipeline(tuple(scale)),
     }  # fmt: skip
 
 
