@@ -11,7 +11,7 @@ import contextlib
 import operator
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Union
 
 from seg2knet.errors import UsageError
 from seg2knet.validators.model import ReplaceText
@@ -99,9 +99,6 @@ class ConfigFile:
     def having(self, *keys: str) -> Iterator[ConfigValue]:
         """The entries under these keys, wherever they are, whose value is known."""
         return (entry for entry in self.entries if entry.key in keys and entry.value is not UNKNOWN)
-
-    def first(self, *keys: str) -> Optional[ConfigValue]:
-        return next(self.having(*keys), None)
 
     def at(self, *path: Step) -> Any:
         """The value a path leads to, through names too; ``None`` where it leads nowhere."""
