@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Any
 
 from seg2knet.validators.model import Finding
 from seg2knet.validators.report import Report
@@ -34,7 +33,6 @@ def render(report: Report, *, show_all: bool = False) -> str:
         del row["image_id"], row["annotation_id"]
         thumb = places.get(drawn.get(id(finding)) or "")
         rows.append({**row, "place": finding.place, "known": finding.known, "thumb": thumb})
-    summary = report.summary
     return page(
         "report.html.j2",
         css=source("page.css", "report.css"),
@@ -42,16 +40,9 @@ def render(report: Report, *, show_all: bool = False) -> str:
         data=embedded({"findings": rows, "thumbs": list(places)}),
         paths=report.checked.get("paths") or [str(dataset.root) for dataset in report.datasets],
         checked={"images": 0, "annotations": 0, "rules": 0, "seconds": None, **report.checked},
-        tiles=[
-            ("errors", summary["errors"], "error"),
-            ("warnings", summary["warnings"], "warning"),
-            ("infos", summary["infos"], "info"),
-            ("known before", summary["known"], ""),
-            ("fixable with --fix", summary["fixable"], "good"),
-            ("with --unsafe-fixes", summary["fixable_unsafe"], "good"),
-        ],
-        done=[("Fixed", report.fixed), ("Removed by fixes", report.removed), ("Not fixed", report.not_fixed)],
-        rules=_rules(report),
+        report=report,
+        summary=report.summary,
+        rules=report.by_rule(),
         files=list(dict.fromkeys(finding.file for finding in findings)),
         cuts=_cuts(report, len(findings), sum(image is not None for image in drawn.values()), len(chosen)),
         plots=plots([split for dataset in report.datasets for split in statistics(dataset)]),
@@ -62,22 +53,6 @@ def _first(findings: list[Finding], of_rule: int, most: int) -> list[Finding]:
     """The first of each rule, and no more than ``most``."""
     numbers: dict[str, Iterator[int]] = defaultdict(count)
     return list(islice((finding for finding in findings if next(numbers[finding.code]) < of_rule), most))
-
-
-def _rules(report: Report) -> list[dict[str, Any]]:
-    groups = report.by_rule()
-    most = max((len(group) for group in groups.values()), default=1)
-    return [
-        {
-            "code": code,
-            "name": group[0].name,
-            "severity": group[0].severity.value,
-            "count": len(group),
-            "width": round(90 * len(group) / most) or 2,
-            "summary": group[0].rule.summary.replace("`", ""),
-        }
-        for code, group in groups.items()
-    ]
 
 
 def _cuts(report: Report, shown: int, drawings: int, wanted: int) -> list[str]:
