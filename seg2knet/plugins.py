@@ -16,13 +16,8 @@ SOURCE_TREE = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 
 def load(group: str) -> dict[str, Any]:
-    """The objects of a group by name.
-
-    In a source tree our own are read from its pyproject.toml, so that they are there without an installation.
-
-    Args:
-        group: name of the group: ``seg2knet.stacks``.
-    """
+    """The objects of a group (``seg2knet.stacks``) by name. In a source tree our own are read from its pyproject.toml,
+    so that they are there without an installation."""
     installed = entry_points()
     points = installed.select(group=group) if hasattr(installed, "select") else installed.get(group, ())
     objects = {point.name: point.load() for point in [*points, *_of_the_source_tree(group)]}

@@ -36,11 +36,8 @@ class Mark(NamedTuple):
 
 
 def overlay(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
-    """A new image with marks drawn on it, later ones over earlier ones; the labels of later ones are placed first.
-
-    Args:
-        image: ``(H, W, 3)`` uint8 BGR.
-    """
+    """A new image, ``(H, W, 3)`` uint8 BGR, with marks drawn on it, later ones over earlier ones; the labels of later
+    ones are placed first."""
     drawn = image.copy()
     for mask, _, color in marks:
         drawn[mask] = (drawn[mask] * (1 - TINT) + np.array(color[::-1]) * TINT).astype(np.uint8)

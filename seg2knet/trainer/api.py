@@ -52,11 +52,7 @@ setattr(train, "__signature__", inspect.signature(train).replace(parameters=_SHO
 
 
 def run(options: TrainOptions, say: Callable[[str], None] = print) -> TrainResult:
-    """Train as the options say, on the stack that they ask for, or that is installed.
-
-    Raises:
-        Seg2KNetError: see :func:`train`.
-    """
+    """Train as the options say, on the stack that they ask for, or that is installed. Raises: see :func:`train`."""
     from seg2knet.trainer import stacks
     from seg2knet.trainer.run import session
 

@@ -199,11 +199,7 @@ class TrainOptions:
     max_restarts: int = _machines("Restart from last.pth this many times when a process dies.", 0, metavar="N", least=0)
 
     def check(self) -> TrainOptions:
-        """Refuse values out of range and options that contradict one another.
-
-        Raises:
-            UsageError: says which, and what to do.
-        """
+        """Raises UsageError: values out of range, or options that contradict one another: which, and what to do."""
         for name, info in INFO.items():
             value = getattr(self, name)
             if value is None:
@@ -297,8 +293,7 @@ def default_text(name: str) -> str:
 def image_scale(text: Optional[str]) -> tuple[int, int]:
     """``--img-size`` as (longest side, shortest side), both at most; images keep their proportions.
 
-    Raises:
-        UsageError: neither ``640`` nor ``1333x800``.
+    Raises UsageError: neither ``640`` nor ``1333x800``.
     """
     if text is None:
         return (1333, 800)

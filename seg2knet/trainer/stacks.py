@@ -40,10 +40,7 @@ def get(name: str) -> Any:
 def choose(name: Optional[str], knet: Optional[Path] = None) -> Optional[Any]:
     """The stack asked for, else the one whose packages are installed here; ``None`` for the current one.
 
-    Args:
-        knet: a checkout of K-Net, which the current stack cannot use.
-
-    Raises UsageError: no such stack, or a checkout for the current one.
+    Raises UsageError: no such stack, or ``knet``, a checkout of K-Net, for the current one, which cannot use it.
     """
     if name == CURRENT:
         if knet is not None:

@@ -56,13 +56,8 @@ class Counts:
 def set_class_counts(
     model: Mapping[str, Any], counts: Counts, signature: Optional[Signature] = None
 ) -> tuple[dict[str, Any], Change]:
-    """A new model with the data's class counts, and what was changed.
-
-    Args:
-        model: the merged ``model`` of a config; it is left alone.
-        counts: the data's.
-        signature: where given, counts that the config leaves to a constructor's default are said too.
-    """
+    """A new ``model`` of a merged config with the data's class counts, and what was changed; with a ``signature``
+    counts that the config leaves to a constructor's default are said too."""
     things, stuff = (
         next((value for key in keys for value in values(model, key) if isinstance(value, int)), of_coco)
         for keys, of_coco in ((THINGS, COCO[0]), ((STUFF,), COCO[1]))

@@ -102,13 +102,7 @@ class RunPlan:
 def decide(
     options: TrainOptions, data: DataFolder, machine: Machine, weights: Optional[str], work_dir: Path
 ) -> RunPlan:
-    """Decide everything that the options leave open.
-
-    Args:
-        weights: file with the backbone's pretrained weights; ``None``: it starts without.
-
-    Raises UsageError: the options do not fit the data.
-    """
+    """Decide everything that the options leave open. Raises UsageError: the options do not fit the data."""
     train, semantic = data.splits.get("train"), data.task == "semantic"
     if train is None or not train.has_truth:
         raise UsageError("the data set has no train split", file=data.root, found=", ".join(data.splits) or "nothing")

@@ -159,8 +159,7 @@ class Prediction:
     def plot(self) -> np.ndarray:
         """``(H, W, 3)`` uint8 RGB: the image with masks, names and scores drawn on it; small images are enlarged.
 
-        Raises:
-            DataError: the image's file cannot be read any more.
+        Raises DataError: the image's file cannot be read any more.
         """
         pixels = self.pixels if self.pixels is not None else drawing.read_image(self.path)
         return drawing.overlay(*drawing.enlarged(pixels, self), self.classes)[..., ::-1]
@@ -170,11 +169,8 @@ class Prediction:
         return cv2.imencode(".png", self.plot()[..., ::-1])[1].tobytes()
 
     def to_coco(self, image_id: int = 1, category_ids: Optional[Sequence[int]] = None) -> list[dict[str, Any]]:
-        """COCO results (https://cocodataset.org/#format-results).
-
-        Args:
-            category_ids: by label; by default places in the class list, from 1.
-        """
+        """COCO results (https://cocodataset.org/#format-results); ``category_ids`` are by label, by default places in
+        the class list, from 1."""
         return [
             {
                 "image_id": image_id,
@@ -189,8 +185,7 @@ class Prediction:
     def to_supervision(self) -> Any:
         """As ``Detections`` of supervision (https://supervision.roboflow.com), with ``class_name`` in their data.
 
-        Raises:
-            EnvironmentProblem: supervision is not installed.
+        Raises EnvironmentProblem: supervision is not installed.
         """
         try:
             supervision = import_module("supervision")
