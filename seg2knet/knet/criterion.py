@@ -35,7 +35,6 @@ class Criterion:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
 
-    @torch.compiler.disable  # matching runs on the CPU, in SciPy; the network before it is one graph
     def __call__(self, predictions: Predictions, truth: BatchTruth) -> dict[str, Tensor]:
         """The losses by name, weighted scalars; an entry without ``loss`` in its name is a measure, not a loss."""
         shape, device = self.shape, truth.masks.device

@@ -94,7 +94,6 @@ class KNet(BaseDetector):
         truth = collate(truths, (2 * height, 2 * width), things, stuff, batch_inputs.device)
         return self.criterion(predictions, truth)
 
-    @torch.compiler.disable(recursive=False)
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
     ) -> list[DetDataSample]:
@@ -116,7 +115,6 @@ class KNet(BaseDetector):
                 )
         return batch_data_samples
 
-    @torch.compiler.disable
     def _truth(self, sample: DetDataSample) -> ImageTruth:
         """One sample's truth at stride 4: from ``PackKNetInputs``, or reduced here, on the CPU."""
         truth = sample.get("knet_truth") or _reduced_truth(sample)

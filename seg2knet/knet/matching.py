@@ -11,7 +11,6 @@ from typing import Optional
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from seg2knet.knet.losses import ALPHA, CLASS, DICE, DICE_EPS, MASK, upsample
@@ -82,6 +81,8 @@ def assign(costs: Sequence[Tensor]) -> list[Pairs]:
     solver = _gpu_solver(flat.device)
     most = max(cost.shape[1] for cost in costs)
     if solver is None or not 0 < most <= costs[0].shape[0]:
+        from scipy.optimize import linear_sum_assignment
+
         on_cpu = np.split(flat.cpu().numpy(), np.cumsum([cost.numel() for cost in costs])[:-1])
         return [linear_sum_assignment(part.reshape(cost.shape)) for part, cost in zip(on_cpu, costs)]
     # One batch. Columns that an image lacks cost nothing for any kernel, so they do not change which its objects get.

@@ -153,13 +153,13 @@ def test_an_unknown_class_of_the_semantic_map_is_named() -> None:
 
 @pytest.mark.slow
 def test_it_compiles_into_one_graph() -> None:
-    """Under torch.compile the network is one graph; truth, matching and results stay outside it."""
+    """What training compiles, ``_forward``, is one graph; truth, matching and results stay outside it."""
     from torch._dynamo.utils import counters
 
     plain, net, truth = model().train(), model().train(), [sample([0, 1])]
     counters.clear()
-    net.forward = torch.compile(net.forward, backend="aot_eager")
-    ours, theirs = net.forward(images(1), truth, mode="loss"), plain.loss(images(1), truth)
+    net._forward = torch.compile(net._forward, backend="aot_eager")
+    ours, theirs = net(images(1), truth, mode="loss"), plain.loss(images(1), truth)
     total(ours).backward()
     for name, value in ours.items():
         torch.testing.assert_close(value, theirs[name], rtol=1e-4, atol=1e-5)

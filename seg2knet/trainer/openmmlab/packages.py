@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -18,8 +18,15 @@ from seg2knet.trainer.openmmlab import operators
 
 _CHATTY = ("matplotlib", "PIL", "tensorboard", "torch.distributed", "torch.nn.parallel.distributed")
 
+_SHARDED = (
+    "torch.distributed.optim", "torch.distributed.fsdp", "torch.distributed.fsdp.api",
+    "torch.distributed.fsdp.fully_sharded_data_parallel",
+)  # fmt: skip
 _SLOW = (
-    "imgaug", "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps",
+    "imagecorruptions", "imgaug", "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps",
+    "matplotlib", "matplotlib.colors", "matplotlib.patches", "matplotlib.pyplot",
+    "scipy.interpolate", "scipy.linalg", "scipy.ndimage", "scipy.optimize", "scipy.sparse", "scipy.sparse.csgraph",
+    "prettytable", "shapely", "shapely.geometry",
     "sklearn", "sklearn.gaussian_process", "sklearn.gaussian_process.kernels", "sklearn.mixture",
 )  # fmt: skip
 
@@ -32,11 +39,13 @@ def load(semantic: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    with silence(), _slow_imports_later():
+    with silence(), _later(_SHARDED):
         operators.install()
+        importlib.import_module("mmengine.runner")
+    with silence(), _later(_SLOW):
         for package in ("mmdet", "mmseg") if semantic else ("mmdet",):
-            importlib.import_module(f"{package}.datasets.transforms")
-            importlib.import_module(f"{package}.models")
+            for part in ("datasets.transforms", "models", "evaluation", "visualization"):
+                importlib.import_module(f"{package}.{part}")
 
 
 class _Later(ModuleType):
@@ -49,21 +58,27 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if self.__name__ in (*_SLOW, *_SHARDED) and sys.modules.get(self.__name__) is not self:  # it is being used
+            return getattr(importlib.import_module(self.__name__), name)
         return _Later(f"{self.__name__}.{name}")
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         module, _, name = self.__name__.rpartition(".")
         return getattr(importlib.import_module(module), name)(*given, **named)
 
+    def __mro_entries__(self, _bases: tuple[Any, ...]) -> tuple[()]:
+        return ()  # mmengine's classes of sharded optimisers and models, of which no run here makes any
+
 
 @contextlib.contextmanager
-def _slow_imports_later() -> Iterator[None]:
-    """While mmdet is imported, stand-ins for what it imports for lanes, tracks and PAA, half of its import's time.
+def _later(modules: Sequence[str]) -> Iterator[None]:
+    """While mmengine and mmdet are imported, stand-ins for what they import for sharded models, lanes, tracks, plots
+    and PAA, most of their import's time.
 
     They import the real module when it is used. Modules that are loaded already are left alone, and none of the
     stand-ins stays in ``sys.modules``: who imports imgaug or scikit-learn later gets the real one.
     """
-    stand_ins = {name: _Later(name) for name in _SLOW if name not in sys.modules}
+    stand_ins = {name: _Later(name) for name in modules if name not in sys.modules}
     sys.modules.update(stand_ins)
     try:
         yield

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
@@ -124,6 +122,9 @@ def joined(views: Sequence[View], found: Sequence[Prediction], things: Container
 
     Objects of one class that agree where two views see the same pixels are one; so are all segments of a stuff class.
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     members = [(v, i) for v, prediction in enumerate(found) for i in range(len(prediction.labels))]
     links = [pair for a, b in combinations(range(len(views)), 2) for pair in _same_objects(a, b, views, found, things)]
     of_stuff: dict[int, Member] = {}

@@ -136,6 +136,10 @@ class TrainRunner(Runner):
                 logger.removeHandler(handler)
         return logger
 
+    def _log_env(self, env_cfg: dict) -> None:
+        """Versions alone: mmengine looks for compilers and libraries for a second, as ``seg2knet doctor`` can too."""
+        self.logger.info(f"seg2knet {__version__}, PyTorch {torch.__version__}")
+
     def dump_config(self) -> None:
         """Nothing: the config stands in the work dir, with its comments, before the runner is made."""
 

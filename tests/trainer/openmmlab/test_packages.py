@@ -1,4 +1,4 @@
-"""mmdet is imported without scikit-learn and imgaug, and has them where it uses them."""
+"""mmdet is imported without what it needs for other things than K-Net, and has it where it uses it."""
 
 from __future__ import annotations
 
@@ -42,3 +42,35 @@ def test_other_packages_may_ask_for_them_meanwhile(tmp_path: Path) -> None:
         "import importlib.util\nimportlib.util.find_spec('sklearn')\nAutoConfig = None\n"
     )
     fresh("from seg2knet.trainer.openmmlab import packages; packages.load()", tmp_path)
+
+
+def test_a_start_imports_neither_compiler_nor_plots_nor_scipy(tmp_path: Path) -> None:
+    code = """
+import sys
+from seg2knet.trainer.openmmlab import packages
+packages.load()
+import seg2knet.knet.detector
+heavy = "torch._dynamo", "torch.distributed.fsdp", "sympy", "matplotlib", "scipy.optimize", "shapely", "numba"
+assert not (found := [name for name in heavy if name in sys.modules]), found
+"""
+    fresh(code, tmp_path)
+
+
+def test_mmdet_has_what_it_uses(tmp_path: Path) -> None:
+    code = """
+import numpy as np
+from seg2knet.trainer.openmmlab import packages
+packages.load()
+from mmdet.structures.mask import PolygonMasks
+corners = np.array([2, 2, 10, 2, 10, 10, 2, 10], float)
+(part,), = PolygonMasks([[corners]], 20, 20).crop(np.array([0, 0, 6, 6])).masks
+assert part.reshape(-1, 2).max() == 6
+from mmdet.models.task_modules.assigners import hungarian_assigner
+assert hungarian_assigner.linear_sum_assignment([[1, 0], [0, 1]])[1].tolist() == [1, 0]
+from mmdet.visualization.local_visualizer import mcolors
+assert mcolors.to_rgb("red") == (1, 0, 0)
+import matplotlib.colors
+from mmdet.visualization import local_visualizer
+assert local_visualizer.mcolors.CSS4_COLORS["red"] == "#FF0000"
+"""
+    fresh(code, tmp_path)
