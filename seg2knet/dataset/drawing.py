@@ -23,7 +23,6 @@ TINT = 0.45
 TILE = (320, 240)
 """Width and height of an image on a contact sheet."""
 _BYTES = 1_000_000
-_JPEG_SIDE = 65_500  # pixels that libjpeg takes
 _OBJECTS = 100
 
 
@@ -123,24 +122,17 @@ def sheet(drawn: Sequence[np.ndarray], columns: int = 2) -> np.ndarray:
     return page
 
 
-def save(image: np.ndarray, path: Path) -> None:
-    """Write an image in the format of its suffix. OpenCV itself cannot open names of all letters everywhere."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_encoded(image, path.suffix))
+def save(image: np.ndarray, stem: Path, suffixes: Sequence[str] = (".png", ".jpg")) -> None:
+    """Write an image as ``STEM.png`` or ``STEM.jpg``, whichever is smaller: a drawing on a photograph as JPEG.
 
-
-def save_smaller(image: np.ndarray, stem: Path) -> None:
-    """Write an image as ``STEM.png``, or as ``STEM.jpg`` where that is smaller: what is drawn on a photograph."""
-    suffixes = (".png", ".jpg") if max(image.shape) <= _JPEG_SIDE else (".png",)
-    files = {suffix: _encoded(image, suffix) for suffix in suffixes}
-    suffix = min(files, key=lambda suffix: len(files[suffix]))
+    OpenCV itself cannot open names of all letters everywhere.
+    """
+    quality = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
+    fitting = suffixes if max(image.shape) <= 65_500 else [".png"]  # pixels that a JPEG can have
+    files = [(cv2.imencode(suffix, image, quality.get(suffix, []))[1], suffix) for suffix in fitting]
+    data, suffix = min(files, key=lambda file: len(file[0]))
     stem.parent.mkdir(parents=True, exist_ok=True)
-    stem.with_name(stem.name + suffix).write_bytes(files[suffix])
-
-
-def _encoded(image: np.ndarray, suffix: str) -> bytes:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix.lower() in (".jpg", ".jpeg") else []
-    return cv2.imencode(suffix, image, quality)[1].tobytes()
+    stem.with_name(stem.name + suffix).write_bytes(data.tobytes())
 
 
 def small_jpeg(image: np.ndarray) -> bytes:

@@ -85,10 +85,10 @@ def _checked(archive: Path, entries: Sequence[zipfile.ZipInfo], place: Place) ->
 
 def refuse_twice(archive: Path, names: Iterable[object]) -> None:
     """Raises DataError: two files of one name, of which only one would be left."""
-    name, count = next(iter(Counter(map(str, names)).most_common(1)), ("", 0))
-    if count > 1:
-        hint = "unpack it, see which of them is right, and go on with the folder"
-        raise DataError("the archive has several files of one name", file=archive, place=f"entry {name!r}", hint=hint)
+    for name, count in Counter(names).items():
+        if count > 1:
+            hint = "unpack it, see which of them is right, and go on with the folder"
+            raise DataError("the archive has several files of one name", file=archive, place=str(name), hint=hint)
 
 
 def _suspicion(entry: zipfile.ZipInfo) -> Optional[str]:

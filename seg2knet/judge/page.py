@@ -25,7 +25,7 @@ from seg2knet.validators.reports.pages import embedded, page, source
 TEMPLATES = Path(__file__).parent / "templates"
 WORST, OBJECTS, EACH_CELL, SUSPECTS = 24, 400, 12, 500
 """Images, objects, objects of one cell of the confusion matrix, and suspects that a page shows at most."""
-_SIDE, _WORST_SIDE = 200, 520
+_SIDE, _WORST_SIDE = 160, 360
 
 
 def model_page(title: str, judged: Judged, analysis: Analysis) -> str:
@@ -201,7 +201,7 @@ def drawn(
         outlines, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(part, outlines, -1, (0, 0, 0), 4, cv2.LINE_AA)
         cv2.drawContours(part, outlines, -1, color, 2, cv2.LINE_AA)
-    _, data = cv2.imencode(".jpg", part[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    _, data = cv2.imencode(".jpg", part[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 65, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 

@@ -90,7 +90,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "x.zip", {"a.txt": b"a", "b.txt": b"b"})
     with zipfile.ZipFile(archive, "a") as out:
         out.writestr("a.txt", b"another")
-    with pytest.raises(DataError, match=r"'a\.txt'.*several files of one name"):
+    with pytest.raises(DataError, match=r"a\.txt.*several files of one name"):
         unpack(archive, tmp_path / "out")
     assert everything(tmp_path) == {"x.zip"}
 

@@ -52,7 +52,7 @@ def save(drawn: np.ndarray, stem: Path, image: Path) -> None:
     ``STEM.overlay.png``.
     """
     beside = stem.parent.resolve() == image.parent.resolve()
-    drawing.save_smaller(drawn, stem.with_name(f"{stem.name}.overlay") if beside else stem)
+    drawing.save(drawn, stem.with_name(f"{stem.name}.overlay") if beside else stem)
 
 
 def read_image(path: Path) -> np.ndarray:

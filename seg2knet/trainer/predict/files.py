@@ -143,16 +143,16 @@ class PredictionWriter:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(labelme(prediction, self.classes, file.parent))
         if "coco" in self.formats:
-            self._coco(prediction, name, f"{stem.as_posix()}.png")
+            self._coco(prediction, name, stem)
 
-    def _coco(self, prediction: Prediction, name: Path, png: str) -> None:
+    def _coco(self, prediction: Prediction, name: Path, stem: Path) -> None:
         number, size = len(self.images) + 1, {"width": prediction.width, "height": prediction.height}
         self.images.append({"id": number, "file_name": name.as_posix(), **size})
         ids = range(1, len(self.classes) + 1)
-        results, pixels = coco_results(prediction, self.task, number, ids, png)
+        results, pixels = coco_results(prediction, self.task, number, ids, f"{stem.as_posix()}.png")
         self.results += results
         if pixels is not None:
-            save(pixels, self.out / ("panoptic" if self.task == "panoptic" else "labels") / png)
+            save(pixels, self.out / ("panoptic" if self.task == "panoptic" else "labels") / stem, [".png"])
 
     def close(self) -> None:
         """Write the files that have all images in them."""
