@@ -90,7 +90,7 @@ class Facts:
 
 def gather(work_dir: Path) -> Facts:
     """Look at this machine; ``work_dir`` (which need not exist yet) is where training will write."""
-    versions = {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None}
+    versions = {name: found for name in DISTRIBUTIONS if (found := installed(name)) is not None}
     broken: dict[str, str] = {}
 
     def load(module: str) -> Any:
@@ -122,7 +122,8 @@ def gather(work_dir: Path) -> Facts:
     )
 
 
-def _version(name: str) -> Optional[str]:
+def installed(name: str) -> Optional[str]:
+    """The installed version of a distribution, or ``None``. Imports nothing."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -151,7 +152,7 @@ def _load(module: str) -> ModuleType | str:
 def _missing(name: str) -> tuple[str, ...]:
     """Distributions that ``name`` requires without condition and that are not installed."""
     required = [requirement for requirement in map(Requirement, requires(name) or ()) if requirement.marker is None]
-    absent = [requirement.name for requirement in required if _version(requirement.name) is None]
+    absent = [requirement.name for requirement in required if installed(requirement.name) is None]
     return tuple(name for name in absent if not name.startswith("opencv"))  # any of the four OpenCV packages will do
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from xml.etree import ElementTree
 
 from seg2knet.errors import UsageError
 from seg2knet.judge.analysis import Analysis, analyse, evaluated
@@ -121,8 +122,6 @@ def _line(name: str, row: dict[str, Any]) -> str:
 
 def junit(comparison: Comparison, conditions: Sequence[str]) -> str:
     """A JUnit file: a test case for each condition of ``--fail-if``. Raises UsageError: one cannot be read."""
-    from xml.etree import ElementTree
-
     failed = [condition for condition in conditions if comparison.fails(condition)]
     counts = {"tests": str(len(conditions)), "failures": str(len(failed))}
     suite = ElementTree.Element("testsuite", {"name": "seg2knet compare", **counts})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from seg2knet.dataset.grouping import grouped
 
@@ -94,8 +95,6 @@ def outlined(truth: dict[str, Any]) -> list[dict[str, Any]]:
 
 def rle_of(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     """A segmentation of a COCO file as compressed run-length code."""
-    from pycocotools import mask as coco_mask
-
     if isinstance(segmentation, list):
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     if isinstance(segmentation["counts"], list):
@@ -105,8 +104,6 @@ def rle_of(segmentation: Any, height: int, width: int) -> dict[str, Any]:
 
 def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_score: float = 0.0) -> list[ImageObjects]:
     """Pair up annotations and results of at least a score image by image, in the file's order."""
-    from pycocotools import mask as coco_mask
-
     annotated = grouped((annotation["image_id"], annotation) for annotation in outlined(truth))
     scored = ((result["image_id"], place) for place, result in enumerate(results) if result["score"] >= least_score)
     predicted, pairs = grouped(scored), []

@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
+import cv2
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from seg2knet.dataset import images
 from seg2knet.errors import Seg2KNetError
@@ -184,9 +186,6 @@ def drawn(
 ) -> Optional[str]:
     """An image with outlines, later ones over earlier ones, as a ``data:`` address, JPEG, ``side`` pixels long; with
     ``crop`` what is around the shapes only. ``None`` where the image cannot be read or is of another size."""
-    import cv2
-    from pycocotools import mask as coco_mask
-
     photo, size = _photo(judged.images / image["file_name"]), (image["height"], image["width"])
     if photo is None or photo.shape[:2] != size:
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from seg2knet.judge.objects import NEAR, SAME, ImageObjects, by_image, rle_of
 
@@ -103,8 +104,6 @@ class _View:
     """
 
     def __init__(self, image: ImageObjects, results: Sequence[dict[str, Any]], known: _Known) -> None:
-        from pycocotools import mask as coco_mask
-
         self.image, self.known, self.iou = image, known, image.iou
         self.results = [results[place] for place in image.results]
         size = image.image["height"], image.image["width"]
@@ -133,15 +132,11 @@ class _View:
 
     def union_fits(self, parts: Sequence[Any], whole: Any) -> float:
         """The IoU of the union of some masks with another; 0 where they are not made of one another."""
-        from pycocotools import mask as coco_mask
-
         fit = float(coco_mask.iou([coco_mask.merge(parts)], [whole], [0])[0, 0])
         return fit if fit >= TOGETHER else 0.0
 
     def touches(self, row: int, others: Sequence[int]) -> bool:
         """Whether a result overlaps one of ``others``."""
-        from pycocotools import mask as coco_mask
-
         masks = [self.masks[other] for other in others]
         return bool(masks) and np.max(coco_mask.iou([self.masks[row]], masks, [0] * len(masks))) >= NEAR
 

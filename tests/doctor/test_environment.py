@@ -217,9 +217,9 @@ BLOCKED = """
 import sys
 from importlib import metadata
 from seg2knet.doctor import facts
-real = facts._version
+real = facts.installed
 absent = ("torch", "mm", "onedl", "panopticapi", "ftfy", "regex")
-facts._version = lambda name: None if name.startswith(absent) else real(name)
+facts.installed = lambda name: None if name.startswith(absent) else real(name)
 from seg2knet.cli import cli
 cli(["doctor", "--json"], standalone_mode=False)
 """

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def available() -> bool:
     """Whether mmdet 2 is what is installed here."""
-    from seg2knet.trainer.classic import stack
+    from seg2knet.doctor.facts import installed
 
-    return (stack.mmdet_version() or "").startswith("2.")
+    return (installed("mmdet") or "").startswith("2.")
 
 
 def train(options: Any, **named: Any) -> Any:

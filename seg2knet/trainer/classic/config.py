@@ -86,12 +86,8 @@ def fit(
 ) -> tuple[dict[str, Any], list[str]]:
     """The config, right for the data, the options and the number of processes, and lines that say what was decided.
 
-    Args:
-        merged: the config that the user named, with all that it inherits.
-        data: the data set, read for the config's task.
-        name: the config's name, which may say for how many images its learning rate is.
-        processes: how many processes train, one a GPU.
-        signature: see :func:`seg2knet.trainer.classic.counts.set_class_counts`.
+    ``merged`` has all that the config inherits; its ``name`` may say for how many images its learning rate is;
+    ``signature``: see :func:`seg2knet.trainer.classic.counts.set_class_counts`.
 
     Raises UsageError: the options do not fit this config.
     """

@@ -35,13 +35,8 @@ STAMP = re.compile(r"_\d{8}_\d{6}(-[0-9a-f]{8})?$")
 
 
 class ClassicSegmenter:
-    """A model of the classic stack ready to segment images; what ``inference.Segmenter`` is on the current one.
-
-    Args:
-        checkpoint: written by this stack, or K-Net's by the authors or by mmdet's own training; a path, URL or name.
-        device: ``cuda`` or ``cpu``; by default a GPU where there is one.
-        knet: the checkout, if it has moved or the checkpoint does not name it.
-        classes: of a checkpoint that does not name them.
+    """What ``inference.Segmenter`` is on the current stack. The checkpoint is one of this stack, or K-Net's by the
+    authors or by mmdet's own training; ``knet``: the checkout, if it has moved or the checkpoint does not name it.
 
     Raises DataError: not such a checkpoint; UsageError: the checkout is gone and none was named.
     """
@@ -150,14 +145,7 @@ def evaluate(
     classes: Optional[ClassList] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
 ) -> Evaluation:
-    """Evaluate a checkpoint on the classic stack.
-
-    Args:
-        checkpoint, device, knet, classes: see :class:`ClassicSegmenter`.
-        data, split, show_dir, submission, ticked: see :func:`seg2knet.trainer.evaluate.evaluation.evaluate`.
-
-    Raises Seg2KNetError: the checkpoint or the data cannot be used.
-    """
+    """:func:`seg2knet.trainer.evaluate.evaluation.evaluate` on this stack; ``knet``: see :class:`ClassicSegmenter`."""
     model = ClassicSegmenter(checkpoint, device, knet, classes)
     folder, split = split_of(model, data, split)
     part = folder.splits[split]

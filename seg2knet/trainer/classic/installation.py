@@ -40,15 +40,10 @@ def setup(
     dry_run: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Make the environment, or complete one that was begun.
+    """Make the environment, or complete one that was begun; ``dry_run``: only ``say`` what would be done.
 
-    Args:
-        venv: its folder.
-        python: an interpreter of Python 3.9; by default looked for.
-        ops: compile mmcv's operators (minutes, needs a C++ compiler); K-Net itself runs without.
-        cuda: a key of :data:`CUDA`.
-        dry_run: say what would be done, and do nothing.
-        say: called with each line.
+    ``python`` is an interpreter of Python 3.9, by default looked for; ``ops``: compile mmcv's operators (minutes, needs
+    a C++ compiler), without which K-Net itself runs; ``cuda`` is a key of :data:`CUDA`.
 
     Raises EnvironmentProblem: Python 3.9 is missing, or a step failed; UsageError: ``cuda`` is unknown, or ``venv`` is
     something else.

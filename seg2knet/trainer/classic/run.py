@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from seg2knet.dataset.folder import read_folder
 from seg2knet.doctor import environment
+from seg2knet.download import weights
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
 from seg2knet.trainer.classic import config as fitting
 from seg2knet.trainer.classic import stack
@@ -113,8 +114,6 @@ def prepare(options: TrainOptions, *, knet: Optional[Path] = None) -> Prepared:
         raise UsageError(f"this config trains {task} segmentation, not {options.task}", file=path)
     data = read_folder(options.data, task)
     if options.load_from is not None:
-        from seg2knet.download import weights
-
         options.load_from = str(Path(weights.checkpoint(options.load_from)).resolve())
     work_dir = _work_dir(options, Path("work_dirs") / path.stem)
     config, notes = fitting.fit(

@@ -11,11 +11,11 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
+from seg2knet.doctor.facts import installed
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.classic.counts import Signature, constructor_parameters
 
@@ -23,20 +23,12 @@ DEFAULTS = {"instance": "knet_s3_r50_fpn_1x_coco", "panoptic": "knet_s3_r50_fpn_
 """The configs of the K-Net release that are taken when none is named."""
 
 
-def mmdet_version() -> Optional[str]:
-    """The installed version of mmdet, or ``None``. Imports nothing."""
-    try:
-        return metadata.version("mmdet")
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def enter(knet: Optional[Path] = None) -> None:
     """Make this process able to import mmdet 2, mmseg 0 and the checkout's modules. Nothing is written anywhere.
 
     Raises EnvironmentProblem: the packages are not installed; UsageError: ``knet`` is no checkout.
     """
-    version = mmdet_version()
+    version = installed("mmdet")
     if version is None or not version.startswith("2."):
         found = f"mmdet {version}" if version else "no mmdet"
         hint = "seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ..."
