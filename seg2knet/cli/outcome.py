@@ -27,9 +27,8 @@ class Outcome(NamedTuple):
 def speaks(*, works: bool = False, file: bool = False) -> Callable[[click.Command], click.Command]:
     """Give a command ``--json``, ``--quiet`` and ``-v``; its function returns an :class:`Outcome`, or nothing.
 
-    Args:
-        works: it does something, and answers no question: --quiet leaves out its lines, --json sends them to stderr.
-        file: ``--json`` takes the name of a file; ``-``, or none at all, prints.
+    One that ``works`` answers no question: --quiet leaves out its lines, --json sends them to stderr. With ``file``
+    ``--json`` takes the name of a file; ``-``, or none at all, prints.
     """
     kept: dict[str, Any] = {"expose_value": False, "callback": _keep}
     where: dict[str, Any] = {**kept, "flag_value": "-", "help": "Print the result as JSON, and nothing else on stdout."}

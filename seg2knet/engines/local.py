@@ -56,14 +56,11 @@ class LocalEngine(Engine):
     def started(self, setup: Setup, tasks: Iterator[Any]) -> Iterator[Any]:
         """As ``map``, in processes however few there is to do."""
         for _ in range(self.jobs):
-            self._start(setup)
+            self._workers.append(_Worker(setup, self._workers, self.parents))
         try:
             yield from self._results(setup, _Queue(tasks, _AHEAD * self.jobs))
         finally:
             self.close()
-
-    def _start(self, setup: Setup) -> None:
-        self._workers.append(_Worker(setup, self._workers, self.parents))
 
     def _results(self, setup: Setup, queue: _Queue) -> Iterator[Any]:
         while not queue.done:
@@ -86,7 +83,7 @@ class LocalEngine(Engine):
             queue.again(worker)
             worker.end()
             self._workers.remove(worker)
-            self._start(setup)
+            self._workers.append(_Worker(setup, self._workers, self.parents))
             return
         index = worker.tasks.popleft()
         queue.feed(worker)
@@ -103,9 +100,8 @@ def apart(setup: Setup, task: Any) -> Any:
 
     Raises Seg2KNetError: whatever the function raised; that the process died, time and again.
     """
-    workers = LocalEngine(1, parents=True)
-    with workers:
-        return next(workers.started(setup, iter([task])))
+    (result,) = LocalEngine(1, parents=True).started(setup, iter([task]))
+    return result
 
 
 class _Queue:

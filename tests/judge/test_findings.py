@@ -13,7 +13,7 @@ from seg2knet.judge.objects import Judged
 from seg2knet.judge.suspects import KINDS, Suspect
 from seg2knet.validators.model import Severity, all_rules
 from seg2knet.validators.report import Report
-from seg2knet.validators.reports import FORMATS, render
+from seg2knet.validators.reports import FORMATS
 
 RANKED = [
     Suspect("wrong class", 0.9, 2, (12,), 0, 2, "annotated car, the model says dog with score 0.80"),
@@ -55,7 +55,7 @@ def test_every_kind_has_a_rule_that_is_no_error() -> None:
 def test_every_format_has_them(report: Report, name: str) -> None:
     if name == "html":
         pytest.importorskip("jinja2")
-    text = render(report, name, show_all=True)
+    text = FORMATS[name](report, show_all=True)
     for suspect, finding in zip(RANKED, report):
         assert finding.code in text
         assert suspect.reason in text

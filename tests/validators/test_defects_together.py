@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_sets import ade, coco
 
 from seg2knet.validators.engine import validate
-from seg2knet.validators.reports import FORMATS, render
+from seg2knet.validators.reports import FORMATS
 
 EXAMPLES = 10
 COCO = [plant for _, plant, _ in test_image_rules.PLANTS + test_panoptic_rules.PLANTS]
@@ -36,7 +36,7 @@ def check(make: Callable[[Path], Path], plants: list[Callable[[Path], None]]) ->
         assert [finding.as_json() for finding in again.findings] == [finding.as_json() for finding in left.findings]
         assert content == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
         for name in FORMATS:
-            assert isinstance(render(again, name), str)
+            assert isinstance(FORMATS[name](again), str)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))

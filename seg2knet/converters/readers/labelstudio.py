@@ -219,11 +219,11 @@ def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
     values = np.zeros(count, np.uint8)
     done = 0
     while done < count:
-        repeated = bits.take(1)
-        length = bits.take(sizes[bits.take(2)]) + 1
+        repeated, size = divmod(bits.take(3), 4)
+        length = bits.take(sizes[size]) + 1
         if done + length > count:
             raise NotAnObject("brush-unusable", f"more than {count:,} values")
-        values[done : done + length] = bits.take(8) if repeated else bits.words(length)
+        values[done : done + length] = bits.words(8 if repeated else 8 * length)
         done += length
     return values.reshape(height, width, 4)[..., 3] > 0
 
@@ -232,23 +232,15 @@ class _Bits:
     """A stream of bits, the most significant of a byte first."""
 
     def __init__(self, data: bytes, place: int) -> None:
-        self.data, self.place = data, place
-
-    def _move(self, count: int) -> tuple[int, int]:
-        """The byte and the bit in it where the next ``count`` bits begin."""
-        begin, self.place = divmod(self.place, 8), self.place + count
-        if self.place > 8 * len(self.data):
-            raise NotAnObject("brush-unusable", "the stream is cut off")
-        return begin
-
-    def take(self, count: int) -> int:
-        """The next ``count`` bits, 16 at most, as a number."""
-        first, offset = self._move(count)
-        window = int.from_bytes(self.data[first : first + 4].ljust(4, b"\0"), "big")
-        return window >> (32 - offset - count) & ((1 << count) - 1)
+        self.bits, self.place = np.unpackbits(np.frombuffer(data, np.uint8)), place
 
     def words(self, count: int) -> np.ndarray:
-        """The next ``count`` bytes."""
-        first, offset = self._move(8 * count)
-        raw = np.frombuffer(self.data, np.uint8, count + (offset > 0), first)
-        return np.packbits(np.unpackbits(raw)[offset : offset + 8 * count])
+        """The next ``count`` bits in bytes, of which the last is filled with zeros."""
+        begin, self.place = self.place, self.place + count
+        if self.place > len(self.bits):
+            raise NotAnObject("brush-unusable", "the stream is cut off")
+        return np.packbits(self.bits[begin : self.place])
+
+    def take(self, count: int) -> int:
+        """The next ``count`` bits as a number."""
+        return int.from_bytes(self.words(count).tobytes(), "big") >> -count % 8

@@ -26,9 +26,3 @@ FORMATS = {
     "github": github.render,
     "html": html.render,
 }
-
-
-def render(report: Report, output_format: str, *, show_all: bool = False) -> str:
-    """The report as text of a format, a key of ``FORMATS``; ``show_all``: every finding, also where the format shows a
-    rule's first few."""
-    return FORMATS[output_format](report, show_all=show_all)

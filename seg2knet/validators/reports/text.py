@@ -18,10 +18,10 @@ MARKS = {Fix.SAFE: "[*] ", Fix.UNSAFE: "[!] ", Fix.NONE: ""}
 OPTIONS = {Fix.SAFE: "--fix", Fix.UNSAFE: "--fix --unsafe-fixes", Fix.NONE: ""}
 
 
-def render(report: Report, *, show_all: bool = False, colour: bool = False, width: Optional[int] = None) -> str:
+def render(report: Report, *, show_all: bool = False, colour: bool = False) -> str:
     """The whole report. ``colour``: with the terminal's control sequences."""
     parts = [*findings(report, show_all, colour), *_fixed(report, show_all)]
-    table = statistics(report, colour=colour, width=width) if report.findings else ""
+    table = statistics(report, colour=colour) if report.findings else ""
     return "\n".join([*parts, *([table] if table else []), *_closing(report)]) + "\n"
 
 
@@ -52,7 +52,7 @@ def line(finding: Finding, colour: bool = False) -> str:
     return f"{head}: {code} {printable(text)}"
 
 
-def statistics(report: Report, *, colour: bool = False, width: Optional[int] = None) -> str:
+def statistics(report: Report, *, colour: bool = False) -> str:
     from rich.table import Table
     from rich.text import Text
 
@@ -66,10 +66,10 @@ def statistics(report: Report, *, colour: bool = False, width: Optional[int] = N
         known = sum(finding.known for finding in group)
         count = f"{len(group):,}" + (f" ({known:,} known)" if known else "")
         table.add_row(code, group[0].name, Text(severity.value, COLOURS[severity]), count, best)
-    return printed([table], colour, width)
+    return printed([table], colour)
 
 
-def printed(parts: Iterable[Any], colour: bool, width: Optional[int]) -> str:
+def printed(parts: Iterable[Any], colour: bool, width: Optional[int] = None) -> str:
     """What Rich prints on a terminal, without white space at the ends of lines."""
     from rich.console import Console
 

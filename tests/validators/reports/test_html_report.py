@@ -14,7 +14,7 @@ from PIL import Image
 from small_sets import change, coco, noise
 
 from seg2knet.validators.engine import validate
-from seg2knet.validators.reports import html, render
+from seg2knet.validators.reports import FORMATS, html
 
 JSON = "annotations/instances_train2017.json"
 SCRIPT = "<script>document.title='taken over'</script>"
@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, name in enumerate(("orphan.jpg", "second.jpg")):
         Image.fromarray(noise(70 + place)).save(root / "train2017" / name)
     report = validate(root)
-    (folder / "report.html").write_text(render(report, "html"), encoding="utf-8")
+    (folder / "report.html").write_text(FORMATS["html"](report), encoding="utf-8")
     (folder / "codes.json").write_text(json.dumps([finding.code for finding in report.findings]))
     return folder / "report.html"
 
@@ -65,14 +65,14 @@ def test_what_is_cut_is_said(page: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(html, "MOST_OF_RULE", 2)
     monkeypatch.setattr(html, "DRAWINGS_OF_RULE", 1)
     report = validate(page.parent / "set", select=["CI034"])
-    text = render(report, "html")
+    text = FORMATS["html"](report)
     assert "The page holds 2 of 5 findings" in text
     assert "1 of them have a drawing" in text
-    assert "The page holds" not in render(report, "html", show_all=True)
+    assert "The page holds" not in FORMATS["html"](report, show_all=True)
 
 
 def test_clean_set(tmp_path: Path) -> None:
-    text = render(validate(coco(tmp_path / "set"), select=["IM", "CP"]), "html")
+    text = FORMATS["html"](validate(coco(tmp_path / "set"), select=["IM", "CP"]))
     assert "No findings" in text
     assert text.count("<svg") == 4
 
@@ -92,7 +92,7 @@ def test_hostile_annotations_make_no_image_and_no_error(tmp_path: Path) -> None:
             root / JSON, lambda data, place=place, shape=shape: data["annotations"][place].update(segmentation=shape)
         )
     change(root / JSON, lambda data: data["annotations"][0].update(bbox=[-1e9, 5, -3, None]))
-    assert "<html" in render(validate(root), "html")
+    assert "<html" in FORMATS["html"](validate(root))
 
 
 @pytest.fixture(scope="module")

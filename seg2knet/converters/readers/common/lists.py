@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.converters.base import Handle
-from seg2knet.converters.readers.common.pairs import left_of, stems
+from seg2knet.converters.readers.common.pairs import left_of, without_affix
 from seg2knet.converters.readers.common.sources import read_list
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.images import is_image
@@ -21,14 +21,14 @@ _ORDER: dict[Optional[str], int] = {"train": 0, "val": 1, "test": 2, None: 3}
 
 class Splits:
     """Splits of a folder: by split (``None``: listed, but in no split, as ``trainval.txt`` says) the names in its
-    lists; ``files`` is what the user should hear of them."""
+    lists; ``names``, without suffixes, have their splits, ``files`` is what the user should hear of the lists."""
 
     def __init__(self, lists: dict[Optional[str], list[str]], files: str = "") -> None:
         self.files = files
-        self._table: dict[str, Optional[str]] = {}
-        for split, names in lists.items():
-            for name in map(_meant, names):
-                self._table.setdefault(name, split)
+        self.names: dict[str, Optional[str]] = {}
+        for split, listed in lists.items():
+            for name in map(_meant, listed):
+                self.names.setdefault(name, split)
 
     @classmethod
     def find(cls, root: Path, places: Iterable[str] = _PLACES) -> Splits:
@@ -50,22 +50,17 @@ class Splits:
         return cls({})
 
     def __bool__(self) -> bool:
-        return bool(self._table)
-
-    @property
-    def names(self) -> Iterable[str]:
-        """What the lists name, without suffixes."""
-        return self._table.keys()
+        return bool(self.names)
 
     def listed(self, path: str) -> bool:
         """Whether a list names this image, or there are no lists."""
-        return not self._table or self._key(path) is not None
+        return not self.names or self._key(path) is not None
 
     def of(self, path: str) -> Optional[str]:
         """The split of an image, by its path relative to the source."""
-        if self._table:
+        if self.names:
             key = self._key(path)
-            return self._table[key] if key is not None else None
+            return self.names[key] if key is not None else None
         splits = (canonical(folder) or canonical(left_of(folder)) for folder in path.split("/")[:-1])
         return next(filter(None, splits), None)
 
@@ -76,7 +71,7 @@ class Splits:
         path where two would be called the same.
         """
         kept = [(self.of(path), short_name(path), path, where) for path, where in images if self.listed(path)]
-        if not self._table and any(split is None for split, *_ in kept):
+        if not self.names and any(split is None for split, *_ in kept):
             kept = [(None, name, path, where) for _, name, path, where in kept]
         times = Counter((split, name) for split, name, _, _ in kept)
         return ordered(
@@ -86,7 +81,7 @@ class Splits:
     def _key(self, path: str) -> Optional[str]:
         parts = (posixpath.splitext(path)[0] if is_image(path) else path).split("/")
         tails = ["/".join(parts[index:]) for index in range(len(parts))]
-        return next((key for key in (*tails, *stems(parts[-1])) if key in self._table), None)
+        return next((key for key in (*tails, without_affix(parts[-1], "image")[0]) if key in self.names), None)
 
 
 def ordered(handles: Iterable[Handle]) -> list[Handle]:

@@ -102,7 +102,7 @@ def _parse(path: str, images: Optional[str], masks: Sequence[str]) -> _Parsed:
         if folder is not None and (folder == "." or path.startswith(folder + "/")):
             *inner, file = (path if folder == "." else path[len(folder) + 1 :]).split("/")
             stem = posixpath.splitext(file)[0]
-            return _Parsed(path, role, tuple(inner), stem, _bare(stem, role)[0], folder)
+            return _Parsed(path, role, tuple(inner), stem, without_affix(stem, role)[0], folder)
     parsed = _by_words(path)
     if (masks and parsed.role == "mask") or (images is not None and parsed.role != "mask"):
         return msgspec.structs.replace(parsed, role="other")
@@ -121,7 +121,7 @@ def _by_words(path: str) -> _Parsed:
         else:
             neutral.append(folder)
     stem = posixpath.splitext(file)[0]
-    bare, affix = _bare(stem, role)
+    bare, affix = without_affix(stem, role)
     return _Parsed(path, role, tuple(filter(None, neutral)), stem, bare, "/".join(filter(None, [*kinds, affix])))
 
 
@@ -145,12 +145,7 @@ def left_of(folder: str) -> Optional[str]:
     return folder if role is None else rest or None
 
 
-def stems(stem: str) -> tuple[str, ...]:
-    """An image's stem, and what is left of it without prefix or suffix."""
-    return stem, _bare(stem, "image")[0]
-
-
-def _bare(stem: str, role: Optional[str]) -> tuple[str, str]:
+def without_affix(stem: str, role: Optional[str]) -> tuple[str, str]:
     """A stem without the affix that says what its file is, and the affix."""
     for kind in ("mask", "image"):
         match = _AFFIX[kind].match(stem) if role in (kind, None) else None
@@ -160,15 +155,15 @@ def _bare(stem: str, role: Optional[str]) -> tuple[str, str]:
 
 
 def _as_image(one: _Parsed) -> _Parsed:
-    return msgspec.structs.replace(one, role="image", bare=_bare(one.stem, "image")[0])
+    return msgspec.structs.replace(one, role="image", bare=without_affix(one.stem, "image")[0])
 
 
 def _by_affix(parsed: Sequence[_Parsed]) -> list[_Parsed]:
     """Roles of files in one folder: a mask's affix makes a mask where an image of the bare name stands beside it."""
-    stems = {(one.folders, one.stem) for one in parsed} | {(one.folders, _bare(one.stem, "image")[0]) for one in parsed}
+    stems = {(one.folders, stem) for one in parsed for stem in (one.stem, without_affix(one.stem, "image")[0])}
     result = []
     for one in parsed:
-        bare, affix = _bare(one.stem, "mask")
+        bare, affix = without_affix(one.stem, "mask")
         is_mask = affix and (one.folders, bare) in stems
         result.append(msgspec.structs.replace(one, role="mask", bare=bare, kind=affix) if is_mask else _as_image(one))
     return result
@@ -178,7 +173,7 @@ def _two_folders(parsed: Sequence[_Parsed]) -> Optional[tuple[str, str]]:
     """Two folders of nearly equal stems, of images and of masks: these are PNGs, or the name has a word for masks."""
     folders = grouped((posixpath.dirname(one.path) or ".", one) for one in parsed)
     for two in combinations(folders, 2):
-        stems, more = ({_bare(one.stem, "mask")[0] for one in folders[folder]} for folder in two)
+        stems, more = ({without_affix(one.stem, "mask")[0] for one in folders[folder]} for folder in two)
         if len(stems & more) < 0.9 * max(len(stems), len(more)):
             continue
         masks = [folder for folder in two if _MASK_WORD.search(posixpath.basename(folder))]
@@ -216,7 +211,7 @@ class _Images:
     def of(self, mask: _Parsed) -> Optional[tuple[str, tuple[str, ...]]]:
         """The image of a mask, and those of its folders that no image has; ``None`` where there is not one."""
         common, extra = (tuple(one for one in mask.folders if (one in self.folders) is own) for own in (True, False))
-        file, stripped = posixpath.basename(mask.path), _bare(mask.bare, "image")[0]
+        file, stripped = posixpath.basename(mask.path), without_affix(mask.bare, "image")[0]
         # Of a.jpg and a.png, a.png has the mask a.png; a.jpg.png is the mask of a.jpg.
         kinds = ("stem", "stem", "bare", "file", "file", "bare")
         names = (mask.stem, mask.bare, mask.bare, file, mask.stem, stripped)

@@ -106,8 +106,8 @@ class ImageFiles:
         if name in self.paths:
             return [self.paths[name]]
         matches = self._tails.get(posixpath.basename(name).lower(), [])
-        tail = f"/{name.lower()}"
-        matches = [path for path in matches if f"/{path.lower()}".endswith(tail) or _bare(path).endswith(tail)]
+        tail, lower = f"/{name.lower()}", ((path, f"/{path.lower()}") for path in matches)
+        matches = [path for path, low in lower if low.endswith(tail) or posixpath.splitext(low)[0].endswith(tail)]
         shortest = min((path.count("/") for path in matches), default=0)
         return [self.paths[path] for path in matches if path.count("/") == shortest]
 
@@ -129,10 +129,6 @@ class ImageFiles:
         """Relative paths by file name and by stem."""
         names = ((posixpath.basename(path).lower(), path) for path in sorted(self.paths, key=natural))
         return grouped((key, path) for name, path in names for key in {name, posixpath.splitext(name)[0]})
-
-
-def _bare(path: str) -> str:
-    return f"/{posixpath.splitext(path)[0].lower()}"
 
 
 class SourceReader(Reader):

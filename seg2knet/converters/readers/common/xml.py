@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any, Optional, Union
+
+from lxml import etree
 
 from seg2knet.dataset.files import read_bytes
 from seg2knet.errors import DataError
 
 MAX_XML = 256 << 20
 _DOCTYPE = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
-
-
-@cache
-def _parser() -> Any:
-    """lxml's parser with everything off that reaches out of the file or makes it larger."""
-    from lxml import etree
-
-    return etree.XMLParser(
-        resolve_entities=False, load_dtd=False, no_network=True, remove_comments=True, remove_pis=True
-    )
+# Everything is off that reaches out of the file or makes it larger.
+_PARSER = etree.XMLParser(
+    resolve_entities=False, load_dtd=False, no_network=True, remove_comments=True, remove_pis=True
+)
 
 
 def parse(data: Union[bytes, str], name: Union[str, Path], place: Optional[str] = None) -> Any:
     """The root element of a document or of a piece of one, which errors call ``name``; DataError where it is not XML,
     or declares entities."""
-    from lxml import etree
-
     if isinstance(data, bytes) and _DOCTYPE.search(data[:65536].replace(b"\0", b"")):
         raise doctype(name)
     try:
-        return etree.fromstring(data, _parser())
+        return etree.fromstring(data, _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
         found, hint = str(error)[:200], "is the file cut off?"
         raise DataError("not XML", file=name, place=place, found=found, hint=hint) from None

@@ -69,14 +69,10 @@ class File:
             text += f"</{tag[1]}>" if tag else ""
         return xml.parse(text, self.path, f"byte {start}")
 
-    def elements(self) -> Iterator[Element]:
-        """All ``meta``, ``image`` and ``track`` elements in the file's order; DataError where a document type is
-        declared, or the file is cut off or damaged."""
-        return _Scan(self.path).run()
 
-
-class _Scan:
-    """One pass over a file."""
+class Pass:
+    """One pass over a file: all ``meta``, ``image`` and ``track`` elements in its order; DataError where a document
+    type is declared, or the file is cut off or damaged."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -87,7 +83,7 @@ class _Scan:
         self.open: list[Optional[Element]] = []
         self.done: list[Element] = []
 
-    def run(self) -> Iterator[Element]:
+    def __iter__(self) -> Iterator[Element]:
         data = b" "
         with open(self.path, "rb") as file:
             while data:

@@ -18,7 +18,7 @@ from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import ImageFiles, absent, files_of
-from seg2knet.converters.readers.cvat.index import Element, File, Meta, Task, read_meta
+from seg2knet.converters.readers.cvat.index import Element, File, Meta, Pass, Task, read_meta
 from seg2knet.converters.readers.cvat.shapes import Frames, between, take
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
@@ -113,7 +113,7 @@ class _Index:
         """One file; ``prefix`` is what its images' names begin with."""
         images = ImageFiles(self.options.images or Path(file.path).absolute().parent)
         meta, frames = Meta(), Frames()
-        for element in file.elements():
+        for element in Pass(file.path):
             if element.tag == "meta":
                 meta = read_meta(file.element(element.start, element.end))
             elif element.tag == "image":

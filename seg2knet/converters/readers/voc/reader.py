@@ -130,16 +130,15 @@ class VocReader(Reader):
         return canvas.sample(handle.split)
 
 
-class _Listing:
+class _Listing(msgspec.Struct):
     """Handles of all folders, as they are found; where the source has class ``masks``, images without one are no part
     of it."""
 
-    def __init__(self, masks: bool) -> None:
-        self.masks = masks
-        self.handles: list[Handle] = []
-        self.taken: set[tuple[Optional[str], str]] = set()
-        self.skips: list[Skip] = []
-        self.notes: list[Note] = []
+    masks: bool
+    handles: list[Handle] = []
+    taken: set[tuple[Optional[str], str]] = set()
+    skips: list[Skip] = []
+    notes: list[Note] = []
 
     def add(self, root: _voc.Root) -> None:
         splits = Splits.find(root.path, _LISTS)
