@@ -115,18 +115,17 @@ def _tallies(ledger: Ledger) -> None:
 
 
 def _findings(folder: Path, found: Any) -> None:
-    errors, warnings = len(found.errors), len(found.warnings)
-    if not errors and not warnings:
+    if not found.errors and not found.warnings:
         _line(f"validate {folder}: clean")
         return
-    _line(f"validate {folder}: {errors:,} errors, {warnings:,} warnings; in full: seg2knet validate {folder}")
+    _line(f"validate {folder}: {found.totals()}; in full: seg2knet validate {folder}")
     rules = found.by_rule()
     for code, (first, *more) in rules.items():
         if first.severity.value in ("error", "warning"):
             _line(f"    {first.severity.value}: {code}: {len(more) + 1:,}, first {first.message}")
         if code in _SOUND:
             echo(f"        {_SOUND[code]}")
-    if not errors:
+    if not found.errors:
         codes = ", ".join(code for code, group in rules.items() if group[0].severity.value == "warning")
         _line(f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}")
 

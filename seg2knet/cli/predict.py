@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import click
 
@@ -45,9 +45,7 @@ from seg2knet.cli.terminal import CLASSES, DEVICE, KNET, PATH, STACK, echo, styl
 @DEVICE
 @STACK
 @KNET
-def predict(
-    checkpoint: str, images: tuple[str, ...], out: Path, formats: str, class_file: Optional[Path], **how: Any
-) -> Outcome:
+def predict(checkpoint: str, images: tuple[str, ...], out: Path, formats: str, **how: Any) -> Outcome:
     """Segment IMAGES (files, folders, patterns, videos, numbers of webcams) with CHECKPOINT, which holds its classes.
 
     \b
@@ -76,7 +74,7 @@ def predict(
     other = stacks.choose(how.pop("stack"), knet)
     if other is not None and (how["half"] or how["tile"] or how["tta"] or videos):
         raise UsageError("--half, --tile, --tta and videos need the current stack", hint="--stack mmengine")
-    classes = read_classes(class_file) if class_file is not None else None
+    how["classes"] = how["classes"] and read_classes(how["classes"])
     failures: list[DataError] = []
     done = objects = 0
     names: set[Path] = set()
@@ -84,10 +82,10 @@ def predict(
     loading()
     with bar("predicting") as ticked:
         if other is not None:
-            model = other.segmenter(checkpoint, how["device"], knet=knet, classes=classes)
+            model = other.segmenter(checkpoint, how["device"], knet=knet, classes=how["classes"])
             shown = 0.3 if score_thr is None else score_thr
         else:
-            model = load(checkpoint, classes=classes, **how)
+            model = load(checkpoint, **how)
             shown = model.score_thr
         for video in videos:
             for count in segment_video(model, video, out, shown, ticked, dedup, names):

@@ -22,7 +22,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 DATA = click.argument("data", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 SPLIT = click.option("--split", metavar="NAME", help="train, val or test; by default val.")
 CLASSES = click.option(
-    "--classes", "class_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    "--classes", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="Class file of a released checkpoint; by default COCO's or ADE20K's classes.",
 )  # fmt: skip
 DEVICE = click.option("--device", metavar="cuda|cpu", help="By default a GPU where there is one.")

@@ -53,8 +53,7 @@ def test(
     from seg2knet.trainer.evaluate import evaluation, judging
 
     other = stacks.choose(how.pop("stack"), how["knet"])
-    class_file = how.pop("class_file")
-    how["classes"] = read_classes(class_file) if class_file is not None else None
+    how["classes"] = how["classes"] and read_classes(how["classes"])
     del how["knet" if other is None else "workers"]
     with bar("evaluating") as ticked:
         result = (other or evaluation).evaluate(checkpoint, ticked=ticked, **how)

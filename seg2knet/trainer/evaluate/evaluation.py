@@ -161,9 +161,8 @@ def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> d
 
 
 def draw(
-    model: Any, prediction: Prediction, truth: Optional[Prediction], root: Union[str, Path], folder: Path,
-    names: set[Path],
-) -> None:  # fmt: skip
+    model: Any, prediction: Prediction, truth: Optional[Prediction], root: Any, folder: Path, names: set[Path]
+) -> None:
     """Draw a prediction of a model of either stack, beside the truth where there is any, into ``folder``, named as the
     image is below ``root``, apart from ``names``, those of images before.
     """

@@ -18,10 +18,8 @@ from seg2knet.trainer.openmmlab import operators
 
 _CHATTY = ("matplotlib", "PIL", "tensorboard", "torch.distributed", "torch.nn.parallel.distributed")
 
-_SHARDED = (
-    "torch.distributed.optim", "torch.distributed.fsdp", "torch.distributed.fsdp.api",
-    "torch.distributed.fsdp.fully_sharded_data_parallel",
-)  # fmt: skip
+_FSDP = "torch.distributed.fsdp"
+_SHARDED = ("torch.distributed.optim", _FSDP, f"{_FSDP}.api", f"{_FSDP}.fully_sharded_data_parallel")
 _SLOW = (
     "imagecorruptions", "imgaug", "imgaug.augmenters", "imgaug.augmentables.lines", "imgaug.augmentables.segmaps",
     "matplotlib", "matplotlib.colors", "matplotlib.patches", "matplotlib.pyplot",

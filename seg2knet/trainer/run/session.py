@@ -172,7 +172,8 @@ def check_data(root: Path, say: Say) -> None:
     errors = list(report.errors)
     if not errors:
         others = len(report.findings)
-        say(f"validated: no errors{f', {others} other findings (seg2knet validate {root})' if others else ''}")
+        rest = f", {others} other finding{'s'[: others != 1]} (seg2knet validate {root})" if others else ""
+        say(f"validated: no errors{rest}")
         return
     shown = "\n    ".join(text.line(finding) for finding in errors[:10])
     more = f"\n    and {len(errors) - 10} more" if len(errors) > 10 else ""
