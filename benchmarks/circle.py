@@ -6,10 +6,9 @@ Of the training images ``--images`` are labelled at first; a model of them predi
 files. Both are converted back and compared (LabelMe's outlines have fewer corners, to be moved by hand). The person who
 corrects is played by the truth: an object stays as it was predicted if it has the class and a mask IoU of ``--accept``,
 else the true one takes its place. The corrected images and the first ones are merged and trained on, as many steps as
-at first, and with the true labels throughout for comparison. AP is that of all test images. Every step is a command of
-seg2knet.
+at first. AP is that of all test images. Every step is a command of seg2knet.
 
-Written: ``ap`` of first, corrected and true labels (mask AP, and AP50), and of the predictions that were corrected
+Written: ``before`` and ``after`` (mask AP and AP50), and of the predictions that were corrected
 ``accepted``, ``outline`` and ``label`` (to correct), ``missed`` (to draw) and ``removed`` (nothing is there);
 ``cvat_iou``: least mask IoU of an object in the LabelMe files with that in the CVAT file.
 """
@@ -92,9 +91,8 @@ def circle(given: argparse.Namespace, work: Path) -> Content:
         "predicted": len(predicted["annotations"]),
         **counts,
         "cvat_iou": least_iou(predicted, same),
-        "first": before,
-        "corrected": trained("after", first, merged)[0],
-        "true": trained("true", first, more)[0],
+        "before": before,
+        "after": trained("after", first, merged)[0],
     }
 
 
