@@ -74,11 +74,11 @@ def circle(given: argparse.Namespace, work: Path) -> Content:
 
     before, checkpoint = trained("before", first)
     predictions = work / "predictions"
-    paths = [str(source / "trainingset" / image["file_name"]) for image in images[given.images : 2 * given.images]]
+    pixels, back = source / "trainingset" / "JPEGImages", work / "back"
+    paths = [str(pixels / Path(image["file_name"]).name) for image in images[given.images : 2 * given.images]]
     command("predict", str(checkpoint), *paths, "--format", "labelme,cvat", "--out", str(predictions))
     shutil.move(predictions / "cvat", work / "cvat")  # beside, not below: a data set of its own
-    back = work / "back"
-    below = ["--images-dir", str(source / "trainingset" / "JPEGImages")]
+    below = ["--images-dir", str(pixels)]
     convert("labelme", [f"train={predictions}"], back / "labelme", *below)
     convert("cvat", [f"train={work / 'cvat'}"], back / "cvat")
     predicted, same = [read(back / name) for name in ("labelme", "cvat")]

@@ -12,6 +12,7 @@ length less one, and the value or the values. Values are red, green, blue, alpha
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
@@ -151,11 +152,12 @@ def _images(task: dict[str, Any], results: list[dict[str, Any]]) -> Iterator[Rec
     if isinstance(urls, list):
         for index, url in enumerate(urls):
             called = _called(url)
-            yield called[0], [called, [item for item in results if item.get("item_index", 0) == index]]
+            own = [item for item in results if item.get("item_index", 0) == index]
+            yield posixpath.basename(called[0]), [called, own]
         return
     called = [*(_called(urls) if urls else []), *_called(task.get("file_upload"))]
     called = list(dict.fromkeys(called)) or [f"task_{task.get('id')}"]
-    yield called[0], [called, results]
+    yield posixpath.basename(called[0]), [called, results]
 
 
 def _is_url(value: Any) -> bool:
@@ -166,14 +168,16 @@ def _is_url(value: Any) -> bool:
 
 
 def _called(url: Any) -> list[str]:
-    """File names of a URL: without and with the 8 digits that Label Studio puts before the name of an upload."""
+    """What a URL calls an image: its path below the folder of local files, its name without and with the 8 digits that
+    Label Studio puts before the name of an upload."""
     if not isinstance(url, str) or not url:
         return []
     parts = urlsplit(url)
-    path = parse_qs(parts.query).get("d", [parts.path])[0]
-    name = unquote(path).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    local = parse_qs(parts.query).get("d", [])
+    path = unquote(local[0] if local else parts.path).replace("\\", "/").rstrip("/")
+    name = posixpath.basename(path)
     uploaded = _UPLOADED.match(name)
-    return [uploaded[1], name] if uploaded else [name] if name else []
+    return [path] * bool(local) + ([uploaded[1], name] if uploaded else [name] if name else [])
 
 
 def _regions(results: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:

@@ -68,10 +68,10 @@ class MasksWriter(Writer):
         if alike and "instances" not in self.options.mask_kinds:
             changes.append(Note("instances-not-told-apart", name, "an index or a colour says the class alone", alike))
         depth = np.uint8 if max(self.numbers.values(), default=0) < 255 else np.uint16
-        tables = {"instances": np.array(instances, np.uint16)}
         blobs = {}
         for kind in self.options.mask_kinds:
-            pixels = painting.image(tables.get(kind, np.array(index, depth)))
+            table = np.array(instances, np.uint16) if kind == "instances" else np.array(index, depth)
+            pixels = painting.image(table)
             blobs[kind] = cv2.imencode(".png", self._colors(pixels) if kind == "colors" else pixels)[1].tobytes()
         return Encoded(None, len(objects) - len(skips), blobs, skips, changes)
 

@@ -209,6 +209,29 @@ def test_masks_of_each_kind(tmp_path: Path) -> None:
     assert again == masks(source, "coco")
 
 
+@pytest.mark.parametrize("target", ["cvat", "labelme", "labelstudio", "masks", "voc", "yolo"])
+def test_images_of_one_name_in_two_folders(tmp_path: Path, target: str) -> None:
+    source = coco(tmp_path / "set", SQUARE, [[32.5, 3, 40, 3, 40, 12, 32.5, 12]])
+    picture(source / "images" / "day 2" / "ä.png", WIDTH, HEIGHT)
+    document = json.loads((source / "annotations.json").read_text())
+    document["images"].append({**document["images"][0], "id": 2, "file_name": "day 2/ä.png"})
+    document["annotations"][1]["image_id"] = 2
+    (source / "annotations.json").write_text(json.dumps(document))
+    assert out(source, target).problems == {}
+    assert masks(tmp_path / target, target) == masks(source, "coco")
+
+
+@pytest.mark.parametrize("target", ["cvat", "labelme", "labelstudio", "masks", "yolo"])
+def test_three_hundred_classes(tmp_path: Path, target: str) -> None:
+    source = coco(tmp_path / "set", SQUARE)
+    document = json.loads((source / "annotations.json").read_text())
+    document["categories"] = [{"id": number, "name": f"class {number}"} for number in range(1, 301)]
+    document["annotations"][0]["category_id"] = 300
+    (source / "annotations.json").write_text(json.dumps(document))
+    assert out(source, target).problems == {}
+    assert masks(tmp_path / target, target) == masks(source, "coco")
+
+
 def test_masks_of_no_kind_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="kind of mask image"):
         out(coco(tmp_path / "set", SQUARE), "masks", mask_kinds=())
