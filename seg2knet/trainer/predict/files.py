@@ -82,7 +82,7 @@ def segmented(
     Args:
         model: a :class:`~seg2knet.trainer.predict.inference.Segmenter`, or a tiled or another stack's in its place.
         writers: of :class:`PredictionWriter`, or others with its ``write`` and ``close``; closed at the end.
-        failed: called for an image that cannot be read, which is skipped.
+        failed: called for an image that cannot be read, or whose labels would be overwritten; it is skipped.
         ticked: called with images done and in all.
     """
     paths = [path for path, _ in images]
@@ -94,9 +94,13 @@ def segmented(
             if model.task == "instance":
                 prediction = prediction.best(score_thr, dedup)
             prediction.classes = model.classes
-            for writer in writers:
-                writer.write(prediction, name)
-            yield prediction
+            try:
+                for writer in writers:
+                    writer.write(prediction, name)
+            except DataError as error:
+                failed(error)
+            else:
+                yield prediction
         if ticked is not None:
             ticked(place, len(images))
     for writer in writers:
@@ -132,7 +136,7 @@ class PredictionWriter:
         self._taken: set[Path] = set()
 
     def write(self, prediction: Prediction, name: Path) -> None:
-        """Write one image's predictions under ``name``, relative."""
+        """Write one image's predictions under ``name``, relative. Raises DataError: other labels stand there."""
         stem = drawing.free_stem(name, self._taken)
         if "overlay" in self.formats:
             image = drawing.read_image(prediction.path)
@@ -141,7 +145,11 @@ class PredictionWriter:
         if "labelme" in self.formats:
             file = self.out / f"{stem}.json"
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(labelme(prediction, self.classes, file.parent))
+            content = labelme(prediction, self.classes, file.parent)
+            if file.exists() and file.read_bytes() != content:
+                hint = "name another folder with --out, or move these labels away"
+                raise DataError("other labels stand there and are not overwritten", file=file, hint=hint)
+            file.write_bytes(content)
         if "coco" in self.formats:
             self._coco(prediction, name, stem)
 

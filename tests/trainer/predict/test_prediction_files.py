@@ -6,6 +6,7 @@ import base64
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,9 +17,9 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.drawing import save, write_labels
 from seg2knet.dataset.rle import rle_to_mask
 from seg2knet.dataset.sample import Rle
-from seg2knet.errors import UsageError
+from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.predict import drawing
-from seg2knet.trainer.predict.files import PredictionWriter, find_images, labelme
+from seg2knet.trainer.predict.files import PredictionWriter, find_images, labelme, segmented
 from seg2knet.trainer.predict.prediction import Prediction
 
 CLASSES = ClassList.of(["bolt", "nut größe"])
@@ -121,6 +122,24 @@ def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
     assert [category["id"] for category in listed["categories"]] == [1, 2]
     with pytest.raises(UsageError, match="overlay"):
         PredictionWriter(out, CLASSES, "instance", ["pdf"])
+
+
+def test_labels_that_stand_there_are_kept(picture: Path) -> None:
+    mine = picture.with_suffix(".json")
+    mine.write_text('{"shapes": []}')
+    failures: list[DataError] = []
+    model = SimpleNamespace(task="semantic", classes=CLASSES)
+    model.many = lambda paths, *_: iter([prediction(path, mask((1, 1, 30, 30))) for path in paths])
+    writer = PredictionWriter(picture.parent, CLASSES, "instance", ["labelme"])
+    images = find_images([picture])
+    assert not list(segmented(model, images, [writer], score_thr=0, failed=failures.append))
+    assert failures[0].file == str(mine)
+    assert mine.read_text() == '{"shapes": []}'
+    mine.unlink()
+    for _ in range(2):  # what predict itself left is written again
+        writer = PredictionWriter(picture.parent, CLASSES, "instance", ["labelme"])
+        assert len(list(segmented(model, images, [writer], score_thr=0, failed=failures.append))) == 1
+    assert len(failures) == 1
 
 
 def test_an_overlay_is_a_jpeg_where_that_is_smaller(tmp_path: Path) -> None:
