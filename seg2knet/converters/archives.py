@@ -37,10 +37,10 @@ def unpacked(sources: Sequence[Source], options: Mapping[str, Any] = MappingProx
 
 def _opened(path: Path, stack: ExitStack, options: Mapping[str, Any]) -> Path:
     try:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        inside = list(path.iterdir()) if path.is_dir() else [path]
     except OSError:
         return path  # whoever reads it says what is wrong
-    if not inside or not all(one.is_file() and one.name.lower().endswith(ENDINGS) for one in inside):
+    if not inside or not all(one.name.lower().endswith(ENDINGS) and one.is_file() for one in inside):
         return path
     refused = {"--resume": options.get("resume"), "--images symlink": options.get("images") == "symlink"}
     for option in (option for option, given in refused.items() if given):
@@ -50,7 +50,7 @@ def _opened(path: Path, stack: ExitStack, options: Mapping[str, Any]) -> Path:
 
     root = Path(tempfile.mkdtemp(prefix="seg2knet-"))
     stack.callback(shutil.rmtree, root, ignore_errors=True)
-    for archive in inside:
+    for archive in sorted(inside):
         name = archive.name[: -len(next(end for end in ENDINGS if archive.name.lower().endswith(end)))]
         target = root / (name or "archive")
         if archive.suffix.lower() == ".zip":

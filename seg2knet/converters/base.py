@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
@@ -15,6 +16,7 @@ import msgspec
 
 from seg2knet.converters.options import ConvertOptions, ReaderOptions
 from seg2knet.dataset.classes import ClassList
+from seg2knet.dataset.geometry import shape_to_rle
 from seg2knet.dataset.rle import Box
 from seg2knet.dataset.sample import Note, Rle, Sample, Skip
 from seg2knet.errors import Seg2KNetError, UsageError
@@ -97,13 +99,18 @@ class Reader(ABC):
         return 0
 
 
-class Measured(msgspec.Struct, frozen=True, gc=False):
-    """A sample after the transforms, and of each object the mask (of at least one pixel), its area and its box."""
+class Measured(msgspec.Struct, frozen=True, dict=True):
+    """A sample after the transforms, and of each object's mask (of at least one pixel) the area and the box."""
 
     sample: Sample
-    rles: Sequence[Rle]
     areas: Sequence[int]
     boxes: Sequence[Box]
+
+    @cached_property
+    def rles(self) -> list[Rle]:
+        """The masks, drawn when they are first asked for."""
+        image = self.sample.image
+        return [shape_to_rle(item.shape, image.height, image.width) for item in self.sample.objects]
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,6 @@ classes.yaml  {"things": [...], "stuff": [...]}, {"names": [...]} or {"names": {
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 
 from seg2knet.converters.base import IGNORE, Scan
 from seg2knet.converters.options import ConvertOptions
+from seg2knet.converters.readers.common.sources import rgb
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json, load_yaml, read_text
 from seg2knet.dataset.text import clean_name, natural
@@ -111,14 +111,11 @@ def _info(entry: Any, path: Path) -> ClassInfo:
 
 
 def _color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:
-    """RGB from ``[r, g, b]`` or ``#rrggbb``; ``None`` from ``None``."""
-    if value is None:
-        return None
-    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
-        value = list(bytes.fromhex(value[1:]))
-    if isinstance(value, (list, tuple)) and len(value) == 3 and all(type(c) is int and 0 <= c < 256 for c in value):
-        return value[0], value[1], value[2]
-    raise _bad(path, f"the colour {value!r}")
+    """RGB as ``rgb`` reads it; ``None`` from ``None``."""
+    color = rgb(value)
+    if color is None and value is not None:
+        raise _bad(path, f"the colour {value!r}")
+    return color
 
 
 def _bad(path: Path, found: str) -> DataError:

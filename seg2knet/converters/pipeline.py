@@ -20,7 +20,6 @@ import orjson
 
 from seg2knet._version import __version__
 from seg2knet.converters import classes as class_list
-from seg2knet.converters import sheets
 from seg2knet.converters.base import Handle, Reader, Scan, Writer
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
@@ -238,7 +237,8 @@ class Conversion:
     def assign(self, images: Sequence[Done]) -> list[Assignment]:
         """Give each image its split and name, and enter what is written into the ledger."""
         folders = folder_names([source.path for source in self.sources])
-        png_names = any(writer_of(name).png_names for name in self.options.targets)
+        targets = self.options.targets
+        png_names = any(writer_of(name).png_names for name in targets)
         assignments = assign(images, folders, self.options, png_names, self.ledger)
         for split in splits_of(assignments):
             self.ledger.splits[split] = (0, 0)
@@ -247,13 +247,13 @@ class Conversion:
                 reason, place = "annotated-twice", image.path or image.name
                 detail = "an earlier annotation names the same image"
                 self.ledger.skip_image(reason, place, detail)
-                for target, written in zip(self.options.targets, image.written):
+                for target, written in zip(targets, image.written):
                     self.ledger.skip(Skip(f"image-{reason}", place, written, detail=detail), target)
                 continue
             self.ledger.images_written += 1
             count, objects = self.ledger.splits[split]
             self.ledger.splits[split] = (count + 1, objects + sum(image.labels.values()))
-            for target, written in zip(self.options.targets, image.written):
+            for target, written in zip(targets, image.written):
                 self.ledger.written[target] = self.ledger.written.get(target, 0) + written
             for label, number in image.labels.items():
                 self.ledger.classes[label] = self.ledger.classes.get(label, 0) + number
@@ -291,6 +291,8 @@ class Conversion:
         """Leave a contact sheet beside the data."""
         if not self.options.sheet or self.options.images == "none":
             return
+        from seg2knet.converters import sheets  # with OpenCV
+
         places: dict[str, list[tuple[Reader, Handle]]] = {split: [] for split in splits_of(assignments)}
         for number, place in self.shown.items():
             if assignments[number].name is not None:

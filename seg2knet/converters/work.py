@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 import msgspec
 import numpy as np
@@ -22,13 +22,16 @@ from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger
 from seg2knet.converters.options import ConvertOptions
 from seg2knet.converters.output.staging import Staging, write
 from seg2knet.converters.splitting import names
-from seg2knet.converters.transforms import prepare
+from seg2knet.converters.transforms import Sizes, measure, prepare
 from seg2knet.dataset import images
 from seg2knet.dataset.sample import Image, Note, Sample
 from seg2knet.errors import DataError, UsageError
 
 _KEPT = 31 << 20
 """Bytes: as much as glibc takes; images of up to that many are painted in memory that is there already."""
+
+_TOGETHER = 16
+"""Images that are measured together: enough to be quick, few enough to be held in memory."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -88,20 +91,23 @@ class Work:
 
     def run(self, task: Task) -> Part:
         """Do a part; its file is there when this returns, whole."""
-        part = Part(Ledger(), [])
-        for index, handle in enumerate(task.handles):
-            part.ledger.images_read += 1
-            reader = self.readers[task.source]
-            try:
-                sample = reader.read(handle)
-            except DataError as error:
-                place, detail = _place_and_detail(error, f"{reader.source}: {handle.name}")
-                part.ledger.lose_image("unreadable", place, detail, count_objects(reader, handle))
-                continue
-            sample = msgspec.structs.replace(sample, split=sample.split or handle.split)
-            done = self._encode(task, index, sample, part.ledger)
-            if done is not None:
-                part.images.append(done)
+        part, reader = Part(Ledger(), []), self.readers[task.source]
+        for start in range(0, len(task.handles), _TOGETHER):
+            batch: list[Union[Sample, DataError]] = []
+            for handle in task.handles[start : start + _TOGETHER]:
+                try:
+                    batch.append(reader.read(handle))
+                except DataError as error:
+                    batch.append(error)
+            sizes = measure([found for found in batch if isinstance(found, Sample)])
+            for index, found in enumerate(batch, start):
+                part.ledger.images_read += 1
+                if isinstance(found, DataError):
+                    handle = task.handles[index]
+                    place, detail = _place_and_detail(found, f"{reader.source}: {handle.name}")
+                    part.ledger.lose_image("unreadable", place, detail, count_objects(reader, handle))
+                elif (done := self._encode(task, index, found, sizes, part.ledger)) is not None:
+                    part.images.append(done)
         if self.staging is not None:
             path = self.staging.part(task.number)
             scratch = path.with_suffix(f".{os.getpid()}")
@@ -109,17 +115,17 @@ class Work:
             os.replace(scratch, path)
         return part.brief()
 
-    def _encode(self, task: Task, index: int, sample: Sample, ledger: Ledger) -> Optional[Done]:
+    def _encode(self, task: Task, index: int, sample: Sample, sizes: Sizes, ledger: Ledger) -> Optional[Done]:
         image = sample.image
         read = len(sample.objects) + sum(skip.count for skip in sample.skips)
         ledger.note(*sample.notes)
         try:
             image = msgspec.structs.replace(image, name=names.safe(image.name))
-            sample = msgspec.structs.replace(sample, image=image)
+            sample = msgspec.structs.replace(sample, image=image, split=sample.split or task.handles[index].split)
             if self.options.images != "none" and image.path is None and image.data is None:
                 raise _Missing("not found; name its folder with --images-dir, or take none with --images none")
             forms, notes = self._forms(image)
-            measured = prepare(sample, self.options, self.known)
+            measured = prepare(sample, self.options, self.known, sizes)
             encoded = [writer.encode(measured) for writer in self.writers]
             if self.options.lossless:
                 _require_lossless(image.name, encoded)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Optional
 
 import numpy as np
@@ -23,6 +24,10 @@ from seg2knet.errors import DataError
 ELLIPSE_POINTS = 72
 MAX_COORDINATE = 1e7
 """Pixels from the origin beyond which pycocotools must not see a polygon: it takes memory for every step there."""
+_FAR = 1 << 16
+"""Pixels from the origin to which ``measure_polygons`` rounds as pycocotools does."""
+_MANY = 1 << 20
+"""Pixels in x that the outlines worked on at a time run along together."""
 
 
 def polygon_problem(part: Sequence[float]) -> Optional[str]:
@@ -46,10 +51,14 @@ def polygons_to_rle(parts: Sequence[Sequence[float]], height: int, width: int) -
 
     Raises DataError: a part that pycocotools must not see, or an image too large.
     """
+    from pycocotools import mask as coco_mask
+
+    check_size(height, width)
     for part in parts:
         if problem := polygon_problem(part):
             raise DataError(f"not a polygon: {problem}")
-    return rasterize([Polygons([list(part) for part in parts])], height, width)[0]
+    codes = coco_mask.frPyObjects([list(part) for part in parts], height, width)
+    return union([Rle(code["counts"], height, width) for code in codes])
 
 
 def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
@@ -65,31 +74,65 @@ def shape_to_rle(shape: Shape, height: int, width: int) -> Rle:
     raise DataError("a mask of another size than its image", found=found, expected=expected)
 
 
-def rasterize(shapes: Sequence[Shape], height: int, width: int) -> list[Rle]:
-    """The masks of many shapes of one image, in few calls; polygons must have been checked.
-
-    Raises DataError: a mask of another size, or an image too large.
-    """
-    from pycocotools import mask as coco_mask
-
-    check_size(height, width)
-    parts = [part for shape in shapes if isinstance(shape, Polygons) for part in shape.parts]
-    encoded = iter(coco_mask.frPyObjects(parts, height, width) if parts else ())
-    rles = []
-    for shape in shapes:
-        if isinstance(shape, Polygons):
-            pieces = [next(encoded) for _ in shape.parts]
-            merged = pieces[0] if len(pieces) == 1 else coco_mask.merge(pieces)
-            rles.append(Rle(merged["counts"], height, width))
-        else:
-            rles.append(shape_to_rle(shape, height, width))
-    return rles
-
-
 def measure(shape: Shape, height: int, width: int) -> tuple[int, Box]:
     """Area in pixels and box (x, y, width, height) of a shape's mask."""
     areas, boxes = areas_and_boxes([shape_to_rle(shape, height, width)])
     return areas[0], boxes[0]
+
+
+def measure_polygons(polygons: Sequence[tuple[Sequence[float], int, int]]) -> list[Optional[tuple[int, Box]]]:
+    """Pixels and box of the mask of each polygon on an image so high and wide, in half the time of drawing many;
+    ``None`` where only drawing it tells: of the largest images and outlines.
+
+    pycocotools (``maskApi.c``, ``rleFrPoly``) rounds corners to fifths of a pixel, walks along each edge in such steps
+    from its lower end on its longer axis, and cuts column c where the walk comes from x 5c + 2 to 5c + 3 or back, at
+    the smaller y of the two. In a column pixels lie between the first and the second cut, the third and the fourth...
+    """
+    if not polygons:
+        return []
+    parts, heights, widths = zip(*polygons)
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts)) // 2
+    points = np.fromiter(chain.from_iterable(parts), np.float64, 2 * int(sizes.sum())).reshape(-1, 2)
+    count, stride, wide = len(parts), max(heights) + 1, max(widths)
+    small = np.abs(points).max() <= _FAR and np.abs(np.diff(points[:, 0])).sum() <= _MANY
+    if not small or count * stride * wide >= 1 << 31:
+        half = count // 2
+        return measure_polygons(polygons[:half]) + measure_polygons(polygons[half:]) if half else [None]
+
+    # Edges, each from where the walk begins.
+    x, y = (points * 5 + 0.5).astype(np.int32).T  # cut off, not rounded down, as in C
+    ends, after = np.cumsum(sizes), np.arange(1, len(x) + 1)
+    after[ends - 1] = ends - sizes
+    owner, height, width = (np.repeat(np.array(of, np.int32), sizes) for of in (range(count), heights, widths))
+    first = np.maximum((np.minimum(x, x[after]) + 2) // 5, 0)
+    number = np.maximum(np.minimum((np.maximum(x, x[after]) + 2) // 5, width) - first, 0)
+    dx, dy = x[after] - x, y[after] - y
+    long = np.where(np.abs(dx) < np.abs(dy), dy, dx)
+    x, y, long = np.where(long < 0, x[after], x), np.where(long < 0, y[after], y), np.where(long == 0, 1, long)
+
+    # Cuts: after how many steps the walk has passed the column's middle, and y there and a step before.
+    edge = np.repeat(np.arange(len(x)), number)
+    column = np.arange(len(edge), dtype=np.int32) + (first - np.cumsum(number, dtype=np.int32) + number)[edge]
+    x, y, x_step, y_step, goal = x[edge], y[edge], (dx / long)[edge], (dy / long)[edge], 5 * column + 3
+    step = np.rint((goal - 0.5 - x) / x_step)
+    step += (x + x_step * step + 0.5 >= goal) != (x_step > 0)  # the walk rounds in its own way
+    row = (y + y_step * (step - (y_step > 0)) + 0.5).astype(np.int32)
+    row = np.minimum(np.maximum((row + 2) // 5, 0), height[edge])
+
+    cuts = np.sort((owner[edge] * wide + column) * np.int32(stride) + row)
+    runs = cuts[1::2] - cuts[0::2]
+    starts, runs = cuts[0::2][runs > 0], runs[runs > 0]
+    column = starts // stride
+    row = starts - column * np.int32(stride)
+    bounds = np.searchsorted(column, np.arange(count + 1, dtype=np.int32) * wide)
+    areas, boxes = np.zeros(count, np.int64), np.zeros((count, 4), np.int64)
+    some = np.flatnonzero(np.diff(bounds))
+    if len(some):
+        begin, last = bounds[some], bounds[some + 1] - 1
+        areas[some] = np.add.reduceat(runs, begin)
+        top, below = np.minimum.reduceat(row, begin), np.maximum.reduceat(row + runs, begin)
+        boxes[some] = np.stack((column[begin] % wide, top, column[last] - column[begin] + 1, below - top), 1)
+    return [(area, (x, y, w, h)) for area, (x, y, w, h) in zip(areas.tolist(), boxes.tolist())]
 
 
 def join(shapes: Sequence[Shape], height: int, width: int) -> Shape:

@@ -205,8 +205,6 @@ def _png(head: bytes) -> Optional[Header]:
 
 
 def _jpeg(data: bytes) -> Optional[Header]:
-    from PIL import Image
-
     position, end, orientation = 2, len(data), 1
     while position + 9 < end:
         if data[position] != 0xFF:
@@ -223,6 +221,8 @@ def _jpeg(data: bytes) -> Optional[Header]:
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
             if position + 2 + length > end:
                 return None
+            from PIL import Image
+
             exif = Image.Exif()
             with contextlib.suppress(Exception):  # whatever a damaged block raises: it turns nothing
                 exif.load(data[position + 4 : position + 2 + length])

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from seg2knet.dataset.label_image import encode_png
-from seg2knet.dataset.rle import Box, window
-from seg2knet.dataset.sample import Object, Polygons, Rle
+from seg2knet.dataset.rle import rle_bbox, window
+from seg2knet.dataset.sample import Object, Polygons
 
 
-def shapes(item: Object, rle: Rle, box: Box, number: int) -> list[dict[str, Any]]:
+def shapes(item: Object, number: int) -> list[dict[str, Any]]:
     """An object as shapes: polygons as they are, several with ``number`` as their ``group_id``; a mask as what its
     box has. Attributes are the description.
     """
@@ -22,8 +22,8 @@ def shapes(item: Object, rle: Rle, box: Box, number: int) -> list[dict[str, Any]
         parts = item.shape.parts
         common |= {"shape_type": "polygon", "group_id": number if len(parts) > 1 else None}
         return [{**common, "points": list(zip(part[0::2], part[1::2]))} for part in parts]
-    x, y, width, height = box
-    png = encode_png(window(rle, box).astype("uint8"))
+    x, y, width, height = box = rle_bbox(item.shape)
+    png = encode_png(window(item.shape, box).astype("uint8"))
     corners = [[x, y], [x + width - 1, y + height - 1]]
     return [{**common, "points": corners, "shape_type": "mask", "mask": base64.b64encode(png).decode()}]
 

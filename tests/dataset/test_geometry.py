@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -155,26 +155,57 @@ def test_an_empty_mask_has_no_box() -> None:
     assert rle_bbox(mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
 
 
-shapes_of_an_image = st.lists(
-    st.one_of(
-        st.lists(
-            st.lists(st.integers(-4, 40).map(lambda n: n / 2), min_size=6, max_size=6), min_size=1, max_size=3
-        ).map(Polygons),
-        hnp.arrays(np.bool_, (14, 17)).map(mask_to_rle),
-    ),
-    max_size=5,
+# Whole pixels, halves, tenths, anything: where corners fall on the steps and middles that the rasteriser rounds to.
+numbers = st.one_of(
+    st.integers(-30, 70).map(float),
+    st.integers(-60, 140).map(lambda n: n / 2),
+    st.integers(-300, 700).map(lambda n: n / 10),
+    st.floats(-60, 100),
 )
+corners = st.integers(3, 9).flatmap(lambda count: st.lists(numbers, min_size=2 * count, max_size=2 * count))
+sides = st.integers(1, 40)
 
 
-@given(shapes_of_an_image)
-def test_many_shapes_drawn_at_once_are_as_if_drawn_one_by_one(shapes: list[Polygons | Rle]) -> None:
-    areas, boxes = areas_and_boxes(geometry.rasterize(shapes, 14, 17))
-    assert list(zip(areas, boxes)) == [geometry.measure(shape, 14, 17) for shape in shapes]
+def assert_as_drawn(polygons: list[tuple[list[float], int, int]]) -> None:
+    drawn = [geometry.measure(Polygons([part]), height, width) for part, height, width in polygons]
+    assert geometry.measure_polygons(polygons) == drawn
+
+
+@given(st.lists(st.tuples(corners, sides, sides), max_size=8))
+@example([([1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 5, 5)])  # a point, three times
+@example([([0.0, 0.0, 9.0, 0.0, 9.0, 9.0, 0.0, 9.0], 9, 9)])  # the whole image
+@example([([2.3, -40.0, 2.7, 80.0, 2.5, 80.0], 9, 9)])  # a needle through it
+@example([([-20.0, -20.0, -10.0, -20.0, -10.0, -10.0], 9, 9)])  # outside
+def test_polygons_measured_together_are_to_the_pixel_as_drawn(polygons: list[tuple[list[float], int, int]]) -> None:
+    assert_as_drawn(polygons)
+
+
+def test_outlines_as_hands_draw_them_are_measured_as_drawn() -> None:
+    rng = np.random.default_rng(0)
+    angles, radii = np.sort(rng.uniform(0, 2 * np.pi, (60, 60))), rng.uniform(20, 300, (60, 60))
+    outlines = rng.uniform(0, 500, (60, 1, 2)) + np.stack([np.cos(angles), np.sin(angles)], 2) * radii[..., None]
+    for rounded in (outlines, np.round(outlines)):
+        assert_as_drawn([(outline.ravel().tolist(), 480, 640) for outline in rounded])
+
+
+def test_large_images_are_measured_as_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    large = [(rng.uniform(-100, 16_000, 14).tolist(), 16_000, 16_000) for _ in range(12)]  # more than 2^31 pixels
+    assert_as_drawn([*large, ([0.0, 0.0, 4.0, 0.0, 4.0, 3.0], 3, 4)])
+    monkeypatch.setattr(geometry, "_MANY", 200_000)
+    assert_as_drawn(large)
+
+
+def test_what_reaches_far_or_lies_on_an_image_too_large_is_not_measured_undrawn() -> None:
+    near, far, behind = ([0.0, 0.0, reach, 0.0, 5.0, 5.0] for reach in (5.0, 1e5, -1e5))
+    near_size = geometry.measure(Polygons([near]), 9, 9)
+    found = geometry.measure_polygons([(far, 9, 9), (near, 9, 9), (near, 1 << 20, 1 << 20), (behind, 9, 9)])
+    assert found == [None, near_size, None, None]
 
 
 def test_what_cannot_be_drawn_is_an_error() -> None:
     square, other = Polygons([SQUARE]), mask_to_rle(np.ones((3, 3), bool))
     for shape, height, width in ((square, 0, 8), (square, 1 << 20, 1 << 20), (other, 8, 8)):
         with pytest.raises(DataError, match="size"):
-            geometry.rasterize([shape], height, width)
-    assert areas_and_boxes(geometry.rasterize([square], 8, 8)) == ([12], [(2, 1, 4, 3)])
+            geometry.measure(shape, height, width)
+    assert geometry.measure(square, 8, 8) == (12, (2, 1, 4, 3))

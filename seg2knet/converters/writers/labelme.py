@@ -31,7 +31,7 @@ class LabelmeWriter(Writer):
         held, skips = items(measured, "LabelMe", ignored=True)
         for item in held:
             changes += item.attributes_as("attributes-as-description")
-            shapes += labelme_json.shapes(item.object, item.rle, item.box, item.number)
+            shapes += labelme_json.shapes(item.object, item.number)
         return Encoded(labelme_json.encoded(shapes, image.width, image.height), len(held), {}, skips, changes)
 
     def image(self, split: str, name: str) -> str:

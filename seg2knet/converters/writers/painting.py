@@ -64,7 +64,7 @@ def _stretches(starts: np.ndarray, ends: np.ndarray) -> list[slice] | list[np.nd
 
 def _order(measured: Measured, options: ConvertOptions) -> list[int]:
     """The objects from the lowest to the uppermost."""
-    objects, indices, stuff = measured.sample.objects, list(range(len(measured.rles))), options.stuff or ()
+    objects, indices, stuff = measured.sample.objects, list(range(len(measured.areas))), options.stuff or ()
     if options.overlap == "small-first":
         return sorted(indices, key=lambda index: (objects[index].label not in stuff, -measured.areas[index]))
     return indices if options.overlap == "last" else sorted(indices, key=lambda index: objects[index].z)

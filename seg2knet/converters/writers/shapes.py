@@ -11,13 +11,18 @@ from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Skip
 
 
 class Item(NamedTuple):
-    """An object, its number on the image from 1, its mask, its box, and its place for the ledger."""
+    """An object, its number on the image from 1, its box, its place for the ledger, and all there is on the image."""
 
     number: int
     object: Object
-    rle: Rle
     box: Box
     place: str
+    measured: Measured
+
+    @property
+    def rle(self) -> Rle:
+        """Its mask."""
+        return self.measured.rles[self.number - 1]
 
     @property
     def polygons(self) -> Sequence[list[float]]:
@@ -33,10 +38,10 @@ class Item(NamedTuple):
 def items(measured: Measured, tool: str, ignored: bool = False) -> tuple[list[Item], list[Skip]]:
     """The objects that a tool can hold; crowds, and regions to be ignored unless it has those, are skips."""
     name, held, skips = measured.sample.image.name, [], []
-    for number, (item, rle, box) in enumerate(zip(measured.sample.objects, measured.rles, measured.boxes), 1):
+    for number, (item, box) in enumerate(zip(measured.sample.objects, measured.boxes), 1):
         place = f"{name}: {item.place}"
         if (item.label == IGNORE and not ignored) or (item.iscrowd and item.label != IGNORE):
             skips.append(Skip("crowd", place, detail=f"{tool} has no crowds"))
         else:
-            held.append(Item(number, item, rle, box, place))
+            held.append(Item(number, item, box, place, measured))
     return held, skips

@@ -19,7 +19,6 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.drawing import save
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.label_image import rgb_of
-from seg2knet.dataset.rle import rle_bbox
 from seg2knet.dataset.sample import Object, Polygons
 from seg2knet.errors import DataError, UsageError
 from seg2knet.trainer.predict import drawing
@@ -209,7 +208,7 @@ def labelme(prediction: Prediction, classes: ClassList, folder: Path) -> bytes:
         shape = rle if holed else Polygons(_outlines([outer for outer, _ in rings]))
         attributes = None if prediction.semantic else {"score": round(score, 3)}
         found = Object(classes[label].name, shape, attributes=attributes)
-        shapes += labelme_json.shapes(found, rle, rle_bbox(rle), number)
+        shapes += labelme_json.shapes(found, number)
     path = Path(os.path.relpath(prediction.path, folder.resolve())).as_posix()
     return labelme_json.document(path, labelme_json.encoded(shapes, prediction.width, prediction.height))
 

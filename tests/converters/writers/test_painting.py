@@ -22,7 +22,7 @@ def measured(masks: list[np.ndarray], depths: list[int]) -> Measured:
     objects = tuple(Object("car", rle, z=z, place=f"shape {index}") for index, (rle, z) in enumerate(zip(rles, depths)))
     height, width = masks[0].shape
     areas, boxes = areas_and_boxes(rles)
-    return Measured(Sample(Image("a.jpg", width, height), objects), rles, areas, boxes)
+    return Measured(Sample(Image("a.jpg", width, height), objects), areas, boxes)
 
 
 def by_pixels(found: Measured, overlap: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_as_by_pixels(seed: int, height: int, width: int, count: int, share: flo
 
 
 def test_no_objects() -> None:
-    painting = paint(Measured(Sample(Image("a.jpg", 4, 3)), [], [], []), [], ConvertOptions())
+    painting = paint(Measured(Sample(Image("a.jpg", 4, 3)), [], []), [], ConvertOptions())
     assert painting.areas(0) == [12]
     assert painting.table()[:, X:].tolist() == [[0, 0, 4, 3]]
     assert not painting.image(np.zeros(1, np.uint8)).any()

@@ -6,7 +6,7 @@ import ast
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import msgspec
 import numpy as np
@@ -105,10 +105,13 @@ class Canvas:
         """While one object is read: a skip where it turns out not to be one, or its mask cannot be read."""
         try:
             yield
-        except NotAnObject as problem:
-            self.skip(problem.reason, place, problem.detail, asked=problem.asked)
-        except DataError as error:
-            self.skip("mask-unreadable", place, ": ".join(filter(None, (error.message, error.found))))
+        except (NotAnObject, DataError) as problem:
+            self.refuse(problem, place)
+
+    def refuse(self, problem: Union[NotAnObject, DataError], place: str) -> None:
+        if isinstance(problem, DataError):
+            problem = NotAnObject("mask-unreadable", ": ".join(filter(None, (problem.message, problem.found))))
+        self.skip(problem.reason, place, problem.detail, asked=problem.asked)
 
     def note(self, kind: str, place: str, detail: str = "", count: int = 1) -> None:
         self.notes.append(Note(kind, f"{self.place}: {place}" if place else self.place, detail, count))

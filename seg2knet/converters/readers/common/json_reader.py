@@ -79,12 +79,12 @@ class JsonReader(SourceReader):
             return False
 
     def scan(self) -> Scan:
-        found, paths = list[tuple[str, Any]](), self.files(self.source)
+        found, paths, root = list[tuple[str, Any]](), self.files(self.source), str(self.root)
         self.skips: list[Skip] = []
         self.notes: list[Note] = []
         for suffix in self.suffixes:
             for path in (path for path in paths if path.lower().endswith(suffix)):
-                records = self.listed(path, relative(path, str(self.root)), len(paths) == 1)
+                records = self.listed(path, relative(path, root), len(paths) == 1)
                 found += [(name, [path, record]) for name, record in records]
             if found:
                 break  # the files of other suffixes are another export of the same
@@ -167,11 +167,12 @@ def each(canvas: Canvas, items: Any, kind: str, take: Callable[[Any, str], None]
     """Read items one by one as ``KIND NUMBER``; one that is malformed or not an object becomes a skip."""
     for number, item in enumerate(items if isinstance(items, list) else [], first):
         place = f"{kind} {number}"
-        with canvas.skipping(place):
-            try:
-                take(item, place)
-            except MALFORMED as error:
-                raise NotAnObject("malformed", f"{type(error).__name__}: {error}"[:200]) from None
+        try:
+            take(item, place)
+        except MALFORMED as error:
+            canvas.skip("malformed", place, f"{type(error).__name__}: {error}"[:200])
+        except (NotAnObject, DataError) as problem:
+            canvas.refuse(problem, place)
     return canvas
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from itertools import repeat
+from itertools import cycle
 from operator import mul
 from pathlib import Path
 from typing import Optional
@@ -127,10 +127,7 @@ class YoloReader(Reader):
 
 
 def _in_pixels(canvas: Canvas, fractions: list[float]) -> list[float]:
-    pixels = fractions[:]
-    pixels[0::2] = map(mul, fractions[0::2], repeat(canvas.width))
-    pixels[1::2] = map(mul, fractions[1::2], repeat(canvas.height))
-    return pixels
+    return [*map(mul, fractions, cycle((float(canvas.width), float(canvas.height))))]
 
 
 def _clip(canvas: Canvas, place: str, values: list[float]) -> None:
