@@ -20,7 +20,7 @@ SHAPES = ("labelme", "cvat")
 
 
 @speaks(works=True, file=True)
-@click.command(params=[option(name) for name in TRAINING], short_help="Rank the labels that look wrong.")
+@click.command(params=[option(name) for name in TRAINING])
 @DATA
 @click.option("--split", default="train", show_default=True, metavar="NAME", help="Which labels to look at.")
 @click.option("--checkpoint", metavar="FILE", help="Judge with this model, which has not seen the split.")

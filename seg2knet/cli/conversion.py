@@ -123,15 +123,11 @@ def _findings(folder: Path, found: Any) -> None:
     for code, (first, *more) in rules.items():
         if first.severity.value in ("error", "warning"):
             _line(f"    {first.severity.value}: {code}: {len(more) + 1:,}, first {first.message}")
-        if code in _SOUND:
-            echo(f"        {_SOUND[code]}")
+        if code == "CP015":  # a source may well deserve it, though nothing is wrong with it or with the conversion
+            echo(
+                "        an image of stuff alone is sound panoptic data: seg2knet trains on it, mmdet's own configs "
+                "leave it out; --ignore CP015 says that this is known"
+            )
     if not found.errors:
         codes = ", ".join(code for code, group in rules.items() if group[0].severity.value == "warning")
         _line(f"    no errors: it can be trained on; seg2knet validate --strict would fail, on {codes}")
-
-
-_SOUND = {
-    "CP015": "an image of stuff alone is sound panoptic data: seg2knet trains on it, mmdet's own configs leave it out; "
-    "--ignore CP015 says that this is known"
-}
-"""Warnings that a source may well deserve, though nothing is wrong with it or with the conversion."""

@@ -48,7 +48,7 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path) -> Outcom
     return Outcome(report.as_dict(), 0 if report.ok else 1)
 
 
-@click.group(short_help="Make the environment of the authors' own stack.")
+@click.group()
 def setup() -> None:
     """Make an environment that another stack needs."""
 

@@ -12,7 +12,7 @@ from seg2knet.cli.terminal import CLASSES, DEVICE, KNET, PATH, STACK, echo, styl
 
 
 @speaks(works=True)
-@click.command(short_help="Segment images with a checkpoint.")
+@click.command()
 @click.argument("checkpoint")
 @click.argument("images", nargs=-1, required=True)
 @click.option(

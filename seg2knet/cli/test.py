@@ -12,7 +12,7 @@ from seg2knet.cli.terminal import CLASSES, DATA, DEVICE, FILE, KNET, LOADERS, PA
 
 
 @speaks(file=True)
-@click.command(short_help="Evaluate a checkpoint.")
+@click.command()
 @click.argument("checkpoint")
 @DATA
 @SPLIT
@@ -92,7 +92,7 @@ def _print(result: Any, *files: Optional[Path]) -> None:
 
 
 @speaks(file=True)
-@click.command(short_help="Compare two checkpoints or result files.")
+@click.command()
 @click.argument("a")
 @click.argument("b")
 @DATA

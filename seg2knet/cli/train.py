@@ -81,7 +81,7 @@ def options_from(parameters: dict[str, Any]) -> TrainOptions:
 
 
 @speaks(works=True)
-@click.command(cls=GroupedCommand, params=list(_options()), short_help="Train a K-Net on a data set.")
+@click.command(cls=GroupedCommand, params=list(_options()))
 @DATA
 def train(**parameters: Any) -> Outcome:
     """Train a K-Net on DATA: data/coco or data/ade by default.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import posixpath
 import re
 from collections.abc import Iterator
 from typing import Optional
@@ -38,13 +39,11 @@ def safe(name: str) -> str:
 
 def suffix(name: str) -> str:
     """From the last dot of the last part, in lower case; empty where there is none."""
-    last = name.rpartition("/")[2]
-    dot = last.rfind(".")
-    return last[dot:].lower() if dot > 0 else ""
+    return posixpath.splitext(name)[1].lower()
 
 
 def without_suffix(name: str) -> str:
-    return name[: len(name) - len(suffix(name))]
+    return posixpath.splitext(name)[0]
 
 
 class Namer:

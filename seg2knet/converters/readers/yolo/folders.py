@@ -87,13 +87,11 @@ class YoloFolder:
     def names(self) -> Optional[dict[int, str]]:
         """Of the classes, by number; ``None`` where nothing says them."""
         names, file = self.document.get("names"), self.config
-        if isinstance(names, str):
-            file = next((Path(path) for path in _tails(names, [str(self.home)]) if os.path.isfile(path)), None)
-            names = read_list(file) if file else None
-        if names is None:
+        files = list(map(Path, _tails(names, [str(self.home)]))) if isinstance(names, str) else []
+        if names is None or files:
             plain = [self.source, self.source / "labels", self.source.absolute().parent]
-            files = (folder / name for folder in ([self.root] if self.config else plain) for name in _NAME_FILES)
-            file = next((path for path in files if path.is_file()), None)
+            files += [folder / name for folder in ([self.root] if self.config else plain) for name in _NAME_FILES]
+            file = next(filter(os.path.isfile, files), None)
             names = read_list(file) if file else None
         if names is None and type(self.document.get("nc")) is int:
             return {number: str(number) for number in range(min(self.document["nc"], 100_000))}
