@@ -13,6 +13,7 @@ from seg2knet.errors import UsageError
 from seg2knet.knet.recipe import BASE_BATCH, SCHEDULES, SEMANTIC_STEPS, learning_rate
 from seg2knet.trainer.config import held_out
 from seg2knet.trainer.config.backbones import TIMM, Backbone, default_backbone, find_backbone
+from seg2knet.trainer.openmmlab import semantic
 from seg2knet.trainer.options import TrainOptions, image_scale
 
 ENOUGH_IMAGES = 48_000
@@ -178,13 +179,10 @@ def _check(options: TrainOptions, data: DataFolder, backbone: Backbone, batch: i
         if options.head is not None:
             raise UsageError("--head is for semantic segmentation", found=f"a data set for {data.task} segmentation")
         return
-    from seg2knet.trainer.openmmlab import semantic
-
-    head = options.head or "upernet"
     if backbone.semantic is None:
         expected = ", ".join(semantic.SEMANTIC_BACKBONES)
         raise UsageError(f"--backbone {backbone.name} has no K-Net for semantic segmentation", expected=expected)
-    least = semantic.least_batch(head) * processes
+    least = semantic.least_batch(options.head or "upernet") * processes
     if batch < least:
         raise UsageError(
             f"this head normalises over a batch: it takes at least {least // processes} images a process",

@@ -7,6 +7,8 @@ from typing import Any
 
 from seg2knet.trainer.config.coco import flips
 from seg2knet.trainer.config.plan import RunPlan
+from seg2knet.trainer.openmmlab import packages as openmmlab
+from seg2knet.trainer.openmmlab import semantic
 
 META_KEYS = (
     "img_id", "img_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape", "scale_factor", "reduce_zero_label",
@@ -43,9 +45,6 @@ def test_pipeline(scale: tuple[int, int]) -> list[dict[str, Any]]:
 
 def model(plan: RunPlan) -> dict[str, Any]:
     """mmsegmentation's K-Net, with the data's class count and plain BatchNorm where there is one process."""
-    from seg2knet.trainer.openmmlab import packages as openmmlab
-    from seg2knet.trainer.openmmlab import semantic
-
     layer = None  # whose inputs are the channels of the prediction that the kernels refine
     if plan.options.load_from is not None:
         from seg2knet.knet import checkpoints
@@ -68,8 +67,6 @@ def model(plan: RunPlan) -> dict[str, Any]:
 
 def optimizer(plan: RunPlan) -> dict[str, Any]:
     """mmsegmentation's for K-Net, at the learning rate decided."""
-    from seg2knet.trainer.openmmlab import semantic
-
     wrapper = semantic.semantic_optimizer(plan.backbone.name)
     wrapper["optimizer"]["lr"] = plan.lr
     return wrapper

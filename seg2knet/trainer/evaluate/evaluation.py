@@ -69,14 +69,9 @@ def evaluate(
     classes: Optional[ClassList] = None,
     ticked: Optional[Callable[[int, int], None]] = None,
 ) -> Evaluation:
-    """What :func:`seg2knet.trainer.api.evaluate` does, with more to choose.
+    """What :func:`seg2knet.trainer.api.evaluate` does; ``ticked`` is called with images done and in all.
 
-    Args:
-        split: ``val`` by default, ``test`` where there is no val.
-        submission: a zip to write that an evaluation server accepts; then no figures are computed.
-        workers: processes that load images.
-        classes: of a checkpoint that does not name them; see :class:`Segmenter`.
-        ticked: called with images done and in all.
+    ``submission``: a zip to write that an evaluation server accepts; then no figures are computed.
     """
     model = Segmenter(checkpoint, device, classes=classes)
     from mmengine.registry import METRICS

@@ -24,21 +24,15 @@ from seg2knet.trainer.evaluate.panoptic_quality import PanopticQuality
 
 
 class Metric(BaseMetric):
-    """A metric that also reports by class.
-
-    Attributes:
-        headline: the figure that decides which checkpoint is best.
-        report: figures by class: ``name`` and one entry a column; ``None`` for a class that does not occur.
-        predictions: what was predicted, in COCO's results format (instance only).
-    """
+    """A metric that also reports by class: ``name`` and an entry a column, ``None`` for a class that does not occur."""
 
     task: ClassVar[str]
-    headline: ClassVar[str]
+    headline: ClassVar[str]  # the figure that decides which checkpoint is best
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.report: list[dict[str, Any]] = []
-        self.predictions: list[dict[str, Any]] = []
+        self.predictions: list[dict[str, Any]] = []  # COCO results, instance only
 
     @classmethod
     def config(cls, split: Split) -> dict[str, Any]:

@@ -21,8 +21,6 @@ HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 
 SEMANTIC_BACKBONES = (*(name for name, entry in BACKBONES.items() if entry.semantic), f"{TIMM}NAME")
 _INSTALL = "pip install 'onedl-mmsegmentation>=1.4.2'"
-_POOLING = ("pspnet", "deeplabv3", "upernet")
-"""Heads that pool a whole image to one pixel: normalising over a batch needs two of them."""
 
 
 def semantic_model(
@@ -35,13 +33,10 @@ def semantic_model(
     processes: int = 1,
     width: int = 256,
 ) -> dict[str, Any]:
-    """The model part of a config for mmseg.
+    """The model part of a config for mmseg, with SyncBN where several ``processes`` train.
 
-    Args:
-        num_classes: classes, background not counted (``reduce_zero_label``).
-        weights: file with the backbone's weights; ``None`` starts from scratch.
-        processes: training processes; statistics are shared between them where there are several (SyncBN).
-        width: channels of UPerNet and of the kernels on it: the authors' 256, or 512 as in mmsegmentation's weights.
+    ``weights`` are the backbone's; ``None`` starts from scratch. ``width`` is that of UPerNet and of the kernels on it:
+    the authors' 256 channels, or 512 as in mmsegmentation's weights.
 
     Raises UsageError: the head and backbone do not exist together, or there is only one class; EnvironmentProblem:
     mmsegmentation is not installed or has no K-Net.
@@ -94,8 +89,8 @@ def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
 
 
 def least_batch(head: str) -> int:
-    """The fewest images a process can train on at a time."""
-    return 2 if head in _POOLING else 1
+    """The fewest images a process can train on at a time: heads that pool an image to one pixel normalise over two."""
+    return 1 if head == "fcn" else 2
 
 
 def _own_config(head: str, backbone: str) -> dict[str, Any]:

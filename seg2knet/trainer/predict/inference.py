@@ -28,12 +28,8 @@ DEDUP = 0.7
 
 class Segmenter:
     """A model ready to segment images; the arguments are those of :func:`seg2knet.trainer.api.load`. Instances below
-    ``score_thr`` are dropped before their masks are computed; ``dedup`` is of called models.
-
-    Attributes:
-        config: the whole config it was trained with.
-        model: mmdet's or mmseg's module, in evaluation mode.
-        judged_score: the score that was best for F1, where the checkpoint knows.
+    ``score_thr`` are dropped before their masks are computed; ``dedup`` is of called models. ``config`` is the whole
+    config of the training, ``judged_score`` the score that was best for F1, where the checkpoint knows.
 
     Raises DataError: the checkpoint cannot be read or does not say what it is.
     """
@@ -108,11 +104,9 @@ class Segmenter:
     def many(
         self, paths: Sequence[Path], batch_size: int = 1, workers: Optional[int] = None
     ) -> Iterator[Union[Prediction, DataError]]:
-        """Segment files, in order; the error in place of those that cannot be read.
-
-        Args:
-            batch_size: images of one size that come after one another are segmented together, at most this many.
-            workers: processes that read images; by default up to 4 beside a GPU, none beside a CPU, which they share.
+        """Segment files, in order; the error in place of those that cannot be read. Images of one size that come after
+        one another are segmented together. ``workers`` read images: by default up to 4 beside a GPU, none beside a CPU,
+        which they share.
         """
         from torch.utils.data import DataLoader
 

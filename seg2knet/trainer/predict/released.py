@@ -17,6 +17,7 @@ from seg2knet.trainer.config import coco as config_coco
 from seg2knet.trainer.config import semantic as config_semantic
 from seg2knet.trainer.config.backbones import BACKBONES, Backbone
 from seg2knet.trainer.config.source import assignment
+from seg2knet.trainer.openmmlab import packages, semantic
 from seg2knet.trainer.openmmlab.packages import dictionaries, values
 
 KERNELS = "rpn_head.init_kernels.weight"
@@ -72,7 +73,7 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
         names = list(record["classes"])
         classes = ClassList.of(names, names[record["things"] :] if task == "panoptic" else ())
     elif classes is None:
-        classes = _published(task)
+        classes = published(task)
     if len(classes) != count:
         raise UsageError(
             "the checkpoint does not name its classes", file=path,
@@ -82,7 +83,7 @@ def describe(content: Mapping[str, Any], path: Path, classes: Optional[ClassList
     return Description(task, classes.things_first() if task == "panoptic" else classes, *_backbone(state))
 
 
-def _published(task: str) -> ClassList:
+def published(task: str) -> ClassList:
     """The classes of COCO or ADE20K, as mmdet and mmseg have them."""
     if task == "semantic":
         from mmseg.datasets import ADE20KDataset as dataset
@@ -199,8 +200,6 @@ def _coco_parts(described: Description, state: State, record: Mapping[str, Any])
 
 def _semantic_parts(described: Description, state: State, record: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a semantic model: mmseg's K-Net, whose head is told from the names of its tensors."""
-    from seg2knet.trainer.openmmlab import packages, semantic
-
     packages.load(semantic=True)
     crop = next(values(record.get("model", {}).get("test_cfg"), "crop_size"), CROP)
     scale = next(values(record.get("test_pipeline", ()), "img_scale"), (2048, crop[0]))

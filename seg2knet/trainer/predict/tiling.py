@@ -35,12 +35,8 @@ class View(NamedTuple):
 
 class TiledSegmenter:
     """A segmenter that sees an image in tiles, so that small objects of large images keep their size; see
-    :func:`seg2knet.trainer.api.load`.
-
-    Args:
-        tile: longest side of a tile in pixels; 0: the whole image.
-        mirror: each tile is segmented a second time, mirrored. An object found once has half its score; semantic: the
-            mean of both probabilities decides.
+    :func:`seg2knet.trainer.api.load`. ``tile`` 0 is the whole image. With ``mirror`` each tile is segmented a second
+    time, mirrored: an object found once has half its score; semantic: the mean of both probabilities decides.
     """
 
     def __init__(self, model: Any, tile: int, overlap: float, mirror: bool, batch_size: int) -> None:

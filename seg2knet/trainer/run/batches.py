@@ -15,7 +15,7 @@ from seg2knet.trainer.predict import drawing
 from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
 
 IMAGES, SIDE = 16, 320
-"""Name of the file, images on it, and their longest side."""
+"""Images on it, and their longest side."""
 
 
 def draw_batches(loader: Any, path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Optional
 
 from torch import Tensor
 
+from seg2knet.trainer.predict.released import published
+
 CLASS_LAYERS = re.compile(r"\.(semantic_out|class_out|conv_seg)\.(weight|bias)$")
 """Layers with a row for each class: of K-Net, and of mmsegmentation's heads."""
 KERNELS = "network.kernel_head.kernels.weight"
@@ -57,15 +59,8 @@ def classes_of(checkpoint: Mapping[str, Any]) -> Optional[Sequence[str]]:
     told = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
     if told is not None and len(told) == count:
         return list(told)
-    if count in (80, 133):
-        from mmdet.datasets import CocoDataset, CocoPanopticDataset
-
-        return (CocoDataset if count == 80 else CocoPanopticDataset).METAINFO["classes"]
-    if count == 150:
-        from mmseg.datasets import ADE20KDataset
-
-        return ADE20KDataset.METAINFO["classes"]
-    return None
+    task = {80: "instance", 133: "panoptic", 150: "semantic"}.get(count or 0)
+    return published(task).names if task is not None else None
 
 
 def fit(

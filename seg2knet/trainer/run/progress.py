@@ -29,12 +29,8 @@ def log(work_dir: Path, lines: Sequence[str]) -> None:
 
 
 class RunView:
-    """Shows a run. On a terminal a bar with the current figures stays at the foot; each epoch leaves a line.
-
-    Args:
-        figure: the name of the figure that decides which epoch is best: ``AP``, ``PQ``, ``mIoU``.
-        epochs, steps: of the whole run, and steps of an epoch.
-        work_dir: where the lines are kept in train.log; ``None``: nowhere.
+    """Shows a run. On a terminal a bar with the current figures stays at the foot; each epoch leaves a line, in
+    the work dir's train.log too. ``figure`` decides which epoch is best; ``steps`` are those of an epoch.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.dataset.folder import read_folder
+from seg2knet.doctor import environment
 from seg2knet.download import weights
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError
 from seg2knet.trainer.config import models
@@ -20,7 +21,8 @@ from seg2knet.trainer.options import TrainOptions, flag
 from seg2knet.trainer.run import launch, reruns
 from seg2knet.trainer.run.progress import log
 from seg2knet.trainer.run.records import LABELS, SUMMARY
-from seg2knet.validators.reports import stats
+from seg2knet.validators import validate
+from seg2knet.validators.reports import stats, text
 from seg2knet.validators.statistics import statistics
 from seg2knet.validators.subjects.data import find
 
@@ -164,9 +166,6 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
 
 def check_data(root: Path, say: Say) -> None:
     """Run the validator; its errors end the run. Raises DataError: the validator found errors; they are named."""
-    from seg2knet.validators import validate
-    from seg2knet.validators.reports import text
-
     # CP004: mmdet derives a panoptic PNG's name from the image's; our data set reads it from the file.
     report = validate(root, ignore=["CP004"])
     errors = list(report.errors)
@@ -223,8 +222,6 @@ def start_from(options: TrainOptions, task: str, say: Say, device: str = "cuda")
 
 
 def _check_machine(place: launch.Place, options: TrainOptions, task: Optional[str], say: Say) -> None:
-    from seg2knet.doctor import environment
-
     report = environment.check(task, device=place.device, work_dir=options.work_dir or Path())
     report.raise_for_errors()
     for line in report.warnings:

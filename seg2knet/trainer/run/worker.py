@@ -16,7 +16,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.distributed as dist
+
 from seg2knet.errors import EnvironmentProblem, Seg2KNetError
+from seg2knet.knet import checkpoints
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.run.records import BEST, LAST, PAGE, SAMPLES, SUMMARY
 
@@ -62,22 +66,18 @@ def run(config_file: Path, device: str, resume: bool = False) -> None:
 
 def _meet(device: str) -> None:
     """Join the other processes; behind it the config that the first one wrote is there for all."""
-    import torch
-
     from seg2knet.trainer.run.loop import local_gpu
 
     if device == "cuda":
         torch.cuda.set_device(local_gpu())
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
-        torch.distributed.barrier()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+        dist.barrier()
 
 
 def _fit_to_machine(config: Any, device: str, resume: bool) -> None:
     """What a config cannot know: how many processes share a batch, the device, the precision that it has."""
-    import torch
-
     from seg2knet.trainer.run.hooks import CHECK_STEPS
 
     processes = int(os.environ.get("WORLD_SIZE", 1))
@@ -136,8 +136,6 @@ def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
     from mmengine.dist import barrier
     from mmengine.hooks import EMAHook
 
-    from seg2knet.knet import checkpoints
-
     if config.get("test_dataloader") is None or config.test_dataloader == config.val_dataloader:
         return {}
     barrier()
@@ -149,7 +147,6 @@ def _judge_test_split(runner: Any, config: Any) -> dict[str, float]:
 
 def _sum_up(runner: Any, config: Any, keeper: Any, device: str, test: dict[str, float]) -> None:
     """Write the summary, predictions beside truth, and what ``seg2knet test`` leaves of the best epoch."""
-    from seg2knet.knet import checkpoints
     from seg2knet.trainer.evaluate import judging
     from seg2knet.trainer.evaluate.evaluation import Evaluation, sample_sheet
     from seg2knet.trainer.predict.inference import Segmenter
@@ -181,8 +178,6 @@ def _sum_up(runner: Any, config: Any, keeper: Any, device: str, test: dict[str, 
 
 def _close(runner: Any) -> None:
     """Let go of loader processes and log files, so that another run can follow in this process."""
-    import torch.distributed as dist
-
     for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
         loader: Any = getattr(loop, "dataloader", None)
         iterator = getattr(loader, "_iterator", None)
