@@ -31,11 +31,8 @@ def with_truth(data: DataFolder, name: str) -> Optional[Split]:
 def choose(
     data: DataFolder, options: TrainOptions, work_dir: Path
 ) -> tuple[DataFolder, Optional[str], dict[Path, bytes]]:
-    """The data as they are trained on.
-
-    Returns:
-        the data, with ``train`` in two where a part is set apart as ``val``; the name of the split that the best epoch
-        is chosen by, ``None``: nothing is evaluated; and the contents of the files to write below `work_dir`.
+    """The data, with ``train`` in two where a part is set apart as ``val``; the name of the split that the best epoch
+    is chosen by, ``None``: nothing is evaluated; and the contents of the files to write below `work_dir`.
 
     Raises UsageError: ``--val`` is neither a split with annotations, a share of train, nor none.
     """

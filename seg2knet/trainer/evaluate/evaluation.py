@@ -15,6 +15,7 @@ from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.drawing import sheet, small_jpeg, titled
 from seg2knet.dataset.folder import DataFolder, read_folder
 from seg2knet.errors import DataError, UsageError
+from seg2knet.trainer.config.build import loader_for
 from seg2knet.trainer.evaluate.submission import Submission
 from seg2knet.trainer.evaluate.truth import truth_of
 from seg2knet.trainer.openmmlab import packages as openmmlab
@@ -144,8 +145,6 @@ def default_split(folder: DataFolder) -> str:
 
 def _loader(model: Segmenter, folder: DataFolder, split: str, workers: int) -> dict[str, Any]:
     """A loader's config, with the classes and the pipeline that the model was trained with."""
-    from seg2knet.trainer.config.build import loader_for
-
     part = folder.splits[split]
     loader = loader_for(folder, part, workers)
     steps = copy.deepcopy(list(model.config.test_pipeline))

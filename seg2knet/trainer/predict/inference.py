@@ -12,8 +12,10 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from seg2knet.dataset.classes import ClassInfo, ClassList
+from seg2knet.download import weights
 from seg2knet.engines import cores
 from seg2knet.errors import DataError, UsageError
+from seg2knet.trainer.config import models
 from seg2knet.trainer.config.files import parse_config
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict import released
@@ -204,15 +206,11 @@ def local_file(checkpoint: Union[str, Path]) -> Path:
 
     Raises UsageError: no such model, or nothing is published for it.
     """
-    from seg2knet.download import weights
-
     text = str(checkpoint)
     if "://" in text:
         return weights.checkpoint(text)
     if Path(text).suffix or Path(text).exists():
         return Path(text)
-    from seg2knet.trainer.config import models
-
     source = models.get(text).checkpoint
     if source is None:
         raise UsageError(f"no weights are published for {text}", expected="a checkpoint's file, or another model")
