@@ -65,10 +65,8 @@ def option(name: str) -> click.Option:
 
 
 def options_from(parameters: dict[str, Any]) -> TrainOptions:
-    """The record of what the command line gave, by the names of its parameters.
-
-    Raises UsageError: options that contradict one another, or ``--cfg-options`` without a value.
-    """
+    """The record of what the command line gave, by the names of its parameters; UsageError where options contradict one
+    another, or ``--cfg-options`` has no value."""
     given = dict(parameters)
     given["cfg_options"] = key_values(given["cfg_options"], "--cfg-options")
     given["mirror"] = key_values(given["mirror"], "--mirror", "A=B", literal=False)

@@ -14,7 +14,7 @@ import multiprocessing
 import signal
 import sys
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -96,10 +96,8 @@ class LocalEngine(Engine):
 
 
 def apart(setup: Setup, task: Any) -> Any:
-    """The result of one task that a process of its own worked out: its memory is given back when that ends.
-
-    Raises Seg2KNetError: whatever the function raised; that the process died, time and again.
-    """
+    """The result of one task that a process of its own worked out: its memory is given back when that ends; raises what
+    ``Engine.map`` raises."""
     (result,) = LocalEngine(1, parents=True).started(setup, iter([task]))
     return result
 
@@ -112,7 +110,7 @@ class _Queue:
         self.window = window
         self.open: dict[int, Any] = {}
         self.to_do: deque[int] = deque()
-        self.tries: dict[int, int] = {}
+        self.tries: Counter[int] = Counter()
         self.results: dict[int, Any] = {}
         self.taken = 0
         self.given = 0
@@ -140,7 +138,7 @@ class _Queue:
                 return
             index = self.to_do[0]
             message = ForkingPickler.dumps(self.open[index])
-            if worker.tasks and (len(message) > _SMALL or self.tries.get(index)):
+            if worker.tasks and (len(message) > _SMALL or self.tries[index]):
                 return
             self.to_do.popleft()
             worker.tasks.append(index)
@@ -151,7 +149,7 @@ class _Queue:
     def again(self, worker: _Worker) -> None:
         """Take back the tasks of a worker that died. The first is the one it was at."""
         for index in list(worker.tasks)[:1]:
-            self.tries[index] = self.tries.get(index, 0) + 1
+            self.tries[index] += 1
             if self.tries[index] >= _TRIES:
                 task = self.open[index]
                 raise EnvironmentProblem(

@@ -65,10 +65,8 @@ class Staging:
         return same
 
     def swap(self) -> None:
-        """Put the tree where the target is, in one step, and remove what was there.
-
-        Raises EnvironmentProblem: the system refuses.
-        """
+        """Put the tree where the target is, in one step, and remove what was there; EnvironmentProblem where the system
+        refuses."""
         with writing(self.target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(self.target):
