@@ -65,7 +65,7 @@ def has_value(file: CocoFile, row: int) -> bool:
     """Whether ``area_value`` and ``box_value`` know what to write; no mask is drawn."""
     shapes, (height, width) = file.shapes, image_size(file, row)
     there = shapes.sound[row] and not shapes.flags[row] & ZERO
-    return bool(there and (shapes.drawable(row, height, width) or not (height and width)))
+    return bool(there and (shapes.drawable[row] or not (height and width)))
 
 
 def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:

@@ -32,19 +32,19 @@ def _corners(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
 
 
-def _mask_corners(file: CocoFile) -> np.ndarray:
+def _mask_corners(file: CocoFile, rows: Any = slice(None)) -> np.ndarray:
     """``(N, 4)``: x0, y0, x1, y1 of the mask where it was drawn, else of the outline."""
-    corners = _corners(file.shapes.mask_boxes)
-    return np.where(np.isnan(corners), file.shapes.extents, corners)
+    corners = _corners(file.shapes.mask_boxes[rows])
+    return np.where(np.isnan(corners), file.shapes.extents[rows], corners)
 
 
 def _xyxy(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: as corners x0, y0, x1, y1 the box fits the object, as x, y, width, height it does not."""
-    shapes = file.shapes
+    fits, wrong = np.zeros(len(file.boxes), bool), np.flatnonzero(~file.shapes.box_fits)
     with np.errstate(invalid="ignore"):
-        fits = (np.abs(shapes.boxes - shapes.extents) <= BOX_TOLERANCE).all(1)
-        fits |= (np.abs(shapes.boxes - _mask_corners(file)) <= BOX_TOLERANCE).all(1)
-    return fits & ~shapes.box_fits
+        for corners in (file.shapes.extents[wrong], _mask_corners(file, wrong)):
+            fits[wrong] |= (np.abs(file.boxes[wrong] - corners) <= BOX_TOLERANCE).all(1)
+    return fits
 
 
 def _small(file: CocoFile) -> np.ndarray:
@@ -92,13 +92,13 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
     mmdet stops with a `KeyError` or an `IndexError`, or silently drops the object. The fix writes the box of the
     object's mask; it is unsafe where the stated area is not the mask's.
     """
-    certain, expected = file.once(evidence).box_certain, "four finite numbers x, y, width, height"
+    expected = "four finite numbers x, y, width, height"
     for row in np.flatnonzero(file.once(_malformed)).tolist():
         message, found = "the box is not x, y, width, height", shown(file.bbox(row))
         if file.bbox(row) is None:
             message, found = "an annotation without a box", "nothing"
         edits = partial(repairs.set_box, file, row) if file.shapes.sound[row] else ()
-        fix = None if certain[row] else Fix.UNSAFE
+        fix = None if file.once(evidence).box_certain[row] else Fix.UNSAFE
         yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 
 
@@ -136,8 +136,8 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     order or without its leading 0 are named, and the unsafe fix rewrites the mask.
     """
     wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy) & ~file.once(_small)
-    proof = file.once(evidence)
     for row in np.flatnonzero(wrong & ~file.once(fractions)["boxes"]).tolist():
+        proof = file.once(evidence)
         value = repairs.box_value(file, row)
         message, edits, fix = "the box is not that of the segmentation", partial(repairs.set_box, file, row), None
         if not proof.box_certain[row]:
@@ -237,7 +237,8 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     and area agree, see CI034.
     """
     areas = file.annotations.areas
-    for row in np.flatnonzero(~file.shapes.area_fits & ~file.once(evidence).suspect).tolist():
+    wrong = np.flatnonzero(~file.shapes.area_fits)
+    for row in wrong[~file.once(evidence).suspect[wrong]].tolist() if len(wrong) else ():
         yield _area_hit(file, row, "the area is not that of the segmentation", f"{repairs.plain(float(areas[row]))}")
 
 

@@ -19,7 +19,7 @@ from seg2knet.validators.rules.images import on_right_size
 from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import POLYGONS, shapes_in
-from seg2knet.validators.subjects.outlines import CROSSING, INSIDE, RLE_BAD, RLE_SIZE, RLE_SUM, areas_before
+from seg2knet.validators.subjects.outlines import CROSSING, INSIDE, RLE_BAD, RLE_SIZE, RLE_SUM, areas_before, beside
 from seg2knet.validators.subjects.tables import array_of
 
 SAME_IOU, OTHER_CLASS_IOU, NEAR_IOU = 0.98, 0.95, 0.9
@@ -161,8 +161,8 @@ def _evenly_spread(file: CocoFile, pairs: np.ndarray) -> np.ndarray:
     known = np.flatnonzero(plain[pairs].all(1))
     rows = np.unique(pairs[known]).tolist()
     outlines = dict(zip(rows, shapes_in(array_of([file.annotations.segmentations[row] for row in rows]))[0]))
-    single = [len(outlines[one] or ()) == len(outlines[other] or ()) == 1 for one, other in pairs[known].tolist()]
-    known = known[np.array(single, bool)]
+    apart = np.array([bool(outlines[row]) and (len(outlines[row]) == 1 or beside(outlines[row])) for row in rows], bool)
+    known = known[apart[np.searchsorted(rows, pairs[known])].all(1)]
     for axis in (0, 1):
         first, second = pairs[known].T
         # Symmetric difference of two masks of an IoU of s: at most (1 - s) / (1 + s) of their areas; and the edge of a
@@ -172,7 +172,7 @@ def _evenly_spread(file: CocoFile, pairs: np.ndarray) -> np.ndarray:
         limits = (areas + edges) * (1 - least) / (1 + least) + edges
         low, high = (shapes.extents[pairs[known], side + axis] for side in (0, 2))
         cuts = np.linspace(low.min(1), high.max(1), 9)[1:].repeat(2, axis=1)
-        before = areas_before([outlines[row][0] for row in pairs[known].ravel().tolist()], axis, cuts)
+        before = areas_before([outlines[row] for row in pairs[known].ravel().tolist()], axis, cuts)
         inside = np.diff(before, axis=0, prepend=0)
         fits = np.abs(inside[:, ::2] - inside[:, 1::2]).sum(0) <= limits
         possible[known[~fits]] = False

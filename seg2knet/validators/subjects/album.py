@@ -130,7 +130,8 @@ class Album:
             paths = list(map(self.listing.get, names))  # type: ignore[arg-type]  # None is no image's name
             unusual = []
             for row, name in enumerate(names) if not all(paths) else ():
-                if name and paths[row] is None:
+                # Without a folder every image is missing: only odd names are worth a word.
+                if name and paths[row] is None and (self.folder or ODD.search(name)):
                     meaning = self.meaning(name)
                     unusual.append((row, name, meaning))
                     paths[row] = meaning.path

@@ -185,11 +185,13 @@ class JsonFile(ABC):
     def repeated_keys(self) -> Iterator[tuple[str, str]]:
         """(pointer of the object, key) where the top level or an annotation has a key twice."""
         text = self.document.text
-        top, own = (KEYS, self._own_keys) if len(text) < _SMALL_TEXT else (("annotations",), self._own_keys[:1])
+        # A top-level key twice is a whole array twice: of a large file the objects' one key tells it too.
+        top, own = (KEYS, self._own_keys) if len(text) < _SMALL_TEXT else ((), self._own_keys[:1])
         times = Counter(re.findall(b'"(%b)"' % b"|".join(key.encode() for key in (*top, *own)), text))
-        if any(times[key.encode()] > 1 for key in top):
+        more = any(times[key.encode()] > self.referring.count for key in own)
+        if any(times[key.encode()] > 1 for key in top) or (more and not top):
             yield from (("", key) for key in _twice(bytes(text)))
-        if any(times[key.encode()] > self.referring.count for key in own) and self.has["annotations"]:
+        if more and self.has["annotations"]:
             elements = msgspec.json.decode(self.document.decode(RawDict)["annotations"], type=List[Raw])
             for row, element in enumerate(elements):
                 if any(bytes(element).count(b'"%b"' % key.encode()) > 1 for key in self._own_keys):

@@ -24,7 +24,7 @@ import numpy as np
 from msgspec import Raw
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import size_allowed
+from seg2knet.dataset.rle import max_pixels
 from seg2knet.engines import engine, uncollected
 from seg2knet.validators.subjects import outlines
 from seg2knet.validators.subjects.outlines import BROKEN, CROSSING, STRAY, ZERO, Shape, shape_of
@@ -56,11 +56,13 @@ class Shapes:
         boxes: ``(N, 4)``, as stated, NaN where absent or malformed.
         areas: enclosed by the polygons, or the mask's pixels. perimeters: lengths of the outlines.
         extents: ``(N, 4)`` x0, y0, x1, y1. overshoot: pixels outside the image, 0 for none.
+        drawable: bool; the image's size is known, no forged one, and the polygons do not reach far out of it.
         mask_areas, mask_boxes: ``(N, 4)`` x, y, w, h: NaN where nothing was rasterised.
         area_fits, box_fits: bool; True also where nothing can be compared.
     """
 
     overshoot: np.ndarray
+    drawable: np.ndarray
     area_fits: np.ndarray
     box_fits: np.ndarray
 
@@ -89,12 +91,9 @@ class Shapes:
         there = (self.kinds == POLYGONS) | (self.kinds == RLE)
         return there & (self.flags & BROKEN == 0) & ~np.isnan(self.areas)
 
-    def drawable(self, row: int, height: int, width: int) -> bool:
-        return bool(self.overshoot[row] < max(FAR, height, width) and size_allowed(height, width))
-
     def draw(self, row: int, shape: Shape, height: int, width: int) -> bool:
         """Fill in the mask's area and box of a sound annotation; whether they are known now."""
-        if np.isnan(self.mask_areas[row]) and isinstance(shape, list) and self.drawable(row, height, width):
+        if np.isnan(self.mask_areas[row]) and isinstance(shape, list) and self.drawable[row]:
             from pycocotools import mask as coco_mask
 
             codes = coco_mask.frPyObjects([part for part in shape if len(part) >= 6], height, width)
@@ -117,6 +116,8 @@ def measure(table: Annotations, heights: np.ndarray, widths: np.ndarray, jobs: i
 
 
 def _worker() -> Any:
+    # Once a block of this size was freed glibc keeps freed memory, and does not fetch it anew for every chunk.
+    np.empty(1 << 24, np.uint8)
     return _measure_chunk
 
 
@@ -246,7 +247,8 @@ def _compare(
         (has_area & ~areas_fit & ~(certain & wrong_area)) | (has_box & ~boxes_fit & ~(certain & wrong_box)) | thin
     )
     near = columns.overshoot < np.maximum(FAR, sizes.max(1, initial=0))
-    for row in np.flatnonzero(polygons & known & near & doubtful).tolist():
+    columns.drawable = near & known & (sizes.prod(1, dtype=np.float64) <= max_pixels())
+    for row in np.flatnonzero(polygons & columns.drawable & doubtful).tolist():
         width, height = sizes[row].tolist()
         columns.draw(row, shapes[row], height, width)
     has_mask = ~np.isnan(columns.mask_areas) & polygons

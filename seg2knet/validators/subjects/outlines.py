@@ -28,6 +28,8 @@ BROKEN = UNUSABLE_PART | FLAT | RLE_SIZE | RLE_SUM | RLE_BAD
 """With any of these the segmentation has no area and box that could be compared."""
 CROSSING_PIXELS = 0.5
 """A polygon is taken for self-intersecting when its loops falsify its area by this many pixels."""
+_SLANT, _GAP, _WIDEST = 1e-3, 1e-3, 1e4
+"""Of chains that are compared: how much x grows with y, pixels that are surely a gap, and x where digits get scarce."""
 FAR = 1e7
 """A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
 
@@ -121,6 +123,9 @@ def _mark_crossings(
     """Mark those of the suspects whose outline crosses itself so that it matters."""
     import shapely
 
+    for axis in (0, 1):
+        mine, own = points[np.repeat(suspected, counts)], counts[suspected]
+        suspected[suspected] = ~_of_two_chains(mine[:, axis], mine[:, 1 - axis], own)
     suspects = np.flatnonzero(suspected)
     if not len(suspects):
         return
@@ -137,23 +142,62 @@ def _mark_crossings(
     into.flags[crossed[matters]] |= CROSSING
 
 
-def areas_before(parts: Sequence[Sequence[float]], axis: int, cuts: np.ndarray) -> np.ndarray:
-    """Areas of the parts of simple polygons with x (``axis`` 0) or y (1) below each cut.
+def _of_two_chains(xs: np.ndarray, ys: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """``(P,)`` bool: a chain of sides goes up in x and one comes back, above or below it all the way: no crossing.
 
-    ``parts``: ``P`` usable flat polygons; ``cuts``: ``(K, P)``; the result ``(K, P)``.
+    Chains are compared at each corner, for between corners they are straight. x is slanted, so that upright sides go
+    somewhere too, and one polygon stands behind the other, so that all are compared at once.
+    """
+    starts, following = _rings(counts)
+    low, high = np.minimum.reduceat(xs, starts), np.maximum.reduceat(xs, starts)
+    ys = ys - np.repeat(ys[starts], counts)
+    xs = xs + _SLANT * ys
+    along, across = xs[following] - xs, ys[following] - ys
+    rises = along > 0
+    turns = rises != rises[following]
+    able = (np.add.reduceat(turns, starts, dtype=np.int64) == 2) & (high - low < _WIDEST)
+    able &= np.logical_and.reduceat(np.abs(along) > 0.5 * _SLANT * np.abs(across), starts)
+    if not able.any():
+        return able
+    low, high = np.minimum.reduceat(xs, starts), np.maximum.reduceat(xs, starts)
+    xs += np.repeat(np.cumsum(np.where(able, high - low + 1, 0)) - high, counts)
+    both = np.empty_like(rises)
+    both[following] = turns  # the corner where a chain ends and the other begins
+    ours = np.repeat(able, counts)
+    there, back = np.flatnonzero(ours & (rises | both)), np.flatnonzero(ours & (~rises | both))
+    gaps = np.zeros(len(xs))
+    for sign, mine, others in ((1, there, back), (-1, back, there)):
+        others = others[np.argsort(xs[others], kind="stable")]
+        gaps[mine] += sign * (ys[mine] - np.interp(xs[mine], xs[others], ys[others]))
+    sides = (np.add.reduceat(sign * gaps > _GAP, starts, dtype=np.int64) for sign in (1, -1))
+    return able & np.logical_or(*(side == counts - 2 for side in sides))  # all corners but the two ends of both
+
+
+def areas_before(objects: Sequence[Sequence[list[float]]], axis: int, cuts: np.ndarray) -> np.ndarray:
+    """Areas of the parts of objects with x (``axis`` 0) or y (1) below each cut.
+
+    ``objects``: ``P``, each of usable, simple polygons that do not overlap; ``cuts`` and the result: ``(K, P)``.
     """
     areas = np.empty(cuts.shape)
-    counts = np.fromiter(map(len, parts), np.int64, len(parts)) // 2
+    parts = list(chain.from_iterable(objects))
+    counts, many = np.fromiter(map(len, parts), np.int64) // 2, np.fromiter(map(len, objects), np.int64)
     points = np.fromiter(chain.from_iterable(parts), np.float64)
     xs, ys = points[axis::2].copy(), points[1 - axis :: 2].copy()
     starts, following = _rings(counts)
     next_xs = xs[following]
     slopes = np.divide(ys[following] - ys, next_xs - xs, out=np.zeros_like(xs), where=np.abs(next_xs - xs) > 1e-9)
     for place, cut in enumerate(cuts):
-        cut = np.repeat(cut, counts)
+        cut = np.repeat(np.repeat(cut, many), counts)
         left, right = np.minimum(xs, cut), np.minimum(next_xs, cut)
-        areas[place] = np.add.reduceat((right - left) * (ys + slopes * ((left + right) / 2 - xs)), starts)
-    return np.abs(areas)
+        below = np.add.reduceat((right - left) * (ys + slopes * ((left + right) / 2 - xs)), starts)
+        areas[place] = np.add.reduceat(np.abs(below), np.cumsum(many) - many)
+    return areas
+
+
+def beside(parts: Sequence[list[float]]) -> bool:
+    """Whether each polygon begins where another has ended, from left to right: no two overlap."""
+    spans = sorted((min(part[::2]), max(part[::2])) for part in parts)
+    return all(one[1] <= other[0] for one, other in zip(spans, spans[1:]))
 
 
 def maybe_inside(extents: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

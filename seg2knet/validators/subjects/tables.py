@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import attrgetter
-from typing import Any, List, Optional
+from functools import partial
+from itertools import chain
+from operator import attrgetter, is_not
+from typing import Any, List, Optional, Tuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +21,8 @@ from msgspec import UNSET, Raw
 from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
 from seg2knet.validators.subjects.outlines import numbers_of
 from seg2knet.validators.subjects.records import loads
+
+Record = TypeVar("Record")
 
 
 def _column(rows: Sequence[Any], name: str, absent: float = 0, kind: Any = np.int64) -> tuple[np.ndarray, np.ndarray]:
@@ -29,6 +33,10 @@ def _column(rows: Sequence[Any], name: str, absent: float = 0, kind: Any = np.in
     except TypeError:
         there = np.fromiter((value is not UNSET for value in values), bool, len(values))
         return np.fromiter((absent if value is UNSET else value for value in values), kind, len(values)), there
+
+
+def _or_empty(records: Sequence[Optional[Record]], kind: type[Record]) -> Sequence[Record]:
+    return records if all(records) else [record or kind() for record in records]  # type: ignore[return-value]
 
 
 def _names(records: Sequence[Any]) -> list[Optional[str]]:
@@ -44,11 +52,11 @@ def boxes_in(text: bytes) -> np.ndarray:
     """The boxes of a JSON array, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite
     numbers."""
     try:
-        rows = msgspec.json.decode(text, type=List[Optional[List[float]]])
+        rows = msgspec.json.decode(text, type=List[Tuple[float, float, float, float]])
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        rows = [numbers_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw])]
-    absent = [math.nan] * 4
-    boxes = np.array([row if row is not None and len(row) == 4 else absent for row in rows], np.float64).reshape(-1, 4)
+        found = (numbers_of(loads(raw)) for raw in msgspec.json.decode(text, type=List[Raw]))
+        rows = [row if row is not None and len(row) == 4 else [math.nan] * 4 for row in found]
+    boxes = np.fromiter(chain.from_iterable(rows), np.float64, 4 * len(rows)).reshape(-1, 4)
     boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
     return boxes
 
@@ -74,7 +82,7 @@ class Index:
 
 class _Table:
     def __init__(self, records: Sequence[Any]) -> None:
-        self.usable = np.fromiter((record is not None for record in records), bool, len(records))
+        self.usable = np.fromiter(map(partial(is_not, None), records), bool, len(records))
 
     @property
     def count(self) -> int:
@@ -97,7 +105,7 @@ class Images(_Table):
 
     def __init__(self, records: Sequence[Optional[ImageRecord]]) -> None:
         super().__init__(records)
-        rows = [record or ImageRecord() for record in records]
+        rows = _or_empty(records, ImageRecord)
         self.ids, self.has_id = _column(rows, "id")
         self.names = _names(rows)
         self.widths, self.heights = (np.maximum(_column(rows, side)[0], 0) for side in ("width", "height"))
@@ -126,11 +134,11 @@ class Annotations(_Objects):
     """The table of annotations; boxes and segmentations: unread views into the file's text, ``null`` where absent."""
 
     def __init__(self, records: Sequence[Optional[AnnotationRecord]]) -> None:
-        rows = [record or AnnotationRecord() for record in records]
+        rows = _or_empty(records, AnnotationRecord)
         super().__init__(records, rows)
         self.image_ids, self.has_image_id = _column(rows, "image_id")
-        self.boxes = [row.bbox for row in rows]
-        self.segmentations = [row.segmentation for row in rows]
+        self.boxes = list(map(attrgetter("bbox"), rows))
+        self.segmentations = list(map(attrgetter("segmentation"), rows))
 
 
 class PanopticAnnotations(_Table):
@@ -138,7 +146,7 @@ class PanopticAnnotations(_Table):
 
     def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
         super().__init__(records)
-        rows = [record or PanopticRecord() for record in records]
+        rows = _or_empty(records, PanopticRecord)
         self.image_ids, self.has_image_id = _column(rows, "image_id")
         self.names = _names(rows)
 

@@ -58,5 +58,5 @@ def test_areas_before() -> None:
     assert areas_before([], 0, np.zeros((8, 0))).shape == (8, 0)
     square, triangle = [0.0, 0, 4, 0, 4, 4, 0, 4], [1.0, 0, 5, 0, 1, 8]
     cuts = np.array([[1.0, 3.0], [9.0, 9.0]])
-    assert areas_before([square, triangle], 0, cuts).tolist() == [[4, 12], [16, 16]]
-    assert areas_before([square[::-1], triangle], 1, np.array([[2.0, 8.0]])).tolist() == [[8, 16]]
+    assert areas_before([[square], [triangle]], 0, cuts).tolist() == [[4, 12], [16, 16]]
+    assert areas_before([[square[::-1]], [triangle]], 1, np.array([[2.0, 8.0]])).tolist() == [[8, 16]]
