@@ -6,7 +6,6 @@ import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from typing import Optional
 
@@ -100,8 +99,7 @@ class Round:
             claims.spans.append((edit.start, edit.end))
         else:
             claims.places.add(edit.pointer)
-            above = _and_above(edit.pointer.rpartition("/")[0])
-            claims.above.update(takewhile(lambda place: place not in claims.above, above))
+            claims.above.update(_and_above(edit.pointer.rpartition("/")[0]))
             self._in_table |= edit.pointer.startswith(TABLE)
 
 

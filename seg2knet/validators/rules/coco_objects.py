@@ -23,6 +23,7 @@ from seg2knet.validators.subjects.outlines import CROSSING, INSIDE, RLE_BAD, RLE
 from seg2knet.validators.subjects.tables import array_of
 
 SAME_IOU, OTHER_CLASS_IOU, NEAR_IOU = 0.98, 0.95, 0.9
+MOST_PAIRS = 20_000
 FEW, MANY = 10, 20
 IMBALANCE, GREAT_IMBALANCE = 100, 2000
 
@@ -99,8 +100,10 @@ def _name(file: CocoFile, row: int) -> str:
 
 def _same_place(file: CocoFile) -> list[tuple[int, int, float]]:
     """Pairs (earlier row, later row, IoU) with an IoU of ``NEAR_IOU`` and more, crowds with crowds alone."""
-    pairs = _close_pairs(file)
-    pairs = pairs[_evenly_spread(file, pairs)]
+    close = _close_pairs(file)
+    # Some at a time, for where all objects of an image lie on one another the pairs are as many as objects squared.
+    parts = np.array_split(close, len(close) // MOST_PAIRS + 1)
+    pairs = np.concatenate([part[_evenly_spread(file, part)] for part in parts])
     near: list[tuple[int, int, float]] = []
     masks: dict[int, Optional[dict]] = {}
     for first, others in grouped(pairs.tolist()).items():

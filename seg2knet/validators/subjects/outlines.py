@@ -30,6 +30,8 @@ CROSSING_PIXELS = 0.5
 """A polygon is taken for self-intersecting when its loops falsify its area by this many pixels."""
 _SLANT, _GAP, _WIDEST = 1e-3, 1e-3, 1e4
 """Of chains that are compared: how much x grows with y, pixels that are surely a gap, and x where digits get scarce."""
+_MANY = 50
+"""Polygons from which on NumPy sorts out quicker than Shapely which of them surely do not cross themselves."""
 FAR = 1e7
 """A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
 
@@ -120,10 +122,10 @@ def spikes(along_xs: np.ndarray, along_ys: np.ndarray, following: np.ndarray) ->
 def _mark_crossings(
     points: np.ndarray, counts: np.ndarray, rows: np.ndarray, suspected: np.ndarray, into: Parts
 ) -> None:
-    """Mark those of the suspects whose outline crosses itself so that it matters."""
+    """Mark those of the suspects whose outline crosses itself so that it matters. ``suspected`` is changed."""
     import shapely
 
-    for axis in (0, 1):
+    for axis in (0, 1) if len(counts) >= _MANY else ():
         mine, own = points[np.repeat(suspected, counts)], counts[suspected]
         suspected[suspected] = ~_of_two_chains(mine[:, axis], mine[:, 1 - axis], own)
     suspects = np.flatnonzero(suspected)

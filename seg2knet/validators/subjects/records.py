@@ -151,7 +151,7 @@ def loads(raw: Union[bytes, Raw, memoryview]) -> Any:
         value = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         value = json.loads(bytes(memoryview(raw)).decode("utf-8", "replace"))
-    return unmask(value)
+    return unmask(value) if b'"' in bytes(raw) else value
 
 
 def read_array(raw: Raw, pointer: str, reading: Reading) -> Optional[list[Raw]]:

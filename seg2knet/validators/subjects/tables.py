@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from operator import attrgetter, is_not
-from typing import Any, List, Optional, Tuple, TypeVar
+from typing import Any, List, Optional, Tuple
 
 import msgspec
 import numpy as np
@@ -21,8 +21,6 @@ from msgspec import UNSET, Raw
 from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
 from seg2knet.validators.subjects.outlines import numbers_of
 from seg2knet.validators.subjects.records import loads
-
-Record = TypeVar("Record")
 
 
 def _column(rows: Sequence[Any], name: str, absent: float = 0, kind: Any = np.int64) -> tuple[np.ndarray, np.ndarray]:
@@ -33,10 +31,6 @@ def _column(rows: Sequence[Any], name: str, absent: float = 0, kind: Any = np.in
     except TypeError:
         there = np.fromiter((value is not UNSET for value in values), bool, len(values))
         return np.fromiter((absent if value is UNSET else value for value in values), kind, len(values)), there
-
-
-def _or_empty(records: Sequence[Optional[Record]], kind: type[Record]) -> Sequence[Record]:
-    return records if all(records) else [record or kind() for record in records]  # type: ignore[return-value]
 
 
 def _names(records: Sequence[Any]) -> list[Optional[str]]:
@@ -51,6 +45,7 @@ def array_of(raws: Sequence[Raw]) -> bytes:
 def boxes_in(text: bytes) -> np.ndarray:
     """The boxes of a JSON array, ``(N, 4)`` float64; NaN where there is none, or what is there is not four finite
     numbers."""
+    rows: Sequence[Sequence[float]]
     try:
         rows = msgspec.json.decode(text, type=List[Tuple[float, float, float, float]])
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -105,7 +100,7 @@ class Images(_Table):
 
     def __init__(self, records: Sequence[Optional[ImageRecord]]) -> None:
         super().__init__(records)
-        rows = _or_empty(records, ImageRecord)
+        rows = [record or ImageRecord() for record in records]
         self.ids, self.has_id = _column(rows, "id")
         self.names = _names(rows)
         self.widths, self.heights = (np.maximum(_column(rows, side)[0], 0) for side in ("width", "height"))
@@ -134,7 +129,7 @@ class Annotations(_Objects):
     """The table of annotations; boxes and segmentations: unread views into the file's text, ``null`` where absent."""
 
     def __init__(self, records: Sequence[Optional[AnnotationRecord]]) -> None:
-        rows = _or_empty(records, AnnotationRecord)
+        rows = [record or AnnotationRecord() for record in records]
         super().__init__(records, rows)
         self.image_ids, self.has_image_id = _column(rows, "image_id")
         self.boxes = list(map(attrgetter("bbox"), rows))
@@ -146,7 +141,7 @@ class PanopticAnnotations(_Table):
 
     def __init__(self, records: Sequence[Optional[PanopticRecord]]) -> None:
         super().__init__(records)
-        rows = _or_empty(records, PanopticRecord)
+        rows = [record or PanopticRecord() for record in records]
         self.image_ids, self.has_image_id = _column(rows, "image_id")
         self.names = _names(rows)
 

@@ -60,3 +60,7 @@ def test_areas_before() -> None:
     cuts = np.array([[1.0, 3.0], [9.0, 9.0]])
     assert areas_before([[square], [triangle]], 0, cuts).tolist() == [[4, 12], [16, 16]]
     assert areas_before([[square[::-1]], [triangle]], 1, np.array([[2.0, 8.0]])).tolist() == [[8, 16]]
+    assert areas_before([[square, [6.0, 0, 6, 4, 8, 4, 8, 0]]], 0, np.array([[2.0], [7.0]])).tolist() == [
+        [8],
+        [20],
+    ]

@@ -44,6 +44,15 @@ def test_what_shapely_calls_simple_is_not_marked(seed: int) -> None:
     assert not (flags[simple] & CROSSING).any()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_among_many_a_polygon_has_the_flags_that_it_has_alone(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    parts = [drawn(random).ravel().tolist() for _ in range(400)]
+    flags = examine(parts).flags
+    assert 50 < np.count_nonzero(flags & CROSSING) < 350
+    assert flags.tolist() == [int(examine([part]).flags[0]) for part in parts]
+
+
 def test_chains_that_cross_are_marked() -> None:
     crossing = [0.0, 0, 10, 20, 20, 0, 30, 20, 40, 0, 30, 5, 20, 20, 10, 5]
     apart = [0.0, 0, 10, 20, 20, 10, 30, 20, 40, 0, 30, 5, 20, 2, 10, 5]
