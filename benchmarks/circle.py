@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with trainingset/ and testset/")
     parser.add_argument("--images", type=int, default=100, help="labelled at first, and then predicted  [100]")
-    parser.add_argument("--shown", type=int, default=4000, help="images that each training is shown in all  [4000]")
+    parser.add_argument("--shown", type=int, default=3000, help="images that each training is shown in all  [3000]")
     parser.add_argument("--accept", type=float, default=0.75, help="IoU from which an outline stays  [0.75]")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--work", type=Path, help="folder for data and runs  [a temporary one]")
