@@ -29,7 +29,7 @@ def measure(samples: Sequence[Sample]) -> Sizes:
         (id(item), sample.image.height, sample.image.width): item.shape.parts[0]
         for sample in samples
         for item in sample.objects
-        if isinstance(item.shape, Polygons) and len(item.shape.parts) == 1
+        if isinstance(item.shape, Polygons) and len(item.shape.parts) == 1 and not len(item.shape.parts[0]) % 2
     }
     outlines = [(part, height, width) for (_, height, width), part in polygons.items()]
     return dict(zip(polygons, geometry.measure_polygons(outlines))) if len(outlines) >= _FEW else {}

@@ -9,7 +9,7 @@ from seg2knet.errors import UsageError
 from seg2knet.trainer.config.files import assign, put, read_config, require_plain
 from seg2knet.trainer.options import INFO, TrainOptions, flag
 from seg2knet.trainer.run import launch
-from seg2knet.trainer.run.records import FILES
+from seg2knet.trainer.run.records import FILES, LOG
 
 
 def choose_work_dir(options: TrainOptions, named: Path) -> Path:
@@ -38,7 +38,8 @@ def start_over(work_dir: Path, options: TrainOptions) -> None:
 
     Raises UsageError: the new run is to start from one of these files.
     """
-    if not options.overwrite or not launch.is_first(options):
+    was_run = all((work_dir / name).is_file() for name in (LOG, "config.py"))  # others have a labels.txt too
+    if not options.overwrite or not was_run or not launch.is_first(options):
         return
     files = [work_dir / name for file in FILES for name in (file, f".{file}.part")]
     for start in (options.load_from, options.backbone_weights):

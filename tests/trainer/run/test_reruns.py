@@ -128,6 +128,12 @@ def test_overwriting_keeps_what_the_run_starts_from(tmp_path: Path) -> None:
     assert files(tmp_path / "run") == before
 
 
+def test_overwriting_removes_nothing_where_no_run_was(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("car")  # as a data set has it
+    start_over(tmp_path, TrainOptions(overwrite=True))
+    assert (tmp_path / "labels.txt").read_text() == "car"
+
+
 def test_overwriting_is_neither_resuming_nor_a_rehearsal() -> None:
     for other in ("resume", "dry_run"):
         with pytest.raises(UsageError, match="contradict"):
