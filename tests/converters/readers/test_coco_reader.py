@@ -234,6 +234,7 @@ def test_an_image_is_the_same_whatever_was_read_before(coco: Make) -> None:
     reader = CocoReader(path)
     first, second = reader.scan().handles
     paths = [reader.read(handle).image.path for handle in (first, second, first)]
+    assert None not in paths
     assert paths[0] == paths[2]
 
 

@@ -32,7 +32,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(root / JSON, lambda data: data["annotations"][8].update(area=7))
     for place, name in enumerate(("orphan.jpg", "second.jpg")):
         Image.fromarray(noise(70 + place)).save(root / "train2017" / name)
-    report = validate(root)
+    with pytest.MonkeyPatch.context() as patch:  # before the cache of each test
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        report = validate(root)
     (folder / "report.html").write_text(FORMATS["html"](report), encoding="utf-8")
     (folder / "codes.json").write_text(json.dumps([finding.code for finding in report.findings]))
     return folder / "report.html"

@@ -17,11 +17,6 @@ from seg2knet.validators.engine import validate
 Plant = Callable[[Path], None]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
     return ade(tmp_path / "ADEChallengeData2016")

@@ -262,11 +262,6 @@ LAYOUTS = {"folder": folder_set, "file": single_set}
 FOUND = ("CI", "SP", "KN")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def plant(path: Path, defect: Defect) -> None:
     text = path.read_bytes()
     if defect.plant is not None:

@@ -18,11 +18,6 @@ from seg2knet.validators.engine import validate
 JSON = "annotations/instances_train2017.json"
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
     return coco(tmp_path / "set", panoptic=False)

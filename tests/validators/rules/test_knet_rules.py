@@ -58,8 +58,7 @@ CASES = [
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def root(tmp_path: Path) -> Path:
     return folder_set(tmp_path / "set").parents[1]
 
 
@@ -115,8 +114,7 @@ def test_rate_of_a_run_from_scratch_is_the_recipe_s(root: Path, batch: int, narr
     assert codes(root, config) == ["KN010"]
 
 
-def test_panoptic_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_panoptic_counts(tmp_path: Path) -> None:
     root = coco(tmp_path / "set")
     config = root / "config.py"
     right = "task = 'panoptic'\nmodel = dict(num_things=2, num_stuff=2)\n"

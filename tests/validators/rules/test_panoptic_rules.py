@@ -19,11 +19,6 @@ PNGS = "annotations/panoptic_train2017"
 Plant = Callable[[Path], None]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def clean(tmp_path: Path) -> Path:
     return coco(tmp_path / "set")
