@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trees
 from click.testing import CliRunner
 
 from seg2knet.cli.convert import convert as command
@@ -39,8 +40,7 @@ def packed(root: Path, path: Path, prefix: str = "") -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "ledger" not in path.name)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return {name: data for name, data in trees.contents(folder).items() if "ledger" not in name}
 
 
 @pytest.mark.parametrize("name", ["export.zip", "export.tar", "export.tar.gz", "EXPORT.TGZ"])

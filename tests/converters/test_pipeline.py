@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import trees
 from drawn import mask_shape, picture, polygon
 from PIL import Image as pillow
 from pycocotools.coco import COCO
@@ -33,10 +34,6 @@ def convert(source: Any, out: Path, format: str = "labelme", **options: Any) -> 
 
 def load(out: Path, split: str = "train", kind: str = "instances", year: str = "2017") -> dict[str, Any]:
     return json.loads((out / "annotations" / f"{kind}_{split}{year}.json").read_text())
-
-
-def everything(out: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
 
 
 def many(labelme: Make, count: int = 12) -> Path:
@@ -86,7 +83,7 @@ def test_same_bytes_for_any_number_of_workers(labelme: Make, tmp_path: Path) -> 
     for jobs in (1, 2, 5):
         out = tmp_path / f"jobs{jobs}"
         convert(root, out, to="coco,panoptic,ade", stuff=["tree"], jobs=jobs)
-        outs.append(everything(out))
+        outs.append(trees.contents(out))
     assert outs[0] == outs[1] == outs[2]
     assert len(outs[0]) > 3 * 12
 
@@ -202,7 +199,7 @@ def test_default_split_is_said_and_same_every_time(labelme: Make, tmp_path: Path
     assert {split: images for split, (images, _) in result.ledger.splits.items()} == {"train": 16, "val": 4}
     assert "split-by-default" in result.ledger.notes
     convert(root, tmp_path / "two")
-    assert everything(tmp_path / "one") == everything(tmp_path / "two")
+    assert trees.contents(tmp_path / "one") == trees.contents(tmp_path / "two")
     convert(root, tmp_path / "three", seed=1)
     assert load(tmp_path / "one", "val")["images"] != load(tmp_path / "three", "val")["images"]
 
@@ -316,9 +313,9 @@ def test_masks_as_polygons_say_what_they_change(labelme: Make, tmp_path: Path) -
 
 def test_dry_run_writes_nothing_and_counts_the_same(labelme: Make, tmp_path: Path) -> None:
     root = many(labelme)
-    before = everything(tmp_path)
+    before = trees.contents(tmp_path)
     dry = convert(root, tmp_path / "out", dry_run=True, to="coco,panoptic")
-    assert everything(tmp_path) == before
+    assert trees.contents(tmp_path) == before
     wet = convert(root, tmp_path / "out", to="coco,panoptic")
     assert dry.ledger.to_json() == wet.ledger.to_json()
 
@@ -353,10 +350,10 @@ def test_a_run_that_fails_leaves_the_old_target(labelme: Make, tmp_path: Path) -
     root = labelme("a.jpg", [polygon("car"), polygon("car", 4, 4, 9, 4, 9, 9)])
     out = tmp_path / "out"
     convert(root, out, split="train")
-    before = everything(out)
+    before = trees.contents(out)
     with pytest.raises(UsageError, match="two objects overlap"):
         convert(root, out, split="train", to="panoptic", overlap="error")
-    assert everything(out) == before
+    assert trees.contents(out) == before
     convert(root, out, split="val")
     assert load(out, "val")["images"]
     assert not (out / "train2017").exists()
@@ -366,7 +363,7 @@ def test_full_disk_leaves_the_old_target_and_can_be_resumed(labelme: Make, tmp_p
     root = many(labelme)
     out = tmp_path / "out"
     convert(root, out, split="train")
-    before = everything(out)
+    before = trees.contents(out)
     convert(root, tmp_path / "whole", to="panoptic")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))
@@ -375,9 +372,9 @@ def test_full_disk_leaves_the_old_target_and_can_be_resumed(labelme: Make, tmp_p
             convert(root, out, to="panoptic")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert everything(out) == before
+    assert trees.contents(out) == before
     result = convert(root, out, to="panoptic", resume=True)
-    assert everything(out) == everything(tmp_path / "whole")
+    assert trees.contents(out) == trees.contents(tmp_path / "whole")
     assert result.resumed
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trees
 from click.testing import CliRunner, Result
 from drawn import picture, polygon
 
@@ -30,22 +31,18 @@ def run(*args: object) -> Result:
     return CliRunner().invoke(cli, ["convert", *map(str, args)], catch_exceptions=False)
 
 
-def files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
 def test_files_of_the_users_own_stay(labelme: Make, tmp_path: Path) -> None:
     root, out = labelme("a.jpg", [polygon("car")]), tmp_path / "out"
     convert(root, out)
     (out / "train2017" / "notes.txt").write_text("mine")
     (out / "mine").mkdir()
     (out / "mine" / "a.csv").write_text("1,2")
-    before = files(out)
+    before = trees.contents(out)
     with pytest.raises(UsageError, match=r"(?s)mine/a\.csv, train2017/notes\.txt.*--overwrite"):
         convert(root, out)
-    assert files(out) == before
+    assert trees.contents(out) == before
     convert(root, out, overwrite=True)
-    assert set(before) - set(files(out)) == {"mine/a.csv", "train2017/notes.txt"}
+    assert set(before) - set(trees.contents(out)) == {"mine/a.csv", "train2017/notes.txt"}
 
 
 def test_a_link_of_the_users_own_stays(labelme: Make, tmp_path: Path) -> None:
@@ -60,7 +57,8 @@ def test_the_ledger_lists_every_file(labelme: Make, tmp_path: Path) -> None:
     out = tmp_path / "out"
     convert(labelme("day 1/a.png", [polygon("car")]), out, to="coco,panoptic,ade")
     listed = json.loads((out / LEDGER).read_text())["files"]
-    assert {f"{folder}/{name}".lstrip("/") for folder, names in listed.items() for name in names} == set(files(out))
+    files = {f"{folder}/{name}".lstrip("/") for folder, names in listed.items() for name in names}
+    assert files == trees.names(out)
 
 
 def test_a_ledger_that_lists_no_files_proves_nothing(labelme: Make, tmp_path: Path) -> None:
@@ -79,12 +77,12 @@ def test_a_ledger_that_lists_no_files_proves_nothing(labelme: Make, tmp_path: Pa
 def test_a_set_of_another_target_stays(labelme: Make, tmp_path: Path) -> None:
     root, out = labelme("a.jpg", [polygon("car")]), tmp_path / "out"
     convert(root, out)
-    before = files(out)
+    before = trees.contents(out)
     with pytest.raises(UsageError, match=r"(?s)coco.*ade.*--overwrite"):
         convert(root, out, to="ade")
-    assert files(out) == before
+    assert trees.contents(out) == before
     convert(root, out, to="coco,ade")
-    assert set(before) < set(files(out))
+    assert set(before) < set(trees.contents(out))
 
 
 def test_a_link_as_target_is_followed(labelme: Make, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Union
 
 import pytest
+import trees
 
 from seg2knet.download.archive import as_it_is, unpack
 from seg2knet.download.transfer import TransferError
@@ -37,16 +38,12 @@ GOOD = {
 }
 
 
-def everything(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-
-
 def test_a_sound_one(tmp_path: Path) -> None:
     steps: list[tuple[int, object]] = []
     archive = zipped(tmp_path / "x.zip", GOOD)
     files = unpack(archive, tmp_path / "out", progress=lambda done, total: steps.append((done, total)))
     assert files == [tmp_path / "out/set/a.txt", tmp_path / "out/set/deep/b.txt"]
-    assert everything(tmp_path / "out") == {"set/a.txt", "set/deep/b.txt"}
+    assert trees.names(tmp_path / "out") == {"set/a.txt", "set/deep/b.txt"}
     assert steps[-1] == (1001, 1001)
 
 
@@ -67,7 +64,7 @@ def test_a_name_that_leaves_the_folder(tmp_path: Path, name: str) -> None:
     archive = zipped(tmp_path / "x.zip", {**GOOD, name: b"evil"})
     with pytest.raises(DataError, match="refused"):
         unpack(archive, tmp_path / "deep" / "out")
-    assert everything(tmp_path) == {"x.zip"}
+    assert trees.names(tmp_path) == {"x.zip"}
 
 
 def test_a_link(tmp_path: Path) -> None:
@@ -76,7 +73,7 @@ def test_a_link(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "x.zip", GOOD, link)
     with pytest.raises(DataError, match="a link"):
         unpack(archive, tmp_path / "out")
-    assert everything(tmp_path) == {"x.zip"}
+    assert trees.names(tmp_path) == {"x.zip"}
 
 
 def test_a_place_that_leaves_the_folder(tmp_path: Path) -> None:
@@ -92,7 +89,7 @@ def test_two_files_of_one_name(tmp_path: Path) -> None:
         out.writestr("a.txt", b"another")
     with pytest.raises(DataError, match=r"a\.txt.*several files of one name"):
         unpack(archive, tmp_path / "out")
-    assert everything(tmp_path) == {"x.zip"}
+    assert trees.names(tmp_path) == {"x.zip"}
 
 
 def test_an_encrypted_one(tmp_path: Path) -> None:
@@ -116,7 +113,7 @@ def test_a_damaged_one(tmp_path: Path, damage: str) -> None:
     archive.write_bytes(bytes(text))
     with pytest.raises(DataError, match=r"damaged.*x\.zip|x\.zip.*damaged"):
         unpack(archive, tmp_path / "out")
-    assert everything(tmp_path) == {"x.zip"}
+    assert trees.names(tmp_path) == {"x.zip"}
 
 
 def test_damage_to_an_entry_packed_by_lzma(tmp_path: Path) -> None:
@@ -165,7 +162,7 @@ def test_a_full_disk_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(0, 0, 1000))
     with pytest.raises(TransferError, match="not enough space"):
         unpack(archive, tmp_path / "out")
-    assert everything(tmp_path) == {"x.zip"}
+    assert trees.names(tmp_path) == {"x.zip"}
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trees
 from click.testing import CliRunner, Result
 from local_server import LocalServer, Page
 
@@ -92,12 +93,8 @@ def run(*options: object) -> Result:
     return CliRunner().invoke(cli, ["download", *map(str, options)])
 
 
-def everything(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
 def data_in(folder: Path) -> set[str]:
-    return {name for name in everything(folder) if not name.startswith(public_sets.WAITING)}
+    return {name for name in trees.names(folder) if not name.startswith(public_sets.WAITING)}
 
 
 COCO_FILES = {
@@ -201,18 +198,18 @@ def test_a_server_that_lies_about_length(mirror: LocalServer, tmp_path: Path, pr
     page.promise = len(page.body) + promise
     result = run("coco2017", "--out", tmp_path, "--url", mirror.url)
     assert isinstance(result.exception, Seg2KNetError)
-    assert "val2017/2.jpg" not in everything(tmp_path)
+    assert "val2017/2.jpg" not in trees.names(tmp_path)
 
 
 def test_a_hostile_zip(mirror: LocalServer, tmp_path: Path) -> None:
     evil = zipped({"train2017/1.jpg": NOISE, "../../evil.jpg": NOISE})
     mirror.pages["zips/train2017.zip"] = Page(evil)
-    before = everything(tmp_path)
+    before = trees.names(tmp_path)
     result = run("coco2017", "--out", tmp_path / "a" / "b", "--url", mirror.url, "--no-digest")
     assert isinstance(result.exception, DataError)
     assert "refused" in str(result.exception)
-    assert {name for name in everything(tmp_path) - before if not name.startswith("a/b/")} == set()
-    assert "a/b/train2017/1.jpg" not in everything(tmp_path)
+    assert {name for name in trees.names(tmp_path) - before if not name.startswith("a/b/")} == set()
+    assert "a/b/train2017/1.jpg" not in trees.names(tmp_path)
 
 
 def test_a_hostile_zip_within_a_zip(mirror: LocalServer, tmp_path: Path) -> None:

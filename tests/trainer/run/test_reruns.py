@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trees
 
 pytest.importorskip("mmengine")
 
@@ -94,10 +95,6 @@ def left_by_a_run(work_dir: Path) -> set[str]:
     return theirs
 
 
-def files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_overwriting_removes_what_a_run_left_and_nothing_else(tmp_path: Path, elsewhere: bool) -> None:
     theirs = left_by_a_run(tmp_path / "run")
@@ -105,10 +102,10 @@ def test_overwriting_removes_what_a_run_left_and_nothing_else(tmp_path: Path, el
     asked = replace(asked, work_dir=tmp_path / "run")
     with pytest.raises(UsageError, match="--overwrite"):
         given(asked)
-    assert files(tmp_path / "run") > theirs
+    assert trees.names(tmp_path / "run") > theirs
     file, work_dir = given(replace(asked, overwrite=True))
     assert (file, work_dir) == (tmp_path / "run" / "config.py", tmp_path / "run")
-    assert files(tmp_path / "run") == theirs
+    assert trees.names(tmp_path / "run") == theirs
     assert Config.fromfile(file).max_epochs == 12
 
 
@@ -120,12 +117,12 @@ def test_overwriting_takes_the_name_without_a_number(tmp_path: Path) -> None:
 
 def test_overwriting_keeps_what_the_run_starts_from(tmp_path: Path) -> None:
     left_by_a_run(tmp_path / "run")
-    before = files(tmp_path / "run")
+    before = trees.names(tmp_path / "run")
     start = str(tmp_path / "run" / ".." / "run" / "best.pth")
     with pytest.raises(UsageError, match="starts from"):
         start_over(tmp_path / "run", TrainOptions(overwrite=True, load_from=start))
     start_over(tmp_path / "run", TrainOptions())
-    assert files(tmp_path / "run") == before
+    assert trees.names(tmp_path / "run") == before
 
 
 def test_overwriting_removes_nothing_where_no_run_was(tmp_path: Path) -> None:
