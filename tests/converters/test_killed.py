@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trees
 from drawn import mask_shape, polygon
-from test_pipeline import everything
 
 import seg2knet
 
@@ -51,19 +51,19 @@ def run_and_kill(labelme: Make, tmp_path: Path, images: int, times: int) -> None
     convert(root, whole)
     length = time.monotonic() - started
     seg2knet.convert("labelme", root, out=out, split="val", validate=False, jobs=1)
-    old = everything(out)
+    old = trees.contents(out)
     rng = random.Random(images)
     at_work = 0
     for _ in range(times):
         at_work += killed_after(rng.uniform(0.02, length), root, out)
-        now = everything(out)
-        if now == everything(whole):  # it was quicker than the signal: put the old one back
+        now = trees.contents(out)
+        if now == trees.contents(whole):  # it was quicker than the signal: put the old one back
             seg2knet.convert("labelme", root, out=out, split="val", validate=False, jobs=1, overwrite=True)
-            now = everything(out)
+            now = trees.contents(out)
         assert now == old
     assert at_work
     convert(root, out, resume=True)
-    assert everything(out) == everything(whole)
+    assert trees.contents(out) == trees.contents(whole)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -87,5 +87,5 @@ def test_resumed_after_each_kill(labelme: Make, tmp_path: Path) -> None:
     result = seg2knet.convert(
         "labelme", root, out=out, to="coco,panoptic,ade", jobs=1, validate=False, resume=True, overwrite=True
     )
-    assert everything(out) == everything(whole)
+    assert trees.contents(out) == trees.contents(whole)
     assert result.ledger.imbalance() is None
