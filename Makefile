@@ -1,4 +1,4 @@
-# make demo   draws a small data set, converts, validates, trains, tests, predicts, and names the pictures it left
+# make demo   draws a small data set, converts, validates, trains, tests, predicts, and names the images it left
 # make test   lint, types, tests (what CI runs)
 # make help   the rest
 PYTHON ?= python3
@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt opencv-python-headless
 	@touch $@
 
-demo: $(READY)  ## draw, convert, validate, train on the CPU, test, predict; pictures in demo/
+demo: $(READY)  ## draw, convert, validate, train on the CPU, test, predict; images in demo/
 	@BIN=$(abspath $(BIN)) DEMO=$(abspath $(DEMO)) bash examples/demo.sh
 
 lint: $(READY)

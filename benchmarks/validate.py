@@ -1,6 +1,6 @@
 """How long ``seg2knet validate`` takes on a file of train2017's size, beside what pycocotools needs to load it.
 
-    python benchmarks/validate.py                   # 118,000 images, 860,000 annotations, no pictures
+    python benchmarks/validate.py                   # 118,000 images, 860,000 annotations, no image files
     python benchmarks/validate.py --images 5000 --annotations 36000
 
 The file is drawn by this script: outlines seen from their middle, winding bands, objects of two parts, crowds as
@@ -96,7 +96,7 @@ def _outline(random: np.random.Generator, width: int, height: int) -> np.ndarray
 
 
 def _band(random: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """A winding band across part of the picture, ``(V, 2)``: simple, and not seen from its middle."""
+    """A winding band across part of the image, ``(V, 2)``: simple, and not seen from its middle."""
     count = min(max(random.poisson(11), 4), 100)
     xs = np.linspace(0.05, 0.05 + 0.9 * (0.2 + 0.8 * random.random()), count) * width
     wave = 0.5 + 0.3 * np.sin(np.linspace(0, 3 + 6 * random.random(), count) + 6 * random.random())

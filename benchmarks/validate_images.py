@@ -1,4 +1,4 @@
-"""IM rules on pictures on disk, beside reading the headers of the same pictures, in one run.
+"""IM rules on images on disk, beside reading the headers of the same images, in one run.
 
     python benchmarks/validate_images.py [--images 5000] [--folder DIR]
 
@@ -28,7 +28,7 @@ DROP = Path("/proc/sys/vm/drop_caches")
 
 
 def draw(folder: Path, count: int) -> Path:
-    """A COCO folder with ``count`` JPEG pictures of noise, 200 to 500 pixels wide."""
+    """A COCO folder with ``count`` JPEG images of noise, 200 to 500 pixels wide."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--folder", type=Path, help="Keep the pictures there and use them again.")
+    parser.add_argument("--folder", type=Path, help="Keep the images there and use them again.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cache = Path(scratch, "cache")

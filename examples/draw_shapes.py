@@ -144,7 +144,7 @@ def places(rng: np.random.Generator, size: int, count: int) -> list[tuple[float,
 
 
 def draw(rng: np.random.Generator, size: int, empty: bool) -> tuple[np.ndarray, list[dict]]:
-    """One picture, RGB uint8, and its LabelMe shapes."""
+    """One image, RGB uint8, and its LabelMe shapes."""
     canvas = texture(rng, size)
     shapes: list[dict] = []
     for group, (cx, cy, radius) in enumerate(places(rng, size, 0 if empty else int(rng.integers(2, 5)))):

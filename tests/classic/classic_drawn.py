@@ -1,4 +1,4 @@
-"""Draws small data sets: instances, panoptic and ADE of the same pictures."""
+"""Draws small data sets: instances, panoptic and ADE of the same images."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ BARE = ["--gpus", "0", "--no-pretrained", "--backbone", "r18-half", "--dry-run"]
 
 
 def draw(root: Path, objects: int = 3) -> Path:
-    """A COCO folder with two pictures a split and one class."""
+    """A COCO folder with two images a split and one class."""
     for split in ("train", "val"):
         images, annotations = [], []
         for number in (1, 2):

@@ -195,7 +195,7 @@ def test_what_cannot_run(root: Path, tmp_path: Path) -> None:
         run(tmp_path / "empty")
 
 
-def test_several_paths_and_a_folder_of_pictures(root: Path, tmp_path: Path) -> None:
+def test_several_paths_and_a_folder_of_images(root: Path, tmp_path: Path) -> None:
     path = single_set(tmp_path / "single")
     moved = tmp_path / "elsewhere"
     moved.mkdir()

@@ -1,4 +1,4 @@
-"""Pictures and LabelMe shapes for tests."""
+"""Images and LabelMe shapes for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def picture(path: Path, width: int = 40, height: int = 30, seed: Optional[int] = None) -> Path:
-    """A picture of noise, a different one for each path."""
+    """An image of noise, a different one for each path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(sum(path.as_posix().encode()) if seed is None else seed)
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)

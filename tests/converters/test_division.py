@@ -62,7 +62,7 @@ def test_names_for_a_loader_that_takes_two_endings() -> None:
 
 
 @pytest.mark.parametrize(("one", "other", "together"), [(b"x" * 9000, b"x" * 9000, True), (b"x", b"y", False)])
-def test_pictures_with_the_same_bytes(tmp_path: Path, one: bytes, other: bytes, together: bool) -> None:
+def test_images_with_the_same_bytes(tmp_path: Path, one: bytes, other: bytes, together: bool) -> None:
     found = []
     for number, data in enumerate([one, other, b"z" * len(one)] + [b"%09d" % number for number in range(20)]):
         path = tmp_path / f"{number}.jpg"

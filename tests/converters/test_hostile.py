@@ -273,7 +273,7 @@ def test_yaml_that_is_more_than_data(source: Path, tmp_path: Path, run: Any, con
 
 
 @pytest.mark.parametrize("format", sorted(MAKERS))
-def test_a_picture_of_ten_billion_pixels_in_40_kb(source: Path, run: Any, format: str) -> None:
+def test_an_image_of_ten_billion_pixels_in_40_kb(source: Path, run: Any, format: str) -> None:
     MAKERS[format](source)
     (shown,) = source.rglob("*.jpg")
     huge_png(shown)

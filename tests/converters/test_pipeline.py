@@ -129,7 +129,7 @@ def test_nothing_to_write_is_refused(labelme: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["link", "copy", "symlink", "none"])
-def test_pictures_get_to_the_target(labelme: Make, tmp_path: Path, how: str) -> None:
+def test_images_get_to_the_target(labelme: Make, tmp_path: Path, how: str) -> None:
     root = labelme("sub/a.jpg")
     convert(root, tmp_path / "out", split="train", images=how)
     there = tmp_path / "out" / "train2017" / "sub" / "a.jpg"
@@ -184,7 +184,7 @@ def test_names_that_clash_elsewhere_all_survive(labelme: Make, tmp_path: Path, t
         assert {name.replace(".jpg", ".png") for name in ade} == masks
 
 
-def test_two_annotations_of_one_picture_are_not_merged_in_silence(labelme: Make, tmp_path: Path) -> None:
+def test_two_annotations_of_one_image_are_not_merged_in_silence(labelme: Make, tmp_path: Path) -> None:
     root = labelme("a.jpg")
     (root / "b.json").write_text((root / "a.json").read_text())
     result = convert(root, tmp_path / "out", split="train")
@@ -214,7 +214,7 @@ def test_splits_of_the_source_are_kept(labelme: Make, tmp_path: Path) -> None:
     assert {split: images for split, (images, _) in result.ledger.splits.items()} == {"train": 2, "val": 1}
 
 
-def test_copies_of_a_picture_stay_on_one_side(labelme: Make, tmp_path: Path) -> None:
+def test_copies_of_an_image_stay_on_one_side(labelme: Make, tmp_path: Path) -> None:
     root = many(labelme, 10)
     for index in range(5):
         labelme(f"copy{index}.jpg")
@@ -290,7 +290,7 @@ def test_photograph_is_turned_upright_or_kept(labelme: Make, tmp_path: Path) -> 
     assert (tmp_path / "kept" / "train2017" / "a.jpg").read_bytes() == (root / "a.jpg").read_bytes()
 
 
-def test_embedded_picture_is_written_out(labelme: Make, tmp_path: Path) -> None:
+def test_embedded_image_is_written_out(labelme: Make, tmp_path: Path) -> None:
     import base64
 
     data = picture(tmp_path / "x.png").read_bytes()

@@ -1,4 +1,4 @@
-"""Headers of pictures, read without decoding, agree with Pillow."""
+"""Headers of images, read without decoding, agree with Pillow."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_one_bit_masks_are_zero_and_one(tmp_path: Path) -> None:
     assert images.decode_labels(tmp_path / "mask.png").tolist() == [[0, 1], [1, 0]]
 
 
-def test_every_real_picture_reads_as_pillow_says(shared: Path) -> None:
+def test_every_real_image_reads_as_pillow_says(shared: Path) -> None:
     files = [path for path in (shared / "corpora").rglob("*") if images.is_image(path)]
     assert files
     for path in files:

@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 @pytest.fixture(scope="session")
 def coco_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight training and four validation pictures, with empty ones, a crowd, sub-folders and two suffixes."""
+    """Eight training and four validation images, with empty ones, a crowd, sub-folders and two suffixes."""
     return drawn_sets.coco(tmp_path_factory.mktemp("coco"))
 
 

@@ -32,7 +32,7 @@ Things = list[tuple[int, np.ndarray]]
 
 
 def scene(rng: np.random.Generator, size: int, objects: int) -> tuple[np.ndarray, np.ndarray, Things]:
-    """A picture (BGR), its stuff map (category ids), its things as (category id, mask), later over earlier."""
+    """An image (BGR), its stuff map (category ids), its things as (category id, mask), later over earlier."""
     horizon = int(rng.uniform(0.3, 0.6) * size)
     stuff = np.full((size, size), 11, np.int32)
     stuff[:horizon] = 9
@@ -64,7 +64,7 @@ def coco(
     panoptic: bool = False,
     objects: Optional[int] = None,
 ) -> Path:
-    """A COCO folder; every fourth picture is empty, sub-folders and suffixes vary, one object is a crowd.
+    """A COCO folder; every fourth image is empty, sub-folders and suffixes vary, one object is a crowd.
 
     With ``objects``, every picture has that many and none is a crowd.
     """

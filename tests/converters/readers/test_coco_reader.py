@@ -179,7 +179,7 @@ def test_a_file_is_told_by_its_lists(tmp_path: Path) -> None:
     assert CocoReader.sniff(tmp_path / "c.json") is None
 
 
-def test_entries_of_one_picture_are_one_image(coco: Make) -> None:
+def test_entries_of_one_file_are_one_image(coco: Make) -> None:
     images = [IMAGE, {**IMAGE, "id": 8}]
     scan, (sample,) = read(coco(images, [annotation(), annotation(image_id=8, id=4)]))
     assert [found.place for found in sample.objects] == ["annotation 3", "annotation 4"]
@@ -220,7 +220,7 @@ def test_absolute_names_are_found_by_their_tail(coco: Make, name: str) -> None:
         ("deep/er/some.json", "pictures/of/mine"),
     ],
 )
-def test_pictures_where_tools_put_them(coco: Make, file: str, pictures: str) -> None:
+def test_images_where_tools_put_them(coco: Make, file: str, pictures: str) -> None:
     path = coco([IMAGE], [annotation()], file=file, pictures=pictures or ".")
     sample = one(path.parents[len(Path(file).parts) - 1])
     assert sample.image.path is not None

@@ -362,7 +362,7 @@ def test_frames_step_as_the_task_says(tmp_path: Path) -> None:
     assert list(samples) == ["frame_000010.png", "frame_000013.png", "frame_000016.png"]
 
 
-def test_pictures_of_frames_and_empty_frames(tmp_path: Path) -> None:
+def test_images_of_frames_and_empty_frames(tmp_path: Path) -> None:
     video(tmp_path, track(box(1, 1)))
     for frame in (0, 1):
         picture(tmp_path / f"images/frame_{frame:06d}.PNG", 20, 10)

@@ -126,7 +126,7 @@ def test_an_ade_folder_without_its_table(tmp_path: Path) -> None:
     assert detect([tmp_path])[0] == "ade"
 
 
-def test_pictures_and_masks(tmp_path: Path) -> None:
+def test_images_and_masks(tmp_path: Path) -> None:
     picture(tmp_path / "images/a.jpg", 4, 3)
     mask(tmp_path / "masks/a.png", np.ones((3, 4), np.uint8))
     name, evidence = detect([tmp_path])

@@ -191,13 +191,13 @@ def test_ignore_is_a_crowd_and_background_is_none(labelme: Make) -> None:
         None, 7, "../../a.jpg",
     ],
 )  # fmt: skip
-def test_the_picture_is_found_whatever_the_path_says(labelme: Make, said: Any) -> None:
+def test_the_image_is_found_whatever_the_path_says(labelme: Make, said: Any) -> None:
     (sample,) = read(labelme(imagePath=said))
     assert sample.image.name == "a.jpg"
     assert Path(sample.image.path or "").name == "a.jpg"
 
 
-def test_picture_in_another_folder_of_the_source(labelme: Make, tmp_path: Path) -> None:
+def test_image_in_another_folder_of_the_source(labelme: Make, tmp_path: Path) -> None:
     root = labelme("json/a.jpg", imagePath="..\\images\\a.png", with_picture=False)
     picture(root / "images" / "a.png")
     (sample,) = read(root)
@@ -205,7 +205,7 @@ def test_picture_in_another_folder_of_the_source(labelme: Make, tmp_path: Path) 
     assert sample.image.path == str(root / "images" / "a.png")
 
 
-def test_picture_in_a_folder_that_is_named(labelme: Make, tmp_path: Path) -> None:
+def test_image_in_a_folder_that_is_named(labelme: Make, tmp_path: Path) -> None:
     root = labelme("b.jpg", with_picture=False)
     picture(tmp_path / "elsewhere" / "b.jpg")
     (sample,) = read(root, images=tmp_path / "elsewhere")
@@ -213,7 +213,7 @@ def test_picture_in_a_folder_that_is_named(labelme: Make, tmp_path: Path) -> Non
     assert sample.image.name == "b.jpg"
 
 
-def test_embedded_picture(labelme: Make, tmp_path: Path) -> None:
+def test_embedded_image(labelme: Make, tmp_path: Path) -> None:
     data = picture(tmp_path / "x.png").read_bytes()
     root = labelme(with_picture=False, imagePath="a.json", imageData=base64.b64encode(data).decode())
     (sample,) = read(root)
@@ -221,12 +221,12 @@ def test_embedded_picture(labelme: Make, tmp_path: Path) -> None:
     assert (sample.image.name, sample.image.path) == ("a.png", None)
 
 
-def test_missing_picture_leaves_the_declared_size(labelme: Make) -> None:
+def test_missing_image_leaves_the_declared_size(labelme: Make) -> None:
     (sample,) = read(labelme("b.jpg", with_picture=False))
     assert (sample.image.path, sample.image.width, sample.image.height) == (None, 40, 30)
 
 
-def test_missing_picture_without_size_is_an_error(labelme: Make) -> None:
+def test_missing_image_without_size_is_an_error(labelme: Make) -> None:
     with pytest.raises(DataError, match="neither the image nor its size"):
         read(labelme("b.jpg", with_picture=False, imageWidth=None))
 
@@ -238,7 +238,7 @@ def turned_picture(path: Path, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_coordinates_of_the_stored_picture_are_turned(labelme: Make, orientation: int) -> None:
+def test_coordinates_of_the_stored_image_are_turned(labelme: Make, orientation: int) -> None:
     square = polygon("car", 0, 0, 10, 0, 10, 5, 0, 5)
     root = labelme(shapes=[square], size=(40, 30))
     turned_picture(root / "a.jpg", orientation)
@@ -256,7 +256,7 @@ def test_coordinates_of_the_stored_picture_are_turned(labelme: Make, orientation
     assert np.array_equal(mask, np.asarray(ImageOps.exif_transpose(shown)) > 0)
 
 
-def test_coordinates_of_the_shown_picture_stay(labelme: Make) -> None:
+def test_coordinates_of_the_shown_image_stay(labelme: Make) -> None:
     root = labelme(size=(30, 40))
     turned_picture(root / "a.jpg", 6)
     (sample,) = read(root)
@@ -265,7 +265,7 @@ def test_coordinates_of_the_shown_picture_stay(labelme: Make) -> None:
     assert not sample.notes
 
 
-def test_annotation_of_the_picture_at_another_scale_is_no_annotation_of_it(labelme: Make) -> None:
+def test_annotation_of_the_image_at_another_scale_is_no_annotation_of_it(labelme: Make) -> None:
     (sample,) = read(labelme(imageWidth=80, imageHeight=60))
     assert not sample.objects
     assert [skip.reason for skip in sample.skips] == ["size-differs"]
@@ -337,7 +337,7 @@ def test_every_shape_kind_of_the_real_tool(shared: Path) -> None:
     assert (x >= 417, y >= 305, x + width <= 517, y + height <= 405) == (True,) * 4
 
 
-def test_embedded_picture_of_the_real_tool(shared: Path) -> None:
+def test_embedded_image_of_the_real_tool(shared: Path) -> None:
     (sample,) = read(shared / "corpora" / "labelme+maskpng__labelme__tutorial_embedded_imagedata" / "apc2016_obj3.json")
     assert (sample.image.width, sample.image.height) == (1210, 907)
     assert len(sample.objects) == 4

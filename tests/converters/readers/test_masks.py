@@ -389,7 +389,7 @@ def test_an_empty_file_of_an_object_is_told(tmp_path: Path) -> None:
         ("images/x.jpg", "masks/x.bmp"),
     ],
 )
-def test_pictures_and_masks_find_one_another(tmp_path: Path, shown: str, drawn: str) -> None:
+def test_images_and_masks_find_one_another(tmp_path: Path, shown: str, drawn: str) -> None:
     picture(tmp_path / shown, 6, 4)
     mask(tmp_path / drawn, CLASSES)
     sample = one(MaskReader(tmp_path))
@@ -413,7 +413,7 @@ def test_one_name_in_two_folders(tmp_path: Path) -> None:
     assert {name: labels(sample) for name, sample in samples.items()} == {"day/a.jpg": ["1"], "night/a.jpg": ["2"]}
 
 
-def test_pictures_and_masks_that_are_alone_are_told(tmp_path: Path) -> None:
+def test_images_and_masks_that_are_alone_are_told(tmp_path: Path) -> None:
     source(tmp_path, CLASSES)
     picture(tmp_path / "images/b.jpg", 6, 4)
     mask(tmp_path / "masks/c.png", CLASSES)
@@ -436,7 +436,7 @@ def test_folders_and_lists_say_the_splits(tmp_path: Path) -> None:
     assert "image-in-no-list" in kinds(scan)
 
 
-def test_test_pictures_need_no_mask(tmp_path: Path) -> None:
+def test_test_images_need_no_mask(tmp_path: Path) -> None:
     picture(tmp_path / "train/images/a.jpg", 6, 4)
     mask(tmp_path / "train/masks/a.png", CLASSES)
     picture(tmp_path / "test/images/a.jpg", 6, 4)
@@ -551,7 +551,7 @@ def test_damaged_masks_are_refused_without_a_word_of_the_decoder(
     assert not capfd.readouterr().err
 
 
-def test_a_second_mask_of_a_picture_is_told(tmp_path: Path) -> None:
+def test_a_second_mask_of_an_image_is_told(tmp_path: Path) -> None:
     source(tmp_path, CLASSES)
     mask(tmp_path / "masks/a.tif", CLASSES)
     found = reader(tmp_path, encoding="classes")

@@ -110,7 +110,7 @@ def test_a_bare_folder_with_classes_txt(tmp_path: Path) -> None:
     assert labels(one(YoloReader(tmp_path))) == ["van"]
 
 
-def test_labels_beside_the_pictures(tmp_path: Path) -> None:
+def test_labels_beside_the_images(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg", 10, 10)
     put(tmp_path / "a.txt", TRIANGLE)
     sample = one(YoloReader(tmp_path))
@@ -127,13 +127,13 @@ def test_the_label_is_found_at_the_last_images_in_the_path(tmp_path: Path) -> No
     assert sample.image.name == "sub/images2/x.v1.JPG"
 
 
-def test_a_picture_without_a_label_file_has_no_objects(yolo: Path) -> None:
+def test_an_image_without_a_label_file_has_no_objects(yolo: Path) -> None:
     picture(yolo / "images/train/c.jpg", 10, 10)
     assert not read(YoloReader(yolo))["train:c.jpg"].objects
     assert kinds(YoloReader(yolo).scan()) == ["no-label-file"]
 
 
-def test_a_label_file_without_a_picture_is_told(yolo: Path) -> None:
+def test_a_label_file_without_an_image_is_told(yolo: Path) -> None:
     put(yolo / "labels/train/lost.txt", TRIANGLE)
     scan = YoloReader(yolo).scan()
     assert reasons(scan) == ["label-without-image"]
@@ -217,7 +217,7 @@ def test_bridged_parts_are_restored_when_asked_for(tmp_path: Path) -> None:
     assert not sample.notes
 
 
-def test_exif_fractions_are_of_the_picture_as_shown(tmp_path: Path) -> None:
+def test_exif_fractions_are_of_the_image_as_shown(tmp_path: Path) -> None:
     image(tmp_path, "a")
     picture(tmp_path / "images/train/a.jpg", 100, 50, orientation=6)
     put(tmp_path / "data.yaml", "train: images/train\nnames: [car]")

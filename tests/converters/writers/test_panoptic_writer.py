@@ -1,4 +1,4 @@
-"""Panoptic and semantic masks: what the pictures show is what the files say."""
+"""Panoptic and semantic masks: what the images show is what the files say."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_void_and_regions_to_be_ignored(labelme: Make, tmp_path: Path) -> None:
     assert np.bincount(mask.ravel()).tolist() == [125, 50, 1025]
 
 
-def test_picture_of_one_pixel(labelme: Make, tmp_path: Path) -> None:
+def test_image_of_one_pixel(labelme: Make, tmp_path: Path) -> None:
     root = labelme("a.png", [mask_shape("dot", np.ones((1, 1)), 0, 0)], size=(1, 1))
     convert(root, tmp_path / "out", to="panoptic,ade")
     document, ids = load(tmp_path / "out")

@@ -54,7 +54,7 @@ def test_a_step(spec: ModelSpec, mixed: bool, torchvision: None) -> None:  # noq
 
 
 def detector(spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
-    """K-Net with the model's backbone, and two pictures with an object each."""
+    """K-Net with the model's backbone, and two images with an object each."""
     from seg2knet.trainer.config.backbones import BACKBONES
     from seg2knet.trainer.openmmlab import operators as mmcv_ops
 

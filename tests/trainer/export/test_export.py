@@ -103,7 +103,7 @@ def model_of(task: str, backbone: str = "r18") -> Any:
 
 
 def predicted(model: Any, images: torch.Tensor, task: str) -> list[Any]:
-    """What the model itself predicts for pictures as they are read: BGR bytes."""
+    """What the model itself predicts for images as they are read: BGR bytes."""
     if task == "semantic":
         from mmseg.structures import SegDataSample as Sample
     else:

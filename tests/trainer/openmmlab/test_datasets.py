@@ -1,4 +1,4 @@
-"""The registered data sets: what of a file reaches the model, and that chance depends on seed, epoch and picture."""
+"""The registered data sets: what of a file reaches the model, and that chance depends on seed, epoch and image."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def instances(root: Path, **options: Any) -> InstanceData:
     )  # fmt: skip
 
 
-def test_all_pictures_are_there_and_labels_go_by_name(root: Path) -> None:
+def test_all_images_are_there_and_labels_go_by_name(root: Path) -> None:
     dataset = instances(root)
     content = json.loads((root / "annotations" / "instances_train2017.json").read_text())
     assert len(dataset) == len(content["images"]) == 8
@@ -65,7 +65,7 @@ def test_masks_are_the_annotations_and_crowds_are_set_apart(root: Path) -> None:
         assert len(sample.ignored_instances.labels) == sum(a["iscrowd"] for a in true)
 
 
-def test_chance_depends_on_seed_epoch_and_picture_alone(root: Path) -> None:
+def test_chance_depends_on_seed_epoch_and_image_alone(root: Path) -> None:
     first, again, other = instances(root), instances(root), instances(root, seed=1)
     flips = []
     for key in (3, 11, 19, 27, 35, 43):
@@ -119,7 +119,7 @@ class Sized:
         return self.labels[index]
 
 
-def test_an_epoch_has_every_picture_once_and_says_its_number() -> None:
+def test_an_epoch_has_every_image_once_and_says_its_number() -> None:
     sampler = EpochSampler(Sized([[]] * 10), seed=3)
     orders = []
     for epoch in range(3):
@@ -148,7 +148,7 @@ def test_processes_share_out_the_order_of_one(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_rare_classes_are_shown_more_often() -> None:
-    """LVIS, section 4: factor max(1, sqrt(t / f)), a picture's is that of its rarest class."""
+    """LVIS, section 4: factor max(1, sqrt(t / f)), an image's is that of its rarest class."""
     sampler = EpochSampler(Sized([[0]] * 15 + [[0, 1]]), balance=0.25)
     assert len(sampler) == 15 + 2  # f = 1/16: sqrt(0.25 * 16) = 2
     assert sorted(sampler).count(15) == 2

@@ -34,7 +34,7 @@ def square(x: int, y: int, side: int) -> np.ndarray:
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Path:
-    """Two pictures; category ids out of order; annotation ids from 0, which pycocotools takes for no match."""
+    """Two images; category ids out of order; annotation ids from 0, which pycocotools takes for no match."""
     shapes = [(1, 8, square(2, 2, 12)), (1, 5, square(20, 20, 10)), (2, 8, square(5, 5, 20))]
     annotations = [
         {

@@ -44,7 +44,7 @@ def test_judging_gives_what_training_said(trained: Any, moved: Path, coco_root: 
         assert page[1].endswith(f",{found.score_thr:g}"), "what the page says"
 
 
-def test_the_command_prints_figures_and_leaves_pictures(moved: Path, coco_root: Path, tmp_path: Path) -> None:
+def test_the_command_prints_figures_and_leaves_images(moved: Path, coco_root: Path, tmp_path: Path) -> None:
     shown, figures = tmp_path / "shown", tmp_path / "figures.json"
     result = CliRunner().invoke(
         cli, ["test", str(moved), str(coco_root), "--show-dir", str(shown), "--json", str(figures), "--workers", "0"]
@@ -85,7 +85,7 @@ def test_predicting_needs_no_data(moved: Path, coco_root: Path, tmp_path: Path) 
     assert sum(map(is_image, out.rglob("*"))) == 4
 
 
-def test_a_picture_that_cannot_be_read_is_said_and_the_rest_goes_on(
+def test_an_image_that_cannot_be_read_is_said_and_the_rest_goes_on(
     moved: Path, coco_root: Path, tmp_path: Path
 ) -> None:
     shutil.copy(coco_root / "val2017" / "000.jpg", tmp_path / "good.jpg")

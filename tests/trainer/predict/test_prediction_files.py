@@ -1,4 +1,4 @@
-"""Predictions as files: LabelMe JSON that gives the masks back, COCO results, and which pictures are meant."""
+"""Predictions as files: LabelMe JSON that gives the masks back, COCO results, and which images are meant."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def prediction(path: Path, *masks: np.ndarray, labels: list[int] | None = None) 
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def photo(tmp_path: Path) -> Path:
     path = tmp_path / "in" / "a b.jpg"
     path.parent.mkdir()
     cv2.imwrite(str(path), np.full((H, W, 3), 90, np.uint8))
@@ -56,10 +56,10 @@ def iou(one: np.ndarray, two: np.ndarray) -> float:
     return (one & two).sum() / (one | two).sum()
 
 
-def test_one_piece_is_a_polygon_that_gives_the_mask_back(picture: Path, tmp_path: Path) -> None:
+def test_one_piece_is_a_polygon_that_gives_the_mask_back(photo: Path, tmp_path: Path) -> None:
     disc = np.zeros((H, W), np.uint8)
     cv2.circle(disc, (40, 30), 20, 1, -1)
-    found = json.loads(labelme(prediction(picture, disc.astype(bool)), CLASSES, tmp_path / "out"))
+    found = json.loads(labelme(prediction(photo, disc.astype(bool)), CLASSES, tmp_path / "out"))
     (shape,) = found["shapes"]
     assert (shape["shape_type"], shape["label"]) == ("polygon", "bolt")
     assert 6 <= len(shape["points"]) <= 40, "few enough corners to be moved by hand"
@@ -70,10 +70,10 @@ def test_one_piece_is_a_polygon_that_gives_the_mask_back(picture: Path, tmp_path
     assert found["imagePath"] == "../in/a b.jpg"
 
 
-def test_pieces_share_a_group_and_holes_stay(picture: Path, tmp_path: Path) -> None:
+def test_pieces_share_a_group_and_holes_stay(photo: Path, tmp_path: Path) -> None:
     pieces = mask((2, 2, 20, 20), (40, 30, 60, 50))
     ring = mask((10, 10, 50, 50), without=(20, 20, 40, 40))
-    shapes = json.loads(labelme(prediction(picture, pieces, ring, labels=[0, 1]), CLASSES, tmp_path))["shapes"]
+    shapes = json.loads(labelme(prediction(photo, pieces, ring, labels=[0, 1]), CLASSES, tmp_path))["shapes"]
     assert [shape["shape_type"] for shape in shapes] == ["polygon", "polygon", "mask"]
     assert shapes[0]["group_id"] == shapes[1]["group_id"] is not None
     (left, top), (right, bottom) = shapes[2]["points"]
@@ -83,14 +83,14 @@ def test_pieces_share_a_group_and_holes_stay(picture: Path, tmp_path: Path) -> N
     assert (again == ring).all()
 
 
-def test_labelme_reads_back_through_our_own_reader(picture: Path) -> None:
+def test_labelme_reads_back_through_our_own_reader(photo: Path) -> None:
     from seg2knet.converters.registry import reader
 
     ring, box = mask((10, 10, 50, 50), without=(20, 20, 40, 40)), mask((60, 5, 75, 30))
-    writer = PredictionWriter(picture.parent, CLASSES, "instance", ["labelme"])
-    writer.write(prediction(picture, ring, box, labels=[1, 0]), Path(picture.name))
+    writer = PredictionWriter(photo.parent, CLASSES, "instance", ["labelme"])
+    writer.write(prediction(photo, ring, box, labels=[1, 0]), Path(photo.name))
     writer.close()
-    labelme_reader = reader("labelme")(picture.parent)
+    labelme_reader = reader("labelme")(photo.parent)
     (handle,) = labelme_reader.scan().handles
     sample = labelme_reader.read(handle)
     assert [each.label for each in sample.objects] == ["nut größe", "bolt"]
@@ -99,19 +99,19 @@ def test_labelme_reads_back_through_our_own_reader(picture: Path) -> None:
         assert (rle_to_mask(geometry.shape_to_rle(each.shape, H, W)) == true).all()
 
 
-def test_coco_results_have_the_masks_bit_for_bit(picture: Path) -> None:
+def test_coco_results_have_the_masks_bit_for_bit(photo: Path) -> None:
     ring = mask((10, 10, 50, 50), without=(20, 20, 40, 40))
-    (result,) = prediction(picture, ring, labels=[1]).to_coco(7)
+    (result,) = prediction(photo, ring, labels=[1]).to_coco(7)
     assert (result["image_id"], result["category_id"], result["bbox"]) == (7, 2, [10, 10, 40, 40])
     code = result["segmentation"]
     assert (rle_to_mask(Rle(code["counts"].encode(), *code["size"])) == ring).all()
 
 
-def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
+def test_the_writer_names_images_apart(photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     writer = PredictionWriter(out, CLASSES, "instance", ["overlay", "coco", "labelme"])
-    writer.write(prediction(picture, mask((1, 1, 30, 30))), Path("sub/a.jpg"))
-    writer.write(prediction(picture), Path("sub/a.png"))
+    writer.write(prediction(photo, mask((1, 1, 30, 30))), Path("sub/a.jpg"))
+    writer.write(prediction(photo), Path("sub/a.png"))
     writer.close()
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
     assert names == [
@@ -124,20 +124,20 @@ def test_the_writer_names_pictures_apart(picture: Path, tmp_path: Path) -> None:
         PredictionWriter(out, CLASSES, "instance", ["pdf"])
 
 
-def test_labels_that_stand_there_are_kept(picture: Path) -> None:
-    mine = picture.with_suffix(".json")
+def test_labels_that_stand_there_are_kept(photo: Path) -> None:
+    mine = photo.with_suffix(".json")
     mine.write_text('{"shapes": []}')
     failures: list[DataError] = []
     model = SimpleNamespace(task="semantic", classes=CLASSES)
     model.many = lambda paths, *_: iter([prediction(path, mask((1, 1, 30, 30))) for path in paths])
-    writer = PredictionWriter(picture.parent, CLASSES, "instance", ["labelme"])
-    images = find_images([picture])
+    writer = PredictionWriter(photo.parent, CLASSES, "instance", ["labelme"])
+    images = find_images([photo])
     assert not list(segmented(model, images, [writer], score_thr=0, failed=failures.append))
     assert failures[0].file == str(mine)
     assert mine.read_text() == '{"shapes": []}'
     mine.unlink()
     for _ in range(2):  # what predict itself left is written again
-        writer = PredictionWriter(picture.parent, CLASSES, "instance", ["labelme"])
+        writer = PredictionWriter(photo.parent, CLASSES, "instance", ["labelme"])
         assert len(list(segmented(model, images, [writer], score_thr=0, failed=failures.append))) == 1
     assert len(failures) == 1
 
@@ -155,23 +155,23 @@ def test_an_overlay_is_a_jpeg_where_that_is_smaller(tmp_path: Path) -> None:
     assert len(grain.tobytes()) > (out / "photo.jpg").stat().st_size
 
 
-def test_an_overlay_never_lies_over_an_image(picture: Path) -> None:
-    other = picture.with_suffix(".png")
-    other.write_bytes(picture.read_bytes())
-    before = picture.read_bytes()
-    writer = PredictionWriter(picture.parent, CLASSES, "instance", ["overlay"])
-    for _, name in find_images([picture.parent]):
-        writer.write(prediction(picture.parent / name), name)
-    assert picture.read_bytes() == other.read_bytes() == before
-    made = sorted(path.stem for path in picture.parent.iterdir() if path not in (picture, other))
+def test_an_overlay_never_lies_over_an_image(photo: Path) -> None:
+    other = photo.with_suffix(".png")
+    other.write_bytes(photo.read_bytes())
+    before = photo.read_bytes()
+    writer = PredictionWriter(photo.parent, CLASSES, "instance", ["overlay"])
+    for _, name in find_images([photo.parent]):
+        writer.write(prediction(photo.parent / name), name)
+    assert photo.read_bytes() == other.read_bytes() == before
+    made = sorted(path.stem for path in photo.parent.iterdir() if path not in (photo, other))
     assert made == ["a b.overlay", "a b.png.overlay"]
 
 
-def test_images_of_one_stem_in_two_folders(picture: Path, tmp_path: Path) -> None:
+def test_images_of_one_stem_in_two_folders(photo: Path, tmp_path: Path) -> None:
     paths = [tmp_path / "one" / "x.jpg", tmp_path / "two" / "x.png", tmp_path / "two" / "y.png"]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(picture.read_bytes())
+        path.write_bytes(photo.read_bytes())
     out = tmp_path / "out"
     writer = PredictionWriter(out, CLASSES, "instance", ["overlay", "labelme"])
     for path, name in find_images([tmp_path / "one", tmp_path / "two"]):
@@ -180,31 +180,31 @@ def test_images_of_one_stem_in_two_folders(picture: Path, tmp_path: Path) -> Non
     assert names == ["x.json", "x.png", "x.png.json", "x.png.png", "y.json", "y.png"]
 
 
-def test_pictures_by_folder_file_and_pattern(picture: Path, tmp_path: Path) -> None:
-    folder = picture.parent
+def test_images_by_folder_file_and_pattern(photo: Path, tmp_path: Path) -> None:
+    folder = photo.parent
     (folder / "sub").mkdir()
-    (folder / "sub" / "B.JPG").write_bytes(picture.read_bytes())
-    (folder / "notes.txt").write_text("no picture")
-    found = find_images([folder, picture, str(folder / "*.jpg")])
+    (folder / "sub" / "B.JPG").write_bytes(photo.read_bytes())
+    (folder / "notes.txt").write_text("no image")
+    found = find_images([folder, photo, str(folder / "*.jpg")])
     assert [name.as_posix() for _, name in found] == ["a b.jpg", "sub/B.JPG"]
     with pytest.raises(UsageError, match="no images"):
         find_images([str(tmp_path / "*.bmp")])
 
 
-def test_overlays_change_what_is_inside_and_label_it(picture: Path) -> None:
+def test_overlays_change_what_is_inside_and_label_it(photo: Path) -> None:
     gray = np.full((400, 500, 3), 90, np.uint8)
     masks = np.zeros((1, 400, 500), bool)
     masks[0, 100:300, 100:300] = True
-    found = Prediction(picture, 500, 400, np.array([0]), np.array([0.87]), masks)
+    found = Prediction(photo, 500, 400, np.array([0]), np.array([0.87]), masks)
     drawn = drawing.overlay(gray, found, CLASSES)
     assert (drawn[:90] == 90).all()
     assert (drawn[120:150, 120:150] != 90).any(axis=-1).all()
-    assert (gray == 90).all(), "the picture itself is left alone"
+    assert (gray == 90).all(), "the image itself is left alone"
     blue, _, red = drawn[205, 120]
     assert red > blue, "tinted with the class's colour"
 
 
-def test_labels_do_not_lie_over_one_another(picture: Path) -> None:
+def test_labels_do_not_lie_over_one_another() -> None:
     white = np.full((200, 200, 3), 255, np.uint8)
     colors = [(255, 0, 0), (0, 160, 0), (0, 0, 255)]
     drawn = write_labels(white, [(f"text {n}", (100, 100), color) for n, color in enumerate(colors)])
@@ -233,11 +233,11 @@ def test_a_turned_photo_is_segmented_as_shown(tmp_path: Path) -> None:
     assert os.path.getsize(path) > 0
 
 
-def test_images_of_one_name_stay_apart(picture: Path, tmp_path: Path) -> None:
+def test_images_of_one_name_stay_apart(photo: Path, tmp_path: Path) -> None:
     for name in ("one/in/x.jpg", "two/in/x.jpg", "two/other/x.jpg", "two/in/y.jpg"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture.read_bytes())
+        path.write_bytes(photo.read_bytes())
     by_folder = [name.as_posix() for _, name in find_images([tmp_path / "one" / "in", tmp_path / "two" / "in"])]
     assert by_folder == ["one/in/x.jpg", "two/in/x.jpg", "y.jpg"]
     by_pattern = [name.as_posix() for _, name in find_images([str(tmp_path / "*" / "in" / "*.jpg")])]
@@ -245,13 +245,13 @@ def test_images_of_one_name_stay_apart(picture: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic"])
-def test_a_jpg_beside_a_png_leaves_two_maps(task: str, picture: Path, tmp_path: Path) -> None:
+def test_a_jpg_beside_a_png_leaves_two_maps(task: str, photo: Path, tmp_path: Path) -> None:
     writer = PredictionWriter(tmp_path / "out", CLASSES, task, ["coco"])
     for name in ("a.jpg", "a.png"):
         if task == "semantic":
-            writer.write(Prediction.of_labelmap(picture, np.eye(H, W, dtype=np.uint8)), Path(name))
+            writer.write(Prediction.of_labelmap(photo, np.eye(H, W, dtype=np.uint8)), Path(name))
         else:
-            writer.write(prediction(picture, mask((1, 1, 9, 9))), Path(name))
+            writer.write(prediction(photo, mask((1, 1, 9, 9))), Path(name))
     writer.close()
     folder = tmp_path / "out" / ("panoptic" if task == "panoptic" else "labels")
     assert sorted(path.name for path in folder.iterdir()) == ["a.png", "a.png.png"]
@@ -277,12 +277,12 @@ def test_only_jpegs_get_a_jpeg_quality(tmp_path: Path, monkeypatch: pytest.Monke
     assert flags == {".png": [], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92]}
 
 
-def test_masks_are_kept_as_run_lengths_and_given_back(picture: Path) -> None:
+def test_masks_are_kept_as_run_lengths_and_given_back(photo: Path) -> None:
     ring, box = mask((10, 10, 50, 50), without=(20, 20, 40, 40)), mask((60, 5, 75, 30))
-    kept = prediction(picture, ring, box, labels=[1, 0])
+    kept = prediction(photo, ring, box, labels=[1, 0])
     assert (kept.masks == np.stack([ring, box])).all()
     assert not any(isinstance(value, np.ndarray) and value.ndim > 1 for value in vars(kept).values())
     assert (kept.above(0.5).masks == ring).all()
     assert kept.labelmap is None
     labelmap = np.where(ring, 1, 255).astype(np.uint8)
-    assert (Prediction.of_labelmap(picture, labelmap).labelmap == labelmap).all()
+    assert (Prediction.of_labelmap(photo, labelmap).labelmap == labelmap).all()

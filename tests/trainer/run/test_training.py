@@ -349,7 +349,7 @@ def test_without_a_compiler_compiling_is_refused_with_the_reason(coco_root: Path
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_picture_is_an_error_not_a_trace(train_small: Train, tmp_path: Path, workers: int) -> None:
+def test_a_broken_image_is_an_error_not_a_trace(train_small: Train, tmp_path: Path, workers: int) -> None:
     data = drawn_sets.coco(tmp_path / "data", train=2, val=1)
     (data / "train2017" / "000.jpg").write_bytes(b"no picture")
     with pytest.raises(DataError) as error:

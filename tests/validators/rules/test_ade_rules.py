@@ -214,14 +214,14 @@ def test_a_last_class_that_is_not_there_is_no_shift(clean: Path) -> None:
     assert codes(clean) == ["AD010", "AD010"]
 
 
-def test_same_stem_of_two_pictures_is_no_pairing_problem(clean: Path) -> None:
+def test_same_stem_of_two_images_is_no_pairing_problem(clean: Path) -> None:
     Image.fromarray(noise(70)).save(image(clean).with_suffix(".png"))
     assert codes(clean) == ["IM008"]
     validate(clean, fix="unsafe")
     assert codes(clean) == []
 
 
-def test_test_pictures_need_no_masks(clean: Path) -> None:
+def test_test_images_need_no_masks(clean: Path) -> None:
     (clean / "images" / "test").mkdir()
     Image.fromarray(noise(90)).save(clean / "images" / "test" / "a.jpg")
     assert codes(clean) == []

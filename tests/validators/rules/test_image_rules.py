@@ -239,7 +239,7 @@ def test_panoptic_pngs_and_masks_are_looked_at_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("code", "plant"), [("IM002", cut), ("IM005", turn), ("IM010", cmyk), ("IM012", double)])
-def test_ade_pictures(tmp_path: Path, code: str, plant: Callable[[Path], None]) -> None:
+def test_ade_images(tmp_path: Path, code: str, plant: Callable[[Path], None]) -> None:
     folder = ade(tmp_path / "ade", images=3)
     (tmp_path / "ade" / "train2017").symlink_to(folder / "images" / "training")
     for index in range(3):

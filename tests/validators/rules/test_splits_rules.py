@@ -1,4 +1,4 @@
-"""Rules between splits: same pictures, same categories, every class in train."""
+"""Rules between splits: same images, same categories, every class in train."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names_of_objects(path: Path) -> dict[int, str]:
     return {entry["id"]: names[entry["category_id"]] for entry in content["annotations"]}
 
 
-def test_same_picture_under_another_name(root: Path) -> None:
+def test_same_image_under_another_name(root: Path) -> None:
     shutil.copy(root / "train2017" / "train1.jpg", root / "val2017" / "val0.jpg")
 
     report = validate(root, select=["SP"])
@@ -50,13 +50,13 @@ def test_same_picture_under_another_name(root: Path) -> None:
     assert {entry["image_id"] for entry in content["annotations"]} == {1, 3}
 
 
-def test_same_name_of_different_pictures_is_no_defect(root: Path) -> None:
+def test_same_name_of_different_images_is_no_defect(root: Path) -> None:
     (root / "val2017" / "val0.jpg").rename(root / "val2017" / "train0.jpg")
     change(root / VAL, lambda content: content["images"][0].update(file_name="train0.jpg"))
     assert codes(root, "SP", "CI") == []
 
 
-def test_same_picture_in_a_panoptic_set(tmp_path: Path) -> None:
+def test_same_image_in_a_panoptic_set(tmp_path: Path) -> None:
     root = coco(tmp_path / "set")
     shutil.copy(root / "train2017" / "train_1.jpg", root / "val2017" / "val_2.jpg")
     assert [finding.code for finding in validate(root, select=["SP"])] == ["SP001"]
@@ -68,7 +68,7 @@ def test_same_picture_in_a_panoptic_set(tmp_path: Path) -> None:
         assert {entry["image_id"] for entry in content["annotations"]} == {1, 3}
 
 
-def test_same_picture_in_an_ade_set(tmp_path: Path) -> None:
+def test_same_image_in_an_ade_set(tmp_path: Path) -> None:
     root = ade(tmp_path / "set")
     shutil.copy(root / "images/training/training_1.jpg", root / "images/validation/validation_0.jpg")
     assert [finding.code for finding in validate(root, select=["SP"])] == ["SP001"]
