@@ -320,8 +320,8 @@ def near_duplicates(dataset: DataSet) -> Iterator[Hit]:
 
     Frames of a video, or copies that were resized, flipped or coded again. They add little, and where they come into
     another split by the next division they leak: `seg2knet convert ... --group-by` keeps them together. Images are
-    compared as small grey thumbnails; copies byte for byte are IM012. In more than 20,000 images neither these nor
-    blank ones (IM014) are looked for, which is then the only finding.
+    compared as small grey thumbnails; copies byte for byte are IM012. Neither these nor SP006 and IM014 are looked for
+    in more than 20,000 images: a finding of this rule says so then.
     """
     all_images = once(dataset, seen)
     if all_images.skipped:
