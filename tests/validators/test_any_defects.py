@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -109,3 +110,15 @@ def test_any_json(value: Any) -> None:
 )
 def test_nested_without_end(text: bytes) -> None:
     check(None, text)
+
+
+@pytest.mark.parametrize("key", ["id", "image_id", "width", "iscrowd", "area", "bbox", "segmentation"])
+def test_number_of_more_digits_than_python_reads(key: str) -> None:
+    text, digits = json.dumps(data(1)), "1" * 5000
+    changed = re.sub(rf'("{key}": [\[]*)[\d.]+', rf"\g<1>{digits}", text, count=1)
+    assert changed != text
+    check(None, changed.encode())
+
+
+def test_key_twice_with_a_number_of_many_digits() -> None:
+    check(None, json.dumps(data(1)).replace('"area": ', f'"area": {"1" * 5000}, "area": ', 1).encode())

@@ -230,5 +230,5 @@ def _twice(text: bytes) -> list[str]:
     def note(pairs: list[tuple[str, Any]]) -> None:
         keys[:] = [key for key, _ in pairs]  # the outermost comes last
 
-    json.loads(text, object_pairs_hook=note)
+    json.loads(text, object_pairs_hook=note, parse_int=float)
     return [key for key, times in Counter(keys).items() if times > 1]

@@ -145,12 +145,16 @@ PANOPTIC = Schema(
 )
 
 
+def _any_length(digits: str) -> float:
+    return int(digits) if len(digits) < 4000 else float(digits)  # ``int`` raises at more than 4,300
+
+
 def loads(raw: Union[bytes, Raw, memoryview]) -> Any:
     """A JSON fragment as Python objects, masked numbers restored, numbers too large as infinite."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        value = json.loads(bytes(memoryview(raw)).decode("utf-8", "replace"))
+        value = json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=_any_length)
     return unmask(value) if b'"' in bytes(raw) else value
 
 
