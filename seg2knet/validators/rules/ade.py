@@ -272,7 +272,7 @@ def zero_is_a_class(whole: AdeSet) -> Iterator[Hit]:
     Reported where `objectInfo.txt` counts from 0, or where the last class is in no mask though all others are, and the
     first is one like "background", or 255 is used beside 0 as ignored.
 
-    The unsafe fix adds 1 to every number in all masks but 255, and counts `objectInfo.txt` from 1.
+    The unsafe fix adds 1 to all numbers but 255 (none where 254 is a class), and counts `objectInfo.txt` from 1.
     """
     reason, info = _shifted(whole), whole.class_list
     if reason and info is not None:
@@ -281,7 +281,7 @@ def zero_is_a_class(whole: AdeSet) -> Iterator[Hit]:
         deep = any(sixteen_bit(facts.mode) for folder in whole.folders for facts in folder.gallery.facts)
         if 0 in dict(whole.classes or ()):
             edits.append(WriteFile(info, partial(counted_from_one, info), "counted classes from 1"))
-        if deep or b"\t" not in info.read_bytes():
+        if deep or IGNORE - 1 in {whole.top, *_used(whole)} or b"\t" not in info.read_bytes():
             edits = []  # AD005 and AD016 come first
         yield Hit(message, info, expected="0 unlabelled, classes from 1", found=reason, edits=edits)
 

@@ -188,6 +188,16 @@ def test_classes_counted_from_zero_are_raised_by_one(clean: Path) -> None:
     assert (clean / "objectInfo.txt").read_text().splitlines()[1].startswith("1\t")
 
 
+def test_a_class_254_is_not_raised_to_ignored(clean: Path) -> None:
+    index_from_zero(clean)
+    rows = "".join(f"{number}\t0\t1\t1\tclass {number}\n" for number in range(255))
+    (clean / "objectInfo.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n" + rows)
+    write(with_patch(254))(clean)
+    validate(clean, fix="unsafe")
+    assert np.array_equal(decode_labels(mask(clean)), with_patch(254))
+    assert "AD007" in codes(clean)
+
+
 @pytest.mark.parametrize(
     ("name", "written"),
     [
