@@ -182,7 +182,7 @@ def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
     config = config_of(dataset)
     imports = config.at("custom_imports", "imports")
     listed = imports if isinstance(imports, (list, tuple)) else [imports]
-    modules = [module for module in listed if isinstance(module, str) and module.strip(".")]
+    modules = [module for module in listed if isinstance(module, str) and module.strip("./")]
     for path in filter(None, (_file_of(module, config.path) for module in modules)):
         text = path.read_bytes()
         for match in _REGISTERED.finditer(text):
@@ -198,7 +198,7 @@ def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
 
 def _file_of(module: str, config: Path) -> Optional[Path]:
     """The source of an imported module that stands beside the configuration, above it, or where the user is."""
-    inside = Path(*module.split("."))
+    inside = Path(module.replace(".", "/"))
     folders = (Path.cwd(), *config.resolve().parents[:6])
     paths = (folder / end for folder in folders for end in (inside.with_suffix(".py"), inside / "__init__.py"))
     return next((path for path in paths if path.is_file() and "site-packages" not in path.parts), None)

@@ -133,7 +133,7 @@ def test_configuration_that_is_no_python(root: Path) -> None:
         codes(root, config)
 
 
-@pytest.mark.parametrize("imports", ["['']", "['.', 5]", "5", "''"])
+@pytest.mark.parametrize("imports", ["['']", "['.', 5]", "5", "''", "['../', '/', 'a./']"])
 def test_imports_that_name_no_module(root: Path, imports: str) -> None:
     (root / "config.py").write_text(f"custom_imports = dict(imports={imports})\n")
     assert codes(root, root / "config.py") == []
