@@ -14,8 +14,8 @@ from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS
-from seg2knet.validators.subjects.outlines import FLAT, NONFINITE, WRONG_TYPE, ZERO
+from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS, corners_of
+from seg2knet.validators.subjects.outlines import FLAT, NONFINITE, ZERO
 
 SAME_PLACE = 0.3
 """IoU of stated box and mask's box from which both surely mean the same object."""
@@ -28,14 +28,10 @@ def _malformed(file: CocoFile) -> np.ndarray:
         return file.annotations.usable & (np.isnan(boxes[:, 0]) | (boxes[:, 2:] < 0).any(1))
 
 
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-
-
 def _mask_corners(file: CocoFile, rows: Any = slice(None)) -> np.ndarray:
     """``(N, 4)``: x0, y0, x1, y1 of the mask where it was drawn, else of the outline."""
-    corners = _corners(file.shapes.mask_boxes[rows])
-    return np.where(np.isnan(corners), file.shapes.extents[rows], corners)
+    mask = corners_of(file.shapes.mask_boxes[rows])
+    return np.where(np.isnan(mask), file.shapes.extents[rows], mask)
 
 
 def _xyxy(file: CocoFile) -> np.ndarray:
@@ -72,7 +68,7 @@ def evidence(file: CocoFile) -> Evidence:
     shapes, stated = file.shapes, file.annotations.areas
     has_area = np.isfinite(stated) & (stated > 0)
     has_box = ~np.isnan(shapes.boxes[:, 0]) & ~file.once(_malformed) & ~file.once(_small)
-    corners, boxes = _mask_corners(file), _corners(shapes.boxes)
+    corners, boxes = _mask_corners(file), corners_of(shapes.boxes)
     with np.errstate(invalid="ignore", divide="ignore"):
         inner = np.minimum(boxes[:, 2:], corners[:, 2:]) - np.maximum(boxes[:, :2], corners[:, :2])
         common = np.clip(inner, 0, None).prod(1)
@@ -276,7 +272,7 @@ def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
     YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel. The
     unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
     """
-    others_first = (file.shapes.flags[file.once(fractions)["polygons"]] & (FLAT | WRONG_TYPE | NONFINITE)).any()
+    others_first = (file.shapes.flags[file.once(fractions)["polygons"]] & (FLAT | NONFINITE)).any()
     for things, rows in file.once(fractions).items():
         count = int(np.count_nonzero(rows))
         if count:

@@ -237,7 +237,7 @@ def _compare(
     off, slack = _OFF_LINE * perimeters + 2, 0.5 * perimeters + 1
     wrong_area = stated > (1 + AREA_TOLERANCE) * (areas + off) + slack
     wrong_area |= (counts == 1) & (stated < (1 - AREA_TOLERANCE) * (areas - off) - slack)
-    corners, reach = _corners(columns.boxes), BOX_TOLERANCE + _OFF_LINE
+    corners, reach = corners_of(columns.boxes), BOX_TOLERANCE + _OFF_LINE
     wrong_box = (corners[:, :2] < extents[:, :2] - reach).any(1) | (corners[:, 2:] > extents[:, 2:] + reach).any(1)
     certain = (columns.overshoot == 0) & (columns.flags & CROSSING == 0)
     # A sliver may cover no pixel at all; only drawing it tells.
@@ -254,7 +254,7 @@ def _compare(
     has_mask = ~np.isnan(columns.mask_areas) & polygons
     columns.flags[has_mask & (columns.mask_areas == 0)] |= ZERO
     areas_fit |= has_mask & area_fits(stated, columns.mask_areas, perimeters)
-    boxes_fit |= has_mask & box_fits(columns.boxes, _corners(columns.mask_boxes))
+    boxes_fit |= has_mask & box_fits(columns.boxes, corners_of(columns.mask_boxes))
     # What reaches far out of the image is not drawn: that it does is its finding, and its mask is not known.
     comparable = (columns.kinds == RLE) | (known & near)
     comparable &= (columns.flags & ZERO == 0) | ((areas >= 1e-3) & ~(columns.mask_areas == 0))
@@ -271,9 +271,9 @@ def area_fits(stated: np.ndarray, areas: np.ndarray, perimeters: np.ndarray) -> 
 def box_fits(boxes: np.ndarray, extents: np.ndarray) -> np.ndarray:
     """Whether boxes are those of extents: ``boxes``: x, y, w, h; ``extents``: x0, y0, x1, y1; both ``(N, 4)``."""
     with np.errstate(invalid="ignore"):
-        return (np.abs(_corners(boxes) - extents) <= BOX_TOLERANCE).all(1)
+        return (np.abs(corners_of(boxes) - extents) <= BOX_TOLERANCE).all(1)
 
 
-def _corners(boxes: np.ndarray) -> np.ndarray:
+def corners_of(boxes: np.ndarray) -> np.ndarray:
     """x, y, w, h as x0, y0, x1, y1."""
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
