@@ -8,9 +8,10 @@ corrects is played by the truth: an object stays as it was predicted if it has t
 else the true one takes its place. The corrected images and the first ones are merged and trained on, as many steps as
 at first. AP is that of all test images. Every step is a command of seg2knet.
 
-Written: ``before`` and ``after`` (mask AP and AP50), and of the predictions that were corrected
-``accepted``, ``outline`` and ``label`` (to correct), ``missed`` (to draw) and ``removed`` (nothing is there);
-``cvat_iou``: least mask IoU of an object in the LabelMe files with that in the CVAT file.
+Written: ``before`` and ``after`` (mask AP and AP50); ``images``, and of the images that were predicted ``objects``
+(true ones) and ``predicted``; of the predictions that were corrected ``accepted``, ``outline`` and ``label`` (to
+correct), ``missed`` (to draw) and ``removed`` (nothing is there); ``cvat_iou``: least mask IoU of an object in the
+LabelMe files with that in the CVAT file.
 """
 
 from __future__ import annotations
