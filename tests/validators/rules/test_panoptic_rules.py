@@ -38,10 +38,6 @@ def without(place: int, key: str) -> Plant:
     return lambda root: change(root / JSON, lambda data: data["annotations"][0]["segments_info"][place].pop(key))
 
 
-def repaint(ids: np.ndarray) -> Plant:
-    return lambda root: write_png(root / PNGS / "train_0.png", ids)
-
-
 def isthing_gone(root: Path) -> None:
     change(root / JSON, lambda data: data["categories"][3].pop("isthing"))
 

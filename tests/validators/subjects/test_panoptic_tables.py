@@ -21,10 +21,6 @@ def root(tmp_path: Path) -> Path:
     return coco(tmp_path / "set")
 
 
-def _image(row: int, **values: Any) -> Plant:
-    return lambda content: content["images"][row].update(values)
-
-
 def _entry(row: int, **values: Any) -> Plant:
     return lambda content: content["annotations"][row].update(values)
 
