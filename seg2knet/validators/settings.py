@@ -37,7 +37,7 @@ def load(start: Optional[Path] = None) -> Settings:
             continue
         try:
             tools = tomllib.loads(path.read_text("utf-8")).get("tool")
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
             raise UsageError("the settings cannot be read", file=path, found=str(error)) from None
         if not isinstance(tools, dict) or "seg2knet" not in tools:
             continue

@@ -29,3 +29,9 @@ def test_baseline_nested_without_end(tmp_path: Path) -> None:
 def test_tool_that_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("tool = 5")
     assert load(tmp_path) == Settings()
+
+
+def test_settings_nested_without_end(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("a = " + "[" * 5000)
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path)
