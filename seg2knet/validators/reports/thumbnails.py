@@ -99,8 +99,9 @@ def _scene(finding: Finding, parts: Sequence[Part]) -> Optional[_Scene]:
 def _image(part: Part, file: JsonFile, row: int) -> Optional[_Scene]:
     name = file.image_name(row)
     path = album(part).meaning(name).path if name else None
-    stated = (int(file.images.widths[row]), int(file.images.heights[row]))
-    return _Scene(Path(path), stated=stated) if path is not None else None
+    if path is None:
+        return None
+    return _Scene(Path(path), stated=(int(file.images.widths[row]), int(file.images.heights[row])))
 
 
 def _box(box: np.ndarray) -> Optional[list[float]]:

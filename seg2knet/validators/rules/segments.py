@@ -13,7 +13,7 @@ from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.label_image import AREA, HEIGHT, ID, WIDTH, X, Y
 from seg2knet.validators.fixing.remakes import repainted
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.subjects.files import PanopticFile
+from seg2knet.validators.subjects.files import PanopticFile, once
 from seg2knet.validators.subjects.panoptic import TOP, Pngs
 
 _SLACK = 0.5
@@ -52,7 +52,7 @@ def segment_not_in_png(found: Pngs) -> Iterator[Hit]:
     left, removing it is an unsafe fix, because it may be one of them; where the PNG lacks most of the entry's segments
     it is likely another image's, and there is no fix.
     """
-    other = _other_png(found)
+    other = once(found, _other_png)
     for segment in np.flatnonzero(found.checked & ~found.impossible & (found.match < 0)).tolist():
         entry, own = int(found.file.segments.entry[segment]), found.lost.get(segment)
         edits: list[Edit] = [_remove(found, segment)]
@@ -167,7 +167,7 @@ def _wrong(found: Pngs, segment: int, message: str, key: str, right: Any, shown:
 
 def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray, Optional[Fix]]]:
     """Segments that have pixels of their own, each with its region, where area or box do not fit it, and the fix."""
-    segments, other = found.file.segments, _other_png(found)
+    segments, other = found.file.segments, once(found, _other_png)
     rows = np.flatnonzero((found.match >= 0) & ~found.repeated)
     regions = found.all_regions[found.match[rows]]
     right = np.abs(segments.areas[rows] - regions[:, AREA]) < _SLACK

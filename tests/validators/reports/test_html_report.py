@@ -79,6 +79,14 @@ def test_clean_set(tmp_path: Path) -> None:
     assert text.count("<svg") == 4
 
 
+def test_annotations_without_any_image(tmp_path: Path) -> None:
+    root = coco(tmp_path / "set")
+    change(root / JSON, lambda data: data["images"].clear())
+    report = validate(root)
+    assert "CI009" in [finding.code for finding in report]
+    assert "CI009" in FORMATS["html"](report)
+
+
 def test_hostile_annotations_make_no_image_and_no_error(tmp_path: Path) -> None:
     root = coco(tmp_path / "set", panoptic=False)
     shapes: list[Any] = [
