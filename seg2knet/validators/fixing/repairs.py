@@ -108,7 +108,7 @@ def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[E
     if stated[0] <= 0 or not area_fits(stated, areas, shapes.perimeters).any():
         edits += _set(file, row, "area", plain(area))
     extents = np.array([[x, y, x + w, y + h], shapes.extents[0]])
-    if not box_fits(file.boxes[row : row + 1], extents).any():
+    if not box_fits(file.shapes.boxes[row : row + 1], extents).any():
         edits += _set(file, row, "bbox", [plain(side) for side in (x, y, w, h)])
     return edits
 
@@ -125,7 +125,7 @@ def scaled(file: CocoFile, row: int, across: float, down: float, size: Sequence[
         edits += _set(file, row, "segmentation", list(map(resized, shape)))
     elif isinstance(shape, RleCode):
         edits += _set(file, row, "segmentation", _resized(shape, size))
-    box, area = file.boxes[row], float(file.annotations.areas[row])
+    box, area = file.shapes.boxes[row], float(file.annotations.areas[row])
     if not np.isnan(box).any():
         edits += _set(file, row, "bbox", resized(box.tolist()))
     if area > 0:

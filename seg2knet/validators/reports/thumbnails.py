@@ -85,7 +85,7 @@ def _scene(finding: Finding, parts: Sequence[Part]) -> Optional[_Scene]:
             scene.rle = shape
         else:
             scene.polygons = [polygon for polygon in shape or () if polygon_problem(polygon) is None]
-        scene.box = _box(file.boxes[row])
+        scene.box = _box(file.shapes.boxes[row])
     elif scene is not None and isinstance(file, PanopticFile) and place[3]:
         segments, look = file.segments, pngs(part)
         rows = np.flatnonzero((segments.entry == row) & (segments.place == int(place[3])))

@@ -23,7 +23,7 @@ SAME_PLACE = 0.3
 
 def _malformed(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: not four finite numbers, or a negative width or height that is not a corner."""
-    boxes = file.boxes
+    boxes = file.shapes.boxes
     with np.errstate(invalid="ignore"):
         return file.annotations.usable & (np.isnan(boxes[:, 0]) | (boxes[:, 2:] < 0).any(1))
 
@@ -36,16 +36,16 @@ def _mask_corners(file: CocoFile, rows: Any = slice(None)) -> np.ndarray:
 
 def _xyxy(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: as corners x0, y0, x1, y1 the box fits the object, as x, y, width, height it does not."""
-    fits, wrong = np.zeros(len(file.boxes), bool), np.flatnonzero(~file.shapes.box_fits)
+    fits, wrong = np.zeros(len(file.shapes.boxes), bool), np.flatnonzero(~file.shapes.box_fits)
     with np.errstate(invalid="ignore"):
         for corners in (file.shapes.extents[wrong], _mask_corners(file, wrong)):
-            fits[wrong] |= (np.abs(file.boxes[wrong] - corners) <= BOX_TOLERANCE).all(1)
+            fits[wrong] |= (np.abs(file.shapes.boxes[wrong] - corners) <= BOX_TOLERANCE).all(1)
     return fits
 
 
 def _small(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: a well-formed box of less than one pixel, of an object that has pixels."""
-    sides = file.boxes[:, 2:]
+    sides = file.shapes.boxes[:, 2:]
     with np.errstate(invalid="ignore"):
         return (sides < 1).any(1) & (sides >= 0).all(1) & ~file.once(_nothing_there)
 
@@ -154,7 +154,7 @@ def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
     height, width = repairs.image_size(file, row)
     shape = file.shape(row)
     readings: list[tuple[str, Any]] = []
-    x, y, w, h = file.boxes[row]
+    x, y, w, h = file.shapes.boxes[row]
     swapped = np.abs(file.shapes.extents[row][[1, 0, 3, 2]] - (x, y, x + w, y + h)).max()
     if isinstance(shape, RleCode):
         readings = _other_runs(shape)
@@ -164,7 +164,7 @@ def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
     stated = file.annotations.areas[row]
     for name, value in readings:
         measures = repairs.true_measures(value, height, width)
-        if measures is None or np.abs(np.array(measures[1]) - file.boxes[row]).max() > 2 * BOX_TOLERANCE:
+        if measures is None or np.abs(np.array(measures[1]) - file.shapes.boxes[row]).max() > 2 * BOX_TOLERANCE:
             continue
         if not stated > 0 or abs(stated - measures[0]) <= 0.1 * measures[0] + 2:
             return name, value

@@ -32,7 +32,7 @@ def dropped(file: CocoFile) -> dict[str, np.ndarray]:
 
     Crowds are not among them: they are skipped because that is what a crowd is for.
     """
-    table, boxes, rows = file.annotations, file.boxes, file.image_rows
+    table, boxes, rows = file.annotations, file.shapes.boxes, file.image_rows
     sizes = np.stack([np.append(file.images.widths, 0), np.append(file.images.heights, 0)], 1)
     size = sizes[rows]  # 0 without an image, whose row is -1
     with np.errstate(invalid="ignore"):

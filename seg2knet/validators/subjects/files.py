@@ -53,11 +53,6 @@ class CocoFile(JsonFile):
     def once(self, function: Callable[[CocoFile], T]) -> T:
         return once(self, function)
 
-    @property
-    def boxes(self) -> np.ndarray:
-        """``(N, 4)`` float64 as they stand, NaN where absent or malformed."""
-        return self.shapes.boxes
-
     def segmentation(self, row: int) -> Any:
         """An annotation's segmentation as Python objects, ``None`` where absent."""
         return loads(self.annotations.segmentations[row])
