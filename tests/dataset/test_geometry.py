@@ -155,6 +155,22 @@ def test_an_empty_mask_has_no_box() -> None:
     assert rle_bbox(mask_to_rle(np.zeros((3, 4), bool))) == (0, 0, 0, 0)
 
 
+shapes = st.one_of(
+    st.lists(st.lists(st.integers(-4, 40).map(lambda n: n / 2), min_size=6, max_size=6), min_size=1, max_size=3).map(
+        Polygons
+    ),
+    hnp.arrays(np.bool_, (14, 17)).map(mask_to_rle),
+)
+
+
+@given(shapes)
+def test_a_shape_of_any_kind_is_measured_as_its_pixels_are_counted(shape: Polygons | Rle) -> None:
+    mask = rle_to_mask(geometry.shape_to_rle(shape, 14, 17))
+    ys, xs = np.nonzero(mask)
+    box = (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1) if len(xs) else (0, 0, 0, 0)
+    assert geometry.measure(shape, 14, 17) == (mask.sum(), box)
+
+
 # Whole pixels, halves, tenths, anything: where corners fall on the steps and middles that the rasteriser rounds to.
 numbers = st.one_of(
     st.integers(-30, 70).map(float),
