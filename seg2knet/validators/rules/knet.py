@@ -257,7 +257,7 @@ def _batch(config: ConfigFile) -> Optional[int]:
     places = (("total_batch_size",), ("train_dataloader", "batch_size"), ("data", "samples_per_gpu"))
     found = next((config.at(*path) for path in places if config.at(*path) is not None), None)
     steps = config.at("optim_wrapper", "accumulative_counts") or 1
-    return found * steps if type(found) is int and type(steps) is int and found > 0 else None
+    return found * steps if type(found) is type(steps) is int and 0 < found * steps < 1e9 else None
 
 
 @rule("KN012", "rle-without-poly2mask", Severity.WARNING, Fix.SAFE, on="dataset")

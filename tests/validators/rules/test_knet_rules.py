@@ -139,6 +139,14 @@ def test_imports_that_name_no_module(root: Path, imports: str) -> None:
     assert codes(root, root / "config.py") == []
 
 
+@pytest.mark.parametrize(("batch", "counts"), [("1" + "0" * 400, "1"), ("2", "-1")])
+def test_batches_that_no_machine_takes(root: Path, batch: str, counts: str) -> None:
+    text = MODERN.replace("total_batch_size = 2", f"total_batch_size = {batch}")
+    text = text.replace('"OptimWrapper",', f'"OptimWrapper", "accumulative_counts": {counts},')
+    (root / "config.py").write_text(text)
+    assert codes(root, root / "config.py") == []
+
+
 def test_a_configuration_that_is_not_there(root: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         validate(root, config=root / "none.py")
