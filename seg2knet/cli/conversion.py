@@ -31,8 +31,9 @@ def report(result: Result, options: ConvertOptions) -> None:
             splits.add_row(split, f"{images:,}", f"{objects:,}")
         console.print(splits)
     _tallies(ledger)
-    more = f" and {len(result.classes) - 12} more" if len(result.classes) > 12 else ""
-    echo(f"{len(result.classes)} classes: {', '.join(result.classes.names[:12])}{more}")
+    count = len(result.classes)
+    more = f" and {count - 12} more" if count > 12 else ""
+    echo(f"{count} class{'' if count == 1 else 'es'}: {', '.join(result.classes.names[:12])}{more}")
     if ledger.splits and "val" not in ledger.splits:
         echo("there is no val split to evaluate on while training; say val=SOURCE, or --split 0.8/0.2")
     if "panoptic" in options.targets and not result.classes.stuff:
