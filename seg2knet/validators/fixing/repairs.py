@@ -99,9 +99,11 @@ def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[E
     size = image_size(file, row)
     shapes, shape = measure_one(segmentation, *size)
     measures = _measures(shapes, 0, shape, *size)
+    edits: list[Edit] = list(by or _set(file, row, "segmentation", segmentation))
+    if measures is None and shapes.sound[0] and shapes.areas[0] > 0:
+        return edits  # not drawn, being too large: area and box stay
     if measures is None or measures[0] <= 0:
         return remove(file, row)
-    edits: list[Edit] = list(by or _set(file, row, "segmentation", segmentation))
     area, (x, y, w, h) = measures
     stated = file.annotations.areas[row : row + 1]
     areas = np.array([area, shapes.areas[0]])

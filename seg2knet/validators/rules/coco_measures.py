@@ -112,7 +112,8 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
         larger = value is not None and min(value[2:]) >= 1
         message = "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else "")
         expected = "at least 1 pixel wide and high" if value is None else shown(value)
-        edits = partial(repairs.set_box, file, row) if larger else repairs.remove(file, row)
+        undrawn = value is None and shapes.sound[row]
+        edits = partial(repairs.set_box, file, row) if larger else () if undrawn else repairs.remove(file, row)
         fix, found = Fix.SAFE if larger and shapes.area_fits[row] else Fix.UNSAFE, shown(file.bbox(row))
         yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 

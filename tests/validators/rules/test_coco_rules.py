@@ -420,3 +420,30 @@ def test_fractions_are_multiplied_once_they_are_polygons(tmp_path: Path, wrong: 
     for entry in json.loads(path.read_text())["annotations"]:
         assert (entry["bbox"], entry["area"]) == ([16, 16, 32, 32], 1024)
         assert entry["segmentation"] == [[64 * number for number in polygon]]
+
+
+SOUND = [1, 1, 100, 1, 100, 100, 1, 100]
+
+
+@pytest.mark.parametrize(
+    ("polygons", "box", "left"),
+    [
+        ([SOUND, [5, 5]], [1, 1, 99, 99], [SOUND]),
+        ([SOUND, [5, 5, 9, 9]], [1, 1, 99, 99], [SOUND]),
+        (
+            [[29990, 10, 30003, 10, 30003, 30, 29990, 30]],
+            [29990, 10, 13, 20],
+            [[29990, 10, 29990, 30, 30000, 30, 30000, 10]],
+        ),
+        ([SOUND], [1, 1, 0.5, 0.5], [SOUND]),
+    ],
+)
+def test_objects_of_an_image_too_large_to_draw_stay(tmp_path: Path, polygons: Any, box: Any, left: Any) -> None:
+    image = {"id": 1, "file_name": "1.jpg", "width": 30_000, "height": 30_000}
+    own = {"category_id": 1, "iscrowd": 0, "area": 9801, "bbox": box, "segmentation": polygons}
+    path = tmp_path / "set.json"
+    categories = [{"id": 1, "name": "a"}]
+    write(path, {"images": [image], "annotations": [{"id": 1, "image_id": 1, **own}], "categories": categories})
+    validate(path, select=["CI"], fix="unsafe")
+    (entry,) = json.loads(path.read_text())["annotations"]
+    assert entry["segmentation"] == left
