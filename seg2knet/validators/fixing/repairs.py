@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import cycle
 from typing import Any, Optional
@@ -161,8 +162,11 @@ def polygons_of(value: Any) -> tuple[Optional[list[list[Any]]], str]:
     points = _points(value)
     if points is not None:
         return [points], "points"
-    parts = [_points(part) for part in value]
-    return (None, "") if any(part is None for part in parts) else (parts, "points")  # type: ignore[return-value]
+    for read, written in ((_points, "points"), (_from_words, "numbers in quotes")):
+        parts = [read(part) for part in value]
+        if None not in parts:
+            return parts, written  # type: ignore[return-value]
+    return None, ""
 
 
 def _points(value: Any) -> Optional[list[Any]]:
@@ -177,6 +181,16 @@ def _points(value: Any) -> Optional[list[Any]]:
             return None
         flat += point
     return flat
+
+
+def _from_words(value: Any) -> Optional[list[Any]]:
+    """The numbers of a list of strings."""
+    try:
+        numbers = [float(each) for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    except ValueError:
+        return None
+    whole = len(numbers) == len(value) >= 6 and all(map(math.isfinite, numbers))
+    return [plain(number) for number in numbers] if whole else None
 
 
 def _numbers(value: Any) -> bool:

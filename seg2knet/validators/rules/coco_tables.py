@@ -34,14 +34,15 @@ def json_unreadable(file: JsonFile) -> Iterator[Hit]:
 
     A file that is something else (gzip, HTML, a Git LFS pointer) is named, and a key that is there twice in one object.
 
-    The fix removes a byte order mark, as Windows editors write it, and saves the same text as plain UTF-8. All else
-    would be guessing.
+    The fix removes a byte order mark, as Windows editors write it, and saves the same text as plain UTF-8. Text in
+    another encoding is not read any further; the unsafe fix takes it for Windows-1252. All else would be guessing.
     """
     for fault in file.faults:
         message = f"not readable as JSON: {fault.message}" + (f" ({fault.place})" if fault.place else "")
         repair = fault.repair
         edits = [WriteFile(file.path, partial(bytes, repair), fault.what)] if repair is not None else []
-        yield Hit(message, file.path, expected="JSON in UTF-8", found=fault.message, edits=edits)
+        fix = Fix.UNSAFE if fault.guessed else None
+        yield Hit(message, file.path, expected="JSON in UTF-8", found=fault.message, edits=edits, fix=fix)
     for pointer, key in file.repeated_keys() if file.keys is not None and not file.faults else ():
         message = f"the key {key!r} is there twice; readers keep the last"
         yield Hit(message, file.path, pointer, expected="each key once", found=f"{key!r} twice")

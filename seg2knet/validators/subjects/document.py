@@ -37,12 +37,11 @@ _OTHER_FILES = (
     (b"PK\3\4", "a zip archive: unpack it"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run 'git lfs pull'"),
     (b"<!DOCTYPE", "an HTML page, not the file that was to be downloaded"),
+    (b"{'", "what Python prints for a dictionary: write it with json.dump"),
     (b"<html", "an HTML page, not the file that was to be downloaded"),
 )
 """Files that stand where JSON was expected, by their first bytes."""
 _BLOCK = 1 << 16
-_ESCAPED = re.compile("[\udc80-\udcff]")
-"""What Python's ``surrogateescape`` makes of a byte that is not UTF-8: one character a byte."""
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _KINDS = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
 _KINDS[type(None)] = "null"
@@ -50,12 +49,13 @@ _KINDS[type(None)] = "null"
 
 class Fault(NamedTuple):
     """Why a file cannot be read as JSON, or only leniently; ``repair`` is its content as it should be, where that can
-    be said, and ``what`` says what the repair does."""
+    be said, ``what`` says what the repair does, and ``guessed`` whether the content is a guess."""
 
     message: str
     place: str = ""
     repair: Optional[bytes] = None
     what: str = ""
+    guessed: bool = False
 
 
 class JsonText:
@@ -111,18 +111,28 @@ class JsonText:
         self.faults.append(Fault(f"{name}: most JSON readers refuse it", "", bytes(self.text), what))
 
     def _check_encoding(self) -> None:
-        """Say where the text is not UTF-8; the bytes at fault are masked, so that the rest can be read."""
+        """Refuse text that is not UTF-8: which letters it means is a guess, and what is guessed is no ground for fixes
+        of other files."""
         starts = range(0, len(self.text), _BLOCK)
         if all(self.text[start : start + _BLOCK].isascii() for start in starts):
             return
         try:
             deque(codecs.iterdecode((self.text[start : start + _BLOCK] for start in starts), "utf-8"), maxlen=0)
         except UnicodeDecodeError:
-            words = bytes(self.text).decode("utf-8", "surrogateescape")
-            wrong = _ESCAPED.search(words)
-            place = self._place(len(words[: wrong.start()].encode("utf-8", "surrogateescape"))) if wrong else ""
-            self.faults.append(Fault("the text is not UTF-8; it was saved in another encoding", place))
-            self.text = _ESCAPED.sub("?", words).encode()
+            text = bytes(self.text)
+            try:
+                text.decode()
+            except UnicodeDecodeError as error:
+                place = self._place(error.start)
+            try:
+                guess: Optional[bytes] = text.decode("cp1252").encode()
+            except UnicodeDecodeError:
+                guess = None
+            what = f"read {self.path.name} as Windows-1252 and saved it as UTF-8"
+            self.faults.append(
+                Fault("the text is not UTF-8; it was saved in another encoding", place, guess, what, True)
+            )
+            self.text = b""
 
     def decode(self, kind: Any) -> Any:
         """The text as a msgspec type.

@@ -253,3 +253,20 @@ def test_a_file_that_takes_the_name_of_one_that_was_written(tmp_path: Path, gone
     assert path.read_text() == '{"x": 5}'
     kept = [each.read_text() for each in sorted(tmp_path.glob("*.bak*"))]
     assert kept == ['{"x": 1}', *(['{"x": 4}'] if gone == "deleted" else []), '{"x": 2}']
+
+
+def test_names_in_another_encoding_are_no_ground_for_fixes(tmp_path: Path) -> None:
+    """Read with its odd bytes masked, train's class was written into val as another name, and into train itself too."""
+    root = coco(tmp_path / "set")
+    for split, encoding in (("train", "latin-1"), ("val", "utf-8")):
+        path = root / "annotations" / f"instances_{split}2017.json"
+        content = json.loads(path.read_text())
+        content["categories"][0]["name"] = "Tür"
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding=encoding)
+    before = {path: path.read_bytes() for path in root.rglob("*.json")}
+
+    report = validate(root, fix="safe", select=["CI", "SP"])
+
+    assert not report.fixed
+    assert [(finding.code, finding.fix.value) for finding in report] == [("CI001", "unsafe")]
+    assert {path: path.read_bytes() for path in root.rglob("*.json*")} == before

@@ -281,6 +281,12 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
 GONE = "KN006"
 """A trainer drops the object: the count of them says so too."""
 
+
+def _printed_bytes(content: Content) -> None:
+    segmentation = content["annotations"][RING]["segmentation"]
+    segmentation["counts"] = str(segmentation["counts"].encode())
+
+
 JSON_CASES = [
     Case("byte order mark", "CI001", raw(lambda text: b"\xef\xbb\xbf" + text), "safe"),
     Case("UTF-16", "CI001", raw(lambda text: text.decode().encode("utf-16")), "safe"),
@@ -288,7 +294,8 @@ JSON_CASES = [
     Case("colon missing", "CI001", raw(lambda text: text.replace(b'"annotations":', b'"annotations"', 1))),
     Case("comma after the last element", "CI001", raw(lambda text: text.replace(b'"}]', b'"},]', 1))),
     Case("empty file", "CI001", raw(lambda text: b"")),
-    Case("Latin-1", "CI001", raw(lambda text: text.replace("ä".encode(), b"\xe4"))),
+    Case("Latin-1", "CI001", raw(lambda text: text.replace("ä".encode(), b"\xe4")), "unsafe"),
+    Case("Python's notation", "CI001", raw(lambda text: str(json.loads(text)).encode()), words="json.dump"),
     Case("gzip", "CI001", raw(gzip.compress), words="gzip"),
     Case("HTML page", "CI001", raw(lambda text: b"<!DOCTYPE html><html><body>404</body></html>"), words="HTML"),
     Case("Git LFS pointer", "CI001", raw(lambda text: LFS), words="Git LFS"),
@@ -317,6 +324,12 @@ TYPE_CASES = [
     Case("category's own id a string", "CI003", category(1, id="2"), "safe"),
     Case("image's own id a string", "CI003", image(1, id="2"), "safe"),
     Case("category_id a float", "CI003", annotation(ELL, category_id=1.0), "safe"),
+    Case(
+        "polygon's numbers strings",
+        "CI003",
+        polygon(ELL, lambda part: part.__setitem__(slice(None), map(str, part))),
+        "safe",
+    ),
     Case("area a string", "CI003", annotation(SQUARE, area="320"), "safe"),
     Case("width a string", "CI003", image(0, width=str(WIDTH)), "safe"),
     Case("iscrowd a string", "CI003", annotation(ELL, iscrowd="0"), "safe"),
@@ -622,6 +635,7 @@ SHAPE_CASES = [
     Case("RLE without counts", "CI031", train(lambda c: c["annotations"][RING]["segmentation"].pop("counts"))),
     Case("RLE without size", "CI031", train(lambda c: c["annotations"][RING]["segmentation"].pop("size"))),
     Case("RLE of odd characters", "CI031", rle(RING, counts="äö")),
+    Case("RLE of printed bytes", "CI031", train(_printed_bytes), "safe", words="bytes as Python prints them"),
     Case(
         "RLE with a negative run",
         "CI031",

@@ -147,7 +147,7 @@ DEFECTS = [
     Defect("cut off", "CI001", None, None, lambda text: text[:-30]),
     Defect("comma", "CI001", None, None, lambda text: text.replace(b'"annotations":', b'"annotations"', 1)),
     Defect("empty", "CI001", None, None, lambda text: b""),
-    Defect("latin-1", "CI001", None, None, lambda text: text.replace("ä".encode(), "ä".encode("latin-1"))),
+    Defect("latin-1", "CI001", None, "unsafe", lambda text: text.replace("ä".encode(), "ä".encode("latin-1"))),
     Defect("no images", "CI002", lambda content: content.pop("images")),
     Defect("misspelt", "CI002", lambda content: content.update(categoryes=content.pop("categories"))),
     Defect("a list", "CI002", None, None, lambda text: b"[" + text + b"]"),
