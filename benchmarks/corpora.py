@@ -123,11 +123,17 @@ def _objects(format: str, folder: Path) -> dict[tuple[str, str], list[dict[str, 
 
 
 def _strangers(format: str, folder: Path, truth: dict[tuple[str, str], list[dict[str, Any]]]) -> int:
-    """How many objects are none of the truth's; a mask IoU of 0.999 is the same (YOLO writes six digits)."""
+    """How many objects are none of the truth's, each of which is one object only; a mask IoU of 0.999 is the same (YOLO
+    writes six digits)."""
     count = 0
     for key, masks in _objects(format, folder).items():
-        ious = coco_mask.iou(masks, truth.get(key, []), [0] * len(truth.get(key, [])))
-        count += sum(max(row, default=0) < 0.999 for row in ious) if len(ious) else len(masks)
+        left = list(truth.get(key, []))
+        for mask in masks:
+            ious = coco_mask.iou([mask], left, [0] * len(left))
+            if len(ious) and ious.max() >= 0.999:
+                del left[int(ious.argmax())]
+            else:
+                count += 1
     return count
 
 
