@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from seg2knet.judge.objects import NEAR, SAME, ImageObjects, by_image, rle_of
+from seg2knet.judge.objects import NEAR, SAME, ImageObjects, Judged, by_image, rle_of
+from seg2knet.validators.model import Finding, Fix, Hit, all_rules
+from seg2knet.validators.report import Report
+from seg2knet.validators.subjects.data import find
 
 MISSING, WRONG_CLASS, WRONG_OUTLINE, MERGED, SPLIT, SPURIOUS, OUT_OF_PLACE = (
     "missing", "wrong class", "wrong outline", "merged", "split", "spurious", "image out of place",
@@ -294,3 +298,23 @@ def _strongest(found: Iterable[Suspect]) -> list[Suspect]:
             taken |= keys
             kept.append(suspect)
     return kept
+
+
+def as_report(judged: Judged, ranked: Sequence[Suspect], file: Path, seconds: float = 0.0) -> Report:
+    """Suspects in their order as findings of the family ML on an annotation file; ``seconds``: how long it took."""
+    images = {image["id"]: (row, image["file_name"]) for row, image in enumerate(judged.truth["images"])}
+    rows = {annotation["id"]: row for row, annotation in enumerate(judged.truth["annotations"])}
+    rules, dataset = all_rules(), find(file, images=judged.images)
+    findings = []
+    for suspect in ranked:
+        row, name = images[suspect.image_id]
+        pointer, annotation = f"/images/{row}", None
+        if suspect.kind not in (MISSING, OUT_OF_PLACE):
+            annotation = suspect.annotation_ids[0]
+            pointer = f"/annotations/{rows[annotation]}"
+        rule = rules[f"ML{KINDS.index(suspect.kind) + 1:03}"]
+        message = f"{suspect.reason} (suspicion {suspect.score:.2f})"
+        hit = Hit(message, file, pointer, suspect.image_id, name, annotation)
+        findings.append(Finding(rule, hit, dataset.show(file), Fix.NONE))
+    checked = {"paths": [str(file)], "files": 1, "images": len(images), "annotations": len(rows)}
+    return Report(findings, [dataset], checked={**checked, "rules": len(KINDS), "seconds": round(seconds, 1)})

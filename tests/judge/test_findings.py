@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from squares import annotation, draw, result, truth
 
-from seg2knet.judge.findings import as_report
 from seg2knet.judge.objects import Judged
-from seg2knet.judge.suspects import KINDS, Suspect
+from seg2knet.judge.suspects import KINDS, Suspect, as_report
 from seg2knet.validators.model import Severity, all_rules
 from seg2knet.validators.report import Report
 from seg2knet.validators.reports import FORMATS

@@ -45,9 +45,8 @@ def test_a_source_tree_needs_no_metadata(monkeypatch: pytest.MonkeyPatch) -> Non
     assert list(stacks.known()) == ["classic"]
 
 
-def test_an_installation_needs_no_source_tree(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(plugins, "SOURCE_TREE", tmp_path / "pyproject.toml")
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'another'\n")
+def test_stacks_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "OURS", [])
     monkeypatch.setattr(plugins, "entry_points", lambda: {stacks.GROUP: [plugins.EntryPoint("own", "json", "")]})
     assert list(stacks.known()) == ["own"]
 

@@ -1,16 +1,23 @@
 """The authors' own stack: mmcv 1.3, mmdet 2 or mmseg 0, with a checkout of K-Net or any config of theirs.
 
-These functions are the stack ``classic`` of :mod:`seg2knet.trainer.stacks`. Importing them imports no package of it.
+These functions, and those of ``ELSEWHERE``, are the stack ``classic`` of :mod:`seg2knet.trainer.stacks`. Importing them
+imports no package of it.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
-if TYPE_CHECKING:
-    from seg2knet.doctor.diagnosis import Line
-    from seg2knet.doctor.facts import Facts
+ELSEWHERE = {"train": "run", "setup": "installation", "doctor_lines": "checks"}
+"""Function -> module, imported when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{ELSEWHERE[name]}"), name)
 
 
 def available() -> bool:
@@ -18,13 +25,6 @@ def available() -> bool:
     from seg2knet.doctor.facts import installed
 
     return (installed("mmdet") or "").startswith("2.")
-
-
-def train(options: Any, **named: Any) -> Any:
-    """See :func:`seg2knet.trainer.classic.run.train`."""
-    from seg2knet.trainer.classic import run
-
-    return run.train(options, **named)
 
 
 def evaluate(*given: Any, **named: Any) -> Any:
@@ -44,17 +44,3 @@ def _inference(knet: Optional[Path]) -> Any:
     from seg2knet.trainer.classic import inference
 
     return inference
-
-
-def setup(venv: Path, **options: Any) -> None:
-    """See :func:`seg2knet.trainer.classic.installation.setup`."""
-    from seg2knet.trainer.classic import installation
-
-    installation.setup(venv, **options)
-
-
-def doctor_lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
-    """See :func:`seg2knet.trainer.classic.checks.lines`."""
-    from seg2knet.trainer.classic import checks
-
-    return checks.lines(facts, task)

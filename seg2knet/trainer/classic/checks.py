@@ -48,7 +48,7 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
+def doctor_lines(facts: Facts, task: Optional[str]) -> Optional[list[Line]]:
     """The lines on the classic stack for a task (``None``: all); ``None`` where mmdet 2 is not what is installed."""
     if "mmcv-full" not in facts.versions and not facts.versions.get("mmdet", "").startswith("2."):
         return None

@@ -118,7 +118,7 @@ class Seg2KNetInstance(_ByName, CocoDataset):
         return super()._parse_ann_info(img_info, [entry for entry in ann_info if entry.get("segmentation")])
 
     def get_data_info(self, index: int) -> dict[str, Any]:
-        """An image and its objects, as mmdet 3 has them (:func:`seg2knet.trainer.evaluate.truth.truth_of`)."""
+        """An image and its objects, as mmdet 3 has them (:func:`seg2knet.trainer.evaluate.evaluation.truth_of`)."""
         info = self.data_infos[index]
         instances = [
             {"bbox_label": self.cat2label[entry["category_id"]], "mask": entry["segmentation"]}

@@ -23,9 +23,8 @@ from seg2knet.trainer.classic.counts import Counts, set_class_counts
 from seg2knet.trainer.classic.loop import build_dataset, build_model
 from seg2knet.trainer.classic.pipelines import innermost, our_dataset, read_from_disk
 from seg2knet.trainer.config.models import trained
-from seg2knet.trainer.evaluate.evaluation import Evaluation, draw, split_of
+from seg2knet.trainer.evaluate.evaluation import Evaluation, draw, split_of, truth_of
 from seg2knet.trainer.evaluate.submission import Submission
-from seg2knet.trainer.evaluate.truth import truth_of
 from seg2knet.trainer.predict import released
 from seg2knet.trainer.predict.inference import local_file, pick_device, read_image
 from seg2knet.trainer.predict.prediction import Prediction

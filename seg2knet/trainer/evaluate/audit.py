@@ -19,11 +19,9 @@ from seg2knet.dataset.layout import CocoLayout
 from seg2knet.dataset.sample import Image, Object, Polygons, Sample
 from seg2knet.download.transfer import TransferError
 from seg2knet.errors import DataError, UsageError
-from seg2knet.judge.findings import as_report
 from seg2knet.judge.objects import Judged
-from seg2knet.judge.suspects import MISSING, Suspect, suspects
-from seg2knet.trainer.evaluate.evaluation import Evaluation, evaluate
-from seg2knet.trainer.evaluate.truth import as_rle
+from seg2knet.judge.suspects import MISSING, Suspect, as_report, suspects
+from seg2knet.trainer.evaluate.evaluation import Evaluation, as_rle, evaluate
 from seg2knet.validators.report import Report
 
 Say = Callable[[str], None]

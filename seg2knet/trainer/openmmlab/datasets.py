@@ -21,6 +21,7 @@ import orjson
 from seg2knet.dataset import coco_json
 from seg2knet.dataset.label_image import read_ids
 from seg2knet.errors import DataError, Seg2KNetError
+from seg2knet.knet.recipe import IGNORE
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
 openmmlab.load()
@@ -31,9 +32,6 @@ from mmdet.datasets.dataset_wrappers import MultiImageMixDataset  # noqa: E402
 from mmdet.registry import DATASETS, TRANSFORMS  # noqa: E402
 from mmdet.structures.bbox import HorizontalBoxes  # noqa: E402
 from mmdet.structures.mask import BitmapMasks  # noqa: E402
-
-NOTHING = 255
-"""The label of pixels without a class, in semantic maps."""
 
 
 class Reproducible:
@@ -165,11 +163,11 @@ class LoadPanoptic(BaseTransform):
             )  # fmt: skip
         present, places = np.unique(ids, return_inverse=True)
         category = {segment["id"]: segment["category"] for segment in results["segments_info"]}
-        table = np.array([category.get(int(segment_id), NOTHING) for segment_id in present], dtype=np.uint8)
+        table = np.array([category.get(int(segment_id), IGNORE) for segment_id in present], dtype=np.uint8)
         things = [segment for segment in results["segments_info"] if segment["is_thing"]]
         masks = [(ids == segment["id"]).astype(np.uint8) for segment in things]
         results["gt_seg_map"] = table[places.reshape(ids.shape)]
-        results["ignore_index"] = NOTHING
+        results["ignore_index"] = IGNORE
         results["gt_masks"] = BitmapMasks(masks, height, width)
         results["gt_bboxes"] = HorizontalBoxes(results["gt_masks"].get_bboxes("hbox").tensor)
         results["gt_bboxes_labels"] = np.array([segment["category"] for segment in things], dtype=np.int64)

@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import pkgutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,9 @@ def load(semantic: bool = False) -> None:
 
 
 class _Later(ModuleType):
-    """A module, or something in it, that is imported when it is called."""
+    """A module, or something in it, that is imported when it is used, which is not before ``imported`` is true."""
+
+    imported = True
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -56,13 +59,11 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if self.__name__ in (*_SLOW, *_SHARDED) and sys.modules.get(self.__name__) is not self:  # it is being used
-            return getattr(importlib.import_module(self.__name__), name)
-        return _Later(f"{self.__name__}.{name}")
+        path = f"{self.__name__}.{name}"
+        return pkgutil.resolve_name(path) if self.imported else _Later(path)
 
     def __call__(self, *given: Any, **named: Any) -> Any:
-        module, _, name = self.__name__.rpartition(".")
-        return getattr(importlib.import_module(module), name)(*given, **named)
+        return pkgutil.resolve_name(self.__name__)(*given, **named)
 
     def __mro_entries__(self, _bases: tuple[Any, ...]) -> tuple[()]:
         return ()  # mmengine's classes of sharded optimisers and models, of which no run here makes any
@@ -73,14 +74,16 @@ def _later(modules: Sequence[str]) -> Iterator[None]:
     """While mmengine and mmdet are imported, stand-ins for what they import for sharded models, lanes, tracks, plots
     and PAA, most of their import's time.
 
-    They import the real module when it is used. Modules that are loaded already are left alone, and none of the
-    stand-ins stays in ``sys.modules``: who imports imgaug or scikit-learn later gets the real one.
+    Modules that are loaded already are left alone, and none of the stand-ins stays in ``sys.modules``: who imports
+    imgaug or scikit-learn later gets the real one.
     """
     stand_ins = {name: _Later(name) for name in modules if name not in sys.modules}
     sys.modules.update(stand_ins)
+    _Later.imported = False
     try:
         yield
     finally:
+        _Later.imported = True
         for name in stand_ins:
             sys.modules.pop(name, None)
 

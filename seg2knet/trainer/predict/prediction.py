@@ -16,11 +16,8 @@ from seg2knet.dataset.geometry import mask_to_polygons
 from seg2knet.dataset.rle import areas_and_boxes, as_json, as_pycocotools, mask_to_rle, rle_bbox, rle_to_mask
 from seg2knet.dataset.sample import Rle
 from seg2knet.errors import EnvironmentProblem
-from seg2knet.knet.recipe import INSTANCE_OFFSET
+from seg2knet.knet.recipe import IGNORE, INSTANCE_OFFSET
 from seg2knet.trainer.predict import drawing
-
-UNLABELLED = 255
-"""In label maps: pixels of no class."""
 
 
 class Prediction:
@@ -57,8 +54,8 @@ class Prediction:
 
     @classmethod
     def of_labelmap(cls, path: Path, labelmap: np.ndarray) -> Prediction:
-        """From ``(H, W)`` places in the class list; ``UNLABELLED`` is left out."""
-        labels = np.array([label for label in np.unique(labelmap).tolist() if label != UNLABELLED], np.int64)
+        """From ``(H, W)`` places in the class list; ``IGNORE`` is left out."""
+        labels = np.array([label for label in np.unique(labelmap).tolist() if label != IGNORE], np.int64)
         height, width = labelmap.shape
         masks = [mask_to_rle(labelmap == label) for label in labels]
         return cls(path, width, height, labels, np.ones(len(labels), np.float32), masks, semantic=True)
@@ -109,10 +106,10 @@ class Prediction:
 
     @property
     def labelmap(self) -> Optional[np.ndarray]:
-        """Semantic: ``(H, W)`` uint8 places in the class list, ``UNLABELLED`` where there is none; else ``None``."""
+        """Semantic: ``(H, W)`` uint8 places in the class list, ``IGNORE`` where there is none; else ``None``."""
         if not self.semantic:
             return None
-        labelmap = np.full((self.height, self.width), UNLABELLED, np.uint8)
+        labelmap = np.full((self.height, self.width), IGNORE, np.uint8)
         for label, mask in zip(self.labels, self.masks):
             labelmap[mask] = label
         return labelmap

@@ -12,8 +12,9 @@ import numpy as np
 from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.rle import mask_to_rle, rle_to_mask
 from seg2knet.dataset.sides import Sides, find_sides
+from seg2knet.knet.recipe import IGNORE
 from seg2knet.trainer.predict.inference import one_image
-from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
+from seg2knet.trainer.predict.prediction import Prediction
 
 SAME_OBJECT = 0.5
 """Objects of two views are one where their masks have this intersection over union, among pixels that both see."""
@@ -178,7 +179,7 @@ def _mask(
 
 def _labelmap(views: Sequence[View], found: Sequence[Prediction], size: tuple[int, int]) -> np.ndarray:
     """``(H, W)`` uint8: each view's classes in its core."""
-    labelmap = np.full(size, UNLABELLED, np.uint8)
+    labelmap = np.full(size, IGNORE, np.uint8)
     for view, prediction in zip(views, found):
         top, left, bottom, right = view.core
         part = prediction.labelmap

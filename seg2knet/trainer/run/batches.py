@@ -11,8 +11,9 @@ import numpy as np
 
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.drawing import sheet, small_jpeg
+from seg2knet.knet.recipe import IGNORE
 from seg2knet.trainer.predict import drawing
-from seg2knet.trainer.predict.prediction import UNLABELLED, Prediction
+from seg2knet.trainer.predict.prediction import Prediction
 
 IMAGES, SIDE = 16, 320
 """Images on it, and their longest side."""
@@ -41,7 +42,7 @@ def _truth(sample: Any, size: tuple[int, int], things: int, classes: int, path: 
     if truth is None:
         labels = sample.gt_sem_seg.data.squeeze(0).numpy().astype(np.uint8)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        return Prediction.of_labelmap(path, np.where(labels < classes, labels, UNLABELLED))
+        return Prediction.of_labelmap(path, np.where(labels < classes, labels, IGNORE))
     pairs = list(zip(truth.masks, truth.labels))
     if truth.semantic_masks is not None:
         pairs += [pair for pair in zip(truth.semantic_masks, truth.semantic_labels) if pair[1] >= things]
