@@ -66,7 +66,12 @@ def model(plan: RunPlan) -> dict[str, Any]:
 
 
 def optimizer(plan: RunPlan) -> dict[str, Any]:
-    """mmsegmentation's for K-Net, at the learning rate decided."""
-    wrapper = semantic.semantic_optimizer(plan.backbone.name)
-    wrapper["optimizer"]["lr"] = plan.lr
-    return wrapper
+    """mmsegmentation's for K-Net: AdamW, gradient norm clipped at 1; of Swin neither positions nor norms decay."""
+    still = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+    swin = plan.backbone.semantic == plan.backbone.name
+    return {
+        "type": "OptimWrapper",
+        "optimizer": {"type": "AdamW", "lr": plan.lr, "weight_decay": 0.0005},
+        "clip_grad": {"max_norm": 1, "norm_type": 2},
+        **({"paramwise_cfg": {"custom_keys": {key: {"decay_mult": 0.0} for key in still}}} if swin else {}),
+    }

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.errors import EnvironmentProblem, UsageError
-from seg2knet.knet.recipe import learning_rate
 from seg2knet.trainer.config.backbones import BACKBONES, TIMM, find_backbone
 from seg2knet.trainer.openmmlab import packages
 
@@ -76,16 +75,6 @@ def semantic_model(
     # Whole images are batched as they come, so those of different sizes must be padded in testing too.
     model["data_preprocessor"]["test_cfg"] = {"size_divisor": 32}
     return model
-
-
-def semantic_optimizer(backbone: str = "r50") -> dict[str, Any]:
-    """The optimiser of mmseg's K-Net for 16 images a step: AdamW, gradient norm clipped at 1."""
-    swin = find_backbone(backbone).semantic == backbone
-    optimizer = {"type": "AdamW", "lr": learning_rate(semantic_swin=swin).base, "weight_decay": 0.0005}
-    still = ("absolute_pos_embed", "relative_position_bias_table", "norm")
-    groups = {"paramwise_cfg": {"custom_keys": {key: {"decay_mult": 0.0} for key in still}}} if swin else {}
-    clip = {"max_norm": 1, "norm_type": 2}
-    return {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": clip, **groups}
 
 
 def least_batch(head: str) -> int:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from seg2knet.errors import UsageError
+from seg2knet.knet.recipe import learning_rate
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("mmengine")
 
+from seg2knet.trainer.config.backbones import BACKBONES  # noqa: E402
+from seg2knet.trainer.config.semantic import optimizer  # noqa: E402
 from seg2knet.trainer.openmmlab import operators as mmcv_ops  # noqa: E402
-from seg2knet.trainer.openmmlab.semantic import HEADS, least_batch, semantic_model, semantic_optimizer  # noqa: E402
+from seg2knet.trainer.openmmlab.semantic import HEADS, least_batch, semantic_model  # noqa: E402
 
 mmcv_ops.install()
 
@@ -54,7 +58,10 @@ def test_swin_has_upernet_alone(backbone: str) -> None:
     assert set(values(semantic_model(num_classes=3, backbone=backbone), "num_classes")) == {3}
     with pytest.raises(UsageError, match="upernet"):
         semantic_model(num_classes=3, backbone=backbone, head="fcn")
-    assert semantic_optimizer(backbone)["optimizer"]["lr"] == 6e-5
+    plan: Any = SimpleNamespace(backbone=BACKBONES[backbone], lr=learning_rate(semantic_swin=True).base)
+    made = optimizer(plan)
+    assert made["optimizer"]["lr"] == 6e-5
+    assert {"norm", "relative_position_bias_table"} < set(made["paramwise_cfg"]["custom_keys"])
 
 
 @pytest.mark.parametrize(
