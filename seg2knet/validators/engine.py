@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Optional, Union
 
 from seg2knet.engines import cores
-from seg2knet.validators.baseline import mark_known
 from seg2knet.validators.checking import check, choose
 from seg2knet.validators.fixing.fixes import mend
 from seg2knet.validators.report import Report
@@ -84,7 +83,7 @@ def validate(
         report.datasets.append(dataset)
         report.findings.extend(findings)
     if baseline is not None:
-        mark_known(report, Path(baseline))
+        report.mark_known(Path(baseline))
     files = [file for dataset in report.datasets for file in dataset.json_files]
     report.checked = {
         "paths": [str(dataset.root) for dataset in report.datasets],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from seg2knet.dataset.grouping import grouped
+from seg2knet.errors import UsageError
 from seg2knet.validators.model import Finding, Fix, Severity, all_rules
 from seg2knet.validators.subjects.data import DataSet
 
@@ -41,6 +44,28 @@ class Report:
             hit = replace(finding.hit, file=below, expected=finding.expected, edits=())
             findings.append(replace(finding, hit=hit))
         return replace(self, findings=findings, datasets=[])
+
+    def mark_known(self, path: Path) -> None:
+        """Mark the findings that stand in a JSON report of an earlier run: they are shown as such, and fail no run.
+
+        Raises UsageError: the file is not there, or is no such report.
+        """
+        try:
+            entries = json.loads(path.read_bytes())["findings"]  # msgspec takes no half of a surrogate pair
+            known = Counter(map(_key, entries))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UsageError(
+                "the baseline cannot be read" if isinstance(error, OSError) else "no baseline",
+                file=path,
+                found=(error.strerror or str(error)) if isinstance(error, OSError) else None,
+                expected="a JSON report of seg2knet validate",
+                hint=f"write it with: seg2knet validate DATA --output-format json --output-file {path}",
+            ) from None
+        for place, finding in enumerate(self.findings):
+            key = _key(finding.as_json())
+            if known[key]:
+                known[key] -= 1
+                self.findings[place] = replace(finding, known=True)
 
     def of(self, severity: Severity) -> list[Finding]:
         """The findings of one severity that are not in the baseline."""
@@ -91,3 +116,10 @@ class Report:
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
+
+
+def _key(entry: Any) -> tuple[str, ...]:
+    # Neither pointers nor messages: they change when something else in the file does. Ids stay.
+    parts = (entry["code"], entry["file"], entry["image_id"], entry["annotation_id"])
+    place = entry["pointer"] if entry["image_id"] is None and entry["annotation_id"] is None else ""
+    return (*map(str, parts), str(place))

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from seg2knet.errors import UsageError
-from seg2knet.validators.baseline import mark_known
 from seg2knet.validators.report import Report
 from seg2knet.validators.settings import Settings, load
 from seg2knet.validators.subjects.config_file import ConfigFile
@@ -23,7 +22,7 @@ def test_configuration_nested_without_end(tmp_path: Path, text: str) -> None:
 def test_baseline_nested_without_end(tmp_path: Path) -> None:
     (tmp_path / "known.json").write_text("[" * 100_000)
     with pytest.raises(UsageError, match="no baseline"):
-        mark_known(Report(), tmp_path / "known.json")
+        Report().mark_known(tmp_path / "known.json")
 
 
 def test_tool_that_is_no_table(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from seg2knet.dataset.classes import palette_color
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.geometry import polygon_problem
+from seg2knet.dataset.geometry import MAX_COORDINATE, polygon_problem
 from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import decode, decode_labels, is_image, probe
 from seg2knet.dataset.label_image import ids_of
@@ -26,7 +26,6 @@ from seg2knet.validators.model import Finding
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
-from seg2knet.validators.subjects.outlines import FAR
 from seg2knet.validators.subjects.panoptic import pngs
 
 SIDE = 260
@@ -106,7 +105,7 @@ def _image(part: Part, file: JsonFile, row: int) -> Optional[_Scene]:
 
 def _box(box: np.ndarray) -> Optional[list[float]]:
     """A box that can be drawn."""
-    return box.tolist() if (np.abs(box) < FAR).all() else None
+    return box.tolist() if (np.abs(box) < MAX_COORDINATE).all() else None
 
 
 def _drawn(source: Path, scenes: Sequence[_Scene]) -> list[Optional[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seg2knet.dataset.geometry import polygons_to_rle
+from seg2knet.dataset.geometry import MAX_COORDINATE, polygons_to_rle
 from seg2knet.dataset.rle import as_json, mask_to_rle, rle_to_mask
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, rule
@@ -141,7 +141,7 @@ def non_finite_coordinate(file: CocoFile) -> Iterator[Hit]:
     coordinate, the polygon where fewer than three are left, and the annotation where no polygon is.
     """
     for row, parts, place in _faulty(file, outlines.NONFINITE):
-        wrong = [number for number in parts[place] if not abs(number) <= 1e7]
+        wrong = [number for number in parts[place] if not abs(number) <= MAX_COORDINATE]
         found = ", ".join("not a number" if math.isnan(each) else f"{each:g}" for each in wrong[:4])
         message = f"{len(wrong)} of {len(parts[place])} coordinates are not finite numbers"
         yield _part_hit(file, row, place, message, "finite numbers", found, partial(_finite, file, row, parts))
@@ -154,7 +154,7 @@ def _plain(points: Any) -> list[Any]:
 
 def _finite(file: CocoFile, row: int, parts: Sequence[list[float]]) -> Sequence[Edit]:
     points = [np.reshape(part[: len(part) // 2 * 2], (-1, 2)) for part in parts]
-    kept = [_plain(each[(np.abs(each) <= 1e7).all(1)]) for each in points]
+    kept = [_plain(each[(np.abs(each) <= MAX_COORDINATE).all(1)]) for each in points]
     flags = examine(kept).flags
     return repairs.reshape(file, row, [part for part, flag in zip(kept, flags) if not flag & UNUSABLE_PART])
 

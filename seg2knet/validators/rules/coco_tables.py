@@ -11,13 +11,14 @@ from typing import Union
 import numpy as np
 from msgspec import UNSET
 
+from seg2knet.dataset.coco_json import LISTS
 from seg2knet.dataset.images import probe
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.rules.coco_shapes import points_in_lists
 from seg2knet.validators.subjects.document import kind_of, shown
-from seg2knet.validators.subjects.files import KEYS, CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.measure import USELESS
 from seg2knet.validators.subjects.outlines import FLAT, WRONG_TYPE
 from seg2knet.validators.subjects.records import TypeFault
@@ -60,8 +61,8 @@ def missing_top_level_key(file: JsonFile) -> Iterator[Hit]:
             message = "not a COCO data set: the top level is not an object with images, annotations and categories"
             yield Hit(message, file.path, expected="an object", found=file.top)
         return
-    for key in (key for key in KEYS if key not in file.keys):
-        close = difflib.get_close_matches(key, [other for other in file.keys if other not in KEYS], 1, 0.75)
+    for key in (key for key in LISTS if key not in file.keys):
+        close = difflib.get_close_matches(key, [other for other in file.keys if other not in LISTS], 1, 0.75)
         found = f"{close[0]!r}" if close else ", ".join(map(repr, file.keys)) or "an empty object"
         message = f"no {key!r} at the top level" + (f"; {close[0]!r} looks like it" if close else "")
         yield Hit(message, file.path, expected=repr(key), found=found)

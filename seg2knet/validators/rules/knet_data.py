@@ -10,14 +10,13 @@ import numpy as np
 from packaging.requirements import Requirement
 
 from seg2knet.validators.model import Hit, Severity, rule
+from seg2knet.validators.rules.images import MIN_SIDE
 from seg2knet.validators.rules.knet import config_of
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.document import first_few
 from seg2knet.validators.subjects.files import CocoFile
 
-MIN_SIZE = 32
-"""mmdet skips images whose shorter side is below this (``filter_cfg.min_size``)."""
 PROPOSALS = 100
 """K-Net's instance kernels, where no configuration says another number."""
 
@@ -106,12 +105,12 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
     and, where the configuration asks for it (`filter_empty_gt=True`), those without objects.
     """
     config = config_of(dataset)
-    limit = next((entry.value for entry in config.having("min_size") if type(entry.value) is int), MIN_SIZE)
+    limit = next((entry.value for entry in config.having("min_size") if type(entry.value) is int), MIN_SIDE)
     empty_too = any(entry.value is True for entry in config.having("filter_empty_gt"))
     for file in _training(dataset):
         images = file.images
         small = (images.widths > 0) & (images.heights > 0) & (np.minimum(images.widths, images.heights) < limit)
-        if limit == MIN_SIZE and file.part is not None and album(file.part).folder:
+        if limit == MIN_SIDE and file.part is not None and album(file.part).folder:
             small[:] = False  # IM011
         empty = ~np.isin(np.arange(images.count), file.image_rows) & ~small & empty_too
         for reason, mask in ((f"a side of less than {limit} pixels", small), ("no objects (filter_empty_gt)", empty)):

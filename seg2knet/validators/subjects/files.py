@@ -9,13 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from seg2knet.validators.model import Hit
-from seg2knet.validators.subjects.json_file import KEYS, JsonFile
+from seg2knet.validators.subjects.json_file import JsonFile
 from seg2knet.validators.subjects.measure import Shapes, measure, shape_in
 from seg2knet.validators.subjects.outlines import Shape
 from seg2knet.validators.subjects.records import ANNOTATION, PANOPTIC, loads
 from seg2knet.validators.subjects.tables import Annotations, PanopticAnnotations, Segments
-
-__all__ = ["KEYS", "CocoFile", "JsonFile", "PanopticFile"]
 
 T = TypeVar("T")
 Owner = TypeVar("Owner")

@@ -15,8 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
-from seg2knet.dataset.coco_json import LISTS as KEYS
-from seg2knet.dataset.coco_json import ImageRecord
+from seg2knet.dataset.coco_json import LISTS, ImageRecord
 from seg2knet.validators.model import Hit
 from seg2knet.validators.subjects import records
 from seg2knet.validators.subjects.document import Fault, JsonText, RawDict
@@ -61,7 +60,7 @@ class JsonFile(ABC):
         self.part: Optional[Part] = None
         self.document = JsonText(path, content)
         self.reading = Reading()
-        self.has = dict.fromkeys(KEYS, False)
+        self.has = dict.fromkeys(LISTS, False)
         self.keys: Optional[list[str]] = None
         self.top = ""
         self.images = Images([])
@@ -86,8 +85,8 @@ class JsonFile(ABC):
             self.images = Images(whole.images)
             self._read_rows(whole.annotations)
             self._read_categories(whole.categories)
-            self.has = dict.fromkeys(KEYS, True)
-            self.keys = list(KEYS)
+            self.has = dict.fromkeys(LISTS, True)
+            self.keys = list(LISTS)
         except (msgspec.ValidationError, OverflowError, UnicodeDecodeError):
             self._read_leniently()
         except (msgspec.DecodeError, RecursionError) as error:
@@ -105,7 +104,7 @@ class JsonFile(ABC):
             self.document.refuse(error)
             return
         self.keys = list(top)
-        found = {key: read_array(top[key], f"/{key}", self.reading) if key in top else None for key in KEYS}
+        found = {key: read_array(top[key], f"/{key}", self.reading) if key in top else None for key in LISTS}
         self.has = {key: elements is not None for key, elements in found.items()}
         arrays = {key: elements or [] for key, elements in found.items()}
         self._read_categories(arrays["categories"])
@@ -186,7 +185,7 @@ class JsonFile(ABC):
         """(pointer of the object, key) where the top level or an annotation has a key twice."""
         text = self.document.text
         # A top-level key twice is a whole array twice: of a large file the objects' one key tells it too.
-        top, own = (KEYS, self._own_keys) if len(text) < _SMALL_TEXT else ((), self._own_keys[:1])
+        top, own = (LISTS, self._own_keys) if len(text) < _SMALL_TEXT else ((), self._own_keys[:1])
         times = Counter(re.findall(b'"(%b)"' % b"|".join(key.encode() for key in (*top, *own)), text))
         more = any(times[key.encode()] > self.referring.count for key in own)
         if any(times[key.encode()] > 1 for key in top) or (more and not top):

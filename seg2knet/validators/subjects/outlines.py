@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.geometry import MAX_COORDINATE
 from seg2knet.dataset.rle import counts_to_runs, measure_runs, size_allowed
 from seg2knet.errors import DataError
 
@@ -32,8 +33,6 @@ _SLANT, _GAP, _WIDEST = 1e-3, 1e-3, 1e4
 """Of chains that are compared: how much x grows with y, pixels that are surely a gap, and x where digits get scarce."""
 _MANY = 50
 """Polygons from which on NumPy sorts out quicker than Shapely which of them surely do not cross themselves."""
-FAR = 1e7
-"""A coordinate this far out is no coordinate: the same bound as ``geometry.polygon_problem``."""
 
 Shape = Union[List[List[float]], RleCode, None]
 
@@ -59,7 +58,7 @@ def examine(parts: Sequence[list[float]]) -> Parts:
     flat = np.frombuffer(numbers, np.float64) if count else np.zeros(0)
     flags = np.where(lengths % 2, ODD, 0) | np.where(lengths == 4, FOUR, 0)
     flags |= np.where((lengths < 6) & (lengths != 4) & (lengths % 2 == 0), FEW, 0)
-    far = ~(np.abs(flat) <= FAR)
+    far = ~(np.abs(flat) <= MAX_COORDINATE)
     if far.any():
         flags[np.repeat(np.arange(count), lengths)[far]] |= NONFINITE
     result = Parts(flags, np.zeros(count), np.zeros(count), np.full((count, 4), np.nan))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from seg2knet.validators.catalogue import markdown
+from seg2knet.cli.catalogues import markdown
 from seg2knet.validators.engine import choose
 from seg2knet.validators.model import all_rules
 
