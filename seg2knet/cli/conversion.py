@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from seg2knet.cli.outcome import Outcome
 from seg2knet.cli.terminal import echo
-from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally
+from seg2knet.converters.ledger import ASKED_OF_TARGET, Ledger, Tally, total
 from seg2knet.converters.options import ConvertOptions, Source
 from seg2knet.converters.output.staging import Staging
 from seg2knet.converters.pipeline import Result
@@ -85,19 +85,15 @@ def _table(first: str, *columns: str, **settings: Any) -> Table:
 
 def _counts(ledger: Ledger) -> Table:
     table = _table("", "read", "written", "skipped", "as asked", title="ledger", title_justify="left")
-    lost = _sum(ledger.image_skips)
+    lost = total(ledger.image_skips)
     table.add_row("images", f"{ledger.images_read:,}", f"{ledger.images_written:,}", f"{lost:,}", "")
-    skipped, asked = _sum(ledger.skips), _sum(ledger.asked)
+    skipped, asked = total(ledger.skips), total(ledger.asked)
     for target, written in ledger.written.items():
         reasons = ledger.target_skips.get(target, {})
-        elsewhere = _sum({reason: tally for reason, tally in reasons.items() if reason in ASKED_OF_TARGET})
-        lost, left_out = skipped + _sum(reasons) - elsewhere, asked + elsewhere
+        elsewhere = total({reason: tally for reason, tally in reasons.items() if reason in ASKED_OF_TARGET})
+        lost, left_out = skipped + total(reasons) - elsewhere, asked + elsewhere
         table.add_row(f"objects, {target}", f"{ledger.objects_read:,}", f"{written:,}", f"{lost:,}", f"{left_out:,}")
     return table
-
-
-def _sum(tallies: dict[str, Tally]) -> int:
-    return sum(tally.count for tally in tallies.values())
 
 
 def _tallies(ledger: Ledger) -> None:

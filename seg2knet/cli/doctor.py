@@ -10,7 +10,7 @@ import click
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import PATH, echo, styled
 
-MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "red")}
+COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @speaks()
@@ -32,8 +32,7 @@ def doctor(task: Optional[str], device: Optional[str], work_dir: Path) -> Outcom
     report = check(task, device, work_dir)
     width = max(len(line.name) for line in report.lines)
     for line in report.lines:
-        mark, colour = MARKS[line.status]
-        echo(f"{line.name:<{width}}  ", styled(f"{mark:<7}", fg=colour), f"  {line.found}")
+        echo(f"{line.name:<{width}}  ", styled(f"{line.status:<7}", fg=COLOURS[line.status]), f"  {line.found}")
         if line.problem is not None:
             echo(f"{'':<{width}}           {line.problem}")
         if line.command is not None:

@@ -34,6 +34,11 @@ class Source:
         return cls(Path(text).expanduser())
 
 
+def option(default: Any, help: str, metavar: Optional[str] = None, **more: Any) -> Any:
+    """An option of ``seg2knet convert``: its default value, its help, what stands for its value there."""
+    return Field(default, description=help, json_schema_extra={"metavar": metavar} if metavar else None, **more)
+
+
 class ReaderOptions(BaseModel):
     """Options that every reader takes; a reader with more makes a subclass. Each field is an option of ``seg2knet
     convert FORMAT``: ``min_area`` is ``--min-area``, a ``bool`` a flag, a ``Literal`` a choice, the description help.
@@ -41,16 +46,10 @@ class ReaderOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    boxes: Literal["refuse", "as-polygons"] = Field(
-        "refuse", description="What to do with boxes that have no outline: skip them as an error, or take four corners."
+    boxes: Literal["refuse", "as-polygons"] = option(
+        "refuse", "What to do with boxes that have no outline: skip them as an error, or take four corners."
     )
-    images: Optional[Path] = Field(
-        None, description="Folder of the images, where they do not stand by the annotations."
-    )
-
-
-def _field(default: Any, help: str, metavar: Optional[str] = None, **more: Any) -> Any:
-    return Field(default, description=help, json_schema_extra={"metavar": metavar} if metavar else None, **more)
+    images: Optional[Path] = option(None, "Folder of the images, where they do not stand by the annotations.")
 
 
 class ConvertOptions(BaseModel):
@@ -58,49 +57,49 @@ class ConvertOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    to: Tuple[str, ...] = _field(
+    to: Tuple[str, ...] = option(
         ("coco",),
         "Targets: coco, panoptic, ade, yolo, labelme, cvat, labelstudio, voc, masks; several with commas.",
     )
-    out: Optional[Path] = _field(None, "Folder to make [data/coco; ade: data/ade/ADEChallengeData2016].")
-    split: Optional[Dict[str, float]] = _field(
+    out: Optional[Path] = option(None, "Folder to make [data/coco; ade: data/ade/ADEChallengeData2016].")
+    split: Optional[Dict[str, float]] = option(
         None, "0.8/0.1/0.1 (train, val, test), train=0.9,test=0.1, or train.", "SHARES"
     )
-    resplit: bool = _field(False, "Divide again what the source has divided.")
-    group_by: Optional[str] = _field(None, "Keep images of a folder, or of one match, in one split.", "folder|REGEX")
-    seed: int = _field(0, "Of the division.")
-    classes: Optional[Path] = _field(None, "Class file: one name a line; JSON or YAML with things, stuff, colours.")
-    mapping: Dict[str, str] = _field({}, "Rename a class; two of one name are merged.", "OLD=NEW")
-    drop: FrozenSet[str] = _field(frozenset(), "Leave a class out.", "CLASS")
-    stuff: Optional[FrozenSet[str]] = _field(None, "Classes that are stuff, not things.", "A,B")
-    min_area: int = _field(0, "Leave out objects of fewer pixels.", ge=0)
-    polygons: bool = _field(False, "Masks become polygons; what that changes is counted.")
-    layout: Literal["year", "plain"] = _field("year", "train2017/ ... or train/ ...")
-    images: Literal["link", "copy", "symlink", "none"] = _field(
+    resplit: bool = option(False, "Divide again what the source has divided.")
+    group_by: Optional[str] = option(None, "Keep images of a folder, or of one match, in one split.", "folder|REGEX")
+    seed: int = option(0, "Of the division.")
+    classes: Optional[Path] = option(None, "Class file: one name a line; JSON or YAML with things, stuff, colours.")
+    mapping: Dict[str, str] = option({}, "Rename a class; two of one name are merged.", "OLD=NEW")
+    drop: FrozenSet[str] = option(frozenset(), "Leave a class out.", "CLASS")
+    stuff: Optional[FrozenSet[str]] = option(None, "Classes that are stuff, not things.", "A,B")
+    min_area: int = option(0, "Leave out objects of fewer pixels.", ge=0)
+    polygons: bool = option(False, "Masks become polygons; what that changes is counted.")
+    layout: Literal["year", "plain"] = option("year", "train2017/ ... or train/ ...")
+    images: Literal["link", "copy", "symlink", "none"] = option(
         "link", "How images get to the target; link: hard link, else copy."
     )
-    exif: Literal["upright", "keep"] = _field(
+    exif: Literal["upright", "keep"] = option(
         "upright", "Re-save turned photographs upright, or keep their orientation tag."
     )
-    overlap: Optional[Literal["z-order", "small-first", "last", "error"]] = _field(
+    overlap: Optional[Literal["z-order", "small-first", "last", "error"]] = option(
         None, "Who has a pixel that several claim [as the source paints, else small-first]."
     )
-    void_class: Optional[str] = _field(None, "Class of pixels that nobody claims (panoptic).", "NAME")
-    boxes_only: bool = _field(False, "yolo: boxes in place of outlines.")
-    mask_kinds: Tuple[str, ...] = _field(
+    void_class: Optional[str] = option(None, "Class of pixels that nobody claims (panoptic).", "NAME")
+    boxes_only: bool = option(False, "yolo: boxes in place of outlines.")
+    mask_kinds: Tuple[str, ...] = option(
         ("index",), "masks: index, instances (Cityscapes ids), colors, several with commas."
     )
-    predictions: bool = _field(False, "labelstudio: write objects as predictions to be corrected.")
-    lossless: bool = _field(False, "Stop where a target cannot hold something, instead of listing it.")
-    dry_run: bool = _field(False, "Read everything, write nothing, print the ledger.")
-    jobs: Optional[int] = _field(None, "Worker processes [all cores].", ge=1)
-    resume: bool = _field(False, "Continue where a run that died stopped.")
-    overwrite: bool = _field(False, "Replace a folder that seg2knet did not make.")
-    engine: Literal["local", "ray"] = _field("local", "Where to work.")
-    ray_address: Optional[str] = _field(None, "Of the Ray cluster.", "ADDRESS")
-    allow_skips: bool = _field(False, "Exit 0 though objects were skipped.")
-    sheet: bool = _field(True, "Leave out sheet.jpg, some labelled images of each split.")
-    checked: bool = _field(True, "Do not check the result.", alias="validate")
+    predictions: bool = option(False, "labelstudio: write objects as predictions to be corrected.")
+    lossless: bool = option(False, "Stop where a target cannot hold something, instead of listing it.")
+    dry_run: bool = option(False, "Read everything, write nothing, print the ledger.")
+    jobs: Optional[int] = option(None, "Worker processes [all cores].", ge=1)
+    resume: bool = option(False, "Continue where a run that died stopped.")
+    overwrite: bool = option(False, "Replace a folder that seg2knet did not make.")
+    engine: Literal["local", "ray"] = option("local", "Where to work.")
+    ray_address: Optional[str] = option(None, "Of the Ray cluster.", "ADDRESS")
+    allow_skips: bool = option(False, "Exit 0 though objects were skipped.")
+    sheet: bool = option(True, "Leave out sheet.jpg, some labelled images of each split.")
+    checked: bool = option(True, "Do not check the result.", alias="validate")
     reader: Optional[ReaderOptions] = Field(None, exclude=True)
 
     @field_validator("to", "mask_kinds", "stuff", mode="before")

@@ -19,10 +19,10 @@ from typing import Optional
 
 import msgspec
 import numpy as np
-from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, Scan
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.encodings import Decoder, mask_canvas
@@ -45,12 +45,11 @@ _EXPECTED = "images/training/*.jpg and annotations/training/*.png"
 
 
 class AdeOptions(LabelmapOptions):
-    instances: Literal["per-class", "components", "objects"] = Field(  # type: ignore[assignment]  # one more
-        "per-class",
-        description="Each class of an image is one object, or each connected piece; or (full ADE20K) each object.",
+    instances: Literal["per-class", "components", "objects"] = option(  # type: ignore[assignment]  # one more
+        "per-class", "Each class of an image is one object, or each connected piece; or (full ADE20K) each object."
     )
-    map_from_ade: Optional[Path] = Field(
-        None, description="For the full ADE20K: mapFromADE.txt, which makes the challenge's 150 classes of its 3,000."
+    map_from_ade: Optional[Path] = option(
+        None, "For the full ADE20K: mapFromADE.txt, which makes the challenge's 150 classes of its 3,000."
     )
 
 

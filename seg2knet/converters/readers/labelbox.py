@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any, Optional
 
 import numpy as np
-from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
 from seg2knet.converters.readers.common.encodings import foreground, grey
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
@@ -27,9 +27,9 @@ _KEYS = {"objects", "classifications"}
 
 
 class LabelboxOptions(ReaderOptions):
-    project: Optional[str] = Field(None, description="The project to read, by id or name, where rows have several.")
-    label: Optional[int] = Field(
-        None, description="Which of several labels of an image to read: 1 for the first, -1 for the last."
+    project: Optional[str] = option(None, "The project to read, by id or name, where rows have several.")
+    label: Optional[int] = option(
+        None, "Which of several labels of an image to read: 1 for the first, -1 for the last."
     )
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, Optional, TypedDict, Union
 
 import msgspec
-from pydantic import Field
 
 from seg2knet.converters.base import IGNORE, Handle, ReaderOptions
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, flat, label_of, size_of
 from seg2knet.converters.readers.common.sources import read_list, relative
@@ -56,8 +56,8 @@ _DECODER = msgspec.json.Decoder(_Document)
 
 
 class LabelMeOptions(ReaderOptions):
-    strip_instance_suffix: bool = Field(
-        False, description="Labels number instances (person-1, person-2), as old files do: the class is person."
+    strip_instance_suffix: bool = option(
+        False, "Labels number instances (person-1, person-2), as old files do: the class is person."
     )
 
 

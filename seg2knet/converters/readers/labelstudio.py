@@ -19,9 +19,9 @@ from typing import Any, Optional
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
-from pydantic import Field
 
 from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, flat, label_of
 from seg2knet.converters.registry import register_reader
@@ -37,12 +37,12 @@ _MIN_KEYS = frozenset({"id", "annotator", "annotation_id", "created_at", "update
 
 
 class LabelStudioOptions(ReaderOptions):
-    annotator: Optional[str] = Field(
+    annotator: Optional[str] = option(
         None,
-        description="Which annotation of a task to read where there are several: newest, ground-truth, all (their "
+        "Which annotation of a task to read where there are several: newest, ground-truth, all (their "
         "objects together), or an annotator's id.",
     )
-    predictions: bool = Field(False, description="Read a model's predictions where a task has no annotation.")
+    predictions: bool = option(False, "Read a model's predictions where a task has no annotation.")
 
 
 @register_reader

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.json_reader import JsonReader, each, has
 from seg2knet.converters.registry import register_reader
@@ -16,7 +15,7 @@ from seg2knet.dataset.classes import ClassList
 
 
 class Sa1bOptions(ReaderOptions):
-    class_name: str = Field("object", description="The class of all masks.")
+    class_name: str = option("object", "The class of all masks.")
 
 
 @register_reader

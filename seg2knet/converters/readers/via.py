@@ -16,10 +16,10 @@ from pathlib import PurePosixPath
 from typing import Any, Optional
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Handle, ReaderOptions
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.json_reader import Record, RecordsReader, each, label_of
 from seg2knet.converters.readers.common.sources import read_rows
@@ -32,12 +32,12 @@ _REGION_COLUMNS = ("region_shape_attributes", "region_attributes")
 
 
 class ViaOptions(ReaderOptions):
-    class_attribute: Optional[str] = Field(
-        None, description="The region attribute that holds the class; not needed where there is one alone."
+    class_attribute: Optional[str] = option(
+        None, "The region attribute that holds the class; not needed where there is one alone."
     )
-    class_name: str = Field("object", description="The class of all regions, where no region has an attribute.")
-    polylines: Literal["skip", "as-polygons"] = Field(
-        "skip", description="A polyline has no area: skip it, or close it, where outlines were traced with it."
+    class_name: str = option("object", "The class of all regions, where no region has an attribute.")
+    polylines: Literal["skip", "as-polygons"] = option(
+        "skip", "A polyline has no area: skip it, or close it, where outlines were traced with it."
     )
 
 

@@ -16,10 +16,10 @@ from typing import Any, Optional
 
 import msgspec
 import numpy as np
-from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, ReaderOptions, Scan
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.coco import index as coco_index
 from seg2knet.converters.readers.coco.index import contains, is_results, listing
 from seg2knet.converters.readers.coco.shapes import instances, segments
@@ -42,15 +42,14 @@ _BACKGROUND = frozenset({"background", "bg"})
 
 
 class CocoOptions(ReaderOptions):
-    annotations: Literal["instances", "panoptic"] = Field(
-        "instances", description="Which of them to read where a folder has both."
+    annotations: Literal["instances", "panoptic"] = option(
+        "instances", "Which of them to read where a folder has both."
     )
-    results_of: Optional[Path] = Field(
-        None, description="COCO file with the images and categories of a results JSON [one beside it]."
+    results_of: Optional[Path] = option(
+        None, "COCO file with the images and categories of a results JSON [one beside it]."
     )
-    crowd: Literal["auto", "keep"] = Field(
-        "auto",
-        description="Masks that a tool marks iscrowd one and all, as CVAT does, are objects; keep: they stay crowds.",
+    crowd: Literal["auto", "keep"] = option(
+        "auto", "Masks that a tool marks iscrowd one and all, as CVAT does, are objects; keep: they stay crowds."
     )
 
 

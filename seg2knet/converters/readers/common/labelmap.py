@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import msgspec
-from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import ReaderOptions
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.sources import read_list, read_rows, rgb
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.files import load_json, load_yaml, read_text
@@ -56,14 +56,13 @@ HIGHEST = 1 << 24
 class LabelmapOptions(ReaderOptions):
     """Options of sources of mask images."""
 
-    labelmap: Optional[Path] = Field(
+    labelmap: Optional[Path] = option(
         None,
-        description="Classes by number or colour: labelmap.txt, dataset_meta.json, objectInfo150.txt, a CSV, names one "
+        "Classes by number or colour: labelmap.txt, dataset_meta.json, objectInfo150.txt, a CSV, names one "
         "a line. Looked for when not given; without any, a class is called by its number.",
     )
-    instances: Literal["components", "per-class"] = Field(
-        "components",
-        description="Masks that know no instances: each connected piece is an object, or each class is one.",
+    instances: Literal["components", "per-class"] = option(
+        "components", "Masks that know no instances: each connected piece is an object, or each class is one."
     )
 
 

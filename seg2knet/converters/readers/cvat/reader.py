@@ -11,9 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Optional
 
-from pydantic import Field
-
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
@@ -32,10 +31,9 @@ _FRAME = re.compile(r"(?:^|.*[/_])frame_(\d{1,9})$", re.IGNORECASE)
 
 
 class CvatOptions(ReaderOptions):
-    video: Optional[Path] = Field(None, description="The video that was annotated, to take the frames from.")
-    interpolate: bool = Field(
-        False,
-        description="Fill frames between key frames where the file has key frames alone (CVAT itself writes all).",
+    video: Optional[Path] = option(None, "The video that was annotated, to take the frames from.")
+    interpolate: bool = option(
+        False, "Fill frames between key frames where the file has key frames alone (CVAT itself writes all)."
     )
 
 

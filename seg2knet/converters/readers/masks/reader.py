@@ -20,10 +20,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Optional
 
-from pydantic import Field
 from typing_extensions import Literal
 
 from seg2knet.converters.base import Evidence, Handle, Reader, Scan
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common import labelmap as _labelmap
 from seg2knet.converters.readers.common import pairs as _pairs
 from seg2knet.converters.readers.common.canvas import Canvas
@@ -50,21 +50,19 @@ _OF_MASKS = ("masks", "class_masks")
 
 
 class MaskOptions(LabelmapOptions):
-    encoding: Optional[Encoding] = Field(
-        None, description="What a pixel's number means; guessed from some of the masks, and said, when not given."
+    encoding: Optional[Encoding] = option(
+        None, "What a pixel's number means; guessed from some of the masks, and said, when not given."
     )
-    masks: Optional[str] = Field(
-        None, description="Folder of the masks, or the kind of them to read where there are several (v1.2/instances)."
+    masks: Optional[str] = option(
+        None, "Folder of the masks, or the kind of them to read where there are several (v1.2/instances)."
     )
-    class_masks: Optional[str] = Field(
-        None, description="For instances+classes: folder or kind of the masks that say the classes."
+    class_masks: Optional[str] = option(
+        None, "For instances+classes: folder or kind of the masks that say the classes."
     )
-    colors: Optional[str] = Field(None, description='Classes by colour: "car=255,0,0; road=#804080".')
-    ignore: str = Field(
-        "255", description="Numbers that are no class, divided by commas; what a class file names counts."
-    )
-    class_name: str = Field(
-        "object", description="The class of binary masks, of numbered instances, and of object-files that name none."
+    colors: Optional[str] = option(None, 'Classes by colour: "car=255,0,0; road=#804080".')
+    ignore: str = option("255", "Numbers that are no class, divided by commas; what a class file names counts.")
+    class_name: str = option(
+        "object", "The class of binary masks, of numbered instances, and of object-files that name none."
     )
 
 
@@ -168,13 +166,13 @@ class MaskReader(Reader):
     def _folders(self) -> dict[str, tuple[str, Path]]:
         """Folders that options name: by option, what paths below it begin with, and the folder."""
         folders = {}
-        said = {option: getattr(self.options, option) for option in ("images", *_OF_MASKS)}
-        for option, name in ((option, name) for option, name in said.items() if name):
+        said = {key: getattr(self.options, key) for key in ("images", *_OF_MASKS)}
+        for key, name in ((key, name) for key, name in said.items() if name):
             folder = next((path for path in (self.source / name, Path(name)) if path.is_dir()), None)
             if folder is not None:
                 inside = os.path.relpath(folder, self.source).replace(os.sep, "/")
-                folders[option] = (f"//{option}" if inside.startswith("..") else inside, folder)
-            elif option == "images":
+                folders[key] = (f"//{key}" if inside.startswith("..") else inside, folder)
+            elif key == "images":
                 raise UsageError("no such folder of images", found=str(name))
         return folders
 
@@ -185,8 +183,8 @@ class MaskReader(Reader):
         for prefix, folder in self._folders.values():
             if prefix.startswith("//"):
                 paths |= {f"{prefix}/{relative(path, str(folder))}" for path in walk(folder, SUFFIXES)}
-        prefixes = {option: prefix for option, (prefix, _) in self._folders.items()}
-        masks = [prefixes[option] for option in _OF_MASKS if option in prefixes]
+        prefixes = {key: prefix for key, (prefix, _) in self._folders.items()}
+        masks = [prefixes[key] for key in _OF_MASKS if key in prefixes]
         pairing = _pairs.pair(paths, prefixes.get("images"), masks)
         if pairing.pairs or pairing.loose or not _is_cvats(pairing.bare, self._labelmap):
             return pairing

@@ -11,9 +11,8 @@ from operator import mul
 from pathlib import Path
 from typing import Optional
 
-from pydantic import Field
-
 from seg2knet.converters.base import Evidence, Handle, Reader, ReaderOptions, Scan
+from seg2knet.converters.options import option
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, polygon
 from seg2knet.converters.readers.common.lists import ordered
 from seg2knet.converters.readers.common.sources import read_text
@@ -30,9 +29,8 @@ HAIR = 0.01
 
 
 class YoloOptions(ReaderOptions):
-    unbridge: bool = Field(
-        False,
-        description="Take apart what ultralytics' converter joined by lines of no width: objects of several parts.",
+    unbridge: bool = option(
+        False, "Take apart what ultralytics' converter joined by lines of no width: objects of several parts."
     )
 
 
