@@ -16,6 +16,7 @@ import seg2knet
 from seg2knet.converters.base import Scan
 from seg2knet.converters.readers.coco.reader import CocoOptions, CocoReader
 from seg2knet.converters.splitting.names import safe
+from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.rle import areas_and_boxes, as_json, mask_to_rle, rle_runs, rle_to_mask
 from seg2knet.dataset.sample import Polygons, Rle, Sample
 from seg2knet.errors import DataError
@@ -516,3 +517,40 @@ def test_results_whose_images_are_not_known(tmp_path: Path) -> None:
     (root / "predictions.json").write_text('[{"image_id": 1}, 2]')
     with pytest.raises(DataError, match="not COCO results"):
         reader.scan()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[:-40].encode(), "not JSON"),
+        (lambda text: text[:60].encode(), "not JSON"),
+        (lambda text: text.replace('"', "'").encode(), "not JSON"),
+        (lambda text: text.replace('"categories"', '"classes"').encode(), "no 'categories'"),
+        (lambda text: b"", "cannot be read"),
+        (lambda text: b"{}", "no lists at all"),
+    ],
+)
+def test_a_damaged_file_beside_a_sound_one_is_refused(coco: Make, damage: Callable[[str], bytes], said: str) -> None:
+    """It was passed over: half of the data set was missing, and the ledger was balanced."""
+    path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
+    text = path.read_text()
+    (path.parent / "instances_val2017.json").write_text(text)
+    path.write_bytes(damage(text))
+    with pytest.raises(DataError, match=said) as raised:
+        read(path.parents[1])
+    assert "instances_train2017.json" in str(raised.value)
+
+
+def test_utf16_beside_utf8(coco: Make) -> None:
+    path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
+    (path.parent / "instances_val2017.json").write_text(path.read_text())
+    path.write_text(path.read_text(), encoding="utf-16")
+    assert [sample.split for sample in read(path.parents[1])[1]] == ["train", "val"]
+
+
+def test_json_that_is_not_coco_is_named(coco: Make) -> None:
+    path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
+    for name in ("notes.json", "captions_train2017.json", LEDGER):
+        (path.parent / name).write_text("{")
+    scan, _ = read(path.parents[1])
+    assert [(note.kind, Path(note.place).name) for note in scan.notes] == [("json-not-read", "notes.json")]

@@ -31,8 +31,9 @@ from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset.classes import ClassInfo, ClassList
 from seg2knet.dataset.coco_json import LISTS
-from seg2knet.dataset.files import parse_json
+from seg2knet.dataset.files import load_json, parse_json
 from seg2knet.dataset.grouping import grouped
+from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.sample import Note, Sample, Skip
 from seg2knet.errors import DataError
 
@@ -96,6 +97,9 @@ class CocoReader(SourceReader):
         notes: list[Note] = []
         handles: list[Handle] = []
         meta: Optional[dict[str, Any]] = None
+        others = [path for path in _json_files(self.source) if path not in paths and not _is_known(path)]
+        if others:
+            notes.append(Note("json-not-read", str(others[0]), f"{len(others)} JSON files are not COCO annotations"))
         for path in paths:
             index = coco_index.Index(path, self.options.results_of)
             notes += [Note(kind, str(path), detail) for kind, detail in index.notes]
@@ -144,8 +148,10 @@ class CocoReader(SourceReader):
         if self.source.is_file():
             return files
         fits = [path for path in files if contains(path, *LISTS)]
-        plain = [path for path in fits if not _OTHER.match(path.name)]
-        panoptic = [path for path in plain if contains(path, "segments_info")]
+        # One that cannot be read is refused with what is wrong with it: its images would be missing without a word.
+        damaged = [path for path in files if path not in fits and _was_to_be_coco(path, self.source)]
+        plain = [path for path in fits + damaged if not _OTHER.match(path.name)]
+        panoptic = [path for path in plain if contains(path, "segments_info") or path.name.startswith("panoptic_")]
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
         chosen = chosen or [path for path in fits if not _of_whole_images(path)] or list(filter(is_results, files))
@@ -223,6 +229,25 @@ def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) 
 
 def _json_files(source: Path) -> list[Path]:
     return [source] if source.is_file() else list(map(Path, files_of(source, (".json",))))
+
+
+def _was_to_be_coco(path: Path, source: Path) -> bool:
+    """Whether a file in which not all of COCO's lists are seen was to have them: it has two, or its name is COCO's or
+    that of a split and it is empty, no JSON, or in UTF-16."""
+    if contains(path, "images", "annotations"):
+        return not is_results(path)
+    if not path.name.startswith(("instances_", "panoptic_")) and _split(path, source) is None:
+        return False
+    try:
+        found = load_json(path)
+    except DataError:
+        return True
+    return not found or (isinstance(found, dict) and {"images", "annotations"} <= set(found))
+
+
+def _is_known(path: Path) -> bool:
+    """Whether a file is not read for a reason that needs no word: of another of COCO's tasks, or a ledger of ours."""
+    return path.name == LEDGER or contains(path, *LISTS) or _OTHER.match(path.name) is not None
 
 
 def _of_whole_images(path: Path) -> bool:
