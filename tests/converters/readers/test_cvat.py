@@ -432,6 +432,14 @@ def test_tracks_of_a_group(tmp_path: Path, group: Optional[str]) -> None:
     assert len(one(CvatReader(tmp_path)).objects) == (1 if group else 2)
 
 
+@pytest.mark.parametrize("content", ["", "<!DOCTYPE html><html></html>", "<annotation><object/></annotation>"])
+def test_xml_that_is_not_cvats_is_named(tmp_path: Path, content: str) -> None:
+    images(tmp_path, image(f"<polygon {SQUARE}></polygon>"))
+    (tmp_path / "more.xml").write_text(content)
+    notes = CvatReader(tmp_path).scan().notes
+    assert [(note.kind, note.place) for note in notes] == [("xml-not-read", str(tmp_path / "more.xml"))]
+
+
 def test_datumaros_project(shared: Path) -> None:
     samples = read(CvatReader(shared / "corpora/cvat-xml__datumaro__for_images/export_project", BOXES))
     assert list(samples) == [f"{split}:img{number}.jpg" for split in ("train", "val", "test") for number in (0, 1)]

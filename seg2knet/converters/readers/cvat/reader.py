@@ -68,6 +68,9 @@ class CvatReader(Reader):
             raise UsageError("--video is one video of one XML file", found=found)
         classes: Optional[ClassList] = ClassList()
         index = _Index(self.options)
+        others = [path for path in _xml_files(self.source) if path not in paths]
+        if others:
+            index.notes.append(Note("xml-not-read", str(others[0]), f"{len(others)} XML files are not CVAT's"))
         for path in paths:
             meta = index.add(self._file(path), "" if len(paths) == 1 else _below(path, self.source))
             classes = classes.merged(meta.classes) if classes is not None and meta.classes is not None else None
@@ -173,8 +176,11 @@ class _Index:
 
 def _documents(source: Path) -> list[Path]:
     """CVAT files of a source, in natural order."""
-    paths = [str(source)] if source.is_file() else files_of(source, (".xml",))
-    return [Path(path) for path in paths if xml.root_tag(path) == "annotations"]
+    return [path for path in _xml_files(source) if xml.root_tag(str(path)) == "annotations"]
+
+
+def _xml_files(source: Path) -> list[Path]:
+    return [source] if source.is_file() else list(map(Path, files_of(source, (".xml",))))
 
 
 def _below(path: Path, source: Path) -> str:
