@@ -554,3 +554,12 @@ def test_json_that_is_not_coco_is_named(coco: Make) -> None:
         (path.parent / name).write_text("{")
     scan, _ = read(path.parents[1])
     assert [(note.kind, Path(note.place).name) for note in scan.notes] == [("json-not-read", "notes.json")]
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_polygons_that_are_not_in_their_boxes_are_named(coco: Make, swapped: bool) -> None:
+    """With x and y swapped all masks are wrong, which nothing but the stated boxes tells."""
+    polygon = [4, 20, 10, 20, 10, 28, 4, 28]
+    parts = [polygon[at ^ 1] for at in range(8)] if swapped else polygon
+    scan, _ = read(coco([IMAGE], [annotation([parts], id=number, bbox=[4, 20, 6, 8]) for number in range(5)]))
+    assert [note.kind for note in scan.notes] == ["box-elsewhere"] * swapped

@@ -99,7 +99,13 @@ class CocoReader(SourceReader):
         meta: Optional[dict[str, Any]] = None
         others = [path for path in _json_files(self.source) if path not in paths and not _is_known(path)]
         if others:
-            notes.append(Note("json-not-read", str(others[0]), f"{len(others)} JSON files are not COCO annotations"))
+            notes.append(
+                Note(
+                    "json-not-read",
+                    str(others[0]),
+                    "not COCO annotations" + (f"; {len(others) - 1} more" if others[1:] else ""),
+                )
+            )
         for path in paths:
             index = coco_index.Index(path, self.options.results_of)
             notes += [Note(kind, str(path), detail) for kind, detail in index.notes]

@@ -70,7 +70,9 @@ class CvatReader(Reader):
         index = _Index(self.options)
         others = [path for path in _xml_files(self.source) if path not in paths]
         if others:
-            index.notes.append(Note("xml-not-read", str(others[0]), f"{len(others)} XML files are not CVAT's"))
+            index.notes.append(
+                Note("xml-not-read", str(others[0]), "not CVAT's" + (f"; {len(others) - 1} more" if others[1:] else ""))
+            )
         for path in paths:
             meta = index.add(self._file(path), "" if len(paths) == 1 else _below(path, self.source))
             classes = classes.merged(meta.classes) if classes is not None and meta.classes is not None else None
