@@ -12,6 +12,7 @@ from seg2knet.doctor.facts import Facts
 from seg2knet.errors import EnvironmentProblem
 
 Status = Literal["ok", "warning", "error"]
+REINSTALL = "pip install --force-reinstall --no-deps --no-cache-dir "
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Package:
         version, module = facts.versions[name], self.module or self.name
         found = version if name == self.name else f"{name} {version}"
         if module in facts.broken:
-            command = f"pip install --force-reinstall --no-deps --no-cache-dir {name}=={version}"
-            return error(self.name, found, f"it does not import: {facts.broken[module]}", command)
+            problem = f"it does not import: {facts.broken[module]}"
+            return error(self.name, found, problem, f"{REINSTALL}{name}=={version}")
         if not SpecifierSet(self.versions).contains(version, prereleases=True):
             return Line(self.name, self.status, found, self.misfit, self.install)
         return ok(self.name, found)

@@ -18,12 +18,11 @@ from typing import Optional
 from packaging.version import Version
 
 from seg2knet import plugins
-from seg2knet.doctor.diagnosis import Line, Package, Report, error, ok, warning
-from seg2knet.doctor.facts import Driver, Facts, Torch, gather
+from seg2knet.doctor.diagnosis import REINSTALL, Line, Package, Report, error, ok, warning
+from seg2knet.doctor.facts import STACK, Driver, Facts, Torch, gather
 
 TRAIN = "pip install 'seg2knet[train]'"
 NEEDED = "training needs it; convert and validate do not"
-REINSTALL = "pip install --force-reinstall --no-deps --no-cache-dir "
 TESTED = {
     "torch": "2.13.0",
     "onedl-mmengine": "0.10.12",
@@ -33,13 +32,6 @@ TESTED = {
     "numpy": "2.2.6",
 }
 """The versions with which the project's own tests run (constraints.txt)."""
-STACK = {
-    "mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"),
-    "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full"),
-    "mmdet": ("onedl-mmdetection", "mmdet"),
-    "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
-}
-"""Import name -> distributions that install it: the maintained fork, then OpenMMLab's own."""
 NUMPY = Package("numpy", "pip install numpy", "everything needs it")
 COCOTOOLS = Package("pycocotools", "pip install pycocotools", "masks and evaluation need it", module="pycocotools.mask")
 
@@ -136,8 +128,8 @@ def _mmcv(facts: Facts, name: str, found: str) -> Line:
         return error("mmcv", found, "too old for mmdet 3", f"pip uninstall -y {name} && pip install onedl-mmcv")
     if strict and version >= Version("2.2"):
         problem = f"{' and '.join(f'{own} {facts.versions[own]}' for own in strict)} refuse mmcv 2.2 and later"
-        forks = {"mmdet": "onedl-mmdetection", "mmsegmentation": "onedl-mmsegmentation"}
-        command = f"pip uninstall -y {' '.join(strict)} && pip install {' '.join(forks[own] for own in strict)}"
+        forks = (names[0] for names in STACK.values() if set(names) & set(strict))
+        command = f"pip uninstall -y {' '.join(strict)} && pip install {' '.join(forks)}"
         return error("mmcv", found, problem, command)
     return ok("mmcv", found)
 

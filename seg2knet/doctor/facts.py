@@ -24,12 +24,16 @@ from typing import Any, Optional
 
 from packaging.requirements import Requirement
 
-MMCVS = ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full")
+STACK = {
+    "mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"),
+    "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite", "mmcv-full"),
+    "mmdet": ("onedl-mmdetection", "mmdet"),
+    "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
+}
+"""Import name -> distributions that install it: the maintained fork, then OpenMMLab's own."""
 DISTRIBUTIONS = (
     "torch", "torchvision", "numpy", "scipy", "setuptools", "pycocotools", "panopticapi", "panopticapi-lite",
-    "onedl-mmengine", "mmengine", "mmengine-lite",
-    *MMCVS,
-    "onedl-mmdetection", "mmdet", "onedl-mmsegmentation", "mmsegmentation", "ftfy", "regex", "yapf",
+    *(name for names in STACK.values() for name in names), "ftfy", "regex", "yapf",
     "opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless",
 )  # fmt: skip
 SMI = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
@@ -106,7 +110,7 @@ def gather(work_dir: Path) -> Facts:
     # the nearest folder that is there already: the one whose disk the new one will be on
     existing = next(folder for folder in (work_dir.absolute(), *work_dir.absolute().parents) if folder.is_dir())
     shm = shutil.disk_usage("/dev/shm") if os.path.isdir("/dev/shm") else None
-    mmcv = load("mmcv") if torch is not None and any(name in versions for name in MMCVS) else None
+    mmcv = load("mmcv") if torch is not None and any(name in versions for name in STACK["mmcv"]) else None
     return Facts(
         python=sys.version_info[:3],
         versions=versions,
