@@ -19,6 +19,7 @@ from seg2knet.knet.recipe import SCHEDULES, SEMANTIC_STEPS
 from seg2knet.trainer.config.backbones import BACKBONES, TIMM
 
 TASKS = ("instance", "panoptic", "semantic")
+HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 LAUNCHERS = ("torchrun", "slurm", "none")
 
@@ -71,9 +72,8 @@ class TrainOptions:
         choices=(*BACKBONES, f"{TIMM}NAME"), default="r50; without a GPU timm/tf_efficientnet_lite0, or r18",
     )  # fmt: skip
     head: Optional[str] = _model(
-        "Semantic: the head whose prediction the kernels refine.", default="upernet",
-        choices=("fcn", "pspnet", "deeplabv3", "upernet"),
-    )  # fmt: skip
+        "Semantic: the head whose prediction the kernels refine.", default="upernet", choices=HEADS
+    )
     pretrained: Optional[str] = _model(
         "Start from a trained K-Net (semantic: on ADE20K), from a backbone's weights, or from nothing.", no="none",
         choices=("coco", "imagenet", "none"),

@@ -14,9 +14,7 @@ from typing import Any, Optional
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.config.backbones import BACKBONES, TIMM, find_backbone
 from seg2knet.trainer.openmmlab import packages
-
-HEADS = ("fcn", "pspnet", "deeplabv3", "upernet")
-"""Heads whose prediction the kernels refine."""
+from seg2knet.trainer.options import HEADS
 
 SEMANTIC_BACKBONES = (*(name for name, entry in BACKBONES.items() if entry.semantic), f"{TIMM}NAME")
 _INSTALL = "pip install 'onedl-mmsegmentation>=1.4.2'"

@@ -16,7 +16,8 @@ pytest.importorskip("mmengine")
 from seg2knet.trainer.config.backbones import BACKBONES  # noqa: E402
 from seg2knet.trainer.config.semantic import optimizer  # noqa: E402
 from seg2knet.trainer.openmmlab import operators as mmcv_ops  # noqa: E402
-from seg2knet.trainer.openmmlab.semantic import HEADS, least_batch, semantic_model  # noqa: E402
+from seg2knet.trainer.openmmlab.semantic import least_batch, semantic_model  # noqa: E402
+from seg2knet.trainer.options import HEADS  # noqa: E402
 
 mmcv_ops.install()
 
