@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.checks import check_checkpoint, check_outputs
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import DATA, FILE, PATH, echo
+from seg2knet.cli.terminal import DATA, FILE, PATH, bar, echo, loading
 from seg2knet.cli.train import option
 from seg2knet.cli.validate import FORMATS, write_report
 
@@ -52,10 +54,6 @@ def audit(
     seg2knet audit data/coco --split val --checkpoint work_dirs/coco/best.pth
     seg2knet audit data/coco --output-format sarif --output-file audit.sarif --shapes labelme
     """
-    from functools import partial
-
-    from seg2knet.cli.checks import check_checkpoint, check_outputs
-    from seg2knet.cli.terminal import bar, loading
     from seg2knet.converters.predictions import PredictedSet, new_folder
     from seg2knet.dataset.classes import ClassList
     from seg2knet.judge.page import audit_page

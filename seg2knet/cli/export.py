@@ -7,8 +7,9 @@ from typing import Optional
 
 import click
 
+from seg2knet.cli.checks import check_checkpoint, check_outputs
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import FILE, echo
+from seg2knet.cli.terminal import FILE, echo, loading
 
 
 @speaks(works=True)
@@ -25,9 +26,6 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
     The model takes batches of images, RGB from 0 to 255, whose sides are multiples of 32. The file is run and compared
     with PyTorch.
     """
-    from seg2knet.cli.checks import check_checkpoint, check_outputs
-    from seg2knet.cli.terminal import loading
-
     check_checkpoint(checkpoint)
     check_outputs(out)
     loading()

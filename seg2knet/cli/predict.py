@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from seg2knet.cli.checks import check_checkpoint, check_names, check_outputs
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import CLASSES, DEVICE, KNET, PATH, STACK, echo, styled
+from seg2knet.cli.terminal import CLASSES, DEVICE, KNET, PATH, STACK, bar, echo, loading, styled
+from seg2knet.errors import DataError, UsageError
 
 
 @speaks(works=True)
@@ -55,11 +57,8 @@ def predict(checkpoint: str, images: tuple[str, ...], out: Path, formats: str, *
     seg2knet predict best.pth aerial/ --tile 1024 --overlap 0.2
     seg2knet predict best.pth clip.mp4
     """
-    from seg2knet.cli.checks import check_checkpoint, check_names, check_outputs
-    from seg2knet.cli.terminal import bar, loading
     from seg2knet.converters.classes import read_classes
     from seg2knet.converters.predictions import TARGETS, PredictedSet, new_folder
-    from seg2knet.errors import DataError, UsageError
     from seg2knet.trainer import stacks
     from seg2knet.trainer.api import load
     from seg2knet.trainer.predict.files import PredictionWriter, find_images, segmented

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.checks import check_checkpoint, check_outputs
 from seg2knet.cli.outcome import Outcome, speaks
-from seg2knet.cli.terminal import CLASSES, DATA, DEVICE, FILE, KNET, LOADERS, PATH, SPLIT, STACK, echo
+from seg2knet.cli.terminal import CLASSES, DATA, DEVICE, FILE, KNET, LOADERS, PATH, SPLIT, STACK, bar, echo, loading
 
 
 @speaks(file=True)
@@ -40,10 +42,6 @@ def test(
 
     Mask AP as COCO counts it, panoptic quality or mean IoU, whichever the checkpoint was trained for; also by class.
     """
-    import json
-
-    from seg2knet.cli.checks import check_checkpoint, check_outputs
-    from seg2knet.cli.terminal import bar, loading
     from seg2knet.converters.classes import read_classes
     from seg2knet.trainer import stacks
 
@@ -114,8 +112,6 @@ def compare(
     seg2knet compare old/best.pth new/best.pth data/coco --html compare.html
     seg2knet compare old.json new.json data/coco --fail-if 'AP < -0.01'
     """
-    from seg2knet.cli.checks import check_checkpoint, check_outputs
-    from seg2knet.cli.terminal import bar, loading
     from seg2knet.judge import compare as judging
     from seg2knet.judge.page import compare_page
 

@@ -10,10 +10,11 @@ from typing import Any, Optional
 
 import click
 
+from seg2knet.cli.checks import check_outputs
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import DATA, PATH, echo, key_values, loading
 from seg2knet.dataset.text import whole_number
-from seg2knet.errors import UsageError
+from seg2knet.errors import UsageError, printable_lines
 from seg2knet.trainer.options import INFO, TrainOptions, default_text, flag, value_type
 
 
@@ -91,7 +92,6 @@ def train(**parameters: Any) -> Outcome:
     seg2knet train data/coco --epochs 50 --backbone r101
     seg2knet train --resume --work-dir work_dirs/coco-r50
     """
-    from seg2knet.cli.checks import check_outputs
     from seg2knet.dataset.layout import find_dataset
     from seg2knet.trainer import api
 
@@ -122,7 +122,6 @@ def _show(result: Any) -> None:
     """The figures and files of a finished run, on the terminal and in its train.log."""
     from rich.console import Console
 
-    from seg2knet.errors import printable_lines
     from seg2knet.trainer.run.progress import class_table, log
 
     console = Console(highlight=False, markup=False, soft_wrap=True, record=True)

@@ -10,6 +10,7 @@ import click
 
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import PATH, echo, plain, styled
+from seg2knet.errors import UsageError
 
 FORMATS = ["text", "json", "jsonl", "sarif", "github", "html"]
 
@@ -49,7 +50,6 @@ def validate(
     from msgspec.structs import asdict
 
     from seg2knet.dataset.layout import find_dataset
-    from seg2knet.errors import UsageError
     from seg2knet.validators import engine, settings
     from seg2knet.validators.reports import FORMATS as RENDERERS
 
@@ -77,7 +77,6 @@ def validate(
 
 
 def write_report(report, output_format: str, output_file: Optional[Path], statistics: bool, show_all: bool) -> None:  # type: ignore[no-untyped-def]
-    from seg2knet.errors import UsageError
     from seg2knet.validators.reports import FORMATS as RENDERERS
     from seg2knet.validators.reports import text
 

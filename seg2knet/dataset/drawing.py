@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from seg2knet.dataset.classes import ClassList, Color
 from seg2knet.dataset.rle import rle_to_mask
@@ -57,8 +58,6 @@ def write_labels(image: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int, i
     """Write texts on coloured plates centred on their points, without overlap, all inside the image: each has a text,
     ``(x, y)`` and the BGR colour of its plate; earlier ones are placed first.
     """
-    from PIL import Image, ImageDraw
-
     height, width = image.shape[:2]
     font = label_font(max(11, min(26, round(min(height, width) / 32))))
     canvas = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
@@ -90,8 +89,6 @@ def _free_place(x: int, y: int, wide: int, tall: int, width: int, height: int, t
 @cache
 def label_font(size: int) -> Any:
     """A font that has more than Latin letters, where one is found."""
-    from PIL import ImageFont
-
     names = ["NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf"]
     matplotlib = importlib.util.find_spec("matplotlib")  # it has a font; importing it takes long
     if matplotlib is not None and matplotlib.origin is not None:
@@ -104,8 +101,6 @@ def label_font(size: int) -> Any:
 
 def titled(image: np.ndarray, title: str) -> np.ndarray:
     """An image with its title above."""
-    from PIL import Image, ImageDraw
-
     strip = Image.new("RGB", (image.shape[1], 20), "white")
     ImageDraw.Draw(strip).text((2, 3), title, fill="black", font=label_font(13))
     return np.vstack([np.asarray(strip)[..., ::-1], image])

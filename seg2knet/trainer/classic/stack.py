@@ -18,6 +18,7 @@ from typing import Any, Optional
 from seg2knet.doctor.facts import installed
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.classic.counts import Signature, constructor_parameters
+from seg2knet.trainer.openmmlab import operators
 
 DEFAULTS = {"instance": "knet_s3_r50_fpn_1x_coco", "panoptic": "knet_s3_r50_fpn_1x_coco-panoptic"}
 """The configs of the K-Net release that are taken when none is named."""
@@ -33,8 +34,6 @@ def enter(knet: Optional[Path] = None) -> None:
         found = f"mmdet {version}" if version else "no mmdet"
         hint = "seg2knet setup classic   makes it; then call .venv-classic/bin/seg2knet train ..."
         raise EnvironmentProblem("the classic stack is not installed in this environment", found=found, hint=hint)
-    from seg2knet.trainer.openmmlab import operators
-
     sys.dont_write_bytecode = True  # importing from the checkout must not leave __pycache__ in it
     logging.captureWarnings(True)  # warnings of packages of 2021 go to the run's log file, not on the screen
     warnings.simplefilter("once")

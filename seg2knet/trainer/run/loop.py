@@ -6,6 +6,7 @@ draws its random numbers from seed, step and process alone.
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import cached_property
 from pathlib import Path
@@ -128,8 +129,6 @@ class TrainRunner(Runner):
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """mmengine's logger, into the work dir alone."""
-        import logging
-
         logger = super().build_logger(*args, **kwargs)
         for handler in list(logger.handlers):
             if not isinstance(handler, logging.FileHandler):

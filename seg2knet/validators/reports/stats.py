@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from seg2knet.errors import printable
+from seg2knet.validators.reports.pages import page, source
 from seg2knet.validators.reports.plots import plots
 from seg2knet.validators.reports.text import printed
 from seg2knet.validators.statistics import Split, as_json
@@ -38,8 +39,6 @@ def as_json_text(splits: Sequence[Split]) -> str:
 
 
 def html(splits: Sequence[Split], path: str) -> str:
-    from seg2knet.validators.reports.pages import page, source
-
     head, rows = _split_table(splits)
     return page(
         "stats.html.j2",

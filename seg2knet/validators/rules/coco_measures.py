@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import counts_to_runs
+from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
@@ -174,8 +174,6 @@ def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
 
 def _other_runs(shape: RleCode) -> list[tuple[str, Any]]:
     """An RLE read in row order, with a leading 0, and both."""
-    from seg2knet.dataset.rle import as_json, mask_to_rle
-
     height, width = shape.size
     runs = counts_to_runs(shape.counts)
     flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(bool)

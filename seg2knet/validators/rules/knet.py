@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Optional
 
@@ -207,8 +208,6 @@ def _file_of(module: str, config: Path) -> Optional[Path]:
 @lru_cache(maxsize=1)
 def registered_in_mmdet() -> frozenset[str]:
     """The names that the installed mmdet registers, read from its source; empty where none is installed."""
-    from importlib.util import find_spec
-
     spec = find_spec("mmdet")
     folders = (spec.submodule_search_locations or []) if spec is not None else []
     parts = [Path(folder, part) for folder in folders for part in ("models", "datasets", "core")]
