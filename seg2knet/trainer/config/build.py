@@ -200,7 +200,7 @@ def _run(plan: RunPlan) -> Section:
         "sync_bn": plan.scratch,
         "find_unused_parameters": False,
         "custom_hooks": [ema] if options.ema else [],
-        "visualizer": {"type": "mmengine.Visualizer", "vis_backends": [{"type": "LocalVisBackend"}, *_logger(plan)]},
+        "visualizer": {"type": "Scalars", "vis_backends": [{"type": "LocalVisBackend"}, *_logger(plan)]},
         "log_processor": {"by_epoch": True, "window_size": 50},
     }
 

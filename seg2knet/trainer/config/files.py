@@ -39,6 +39,7 @@ def read_config(file: Path, register: bool = True) -> Any:
         raise
     except Exception as error:  # whatever a user's Python file raises
         raise UsageError("the config cannot be read", file=file, found=str(error).splitlines()[0]) from None
+    object.__setattr__(config, "_format_python_code", False)  # by yapf, half a second each time
     if config.get("custom_imports"):
         modules = config.custom_imports["imports"]
         modules = [modules] if isinstance(modules, str) else modules

@@ -16,7 +16,8 @@ def fresh(code: str, tmp_path: Path) -> None:
     """Run in a process of its own, where the packages in `tmp_path` are the installed ones."""
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -50,6 +51,17 @@ import sys
 from seg2knet.trainer.openmmlab import packages
 packages.load()
 import seg2knet.knet.detector
+import torch
+from seg2knet.trainer.openmmlab.optimizer import FewGroups
+from seg2knet.trainer.run.loop import Scalars
+net = torch.nn.Linear(2, 1)
+for kind in "AdamW", "Adam", "SGD":
+    optimizer = FewGroups({"type": "OptimWrapper", "optimizer": {"type": kind, "lr": 0.1}})(net)
+    before = net.weight.tolist()
+    optimizer.update_params(net(torch.ones(1, 2)).sum())
+    assert net.weight.tolist() != before
+    optimizer.load_state_dict(optimizer.state_dict())
+Scalars(vis_backends=[{"type": "LocalVisBackend"}], save_dir="out").add_scalar("loss", 1.0)
 heavy = "torch._dynamo", "torch.distributed.fsdp", "sympy", "matplotlib", "scipy.optimize", "shapely", "numba"
 assert not (found := [name for name in heavy if name in sys.modules]), found
 """
