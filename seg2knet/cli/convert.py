@@ -121,7 +121,11 @@ def _convert(format: str, sources: list[Source], own: ReaderOptions, values: dic
     options = ConvertOptions(reader=own, **values)
     with bars(conversion.STEPS, every=10.0) as progress:
         try:
-            result = Conversion(format, sources, options, progress).run()
+            work = Conversion(format, sources, options, progress)
+            for root, former in work.former.items():
+                if former:
+                    echo(f"{root}: replaces the conversion of {', '.join(former)}", err=True)
+            result = work.run()
         except KeyboardInterrupt:
             echo(f"\n{conversion.stopped(options, sources)}", err=True)
             return Outcome(None, 130)

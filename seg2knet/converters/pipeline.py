@@ -74,12 +74,13 @@ class Conversion:
         self.sources = sources
         self.format = format
         self.stagings = {root: Staging(root) for root in map(options.root, options.targets)}
+        self.former: dict[Path, list[str]] = {}  # by folder: the sources of the conversion that is replaced there
         for source in sources:
             if not source.path.exists():
                 raise DataError("no such source", file=source.path, hint="check the path; quote it if it has spaces")
         if not options.dry_run:
-            for staging in self.stagings.values():
-                check_target(staging.target, [source.path for source in sources], self._replaced(staging))
+            for root, staging in self.stagings.items():
+                self.former[root] = check_target(staging.target, [one.path for one in sources], self._replaced(staging))
         kind = reader_of(format)
         self.readers: list[Reader] = [kind(source.path, options.reader) for source in sources]
         self.parts = next(iter(self.stagings.values()))

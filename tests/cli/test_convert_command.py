@@ -43,6 +43,22 @@ def test_the_readmes_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert files == {"instances_train2017.json", "instances_val2017.json"}
 
 
+def test_the_conversion_that_is_replaced_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "coco"
+    for name, said in (
+        ("first", ""),
+        ("second", f"{out}: replaces the conversion of first\n"),
+        ("third", "of second\n"),
+    ):
+        done = run("labelme", labelme(tmp_path / name), "--out", out, "--dry-run")
+        assert "replaces" not in done.output
+        done = run("labelme", tmp_path / name, "--out", out)
+        assert done.exit_code == 0
+        assert said in done.output
+        assert ("replaces" in done.output) == bool(said)
+    assert "replaces" not in run("labelme", tmp_path / "first", "--out", out, "--overwrite").output
+
+
 def test_skips_exit_1_unless_allowed(tmp_path: Path) -> None:
     root = labelme(tmp_path / "raw")
     document = json.loads((root / "0.json").read_text())

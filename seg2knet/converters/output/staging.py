@@ -110,9 +110,9 @@ class Staging:
         self._lock = file
 
 
-def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]) -> None:
-    """Look before a run at its target, links followed; ``replaced`` are the targets that are made anew there, ``None``
-    where whatever is there may be replaced.
+def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]) -> list[str]:
+    """The sources of the conversion that a run will replace. ``replaced`` are the targets that are made anew in its
+    target folder, links followed; ``None`` where whatever is there may be replaced.
 
     Raises UsageError: the target would swallow a source, or holds something that no conversion made.
     """
@@ -124,14 +124,15 @@ def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]
                 hint="name another folder with --out",
             )  # fmt: skip
     if not target.exists() or replaced is None:
-        return
+        return []
     hint = "name another folder with --out, or give --overwrite to replace all of it"
     if not target.is_dir():
         raise UsageError("the target is a file", found=str(target), hint="name a folder with --out")
-    made, ours = set(), {}
+    made, ours, former = set(), {}, []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         ledger = orjson.loads((target / LEDGER).read_bytes())
         made, ours = set(ledger["options"]["to"]), {folder: set(names) for folder, names in ledger["files"].items()}
+        former = [printable(source) for source in ledger["sources"]]
     strangers = [
         printable(f"{folder}/{name}".lstrip("/"))
         for folder, names in files_in(target).items()
@@ -149,6 +150,7 @@ def check_target(target: Path, sources: list[Path], replaced: Optional[set[str]]
             "the target folder holds a data set of another target, which would be lost",
             file=target, found=", ".join(sorted(made)), expected=", ".join(sorted(replaced)), hint=hint,
         )  # fmt: skip
+    return former
 
 
 def files_in(root: Path) -> dict[str, list[str]]:
