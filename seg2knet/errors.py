@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from functools import partial
 from os import PathLike
+from pathlib import Path
 from typing import Optional, Union
 
 QUIET = "SEG2KNET_QUIET"
@@ -34,6 +36,22 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     """The same of text whose line breaks are meant."""
     return "\n".join(map(printable, str(text).split("\n")))
+
+
+def extra(name: str) -> str:
+    """The command that installs an extra: from the checkout that seg2knet was installed from, or else from PyPI."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(distribution("seg2knet").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        origin = {}
+    checkout = Path(url2pathname(origin.get("url", "").partition("://")[2]))
+    if "dir_info" not in origin or not (checkout / "constraints.txt").is_file():
+        return f"pip install 'seg2knet[{name}]'"
+    editable = "-e " if origin["dir_info"].get("editable") else ""
+    return f"pip install {editable}'{checkout}[{name}]' -c '{checkout / 'constraints.txt'}'"
 
 
 class Seg2KNetError(Exception):

@@ -10,6 +10,7 @@ import click
 from seg2knet.cli.checks import check_checkpoint, check_outputs
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import FILE, echo, loading
+from seg2knet.errors import extra
 
 
 @speaks(works=True)
@@ -17,7 +18,7 @@ from seg2knet.cli.terminal import FILE, echo, loading
 @click.argument("checkpoint")
 @click.option(
     "--format", "kind", type=click.Choice(["onnx", "torchscript", "released"]), default="onnx", show_default=True,
-    help="onnx needs: pip install 'seg2knet[export]'; released: weights in the authors' names, for their own code.",
+    help="onnx needs the extra 'export'; released: weights in the authors' names, for their own code.",
 )  # fmt: skip
 @click.option("--out", type=FILE, help="The file.  [beside the checkpoint]")
 def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
@@ -40,7 +41,7 @@ def export(checkpoint: str, kind: str, out: Optional[Path]) -> Outcome:
     echo(f"{done.path} ({done.path.stat().st_size / 1e6:.1f} MB)")
     echo(f"in:  images, outputs: {', '.join(exporting.OUTPUTS[done.task])}")
     if done.deviation is None:
-        echo("not compared with PyTorch: onnxruntime is not installed (pip install 'seg2knet[export]')")
+        echo(f"not compared with PyTorch: onnxruntime is not installed ({extra('export')})")
     else:
         echo(f"agrees with PyTorch: largest deviation {done.deviation:.1e}")
     facts = {"path": done.path, "bytes": done.path.stat().st_size, "outputs": list(exporting.OUTPUTS[done.task])}

@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 
 import click
 
-from seg2knet.errors import EnvironmentProblem, UsageError, is_quiet, printable_lines
+from seg2knet.errors import EnvironmentProblem, UsageError, extra, is_quiet, printable_lines
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -51,7 +51,7 @@ def plain() -> bool:
 def loading() -> None:
     """Say at once what takes the next seconds. Raises EnvironmentProblem: PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
-        raise EnvironmentProblem("PyTorch is not installed", hint="pip install 'seg2knet[train]'")
+        raise EnvironmentProblem("PyTorch is not installed", hint=extra("train"))
     if not is_quiet():
         echo("loading PyTorch", err=True)
 

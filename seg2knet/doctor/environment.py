@@ -20,8 +20,8 @@ from packaging.version import Version
 from seg2knet import plugins
 from seg2knet.doctor.diagnosis import REINSTALL, Line, Package, Report, error, ok, warning
 from seg2knet.doctor.facts import STACK, Driver, Facts, Torch, gather
+from seg2knet.errors import extra
 
-TRAIN = "pip install 'seg2knet[train]'"
 NEEDED = "training needs it; convert and validate do not"
 TESTED = {
     "torch": "2.13.0",
@@ -65,7 +65,7 @@ def _python(facts: Facts) -> Line:
 
 
 def _torch(facts: Facts) -> Line:
-    line = Package("torch", TRAIN, NEEDED).line(facts)
+    line = Package("torch", extra("train"), NEEDED).line(facts)
     if line.status != "ok" or facts.torch is None:
         return line
     version, bridge = Version(facts.versions["torch"]), facts.torch.bridge
@@ -76,7 +76,7 @@ def _torch(facts: Facts) -> Line:
         command = "pip install 'numpy<2'" if version < Version("2.3") else f"{REINSTALL}numpy=={numpy}"
         return error("torch", found, f"it and NumPy {numpy} do not fit one another: {bridge}", command)
     if version < Version("2.4"):
-        return warning("torch", found, "older than any that was tested (2.4)", TRAIN + " --upgrade")
+        return warning("torch", found, "older than any that was tested (2.4)", extra("train") + " --upgrade")
     return ok("torch", found)
 
 
@@ -87,7 +87,7 @@ def _stack(facts: Facts, task: Optional[str]) -> list[Line]:
         if facts.first(*names) is not None or module != optional:
             line = _openmmlab(facts, module, names)
         elif task is None:
-            line = warning(module, "not installed", "semantic segmentation needs it, the other tasks do not", TRAIN)
+            line = warning(module, "not installed", "semantic segmentation needs it, nothing else", extra("train"))
         lines.append(line)
     return lines
 
@@ -95,7 +95,7 @@ def _stack(facts: Facts, task: Optional[str]) -> list[Line]:
 def _openmmlab(facts: Facts, module: str, names: tuple[str, ...]) -> Line:
     """One OpenMMLab package: there, once, importable, complete, and of a version that its neighbours take."""
     installed = [name for name in names if name in facts.versions]
-    line = Package(module, TRAIN, NEEDED, distributions=names).line(facts)
+    line = Package(module, extra("train"), NEEDED, distributions=names).line(facts)
     if len(installed) > 1:
         found = ", ".join(f"{name} {facts.versions[name]}" for name in installed)
         command = f"pip uninstall -y {' '.join(installed)} && pip install {names[0]}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Optional
 
 from seg2knet.engines.base import Engine, Setup
-from seg2knet.errors import EnvironmentProblem
+from seg2knet.errors import EnvironmentProblem, extra
 
 _AHEAD = 4
 """Tasks in work or waiting, for each worker."""
@@ -31,7 +31,7 @@ class RayEngine(Engine):
         try:
             import ray
         except ImportError:
-            hint = "pip install 'seg2knet[ray]', or leave out --engine ray"
+            hint = f"{extra('ray')}, or leave out --engine ray"
             raise EnvironmentProblem("Ray is not installed", hint=hint) from None
         self._ray: Any = ray
         self._started = not self._ray.is_initialized()

@@ -18,7 +18,7 @@ from seg2knet.cli.checks import check_checkpoint
 from seg2knet.cli.terminal import loading, styled
 from seg2knet.dataset.label_image import encode_png
 from seg2knet.download.transfer import bar
-from seg2knet.errors import QUIET, EnvironmentProblem, UsageError
+from seg2knet.errors import QUIET, EnvironmentProblem, UsageError, extra
 
 
 def run(*arguments: object) -> Result:
@@ -90,7 +90,7 @@ def test_packages_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, 
     for arguments in (["validate", coco, "--output-format", "html"], ["stats", coco, "--format", "html"]):
         error = run(*arguments).exception
         assert isinstance(error, EnvironmentProblem)
-        assert error.hint == "pip install 'seg2knet[report]'"
+        assert error.hint == extra("report")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EnvironmentProblem, match="PyTorch is not installed"):
         loading()

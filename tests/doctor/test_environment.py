@@ -13,7 +13,7 @@ import pytest
 from seg2knet.doctor import environment, facts
 from seg2knet.doctor.diagnosis import Line, Report
 from seg2knet.doctor.facts import Driver, Facts, Gpu, Torch
-from seg2knet.errors import EnvironmentProblem
+from seg2knet.errors import EnvironmentProblem, extra
 
 GIB = 1024**3
 H100 = Gpu("NVIDIA H100", 80 * GIB, (9, 0))
@@ -84,7 +84,7 @@ TWO_OPENCV = {"opencv-python": "4.10.0.84", "opencv-python-headless": "4.12.0.88
     ("parts", "name", "status", "problem", "command"),
     [
         ({"python": (3, 9, 18)}, "python", "error", "3.10", "seg2knet setup classic"),
-        ({"versions": {"torch": None}, "torch": None}, "torch", "error", "training needs it", "seg2knet[train]"),
+        ({"versions": {"torch": None}, "torch": None}, "torch", "error", "training needs it", extra("train")),
         (
             {"broken": {"torch": "libcudart.so.13: cannot open"}, "torch": None},
             "torch", "error", "libcudart", "--force-reinstall",
@@ -95,7 +95,7 @@ TWO_OPENCV = {"opencv-python": "4.10.0.84", "opencv-python-headless": "4.12.0.88
             "torch", "error", "Numpy is not available", "pip install 'numpy<2'",
         ),
         ({"broken": {"numpy": "no multiarray"}}, "numpy", "error", "no multiarray", "numpy==2.2.6"),
-        ({"versions": {"onedl-mmdetection": None}}, "mmdet", "error", "training needs it", "seg2knet[train]"),
+        ({"versions": {"onedl-mmdetection": None}}, "mmdet", "error", "training needs it", extra("train")),
         (
             {"versions": {"mmcv": "2.1.0"}},
             "mmcv", "error", "only one", "pip uninstall -y onedl-mmcv mmcv && pip install onedl-mmcv",
@@ -230,7 +230,7 @@ def test_without_the_train_extra() -> None:
     code += "assert status == 1\nassert 'torch' not in sys.modules and 'mmcv' not in sys.modules\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "pip install 'seg2knet[train]'" in done.stdout
+    assert extra("train") in done.stdout
     assert "Traceback" not in done.stderr
 
 

@@ -26,7 +26,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from seg2knet.errors import DataError, EnvironmentProblem, UsageError
+from seg2knet.errors import DataError, EnvironmentProblem, UsageError, extra
 from seg2knet.knet import checkpoints
 from seg2knet.trainer.export.graphs import build
 from seg2knet.trainer.export.swin import exportable_windows
@@ -66,7 +66,7 @@ def export(checkpoint: Union[str, Path], kind: str = "onnx", out: Optional[Path]
     if kind not in FORMATS:
         raise UsageError(f"no format is called {kind!r}", expected=", ".join(FORMATS))
     if kind == "onnx" and importlib.util.find_spec("onnx") is None:
-        raise EnvironmentProblem("onnx is not installed", hint="pip install 'seg2knet[export]'")
+        raise EnvironmentProblem("onnx is not installed", hint=extra("export"))
     segmenter = Segmenter(checkpoint, "cpu")
     path = out or segmenter.path.with_suffix(FORMATS[kind])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable, NoReturn, Optional
 
-from seg2knet.errors import EnvironmentProblem
+from seg2knet.errors import EnvironmentProblem, extra
 
 NAME = "mmcv._ext"
 HINTS = {
@@ -122,7 +122,7 @@ def _why_not() -> Optional[str]:
     if present is not None:
         return present.reason if isinstance(present, StandIn) else None
     if importlib.util.find_spec("mmcv") is None:
-        raise EnvironmentProblem("mmcv is not installed", hint="pip install 'seg2knet[train]'")
+        raise EnvironmentProblem("mmcv is not installed", hint=extra("train"))
     if importlib.util.find_spec(NAME) is None:
         return "mmcv was installed without compiled operators"
     try:

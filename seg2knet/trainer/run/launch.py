@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from seg2knet.engines import cores
-from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError
+from seg2knet.errors import EnvironmentProblem, Seg2KNetError, UsageError, extra
 from seg2knet.trainer.options import TrainOptions
 from seg2knet.trainer.run.records import TORCHRUN
 
@@ -68,8 +68,7 @@ def count_gpus() -> int:
     try:
         import torch
     except ImportError:
-        hint = "pip install 'seg2knet[train]'"
-        raise EnvironmentProblem("PyTorch is not installed", expected="what training needs", hint=hint) from None
+        raise EnvironmentProblem("PyTorch is not installed", hint=extra("train")) from None
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 

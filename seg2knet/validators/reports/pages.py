@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Union
 
-from seg2knet.errors import EnvironmentProblem
+from seg2knet.errors import EnvironmentProblem, extra
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -19,8 +19,7 @@ def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
     try:
         from jinja2 import Environment, FileSystemLoader
     except ImportError:
-        hint = "pip install 'seg2knet[report]'"
-        raise EnvironmentProblem("HTML reports need Jinja2", found="it is not installed", hint=hint) from None
+        raise EnvironmentProblem("HTML reports need Jinja2, which is not there", hint=extra("report")) from None
     loader = FileSystemLoader([folder, TEMPLATES])
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(name).render(**values)
