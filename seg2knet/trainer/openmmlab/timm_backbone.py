@@ -15,7 +15,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from seg2knet.errors import DataError, EnvironmentProblem, UsageError
+from seg2knet.errors import DataError, EnvironmentProblem, UsageError, extra
 from seg2knet.trainer.openmmlab import operators
 from seg2knet.trainer.openmmlab.packages import first_line
 
@@ -41,8 +41,7 @@ def package() -> Any:
     try:
         return importlib.import_module("timm")
     except ImportError as error:
-        hint = "pip install 'seg2knet[timm]'"
-        raise EnvironmentProblem("a backbone of timm needs timm", found=str(error), hint=hint) from None
+        raise EnvironmentProblem("a backbone of timm needs timm", found=str(error), hint=extra("timm")) from None
 
 
 @cache
