@@ -146,10 +146,8 @@ def parse_json(data: bytes, name: Union[str, Path]) -> Any:
     try:
         return orjson.loads(data)
     except (orjson.JSONDecodeError, RecursionError) as error:
-        raise DataError(
-            "not JSON",
-            file=name,
-            place=f"line {getattr(error, 'lineno', '?')}, column {getattr(error, 'colno', '?')}",
-            found=getattr(error, "msg", str(error)),
-            hint="the file is cut off, damaged or of another kind",
-        ) from None
+        place = f"line {getattr(error, 'lineno', '?')}, column {getattr(error, 'colno', '?')}"
+        found, hint = getattr(error, "msg", str(error)), "the file is cut off, damaged or of another kind"
+        if "UTF-8" in found:
+            place, found, hint = "", "text in another encoding", "save it as UTF-8"
+        raise DataError("not JSON", file=name, place=place, found=found, hint=hint) from None

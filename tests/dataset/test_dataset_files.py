@@ -76,3 +76,12 @@ def test_a_path_that_is_not_unicode_is_listed(tmp_path: Path, name: bytes) -> No
         pytest.skip("the file system wants Unicode")
     assert list(files.walk(tmp_path, (".txt",))) == []
     assert [os.fsencode(found) for found in files.walk(tmp_path, (".json",))] == [path]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "gbk"])
+def test_json_in_another_encoding_is_said(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes('{"label": "×"}'.encode(encoding))
+    with pytest.raises(DataError) as raised:
+        files.load_json(path)
+    assert (raised.value.found, raised.value.hint) == ("text in another encoding", "save it as UTF-8")
