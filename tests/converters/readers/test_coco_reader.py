@@ -548,6 +548,16 @@ def test_utf16_beside_utf8(coco: Make) -> None:
     assert [sample.split for sample in read(path.parents[1])[1]] == ["train", "val"]
 
 
+def test_instances_in_a_file_that_is_called_panoptic_are_instances(coco: Make) -> None:
+    """As in panopticapi's own samples: both files were read, and every object was there twice."""
+    path = coco([IMAGE], [annotation()], file="panoptic_detection_format.json")
+    content = json.loads(path.read_text())
+    content["annotations"] = [{"image_id": 7, "file_name": "a.png", "segments_info": [{"id": 1, "category_id": 1}]}]
+    (path.parent / "panoptic_examples.json").write_text(json.dumps(content))
+    scan, _ = read(path.parent)
+    assert [Path(handle.where[0]).name for handle in scan.handles] == ["panoptic_detection_format.json"]
+
+
 def test_json_that_is_not_coco_is_named(coco: Make) -> None:
     path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
     for name in ("notes.json", "captions_train2017.json", LEDGER):

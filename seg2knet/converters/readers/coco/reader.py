@@ -157,7 +157,8 @@ class CocoReader(SourceReader):
         # One that cannot be read is refused with what is wrong with it: its images would be missing without a word.
         damaged = [path for path in files if path not in fits and _was_to_be_coco(path, self.source)]
         plain = [path for path in fits + damaged if not _OTHER.match(path.name)]
-        panoptic = [path for path in plain if contains(path, "segments_info") or path.name.startswith("panoptic_")]
+        named = {path for path in damaged if path.name.startswith("panoptic_")}  # sound ones say what they are
+        panoptic = [path for path in plain if path in named or contains(path, "segments_info")]
         instances = [path for path in plain if path not in panoptic]
         chosen = (panoptic or instances) if self.options.annotations == "panoptic" else (instances or panoptic)
         chosen = chosen or [path for path in fits if not _of_whole_images(path)] or list(filter(is_results, files))
