@@ -187,12 +187,12 @@ def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
     for path in filter(None, (_file_of(module, config.path) for module in modules)):
         text = path.read_bytes()
         for match in _REGISTERED.finditer(text):
-            name, options = match["name"].decode(), match["options"].decode()
-            if name not in registered_in_mmdet() or "force" in options:
+            name, options, end = match["name"].decode(), match["options"].rstrip(), match.end("options")
+            if name not in registered_in_mmdet() or b"force" in options:
                 continue
             line = text.count(b"\n", 0, match.start("name")) + 1
-            forced = f"{options}, force=True" if options.strip() else "force=True"
-            edits = [ReplaceText(path, *match.span("options"), forced)]
+            joint = ", " if options and not options.endswith(b",") else ""
+            edits = [ReplaceText(path, end, end, f"{joint}force=True")]
             message, expected = f"line {line}: mmdet has registered {name} already", "register_module(force=True)"
             yield Hit(message, path, expected=expected, found=name, edits=edits)
 

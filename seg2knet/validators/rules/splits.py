@@ -291,7 +291,7 @@ def blank(dataset: DataSet) -> Iterator[Hit]:
     all_images = once(dataset, seen)
     for place in np.flatnonzero(all_images.looks.ranges <= BLANK_RANGE).tolist():
         path, book = all_images.paths[place], album(all_images.parts[place])
-        index = book.paths.index(path)
+        index = book.index[path]
         deep = book.gallery.kind(index)[1].startswith(("I", "F"))
         small = min(int(side[index]) for side in book.gallery.stored()) < MIN_SIDE
         if all_images.looks.ranges[place] < 0 or deep or small:

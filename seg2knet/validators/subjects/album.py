@@ -150,7 +150,7 @@ class Album:
         return survey(self.paths, self.part.dataset.jobs)
 
     @cached_property
-    def _index(self) -> dict[Optional[str], int]:
+    def index(self) -> dict[Optional[str], int]:
         return {None: -1, **{path: place for place, path in enumerate(self.paths)}}
 
     def places(self, file: AnyFile) -> np.ndarray:
@@ -158,11 +158,11 @@ class Album:
         paths = self._read(file)[0]
         if paths == self.paths:
             return np.arange(len(paths))
-        return np.fromiter(map(self._index.__getitem__, paths), np.int64, len(paths))
+        return np.fromiter(map(self.index.__getitem__, paths), np.int64, len(paths))
 
     def rows_of(self, file: AnyFile, path: str) -> list[int]:
         """The rows of a file's images that mean an image."""
-        return np.flatnonzero(self.places(file) == self._index[path]).tolist()
+        return np.flatnonzero(self.places(file) == self.index[path]).tolist()
 
     @cached_property
     def owners(self) -> dict[str, tuple[AnyFile, int]]:

@@ -196,6 +196,13 @@ def test_a_class_254_is_not_raised_to_ignored(clean: Path) -> None:
     validate(clean, fix="unsafe")
     assert np.array_equal(decode_labels(mask(clean)), with_patch(254))
     assert "AD007" in codes(clean)
+    assert [finding.found for finding in validate(clean, select=["AD012"])] == ["255"]
+
+
+def test_as_many_classes_as_fit(clean: Path) -> None:
+    rows = "".join(f"{number}\t0\t1\t1\tclass {number}\n" for number in range(1, 255))
+    (clean / "objectInfo.txt").write_text("Idx\tRatio\tTrain\tVal\tName\n" + rows)
+    assert codes(clean, "AD012") == []
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from shapes_set import (
 
 from seg2knet.validators.engine import validate
 from seg2knet.validators.report import Report
+from seg2knet.validators.statistics import statistics
+from seg2knet.validators.subjects.data import find
 
 Content = dict[str, Any]
 
@@ -447,3 +449,30 @@ def test_objects_of_an_image_too_large_to_draw_stay(tmp_path: Path, polygons: An
     validate(path, select=["CI"], fix="unsafe")
     (entry,) = json.loads(path.read_text())["annotations"]
     assert entry["segmentation"] == left
+
+
+FAR = 1e308
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("box", [[FAR] * 4, [-FAR, -FAR, FAR, FAR], [1, 1, FAR, FAR], [0, 0, -FAR, -FAR]])
+def test_boxes_beyond_everything_are_findings_and_no_warnings(tmp_path: Path, box: list[float]) -> None:
+    path = tmp_path / "set.json"
+    content = data(2)
+    for annotation in content["annotations"]:
+        annotation["bbox"] = box
+    write(path, content)
+    report = validate(path, jobs=1)
+    assert {finding.code for finding in report} == {"CI032" if box[2] < 0 else "CI034"}
+    assert all("e308" in finding.found for finding in report)
+
+
+@pytest.mark.filterwarnings("error")
+def test_statistics_of_areas_beyond_everything(tmp_path: Path) -> None:
+    path = tmp_path / "set.json"
+    content = data(1)
+    for annotation in content["annotations"]:
+        annotation["area"] = FAR
+    write(path, content)
+    (split,) = statistics(find(path))
+    assert split.without_area == split.objects == len(content["annotations"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import sys
@@ -169,6 +170,21 @@ def test_registry_name_clash(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert not validate(root, select=["KN009"], config=config, fix="safe").findings
     assert module.read_text().startswith("@DETECTORS.register_module(force=True)\nclass KNet")
+
+
+@pytest.mark.parametrize("options", ["", "name='é'", "\n    name='é',\n"])
+def test_a_module_that_is_not_utf_8(root: Path, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    monkeypatch.setattr(knet_config, "registered_in_mmdet", lambda: frozenset({"KNet"}))
+    module, config = root / "own.py", root / "config.py"
+    coding, rest = b"# coding: latin-1\n", b"\nclass KNet:\n    pass\n"
+    module.write_bytes(coding + f"@DETECTORS.register_module({options})".encode("latin-1") + rest)
+    config.write_text("custom_imports = dict(imports=['own'])\n")
+
+    assert [finding.found for finding in validate(root, select=["KN009"], config=config)] == ["KNet"]
+
+    assert not validate(root, select=["KN009"], config=config, fix="safe").findings
+    (decorator,) = ast.parse(module.read_bytes()).body[0].decorator_list  # type: ignore[attr-defined]
+    assert [each.arg for each in decorator.keywords] == ["name", "force"][not options :]
 
 
 def test_installed_mmdet_is_read_without_being_imported() -> None:
