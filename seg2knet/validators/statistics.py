@@ -10,10 +10,10 @@ from typing import Any, Optional
 
 import numpy as np
 
+from seg2knet.dataset.geometry import MAX_COORDINATE
 from seg2knet.validators.subjects.data import DataSet, Part
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.masks import IGNORE, ade_set
-from seg2knet.validators.subjects.outlines import FAR
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's borders of small, medium and large areas, in pixels (https://cocodataset.org/#detection-eval)."""
@@ -102,7 +102,7 @@ def _objects(dataset: DataSet, part: Part, file: JsonFile) -> Split:
     kind = "instances" if isinstance(file, CocoFile) else "panoptic"
     split = Split(part.split, dataset.show(file.path), kind, file.images.count, objects=table.count)
     split.crowds = int((table.crowd == 1).sum())
-    known = (table.areas > 0) & (table.areas < FAR**2)
+    known = (table.areas > 0) & (table.areas < MAX_COORDINATE**2)
     split.without_area = int((~known).sum())
     per_image = np.bincount(rows[rows >= 0], minlength=split.images)
     split.empty_images = int((per_image == 0).sum())

@@ -37,13 +37,14 @@ def coco(root: Path, *, panoptic: bool = True, images: int = 3, suffix: str = ".
     (root / "annotations").mkdir(parents=True)
     for offset, split in enumerate(("train", "val")):
         names = [f"{split}_{index}{suffix}" for index in range(images)]
+        moved = 4 * offset  # no image of val has the layout of one of train
         folder = root / f"{split}2017"
         folder.mkdir()
         for index, name in enumerate(names):
             Image.fromarray(noise(100 * offset + index)).save(folder / name)
-        _instances(root / "annotations" / f"instances_{split}2017.json", names)
+        _instances(root / "annotations" / f"instances_{split}2017.json", names, moved)
         if panoptic:
-            _panoptic(root / "annotations" / f"panoptic_{split}2017.json", names)
+            _panoptic(root / "annotations" / f"panoptic_{split}2017.json", names, moved)
     return root
 
 
@@ -51,10 +52,10 @@ def _images(names: list[str]) -> list[dict[str, Any]]:
     return [{"id": index + 1, "file_name": name, "width": 64, "height": 48} for index, name in enumerate(names)]
 
 
-def _instances(path: Path, names: list[str]) -> None:
+def _instances(path: Path, names: list[str], moved: int) -> None:
     annotations = []
     for image in range(len(names)):
-        for place, (x, y) in enumerate(((4, 4), (34, 14))):
+        for place, (x, y) in enumerate(((4, 4), (34 + moved, 14))):
             box = [x, y, 16, 12]
             polygon = [x, y, x + 16, y, x + 16, y + 12, x, y + 12]
             annotations.append(
@@ -72,12 +73,12 @@ def _instances(path: Path, names: list[str]) -> None:
     path.write_text(json.dumps({"images": _images(names), "annotations": annotations, "categories": categories}))
 
 
-def segments() -> np.ndarray:
+def segments(moved: int = 0) -> np.ndarray:
     """``(48, 64)`` ids: two things 1001 and 2002, sky 70000 above grass 3, a void corner."""
     ids = np.full((48, 64), 3)
     ids[:24] = 70000
     ids[4:16, 4:20] = 1001
-    ids[14:26, 34:50] = 2002
+    ids[14:26, 34 + moved : 50 + moved] = 2002
     ids[44:, 60:] = 0
     return ids
 
@@ -88,10 +89,10 @@ def write_png(path: Path, ids: np.ndarray) -> None:
     Image.fromarray(rgb.astype(np.uint8)).save(path)
 
 
-def _panoptic(path: Path, names: list[str]) -> None:
+def _panoptic(path: Path, names: list[str], moved: int) -> None:
     folder = path.with_suffix("")
     folder.mkdir()
-    ids = segments()
+    ids = segments(moved)
     classes = {1001: 1, 2002: 2, 70000: 3, 3: 4}
     infos = []
     for number, category in classes.items():

@@ -197,8 +197,7 @@ def too_many_classes(whole: AdeSet) -> Iterator[Hit]:
     Masks have 8 bits: 0 is unlabelled, 255 ignored, so 254 classes fit. There is no fix: merge or drop classes
     (`seg2knet convert ... --map old=new --drop name`).
     """
-    count = max(whole.top or 0, len(dict(whole.classes or ())))  # more than the largest where they count from 0
-    if count > MOST_CLASSES:
+    if (count := max(whole.top or 0, len(dict(whole.classes or ())))) > MOST_CLASSES:  # also counted from 0
         message, expected = "there are more classes than 8-bit masks can hold", f"at most {MOST_CLASSES}"
         yield Hit(message, whole.class_list or whole.layout.object_info, expected=expected, found=str(count))
 

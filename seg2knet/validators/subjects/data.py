@@ -14,7 +14,6 @@ from typing import Optional, Union
 
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import LEDGER, SPLITS, AdeLayout, find_ade, find_coco
-from seg2knet.dataset.text import natural
 from seg2knet.errors import UsageError
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
 
@@ -46,11 +45,6 @@ class Part:
     def json_files(self) -> list[Union[CocoFile, PanopticFile]]:
         """The annotation files it has, instances first."""
         return [file for file in (self.instances, self.panoptic) if file is not None]
-
-    @cached_property
-    def image_paths(self) -> list[Path]:
-        """All image files under ``images_dir``, in natural order."""
-        return [Path(path) for path in sorted(listed(self.images_dir).values(), key=natural)]
 
     def image_path(self, file_name: Optional[str]) -> Optional[Path]:
         """Where an image of that name would be, whether it is there or not; ``None`` for a name that leaves the

@@ -42,14 +42,10 @@ class MaskFolder:
     def masks(self) -> dict[str, str]:
         return listed(self.masks_dir)
 
-    @property
-    def paths(self) -> list[str]:
-        return list(self.masks.values())
-
     @cached_property
     def gallery(self) -> Gallery:
-        """What the masks are as image files, in the order of ``paths``."""
-        return survey(self.paths)
+        """What the masks are as image files, in the order of ``masks``."""
+        return survey(self.masks.values())
 
     @cached_property
     def image_gallery(self) -> Gallery:

@@ -19,7 +19,8 @@ import numpy as np
 from msgspec import UNSET, Raw
 
 from seg2knet.dataset.coco_json import AnnotationRecord, CategoryRecord, ImageRecord, PanopticRecord
-from seg2knet.validators.subjects.outlines import FAR, numbers_of
+from seg2knet.dataset.geometry import MAX_COORDINATE
+from seg2knet.validators.subjects.outlines import numbers_of
 from seg2knet.validators.subjects.records import loads
 
 
@@ -43,8 +44,8 @@ def array_of(raws: Sequence[Raw]) -> bytes:
 
 
 def boxes_in(text: bytes) -> np.ndarray:
-    """The boxes of a JSON array, ``(N, 4)`` float64, at most ``FAR`` out; NaN where there is none, or what is there is
-    not four finite numbers."""
+    """The boxes of a JSON array, ``(N, 4)`` float64, cut at ``MAX_COORDINATE``; NaN where there is none, or what is
+    there is not four finite numbers."""
     rows: Sequence[Sequence[float]]
     try:
         rows = msgspec.json.decode(text, type=List[Tuple[float, float, float, float]])
@@ -53,7 +54,7 @@ def boxes_in(text: bytes) -> np.ndarray:
         rows = [row if row is not None and len(row) == 4 else [math.nan] * 4 for row in found]
     boxes = np.fromiter(chain.from_iterable(rows), np.float64, 4 * len(rows)).reshape(-1, 4)
     boxes[~np.isfinite(boxes).all(axis=1)] = np.nan
-    return np.clip(boxes, -FAR, FAR)
+    return np.clip(boxes, -MAX_COORDINATE, MAX_COORDINATE)
 
 
 class Index:

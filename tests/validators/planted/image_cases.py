@@ -107,6 +107,12 @@ def made_of(source: str, target: str, change: str) -> Plant:
     return plant
 
 
+def objects_of_train(root: Path) -> None:
+    """Val's first image has the objects of train's first; its pixels are others."""
+    own = [entry for entry in json.loads((root / TRAIN).read_text("utf-8"))["annotations"] if entry["image_id"] == 1]
+    edited(VAL, lambda c: c.update(annotations=own + [e for e in c["annotations"] if e["image_id"] != 1]))(root)
+
+
 def copy_of_train(root: Path) -> None:
     """Val has the images of train, under names of its own."""
     content = json.loads((root / TRAIN).read_text("utf-8"))
@@ -356,6 +362,7 @@ SPLIT_CASES = [
     Case(
         "image of train made brighter in val", "SP006", made_of("train2017/train0.jpg", "val2017/val0.jpg", "brighter")
     ),
+    Case("objects of an image of train in val", "SP007", objects_of_train, words="convert --group-by"),
 ]
 
 

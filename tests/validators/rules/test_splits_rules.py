@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from shapes_set import CLASSES, ELL, folder_set
-from small_sets import ade, change, coco, codes
+from shapes_set import CLASSES, ELL, HEIGHT, WIDTH, circle, data, draw, ell, folder_set, official, write
+from small_sets import ade, change, coco, codes, labels
 
 from seg2knet.validators.engine import validate
 from seg2knet.validators.rules import splits
@@ -138,10 +138,104 @@ def test_too_many_images_to_look_at_are_told(root: Path, monkeypatch: pytest.Mon
     shutil.copy(train / "train1.jpg", root / "val2017" / "val0.jpg")  # looked for byte by byte, so found still
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(train / "train0.jpg")
     monkeypatch.setattr(splits, "MOST_IMAGES", 4)
-    report = validate(root, select=["SP001", "SP006", "IM014", "IM015"])
-    assert sorted(finding.code for finding in report) == ["IM015", "SP001"]
-    (told,) = (finding for finding in report if finding.code == "IM015")
-    assert "not looked for" in told.message
-    assert (told.expected, told.found) == ("at most 4 images", "5")
+    report = validate(root, select=["SP001", "SP006", "SP007", "IM014", "IM015"])
+    assert sorted(finding.code for finding in report) == ["IM014", "IM015", "SP001", "SP006", "SP007"]
+    for told in (finding for finding in report if finding.code != "SP001"):
+        assert "not looked for" in told.message
+        assert (told.expected, told.found) == ("at most 4 images", "5")
     monkeypatch.setattr(splits, "MOST_IMAGES", 5)
     assert "IM014" in [finding.code for finding in validate(root, select=["IM014", "IM015"])]
+
+
+Content = dict[str, Any]
+
+
+def _points(content: Content, of: Callable[[float, float], tuple[float, float]], side: int = 2) -> None:
+    """Move every corner of val's only image, which becomes ``side`` times as large."""
+    for entry in content["annotations"]:
+        (part,) = entry["segmentation"]
+        moved = [of(*point) for point in zip(part[::2], part[1::2])]
+        entry["segmentation"] = [[number for point in moved for number in point]]
+    content["images"][0].update(width=WIDTH * side, height=HEIGHT * side)
+
+
+def _moved(content: Content) -> None:
+    part = content["annotations"][1]["segmentation"][0]
+    part[::2] = [x + 1 for x in part[::2]]
+
+
+COPIES: dict[str, Callable[[Content], Any]] = {
+    "other colours": lambda content: None,
+    "other order": lambda content: content["annotations"].reverse(),
+    "resized": lambda content: _points(content, lambda x, y: (round(2 * x), round(2 * y))),
+    "stretched": lambda content: _points(content, lambda x, y: (2 * x, y)),
+    "padded": lambda content: _points(content, lambda x, y: (x + 40, y + 30)),
+    "flipped": lambda content: _points(content, lambda x, y: (WIDTH - x, y), 1),
+    "other ids of classes": _other_ids,
+}
+OTHERS: dict[str, Callable[[Content], Any]] = {
+    "an object moved by a pixel": _moved,
+    "an object of another class": lambda content: content["annotations"][0].update(category_id=3),
+    "an object less": lambda content: content["annotations"].pop(),
+    "upside down": lambda content: _points(content, lambda x, y: (x, HEIGHT - y), 1),
+    "tiny": lambda content: _points(content, lambda x, y: (x / 4, y / 4)),
+}
+
+
+def with_layouts(root: Path, change_val: Callable[[Content], Any], objects: int = 4) -> Path:
+    """Train and val of one image of noise each, with the same polygons, and val's changed."""
+    content = data(1)
+    shapes = [[circle(20, 20, 14)], [ell(40, 2)], [circle(20, 56, 6)], [circle(70, 50, 9)]][:objects]
+    content["annotations"] = [
+        {"id": number, "image_id": 1, "category_id": 1 + number // 3, "iscrowd": 0, **official(shape)}
+        for number, shape in enumerate(shapes, 1)
+    ]
+    for seed, (split, edit) in enumerate((("train", lambda content: None), ("val", change_val))):
+        own = json.loads(json.dumps(content).replace("train0", f"{split}0"))
+        edit(own)
+        write(root / "annotations" / f"instances_{split}2017.json", own)
+        draw(root / f"{split}2017", own, seed)
+    return root
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_same_layout_on_another_image(tmp_path: Path, name: str) -> None:
+    report = validate(with_layouts(tmp_path, COPIES[name]), select=["SP001", "SP006", "SP007"])
+    assert [finding.code for finding in report] == ["SP007"]
+    message = report.findings[0].message
+    assert "train2017/train0.jpg and val2017/val0.jpg" in message
+    assert "--group-by" in message
+    assert ("flipped" in message) == (name == "flipped")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_layout(tmp_path: Path, name: str) -> None:
+    assert codes(with_layouts(tmp_path, OTHERS[name]), "SP007") == []
+
+
+def test_two_objects_may_lie_the_same_by_chance(tmp_path: Path) -> None:
+    assert codes(with_layouts(tmp_path, lambda content: None, objects=2), "SP007") == []
+
+
+def test_the_same_image_is_one_finding(tmp_path: Path) -> None:
+    root = with_layouts(tmp_path, lambda content: None)
+    shutil.copy(root / "train2017" / "train0.jpg", root / "val2017" / "val0.jpg")
+    assert codes(root, "SP001", "SP006", "SP007") == ["SP001"]
+
+
+def test_same_layout_in_a_panoptic_and_an_ade_set(tmp_path: Path) -> None:
+    root = coco(tmp_path / "panoptic", images=1)
+    assert codes(root, "SP007") == []
+    for path in root.glob("annotations/instances_*.json"):
+        path.unlink()
+    val, train = (root / f"annotations/panoptic_{split}2017.json" for split in ("val", "train"))
+    val.write_text(train.read_text().replace("train_", "val_"))
+    assert codes(root, "SP007") == ["SP007"]
+
+    root = ade(tmp_path / "ade", images=1)
+    assert codes(root, "SP007") == []  # bands from side to side tell too little
+    for split in ("training", "validation"):
+        mask = np.where(labels() == 1, labels(), 0)
+        mask[5:30, 8:20], mask[20:44, 30:50] = 2, 3
+        Image.fromarray(mask).save(root / f"annotations/{split}/{split}_0.png")
+    assert codes(root, "SP007") == ["SP007"]
