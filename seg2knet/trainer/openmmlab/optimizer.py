@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from mmengine.optim import AmpOptimWrapper, DefaultOptimWrapperConstructor, OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW
 
 CHECK_STEPS = 20
 """Values are read from the device once in so many steps: reading one waits for the GPU."""
@@ -48,21 +48,24 @@ class Bfloat16Wrapper(Float32Wrapper):
             yield
 
 
+def _uncompiled(kind: Any) -> Any:
+    """An optimiser of PyTorch that is not compiled: its own methods import the compiler, for a second, to say so."""
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**methods, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
+for _kind in (AdamW, Adam, SGD):
+    OPTIMIZERS.register_module(module=_uncompiled(_kind), force=True)
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class FewGroups(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with one group for all parameters of the same settings.
 
     mmengine makes a group of every single parameter, and an optimiser steps group by group: hundreds of small steps
-    where two or three do. PyTorch's optimisers step without its compiler, which they would import, for a second, to be
-    left alone by it.
+    where two or three do.
     """
-
-    def __call__(self, model: nn.Module) -> OptimWrapper:
-        for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-            setattr(Optimizer, name, inspect.unwrap(getattr(Optimizer, name)))
-        for kind in (AdamW, Adam, SGD):
-            kind.step = torch.no_grad()(inspect.unwrap(kind.step))  # type: ignore[method-assign]
-        return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = "", is_dcn_module: Any = None) -> None:
         """Called by mmengine with an empty list and the model, then with every part of it."""
