@@ -355,5 +355,4 @@ def same_layout_in_two_splits(dataset: DataSet) -> Iterator[Hit]:
     Compared are classes, boxes and areas of three objects and more (or a mask's classes), flipped too, in the box of
     all of them, from 32 pixels on: they may be off by 0.2 % of it. What SP001 and SP006 report is left out.
     """
-    what = "have their objects at the same places as"
-    yield from _leaks(dataset, once(dataset, seen).layouts, what, "of the same layout")
+    yield from _leaks(dataset, once(dataset, seen).layouts, "have their objects at the places of", "equal layouts")

@@ -203,8 +203,8 @@ def test_same_layout_on_another_image(tmp_path: Path, name: str) -> None:
     report = validate(with_layouts(tmp_path, COPIES[name]), select=["SP001", "SP006", "SP007"])
     assert [finding.code for finding in report] == ["SP007"]
     message = report.findings[0].message
-    assert message.startswith("1 images of train have their objects at the same places as images of val")
-    assert report.findings[0].found == "1 of the same layout"
+    assert message.startswith("1 images of train have their objects at the places of images of val")
+    assert report.findings[0].found == "1 equal layouts"
     assert "train2017/train0.jpg and val2017/val0.jpg" in message
     assert "--group-by" in message
     assert ("flipped" in message) == (name == "flipped")
