@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -658,3 +659,42 @@ def test_cvats_masks_without_their_images(tmp_path: Path) -> None:
         convert("masks", source, out=tmp_path / "out")
     assert "--images none" in str(problem.value)
     assert convert("masks", source, out=tmp_path / "out", images="none").ledger.written == {"coco": 1}
+
+
+def _smooth(*levels: int) -> np.ndarray:
+    """Squares of these numbers with edges as anti-aliasing leaves them."""
+    hard = np.zeros((48, 64), np.uint8)
+    for place, level in enumerate(levels):
+        hard[8:40, 6 + 20 * place : 20 + 20 * place] = level
+    return cv2.GaussianBlur(hard, (0, 0), 1)
+
+
+def test_smooth_edges_are_not_classes(tmp_path: Path) -> None:
+    """Each grey level of an edge became a class: 890 objects in place of 10."""
+    found = reader(source(tmp_path, _smooth(255, 255)))
+    assert guessed(found) == "binary"
+    assert labels(one(found)) == ["object", "object"]
+
+
+def test_smooth_edges_between_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="stand on edges alone") as raised:
+        reader(source(tmp_path, _smooth(80, 160, 240))).scan()
+    assert "without anti-aliasing" in str(raised.value.hint)
+
+
+def test_many_classes_are_not_smooth_edges(tmp_path: Path) -> None:
+    many = np.kron(np.arange(0, 90, 3, dtype=np.uint8).reshape(5, 6), np.ones((8, 8), np.uint8))
+    many[:, -1] = 255
+    assert guessed(reader(source(tmp_path, many))) == "classes"
+
+
+def test_a_mask_that_cannot_be_decoded_is_one_images_loss(tmp_path: Path) -> None:
+    source(source(tmp_path, CLASSES), CLASSES, "b")
+    path = tmp_path / "masks/a.png"
+    path.write_bytes(path.read_bytes()[:40])
+    found = reader(tmp_path)
+    assert guessed(found) == "classes"
+    first, second = found.scan().handles
+    assert labels(found.read(second)) == ["1", "1", "2"]
+    with pytest.raises(DataError, match="cannot be decoded"):
+        found.read(first)

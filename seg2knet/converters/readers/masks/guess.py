@@ -22,6 +22,8 @@ LOOK = 24
 _INSTANCES = ("instance", "segmentationobject")
 _CLASSES = ("label", "class", "semantic", "segmentation", "annot", "mask", "gt", "seg")
 _DRAWN = ("panoptic", "color", "rgb", "viz", "vis")
+_FEW_ON_EDGES = 8
+"""Numbers that may stand on edges alone without making masks smooth: thin objects do."""
 _MOST_PIECES = 5000
 """Numbers in a mask beyond which nobody counted objects."""
 
@@ -38,12 +40,13 @@ class Choice(msgspec.Struct, frozen=True):
 
 class Look(msgspec.Struct, frozen=True):
     """What a few masks of a kind have in common: how many were looked at; the numbers that occur, sorted, or packed
-    colours; whether some are in colour, have 16 bits or more (``deep``), are JPEG (``lossy``). ``counted`` is the
-    highest number of each mask with any, where in all of them numbers run from 1 without gaps and nearly every number
-    is one connected piece; else empty."""
+    colours; those that fill more than an edge between others (``solid``); whether some are in colour, have 16 bits or
+    more (``deep``), are JPEG (``lossy``). ``counted`` is the highest number of each mask with any, where in all of them
+    numbers run from 1 without gaps and nearly every number is one connected piece; else empty."""
 
     count: int
     values: np.ndarray
+    solid: np.ndarray
     colored: bool
     deep: bool
     lossy: bool
@@ -56,24 +59,41 @@ class Look(msgspec.Struct, frozen=True):
         last = f" ... {self.values[-1]}" if len(self.values) > 6 else ""
         return f"{self.count} looked at are {'16' if self.deep else '8'}-bit with the numbers {numbers}{last}"
 
+    @property
+    def smooth(self) -> bool:
+        """Whether most numbers stand on edges alone, as drawing or resizing with anti-aliasing makes them."""
+        on_edges = len(self.values) - len(self.solid)
+        return on_edges >= _FEW_ON_EDGES and on_edges > len(self.solid)
+
 
 def look(paths: Sequence[str]) -> Look:
-    """Look at some of these masks, evenly over all of them."""
+    """Look at some of these masks, evenly over all of them; DataError where none can be decoded."""
     count = min(LOOK, len(paths))
     chosen = [paths[index * len(paths) // count] for index in range(count)]
     lossy = any(path.lower().endswith((".jpg", ".jpeg")) for path in chosen)
     values: list[np.ndarray] = []
+    solid: list[np.ndarray] = []
     highest: list[Optional[int]] = []
     colored = deep = False
-    for labels in map(grey, map(labels_as_shown, chosen)):
+    for path in chosen:
+        try:
+            labels = grey(labels_as_shown(path))
+        except DataError:
+            if path == chosen[-1] and not values:
+                raise
+            continue
         deep |= labels.dtype.itemsize > 1
         if labels.ndim == 3:
             colored, labels = True, label_image.ids_of(labels)
         values.append(np.unique(labels))
+        inner, across, down = labels[1:-1, 1:-1], labels[1:-1], labels[:, 1:-1]
+        same = (inner == across[:, 2:]) & (inner == across[:, :-2]) & (inner == down[2:]) & (inner == down[:-2])
+        solid.append(np.unique(inner[same]))
         if not colored and not lossy and None not in highest:
             highest.append(_highest(labels, values[-1]))
     counted = () if colored or lossy or None in highest else tuple(number for number in highest if number)
-    return Look(count, np.unique(np.concatenate(values)), colored, deep, lossy, counted)
+    every, filled = np.unique(np.concatenate(values)), np.unique(np.concatenate(solid))
+    return Look(len(values), every, filled, colored, deep, lossy, counted)
 
 
 def _highest(labels: np.ndarray, values: np.ndarray) -> Optional[int]:
@@ -190,6 +210,10 @@ class Chooser:
             return None, "JPEG blurs numbers: a class's number cannot be told from the next one's"
         if len(values) <= 2 and values[-1] == 255 and 255 not in named:
             return "binary", "0 and 255 only"
+        if seen.smooth and not named:
+            if set(seen.solid.tolist()) == {0, 255}:
+                return "binary", "0 and 255, and other numbers on edges alone"
+            return None, "most numbers stand on edges alone, as anti-aliasing makes them"
         if self.labelmap is None and max(seen.counted, default=0) > 1 and self._partner(kind) is None:
             counts = f"numbers run from 1 to {min(seen.counted)}..{max(seen.counted)}, mask by mask, each in one piece"
             if max(seen.counted) > 255 or (len(seen.counted) > 2 and len(set(seen.counted)) > 1):
@@ -212,6 +236,8 @@ def _unclear(kind: str, seen: Look, reason: str) -> Exception:
         hint = "export the masks as PNG; if they are black and white, --encoding binary"
     elif _says(kind, _INSTANCES):
         hint = f"name the masks with the classes: --encoding instances+classes --class-masks FOLDER; or {one_class}"
+    elif seen.smooth:
+        hint = "export the masks without anti-aliasing; if they are black and white, --encoding binary"
     elif seen.counted:
         hint = f"{one_class}; --encoding classes where a number is a class"
     problem = f"the encoding of the masks {f'in {kind} ' if kind else ''}cannot be told"
