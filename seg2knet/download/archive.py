@@ -87,7 +87,7 @@ def refuse_twice(archive: Path, names: Iterable[object]) -> None:
     """Raises DataError: two files of one name, of which only one would be left."""
     for name, count in Counter(names).items():
         if count > 1:
-            hint = "unpack it, see which of them is right, and go on with the folder"
+            hint = "unpack it, see which of them is right, and convert the folder"
             raise DataError("the archive has several files of one name", file=archive, place=str(name), hint=hint)
 
 

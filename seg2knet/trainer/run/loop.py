@@ -196,7 +196,7 @@ class TrainRunner(Runner):
                 self.view.say(f"{Path(filename).name}: {line}")
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Go on from a checkpoint of :meth:`checkpoint`."""
+        """Resume from a checkpoint of :meth:`checkpoint`."""
         found = checkpoints.read(filename)
         if "optimizer" not in found:
             hint = f"use last.pth, or start a new run with --load-from {filename}"

@@ -46,7 +46,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def rounded(value: float) -> float:
-    """A figure as ``results.csv`` keeps it, so that a run that goes on compares what the first one compared."""
+    """A figure as ``results.csv`` keeps it, so that a resumed run compares what the first one compared."""
     return float(f"{value:.6g}")
 
 

@@ -47,7 +47,7 @@ def _whole(book: Album, wanted: np.ndarray) -> Iterator[tuple[int, str]]:
 def image_corrupt(part: Part) -> Iterator[Hit]:
     """An image, panoptic PNG or mask is cut off, empty, or no image at all.
 
-    OpenCV gives `None` for it and training stops; or it gives half an image, grey below, and training goes on. Looked
+    OpenCV gives `None` for it and training stops; or it gives half an image, grey below, and training continues. Looked
     for are an end that is missing (a JPEG's end marker, a PNG's last chunk), check sums that do not fit, and headers
     that are none; whatever looks odd is decoded. Bytes changed in the middle of a JPEG, which has no check sum, are not
     seen. There is no fix: get the file again, or remove the image.

@@ -21,11 +21,11 @@ function card(finding) {
   if (finding.fix !== "none") head.append(element("span", "fix", finding.fix === "safe" ? "--fix" : "--fix --unsafe-fixes"));
   made.append(head);
   if (finding.thumb !== null) {
-    const picture = element("img");
-    picture.src = thumbs[finding.thumb];
-    picture.alt = finding.place;
-    picture.loading = "lazy";
-    made.append(picture);
+    const image = element("img");
+    image.src = thumbs[finding.thumb];
+    image.alt = finding.place;
+    image.loading = "lazy";
+    made.append(image);
   }
   made.append(element("p", "", finding.message));
   const facts = element("dl");
