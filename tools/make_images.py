@@ -2,9 +2,9 @@
 
     make demo && .venv/bin/python tools/make_images.py demo
 
-``overview.jpg``: raw labels as LabelMe files hold them, the validation report of the set with three defects put in, and
-truth beside prediction on held-out images. ``test.jpg``: the page of an evaluation. ``audit.jpg``: the page of an audit
-of the set with five labels made wrong.
+``overview.jpg``: the labels of examples/photos, the validation report of that set with three defects put in, and what a
+model that is trained here, for minutes, on the left half of the photograph of coins predicts on its right half.
+``test.jpg``: the page of an evaluation. ``audit.jpg``: that of an audit of the demo's set with five labels made wrong.
 """
 
 from __future__ import annotations
@@ -15,67 +15,104 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 
-HEIGHT = 560
-COLORS = [(58, 111, 219), (43, 98, 217), (98, 154, 44), (209, 91, 138), (11, 134, 184)]
+from seg2knet.dataset.drawing import label_font, write_labels
+
+WIDTH = 1600
+COLORS = [(58, 111, 219), (98, 154, 44), (209, 91, 138), (11, 134, 184), (43, 98, 217), (184, 134, 11)]
+PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
 TARGET = Path(__file__).parents[1] / "docs" / "images"
+HALF = 186
+"""Pixels from the left where the photograph of coins is divided."""
 
 
-def outline(shape: dict) -> np.ndarray:
-    """The corners of a LabelMe polygon, rectangle, circle or mask."""
-    points = np.array(shape["points"], float)
-    if shape["shape_type"] == "circle":
-        radius = float(np.hypot(*(points[1] - points[0])))
-        turns = np.linspace(0, 2 * np.pi, 48)
-        return points[0] + radius * np.column_stack((np.cos(turns), np.sin(turns)))
-    if len(points) == 2:
-        (left, top), (right, bottom) = points
-        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-    return points
+def labelled(name: str) -> tuple[np.ndarray, list[dict]]:
+    """A photograph and the shapes of its LabelMe file."""
+    return cv2.imread(str(PHOTOS / f"{name}.jpg")), json.loads((PHOTOS / f"{name}.json").read_text())["shapes"]
 
 
-def raw_labels(folder: Path, rows: int = 3, columns: int = 2) -> np.ndarray:
-    """Images with the outlines of their LabelMe files."""
-    files = [file for file in sorted(folder.glob("*.json")) if len(json.loads(file.read_text())["shapes"]) > 2]
-    names = sorted({shape["label"] for file in files for shape in json.loads(file.read_text())["shapes"]})
-    cells = []
-    for file in files[: rows * columns]:
-        content = json.loads(file.read_text())
-        image = cv2.imread(str(folder / content["imagePath"]))
-        scale = HEIGHT / rows / image.shape[0]
+def raw_labels(names: Sequence[str], height: int = 400) -> np.ndarray:
+    """Photographs in a row, with outlines, corners and names of their labels."""
+    cells, gap = [], np.full((height, 8, 3), 255, np.uint8)
+    for name in names:
+        image, shapes = labelled(name)
+        scale = height / image.shape[0]
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        for shape in content["shapes"]:
-            points = np.round(outline(shape) * scale).astype(np.int32)
-            color = COLORS[names.index(shape["label"]) % len(COLORS)]
-            cv2.polylines(image, [points], True, color, 2, cv2.LINE_AA)
-            for point in points if len(points) < 12 else ():
-                cv2.circle(image, tuple(map(int, point)), 3, color, -1, cv2.LINE_AA)
-        cells.append(image)
-    return np.vstack([np.hstack(cells[row * columns : (row + 1) * columns]) for row in range(rows)])
+        texts = []
+        for color, shape in zip(COLORS, shapes):
+            points = np.round(np.array(shape["points"]) * scale).astype(np.int32)
+            cv2.polylines(image, [points], True, color, 3, cv2.LINE_AA)
+            for point in points if len(points) > 4 else ():
+                cv2.circle(image, tuple(map(int, point)), 3, (255, 255, 255), -1, cv2.LINE_AA)
+            x, y = points.mean(0) if len(points) < 20 else points[np.argmin(points[:, 1])] + (0, 24)
+            texts.append((shape["label"], (int(x), int(y)), color))
+        cells += [write_labels(image, texts), gap]
+    row = np.hstack(cells[:-1])
+    return cv2.resize(row, (WIDTH, round(row.shape[0] * WIDTH / row.shape[1])), interpolation=cv2.INTER_AREA)
+
+
+def write_labelme(image: np.ndarray, outlines: Sequence[np.ndarray], file: Path) -> None:
+    """Write an image and its coins, those that are inside it for the most part."""
+    size, shapes = (image.shape[1], image.shape[0]), []
+    for points in outlines:
+        inside = np.clip(points, (0, 0), size)
+        if cv2.contourArea(inside.astype(np.float32)) > 0.35 * cv2.contourArea(points.astype(np.float32)):
+            shapes.append({"label": "coin", "points": inside.round(1).tolist(), "shape_type": "polygon"})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file.with_suffix(".jpg")), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    content = {"imagePath": f"{file.stem}.jpg", "imageWidth": size[0], "imageHeight": size[1], "shapes": shapes}
+    file.write_text(json.dumps(content))
+
+
+def coins(folder: Path, images: int = 100) -> np.ndarray:
+    """Truth beside prediction on the right half of the photograph of coins, of a model trained on the left half turned,
+    flipped, scaled and brightened at random."""
+    image, shapes = labelled("coins")
+    outlines = [np.array(shape["points"]) for shape in shapes]
+    right = [points - (HALF, 0) for points in outlines if points[:, 0].mean() > HALF]
+    left = [points for points in outlines if points[:, 0].mean() < HALF]
+    write_labelme(image[:, HALF:], right, folder / "val" / "right.json")
+    half, random = image[:, :HALF], np.random.default_rng(0)
+    height, width = half.shape[:2]
+    for number in range(images):
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), random.uniform(-25, 25), random.uniform(0.85, 1.25))
+        flip = np.array(random.choice([-1, 1], 2))
+        turn = np.diag(flip) @ turn + np.outer((flip < 0) * (width, height), (0, 0, 1))
+        seen = cv2.warpAffine(half, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        seen = np.clip(seen * random.uniform(0.75, 1.25) + random.uniform(-15, 15), 0, 255).astype(np.uint8)
+        moved = [points @ turn[:, :2].T + turn[:, 2] for points in left]
+        write_labelme(seen, moved, folder / "train" / f"{number:03d}.json")
+    seg2knet("convert", "labelme", "train=train", "val=val", "--to", "coco", "--overwrite", folder=folder)
+    model = ["--gpus", "0", "--no-pretrained", "--backbone", "r18-half", "--img-size", "224", "--batch-size", "2"]
+    seg2knet("train", *model, "--epochs", "12", "--work-dir", "run", "--overwrite", folder=folder)
+    sheet = cv2.imread(str(folder / "run" / "samples.jpg"))
+    sheet = sheet[:, : sheet.shape[1] // 2]
+    return cv2.resize(sheet, None, fx=0.86, fy=0.86, interpolation=cv2.INTER_AREA)
 
 
 def seg2knet(*arguments: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "seg2knet", *arguments], cwd=folder, check=False)
 
 
-def shot(page: Path, width: int, height: int, scale: float) -> np.ndarray:
-    """The top of a page as Chromium shows it, resized."""
+def shot(page: Path, width: int, height: int, scale: float, style: str = "") -> np.ndarray:
+    """The top of a page as Chromium shows it."""
     with tempfile.TemporaryDirectory() as temporary:
         file, plain = Path(temporary) / "page.png", Path(temporary) / "page.html"
-        plain.write_text(re.sub(r"/[^\s<>\"]*/(?=demo/)", "", page.read_text()))  # nobody's folders
+        text = re.sub(r"/[^\s<>\"]*/(?=demo/)", "", page.read_text())  # nobody's folders
+        plain.write_text(text.replace("</head>", f"<style>{style}</style></head>"))
         subprocess.run(
             ["chromium", "--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={width},{height}",
-             f"--screenshot={file}", plain.as_uri()],
+             f"--force-device-scale-factor={scale}", f"--screenshot={file}", plain.as_uri()],
             check=True, capture_output=True,
         )  # fmt: skip
-        image = cv2.imread(str(file))
-    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        return cv2.imread(str(file))
 
 
 @contextmanager
@@ -91,9 +128,12 @@ def spoiled(data: Path, spoil: Callable[[dict], None]) -> Iterator[Path]:
 
 
 def three_defects(content: dict) -> None:
-    content["annotations"][0]["bbox"] = [1, 2, 30, 40]
-    content["annotations"][5]["category_id"] = 99
-    content["images"][2]["width"] *= 2
+    """A box that is not its cup's, an eye of no known class, a helmet that is there twice."""
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    first = {names[one["category_id"]]: one for one in reversed(content["annotations"])}
+    first["cup"]["bbox"] = [30, 40, 200, 120]
+    first["eye"]["category_id"] = 99
+    content["annotations"].append({**first["helmet"], "id": 1 + max(one["id"] for one in content["annotations"])})
 
 
 def wrong_labels(content: dict) -> None:
@@ -109,12 +149,18 @@ def wrong_labels(content: dict) -> None:
     del annotations[60], annotations[40]
 
 
-def report(data: Path) -> np.ndarray:
-    """The HTML report of the data set with three defects."""
-    with spoiled(data, three_defects) as folder:
-        page = ["--output-format", "html", "--output-file", "report.html"]
-        seg2knet("validate", "coco", "--ignore", "CI042", *page, folder=folder)
-        return shot(folder / "report.html", 1000, 1000, HEIGHT / 1000)
+def report(width: int, height: int) -> np.ndarray:
+    """The findings in the HTML report of the photographs with three defects."""
+    with tempfile.TemporaryDirectory() as temporary:
+        source = ["convert", "labelme", str(PHOTOS), "--to", "coco", "--split", "val"]
+        seg2knet(*source, folder=Path(temporary))
+        with spoiled(Path(temporary) / "data" / "coco", three_defects) as folder:
+            page = ["--output-format", "html", "--output-file", "report.html"]
+            seg2knet("validate", "coco", "--ignore", "CI042", *page, folder=folder)
+            seen = shot(
+                folder / "report.html", width * 4 // 5, height * 4 // 5, 1.25, "main > :not(#list) { display: none }"
+            )
+            return cv2.resize(seen, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def audit(data: Path, checkpoint: Path) -> np.ndarray:
@@ -125,20 +171,10 @@ def audit(data: Path, checkpoint: Path) -> np.ndarray:
         return shot(folder / "audit.html", 1100, 900, 0.8)
 
 
-def predictions(sheet: Path) -> np.ndarray:
-    """The first rows of the sheet of truth beside prediction."""
-    image = cv2.imread(str(sheet))
-    half = image[:, : image.shape[1] // 2]
-    scale = 620 / half.shape[1]
-    return cv2.resize(half, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:HEIGHT]
-
-
 def titled(image: np.ndarray, title: str) -> np.ndarray:
-    strip = np.full((36, image.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, title, (6, 25), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 1, cv2.LINE_AA)
-    body = np.full((HEIGHT, image.shape[1], 3), 255, np.uint8)
-    body[: image.shape[0]] = image[:HEIGHT]
-    return np.vstack([strip, body])
+    strip = Image.new("RGB", (image.shape[1], 44), "white")
+    ImageDraw.Draw(strip).text((4, 8), title, fill=(40, 40, 40), font=label_font(25))
+    return np.vstack([np.asarray(strip)[..., ::-1], image])
 
 
 def save(name: str, image: np.ndarray) -> None:
@@ -149,16 +185,15 @@ def save(name: str, image: np.ndarray) -> None:
 
 def main(demo: Path) -> None:
     run, data = demo / "work_dirs" / "shapes", demo / "data" / "coco"
-    panels = [
-        titled(raw_labels(demo / "raw"), "your labels"),
-        titled(report(data), "what is wrong with them"),
-        titled(predictions(run / "samples.jpg"), "what the model learned"),
-    ]
-    gap = np.full((HEIGHT + 36, 14, 3), 255, np.uint8)
     TARGET.mkdir(exist_ok=True)
-    save("overview.jpg", np.hstack([panels[0], gap, panels[1], gap, panels[2]]))
-    save("test.jpg", shot(run / "best.html", 1100, 1500, 0.8))
-    save("audit.jpg", audit(data, run / "best.pth"))
+    learned = titled(coins(demo / "coins"), "a model that learned from 12 coins, on 12 others")
+    width = WIDTH - learned.shape[1] - 16
+    found = titled(report(width, learned.shape[0] - 44), "what is wrong with them")
+    below = np.hstack([found, np.full((found.shape[0], 16, 3), 255, np.uint8), learned])
+    save("overview.jpg", np.vstack([titled(raw_labels(["coffee", "cat", "astronaut"]), "your labels"), below]))
+    if (run / "best.html").is_file():
+        save("test.jpg", shot(run / "best.html", 1100, 1500, 0.8))
+        save("audit.jpg", audit(data, run / "best.pth"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import seg2knet
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 
@@ -20,6 +22,13 @@ def test_every_name_is_there_and_documented(name: str) -> None:
     if module.startswith("seg2knet.trainer"):
         pytest.importorskip("mmdet")
     assert getattr(importlib.import_module(module), attribute).__doc__
+
+
+def test_the_labelled_photographs_convert_whole(tmp_path: Path) -> None:
+    result = seg2knet.convert("labelme", ROOT / "examples" / "photos", out=tmp_path / "coco", split="val")
+    (report,) = result.reports.values()
+    assert (result.ledger.images_written, result.ledger.objects_read, result.ledger.written) == (4, 35, {"coco": 35})
+    assert not report.findings
 
 
 def test_the_first_example_runs(tmp_path: Path) -> None:
