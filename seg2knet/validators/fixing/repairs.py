@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterable, Sequence
 from itertools import cycle
@@ -11,6 +12,7 @@ import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
+from seg2knet.errors import DataError
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
 from seg2knet.validators.subjects.measure import Shapes, area_fits, box_fits, measure_one
@@ -147,13 +149,16 @@ def _resized(code: RleCode, size: Sequence[int]) -> dict[str, Any]:
     return as_json(mask_to_rle(new > 0))
 
 
-def polygons_of(value: Any) -> tuple[Optional[list[list[Any]]], str]:
-    """The polygons that a segmentation means that is not written as COCO writes them, and how it is written; ``None``
-    where none can be told."""
+def meant_by(value: Any) -> tuple[Any, str]:
+    """What a segmentation means that is not written as COCO writes it, and how it is written; ``None`` where that
+    cannot be told."""
     if isinstance(value, dict):
+        counts = _printed_bytes(value)
+        if counts is not None:
+            return {**value, "counts": counts}, "Python prints bytes"
         xs, ys = value.get("all_points_x") or [], value.get("all_points_y") or []
         if _numbers(xs) and _numbers(ys) and len(xs) == len(ys) >= 3:
-            return [[number for point in zip(xs, ys) for number in point]], "VIA writes them"
+            return [[number for point in zip(xs, ys) for number in point]], "VIA writes it"
         return None, ""
     if not isinstance(value, list) or not value:
         return None, ""
@@ -165,8 +170,17 @@ def polygons_of(value: Any) -> tuple[Optional[list[list[Any]]], str]:
     for read, written in ((_points, "points"), (_from_words, "numbers in quotes")):
         parts = [read(part) for part in value]
         if None not in parts:
-            return parts, written  # type: ignore[return-value]
+            return parts, written
     return None, ""
+
+
+def _printed_bytes(value: dict[str, Any]) -> Optional[str]:
+    """The run-length string that ``"b'...'"`` stands for, where it decodes to the mask's size."""
+    try:
+        text = ast.literal_eval(value["counts"]).decode("ascii")
+        return text if counts_to_runs(text).sum() == math.prod(value["size"]) else None
+    except (AttributeError, KeyError, OverflowError, SyntaxError, TypeError, ValueError, MemoryError, DataError):
+        return None
 
 
 def _points(value: Any) -> Optional[list[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Iterator
 from typing import Any, Optional
@@ -15,7 +14,7 @@ from seg2knet.dataset.rle import counts_to_runs, size_allowed
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
-from seg2knet.validators.rules.coco_shapes import points_in_lists
+from seg2knet.validators.rules.coco_shapes import written_otherwise
 from seg2knet.validators.rules.images import on_right_size
 from seg2knet.validators.subjects.document import first_few, shown
 from seg2knet.validators.subjects.files import CocoFile
@@ -328,32 +327,17 @@ def rle_counts_sum_mismatch(file: CocoFile) -> Iterator[Hit]:
         yield file.hit(row, message, "segmentation/counts", expected=expected, found=found)
 
 
-@rule("CI031", "rle-undecodable", Severity.ERROR, Fix.SAFE, on="instances")
+@rule("CI031", "rle-undecodable", Severity.ERROR, on="instances")
 def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
     """An RLE cannot be decoded.
 
     It lacks `size` or `counts`, a run is negative, or the compressed string has invalid characters or ends in the
     middle of a number. pycocotools crashes on it, or decodes garbage.
-
-    Where the string is what Python prints for bytes (`"b'...'"`, of `str(rle["counts"])`), the fix writes those bytes.
     """
     expected = "size [height, width] and counts, a string or a list of runs from 0 up"
-    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(points_in_lists)).tolist():
-        value, message = file.segmentation(row), "an RLE that cannot be decoded"
-        meant = _printed_bytes(value)
-        edits = [] if meant is None else [SetValue(file.path, repairs.pointer(row, "segmentation/counts"), meant)]
-        if edits:
-            message += ": the counts are bytes as Python prints them"
-        yield file.hit(row, message, "segmentation", expected=expected, found=_why(value), edits=edits)
-
-
-def _printed_bytes(value: Any) -> Optional[str]:
-    """The run-length string that ``"b'...'"`` stands for, where it decodes to the mask's size."""
-    try:
-        text = ast.literal_eval(value["counts"]).decode("ascii")
-        return text if counts_to_runs(text).sum() == math.prod(value["size"]) else None
-    except (AttributeError, KeyError, OverflowError, SyntaxError, TypeError, ValueError, MemoryError, DataError):
-        return None
+    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(written_otherwise)).tolist():
+        found = _why(file.segmentation(row))
+        yield file.hit(row, "an RLE that cannot be decoded", "segmentation", expected=expected, found=found)
 
 
 def _why(value: object) -> str:

@@ -32,11 +32,11 @@ def parts_of(file: CocoFile, row: int) -> list[list[float]]:
     return shape if isinstance(shape, list) else []
 
 
-def points_in_lists(file: CocoFile) -> np.ndarray:
-    """``(N,)`` bool: the segmentation is points ``[[x, y], ...]`` or VIA's object, which CI003 reports."""
+def written_otherwise(file: CocoFile) -> np.ndarray:
+    """``(N,)`` bool: the segmentation is not written as COCO writes it but can be read, which CI003 reports."""
     rows = np.zeros(len(file.shapes.flags), bool)
     for row in file.shapes.having(outlines.FEW | outlines.RLE_BAD).tolist():
-        rows[row] = repairs.polygons_of(file.segmentation(row))[0] is not None
+        rows[row] = repairs.meant_by(file.segmentation(row))[0] is not None
     return rows
 
 
@@ -101,7 +101,7 @@ def polygon_too_few_points(file: CocoFile) -> Iterator[Hit]:
     fix removes the polygon, and the annotation where it was the only one.
     """
     for row, parts, place in _faulty(file, outlines.FEW):
-        if not file.once(points_in_lists)[row]:  # else CI003
+        if not file.once(written_otherwise)[row]:  # else CI003
             yield _short_hit(file, row, parts, place, f"a polygon of {len(parts[place]) // 2} points")
 
 

@@ -16,7 +16,7 @@ from seg2knet.dataset.images import probe
 from seg2knet.errors import DataError
 from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
-from seg2knet.validators.rules.coco_shapes import points_in_lists
+from seg2knet.validators.rules.coco_shapes import written_otherwise
 from seg2knet.validators.subjects.document import kind_of, shown
 from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
 from seg2knet.validators.subjects.measure import USELESS
@@ -76,8 +76,8 @@ def wrong_field_type(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
     such files. Ids that are words (`"img_7"`) break every loader that puts ids into an array.
 
     The fix writes the same value in the right type; words become numbers above every id and reference in the file, the
-    same word the same number everywhere, and a segmentation as OpenCV or VIA write it becomes a list of polygons. A
-    value that is not a number at all stays, and so does a boolean: nothing says which id it was.
+    same word the same number everywhere, and a segmentation as OpenCV, VIA or Python (`"b'...'"`) write it becomes what
+    COCO reads. A value that is not a number at all stays, and so does a boolean: nothing says which id it was.
     """
     yield from (_type_hit(file, fault) for fault in file.reading.faults if not _boolean_crowd(fault))
     yield from _missing_fields(file)
@@ -161,11 +161,11 @@ def _segmentations(file: CocoFile) -> Iterator[Hit]:
     expected = "a list of polygons [[x, y, x, y, ...]], or an object with size and counts"
     shapes = file.shapes
     odd = (shapes.flags & (FLAT | WRONG_TYPE) != 0) | (shapes.kinds == USELESS)
-    for row in np.flatnonzero(odd | file.once(points_in_lists)).tolist():
+    for row in np.flatnonzero(odd | file.once(written_otherwise)).tolist():
         value = file.segmentation(row)
-        parts, written = repairs.polygons_of(value)
-        edits = [SetValue(file.path, f"/annotations/{row}/segmentation", parts)] if parts is not None else []
-        message = f"polygons written as {written}" if parts is not None else "not a segmentation that COCO knows"
+        meant, written = repairs.meant_by(value)
+        edits = [SetValue(file.path, f"/annotations/{row}/segmentation", meant)] if meant is not None else []
+        message = f"a segmentation written as {written}" if edits else "not a segmentation that COCO knows"
         found = f"{kind_of(value)}: {shown(value)}"
         yield file.hit(row, message, "segmentation", expected=expected, found=found, edits=edits)
 

@@ -635,7 +635,7 @@ SHAPE_CASES = [
     Case("RLE without counts", "CI031", train(lambda c: c["annotations"][RING]["segmentation"].pop("counts"))),
     Case("RLE without size", "CI031", train(lambda c: c["annotations"][RING]["segmentation"].pop("size"))),
     Case("RLE of odd characters", "CI031", rle(RING, counts="äö")),
-    Case("RLE of printed bytes", "CI031", train(_printed_bytes), "safe", words="bytes as Python prints them"),
+    Case("RLE of printed bytes", "CI003", train(_printed_bytes), "safe", words="as Python prints bytes"),
     Case(
         "RLE with a negative run",
         "CI031",
