@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 import click
+import msgspec
 
 from seg2knet.cli.outcome import Outcome, speaks
 from seg2knet.cli.terminal import PATH, echo, plain, styled
@@ -47,13 +48,11 @@ def validate(
     Exits 0 if nothing is found at or above the failing severity (error; with --strict warning), 1 if something is, 2
     if it could not run.
     """
-    from msgspec.structs import asdict
-
     from seg2knet.dataset.layout import find_dataset
-    from seg2knet.validators import engine, settings
+    from seg2knet.validators import engine
     from seg2knet.validators.reports import FORMATS as RENDERERS
 
-    given.update({name: given[name] or value for name, value in asdict(settings.load()).items()})
+    given.update({name: given[name] or value for name, value in msgspec.structs.asdict(settings()).items()})
     output_format, statistics, show_all = map(given.pop, ("output_format", "statistics", "show_all"))
     if unsafe_fixes and not (fix or diff):
         raise UsageError("--unsafe-fixes says which fixes, not to fix", hint="seg2knet validate --fix --unsafe-fixes")
@@ -98,3 +97,49 @@ def write_report(report, output_format: str, output_file: Optional[Path], statis
     except OSError as error:
         raise UsageError("the report cannot be written", file=output_file, found=error.strerror) from None
     echo(f"{len(report.findings):,} findings: {output_file}")
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
+    """Settings from ``[tool.seg2knet]`` of the nearest ``pyproject.toml``; what the command line says goes first."""
+
+    select: List[str] = []
+    ignore: List[str] = []
+    strict: bool = False
+    output_format: str = "text"
+    baseline: Optional[str] = None
+    show_all: bool = False
+
+
+def settings(start: Optional[Path] = None) -> Settings:
+    """The settings that hold in a folder (by default the current one); the baseline is relative to their file.
+
+    Raises UsageError: the file is no TOML, or has a setting that does not exist or of the wrong type.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    folder = (start or Path.cwd()).resolve()
+    for path in (parent / "pyproject.toml" for parent in (folder, *folder.parents)):
+        if not path.is_file():
+            continue
+        try:
+            tools = tomllib.loads(path.read_text("utf-8")).get("tool")
+        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+            raise UsageError("the settings cannot be read", file=path, found=str(error)) from None
+        if not isinstance(tools, dict) or "seg2knet" not in tools:
+            continue
+        try:
+            found = msgspec.convert(tools["seg2knet"], Settings)
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                "a setting is wrong",
+                file=path,
+                place="[tool.seg2knet]",
+                found=str(error),
+                expected=", ".join(field.encode_name for field in msgspec.structs.fields(Settings)),
+            ) from None
+        if found.baseline is not None:
+            found.baseline = str(path.parent / found.baseline)
+        return found
+    return Settings()

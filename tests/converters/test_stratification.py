@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seg2knet.converters.splitting.division import stratify
 from seg2knet.converters.splitting.splits import part_sizes
-from seg2knet.converters.splitting.stratification import stratify
 
 images = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=4), min_size=1, max_size=60)
 divisions = st.sampled_from([{"train": 0.8, "val": 0.2}, {"train": 0.7, "val": 0.2, "test": 0.1}, {"a": 0.5, "b": 0.5}])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from seg2knet.cli.validate import Settings, settings
 from seg2knet.errors import UsageError
 from seg2knet.validators.report import Report
-from seg2knet.validators.settings import Settings, load
 from seg2knet.validators.subjects.config_file import ConfigFile
 
 
@@ -27,10 +27,10 @@ def test_baseline_nested_without_end(tmp_path: Path) -> None:
 
 def test_tool_that_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("tool = 5")
-    assert load(tmp_path) == Settings()
+    assert settings(tmp_path) == Settings()
 
 
 def test_settings_nested_without_end(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("a = " + "[" * 5000)
     with pytest.raises(UsageError, match="cannot be read"):
-        load(tmp_path)
+        settings(tmp_path)

@@ -28,8 +28,7 @@ from torch import Tensor, nn
 
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError, extra
 from seg2knet.knet import checkpoints
-from seg2knet.trainer.export.graphs import build
-from seg2knet.trainer.export.swin import exportable_windows
+from seg2knet.trainer.export.graphs import build, exportable_windows
 from seg2knet.trainer.openmmlab import packages as openmmlab
 from seg2knet.trainer.predict.inference import Segmenter
 from seg2knet.trainer.predict.released import KERNELS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seg2knet.converters.readers.yolo.bridges import bridged, unbridged
+from seg2knet.converters.readers.yolo.reader import bridged, unbridged
 
 Ring = list[tuple[float, float]]
 

@@ -20,8 +20,7 @@ from seg2knet.cli import cli
 from seg2knet.errors import EnvironmentProblem, UsageError
 from seg2knet.trainer.export import export as exporting
 from seg2knet.trainer.export.export import compare, deviation, write_onnx, write_torchscript
-from seg2knet.trainer.export.graphs import AnySizePool, Graph, build
-from seg2knet.trainer.export.swin import shifted_windows
+from seg2knet.trainer.export.graphs import AnySizePool, Graph, build, shifted_windows
 from seg2knet.trainer.openmmlab import packages as openmmlab
 
 TASKS = ("instance", "panoptic", "semantic")
