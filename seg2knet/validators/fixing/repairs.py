@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import cycle
 from typing import Any, Optional
 
@@ -15,36 +16,65 @@ from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.errors import DataError
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import Shapes, area_fits, box_fits, measure_one
-from seg2knet.validators.subjects.outlines import ZERO, Shape, shape_of
+from seg2knet.validators.subjects.measure import CHUNK, Shapes, area_fits, box_fits, chunks, corners_of, measure_some
+from seg2knet.validators.subjects.outlines import ZERO, shape_of
 
 Measures = tuple[float, tuple[float, float, float, float]]
+EditsOfEach = Sequence[Sequence[Edit]]
 
 
 def pointer(row: int, key: str = "") -> str:
     return f"/annotations/{row}" + (f"/{key}" if key else "")
 
 
-def image_size(file: CocoFile, row: int) -> tuple[int, int]:
-    """Height and width of an annotation's image, 0 where not known."""
-    image = int(file.image_rows[row])
-    return (int(file.images.heights[image]), int(file.images.widths[image])) if image >= 0 else (0, 0)
+class Together:
+    """Fixes that are worked out many at a time, when the first of them is asked for; ``work`` takes what was given for
+    each of some, and gives the edits of each."""
+
+    def __init__(self, work: Callable[[list[Any]], EditsOfEach]) -> None:
+        self._work = work
+        self._given: list[Any] = []
+        self._known: dict[int, Sequence[Edit]] = {}
+
+    def of(self, given: Any) -> Callable[[], Sequence[Edit]]:
+        self._given.append(given)
+        return partial(self._edits, len(self._given) - 1)
+
+    def _edits(self, place: int) -> Sequence[Edit]:
+        many = CHUNK
+        while place not in self._known:
+            try:
+                self._known.update(enumerate(self._work(self._given[place : place + many]), place))
+            except Exception:  # whatever a library raises for one odd shape: it keeps no other from being fixed
+                if many == 1:
+                    raise
+                many //= 2
+        return self._known[place]
 
 
-def true_measures(segmentation: Any, height: int, width: int) -> Optional[Measures]:
-    """Area and box (x, y, w, h) of a segmentation: the mask's, or the outline's where the image's size is not known;
-    ``None`` where it has none."""
-    shapes, shape = measure_one(segmentation, height, width)
-    return _measures(shapes, 0, shape, height, width)
+def measures(file: CocoFile, rows: Sequence[int]) -> list[Optional[Measures]]:
+    """Area and box (x, y, w, h) of annotations: the mask's, or the outline's where the image's size is not known;
+    ``None`` where they have none."""
+    shapes = file.shapes
+    for some in map(np.array, chunks(rows)):
+        undrawn = some[np.isnan(shapes.mask_areas[some])]
+        shapes.draw(undrawn, file.outlines(undrawn), file.sizes[undrawn])
+    return [_told(shapes, row, size) for row, size in zip(rows, file.sizes[rows].tolist())]
 
 
-def _measures(shapes: Shapes, row: int, shape: Shape, height: int, width: int) -> Optional[Measures]:
-    if not shapes.sound[row]:
+def measures_of(segmentations: Sequence[Any], sizes: np.ndarray) -> tuple[list[Optional[Measures]], Shapes]:
+    """The same of segmentations on images of these heights and widths (``(N, 2)``), and all that was measured."""
+    shapes, outlines = measure_some(segmentations, sizes)
+    shapes.draw(np.arange(len(outlines)), outlines, sizes)
+    return [_told(shapes, row, size) for row, size in enumerate(sizes.tolist())], shapes
+
+
+def _told(shapes: Shapes, row: int, size: Sequence[int]) -> Optional[Measures]:
+    pixels = float(shapes.mask_areas[row])
+    if not shapes.sound[row] or (all(size) and math.isnan(pixels)):
         return None
-    if shapes.draw(row, shape, height, width):
-        return float(shapes.mask_areas[row]), tuple(shapes.mask_boxes[row].tolist())
-    if height and width:
-        return None
+    if not math.isnan(pixels):
+        return pixels, tuple(shapes.mask_boxes[row].tolist())
     x0, y0, x1, y1 = shapes.extents[row].tolist()
     return round(float(shapes.areas[row]), 4), (x0, y0, round(x1 - x0, 4), round(y1 - y0, 4))
 
@@ -54,67 +84,61 @@ def plain(number: float) -> Any:
     return int(number) if float(number).is_integer() else float(number)
 
 
-def _row_measures(file: CocoFile, row: int) -> Optional[Measures]:
-    shape = file.shape(row) if np.isnan(file.shapes.mask_areas[row]) else None
-    return _measures(file.shapes, row, shape, *image_size(file, row))
-
-
-def area_value(file: CocoFile, row: int) -> Optional[float]:
-    measures = _row_measures(file, row)
-    return None if measures is None or measures[0] <= 0 else plain(measures[0])
+def flat(points: Any) -> list[Any]:
+    """Points as a flat list of numbers as people write them."""
+    return [plain(number) for number in np.ravel(points).tolist()]
 
 
 def has_value(file: CocoFile, row: int) -> bool:
-    """Whether ``area_value`` and ``box_value`` know what to write; no mask is drawn."""
-    shapes, (height, width) = file.shapes, image_size(file, row)
+    """Whether ``measures`` knows what to write; no mask is drawn."""
+    shapes = file.shapes
     there = shapes.sound[row] and not shapes.flags[row] & ZERO
-    return bool(there and (shapes.drawable[row] or not (height and width)))
+    return bool(there and (shapes.drawable[row] or not file.sizes[row].all()))
 
 
-def box_value(file: CocoFile, row: int) -> Optional[list[Any]]:
-    measures = _row_measures(file, row)
-    if measures is None or min(measures[1][2:]) <= 0:
-        return None
-    return [plain(side) for side in measures[1]]
+def boxes(file: CocoFile, rows: Sequence[int]) -> list[Optional[list[Any]]]:
+    """True boxes, ``None`` where there is none."""
+    return [list(map(plain, each[1])) if each and min(each[1][2:]) > 0 else None for each in measures(file, rows)]
 
 
 def _set(file: CocoFile, row: int, key: str, value: Any) -> list[Edit]:
     return [] if value is None else [SetValue(file.path, pointer(row, key), value)]
 
 
-def set_area(file: CocoFile, row: int) -> Sequence[Edit]:
-    return _set(file, row, "area", area_value(file, row))
+def set_areas(file: CocoFile, rows: Sequence[int]) -> EditsOfEach:
+    areas = (plain(each[0]) if each and each[0] > 0 else None for each in measures(file, rows))
+    return [_set(file, row, "area", area) for row, area in zip(rows, areas)]
 
 
-def set_box(file: CocoFile, row: int) -> Sequence[Edit]:
-    return _set(file, row, "bbox", box_value(file, row))
+def set_boxes(file: CocoFile, rows: Sequence[int]) -> EditsOfEach:
+    return [_set(file, row, "bbox", box) for row, box in zip(rows, boxes(file, rows))]
 
 
 def remove(file: CocoFile, row: int) -> Sequence[Edit]:
     return [Remove(file.path, pointer(row))]
 
 
-def reshape(file: CocoFile, row: int, segmentation: Any, by: Optional[Sequence[Edit]] = None) -> Sequence[Edit]:
-    """Give an annotation another segmentation, and the area and box that go with it where its own no longer do.
+def reshape(file: CocoFile, given: Sequence[tuple[int, Any, Sequence[Edit]]]) -> EditsOfEach:
+    """Give annotations another segmentation, and the area and box that go with it where their own no longer do.
 
-    Without a pixel left the annotation goes. ``by``: edits that make it that segmentation and touch less of the file.
+    Without a pixel left an annotation goes. ``given``: rows, segmentations, and edits that make it that segmentation
+    and touch less of the file.
     """
-    size = image_size(file, row)
-    shapes, shape = measure_one(segmentation, *size)
-    measures = _measures(shapes, 0, shape, *size)
-    edits: list[Edit] = list(by or _set(file, row, "segmentation", segmentation))
-    if measures is None and shapes.sound[0] and shapes.areas[0] > 0:
-        return edits  # not drawn, being too large: area and box stay
-    if measures is None or measures[0] <= 0:
-        return remove(file, row)
-    area, (x, y, w, h) = measures
-    stated = file.annotations.areas[row : row + 1]
-    areas = np.array([area, shapes.areas[0]])
-    if stated[0] <= 0 or not area_fits(stated, areas, shapes.perimeters).any():
-        edits += _set(file, row, "area", plain(area))
-    extents = np.array([[x, y, x + w, y + h], shapes.extents[0]])
-    if not box_fits(file.shapes.boxes[row : row + 1], extents).any():
-        edits += _set(file, row, "bbox", [plain(side) for side in (x, y, w, h)])
+    rows = [row for row, *_ in given]
+    found, shapes = measures_of([segmentation for _, segmentation, _ in given], file.sizes[rows])
+    stated, said = file.annotations.areas[rows], file.shapes.boxes[rows]
+    area_fit, box_fit = area_fits(stated, shapes.areas, shapes.perimeters), box_fits(said, shapes.extents)
+    area_fit |= area_fits(stated, np.array([each[0] if each else np.nan for each in found]), shapes.perimeters)
+    box_fit |= box_fits(said, corners_of(np.array([each[1] if each else (np.nan,) * 4 for each in found])))
+    edits = []
+    for place, (row, segmentation, by) in enumerate(given):
+        own, measured = list(by or _set(file, row, "segmentation", segmentation)), found[place]
+        if measured is not None and measured[0] > 0:
+            own += [] if area_fit[place] and stated[place] > 0 else _set(file, row, "area", plain(measured[0]))
+            own += [] if box_fit[place] else _set(file, row, "bbox", list(map(plain, measured[1])))
+        elif measured is not None or not (shapes.sound[place] and shapes.areas[place] > 0):
+            own = list(remove(file, row))  # else not drawn, being too large: area and box stay
+        edits.append(own)
     return edits
 
 
@@ -203,7 +227,7 @@ def _from_words(value: Any) -> Optional[list[Any]]:
         numbers = [float(each) for each in value if isinstance(each, str)] if isinstance(value, list) else []
     except ValueError:
         return None
-    whole = len(numbers) == len(value) >= 6 and all(map(math.isfinite, numbers))
+    whole = bool(numbers) and len(numbers) == len(value) >= 6 and all(map(math.isfinite, numbers))
     return [plain(number) for number in numbers] if whole else None
 
 

@@ -79,7 +79,7 @@ def _scene(finding: Finding, parts: Sequence[Part]) -> Optional[_Scene]:
         return None
     scene = _image(part, file, int(file.image_rows[row]))
     if scene is not None and isinstance(file, CocoFile):
-        shape = file.shape(row)
+        shape = file.outlines([row])[0]
         if isinstance(shape, RleCode):
             scene.rle = shape
         else:

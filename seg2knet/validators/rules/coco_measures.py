@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
 from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
 from seg2knet.validators.fixing import repairs
+from seg2knet.validators.fixing.repairs import Together
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
 from seg2knet.validators.subjects.files import CocoFile
-from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS, corners_of
+from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS, chunks, corners_of
 from seg2knet.validators.subjects.outlines import FLAT, NONFINITE, ZERO
 
 SAME_PLACE = 0.3
@@ -88,12 +89,12 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
     mmdet stops with a `KeyError` or an `IndexError`, or silently drops the object. The fix writes the box of the
     object's mask; it is unsafe where the stated area is not the mask's.
     """
-    expected = "four finite numbers x, y, width, height"
+    expected, fixes = "four finite numbers x, y, width, height", Together(partial(repairs.set_boxes, file))
     for row in np.flatnonzero(file.once(_malformed)).tolist():
         message, found = "the box is not x, y, width, height", shown(file.bbox(row))
         if file.bbox(row) is None:
             message, found = "an annotation without a box", "nothing"
-        edits = partial(repairs.set_box, file, row) if file.shapes.sound[row] else ()
+        edits = fixes.of(row) if file.shapes.sound[row] else ()
         fix = None if file.once(evidence).box_certain[row] else Fix.UNSAFE
         yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 
@@ -106,14 +107,14 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
     stated area, the box is wrong and the fix, safe then, writes the mask's box. Else the unsafe fix writes it, or
     removes an annotation that is as small as its box.
     """
-    shapes = file.shapes
-    for row in np.flatnonzero(file.once(_small) & ~file.once(fractions)["boxes"]).tolist():
-        value = repairs.box_value(file, row) if shapes.sound[row] else None
+    shapes, fixes = file.shapes, Together(partial(repairs.set_boxes, file))
+    rows = np.flatnonzero(file.once(_small) & ~file.once(fractions)["boxes"]).tolist()
+    for row, value in zip(rows, repairs.boxes(file, rows)):
         larger = value is not None and min(value[2:]) >= 1
         message = "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else "")
         expected = "at least 1 pixel wide and high" if value is None else shown(value)
         undrawn = value is None and shapes.sound[row]
-        edits = partial(repairs.set_box, file, row) if larger else () if undrawn else repairs.remove(file, row)
+        edits = fixes.of(row) if larger else () if undrawn else repairs.remove(file, row)
         fix, found = Fix.SAFE if larger and shapes.area_fits[row] else Fix.UNSAFE, shown(file.bbox(row))
         yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 
@@ -133,15 +134,19 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     order or without its leading 0 are named, and the unsafe fix rewrites the mask.
     """
     wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy) & ~file.once(_small)
-    for row in np.flatnonzero(wrong & ~file.once(fractions)["boxes"]).tolist():
-        proof = file.once(evidence)
-        value = repairs.box_value(file, row)
-        message, edits, fix = "the box is not that of the segmentation", partial(repairs.set_box, file, row), None
+    rows = np.flatnonzero(wrong & ~file.once(fractions)["boxes"]).tolist()
+    causes: dict[int, tuple[str, Any]] = {}
+    for some in chunks([row for row in rows if not file.once(evidence).box_certain[row]]):
+        causes.update(_causes(file, some))
+    fixes, others = (Together(partial(work, file)) for work in (repairs.set_boxes, repairs.reshape))
+    for row, value in zip(rows, repairs.boxes(file, rows)):
+        proof, fix = file.once(evidence), None
+        message, edits = "the box is not that of the segmentation", fixes.of(row)
         if not proof.box_certain[row]:
-            cause, fix = _cause(file, row), Fix.UNSAFE
-            if cause is not None:
-                message = f"the mask is not where the box is: {cause[0]}"
-                edits = partial(repairs.reshape, file, row, cause[1])
+            fix = Fix.UNSAFE
+            if row in causes:
+                cause, segmentation = causes[row]
+                message, edits = f"the mask is not where the box is: {cause}", others.of((row, segmentation, ()))
             elif proof.suspect[row]:
                 message, value = "box and area agree, the mask does not: the mask is the suspect", None
             else:
@@ -150,26 +155,26 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
         yield file.hit(row, message, "bbox", edits=() if value is None else edits, fix=fix, **more)
 
 
-def _cause(file: CocoFile, row: int) -> Optional[tuple[str, Any]]:
-    """Why the mask is not in its box, and the mask as it was meant: where another reading fits box and area."""
-    height, width = repairs.image_size(file, row)
-    shape = file.shape(row)
-    readings: list[tuple[str, Any]] = []
-    x, y, w, h = file.shapes.boxes[row]
-    swapped = np.abs(file.shapes.extents[row][[1, 0, 3, 2]] - (x, y, x + w, y + h)).max()
-    if isinstance(shape, RleCode):
-        readings = _other_runs(shape)
-    elif shape and swapped <= 3 * BOX_TOLERANCE:
-        pairs = [np.asarray(part, np.float64).reshape(-1, 2) for part in shape]
-        readings = [("x and y are swapped", [[repairs.plain(n) for n in each[:, ::-1].ravel()] for each in pairs])]
-    stated = file.annotations.areas[row]
-    for name, value in readings:
-        measures = repairs.true_measures(value, height, width)
+def _causes(file: CocoFile, rows: Sequence[int]) -> dict[int, tuple[str, Any]]:
+    """Why masks are not in their boxes, and the masks as they were meant: where another reading fits box and area."""
+    readings: list[tuple[int, str, Any]] = []
+    x, y, w, h = file.shapes.boxes[rows].T
+    off = np.abs(file.shapes.extents[rows][:, [1, 0, 3, 2]] - np.stack((x, y, x + w, y + h), 1)).max(1)
+    for row, shape, far in zip(rows, file.outlines(rows), off.tolist()):
+        if isinstance(shape, RleCode):
+            readings += [(row, *reading) for reading in _other_runs(shape)]
+        elif shape and far <= 3 * BOX_TOLERANCE:
+            parts = [repairs.flat(np.reshape(part, (-1, 2))[:, ::-1]) for part in shape]
+            readings.append((row, "x and y are swapped", parts))
+    found, _ = repairs.measures_of([value for *_, value in readings], file.sizes[[row for row, *_ in readings]])
+    causes: dict[int, tuple[str, Any]] = {}
+    for (row, name, value), measures in zip(readings, found):
         if measures is None or np.abs(np.array(measures[1]) - file.shapes.boxes[row]).max() > 2 * BOX_TOLERANCE:
             continue
+        stated = file.annotations.areas[row]
         if not stated > 0 or abs(stated - measures[0]) <= 0.1 * measures[0] + 2:
-            return name, value
-    return None
+            causes.setdefault(row, (name, value))
+    return causes
 
 
 def _other_runs(shape: RleCode) -> list[tuple[str, Any]]:
@@ -192,17 +197,21 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
     Read as COCO reads it, it reaches far out of the object, often out of the image. The segmentation tells: the corners
     fit it, the width and height do not. The fix writes the box of the mask.
     """
-    for row in np.flatnonzero(file.once(_xyxy)).tolist():
-        expected = shown(repairs.box_value(file, row)) + " (x, y, width, height)"
-        found, edits = shown(file.bbox(row)) + " (x0, y0, x1, y1)", partial(repairs.set_box, file, row)
-        yield file.hit(row, "the box is written as two corners", "bbox", expected=expected, found=found, edits=edits)
+    rows, fixes = np.flatnonzero(file.once(_xyxy)).tolist(), Together(partial(repairs.set_boxes, file))
+    for row, value in zip(rows, repairs.boxes(file, rows)):
+        expected, found = f"{shown(value)} (x, y, width, height)", f"{shown(file.bbox(row))} (x0, y0, x1, y1)"
+        message, edits = "the box is written as two corners", fixes.of(row)
+        yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits)
 
 
-def _area_hit(file: CocoFile, row: int, message: str, found: str) -> Hit:
-    known = repairs.has_value(file, row)
-    expected = (lambda: str(repairs.area_value(file, row))) if known else "a number above 0"
-    edits = partial(repairs.set_area, file, row) if known else ()
+def _area_hit(file: CocoFile, row: int, message: str, found: str, fixes: Together) -> Hit:
+    edits = fixes.of(row) if repairs.has_value(file, row) else ()
     fix = None if file.once(evidence).area_certain[row] else Fix.UNSAFE
+
+    def expected() -> str:
+        values = (edit.value for edit in (edits() if callable(edits) else ()) if isinstance(edit, SetValue))
+        return str(next(values, "a number above 0"))
+
     return file.hit(row, message, "area", expected=expected, found=found, edits=edits, fix=fix)
 
 
@@ -213,9 +222,10 @@ def area_missing(file: CocoFile) -> Iterator[Hit]:
     pycocotools' evaluation stops with `KeyError: 'area'`, hours after training began. The fix writes the number of the
     mask's pixels; it is unsafe where the box is not the mask's.
     """
+    fixes = Together(partial(repairs.set_areas, file))
     for row in np.flatnonzero(np.isnan(file.annotations.areas) & file.annotations.usable).tolist():
         if f"/annotations/{row}/area" not in file.fault_pointers:
-            yield _area_hit(file, row, "an annotation without an area", "nothing usable")
+            yield _area_hit(file, row, "an annotation without an area", "nothing usable", fixes)
 
 
 @rule("CI037", "area-not-matching-segmentation", Severity.WARNING, Fix.SAFE, on="instances")
@@ -231,10 +241,10 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     The fix writes the number of the mask's pixels; it is unsafe where the box is not the mask's either. Where box
     and area agree, see CI034.
     """
-    areas = file.annotations.areas
-    wrong = np.flatnonzero(~file.shapes.area_fits)
+    areas, fixes = file.annotations.areas, Together(partial(repairs.set_areas, file))
+    wrong, message = np.flatnonzero(~file.shapes.area_fits), "the area is not that of the segmentation"
     for row in wrong[~file.once(evidence).suspect[wrong]].tolist() if len(wrong) else ():
-        yield _area_hit(file, row, "the area is not that of the segmentation", f"{repairs.plain(float(areas[row]))}")
+        yield _area_hit(file, row, message, f"{repairs.plain(float(areas[row]))}", fixes)
 
 
 @rule("CI038", "area-non-positive", Severity.ERROR, Fix.SAFE, on="instances")
@@ -244,11 +254,11 @@ def area_non_positive(file: CocoFile) -> Iterator[Hit]:
     mmdet silently drops an object whose area is not above 0. The fix writes the number of the mask's pixels; it is
     unsafe where the box is not the mask's. A mask without pixels is CI019 or CI026.
     """
-    areas = file.annotations.areas
+    areas, fixes = file.annotations.areas, Together(partial(repairs.set_areas, file))
     with np.errstate(invalid="ignore"):
         wrong = (areas <= 0) | np.isinf(areas)
     for row in np.flatnonzero(wrong & ~file.once(_nothing_there)).tolist():
-        yield _area_hit(file, row, "the area is not above 0: mmdet drops the object", f"{areas[row]:g}")
+        yield _area_hit(file, row, "the area is not above 0: mmdet drops the object", f"{areas[row]:g}", fixes)
 
 
 def fractions(file: CocoFile) -> dict[str, np.ndarray]:
@@ -284,7 +294,7 @@ def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
 def _multiplied(file: CocoFile, things: str) -> Sequence[Edit]:
     edits: list[Edit] = []
     for row in np.flatnonzero(file.once(fractions)[things]).tolist():
-        height, width = repairs.image_size(file, row)
+        height, width = file.sizes[row].tolist()
         key, parts = ("bbox", [file.bbox(row)]) if things == "boxes" else ("segmentation", file.segmentation(row))
         scaled = [[repairs.plain(round(n * (width, height)[at % 2], 4)) for at, n in enumerate(part)] for part in parts]
         edits.append(SetValue(file.path, repairs.pointer(row, key), scaled[0] if things == "boxes" else scaled))

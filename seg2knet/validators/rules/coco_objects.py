@@ -65,31 +65,27 @@ def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
     pulled to one object. Usually a file was merged with itself, or saved twice by a tool. The unsafe fix removes the
     later one of two that cover the same pixels. Of two that nearly do, which one is better cannot be told.
     """
-    gone: set[int] = set()
-    classes = file.annotations.category_ids
-    for first, second, iou in file.once(_same_place):
-        if not {first, second} & gone and classes[first] == classes[second]:
-            gone.add(second)
-            nearly, edits = ("", repairs.remove(file, second)) if iou >= SAME_IOU else ("nearly ", ())
-            message = f"covers {nearly}the same pixels as annotation {_name(file, first)}"
-            expected, found = "one annotation for each object", f"IoU {iou:.3f}, same class"
-            yield file.hit(second, message, expected=expected, found=found, edits=edits)
+    for first, second, iou in file.once(_coinciding)[0]:
+        nearly, edits = ("", repairs.remove(file, second)) if iou >= SAME_IOU else ("nearly ", ())
+        message = f"covers {nearly}the same pixels as annotation {_name(file, first)}"
+        expected, found = "one annotation for each object", f"IoU {iou:.3f}, same class"
+        yield file.hit(second, message, expected=expected, found=found, edits=edits)
 
 
 @rule("CI046", "same-object-in-two-classes", Severity.WARNING, on="instances")
 def same_object_in_two_classes(file: CocoFile) -> Iterator[Hit]:
-    """Two annotations of different classes cover the same pixels (IoU of at least 0.95).
+    """Annotations of different classes cover the same pixels (IoU of at least 0.95).
 
     Each is a false answer to the other: the classes compete for one object, and one of the two never scores. Which
-    class is right cannot be told.
+    class is right cannot be told. However many they are on one object, they are one finding.
     """
-    table = file.annotations
-    for first, second, iou in file.once(_same_place):
-        if iou < OTHER_CLASS_IOU or table.category_ids[first] == table.category_ids[second]:
-            continue
+    for first, rows, iou in file.once(_coinciding)[1]:
+        classes = file.annotations.category_ids
+        second = next(row for row in rows if classes[row] != classes[first])
         indices = [int(file.category_indices[row]) for row in (first, second)]
         names = [repr(file.categories[index].name) if index >= 0 else "an unknown class" for index in indices]
         message = f"the same object as annotation {_name(file, first)}, there {names[0]} and here {names[1]}"
+        message += f", and as {len(rows) - 1:,} more" if len(rows) > 1 else ""
         yield file.hit(second, message, "category_id", expected="one class for each object", found=f"IoU {iou:.3f}")
 
 
@@ -98,35 +94,57 @@ def _name(file: CocoFile, row: int) -> str:
     return f"/annotations/{row}" if number is None else str(number)
 
 
-def _same_place(file: CocoFile) -> list[tuple[int, int, float]]:
-    """Pairs (earlier row, later row, IoU) with an IoU of ``NEAR_IOU`` and more, crowds with crowds alone."""
-    close = _close_pairs(file)
-    # Some at a time, for where all objects of an image lie on one another the pairs are as many as objects squared.
-    parts = np.array_split(close, len(close) // MOST_PAIRS + 1)
-    pairs = np.concatenate([part[_evenly_spread(file, part)] for part in parts])
-    near: list[tuple[int, int, float]] = []
+def _coinciding(file: CocoFile) -> tuple[list[tuple[int, int, float]], list[tuple[int, list[int], float]]]:
+    """What covers the same pixels, crowds with crowds alone: (row, later row of its class, IoU of ``NEAR_IOU`` and
+    more), each later row once; and (row, later rows of any class, least IoU), each later row in one group."""
+    twins: list[tuple[int, int, float]] = []
+    groups: list[tuple[int, list[int], float]] = []
     masks: dict[int, Optional[dict]] = {}
-    for first, others in grouped(pairs.tolist()).items():
-        near += [(first, row, iou) for row, iou in _ious(file, first, others, masks).items() if iou >= NEAR_IOU]
-    return near
+    classes, pairs = file.annotations.category_ids, _close_pairs(file)
+    gone, told = np.zeros((2, len(classes)), bool)
+
+    def undecided(pairs: np.ndarray) -> np.ndarray:
+        first, second = pairs.T
+        return pairs[np.where(classes[first] == classes[second], ~(gone[first] | gone[second]), ~told[second])]
+
+    # Some at a time, for where all objects of an image lie on one another the pairs are as many as objects squared.
+    for part in np.array_split(pairs, len(pairs) // MOST_PAIRS + 1):
+        part = undecided(part)
+        for first, later in grouped(part[_evenly_spread(file, part)].tolist()).items():
+            later = undecided(np.array([(first, row) for row in later]))[:, 1].tolist()
+            ious = _ious(file, first, later, masks) if later else {}
+            own = [row for row in later if ious[row] >= NEAR_IOU and classes[row] == classes[first]]
+            same = [row for row in later if ious[row] >= OTHER_CLASS_IOU]
+            twins += [(first, row, ious[row]) for row in own]
+            gone[own] = True
+            if (classes[same] != classes[first]).any():
+                groups.append((first, same, min(map(ious.__getitem__, same))))
+                told[same] = True
+    return twins, groups
 
 
 def _close_pairs(file: CocoFile) -> np.ndarray:
-    """Pairs (earlier, later row) of one image whose areas and extents allow that IoU, ``(P, 2)``.
-
-    Objects are sorted by image and left edge, and compared with the next, the one after that, and so on, all at once,
-    as long as any two left edges are near enough.
-    """
+    """Pairs (earlier, later row) of one image whose areas and extents allow that IoU, their own or those of their
+    largest polygons, for one may lack a small one far away; ``(P, 2)``."""
     shapes, table = file.shapes, file.annotations
     rows = np.flatnonzero(shapes.sound & (file.image_rows >= 0) & table.has_category_id & (shapes.areas > 0))
+    keys = file.image_rows[rows] * 2 + (table.crowd[rows] != 0)
+    several = np.isin(keys, keys[(shapes.cores[rows] != shapes.extents[rows]).any(1)])
+    pairs = [*_near(file, rows, keys, shapes.extents), *_near(file, rows[several], keys[several], shapes.cores)]
+    places = [np.minimum(one, other) * table.count + np.maximum(one, other) for one, other in pairs]
+    return np.stack(np.divmod(np.unique(np.concatenate([rows[:0], *places])), table.count or 1), 1)
+
+
+def _near(file: CocoFile, rows: np.ndarray, key: np.ndarray, extents: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Pairs of rows of one key whose areas and extents allow that IoU. Objects are sorted by key and left edge, and
+    compared with the next, the one after that, and so on, all at once, as long as any two left edges are near enough.
+    """
     # Intersection over union of s leaves at most (1 - s) / s of the area outside: an edge can be further out only
     # along a spike, which costs at least a pixel a row.
-    slack = np.maximum(0.12 * (shapes.extents[rows, 2] - shapes.extents[rows, 0]), 3.0)
-    key = file.image_rows[rows] * 2 + (table.crowd[rows] != 0)
-    order = np.lexsort((shapes.extents[rows, 0], key))
+    slack = np.maximum(0.12 * (extents[rows, 2] - extents[rows, 0]), 3.0)
+    order = np.lexsort((extents[rows, 0], key))
     rows, slack, key = rows[order], slack[order], key[order]
-    lefts, areas, classes = shapes.extents[rows, 0], shapes.areas[rows], table.category_ids[rows]
-    close = []
+    lefts, areas, classes = extents[rows, 0], file.shapes.areas[rows], file.annotations.category_ids[rows]
     alive: np.ndarray = np.arange(max(len(rows) - 1, 0))
     step = 1
     while len(alive):
@@ -136,11 +154,9 @@ def _close_pairs(file: CocoFile) -> np.ndarray:
         alive, after = alive[near], after[near]
         # Two classes are one object from a higher IoU on, and nearly all pairs are of two.
         least = np.where(classes[alive] == classes[after], NEAR_IOU - 0.05, OTHER_CLASS_IOU - 0.04)
-        alike = _alike(shapes.extents[rows[alive]], shapes.extents[rows[after]], areas[alive], areas[after], least)
-        close.append(np.stack([rows[alive[alike]], rows[after[alike]]], 1))
+        alike = _alike(extents[rows[alive]], extents[rows[after]], areas[alive], areas[after], least)
+        yield [rows[alive[alike]], rows[after[alike]]]
         step += 1
-    pairs = np.sort(np.concatenate(close), axis=1) if close else np.zeros((0, 2), np.int64)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _alike(
@@ -187,7 +203,7 @@ def _ious(file: CocoFile, first: int, others: list[int], masks: dict[int, Option
     """IoU of one annotation's mask with that of each other on its image; ``masks`` keeps each for the next call."""
     from pycocotools import mask as coco_mask
 
-    height, width = repairs.image_size(file, first)
+    height, width = file.sizes[first].tolist()
     for row in (first, *others):
         if row not in masks:
             masks[row] = _code(file, row, height, width)
@@ -205,7 +221,7 @@ def _code(file: CocoFile, row: int, height: int, width: int) -> Optional[dict]:
     """An annotation's mask as pycocotools takes it; ``None`` where it must not see it."""
     from pycocotools import mask as coco_mask
 
-    shape = file.shape(row)
+    shape = file.outlines([row])[0]
     if isinstance(shape, RleCode):
         rows, columns = shape.size
         if isinstance(shape.counts, str):
@@ -307,7 +323,7 @@ def rle_size_mismatch(file: CocoFile) -> Iterator[Hit]:
     they are swapped, or the image was resized later. What the code was made for cannot be told, so there is no fix.
     """
     for row in on_right_size(file, file.shapes.flags & RLE_SIZE != 0):
-        height, width = repairs.image_size(file, row)
+        height, width = file.sizes[row].tolist()
         found = shown((file.segmentation(row) or {}).get("size"))
         message, expected = "the RLE is of another size than its image", f"[{height}, {width}] (height, width)"
         yield file.hit(row, message, "segmentation/size", expected=expected, found=found)

@@ -139,7 +139,7 @@ def segment_area(found: Pngs) -> Iterator[Hit]:
     Trainers drop segments by area, and evaluation sorts and weighs by it. The fix writes the number of pixels; it is
     unsafe where area and box of most segments differ, because then the PNG may be another image's.
     """
-    for segment, region, fix in _measured(found):
+    for segment, region, fix in once(found, _measured):
         area = found.file.segments.areas[segment]
         if not abs(area - region[AREA]) < _SLACK:
             shown = "none" if np.isnan(area) else f"{area:g}"
@@ -153,7 +153,7 @@ def segment_bbox(found: Pngs) -> Iterator[Hit]:
     mmdet reads `bbox` of every segment: without it loading stops with a `KeyError`; a wrong one drops the segment or
     trains the wrong box. The fix writes the box of the pixels: x, y, width, height. It is unsafe where CP011's is.
     """
-    for segment, region, fix in _measured(found):
+    for segment, region, fix in once(found, _measured):
         box = found.file.segments.boxes[segment]
         if not np.abs(box - region[X:]).max() < _SLACK:
             shown = "none, or no box" if np.isnan(box).any() else str([float(f"{side:g}") for side in box])
@@ -165,16 +165,15 @@ def _wrong(found: Pngs, segment: int, message: str, key: str, right: Any, shown:
     return found.file.segment_hit(segment, message, key, expected=str(right), found=shown, edits=edits, fix=fix)
 
 
-def _measured(found: Pngs) -> Iterator[tuple[int, np.ndarray, Optional[Fix]]]:
+def _measured(found: Pngs) -> list[tuple[int, np.ndarray, Optional[Fix]]]:
     """Segments that have pixels of their own, each with its region, where area or box do not fit it, and the fix."""
     segments, other = found.file.segments, once(found, _other_png)
     rows = np.flatnonzero((found.match >= 0) & ~found.repeated)
     regions = found.all_regions[found.match[rows]]
     right = np.abs(segments.areas[rows] - regions[:, AREA]) < _SLACK
     right &= (np.abs(segments.boxes[rows] - regions[:, X:]) < _SLACK).all(axis=1)
-    for place in np.flatnonzero(~right).tolist():
-        segment = int(rows[place])
-        yield segment, regions[place], Fix.UNSAFE if int(segments.entry[segment]) in other else None
+    fixes = [Fix.UNSAFE if entry in other else None for entry in segments.entry[rows[~right]].tolist()]
+    return list(zip(rows[~right].tolist(), regions[~right], fixes))
 
 
 @rule("CP013", "stuff-category-repeated-in-image", Severity.WARNING, Fix.SAFE, on="pngs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from seg2knet.validators.model import Hit
 from seg2knet.validators.subjects.json_file import JsonFile
-from seg2knet.validators.subjects.measure import Shapes, measure, shape_in
+from seg2knet.validators.subjects.measure import Shapes, measure, shapes_in
 from seg2knet.validators.subjects.outlines import Shape
 from seg2knet.validators.subjects.records import ANNOTATION, PANOPTIC, loads
-from seg2knet.validators.subjects.tables import Annotations, PanopticAnnotations, Segments
+from seg2knet.validators.subjects.tables import Annotations, PanopticAnnotations, Segments, array_of
 
 T = TypeVar("T")
 Owner = TypeVar("Owner")
@@ -42,9 +42,14 @@ class CocoFile(JsonFile):
         return f"/annotations/{row}"
 
     @cached_property
+    def sizes(self) -> np.ndarray:
+        """Height and width of each annotation's image, ``(N, 2)`` int64, 0 where they are not known."""
+        images = self.images
+        return np.append(np.stack([images.heights, images.widths], 1), [[0, 0]], 0)[self.image_rows]
+
+    @cached_property
     def shapes(self) -> Shapes:
-        heights, widths = (np.append(side, 0)[self.image_rows] for side in (self.images.heights, self.images.widths))
-        shapes = measure(self.annotations, heights, widths, self.jobs)
+        shapes = measure(self.annotations, self.sizes, self.jobs)
         self.document.release()
         return shapes
 
@@ -55,9 +60,9 @@ class CocoFile(JsonFile):
         """An annotation's segmentation as Python objects, ``None`` where absent."""
         return loads(self.annotations.segmentations[row])
 
-    def shape(self, row: int) -> Shape:
-        """An annotation's segmentation, read leniently: polygons, a run-length code, or ``None``."""
-        return shape_in(self.annotations.segmentations[row])[0]
+    def outlines(self, rows: Iterable[int]) -> list[Shape]:
+        """Segmentations of annotations, read leniently: polygons, a run-length code, or ``None``."""
+        return shapes_in(array_of([self.annotations.segmentations[row] for row in rows]))[0]
 
     def bbox(self, row: int) -> Any:
         return loads(self.annotations.boxes[row])

@@ -24,7 +24,9 @@ import numpy as np
 from msgspec import Raw
 
 from seg2knet.dataset.coco_json import RleCode
+from seg2knet.dataset.geometry import measure_many
 from seg2knet.dataset.rle import max_pixels
+from seg2knet.dataset.sample import Polygons
 from seg2knet.engines import engine, uncollected
 from seg2knet.validators.subjects import outlines
 from seg2knet.validators.subjects.outlines import BROKEN, CROSSING, STRAY, ZERO, Shape, shape_of
@@ -55,7 +57,8 @@ class Shapes:
         kinds: int64. flags: int64, bits of ``outlines``.
         boxes: ``(N, 4)``, as stated, NaN where absent or malformed.
         areas: enclosed by the polygons, or the mask's pixels. perimeters: lengths of the outlines.
-        extents: ``(N, 4)`` x0, y0, x1, y1. overshoot: pixels outside the image, 0 for none.
+        extents: ``(N, 4)`` x0, y0, x1, y1. cores: those of the largest polygon.
+        overshoot: pixels outside the image, 0 for none.
         drawable: bool; the image's size is known, no forged one, and the polygons do not reach far out of it.
         mask_areas, mask_boxes: ``(N, 4)`` x, y, w, h: NaN where nothing was rasterised.
         area_fits, box_fits: bool; True also where nothing can be compared.
@@ -71,7 +74,7 @@ class Shapes:
         self.kinds = np.full(count, ABSENT)
         self.flags, self.boxes = flags, boxes
         self.areas, self.mask_areas = np.full(count, np.nan), np.full(count, np.nan)
-        self.extents, self.mask_boxes = np.full((count, 4), np.nan), np.full((count, 4), np.nan)
+        self.extents, self.cores, self.mask_boxes = np.full((3, count, 4), np.nan)
         self.perimeters, self.overshoot = np.zeros(count), np.zeros(count)
         self.area_fits, self.box_fits = np.ones(count, bool), np.ones(count, bool)
 
@@ -91,24 +94,22 @@ class Shapes:
         there = (self.kinds == POLYGONS) | (self.kinds == RLE)
         return there & (self.flags & BROKEN == 0) & ~np.isnan(self.areas)
 
-    def draw(self, row: int, shape: Shape, height: int, width: int) -> bool:
-        """Fill in the mask's area and box of a sound annotation; whether they are known now."""
-        if np.isnan(self.mask_areas[row]) and isinstance(shape, list) and self.drawable[row]:
-            from pycocotools import mask as coco_mask
+    def draw(self, rows: np.ndarray, shapes: Sequence[Shape], sizes: np.ndarray) -> None:
+        """Fill in the masks' areas and boxes of these annotations, of those that are sound and can be drawn; shapes,
+        and heights and widths of their images (``(N, 2)``): of each of ``rows``."""
+        wanted = np.isnan(self.mask_areas[rows]) & self.sound[rows] & self.drawable[rows]
+        places = np.flatnonzero(wanted).tolist()
+        tasks = [(Polygons(shapes[place]), *sizes[place].tolist()) for place in places]
+        for row, (area, box) in zip(rows[places].tolist(), measure_many(tasks)):
+            self.mask_areas[row], self.mask_boxes[row] = area, box
 
-            codes = coco_mask.frPyObjects([part for part in shape if len(part) >= 6], height, width)
-            mask = codes[0] if len(codes) == 1 else coco_mask.merge(codes)
-            self.mask_areas[row], self.mask_boxes[row] = coco_mask.area(mask), coco_mask.toBbox(mask)
-        return not np.isnan(self.mask_areas[row])
 
-
-def measure(table: Annotations, heights: np.ndarray, widths: np.ndarray, jobs: int = 1) -> Shapes:
-    """Measure all annotations of a file, in several processes where there are many; ``heights``, ``widths``: of each
-    one's image, ``(N,)`` int64, 0 where unknown."""
+def measure(table: Annotations, sizes: np.ndarray, jobs: int = 1) -> Shapes:
+    """Measure all annotations of a file, in several processes where there are many; ``sizes``: height and width of each
+    one's image, ``(N, 2)`` int64, 0 where unknown."""
     parts = [slice(start, start + CHUNK) for start in range(0, table.count or 1, CHUNK)]
-    columns = (table.areas, heights, widths)
     tasks = (
-        (array_of(table.segmentations[part]), array_of(table.boxes[part]), *(column[part] for column in columns))
+        (array_of(table.segmentations[part]), array_of(table.boxes[part]), table.areas[part], sizes[part])
         for part in parts
     )
     with uncollected(), engine("local", jobs if table.count >= _PARALLEL_FROM else 1) as workers:
@@ -121,20 +122,28 @@ def _worker() -> Any:
     return _measure_chunk
 
 
-def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray, np.ndarray]) -> Shapes:
+def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray]) -> Shapes:
     """Segmentations and boxes are JSON arrays, then come stated areas and the images' sizes."""
-    segmentations, box_text, *columns = task
+    segmentations, box_text, stated, sizes = task
     with uncollected():
         shapes, flags = shapes_in(segmentations)
-        return _measured(shapes, Shapes(flags, boxes_in(box_text)), *columns)
+        return _measured(shapes, Shapes(flags, boxes_in(box_text)), stated, sizes)
 
 
-def measure_one(segmentation: Any, height: int, width: int) -> tuple[Shapes, Shape]:
-    """A decoded segmentation of any type, alone on an image of that size (0: not known), and how it was read."""
-    shape, flag = shape_of(segmentation)
-    nothing = Shapes(np.array([flag]), np.full((1, 4), np.nan))
-    stated, heights, widths = np.full(1, np.nan), np.array([height]), np.array([width])
-    return _measured([shape], nothing, stated, heights, widths), shape
+def measure_some(segmentations: Sequence[Any], sizes: np.ndarray) -> tuple[Shapes, list[Shape]]:
+    """Decoded segmentations of any type, on images of these heights and widths (``(N, 2)``, 0: not known), and how they
+    were read."""
+    try:
+        shapes, flags = msgspec.convert(segmentations, List[Shape]), [0] * len(segmentations)
+    except (msgspec.MsgspecError, OverflowError):
+        shapes, flags = map(list, zip(*map(shape_of, segmentations)))
+    nothing = Shapes(np.array(flags, np.int64), np.full((len(shapes), 4), np.nan))
+    return _measured(shapes, nothing, np.full(len(shapes), np.nan), sizes), shapes
+
+
+def chunks(rows: Sequence[int]) -> list[Sequence[int]]:
+    """Some at a time: all would take too much memory, and for one alone NumPy takes as long as for a hundred."""
+    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
 
 
 def shapes_in(text: bytes) -> tuple[list[Shape], np.ndarray]:
@@ -157,21 +166,19 @@ def shape_in(raw: Raw) -> tuple[Shape, int]:
 _one_shape = msgspec.json.Decoder(Shape)
 
 
-def _measured(
-    shapes: Sequence[Shape], columns: Shapes, stated: np.ndarray, heights: np.ndarray, widths: np.ndarray
-) -> Shapes:
-    """Fill in the columns of these segmentations, with stated areas and sizes of images, 0 where unknown."""
+def _measured(shapes: Sequence[Shape], columns: Shapes, stated: np.ndarray, sizes: np.ndarray) -> Shapes:
+    """Fill in the columns of these segmentations; stated areas, and images' heights and widths, 0 where unknown."""
     count = len(shapes)
     lists: list[Any] = [shape if type(shape) is list else () for shape in shapes]
     some = np.fromiter(map(any, lists), bool, count)  # a list of empty lists is an empty segmentation
     columns.kinds[some] = POLYGONS
     for row in np.flatnonzero(~some).tolist():
-        _fill_other(shapes[row], row, columns, int(heights[row]), int(widths[row]))
+        _fill_other(shapes[row], row, columns, *sizes[row].tolist())
         lists[row] = ()
     counts = np.fromiter(map(len, lists), np.int64, count)
     if some.any():
         _fill_polygons(lists, counts, columns)
-    sizes = np.stack([widths, heights], 1)
+    sizes = sizes[:, ::-1]  # from here on as x, y
     known = (sizes > 0).all(1)
     edges = np.concatenate([-columns.extents[:, :2], columns.extents[:, 2:] - sizes], 1)
     over = np.nan_to_num(edges.max(1, initial=-np.inf), nan=0.0)
@@ -189,6 +196,7 @@ def _fill_other(shape: Shape, row: int, columns: Shapes, height: int, width: int
         columns.flags[row] |= mask.flags
         columns.areas[row] = columns.mask_areas[row] = mask.area
         columns.mask_boxes[row], columns.extents[row] = mask.box, (x, y, x + w, y + h)
+        columns.cores[row] = columns.extents[row]
         columns.perimeters[row] = mask.perimeter
         columns.kinds[row] = EMPTY if mask.area == 0 else RLE
     elif shape is not None:
@@ -209,16 +217,15 @@ def _fill_polygons(lists: Sequence[Sequence[list[float]]], counts: np.ndarray, c
     columns.perimeters[rows] = np.add.reduceat(own.perimeters, starts)
     columns.extents[rows, :2] = np.fmin.reduceat(own.extents[:, :2], starts)
     columns.extents[rows, 2:] = np.fmax.reduceat(own.extents[:, 2:], starts)
+    largest = np.lexsort((-own.areas, np.repeat(rows, counts[rows])))[starts]
+    columns.cores[rows] = own.extents[largest]
     several = counts[rows] > 1
     whole = np.nan_to_num(columns.extents[rows, 2:] - columns.extents[rows, :2]).prod(1)
     covered = np.add.reduceat(np.nan_to_num(own.extents[:, 2:] - own.extents[:, :2]).prod(1), starts)
     specks = np.minimum.reduceat(own.areas, starts) * SPECK < columns.areas[rows]
     columns.flags[rows] |= np.where(several & (specks | (whole > FAR_APART * np.maximum(covered, 1))), STRAY, 0)
-    nested = outlines.maybe_inside(own.extents, starts[several], counts[rows][several])
-    for row, start in zip(rows[several][nested], starts[several][nested]):
-        part = slice(start, start + counts[row])
-        if outlines.inside_pairs(parts[part], own.extents[part], usable[part] & (own.flags[part] & ZERO == 0)):
-            columns.flags[row] |= outlines.INSIDE
+    inner = [place for place, _ in outlines.inside_pairs(parts, own, counts)]
+    columns.flags[np.repeat(np.arange(len(counts)), counts)[inner]] |= outlines.INSIDE
 
 
 def _compare(
@@ -248,9 +255,8 @@ def _compare(
     )
     near = columns.overshoot < np.maximum(FAR, sizes.max(1, initial=0))
     columns.drawable = near & known & (sizes.prod(1, dtype=np.float64) <= max_pixels())
-    for row in np.flatnonzero(polygons & columns.drawable & doubtful).tolist():
-        width, height = sizes[row].tolist()
-        columns.draw(row, shapes[row], height, width)
+    rows = np.flatnonzero(polygons & columns.drawable & doubtful)
+    columns.draw(rows, [shapes[row] for row in rows.tolist()], sizes[rows, ::-1])
     has_mask = ~np.isnan(columns.mask_areas) & polygons
     columns.flags[has_mask & (columns.mask_areas == 0)] |= ZERO
     areas_fit |= has_mask & area_fits(stated, columns.mask_areas, perimeters)

@@ -201,48 +201,42 @@ def beside(parts: Sequence[list[float]]) -> bool:
     return all(one[1] <= other[0] for one, other in zip(spans, spans[1:]))
 
 
-def maybe_inside(extents: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Which objects may have a polygon within another, ``(N,)`` bool: the extents of one lie within another's.
-
-    ``extents``: ``(P, 4)`` of all objects' polygons, NaN where unusable; ``starts``, ``counts``: whose are whose.
-    """
-    maybe = np.zeros(len(counts), bool)
+def inside_pairs(parts: Sequence[Sequence[float]], examined: Parts, counts: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (inner, outer) of polygons of one object of which one lies within the other; ``counts``: how many each
+    object has."""
+    usable, extents, starts = examined.flags & (UNUSABLE_PART | ZERO) == 0, examined.extents, np.cumsum(counts) - counts
+    maybe = [np.zeros((0, 2), np.int64)]
     for one in range(int(counts.max(initial=1)) - 1):
         # Each object's polygon number ``one`` against all of its later ones, all objects at a time.
         rows = np.flatnonzero(counts > one + 1)
         later = counts[rows] - one - 1
         first = np.repeat(starts[rows] + one, later)
         second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(later) - later, later)
-        maybe[np.repeat(rows, later)[_within(first, second, extents) | _within(second, first, extents)]] = True
-    return maybe
-
-
-def _within(inner: np.ndarray, outer: np.ndarray, extents: np.ndarray) -> np.ndarray:
-    a, b = extents[inner], extents[outer]
-    within: np.ndarray = ((a[..., :2] >= b[..., :2]) & (a[..., 2:] <= b[..., 2:])).all(-1)
-    return within
-
-
-def inside_pairs(parts: Sequence[Sequence[float]], extents: np.ndarray, usable: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (inner, outer) of one object's polygons of which one lies within the other. ``extents``: ``(P, 4)``."""
+        for inner, outer in ((first, second), (second, first)):
+            within = (extents[inner, :2] >= extents[outer, :2]) & (extents[inner, 2:] <= extents[outer, 2:])
+            maybe.append(np.stack([inner, outer], 1)[within.all(1) & usable[inner] & usable[outer]])
+    pairs = np.concatenate(maybe)
+    if not len(pairs):
+        return []
     import shapely
 
-    rows = np.flatnonzero(usable)
-    within = _within(rows[:, None], rows[None], extents)
-    np.fill_diagonal(within, False)
-    pairs: list[tuple[int, int]] = []
-    for inner, outer in rows[np.argwhere(within)].tolist():
-        if shapely.covers(polygon_of(parts[outer]), polygon_of(parts[inner])) and (outer, inner) not in pairs:
-            pairs.append((inner, outer))
-    return pairs
+    places, own = np.unique(pairs, return_inverse=True)
+    inner, outer = polygons_of([parts[place] for place in places.tolist()])[own.reshape(-1, 2)].T
+    found = {(one, other) for one, other in pairs[shapely.covers(outer, inner)].tolist()}
+    # Of two that are the same the first is the inner one.
+    return sorted((one, other) for one, other in found if one < other or (other, one) not in found)
 
 
-def polygon_of(part: Sequence[float]) -> Any:
-    """A usable flat polygon as a valid Shapely geometry."""
+def polygons_of(parts: Sequence[Sequence[float]]) -> Any:
+    """Usable flat polygons as valid Shapely geometries."""
     import shapely
 
-    polygon = shapely.Polygon(np.asarray(part, np.float64).reshape(-1, 2))
-    return polygon if polygon.is_valid else shapely.make_valid(polygon)
+    points = np.fromiter(chain.from_iterable(parts), np.float64).reshape(-1, 2)
+    owners = np.repeat(np.arange(len(parts)), [len(part) // 2 for part in parts])
+    polygons = shapely.polygons(shapely.linearrings(points, indices=owners))
+    wrong = ~shapely.is_valid(polygons)
+    polygons[wrong] = shapely.make_valid(polygons[wrong])
+    return polygons
 
 
 class Mask(NamedTuple):

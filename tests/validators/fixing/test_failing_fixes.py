@@ -94,14 +94,14 @@ def test_a_fix_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.Mon
     train, val = spoiled(tmp_path / "set")
     for path in (train, val):
         change(path, lambda data: data["annotations"][0].update(bbox=[6, 6, 20, 28]))
-    real = repairs.set_box
+    real = repairs.set_boxes
 
-    def set_box(file: Any, row: int) -> Any:
+    def set_boxes(file: Any, rows: list[int]) -> Any:
         if file.path == train:
             raise np.linalg.LinAlgError("no mask")
-        return real(file, row)
+        return real(file, rows)
 
-    monkeypatch.setattr(repairs, "set_box", set_box)
+    monkeypatch.setattr(repairs, "set_boxes", set_boxes)
     report = validate(tmp_path / "set", fix="safe")
     assert [finding.code for finding in report] == ["CI034"]
     assert [line for line in report.not_fixed if "CI034" in line and "not fixed: no mask" in line]
@@ -118,3 +118,30 @@ def test_what_was_taken_out_of_other_files_is_listed(tmp_path: Path, monkeypatch
     assert "nothing" in val.read_text()
     (removed,) = report.removed
     assert "instances_train2017.json" in removed
+
+
+def test_one_of_many_fixes_that_cannot_be_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, _ = spoiled(tmp_path / "set")
+
+    def half_a_pixel_out(data: dict[str, Any]) -> None:
+        square, points = data["annotations"][5], [80.0, 10, 96.4, 10, 96.4, 30, 80, 30]
+        square.update(segmentation=[points], bbox=[80, 10, 16.4, 20], area=328)
+        data["annotations"] = [{**square, "id": number, "image_id": 1 + number % 3} for number in range(1, 41)]
+        data["annotations"][17]["segmentation"] = [[*points, 77.0, 20.0]]
+
+    change(train, half_a_pixel_out)
+    real = repairs.flat
+
+    def flat(points: Any) -> Any:
+        if 77.0 in points:
+            raise ValueError("an odd outline")
+        return real(points)
+
+    monkeypatch.setattr(repairs, "flat", flat)
+    report = validate(train, fix="safe", select=["CI024"])
+    assert len(report.fixed) == 39
+    (line,) = report.not_fixed
+    assert "annotation 18 " in line
+    assert "not fixed: an odd outline" in line
+    assert [finding.annotation_id for finding in report] == [18]
+    assert json.loads(train.read_text())["annotations"][39]["segmentation"] == [[80, 10, 96, 10, 96, 30, 80, 30]]

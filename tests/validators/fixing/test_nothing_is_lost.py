@@ -270,3 +270,15 @@ def test_names_in_another_encoding_are_no_ground_for_fixes(tmp_path: Path) -> No
     assert not report.fixed
     assert [(finding.code, finding.fix.value) for finding in report] == [("CI001", "unsafe")]
     assert {path: path.read_bytes() for path in root.rglob("*.json*")} == before
+
+
+@pytest.mark.parametrize("broken", [[85.0, 12, 87, 12, float("nan"), 14], [85.0, 12, 87, 12], [85.0, 12]])
+def test_an_object_with_a_broken_polygon_beside_one_half_a_pixel_out_stays(tmp_path: Path, broken: list[float]) -> None:
+    train, _ = spoiled(tmp_path / "set")
+    parts = [[80.0, 10, 96.4, 10, 96.4, 30, 80, 30], broken]
+    measures = {"segmentation": parts, "bbox": [80, 10, 16.4, 20], "area": 328}
+    change(train, lambda data: data["annotations"][5].update(measures))
+    report = validate(train, fix="safe")
+    assert not report.removed
+    assert len(json.loads(train.read_text())["annotations"]) == 18
+    assert [finding.fix.value for finding in report if finding.code == "CI024"] == ["none"]

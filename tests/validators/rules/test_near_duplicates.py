@@ -64,3 +64,41 @@ def test_areas_before() -> None:
         [8],
         [20],
     ]
+
+
+def of_one_image(tmp_path: Path, objects: list[tuple[int, list[list[float]]]]) -> Path:
+    """A file of objects (class, polygons) on one image."""
+    annotations = []
+    for number, (category, parts) in enumerate(objects, 1):
+        examined = examine(parts)
+        (x0, y0), (x1, y1) = examined.extents[:, :2].min(0).tolist(), examined.extents[:, 2:].max(0).tolist()
+        measures = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": float(examined.areas.sum()), "segmentation": parts}
+        annotations.append({"id": number, "image_id": 1, "category_id": category, "iscrowd": 0, **measures})
+    image = {"id": 1, "file_name": "a.jpg", "width": 300, "height": 300}
+    categories = [{"id": number, "name": f"class {number}"} for number in (1, 2, 3)]
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps({"images": [image], "annotations": annotations, "categories": categories}))
+    return path
+
+
+BOX, SPECK = [10.0, 10, 90, 10, 90, 90, 10, 90], [250.0, 250, 254, 250, 254, 254, 250, 254]
+
+
+@pytest.mark.parametrize("first", [[BOX], [BOX, SPECK]])
+def test_an_object_that_lacks_a_small_polygon_far_away_is_the_same(tmp_path: Path, first: list[list[float]]) -> None:
+    second = [BOX] if len(first) == 2 else [SPECK, BOX]
+    (finding,) = validate(of_one_image(tmp_path, [(1, first), (1, second)]), select=["CI041"])
+    assert finding.annotation_id == 2
+    assert finding.found == "IoU 0.998, same class"
+
+
+def test_objects_of_several_classes_in_one_place_are_one_finding(tmp_path: Path) -> None:
+    beside = [190.0, 10, 270, 10, 270, 90, 190, 90]
+    objects = [(1 + number % 3, [BOX]) for number in range(300)]
+    path = of_one_image(tmp_path, [*objects, (2, [beside]), (3, [beside])])
+    findings = validate(path, select=["CI041", "CI046"]).findings
+    assert sorted(each.annotation_id for each in findings if each.code == "CI041") == list(range(4, 301))
+    assert [(finding.annotation_id, finding.message) for finding in findings if finding.code == "CI046"] == [
+        (2, "the same object as annotation 1, there 'class 1' and here 'class 2', and as 298 more"),
+        (302, "the same object as annotation 301, there 'class 2' and here 'class 3'"),
+    ]
