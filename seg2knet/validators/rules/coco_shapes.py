@@ -335,7 +335,10 @@ def polygon_spike(file: CocoFile) -> Iterator[Hit]:
         along_xs, along_ys = (points[following] - points).T
         tips = np.roll(outlines.spikes(along_xs, along_ys, following), 1)
         found = ", ".join(f"({x:g}, {y:g})" for x, y in points[tips][:3])
-        edits = fixes.of((row, [*parts[:place], repairs.flat(points[~tips]), *parts[place + 1 :]], ()))
+        kept = points[~tips]
+        once = kept[(kept != np.roll(kept, -1, 0)).any(1)]  # before and after the tip was one point
+        new = repairs.flat(once if len(once) >= 3 else kept)
+        edits = fixes.of((row, [*parts[:place], new, *parts[place + 1 :]], ()))
         yield _part_hit(file, row, place, "a polygon with a spike of no width", "an outline without", found, edits)
 
 
