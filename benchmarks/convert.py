@@ -60,12 +60,16 @@ def blob(rng: random.Random, width: int, height: int, points: int) -> list[float
 
 
 def jpegs(folder: Path, count: int) -> list[str]:
-    """Small files with different bytes: their content costs no conversion anything but being linked. Their names."""
+    """Small files with different bytes, whole and not of one colour, as photographs are; their pixels are of no use to
+    a conversion. Their names."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = cv2.imencode(".jpg", np.full((480, 640, 3), 127, np.uint8))[1].tobytes()
+    pixels = np.full((480, 640, 3), 127, np.uint8)
+    pixels[200:220, 200:220] = 255
+    data = cv2.imencode(".jpg", pixels)[1].tobytes()
     for index in range(count):
-        # Bytes after the image's end, of another length each time, make it another file, as photographs are.
-        (folder / (NAME % index)).write_bytes(data + b"%d" % index + bytes(index * 7919 % 40_009))
+        comment = b"%d" % index + bytes(index * 7919 % 40_009)  # another length each time
+        segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+        (folder / (NAME % index)).write_bytes(data[:2] + segment + data[2:])
     return [NAME % index for index in range(count)]
 
 

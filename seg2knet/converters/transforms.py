@@ -17,8 +17,6 @@ from seg2knet.dataset.rle import Box, check_size, rle_to_mask
 from seg2knet.dataset.sample import Note, Object, Polygons, Rle, Sample, Skip
 from seg2knet.dataset.text import clean_name
 
-_FEW = 32
-"""Polygons that are drawn faster than they are measured together."""
 Sizes = Mapping[tuple[int, int, int], Optional[tuple[int, Box]]]
 """Pixels and box of objects, as far as they are known, by the object's ``id`` and its image's height and width."""
 
@@ -32,7 +30,7 @@ def measure(samples: Sequence[Sample]) -> Sizes:
         if isinstance(item.shape, Polygons) and len(item.shape.parts) == 1 and not len(item.shape.parts[0]) % 2
     }
     outlines = [(part, height, width) for (_, height, width), part in polygons.items()]
-    return dict(zip(polygons, geometry.measure_polygons(outlines))) if len(outlines) >= _FEW else {}
+    return dict(zip(polygons, geometry.measure_polygons(outlines)))
 
 
 def prepare(

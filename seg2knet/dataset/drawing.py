@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
@@ -39,18 +39,23 @@ def overlay(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
     """A new image, ``(H, W, 3)`` uint8 BGR, with marks drawn on it, later ones over earlier ones; the labels of later
     ones are placed first."""
     drawn = image.copy()
-    for mask, _, color in marks:
-        drawn[mask] = (drawn[mask] * (1 - TINT) + np.array(color[::-1]) * TINT).astype(np.uint8)
+    found = []  # of each mask what is in its box, and the box's corner
+    for mask, text, color in marks:
+        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        if width:
+            inside, under = (whole[y : y + height, x : x + width] for whole in (mask, drawn))
+            tinted = np.arange(256)[:, None] * (1 - TINT) + np.array(color[::-1]) * TINT  # of each level
+            np.copyto(under, cv2.LUT(under, tinted.astype(np.uint8)[None]), where=inside[..., None])
+            found.append((inside.astype(np.uint8), (x, y), text, color[::-1]))
     thickness = max(1, round(min(image.shape[:2]) / 400))
-    for mask, _, color in marks:
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, outlines, -1, color[::-1], thickness, cv2.LINE_AA)
+    for mask, corner, _, color in found:
+        outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=corner)
+        cv2.drawContours(drawn, outlines, -1, color, thickness, cv2.LINE_AA)
     texts = []
-    for mask, text, color in reversed(marks):
-        if mask.any():  # its label points to the pixel deepest inside the mask
-            depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)
-            x, y = cv2.minMaxLoc(depth)[3]
-            texts.append((text, (x - 1, y - 1), color[::-1]))
+    for mask, (left, top), text, color in reversed(found):  # its label points to the pixel deepest inside the mask
+        padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        x, y = cv2.minMaxLoc(cv2.distanceTransform(padded, cv2.DIST_L2, 3))[3]
+        texts.append((text, (left + x - 1, top + y - 1), color))
     return write_labels(drawn, texts)
 
 
@@ -59,20 +64,29 @@ def write_labels(image: np.ndarray, texts: Sequence[tuple[str, Any, tuple[int, i
     ``(x, y)`` and the BGR colour of its plate; earlier ones are placed first.
     """
     height, width = image.shape[:2]
-    font = label_font(max(11, min(26, round(min(height, width) / 32))))
-    canvas = Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-    brush = ImageDraw.Draw(canvas)
+    size = max(11, min(26, round(min(height, width) / 32)))
+    drawn = image.copy()
     taken: list[Box] = []
-    for text, (x, y), (blue, green, red) in texts:
-        left, top, right, bottom = brush.textbbox((0, 0), text, font=font)
-        box = _free_place(x, y, int(right - left) + 6, int(bottom - top) + 5, width, height, taken)
-        if box is None:
-            continue
-        taken.append(box)
-        brush.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=(red, green, blue))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue > 140
-        brush.text((box[0] + 3 - left, box[1] + 2 - top), text, fill=(0, 0, 0) if dark else (255, 255, 255), font=font)
-    return cv2.cvtColor(np.asarray(canvas), cv2.COLOR_RGB2BGR)
+    for text, (x, y), color in texts:
+        plate = _plate(text, size, color)
+        box = _free_place(x, y, plate.shape[1], plate.shape[0], width, height, taken)
+        if box is not None:
+            taken.append(box)
+            under = drawn[box[1] : box[3], box[0] : box[2]]
+            under[:] = plate[: under.shape[0], : under.shape[1]]
+    return drawn
+
+
+@lru_cache(256)
+def _plate(text: str, size: int, color: tuple[int, int, int]) -> np.ndarray:
+    """A text on a plate of that BGR colour: ``(H, W, 3)`` uint8 BGR."""
+    blue, green, red = color
+    font = label_font(size)
+    left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).textbbox((0, 0), text, font=font)
+    canvas = Image.new("RGB", (int(right - left) + 6, int(bottom - top) + 5), (red, green, blue))
+    ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "white"
+    ImageDraw.Draw(canvas).text((3 - left, 2 - top), text, fill=ink, font=font)
+    return np.asarray(canvas)[..., ::-1]
 
 
 def _free_place(x: int, y: int, wide: int, tall: int, width: int, height: int, taken: Sequence[Box]) -> Optional[Box]:

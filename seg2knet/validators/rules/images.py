@@ -304,7 +304,7 @@ def content_not_of_suffix(part: Part) -> Iterator[Hit]:
     """
     book = album(part)
     for index, path in enumerate(book.gallery.paths if book.files else ()):
-        kind, suffix = book.gallery.kind(index)[0], Path(path).suffix.lower()
+        kind, suffix = book.gallery.kind(index)[0], f".{path.rpartition('.')[2].lower()}"
         if kind in _SUFFIXES and suffix not in _SUFFIXES[kind]:
             expected = f"a name that ends in {_SUFFIXES[kind][0]}"
             yield image_hit(book, path, f"the file is a {kind}", expected=expected, found=suffix)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib import metadata
 from typing import Optional
 
 import numpy as np
-from packaging.requirements import Requirement
 
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.images import MIN_SIDE
@@ -162,15 +162,17 @@ def version_pair_unsupported(dataset: DataSet) -> Iterator[Hit]:
     then the first import or the first resume fails. `seg2knet doctor` checks the whole machine.
     """
     for one, other, (why, remedy) in PAIRS:
-        installed = [_installed(Requirement(text)) for text in (one, other)]
-        if all(installed):
-            yield Hit(why, dataset.root, expected=remedy, found=" with ".join(map(str, installed)))
+        if (first := _installed(one)) and (second := _installed(other)):
+            yield Hit(why, dataset.root, expected=remedy, found=f"{first} with {second}")
 
 
-def _installed(wanted: Requirement) -> Optional[str]:
+def _installed(wanted: str) -> Optional[str]:
     """``mmdet 3.3.0``, where a version of the distribution that is wanted is installed."""
+    name = re.split("[<>=]", wanted)[0]
     try:
-        version = metadata.version(wanted.name)
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-    return f"{wanted.name} {version}" if wanted.specifier.contains(version, prereleases=True) else None
+    from packaging.requirements import Requirement  # whose import takes longer than most rules
+
+    return f"{name} {version}" if Requirement(wanted).specifier.contains(version, prereleases=True) else None
