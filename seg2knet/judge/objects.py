@@ -77,6 +77,7 @@ class ImageObjects:
 
     image: dict[str, Any]  # its entry of the COCO file
     annotations: list[dict[str, Any]]  # those that are no crowd
+    shares: np.ndarray  # ``(len(annotations),)`` of the image's pixels
     results: list[int]  # places in the list of results, by falling score
     iou: np.ndarray  # ``(len(results), len(annotations))``
     ignored: np.ndarray  # ``(len(results),)`` bool: predictions that lie on a crowd and match no annotation
@@ -117,13 +118,14 @@ def by_image(truth: dict[str, Any], results: Sequence[dict[str, Any]], least_sco
             [rle_of(entry["segmentation"], *size) for entry in entries]
             for entries in ((results[place] for place in places), objects, crowds)
         )
+        shares = (coco_mask.area(true) if true else np.zeros(0)) / (size[0] * size[1])
         iou, ignored = np.zeros((len(places), len(objects))), np.zeros(len(places), bool)
         if masks and true:
             iou = np.asarray(coco_mask.iou(masks, true, [0] * len(true)))
         if masks and crowded:
             on_crowd = np.asarray(coco_mask.iou(masks, crowded, [1] * len(crowded)))
             ignored = (on_crowd.max(1) >= SAME) & (iou.max(1, initial=0) < SAME)
-        pairs.append(ImageObjects(image, objects, places, iou, ignored))
+        pairs.append(ImageObjects(image, objects, shares, places, iou, ignored))
     return pairs
 
 

@@ -27,6 +27,8 @@ KINDS = (MISSING, WRONG_CLASS, WRONG_OUTLINE, MERGED, SPLIT, SPURIOUS, OUT_OF_PL
 """The kinds of suspicion; the rules of the family ML say what each means."""
 INSIDE = 0.8
 """Share of a mask that lies in another from which it is a part of it."""
+BESIDE = 0.02
+"""IoU from which a predicted object may be an annotated one of its class whose outline is wrong."""
 TOGETHER = 0.6
 """IoU with the union of its parts from which a mask is made of them."""
 EXPECTED = 0.02
@@ -67,28 +69,39 @@ class _Known:
     """How well the models know each class: what their scores and outlines are worth; all by the category's id.
 
     ``recall``: share of a class's annotations that a prediction of the class matches; ``usual``: the median score of
-    right predictions; ``fit``: the median IoU of matches.
+    right predictions; ``fit``: the median IoU of matches; ``sizes``: areas of the annotations, as shares of their
+    images, and whether they are matched.
     """
 
     def __init__(
         self, images: Iterable[ImageObjects], results: Sequence[dict[str, Any]], truth: dict[str, Any]
     ) -> None:
         self.names = {category["id"]: category["name"] for category in truth["categories"]}
-        counts: Counter[int] = Counter()
         matches: dict[int, list[tuple[float, float]]] = defaultdict(list)  # score and IoU of the best-scored match
+        sizes: dict[int, list[tuple[float, bool]]] = defaultdict(list)
         for image in images:
             predicted = np.array([results[place]["category_id"] for place in image.results], np.int64)
             for column, annotation in enumerate(image.annotations):
                 category = annotation["category_id"]
-                counts[category] += 1
                 matching = np.flatnonzero((predicted == category) & (image.iou[:, column] >= SAME))
+                sizes[category].append((image.shares[column], len(matching) > 0))
                 if len(matching):  # rows, and so results, are in the order of their scores
                     row = int(matching[0])
                     matches[category].append((results[image.results[row]]["score"], float(image.iou[row, column])))
-        self.recall = {category: len(matches[category]) / count for category, count in counts.items()}
-        medians = {category: np.median(matches[category] or [(0.0, SAME)], axis=0).tolist() for category in counts}
+        self.sizes = {category: np.array(rows, float).T for category, rows in sizes.items()}
+        self.recall = {category: float(matched.mean()) for category, (_, matched) in self.sizes.items()}
+        medians = {category: np.median(matches[category] or [(0.0, SAME)], axis=0).tolist() for category in sizes}
         self.usual = {category: score for category, (score, _) in medians.items()}
         self.fit = {category: fit for category, (_, fit) in medians.items()}
+
+    def found(self, category: int, share: float) -> float:
+        """How many of a class's annotations of about this size are matched, 0..1: small ones are missed more often.
+
+        The annotation in question, which is not, counts as its class does.
+        """
+        shares, matched = self.sizes[category]
+        alike = np.exp(-(np.log(np.maximum(shares, 1e-9) / max(share, 1e-9)) ** 2) / 2)
+        return min(1.0, float(alike @ matched + self.recall[category]) / float(alike.sum()))
 
     def confidence(self, category: int, score: float) -> float:
         """A score in relation to the median of its class's right predictions, 0..1, weighted by the class's recall.
@@ -102,8 +115,9 @@ class _Known:
 class _View:
     """One image as the judges below look at it.
 
-    ``iou``: ``(R, A)`` of results and annotations; ``inside``: share of a result that lies in an annotation;
-    ``covered``: of an annotation in a result; ``sure``: ``(R,)`` confidence of each result for its own class, 0..1;
+    ``iou``: ``(R, A)`` of results and annotations; ``own``: the same, 0 for those of two classes; ``unfound``: ``(A,)``
+    whether no result of the class matches; ``inside``: share of a result that lies in an annotation; ``covered``: of an
+    annotation in a result; ``sure``: ``(R,)`` confidence of each result for its own class, 0..1;
     ``predicted`` and ``annotated``: category ids.
     """
 
@@ -116,9 +130,10 @@ class _View:
         self.predicted = np.array([result["category_id"] for result in self.results], np.int64)
         self.annotated = np.array([annotation["category_id"] for annotation in image.annotations], np.int64)
         self.sure = np.array([known.confidence(r["category_id"], r["score"]) for r in self.results])
-        self.area, true_area = (
-            coco_mask.area(masks).astype(float) if masks else np.zeros(0) for masks in (self.masks, self.truths)
-        )
+        self.own = np.where(self.predicted[:, None] == self.annotated, self.iou, 0)
+        self.unfound = self.own.max(0, initial=0) < SAME
+        self.area = coco_mask.area(self.masks).astype(float) if self.masks else np.zeros(0)
+        true_area = image.shares * size[0] * size[1]
         shared = self.iou * (self.area[:, None] + true_area) / (1 + self.iou) if self.iou.size else self.iou
         self.inside = shared / np.maximum(self.area[:, None], 1)
         self.covered = shared / np.maximum(true_area, 1)
@@ -166,6 +181,8 @@ def _missing(view: _View) -> Iterable[Suspect]:
         if view.image.ignored[row] or view.area[row] < TINY or view.inside[row].max(initial=0) >= SAME:
             continue
         overlap = float(view.iou[row].max(initial=0))
+        if view.own[row, view.unfound].max(initial=0) >= BESIDE:  # its outline is wrong
+            continue
         if overlap >= NEAR * 2 or view.touches(row, taken):
             continue
         taken.append(row)
@@ -191,12 +208,10 @@ def _wrong_class(view: _View, column: int) -> Optional[Suspect]:
 
 
 def _wrong_outline(view: _View, column: int) -> Optional[Suspect]:
-    same = (view.predicted == view.annotated[column]) & (view.iou[:, column] >= NEAR)
+    same = (view.own[:, column] >= BESIDE) & (view.iou.argmax(1) == column)  # others are of other objects
     if not same.any():
         return None
     row = int(np.where(same, view.sure * (view.iou[:, column] + 0.1), -1).argmax())
-    if int(view.iou[row].argmax()) != column:  # it is another object's
-        return None
     usual = view.known.fit[int(view.annotated[column])]
     overlap = float(view.iou[row, column])
     return view.suspect(
@@ -243,11 +258,13 @@ def _split(view: _View) -> Iterable[Suspect]:
 
 
 def _spurious(view: _View, column: int) -> Optional[Suspect]:
-    support = float((view.sure * np.minimum(view.iou[:, column] / SAME, 1)).max(initial=0))
-    recall = view.known.recall[int(view.annotated[column])]  # cubed: what models often miss, they miss here too
-    return view.suspect(
-        SPURIOUS, recall**3 * (1 - support) ** 2, (column,), None,
-        f"no prediction overlaps it well; {recall:.0%} of {view.name(view.annotated[column])} objects are found",
+    # Where another class fits, there is an object.
+    overlap = np.where(view.iou[:, column] >= SAME, 1, view.own[:, column] / SAME)
+    support = float((view.sure * overlap).max(initial=0))
+    found = view.known.found(int(view.annotated[column]), view.image.shares[column])
+    return view.suspect(  # squared: what models often miss, they miss here too
+        SPURIOUS, (found * (1 - support)) ** 2, (column,), None,
+        f"no {view.name(view.annotated[column])} is predicted there; {found:.0%} of those of about this size are found",
     )  # fmt: skip
 
 
@@ -256,7 +273,7 @@ def _out_of_place(view: _View) -> Optional[Suspect]:
     count = len(view.image.annotations)
     if count < _FEW:
         return None
-    fits = np.where(view.predicted[:, None] == view.annotated, view.iou, 0).max(0, initial=0) >= SAME
+    fits = ~view.unfound
     recall = float(np.mean([view.known.recall[int(category)] for category in view.annotated]))
     sure = view.sure >= 0.3
     alone = float(np.mean(view.iou[sure].max(1, initial=0) < SAME)) if sure.any() else 0.0

@@ -26,7 +26,7 @@ SUSPICIONS = {
         Its outline agrees with theirs together: an object that was annotated in pieces.""",
     "spurious": """The model sees nothing here, though it knows the class well.
 
-        Most objects of this class are found, and no prediction overlaps this one well.""",
+        Most objects of this class and size are found, and none of the class is predicted here.""",
     "image-out-of-place": """Nothing on this image fits what the model sees.
 
         Its annotations may be those of another image.""",

@@ -73,6 +73,40 @@ def test_wrong_outline() -> None:
     assert (suspect.kind, suspect.annotation_ids) == ("wrong outline", (9,))
 
 
+def test_an_outline_far_off_is_one_suspect_and_no_missing_object() -> None:
+    content, found = sound()
+    place = next(place for place, one in enumerate(content["annotations"]) if one["id"] == 9)
+    content["annotations"][place] = annotation(9, 3, 3, 29, 79, 26)  # where a corner of the tree is
+    ranked = [suspect for suspect in suspects(content, found) if suspect.image_id == 3]
+    assert [(suspect.kind, suspect.annotation_ids) for suspect in ranked] == [("wrong outline", (9,))]
+
+
+def test_missing_beside_a_found_one_of_its_class() -> None:
+    content, found = sound()
+    content["annotations"].append(annotation(99, 3, 1, 60, 60, 22))
+    found += [result(3, 1, 60, 60, 0.9, 22), result(3, 1, 77, 60, 0.9, 22)]
+    suspect = first(content, found)
+    assert (suspect.kind, suspect.result) == ("missing", len(found) - 1)
+
+
+def test_another_class_beside_it_does_not_support_an_annotation() -> None:
+    content, found = sound()
+    content["annotations"].append(annotation(99, 5, 2, 22, 64, 24))  # a dog on a part of the tree
+    suspect = next(one for one in suspects(content, found) if 99 in one.annotation_ids)
+    assert (suspect.kind, suspect.annotation_ids) == ("spurious", (99,))
+    assert "no dog is predicted there" in suspect.reason
+    assert suspect.score > 0.8
+
+
+def test_small_objects_that_the_model_misses_are_less_spurious_than_a_large_one() -> None:
+    content, found = sound()
+    content["annotations"] += [annotation(90 + image, image, 2, 60, 60, 4) for image in range(2, 8)]
+    content["annotations"].append(annotation(99, 8, 2, 60, 60, 24))
+    scores = {suspect.annotation_ids: suspect.score for suspect in suspects(content, found)}
+    assert scores[(99,)] > 0.6
+    assert max(score for numbers, score in scores.items() if numbers != (99,)) < 0.1
+
+
 def test_spurious() -> None:
     content, found = sound()
     content["annotations"].append(annotation(99, 5, 2, 60, 60, 24))
