@@ -7,7 +7,7 @@ class, outline moved, merged with another of its class, split in two, copied to 
 those of the first N suspects, N the number planted (so both are the same number); a suspect is right that names a
 planted error, whatever it calls it. Means over ``--seeds`` plantings.
 
-The weights of ``seg2knet audit`` were chosen on ``--half 1`` of the images; ``--half 2`` was held out.
+``--half 1`` is to choose weights of ``seg2knet audit`` by, ``--half 2`` to measure them on.
 
 hotcoco (https://pypi.org/project/hotcoco) names candidates by ``image_diagnostics``, cleanlab
 (https://pypi.org/project/cleanlab) scores boxes; what is not installed is left out.
