@@ -140,12 +140,16 @@ def same_layouts(objects: np.ndarray, splits: np.ndarray) -> list[LookAlike]:
     objects = objects[(objects[:, 0] >= 0) & np.isfinite(objects).all(1)]
     objects = objects[np.lexsort((objects[:, 1], objects[:, 0]))]
     alike: dict[bytes, list[tuple[int, np.ndarray]]] = {}  # by the classes of an image's objects
-    for own in np.split(objects, np.flatnonzero(np.diff(objects[:, 0])) + 1):
-        if len(own) >= _FEWEST and (hull := own[:, 4:6].max(0) - own[:, 2:4].min(0)).min() >= _HULL:
-            sides = (own[:, 2:6] - np.tile(own[:, 2:4].min(0), 2)) / np.tile(hull, 2)
-            if ((sides > _OFF) & (sides < 1 - _OFF)).sum() >= _SIDES:
-                layout = np.column_stack([sides, own[:, 6] / hull.prod()])
-                alike.setdefault(own[:, 1].tobytes(), []).append((int(own[0, 0]), layout))
+    starts = np.flatnonzero(np.diff(objects[:, 0], prepend=-1))
+    counts = np.diff(starts, append=len(objects))
+    low = np.minimum.reduceat(objects[:, 2:4], starts)
+    hull = np.maximum(np.maximum.reduceat(objects[:, 4:6], starts) - low, 1)
+    sides = (objects[:, 2:6] - np.tile(low, 2).repeat(counts, 0)) / np.tile(hull, 2).repeat(counts, 0)
+    layouts = np.column_stack([sides, objects[:, 6] / hull.prod(1).repeat(counts)])
+    inner = np.add.reduceat(((sides > _OFF) & (sides < 1 - _OFF)).sum(1), starts)
+    for image in np.flatnonzero((counts >= _FEWEST) & (hull.min(1) >= _HULL) & (inner >= _SIDES)):
+        part = slice(starts[image], starts[image] + counts[image])
+        alike.setdefault(objects[part, 1].tobytes(), []).append((int(objects[part.start, 0]), layouts[part]))
     pairs: list[LookAlike] = []
     for classes, group in alike.items():
         places, own = np.array([place for place, _ in group]), np.stack([layout for _, layout in group])
