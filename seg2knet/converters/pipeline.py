@@ -42,6 +42,8 @@ _PART = 128
 """Images of a part, at most."""
 _SHOWN = 400
 """About how many images the contact sheet is chosen from."""
+_LOOKS = ("IM014", "IM015", "SP006", "SP007")
+"""Rules that decode every image, which costs more than the conversion: ``validate`` alone goes by them."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how many images are done, of how many."""
@@ -334,7 +336,7 @@ class Conversion:
 
     def check(self, result: Result) -> None:
         """Have what was written read by those who know the targets."""
-        ignored = ("IM",) if self.options.images == "none" else ()
+        ignored = ("IM",) if self.options.images == "none" else _LOOKS
         for number, (writer, tree) in enumerate(self.written):
             self.progress("check", number, len(self.written))
             folder = self.options.root(writer.name)
