@@ -230,14 +230,9 @@ def _components(runs: Runs) -> np.ndarray:
     roots = np.empty_like(order)
     roots[order] = _joined(len(begin), left, right)
     # Numbered by value, then by the place (row by row) where the first of their pixels stands.
-    _, at = np.unique(roots, return_inverse=True)
-    top = np.full(at.max() + 1, np.iinfo(np.int64).max)
-    np.minimum.at(top, at, row * runs.width + column)
-    number = np.empty(len(top), np.int64)
-    number[at] = numbers
-    rank = np.empty(len(top), np.int64)
-    rank[np.lexsort((top, number))] = np.arange(len(top))
-    return rank[at]
+    first = np.full(len(roots), np.iinfo(np.int64).max)
+    np.minimum.at(first, roots, numbers * (height * runs.width) + row * runs.width + column)
+    return np.unique(first[roots], return_inverse=True)[1]
 
 
 def _joined(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -246,17 +241,10 @@ def _joined(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     Every round hooks each set to a neighbour with a smaller root, so their number halves at least.
     """
     roots = np.arange(count)
-    while len(left):
-        a, b = roots[left], roots[right]
-        open_ = a != b
-        if not open_.any():
-            break
-        left, right, a, b = left[open_], right[open_], a[open_], b[open_]
-        smaller = np.minimum(a, b)
-        np.minimum.at(roots, np.maximum(a, b), smaller)
-        while True:
-            further = roots[roots]
-            if (further == roots).all():
-                break
+    while (apart := roots[left] != roots[right]).any():
+        left, right = left[apart], right[apart]
+        low, high = np.sort([roots[left], roots[right]], axis=0)
+        np.minimum.at(roots, high, low)
+        while ((further := roots[roots]) != roots).any():
             roots = further
     return roots

@@ -116,8 +116,7 @@ def _type_hit(file: Union[CocoFile, PanopticFile], fault: TypeFault) -> Hit:
         value = file.fresh_ids.get(row, UNSET)
     key = (steps or [table])[-1]
     message = f"{'element' if key.isdecimal() else key} has the wrong type"
-    own_hit = file.entry_hit if isinstance(file, PanopticFile) else file.hit
-    at_row = {"images": file.image_hit, "annotations": own_hit}.get(table)
+    at_row = {"images": file.image_hit, "annotations": file.hit}.get(table)
     hit = at_row(row, message) if at_row is not None and row >= 0 else Hit(message, file.path)
     boolean = fault.found.startswith("a boolean") and key != "isthing"
     edits = () if value is UNSET or boolean else [SetValue(file.path, fault.pointer, value)]
@@ -273,7 +272,7 @@ def unknown_image_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
     """
     if not file.has["images"]:
         return
-    table, hit = file.referring, file.entry_hit if isinstance(file, PanopticFile) else file.hit
+    table = file.referring
     for row in np.flatnonzero((file.image_rows < 0) & table.usable).tolist():
         there = bool(table.has_image_id[row])
         if not there and f"/annotations/{row}/image_id" in file.fault_pointers:
@@ -281,7 +280,7 @@ def unknown_image_ref(file: Union[CocoFile, PanopticFile]) -> Iterator[Hit]:
         found = str(file.as_written(int(table.image_ids[row]))) if there else "nothing"
         message = f"no image has the id {found}" if there else "an annotation without an image_id"
         edits = [Remove(file.path, f"/annotations/{row}")]
-        yield hit(row, message, "image_id", expected="the id of an image of this file", found=found, edits=edits)
+        yield file.hit(row, message, "image_id", expected="the id of an image of this file", found=found, edits=edits)
 
 
 @rule("CI010", "unknown-category-ref", Severity.ERROR, Fix.UNSAFE, on=TABLES)

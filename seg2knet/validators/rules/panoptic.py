@@ -81,7 +81,7 @@ def png_missing(found: Pngs) -> Iterator[Hit]:
         if path is None and entries.usable[entry]:
             name, message = entries.names[entry] or found.derived(entry), "there is no such PNG"
             expected = f"a file {name!r} in {part.dataset.show(found.folder)}"
-            yield found.file.entry_hit(entry, message, "file_name", expected=expected, found="no such file")
+            yield found.file.hit(entry, message, "file_name", expected=expected, found="no such file")
 
 
 @rule("CP004", "png-name-not-derivable", Severity.ERROR, Fix.SAFE, on="pngs")
@@ -106,7 +106,7 @@ def png_name(found: Pngs) -> Iterator[Hit]:
         expected = f"the PNG {wanted!r} of an image {str(Path(wanted).with_suffix('.jpg'))!r}"
         there = f"the PNG {said!r} of the image {found.file.image_name(int(found.file.image_rows[entry]))!r}"
         edits = _derivable(found, entry, Path(path), wanted) if free else []
-        yield found.file.entry_hit(entry, message, "file_name", expected=expected, found=there, edits=edits)
+        yield found.file.hit(entry, message, "file_name", expected=expected, found=there, edits=edits)
 
 
 def _derivable(found: Pngs, entry: int, path: Path, wanted: str) -> list[Edit]:
@@ -144,7 +144,7 @@ def png_size(found: Pngs) -> Iterator[Hit]:
         if sizes and size not in sizes:
             message, there = "the PNG has another size than its image", "{}x{}".format(*size)
             expected = " or ".join(map("{0[0]}x{0[1]}".format, sorted(sizes)))
-            yield found.file.entry_hit(entry, message, expected=expected, found=there)
+            yield found.file.hit(entry, message, expected=expected, found=there)
 
 
 @rule("CP006", "png-not-rgb8", Severity.ERROR, Fix.SAFE, on="pngs")
@@ -161,7 +161,7 @@ def png_not_rgb(found: Pngs) -> Iterator[Hit]:
         ids = _certain_ids(path, set(segments.ids[(segments.entry == entry) & segments.has_id].tolist()))
         make = partial(encode_png, rgb_of(ids)) if ids is not None else None
         edits = [WriteFile(path, make, f"saved {path.name} as RGB")] if make is not None else []
-        yield found.file.entry_hit(entry, message, "file_name", expected="PNG, RGB, 8 bits", found=kind, edits=edits)
+        yield found.file.hit(entry, message, "file_name", expected="PNG, RGB, 8 bits", found=kind, edits=edits)
 
 
 def _certain_ids(path: Path, wanted: set[int]) -> Optional[np.ndarray]:
@@ -187,7 +187,7 @@ def void_fraction(found: Pngs) -> Iterator[Hit]:
         entry = int(found.region_entry[row])
         share = rows[row, AREA] / math.prod(found.size(entry))
         if share > VOID_SHARE and entry not in declared:
-            yield found.file.entry_hit(entry, message, expected=expected, found=f"{share:.0%}")
+            yield found.file.hit(entry, message, expected=expected, found=f"{share:.0%}")
 
 
 @rule("CP015", "image-without-thing", Severity.WARNING, on="pngs")
@@ -267,7 +267,7 @@ def two_entries(file: PanopticFile) -> Iterator[Hit]:
     first: dict[int, int] = {}
     for entry, row in enumerate(file.image_rows.tolist()):
         if row >= 0 and first.setdefault(row, entry) != entry:
-            yield file.entry_hit(entry, message, "image_id", expected=expected, found=f"also /annotations/{first[row]}")
+            yield file.hit(entry, message, "image_id", expected=expected, found=f"also /annotations/{first[row]}")
 
 
 @rule("CP019", "image-without-entry", Severity.ERROR, on="panoptic")

@@ -79,7 +79,7 @@ def png_id_unknown(found: Pngs) -> Iterator[Hit]:
             number, *region = found.all_regions[row].tolist()
             shown = "{:,} pixels from ({}, {}) on, {}x{}".format(*region)
             message, expected = f"the PNG has the id {number}, which no segment has", "a segment with that id"
-            yield found.file.entry_hit(entry, message, "segments_info", expected=expected, found=shown)
+            yield found.file.hit(entry, message, "segments_info", expected=expected, found=shown)
 
 
 @rule("CP009", "segment-id-zero-or-over-24-bit", Severity.ERROR, Fix.SAFE, on="pngs")

@@ -12,11 +12,63 @@ import msgspec
 import numpy as np
 
 from seg2knet.converters.base import IGNORE
-from seg2knet.converters.upright import fit, settle
 from seg2knet.dataset import geometry, images, rle
 from seg2knet.dataset.label_image import window_rle
 from seg2knet.dataset.sample import Image, Note, Object, Polygons, Rle, Sample, Shape, Skip
 from seg2knet.errors import DataError
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """An image's size as its annotation has it, against what its file says: the same, turned by EXIF, or another."""
+
+    width: int  # of the image as shown
+    height: int
+    turn: int = 1  # EXIF orientation by which the coordinates must be turned, where they are the stored image's
+    problem: Optional[str] = None  # where the sizes are two different ones: what differs, for a person
+    scaled: bool = False  # they differ as those of one image at two scales do, so that coordinates cannot be right
+
+
+def _fit(declared: Optional[tuple[int, int]], header: images.Header) -> Fit:
+    """Compare the size that an annotation declares (width, height; ``None`` for none) with the image's."""
+    width, height = header.shown
+    if declared is None or declared == (width, height):
+        return Fit(width, height)
+    if header.orientation != 1 and declared == (header.width, header.height):
+        return Fit(width, height, header.orientation)
+    said = f"the annotation says {declared[0]}x{declared[1]}, the image is {width}x{height}"
+    # Side by side as fractions: 1024x683 and 512x341 are one image, rounded.
+    scaled = min(declared) > 0 and abs(declared[0] * height - declared[1] * width) <= max(*declared, width, height)
+    return Fit(width, height, 1, said, scaled)
+
+
+def _inside(item: Object, size: Fit) -> bool:
+    """Whether an object given for another size fits the image, give or take a pixel."""
+    if not isinstance(item.shape, Polygons):
+        return (item.shape.width, item.shape.height) == (size.width, size.height)
+    return all(
+        min(part) >= -1 and max(part[0::2]) <= size.width + 1 and max(part[1::2]) <= size.height + 1
+        for part in item.shape.parts
+    )
+
+
+def _turned(shape: Shape, width: int, height: int, orientation: int) -> Shape:
+    """A shape given in the pixels of an image of that size as stored, in those of the image as shown (Exif 2.3, tag
+    0x0112): transposed from orientation 5 on, then mirrored along x, y or both.
+    """
+    transposed, mirror_x, mirror_y = orientation >= 5, orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
+    if not isinstance(shape, Polygons):
+        mask = rle.rle_to_mask(shape)
+        mask = mask.T if transposed else mask
+        return rle.mask_to_rle(mask[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1])
+    if transposed:
+        width, height = height, width
+    parts = []
+    for part in shape.parts:
+        xs, ys = (part[1::2], part[0::2]) if transposed else (part[0::2], part[1::2])
+        xs = [width - x for x in xs] if mirror_x else xs
+        ys = [height - y for y in ys] if mirror_y else ys
+        parts.append([number for point in zip(xs, ys) for number in point])
+    return Polygons(parts)
 
 
 class NotAnObject(Exception):
@@ -74,7 +126,7 @@ class Canvas:
             hint = "name the folder of the images with --images-dir"
             raise DataError("neither the image nor its size is known", file=place, place=inside, hint=hint)
         self.header = header
-        self.fit = fit(declared, header)
+        self.fit = _fit(declared, header)
         self.width, self.height = declared or header.shown
         path = path and os.path.abspath(path)
         self.image = Image(name, self.fit.width, self.fit.height, path, header.orientation, data, extra)
@@ -119,8 +171,24 @@ class Canvas:
     def sample(self, split: Optional[str]) -> Sample:
         """The image with its objects, in pixels of the image as shown."""
         found = [parts[0] if len(parts) == 1 else self._joined(parts) for parts in self.parts.values()]
-        objects, skips, notes = settle(self.fit, self.header, found, self.place)
-        return Sample(self.image, objects, split, (*self.skips, *skips), (*self.notes, *notes))
+        return Sample(self.image, tuple(self._settled(found)), split, tuple(self.skips), tuple(self.notes))
+
+    def _settled(self, objects: Sequence[Object]) -> Sequence[Object]:
+        """Objects in the annotation's coordinates as those of the image as shown; skips, where two sizes cannot be
+        brought together.
+        """
+        size, header = self.fit, self.header
+        if size.problem is not None:
+            if size.scaled or not all(_inside(item, size) for item in objects):
+                for item in objects:
+                    self.skip("size-differs", item.place, f"{size.problem}: the coordinates are another image's")
+                return ()
+            self.note("size-differs", "", f"{size.problem}; all coordinates lie inside")
+        if size.turn == 1:
+            return objects
+        self.note("coordinates-turned", "", f"they were the stored image's, turned as EXIF {size.turn} says")
+        shapes = (_turned(item.shape, header.width, header.height, size.turn) for item in objects)
+        return [msgspec.structs.replace(item, shape=shape) for item, shape in zip(objects, shapes)]
 
     def _joined(self, parts: Sequence[Object]) -> Object:
         first = parts[0]
