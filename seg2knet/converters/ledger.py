@@ -29,8 +29,6 @@ class Tally(msgspec.Struct, gc=False):
 
 
 class Ledger(msgspec.Struct):
-    """What was read, written and skipped."""
-
     images_read: int = 0
     images_written: int = 0  # the same for all targets
     objects_read: int = 0
@@ -120,7 +118,6 @@ ASKED_OF_TARGET = frozenset({"stuff-in-panoptic"})
 
 
 def total(tallies: dict[str, Tally]) -> int:
-    """How many of all kinds."""
     return sum(tally.count for tally in tallies.values())
 
 

@@ -143,7 +143,6 @@ class ConvertOptions(BaseModel):
         return "2017" if self.layout == "year" else ""
 
     def root(self, target: str) -> Path:
-        """The folder of a target."""
         return self.out if self.out is not None else DEFAULT_OUT.get(target, Path("data") / target)
 
     def recorded(self) -> dict[str, Any]:

@@ -114,7 +114,6 @@ def label_font(size: int) -> Any:
 
 
 def titled(image: np.ndarray, title: str) -> np.ndarray:
-    """An image with its title above."""
     strip = Image.new("RGB", (image.shape[1], 20), "white")
     ImageDraw.Draw(strip).text((2, 3), title, fill="black", font=label_font(13))
     return np.vstack([np.asarray(strip)[..., ::-1], image])
@@ -172,7 +171,6 @@ def contact_sheet(splits: Mapping[str, Iterable[Sample]], classes: ClassList) ->
 
 
 def _tile(sample: Sample, colors: Mapping[str, Color]) -> Optional[np.ndarray]:
-    """One image of a contact sheet."""
     width, height = sample.image.width, sample.image.height
     scale = min(TILE[0] / width, TILE[1] / height)
     image = _read(sample.image.path or sample.image.data, scale)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Union
 
@@ -12,6 +14,7 @@ import orjson
 from seg2knet.errors import DataError
 
 MAX_JSON = 1 << 29
+_END = 1 << 12
 MAX_TEXT = 64 << 20
 """A list, label file or YAML of more bytes is none."""
 MAX_ALIASED = 10_000
@@ -82,6 +85,21 @@ def read_bytes(path: Union[str, Path], limit: int, kind: str) -> bytes:
     return data
 
 
+def digest(path: str, ends: bool = False) -> str:
+    """A file's content, or its first and last 4 KiB alone, as a short text; empty where it cannot be read."""
+    total = hashlib.blake2b(digest_size=20)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            total.update(file.read(_END))
+            if ends:
+                file.seek(max(file.seek(0, os.SEEK_END) - _END, 0))
+            while piece := file.read(1 << 20):
+                total.update(piece)
+    except OSError:
+        return ""
+    return total.hexdigest()
+
+
 def load_yaml(path: Union[str, Path]) -> Any:
     """A YAML file as plain data; tags that make Python objects are refused, and so are aliases that make a small file
     large ("billion laughs").
@@ -92,8 +110,10 @@ def load_yaml(path: Union[str, Path]) -> Any:
 
     text = read_text(path, 4 << 20)
     try:
-        _check_growth(yaml.parse(text, yaml.SafeLoader), path)
-        return yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        _check_growth(node, path)
+        return loader.construct_document(node) if node is not None else None
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             "not a YAML file of plain data",
@@ -103,28 +123,19 @@ def load_yaml(path: Union[str, Path]) -> Any:
         ) from None
 
 
-def _check_growth(events: Iterable[Any], path: Union[str, Path]) -> None:
-    """Count the nodes that aliases stand for, without making them."""
-    sizes: dict[Any, int] = {}
-    open_nodes: list[tuple[Any, int]] = []  # anchor, and the count where its node began
-    nodes = aliased = 0
-    for event in events:
-        name = type(event).__name__
-        anchor = getattr(event, "anchor", None)
-        if name == "AliasEvent":
-            aliased += sizes.get(anchor, MAX_ALIASED + 1)  # within its own node: without end
-        elif name in ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent"):
-            nodes += 1
-            if name == "ScalarEvent":
-                sizes[anchor] = 1
-            else:
-                sizes.pop(anchor, None)
-                open_nodes.append((anchor, nodes + aliased))
-        elif name in ("SequenceEndEvent", "MappingEndEvent"):
-            anchor, begun = open_nodes.pop()
-            sizes[anchor] = nodes + aliased - begun + 1
-        if aliased > MAX_ALIASED or len(open_nodes) > 50:
+def _check_growth(node: Any, path: Union[str, Path]) -> None:
+    """Go through the nodes as often as aliases repeat them, which makes none of them, as far as is within reason."""
+    seen: set[int] = set()
+    visits, left = 0, [(node, 0)]
+    while left:
+        node, depth = left.pop()
+        seen.add(id(node))
+        visits += 1
+        if visits - len(seen) > MAX_ALIASED or depth > 50:
             raise DataError("a YAML file nested, or repeated by aliases, beyond reason", file=path)
+        below = node.value if isinstance(getattr(node, "value", None), list) else ()
+        pairs = (each if isinstance(each, tuple) else (each,) for each in below)
+        left += [(each, depth + 1) for each in chain.from_iterable(pairs)]
 
 
 def load_json(path: Union[str, Path]) -> Any:

@@ -19,8 +19,6 @@ from seg2knet.errors import DataError, UsageError
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set."""
-
     name: str  # ``train``, ``val`` or ``test``
     images: Path  # folder of the images
     annotations: Path  # JSON file (instance, panoptic) or folder of masks (semantic)

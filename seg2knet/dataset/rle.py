@@ -31,7 +31,6 @@ _AREAS = 255
 
 
 def max_pixels() -> int:
-    """The most pixels that an image or mask may have."""
     value = os.environ.get(MAX_PIXELS_VARIABLE, "")
     return int(value) if value.isdecimal() else MAX_PIXELS
 
@@ -89,7 +88,6 @@ def rle_bbox(rle: Rle) -> Box:
 
 
 def areas_and_boxes(rles: Sequence[Rle]) -> tuple[list[int], list[Box]]:
-    """Pixels and box of each mask."""
     from pycocotools import mask as coco_mask
 
     if not rles:

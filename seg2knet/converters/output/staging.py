@@ -82,7 +82,6 @@ class Staging:
                     raise
 
     def remove(self) -> None:
-        """Remove the working folder."""
         self.release()
         remove(self.root)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +13,9 @@ from seg2knet.converters.options import DEFAULT_SHARES, ConvertOptions
 from seg2knet.converters.splitting.names import Namer
 from seg2knet.converters.splitting.splits import group_key, part_sizes
 from seg2knet.converters.work import Done
+from seg2knet.dataset.files import digest
 from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.sample import Note
-
-_CHUNK = 1 << 20
-_END = 1 << 12
 
 
 class Assignment(NamedTuple):
@@ -107,10 +104,9 @@ def _copies(images: Sequence[Done]) -> dict[int, int]:
     alike = _alike(range(len(images)), lambda index: images[index].size or None)
     firsts: dict[object, str] = {}  # of a file with several names, the first path
     paths = [firsts.setdefault(image.link or image.path, image.path or "") for image in images]
-    digest = lru_cache(None)(_digest)
-    for whole in (False, True):
-        keys = partial(lambda whole, index: digest(paths[index], whole), whole)
-        alike = [same for group in alike for same in _alike(group, keys)]
+    for ends in (True, False):
+        of = lru_cache(None)(partial(digest, ends=ends))
+        alike = [same for group in alike for same in _alike(group, lambda index: of(paths[index]) or None)]  # noqa: B023
     return {index: group[0] for group in alike for index in group[1:]}
 
 
@@ -118,21 +114,6 @@ def _alike(indices: Iterable[int], key: Callable[[int], object]) -> list[list[in
     """Those that share a key (but ``None``) with others, group by group."""
     groups = grouped((key(index), index) for index in indices)
     return [group for value, group in groups.items() if value is not None and len(group) > 1]
-
-
-def _digest(path: str, whole: bool) -> bytes:
-    """Of a file or of its two ends; of its path where it cannot be read."""
-    total = hashlib.blake2b(digest_size=16)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            total.update(file.read(_END))
-            if not whole:
-                file.seek(max(file.seek(0, os.SEEK_END) - _END, 0))
-            while piece := file.read(_CHUNK):
-                total.update(piece)
-    except OSError:
-        total.update(os.fsencode(path))
-    return total.digest()
 
 
 def _joined(groups: Sequence[int], copies: Mapping[int, int]) -> list[int]:

@@ -21,7 +21,6 @@ class Item(NamedTuple):
 
     @property
     def rle(self) -> Rle:
-        """Its mask."""
         return self.measured.rles[self.number - 1]
 
     @property

@@ -23,7 +23,6 @@ class Bars(NamedTuple):
 
 
 def plots(splits: Sequence[Split]) -> list[tuple[str, Bars]]:
-    """Title and bars of a data set's distributions."""
     counted = [split for split in splits if split.images]
     objects = [split for split in counted if split.kind != "semantic"]
     titled = [

@@ -124,7 +124,6 @@ def _type_hit(file: Union[CocoFile, PanopticFile], fault: TypeFault) -> Hit:
 
 
 def _missing_fields(file: JsonFile) -> Iterator[Hit]:
-    """Fields of images and categories that are required."""
     images = file.images
     named = np.fromiter((bool(name and name.strip()) for name in images.names), bool, images.count)
     fields = {

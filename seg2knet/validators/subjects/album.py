@@ -28,8 +28,6 @@ ODD = re.compile(r"\\|^/|^[A-Za-z]:|^file:|(^|/)\.\.(/|$)")
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a file name means."""
-
     path: Optional[str]  # the file, where there is one
     # the name it should have been, relative to the folder of images; ``None`` where nobody can say
     proper: Optional[str]
@@ -187,7 +185,6 @@ class Album:
 
 
 def album(part: Part) -> Album:
-    """The split's album, made once."""
     return once(part, Album)
 
 

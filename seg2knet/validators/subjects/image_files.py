@@ -6,7 +6,6 @@ same size, head and tail are compared by their whole content.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import zlib
@@ -19,6 +18,7 @@ import msgspec
 import numpy as np
 
 from seg2knet.dataset import images
+from seg2knet.dataset.files import digest
 from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import Header, decode, decode_labels
 from seg2knet.dataset.label_image import cut
@@ -31,8 +31,6 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) 
 
 
 class ImageFacts(msgspec.Struct, array_like=True, gc=False):
-    """What one image file is."""
-
     size: int = -1  # bytes, -1 for a file that cannot be read
     sketch: int = 0  # CRCs of its first and last bytes
     # pixels as stored, 0 where the file is no image
@@ -96,8 +94,8 @@ def same_content(gallery: Gallery, jobs: int = 2) -> list[list[int]]:
     """
     alike = grouped(((one.size, one.sketch), index) for index, one in enumerate(gallery.facts) if one.size > 0)
     members = sorted(index for group in alike.values() if len(group) > 1 for index in group)
-    digests = remembered("digests", [gallery.paths[index] for index in members], _digest, str, jobs)
-    same = grouped((digest, index) for index, digest in zip(members, digests) if digest)
+    digests = remembered("digests", [gallery.paths[index] for index in members], digest, str, jobs)
+    same = grouped((content, index) for index, content in zip(members, digests) if content)
     return [group for group in same.values() if len(group) > 1]
 
 
@@ -144,18 +142,6 @@ def _damage(path: str, header: Header, tail: bytes) -> str:
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     return ""
-
-
-def _digest(path: str) -> str:
-    """The content's digest, empty for a file that cannot be read."""
-    total = hashlib.blake2b(digest_size=20)
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
-    except OSError:
-        return ""
-    return total.hexdigest()
 
 
 def scan(paths: Sequence[Union[str, Path]], jobs: int = 2) -> list[Optional[np.ndarray]]:

@@ -120,7 +120,6 @@ class Pngs:
 
     @cached_property
     def region_entry(self) -> np.ndarray:
-        """The entry of each region."""
         counts = [0 if table is None else len(table) for table in self.regions]
         return np.repeat(np.arange(len(counts)), np.array(counts, np.int64))
 

@@ -149,7 +149,6 @@ class CocoReader(SourceReader):
         return canvas.sample(handle.split)
 
     def _chosen(self) -> list[Path]:
-        """The files that are to be read."""
         files = _json_files(self.source)
         if not files:
             raise absent("a COCO JSON, or a folder with some", self.source)

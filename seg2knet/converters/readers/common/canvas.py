@@ -250,7 +250,6 @@ def box(x: float, y: float, width: float, height: float, boxes: str, degrees: fl
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) -> Polygons:
-    """A polygon of an ellipse's area."""
     if not (rx > 0 and ry > 0):
         raise NotAnObject("not-an-ellipse", f"radii {rx:g} and {ry:g}")
     return polygon(geometry.ellipse_polygon(cx, cy, rx, ry, degrees), "not-an-ellipse")

@@ -54,8 +54,6 @@ HIGHEST = 1 << 24
 
 
 class LabelmapOptions(ReaderOptions):
-    """Options of sources of mask images."""
-
     labelmap: Optional[Path] = option(
         None,
         "Classes by number or colour: labelmap.txt, dataset_meta.json, objectInfo150.txt, a CSV, names one "
@@ -151,8 +149,6 @@ def _channels(color: int) -> tuple[int, int, int]:
 
 
 class Entry(NamedTuple):
-    """One line of such a file."""
-
     number: int
     name: str
     color: Optional[int] = None

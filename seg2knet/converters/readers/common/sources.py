@@ -139,12 +139,10 @@ class SourceReader(Reader):
 
     @property
     def root(self) -> Path:
-        """The folder of the source."""
         return self.source if self.source.is_dir() else self.source.parent
 
     @cached_property
     def images(self) -> ImageFiles:
-        """All images of the source."""
         return ImageFiles(self.options.images or self.root)
 
 

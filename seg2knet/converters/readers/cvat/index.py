@@ -159,7 +159,6 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def read_meta(meta: Any) -> Meta:
-    """From the ``<meta>`` element."""
     infos: dict[str, ClassInfo] = {}
     for label in meta.iter("label"):
         name = label.findtext("name")
