@@ -26,7 +26,7 @@ FIXES = {
 @click.option("--select", help="Only rules whose code starts with this: CI.")
 def rules(output_format: str, select: str) -> Outcome:
     """List the validator's rules. --format markdown writes docs/rules.md."""
-    from seg2knet.validators.checking import choose
+    from seg2knet.validators.engine import choose
 
     chosen = choose([select] if select else [])
     if output_format == "json":

@@ -15,7 +15,6 @@ from typing import Optional
 
 from seg2knet.dataset.grouping import grouped
 from seg2knet.errors import DataError, printable
-from seg2knet.validators.checking import check
 from seg2knet.validators.fixing.writing import Changes, Writer, locked
 from seg2knet.validators.model import (
     DeleteFile,
@@ -25,7 +24,6 @@ from seg2knet.validators.model import (
     Remove,
     RenameFile,
     ReplaceText,
-    Rule,
     SetValue,
     WriteFile,
 )
@@ -158,8 +156,7 @@ class Stopped(KeyboardInterrupt):
 
 def mend(
     path: Path,
-    reopen: Callable[[Optional[Overlay]], DataSet],
-    rules: Sequence[Rule],
+    look: Callable[[Optional[Overlay]], tuple[DataSet, list[Finding]]],
     fix: str,
     diff: bool,
     backup: bool,
@@ -167,8 +164,9 @@ def mend(
 ) -> tuple[DataSet, list[Finding]]:
     """Fix what can be fixed; what was done, and what could not be, is written into the report.
 
-    ``reopen`` reads the data set at ``path``, with other files in the place of some. The result is the data set as it
-    is now (with ``diff``: as it was) and its findings; the other arguments are those of ``validate``.
+    ``look`` reads the data set at ``path``, with other files in the place of some, and says what the rules find. The
+    result is the data set as it is now (with ``diff``: as it was) and its findings; the other arguments are those of
+    ``validate``.
 
     Raises UsageError: another process fixes the data set; Stopped: Ctrl-C.
     """
@@ -180,8 +178,7 @@ def mend(
         first: Optional[tuple[DataSet, list[Finding]]] = None
         try:
             for number in range(ROUNDS + 1):
-                dataset = reopen(fixer.writer.overlay)
-                findings = check(dataset, rules)
+                dataset, findings = look(fixer.writer.overlay)
                 first = first or (dataset, findings)
                 chosen = fixer.choose(dataset, findings) if number < ROUNDS else Round()
                 if not chosen.edits:

@@ -60,7 +60,7 @@ def image_corrupt(part: Part) -> Iterator[Hit]:
         galleries["mask"] = ade_set(ade).folder(part.split).gallery
     for what, gallery in galleries.items():
         for index in np.flatnonzero(gallery.broken()).tolist():
-            more: dict[str, Any] = {"expected": "a whole image file", "found": gallery.problem(index)}
+            more: dict[str, Any] = {"expected": "a whole image file", "found": gallery.facts[index].problem}
             message, path = f"the {what} cannot be used", gallery.paths[index]
             yield image_hit(book, path, message, **more) if what == "image" else Hit(message, Path(path), **more)
 

@@ -53,10 +53,6 @@ class Gallery:
     def __init__(self, paths: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         self.paths, self.facts = paths, facts
 
-    def problem(self, index: int) -> str:
-        """Why the file is no whole image; empty when it is one."""
-        return self.facts[index].problem
-
     def kind(self, index: int) -> tuple[str, str]:
         """Format and mode, as ``images.Header`` gives them; both empty for no image."""
         return self.facts[index].format, self.facts[index].mode

@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Optional
 
@@ -82,15 +83,11 @@ class MaskFolder:
         return {image: names[0] for image, names in wanted.items() if len(names) == 1}
 
     @cached_property
-    def readable(self) -> np.ndarray:
-        """Masks that are whole, of one channel, 8 or 16 bits, and no JPEG, ``(M,)`` bool: their ids can be trusted."""
-        facts = self.gallery.facts
-        return np.array([one.format != "JPEG" and single_channel(one.mode) and not one.problem for one in facts], bool)
-
-    @cached_property
     def regions(self) -> dict[str, np.ndarray]:
-        """Mask's name -> its ids, pixels and boxes (``Runs.table``), of readable masks."""
-        names = [name for name, good in zip(self.masks, self.readable.tolist()) if good]
+        """Mask's name -> its ids, pixels and boxes (``Runs.table``), where the ids can be trusted: of masks that are
+        whole, of one channel, 8 or 16 bits, and no JPEG."""
+        good = (one.format != "JPEG" and single_channel(one.mode) and not one.problem for one in self.gallery.facts)
+        names = list(compress(self.masks, good))
         tables = scan([self.masks[name] for name in names], cores())
         return {name: table for name, table in zip(names, tables) if table is not None}
 

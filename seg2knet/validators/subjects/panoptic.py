@@ -66,7 +66,7 @@ class Pngs:
     @cached_property
     def where(self) -> np.ndarray:
         """For each entry its place in the gallery, int64, -1 where there is no whole PNG."""
-        whole = {path: place for path, place in self._unique.items() if not self.gallery.problem(place)}
+        whole = {path: place for path, place in self._unique.items() if not self.gallery.facts[place].problem}
         return np.array([whole.get(path or "", -1) for path in self.paths], np.int64)
 
     def kind(self, entry: int) -> tuple[str, str]:

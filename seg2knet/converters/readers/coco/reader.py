@@ -25,7 +25,7 @@ from seg2knet.converters.readers.coco.index import contains, is_results, listing
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box
 from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of, mapped
+from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of, mapped, unread
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import geometry, images
@@ -96,18 +96,10 @@ class CocoReader(SourceReader):
         paths = self._chosen()
         classes = ClassList()
         skips: list[Skip] = []
-        notes: list[Note] = []
         handles: list[Handle] = []
         meta: Optional[dict[str, Any]] = None
         others = [path for path in _json_files(self.source) if path not in paths and not _is_known(path)]
-        if others:
-            notes.append(
-                Note(
-                    "json-not-read",
-                    str(others[0]),
-                    "not COCO annotations" + (f"; {len(others) - 1} more" if others[1:] else ""),
-                )
-            )
+        notes = unread("json-not-read", others, "not COCO annotations")
         for path in paths:
             index = coco_index.Index(path, self.options.results_of)
             notes += [Note(kind, str(path), detail) for kind, detail in index.notes]

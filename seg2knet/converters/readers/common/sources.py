@@ -24,6 +24,7 @@ from seg2knet.dataset.grouping import grouped
 from seg2knet.dataset.images import SUFFIXES
 from seg2knet.dataset.layout import LEDGER
 from seg2knet.dataset.rle import size_allowed
+from seg2knet.dataset.sample import Note
 from seg2knet.dataset.text import natural
 from seg2knet.errors import DataError
 
@@ -156,6 +157,12 @@ def absent(expected: str, source: Path, hint: Optional[str] = None) -> DataError
     """The error for a source that holds nothing of a format."""
     found = "nothing of the kind" if source.exists() else "no such file or folder"
     return DataError("not a data set of this format", file=source, found=found, expected=expected, hint=hint)
+
+
+def unread(kind: str, others: Sequence[Path], why: str) -> list[Note]:
+    """A note of the first of the files that are not read; none where all are."""
+    more = f"; {len(others) - 1} more" if others[1:] else ""
+    return [Note(kind, str(others[0]), f"{why}{more}")] if others else []
 
 
 def palette(path: str) -> Optional[list[int]]:

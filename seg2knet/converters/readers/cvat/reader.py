@@ -16,7 +16,7 @@ from seg2knet.converters.options import option
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import ImageFiles, absent, files_of
+from seg2knet.converters.readers.common.sources import ImageFiles, absent, files_of, unread
 from seg2knet.converters.readers.cvat.index import Element, File, Meta, Pass, Task, read_meta
 from seg2knet.converters.readers.cvat.shapes import Frames, between, take
 from seg2knet.converters.registry import register_reader
@@ -69,10 +69,7 @@ class CvatReader(Reader):
         classes: Optional[ClassList] = ClassList()
         index = _Index(self.options)
         others = [path for path in _xml_files(self.source) if path not in paths]
-        if others:
-            index.notes.append(
-                Note("xml-not-read", str(others[0]), "not CVAT's" + (f"; {len(others) - 1} more" if others[1:] else ""))
-            )
+        index.notes += unread("xml-not-read", others, "not CVAT's")
         for path in paths:
             meta = index.add(self._file(path), "" if len(paths) == 1 else _below(path, self.source))
             classes = classes.merged(meta.classes) if classes is not None and meta.classes is not None else None
