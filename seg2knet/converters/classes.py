@@ -106,16 +106,10 @@ def _info(entry: Any, path: Path) -> ClassInfo:
     name = entry.get("name")
     if not isinstance(name, str) or not name.strip():
         raise _bad(path, f"a class without a name: {dict(entry)!r}")
-    isthing, color = bool(entry.get("isthing", True)), _color(entry.get("color"), path)
-    return ClassInfo(clean_name(name), isthing, color, str(entry.get("supercategory") or ""))
-
-
-def _color(value: Any, path: Path) -> Optional[tuple[int, int, int]]:
-    """RGB as ``rgb`` reads it; ``None`` from ``None``."""
-    color = rgb(value)
-    if color is None and value is not None:
-        raise _bad(path, f"the colour {value!r}")
-    return color
+    color = rgb(entry.get("color"))
+    if color is None and entry.get("color") is not None:
+        raise _bad(path, f"the colour {entry['color']!r}")
+    return ClassInfo(clean_name(name), bool(entry.get("isthing", True)), color, str(entry.get("supercategory") or ""))
 
 
 def _bad(path: Path, found: str) -> DataError:

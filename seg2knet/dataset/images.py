@@ -78,7 +78,9 @@ def parse(head: bytes, name: Union[str, Path] = "image") -> Optional[Header]:
     elif head[:2] == b"BM" and len(head) >= 30:
         width, height, _, bits = struct.unpack("<iiHH", head[18:30])
         header = Header(width, abs(height), 1, "BMP", {1: "1", 4: "P", 8: "P", 32: "RGBA"}.get(bits, "RGB"))
-    return header and _checked(header, name)
+    if header is not None:
+        check_size(header.height, header.width, name)
+    return header
 
 
 def probe_bytes(data: bytes, name: str = "embedded image") -> Header:
@@ -187,11 +189,6 @@ def _opened(source: Union[str, Path, bytes], name: Union[str, Path, None] = None
         raise DataError(problem, file=name, found=str(error)) from None
 
 
-def _checked(header: Header, name: Union[str, Path]) -> Header:
-    check_size(header.height, header.width, name)
-    return header
-
-
 def _png(head: bytes) -> Optional[Header]:
     width, height, depth, color = struct.unpack(">IIBB", head[16:26])
     mode = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}.get(color)
@@ -253,4 +250,5 @@ def _ask_pillow(source: Union[str, Path, bytes], name: Union[str, Path]) -> Head
                 image.mode,
                 getattr(image, "n_frames", 1),
             )
-    return _checked(header, name)
+    check_size(header.height, header.width, name)
+    return header

@@ -22,11 +22,6 @@ class Severity(str, enum.Enum):
     WARNING = "warning"
     INFO = "info"
 
-    @property
-    def rank(self) -> int:
-        """2, 1, 0: the higher the worse."""
-        return ["info", "warning", "error"].index(self.value)
-
 
 class Fix(str, enum.Enum):
     """What can be done about a finding: a safe fix loses nothing, an unsafe one removes or guesses."""

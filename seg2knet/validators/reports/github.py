@@ -18,7 +18,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
     fresh = (finding for finding in report.findings if not finding.known)
     groups = grouped(((finding.code, finding.file), finding) for finding in fresh)
     lines: list[str] = []
-    for group in sorted(groups.values(), key=lambda group: -group[0].severity.rank):
+    for group in sorted(groups.values(), key=lambda group: list(COMMANDS).index(group[0].severity)):
         shown, rest = (group, []) if show_all else (group[:FIRST], group[FIRST:])
         lines += [_command(finding, sentence(finding)) for finding in shown]
         if rest:

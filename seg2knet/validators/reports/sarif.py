@@ -29,7 +29,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
     if len(findings) > MOST and not show_all:
         text = f"{len(findings) - MOST:,} of {len(findings):,} findings are left out: --show-all has them"
         invocation["toolExecutionNotifications"] = [{"level": "warning", "message": {"text": text}}]
-        findings = sorted(findings, key=lambda finding: -finding.severity.rank)[:MOST]
+        findings = sorted(findings, key=lambda finding: list(LEVELS).index(finding.severity))[:MOST]
     driver = {"name": "seg2knet", "semanticVersion": __version__, "rules": list(map(_rule, rules.values()))}
     run = {
         "tool": {"driver": driver},

@@ -6,7 +6,6 @@ The configuration is the one named by ``--config``; without one they have nothin
 from __future__ import annotations
 
 import ast
-import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -23,22 +22,12 @@ from seg2knet.validators.rules.coco_categories import is_background
 from seg2knet.validators.subjects.config_file import UNKNOWN, ConfigFile, ConfigValue
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.document import first_few
-from seg2knet.validators.subjects.files import once
 from seg2knet.validators.subjects.measure import RLE
 from seg2knet.validators.subjects.tables import Category
 
 _REGISTERED = re.compile(
     rb"^@[A-Z_]+\.register_module\((?P<options>[^)]*)\)\s*\n(?:@[^\n]*\n)*(?:class|def)\s+(?P<name>\w+)", re.MULTILINE
 )
-
-
-def config_of(dataset: DataSet) -> ConfigFile:
-    """The configuration to check against; an empty one, in which rules find nothing, where none was named."""
-    return once(dataset, _read)
-
-
-def _read(dataset: DataSet) -> ConfigFile:
-    return ConfigFile(dataset.config or Path(os.devnull))
 
 
 def _categories(dataset: DataSet) -> list[Category]:
@@ -86,7 +75,7 @@ def classes_order_differs(dataset: DataSet) -> Iterator[Hit]:
     mislabelled, without an error. A class that the JSON does not have is silently dropped. The fix writes the list in
     the JSON's order, where both have the same classes.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     names = _names(dataset)
     for entry in _class_lists(config) if names else ():
         stated = entry.value
@@ -113,7 +102,7 @@ def classes_is_a_string(dataset: DataSet) -> Iterator[Hit]:
     `classes = ('car')` is `'car'`, and a loader that goes through it finds the classes `c`, `a` and `r`, none of which
     the data have: it trains on nothing. The fix writes the comma: `('car',)`.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     message = "the classes are one string, not a list of names"
     for entry in _class_lists(config):
         if isinstance(entry.value, str) and not entry.value.endswith((".txt", ".json", ".yaml")):
@@ -149,7 +138,7 @@ def num_classes_inconsistent(dataset: DataSet) -> Iterator[Hit]:
     with the wrong number of outputs: too few stop with a CUDA assertion that names no line, too many train classes that
     are not there. The fix writes the data's count in every place.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     count = len(_categories(dataset))
     keys = ("num_classes", *(() if _is_panoptic(config) else ("num_things", "num_thing_classes")))
     yield from _count_hits(config, "not the number of classes", dict.fromkeys(keys, count) if count else {})
@@ -163,7 +152,7 @@ def thing_stuff_counts_wrong(dataset: DataSet) -> Iterator[Hit]:
     other counts a stuff class is trained as another's; for instance segmentation the number of stuff classes must be 0
     everywhere, and the published code's default is 53. The fix writes the data's counts in every place.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     categories = _categories(dataset)
     stuff = sum(each.isthing == 0 for each in categories)
     counts = dict.fromkeys(("num_stuff", "num_stuff_classes"), stuff)
@@ -180,7 +169,7 @@ def registry_name_clash(dataset: DataSet) -> Iterator[Hit]:
     brought modules of the same names as K-Net's published code; data set classes are often called like mmdet's own. The
     fix says `force=True` where the module registers the name, so that the module's own class is the one in use.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     imports = config.at("custom_imports", "imports")
     listed = imports if isinstance(imports, (list, tuple)) else [imports]
     modules = [module for module in listed if isinstance(module, str) and module.strip("./")]
@@ -227,7 +216,7 @@ def lr_not_scaled(dataset: DataSet) -> Iterator[Hit]:
 
     The fix writes the recipe's rate for the batch; it is unsafe from scratch and on Swin, where several may be meant.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     batch, recipes = _batch(config), _recipes(config)
     rates = (each for each in config.having("lr") if each.path[0] in ("optim_wrapper", "optimizer"))
     entry = next((each for each in rates if config.at(*each.path[:-1], "type") in ("AdamW", "Adam")), None)
@@ -265,7 +254,7 @@ def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
 
     mmdet 3 then silently skips every RLE: holes, crowds, all that a mask tool wrote. The fix writes `poly2mask=True`.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
     for entry in config.having("poly2mask") if count else ():
         if entry.value is False:
@@ -280,7 +269,7 @@ def flip_mixes_sides(dataset: DataSet) -> Iterator[Hit]:
     is wrong. `seg2knet train` writes configurations with a step `SwapSides` after the flip; else flip with probability
     0.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     types, pairs = list(config.having("type")), find_sides(_names(dataset)).pairs
     if not pairs or any(entry.value == "SwapSides" for entry in types):
         return

@@ -11,7 +11,6 @@ import numpy as np
 
 from seg2knet.validators.model import Hit, Severity, rule
 from seg2knet.validators.rules.images import MIN_SIDE
-from seg2knet.validators.rules.knet import config_of
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.document import first_few
@@ -104,7 +103,7 @@ def images_dropped(dataset: DataSet) -> Iterator[Hit]:
     Those whose shorter side is below `filter_cfg.min_size` (32 pixels; with the images at hand IM011 reports these),
     and, where the configuration asks for it (`filter_empty_gt=True`), those without objects.
     """
-    config = config_of(dataset)
+    config = dataset.config_file
     limit = next((entry.value for entry in config.having("min_size") if type(entry.value) is int), MIN_SIDE)
     empty_too = any(entry.value is True for entry in config.having("filter_empty_gt"))
     for file in _training(dataset):
@@ -127,7 +126,7 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
     Each of K-Net's kernels (100 by default) can be one object; the others of that image cannot be found, nor learned
     from. Raise the number (`--cfg-options model.num_kernels=200`), or cut large images into tiles.
     """
-    stated = config_of(dataset).having("num_kernels", "num_proposals")
+    stated = dataset.config_file.having("num_kernels", "num_proposals")
     limit = next((entry.value for entry in stated if type(entry.value) is int), 0) or PROPOSALS
     for file in _training(dataset):
         rows = file.image_rows[(file.image_rows >= 0) & file.once(_trainable)]

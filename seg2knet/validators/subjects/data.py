@@ -15,6 +15,7 @@ from typing import Optional, Union
 from seg2knet.dataset.images import is_image
 from seg2knet.dataset.layout import LEDGER, SPLITS, AdeLayout, find_ade, find_coco
 from seg2knet.errors import UsageError
+from seg2knet.validators.subjects.config_file import ConfigFile
 from seg2knet.validators.subjects.files import CocoFile, PanopticFile
 
 Overlay = Mapping[Path, Path]
@@ -91,6 +92,11 @@ class DataSet:
     @property
     def instance_files(self) -> list[CocoFile]:
         return [part.instances for part in self.parts if part.instances is not None]
+
+    @cached_property
+    def config_file(self) -> ConfigFile:
+        """The configuration to check against; an empty one, in which rules find nothing, where none was named."""
+        return ConfigFile(self.config or Path(os.devnull))
 
     @cached_property
     def _everywhere(self) -> dict[str, Path]:
