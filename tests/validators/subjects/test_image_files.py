@@ -41,7 +41,7 @@ def test_whole_files_are_whole_and_cut_ones_are_not(tmp_path: Path, suffix: str)
     gallery = survey(sorted(tmp_path.glob(f"*.{suffix}")))
     assert gallery.broken().tolist() == [False, True, True, True]
     assert (gallery.table["width"][0], gallery.table["height"][0]) == (64, 48)
-    assert all(gallery.problem(index) for index in (1, 2, 3))
+    assert all(gallery.facts[index].problem for index in (1, 2, 3))
 
 
 def test_jpeg_with_something_after_its_end_is_whole(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_thumbnail_s_end_marker_does_not_count(tmp_path: Path) -> None:
     data = path.read_bytes()
     block = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
     path.write_bytes((data[:2] + block + data[2:])[: -len(data) // 3])
-    assert "truncated" in survey([path]).problem(0)
+    assert "truncated" in survey([path]).facts[0].problem
 
 
 def test_png_with_a_changed_byte_is_found(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_png_with_a_changed_byte_is_found(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert "check sum" in survey([path]).problem(0)
+    assert "check sum" in survey([path]).facts[0].problem
 
 
 def test_image_of_ten_billion_pixels_is_refused(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_image_of_ten_billion_pixels_is_refused(tmp_path: Path) -> None:
     chunk = b"IHDR" + header
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     (tmp_path / "a.png").write_bytes(data)
-    assert "size" in survey([tmp_path / "a.png"]).problem(0)
+    assert "size" in survey([tmp_path / "a.png"]).facts[0].problem
 
 
 def test_missing_and_unreadable_files_are_broken_not_errors(tmp_path: Path) -> None:
@@ -238,4 +238,4 @@ def test_decoding_has_the_last_word(tmp_path: Path) -> None:
     Image.fromarray(noise(1)).save(path)
     assert not survey([path]).broken()[0]
     path.write_bytes(path.read_bytes()[:-500])
-    assert "decoded" in survey([path]).problem(0)
+    assert "decoded" in survey([path]).facts[0].problem
