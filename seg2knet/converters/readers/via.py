@@ -64,7 +64,8 @@ class ViaReader(RecordsReader):
 
     def records(self, document: Any, path: str) -> Iterable[Record]:
         entries = document.get("_via_img_metadata", document)
-        regions = {key: _regions(entry) for key, entry in entries.items() if isinstance(entry, dict)}
+        given = {key: entry.get("regions") or [] for key, entry in entries.items() if isinstance(entry, dict)}
+        regions = {key: list(one.values()) if isinstance(one, dict) else one for key, one in given.items()}
         attribute = self._attribute([region for one in regions.values() for region in one], path)
         options = document.get("_via_attributes", {}).get("region", {}).get(attribute, {}).get("options", {})
         for key, found in regions.items():
@@ -118,11 +119,6 @@ class ViaReader(RecordsReader):
             degrees = math.degrees(shape.get("theta") or 0)
             return ellipse(shape["cx"], shape["cy"], shape["rx"], shape["ry"], degrees)
         raise NotAnObject("point-has-no-area" if kind == "point" else "unknown-shape-type", f"a {kind}")
-
-
-def _regions(entry: dict[str, Any]) -> list[Any]:
-    regions = entry.get("regions") or []
-    return list(regions.values()) if isinstance(regions, dict) else regions
 
 
 def _class(value: Any, options: dict[str, Any]) -> str:

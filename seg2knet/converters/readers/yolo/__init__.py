@@ -1,1 +1,0 @@
-"""YOLO segmentation labels."""
