@@ -56,7 +56,7 @@ def _written(names: Sequence[Any], like: Any = ()) -> str:
 
 
 def _hit(config: ConfigFile, entry: ConfigValue, message: str, **more: Any) -> Hit:
-    return Hit(f"{entry.dotted} (line {entry.node.lineno}): {message}", config.path, **more)
+    return Hit(f"{'.'.join(map(str, entry.path))} (line {entry.node.lineno}): {message}", config.path, **more)
 
 
 def _wrong_value(config: ConfigFile, entry: ConfigValue, message: str, right: str, fix: Optional[Fix] = None) -> Hit:
@@ -255,7 +255,8 @@ def rle_without_poly2mask(dataset: DataSet) -> Iterator[Hit]:
     mmdet 3 then silently skips every RLE: holes, crowds, all that a mask tool wrote. The fix writes `poly2mask=True`.
     """
     config = dataset.config_file
-    count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in dataset.instance_files)
+    files = (part.instances for part in dataset.parts if part.instances is not None)
+    count = sum(int(np.count_nonzero(file.shapes.kinds == RLE)) for file in files)
     for entry in config.having("poly2mask") if count else ():
         if entry.value is False:
             yield _wrong_value(config, entry, f"{count:,} objects are RLEs, which mmdet 3 then skips", "True")

@@ -38,10 +38,6 @@ class ConfigValue(NamedTuple):
     def key(self) -> Step:
         return self.path[-1]
 
-    @property
-    def dotted(self) -> str:
-        return ".".join(map(str, self.path))
-
 
 class ConfigFile:
     """A configuration; ``entries`` are all values written in it, outer before inner.

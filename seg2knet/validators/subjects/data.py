@@ -89,10 +89,6 @@ class DataSet:
     def json_files(self) -> list[Union[CocoFile, PanopticFile]]:
         return [file for part in self.parts for file in part.json_files]
 
-    @property
-    def instance_files(self) -> list[CocoFile]:
-        return [part.instances for part in self.parts if part.instances is not None]
-
     @cached_property
     def config_file(self) -> ConfigFile:
         """The configuration to check against; an empty one, in which rules find nothing, where none was named."""

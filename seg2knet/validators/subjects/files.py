@@ -132,9 +132,9 @@ class JsonFile(ABC):
     def _read_rows(self, rows: Sequence[Any]) -> None:
         """Make the tables of the file's annotations."""
 
-    @abstractmethod
     def pointer(self, row: int) -> str:
         """Where a row of ``objects`` stands."""
+        return f"/annotations/{row}"
 
     # Questions that rules ask.
 
@@ -261,9 +261,6 @@ class CocoFile(JsonFile):
 
     def _read_rows(self, rows: Sequence[Any]) -> None:
         self.annotations = self.referring = self.objects = Annotations(rows)
-
-    def pointer(self, row: int) -> str:
-        return f"/annotations/{row}"
 
     @cached_property
     def sizes(self) -> np.ndarray:
