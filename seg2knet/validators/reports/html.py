@@ -26,7 +26,7 @@ from seg2knet.errors import DataError
 from seg2knet.validators.model import Finding
 from seg2knet.validators.report import Report
 from seg2knet.validators.reports.pages import embedded, page, source
-from seg2knet.validators.reports.plots import plots
+from seg2knet.validators.reports.stats import plots
 from seg2knet.validators.statistics import statistics
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet, Part

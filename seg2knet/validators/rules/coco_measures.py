@@ -14,7 +14,7 @@ from seg2knet.validators.fixing import repairs
 from seg2knet.validators.fixing.repairs import Together
 from seg2knet.validators.model import Edit, Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.subjects.document import shown
-from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.files import CocoFile, once
 from seg2knet.validators.subjects.measure import BOX_TOLERANCE, EMPTY, POLYGONS, chunks, corners_of
 from seg2knet.validators.subjects.outlines import FLAT, NONFINITE, ZERO
 
@@ -48,7 +48,7 @@ def _small(file: CocoFile) -> np.ndarray:
     """``(N,)`` bool: a well-formed box of less than one pixel, of an object that has pixels."""
     sides = file.shapes.boxes[:, 2:]
     with np.errstate(invalid="ignore"):
-        return (sides < 1).any(1) & (sides >= 0).all(1) & ~file.once(_nothing_there)
+        return (sides < 1).any(1) & (sides >= 0).all(1) & ~once(file, _nothing_there)
 
 
 def _nothing_there(file: CocoFile) -> np.ndarray:
@@ -68,7 +68,7 @@ def evidence(file: CocoFile) -> Evidence:
     """Of mask, box and area, two that agree outvote the third; a box elsewhere than the mask outvotes nothing."""
     shapes, stated = file.shapes, file.annotations.areas
     has_area = np.isfinite(stated) & (stated > 0)
-    has_box = ~np.isnan(shapes.boxes[:, 0]) & ~file.once(_malformed) & ~file.once(_small)
+    has_box = ~np.isnan(shapes.boxes[:, 0]) & ~once(file, _malformed) & ~once(file, _small)
     corners, boxes = _mask_corners(file), corners_of(shapes.boxes)
     with np.errstate(invalid="ignore", divide="ignore"):
         inner = np.minimum(boxes[:, 2:], corners[:, 2:]) - np.maximum(boxes[:, :2], corners[:, :2])
@@ -77,7 +77,7 @@ def evidence(file: CocoFile) -> Evidence:
         same_place = common / (sizes + (corners[:, 2:] - corners[:, :2]).prod(1) - common) >= SAME_PLACE
         plausible = (stated >= 0.1 * sizes) & (stated <= 1.02 * sizes + 2)
         swapped = (np.abs(boxes - shapes.extents[:, [1, 0, 3, 2]]) <= BOX_TOLERANCE).all(1)
-    off = has_box & ~shapes.box_fits & ~file.once(_xyxy)
+    off = has_box & ~shapes.box_fits & ~once(file, _xyxy)
     box_certain = (~has_box | (same_place & ~swapped)) & (~has_area | shapes.area_fits)
     return Evidence(off & has_area & plausible & ~shapes.area_fits, box_certain, ~off)
 
@@ -90,12 +90,12 @@ def bbox_malformed(file: CocoFile) -> Iterator[Hit]:
     object's mask; it is unsafe where the stated area is not the mask's.
     """
     expected, fixes = "four finite numbers x, y, width, height", Together(partial(repairs.set_boxes, file))
-    for row in np.flatnonzero(file.once(_malformed)).tolist():
+    for row in np.flatnonzero(once(file, _malformed)).tolist():
         message, found = "the box is not x, y, width, height", shown(file.bbox(row))
         if file.bbox(row) is None:
             message, found = "an annotation without a box", "nothing"
         edits = fixes.of(row) if file.shapes.sound[row] else ()
-        fix = None if file.once(evidence).box_certain[row] else Fix.UNSAFE
+        fix = None if once(file, evidence).box_certain[row] else Fix.UNSAFE
         yield file.hit(row, message, "bbox", expected=expected, found=found, edits=edits, fix=fix)
 
 
@@ -108,7 +108,7 @@ def bbox_smaller_than_one_pixel(file: CocoFile) -> Iterator[Hit]:
     removes an annotation that is as small as its box.
     """
     shapes, fixes = file.shapes, Together(partial(repairs.set_boxes, file))
-    rows = np.flatnonzero(file.once(_small) & ~file.once(fractions)["boxes"]).tolist()
+    rows = np.flatnonzero(once(file, _small) & ~once(file, fractions)["boxes"]).tolist()
     for row, value in zip(rows, repairs.boxes(file, rows)):
         larger = value is not None and min(value[2:]) >= 1
         message = "a box of less than one pixel: mmdet drops the object" + (", which is larger" if larger else "")
@@ -133,14 +133,14 @@ def bbox_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     and area agree against the mask, the mask is the suspect, and there is no safe fix: x and y swapped, an RLE in row
     order or without its leading 0 are named, and the unsafe fix rewrites the mask.
     """
-    wrong = ~file.shapes.box_fits & ~file.once(_malformed) & ~file.once(_xyxy) & ~file.once(_small)
-    rows = np.flatnonzero(wrong & ~file.once(fractions)["boxes"]).tolist()
+    wrong = ~file.shapes.box_fits & ~once(file, _malformed) & ~once(file, _xyxy) & ~once(file, _small)
+    rows = np.flatnonzero(wrong & ~once(file, fractions)["boxes"]).tolist()
     causes: dict[int, tuple[str, Any]] = {}
-    for some in chunks([row for row in rows if not file.once(evidence).box_certain[row]]):
+    for some in chunks([row for row in rows if not once(file, evidence).box_certain[row]]):
         causes.update(_causes(file, some))
     fixes, others = (Together(partial(work, file)) for work in (repairs.set_boxes, repairs.reshape))
     for row, value in zip(rows, repairs.boxes(file, rows)):
-        proof, fix = file.once(evidence), None
+        proof, fix = once(file, evidence), None
         message, edits = "the box is not that of the segmentation", fixes.of(row)
         if not proof.box_certain[row]:
             fix = Fix.UNSAFE
@@ -197,7 +197,7 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
     Read as COCO reads it, it reaches far out of the object, often out of the image. The segmentation tells: the corners
     fit it, the width and height do not. The fix writes the box of the mask.
     """
-    rows, fixes = np.flatnonzero(file.once(_xyxy)).tolist(), Together(partial(repairs.set_boxes, file))
+    rows, fixes = np.flatnonzero(once(file, _xyxy)).tolist(), Together(partial(repairs.set_boxes, file))
     for row, value in zip(rows, repairs.boxes(file, rows)):
         expected, found = f"{shown(value)} (x, y, width, height)", f"{shown(file.bbox(row))} (x0, y0, x1, y1)"
         message, edits = "the box is written as two corners", fixes.of(row)
@@ -206,7 +206,7 @@ def bbox_looks_xyxy(file: CocoFile) -> Iterator[Hit]:
 
 def _area_hit(file: CocoFile, row: int, message: str, found: str, fixes: Together) -> Hit:
     edits = fixes.of(row) if repairs.has_value(file, row) else ()
-    fix = None if file.once(evidence).area_certain[row] else Fix.UNSAFE
+    fix = None if once(file, evidence).area_certain[row] else Fix.UNSAFE
 
     def expected() -> str:
         values = (edit.value for edit in (edits() if callable(edits) else ()) if isinstance(edit, SetValue))
@@ -243,7 +243,7 @@ def area_not_matching_segmentation(file: CocoFile) -> Iterator[Hit]:
     """
     areas, fixes = file.annotations.areas, Together(partial(repairs.set_areas, file))
     wrong, message = np.flatnonzero(~file.shapes.area_fits), "the area is not that of the segmentation"
-    for row in wrong[~file.once(evidence).suspect[wrong]].tolist() if len(wrong) else ():
+    for row in wrong[~once(file, evidence).suspect[wrong]].tolist() if len(wrong) else ():
         yield _area_hit(file, row, message, f"{repairs.plain(float(areas[row]))}", fixes)
 
 
@@ -257,7 +257,7 @@ def area_non_positive(file: CocoFile) -> Iterator[Hit]:
     areas, fixes = file.annotations.areas, Together(partial(repairs.set_areas, file))
     with np.errstate(invalid="ignore"):
         wrong = (areas <= 0) | np.isinf(areas)
-    for row in np.flatnonzero(wrong & ~file.once(_nothing_there)).tolist():
+    for row in np.flatnonzero(wrong & ~once(file, _nothing_there)).tolist():
         yield _area_hit(file, row, "the area is not above 0: mmdet drops the object", f"{areas[row]:g}", fixes)
 
 
@@ -281,8 +281,8 @@ def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
     YOLO and some exports write them like that. Read as pixels, every mask is empty and every box less than a pixel. The
     unsafe fix multiplies them by the width and height, and an area that is a fraction by both.
     """
-    others_first = (file.shapes.flags[file.once(fractions)["polygons"]] & (FLAT | NONFINITE)).any()
-    for things, rows in file.once(fractions).items():
+    others_first = (file.shapes.flags[once(file, fractions)["polygons"]] & (FLAT | NONFINITE)).any()
+    for things, rows in once(file, fractions).items():
         count = int(np.count_nonzero(rows))
         if count:
             message = f"{count:,} {things} are fractions of the image's size"
@@ -293,7 +293,7 @@ def coordinates_are_fractions(file: CocoFile) -> Iterator[Hit]:
 
 def _multiplied(file: CocoFile, things: str) -> Sequence[Edit]:
     edits: list[Edit] = []
-    for row in np.flatnonzero(file.once(fractions)[things]).tolist():
+    for row in np.flatnonzero(once(file, fractions)[things]).tolist():
         height, width = file.sizes[row].tolist()
         key, parts = ("bbox", [file.bbox(row)]) if things == "boxes" else ("segmentation", file.segmentation(row))
         scaled = [[repairs.plain(round(n * (width, height)[at % 2], 4)) for at, n in enumerate(part)] for part in parts]

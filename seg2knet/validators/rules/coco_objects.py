@@ -17,7 +17,7 @@ from seg2knet.validators.model import Fix, Hit, SetValue, Severity, rule
 from seg2knet.validators.rules.coco_shapes import written_otherwise
 from seg2knet.validators.rules.images import on_right_size
 from seg2knet.validators.subjects.document import first_few, shown
-from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.files import CocoFile, once
 from seg2knet.validators.subjects.measure import POLYGONS, shapes_in
 from seg2knet.validators.subjects.outlines import CROSSING, INSIDE, RLE_BAD, RLE_SIZE, RLE_SUM, areas_before, beside
 from seg2knet.validators.subjects.tables import array_of
@@ -65,7 +65,7 @@ def duplicate_annotation(file: CocoFile) -> Iterator[Hit]:
     pulled to one object. Usually a file was merged with itself, or saved twice by a tool. The unsafe fix removes the
     later one of two that cover the same pixels. Of two that nearly do, which one is better cannot be told.
     """
-    for first, second, iou in file.once(_coinciding)[0]:
+    for first, second, iou in once(file, _coinciding)[0]:
         nearly, edits = ("", repairs.remove(file, second)) if iou >= SAME_IOU else ("nearly ", ())
         message = f"covers {nearly}the same pixels as annotation {_name(file, first)}"
         expected, found = "one annotation for each object", f"IoU {iou:.3f}, same class"
@@ -79,7 +79,7 @@ def same_object_in_two_classes(file: CocoFile) -> Iterator[Hit]:
     Each is a false answer to the other: the classes compete for one object, and one of the two never scores. Which
     class is right cannot be told. However many they are on one object, they are one finding.
     """
-    for first, rows, iou in file.once(_coinciding)[1]:
+    for first, rows, iou in once(file, _coinciding)[1]:
         classes = file.annotations.category_ids
         second = next(row for row in rows if classes[row] != classes[first])
         indices = [int(file.category_indices[row]) for row in (first, second)]
@@ -351,7 +351,7 @@ def rle_undecodable(file: CocoFile) -> Iterator[Hit]:
     middle of a number. pycocotools crashes on it, or decodes garbage.
     """
     expected = "size [height, width] and counts, a string or a list of runs from 0 up"
-    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~file.once(written_otherwise)).tolist():
+    for row in np.flatnonzero((file.shapes.flags & RLE_BAD != 0) & ~once(file, written_otherwise)).tolist():
         found = _why(file.segmentation(row))
         yield file.hit(row, "an RLE that cannot be decoded", "segmentation", expected=expected, found=found)
 

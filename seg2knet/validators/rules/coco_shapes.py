@@ -21,7 +21,7 @@ from seg2knet.validators.rules.coco_measures import fractions
 from seg2knet.validators.rules.images import on_right_size
 from seg2knet.validators.subjects import outlines
 from seg2knet.validators.subjects.document import shown
-from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.files import CocoFile, once
 from seg2knet.validators.subjects.measure import ABSENT, EMPTY, POLYGONS, chunks
 from seg2knet.validators.subjects.outlines import UNUSABLE_PART, ZERO, examine
 
@@ -112,7 +112,7 @@ def polygon_too_few_points(file: CocoFile) -> Iterator[Hit]:
     """
     fixes, expected = Together(partial(_without, file, UNUSABLE_PART)), "at least 3 points, 6 numbers"
     for row, parts, flags, place in _faulty(file, outlines.FEW):
-        if not file.once(written_otherwise)[row]:  # else CI003
+        if not once(file, written_otherwise)[row]:  # else CI003
             message, edits = f"a polygon of {len(parts[place]) // 2} points", fixes.of((row, parts, flags))
             yield _part_hit(file, row, place, message, expected, shown(parts[place]), edits)
 
@@ -258,7 +258,7 @@ def polygon_zero_area(file: CocoFile) -> Iterator[Hit]:
     The mask is empty; a trainer that computes a box from it divides by zero or trains on a box without an object. The
     unsafe fix removes the polygon, and the annotation where it was the only one.
     """
-    zero = (file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS) & ~file.once(fractions)["polygons"]
+    zero = (file.shapes.flags & ZERO != 0) & (file.shapes.kinds == POLYGONS) & ~once(file, fractions)["polygons"]
     thin, expected = "a polygon so thin that its mask has no pixel", "points that enclose an area"
     fixes = Together(partial(_without, file, ZERO))
     for row, parts, flags in _examined(file, np.flatnonzero(zero), every=True):

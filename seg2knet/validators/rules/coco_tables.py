@@ -18,7 +18,7 @@ from seg2knet.validators.fixing import repairs
 from seg2knet.validators.model import Edit, Fix, Hit, Remove, SetValue, Severity, WriteFile, rule
 from seg2knet.validators.rules.coco_shapes import written_otherwise
 from seg2knet.validators.subjects.document import kind_of, shown
-from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile
+from seg2knet.validators.subjects.files import CocoFile, JsonFile, PanopticFile, once
 from seg2knet.validators.subjects.measure import USELESS
 from seg2knet.validators.subjects.outlines import FLAT, WRONG_TYPE
 from seg2knet.validators.subjects.records import TypeFault
@@ -159,7 +159,7 @@ def _segmentations(file: CocoFile) -> Iterator[Hit]:
     expected = "a list of polygons [[x, y, x, y, ...]], or an object with size and counts"
     shapes = file.shapes
     odd = (shapes.flags & (FLAT | WRONG_TYPE) != 0) | (shapes.kinds == USELESS)
-    for row in np.flatnonzero(odd | file.once(written_otherwise)).tolist():
+    for row in np.flatnonzero(odd | once(file, written_otherwise)).tolist():
         value = file.segmentation(row)
         meant, written = repairs.meant_by(value)
         edits = [SetValue(file.path, f"/annotations/{row}/segmentation", meant)] if meant is not None else []

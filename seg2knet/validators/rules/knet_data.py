@@ -14,7 +14,7 @@ from seg2knet.validators.rules.images import MIN_SIDE
 from seg2knet.validators.subjects.album import album
 from seg2knet.validators.subjects.data import DataSet
 from seg2knet.validators.subjects.document import first_few
-from seg2knet.validators.subjects.files import CocoFile
+from seg2knet.validators.subjects.files import CocoFile, once
 
 PROPOSALS = 100
 """K-Net's instance kernels, where no configuration says another number."""
@@ -55,7 +55,7 @@ def _crowds(file: CocoFile) -> np.ndarray:
 
 
 def _trainable(file: CocoFile) -> np.ndarray:
-    return file.annotations.usable & ~_crowds(file) & ~np.logical_or.reduce(list(file.once(dropped).values()))
+    return file.annotations.usable & ~_crowds(file) & ~np.logical_or.reduce(list(once(file, dropped).values()))
 
 
 @rule("KN005", "no-trainable-instance", Severity.ERROR, on="dataset")
@@ -66,10 +66,10 @@ def no_trainable_instance(dataset: DataSet) -> Iterator[Hit]:
     `ValueError: need at least one array to concatenate`. A single reason is reported by its own rule.
     """
     for file in _training(dataset):
-        if not all(file.has.values()) or file.once(_trainable).any() or not file.images.count:
+        if not all(file.has.values()) or once(file, _trainable).any() or not file.images.count:
             continue
         total, crowds = file.annotations.count, int(np.count_nonzero(_crowds(file)))
-        counts = {reason: int(np.count_nonzero(mask)) for reason, mask in file.once(dropped).items()}
+        counts = {reason: int(np.count_nonzero(mask)) for reason, mask in once(file, dropped).items()}
         if total and crowds + max(counts.values()) == total:
             continue  # one cause, which its own rule reports: CI009, CI010, CI024, CI032, CI033, CI038, CI040
         reasons = [f"{crowds:,} are crowds"] if crowds else []
@@ -86,9 +86,9 @@ def objects_dropped(dataset: DataSet) -> Iterator[Hit]:
     A set can lose half its objects, and only the metrics are worse. The other findings say where they are and fix them.
     """
     for file in _training(dataset):
-        if not all(file.has.values()) or not file.once(_trainable).any():
+        if not all(file.has.values()) or not once(file, _trainable).any():
             continue
-        for reason, mask in file.once(dropped).items():
+        for reason, mask in once(file, dropped).items():
             rows, table = np.flatnonzero(mask).tolist(), file.annotations
             if rows:
                 message = f"{len(rows):,} of {table.count:,} objects are skipped in training: {reason}"
@@ -129,7 +129,7 @@ def more_instances_than_proposals(dataset: DataSet) -> Iterator[Hit]:
     stated = dataset.config_file.having("num_kernels", "num_proposals")
     limit = next((entry.value for entry in stated if type(entry.value) is int), 0) or PROPOSALS
     for file in _training(dataset):
-        rows = file.image_rows[(file.image_rows >= 0) & file.once(_trainable)]
+        rows = file.image_rows[(file.image_rows >= 0) & once(file, _trainable)]
         counts = np.bincount(rows, minlength=file.images.count)
         for row in np.flatnonzero(counts > limit).tolist():
             message = f"{counts[row]:,} objects on an image, {limit} kernels to find them"

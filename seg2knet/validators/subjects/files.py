@@ -274,9 +274,6 @@ class CocoFile(JsonFile):
         self.document.release()
         return shapes
 
-    def once(self, function: Callable[[CocoFile], T]) -> T:
-        return once(self, function)
-
     def segmentation(self, row: int) -> Any:
         """An annotation's segmentation as Python objects, ``None`` where absent."""
         return loads(self.annotations.segmentations[row])
