@@ -112,8 +112,6 @@ Check = Callable[[Any], Iterable[Hit]]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule."""
-
     code: str  # family and number, ``CI034``; never reused. name: kebab-case.
     name: str
     # of its findings; a single finding may offer less

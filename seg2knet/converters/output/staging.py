@@ -24,7 +24,6 @@ from seg2knet.dataset.layout import LEDGER
 from seg2knet.errors import DataError, EnvironmentProblem, UsageError, printable
 
 Mode = Literal["link", "copy", "symlink", "none"]
-"""How images get to the target."""
 
 
 class Staging:

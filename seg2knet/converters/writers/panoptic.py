@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 import orjson
 
-from seg2knet.converters.base import IGNORE, Encoded, Measured, Writer
+from seg2knet.converters.base import IGNORE, Encoded, Measured
 from seg2knet.converters.registry import register_writer
 from seg2knet.converters.splitting.names import without_suffix
-from seg2knet.converters.writers.coco import JoinedJson, image_rest, kept
+from seg2knet.converters.writers.coco import CocoWriter, JoinedJson, image_rest, kept
 from seg2knet.converters.writers.painting import hidden, paint
 from seg2knet.dataset.classes import ClassList
 from seg2knet.dataset.label_image import Runs
@@ -41,10 +41,9 @@ class _Segment(msgspec.Struct, gc=False):
 
 
 @register_writer
-class PanopticWriter(Writer):
+class PanopticWriter(CocoWriter):
     name = "panoptic"
     title = "COCO panoptic"
-    validated = True
     png_names = True
 
     def encode(self, measured: Measured) -> Encoded:
@@ -92,9 +91,6 @@ class PanopticWriter(Writer):
                 expected=f"at most {MOST - 1}",
             )  # fmt: skip
         return segments, numbers
-
-    def image(self, split: str, name: str) -> str:
-        return f"{split}{self.options.year}/{name}"
 
     def blob(self, kind: str, split: str, name: str) -> str:
         return f"annotations/panoptic_{split}{self.options.year}/{png_name(name)}"

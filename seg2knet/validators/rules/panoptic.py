@@ -157,7 +157,7 @@ def png_not_rgb(found: Pngs) -> Iterator[Hit]:
     """
     message, segments = "the PNG is not RGB with 8 bits a channel", found.file.segments
     for entry in np.flatnonzero((found.where >= 0) & ~found.plain).tolist():
-        path, kind = Path(found.paths[entry] or ""), ", ".join(found.kind(entry))
+        path, kind = Path(found.paths[entry] or ""), ", ".join(found.gallery.kind(found.where[entry]))
         ids = _certain_ids(path, set(segments.ids[(segments.entry == entry) & segments.has_id].tolist()))
         make = partial(encode_png, rgb_of(ids)) if ids is not None else None
         edits = [WriteFile(path, make, f"saved {path.name} as RGB")] if make is not None else []

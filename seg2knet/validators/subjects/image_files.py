@@ -48,8 +48,6 @@ _NUMBERS = np.dtype([(name, "i8") for name in ("width", "height", "orientation",
 
 
 class Gallery:
-    """Image files and what is known of each."""
-
     def __init__(self, paths: Sequence[str], facts: Sequence[ImageFacts]) -> None:
         self.paths, self.facts = paths, facts
 

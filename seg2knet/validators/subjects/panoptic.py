@@ -69,9 +69,6 @@ class Pngs:
         whole = {path: place for path, place in self._unique.items() if not self.gallery.facts[place].problem}
         return np.array([whole.get(path or "", -1) for path in self.paths], np.int64)
 
-    def kind(self, entry: int) -> tuple[str, str]:
-        return self.gallery.kind(int(self.where[entry]))
-
     @cached_property
     def plain(self) -> np.ndarray:
         """Whether an entry has a whole RGB PNG of 8 bits, bool."""

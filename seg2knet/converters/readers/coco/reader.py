@@ -25,7 +25,7 @@ from seg2knet.converters.readers.coco.index import contains, is_results, listing
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box
 from seg2knet.converters.readers.common.json_reader import size_of
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import SourceReader, absent, files_of, mapped, unread
+from seg2knet.converters.readers.common.sources import SourceReader, absent, documents, mapped, unread
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting.splits import canonical
 from seg2knet.dataset import geometry, images
@@ -84,7 +84,7 @@ class CocoReader(SourceReader):
 
     @classmethod
     def evidence(cls, source: Path) -> Optional[Evidence]:
-        files = _json_files(source)
+        files = documents(source, ".json")
         fits = [path for path in files[:12] if contains(path, *LISTS)]
         if not fits:
             results = [path for path in files[:12] if is_results(path) and listing(path)]
@@ -98,7 +98,7 @@ class CocoReader(SourceReader):
         skips: list[Skip] = []
         handles: list[Handle] = []
         meta: Optional[dict[str, Any]] = None
-        others = [path for path in _json_files(self.source) if path not in paths and not _is_known(path)]
+        others = [path for path in documents(self.source, ".json") if path not in paths and not _is_known(path)]
         notes = unread("json-not-read", others, "not COCO annotations")
         for path in paths:
             index = coco_index.Index(path, self.options.results_of)
@@ -141,7 +141,7 @@ class CocoReader(SourceReader):
         return canvas.sample(handle.split)
 
     def _chosen(self) -> list[Path]:
-        files = _json_files(self.source)
+        files = documents(self.source, ".json")
         if not files:
             raise absent("a COCO JSON, or a folder with some", self.source)
         if self.source.is_file():
@@ -328,10 +328,6 @@ def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) 
             what = "a background" if background else "the parent of all classes"
             notes.append(Note("category-left-out", f"{path}: category {info.name!r}", f"{what} that no object uses"))
     return kept
-
-
-def _json_files(source: Path) -> list[Path]:
-    return [source] if source.is_file() else list(map(Path, files_of(source, (".json",))))
 
 
 def _was_to_be_coco(path: Path, source: Path) -> bool:

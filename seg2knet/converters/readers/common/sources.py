@@ -66,6 +66,11 @@ def files_of(source: Path, suffixes: Sequence[str]) -> list[str]:
     return sorted((path for path in found if not path.endswith(LEDGER)), key=natural)
 
 
+def documents(source: Path, suffix: str) -> list[Path]:
+    """The file that a source is, whatever it is called, or those of a folder whose names end so, in natural order."""
+    return [source] if source.is_file() else list(map(Path, files_of(source, (suffix,))))
+
+
 def by_stem(folder: Optional[Path], suffixes: Sequence[str]) -> dict[str, str]:
     """Files below a folder by relative path without suffix."""
     paths = walk(folder, suffixes) if folder is not None and folder.is_dir() else ()

@@ -20,7 +20,7 @@ from seg2knet.converters.options import option
 from seg2knet.converters.readers.common import xml
 from seg2knet.converters.readers.common.canvas import Canvas, NotAnObject, box, ellipse, polygon
 from seg2knet.converters.readers.common.lists import ordered
-from seg2knet.converters.readers.common.sources import ImageFiles, absent, files_of, unread
+from seg2knet.converters.readers.common.sources import ImageFiles, absent, documents, unread
 from seg2knet.converters.readers.cvat.index import Element, File, Meta, Pass, Task, read_meta
 from seg2knet.converters.registry import register_reader
 from seg2knet.converters.splitting import names
@@ -72,7 +72,7 @@ class CvatReader(Reader):
             raise UsageError("--video is one video of one XML file", found=found)
         classes: Optional[ClassList] = ClassList()
         index = _Index(self.options)
-        others = [path for path in _xml_files(self.source) if path not in paths]
+        others = [path for path in documents(self.source, ".xml") if path not in paths]
         index.notes += unread("xml-not-read", others, "not CVAT's")
         for path in paths:
             meta = index.add(self._file(path), "" if len(paths) == 1 else _below(path, self.source))
@@ -342,11 +342,7 @@ def _moved(first: str, second: str, share: float) -> Optional[str]:
 
 def _documents(source: Path) -> list[Path]:
     """CVAT files of a source, in natural order."""
-    return [path for path in _xml_files(source) if xml.root_tag(str(path)) == "annotations"]
-
-
-def _xml_files(source: Path) -> list[Path]:
-    return [source] if source.is_file() else list(map(Path, files_of(source, (".xml",))))
+    return [path for path in documents(source, ".xml") if xml.root_tag(str(path)) == "annotations"]
 
 
 def _below(path: Path, source: Path) -> str:
