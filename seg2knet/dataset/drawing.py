@@ -36,8 +36,7 @@ class Mark(NamedTuple):
 
 
 def overlay(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
-    """A new image, ``(H, W, 3)`` uint8 BGR, with marks drawn on it, later ones over earlier ones; the labels of later
-    ones are placed first."""
+    """A new image, ``(H, W, 3)`` uint8 BGR, with marks on it: later ones lie on top, their labels are placed first."""
     drawn = image.copy()
     found = []  # of each mask what is in its box, and the box's corner
     for mask, text, color in marks:

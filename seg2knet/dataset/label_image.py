@@ -180,8 +180,7 @@ def majority(runs: Runs, others: np.ndarray, void: Sequence[int] = ()) -> dict[i
 
 
 def window_rle(mask: np.ndarray, left: int, top: int, height: int, width: int) -> Optional[Rle]:
-    """A small mask ``(h, w)`` at ``left``, ``top`` on an empty one, what stands out cut off; ``None`` where nothing is
-    left."""
+    """A mask ``(h, w)`` at ``left``, ``top`` on an empty one, cut off at its edges; ``None`` where nothing is left."""
     window = mask[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
     left, top = max(left, 0), max(top, 0)
     if not window.any():

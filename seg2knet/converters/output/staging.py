@@ -64,8 +64,7 @@ class Staging:
         return same
 
     def swap(self) -> None:
-        """Put the tree where the target is, in one step, and remove what was there; EnvironmentProblem where the system
-        refuses."""
+        """Swap the tree in for the target, in one step, and remove the old; EnvironmentProblem where it is refused."""
         with writing(self.target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(self.target):

@@ -176,8 +176,7 @@ def _full_masks(source: Path) -> list[tuple[str, str]]:
 
 
 def _read_mapping(path: Path) -> dict[int, int]:
-    """``mapFromADE.txt``: the challenge's number and the release's, a line each; several of these may be one of
-    those."""
+    """``mapFromADE.txt``: the challenge's number and the release's, of which several may have the same, a line each."""
     pairs = [line.split() for line in read_list(path)]
     if not pairs or not all(len(pair) == 2 and all(re.fullmatch(r"\d{1,6}", word) for word in pair) for pair in pairs):
         expected = "the challenge's and the release's, two a line"

@@ -136,8 +136,7 @@ class LabelStudioReader(RecordsReader):
 
 
 def _is_stored(entry: dict[str, Any]) -> bool:
-    """Whether it is an annotation as a target storage holds it: in a file of its own, with its task or that one's
-    id."""
+    """Whether it is an annotation as a target storage holds it: a file of its own, with its task or that one's id."""
     return isinstance(entry.get("result"), list) and "task" in entry and "data" not in entry
 
 
@@ -208,8 +207,7 @@ def _from_min(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def brush_mask(rle: Sequence[int], height: int, width: int) -> np.ndarray:
-    """``(height, width)`` bool: where the alpha of a stroke is above 0; NotAnObject where the stream is damaged, or is
-    of another size."""
+    """``(height, width)`` bool: alpha of a stroke above 0; NotAnObject where it is damaged, or of another size."""
     data = bytes(rle)
     expected = 4 * height * width
     count = int.from_bytes(data[:4], "big")

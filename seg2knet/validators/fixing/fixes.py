@@ -53,8 +53,7 @@ class _Claims:
 
 @dataclass
 class Round:
-    """The fixes of one round that go together: all ``edits``, each once, and ``taken``, findings and the edits that are
-    theirs alone."""
+    """The fixes of one round: all ``edits``, each once, and ``taken``, findings and the edits that are theirs alone."""
 
     edits: list[Edit] = field(default_factory=list)
     taken: list[tuple[Finding, list[Edit]]] = field(default_factory=list)

@@ -174,8 +174,7 @@ def _resized(code: RleCode, size: Sequence[int]) -> dict[str, Any]:
 
 
 def meant_by(value: Any) -> tuple[Any, str]:
-    """What a segmentation means that is not written as COCO writes it, and how it is written; ``None`` where that
-    cannot be told."""
+    """What a segmentation means that COCO writes otherwise, and how it is written; ``None`` where nobody can tell."""
     if isinstance(value, dict):
         counts = _printed_bytes(value)
         if counts is not None:

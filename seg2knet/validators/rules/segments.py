@@ -28,8 +28,7 @@ def _remove(found: Pngs, segment: int) -> Remove:
 
 
 def _other_png(found: Pngs) -> set[int]:
-    """Entries whose PNG is likely another image's: it has fewer of their segments than it lacks, or most boxes and
-    areas differ."""
+    """Entries whose PNG is likely another image's: it lacks more segments than it has, or boxes and areas differ."""
     segments, count = found.file.segments, found.file.entries.count
     lacking = np.bincount(segments.entry[found.checked & (found.match < 0)], minlength=count)
     having = np.bincount(segments.entry[found.match >= 0], minlength=count)

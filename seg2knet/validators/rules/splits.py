@@ -177,8 +177,7 @@ def class_missing_from_train(dataset: DataSet) -> Iterator[Hit]:
 
 
 def _kinds(dataset: DataSet) -> Iterator[tuple[list[JsonFile], list[tuple[JsonFile, str]]]]:
-    """Instance files, then panoptic ones: those of train, and the others with their split; only with objects in
-    train."""
+    """Instance files, then panoptic ones, with objects in train: those of train, and the others with their split."""
     for kind in (CocoFile, PanopticFile):
         files = [(file, part.split) for part in dataset.parts for file in part.json_files if isinstance(file, kind)]
         train: list[JsonFile] = [file for file, split in files if split == "train"]

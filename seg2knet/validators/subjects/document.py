@@ -111,8 +111,7 @@ class JsonText:
         self.faults.append(Fault(f"{name}: most JSON readers refuse it", "", bytes(self.text), what))
 
     def _check_encoding(self) -> None:
-        """Refuse text that is not UTF-8: which letters it means is a guess, and what is guessed is no ground for fixes
-        of other files."""
+        """Refuse text that is not UTF-8: what is guessed is no ground for fixes of other files."""
         starts = range(0, len(self.text), _BLOCK)
         if all(self.text[start : start + _BLOCK].isascii() for start in starts):
             return

@@ -252,8 +252,7 @@ def _twice(text: bytes) -> list[str]:
 
 
 class CocoFile(JsonFile):
-    """An instance file: its ``annotations``; what refers to what, and the shapes' measures, are worked out when asked
-    for."""
+    """An instance file: its ``annotations``; what refers to what, and shapes' measures, are worked out on demand."""
 
     schema = ANNOTATION
     _own_keys = ("iscrowd", "image_id", "category_id", "area", "bbox", "segmentation")

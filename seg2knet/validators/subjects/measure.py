@@ -131,8 +131,7 @@ def _measure_chunk(task: tuple[bytes, bytes, np.ndarray, np.ndarray]) -> Shapes:
 
 
 def measure_some(segmentations: Sequence[Any], sizes: np.ndarray) -> tuple[Shapes, list[Shape]]:
-    """Decoded segmentations of any type, on images of these heights and widths (``(N, 2)``, 0: not known), and how they
-    were read."""
+    """Decoded segmentations, on images of these heights and widths (``(N, 2)``, 0: unknown), and how they were read."""
     try:
         shapes, flags = msgspec.convert(segmentations, List[Shape]), [0] * len(segmentations)
     except (msgspec.MsgspecError, OverflowError):

@@ -202,8 +202,7 @@ def beside(parts: Sequence[list[float]]) -> bool:
 
 
 def inside_pairs(parts: Sequence[Sequence[float]], examined: Parts, counts: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (inner, outer) of polygons of one object of which one lies within the other; ``counts``: how many each
-    object has."""
+    """Pairs (inner, outer) of polygons of one object, one within the other; ``counts``: how many each object has."""
     usable, extents, starts = examined.flags & (UNUSABLE_PART | ZERO) == 0, examined.extents, np.cumsum(counts) - counts
     maybe = [np.zeros((0, 2), np.int64)]
     for one in range(int(counts.max(initial=1)) - 1):

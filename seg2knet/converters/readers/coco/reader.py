@@ -179,8 +179,7 @@ class CocoReader(SourceReader):
         return list(dict.fromkeys(str(root) for root in roots if root.is_dir()))
 
     def _image(self, file: _File, record: dict[str, Any]) -> Optional[str]:
-        """The image's file: where tools put it, else wherever below the source there is one of its name; DataError
-        where there are several."""
+        """The image's file: where tools put it, else the one of its name in the source; DataError where several are."""
         tails = list(_tails(record))
         known = (f"{root}/{tail}" for tail in tails for root in file.roots)
         return next(filter(os.path.isfile, known), None) or self.images.only(tails, file.path)

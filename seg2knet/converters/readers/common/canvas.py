@@ -174,9 +174,7 @@ class Canvas:
         return Sample(self.image, tuple(self._settled(found)), split, tuple(self.skips), tuple(self.notes))
 
     def _settled(self, objects: Sequence[Object]) -> Sequence[Object]:
-        """Objects in the annotation's coordinates as those of the image as shown; skips, where two sizes cannot be
-        brought together.
-        """
+        """Objects in pixels of the image as shown; skips, where its and the annotation's size cannot be one."""
         size, header = self.fit, self.header
         if size.problem is not None:
             if size.scaled or not all(_inside(item, size) for item in objects):

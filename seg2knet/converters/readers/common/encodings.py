@@ -176,8 +176,7 @@ def grey(labels: np.ndarray) -> np.ndarray:
 
 
 def foreground(labels: np.ndarray, path: str) -> np.ndarray:
-    """``(H, W)`` bool: what a black and white mask marks, by 0 and 1 or by 0 and 255 with grey edges; DataError where
-    it is in colour."""
+    """``(H, W)`` bool: what a mask marks by 0 and 1, or 0 and 255 with grey edges; DataError where it is in colour."""
     if labels.ndim == 3:
         raise DataError("a mask in colour where black and white was expected", file=path)
     # JPEG leaves specks about black; in other formats half of the largest number divides 0 and 1 and soft edges alike.

@@ -58,8 +58,7 @@ def mapped(path: Union[str, Path]) -> mmap.mmap:
 
 
 def files_of(source: Path, suffixes: Sequence[str]) -> list[str]:
-    """Files of a source, or the one that it is, whose names end so (lower case), in natural order; no ledger of
-    ours."""
+    """Files of a source, or the one that it is, whose names end so (lower case), in natural order; no ledger."""
     if source.is_file():
         return [str(source)] if source.name.lower().endswith(tuple(suffixes)) else []
     found = walk(source, suffixes) if source.is_dir() else ()

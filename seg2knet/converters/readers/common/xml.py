@@ -20,8 +20,7 @@ _PARSER = etree.XMLParser(
 
 
 def parse(data: Union[bytes, str], name: Union[str, Path], place: Optional[str] = None) -> Any:
-    """The root element of a document or of a piece of one, which errors call ``name``; DataError where it is not XML,
-    or declares entities."""
+    """The root element of a document or a piece; errors call it ``name``. DataError: no XML, or it has entities."""
     if isinstance(data, bytes) and _DOCTYPE.search(data[:65536].replace(b"\0", b"")):
         raise doctype(name)
     try:

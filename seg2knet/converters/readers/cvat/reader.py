@@ -283,8 +283,7 @@ class Frames(msgspec.Struct):
     gaps: int = 0
 
     def add(self, track: Element, steps: dict[str, int], fill: bool) -> None:
-        """Take in a track; ``steps`` are frames from one to the next, by task; ``fill`` interpolates where the file
-        says key frames alone."""
+        """Take in a track; ``steps``: frames to the next, by task; ``fill``: interpolate where key frames are all."""
         task, label, group = (track.attributes.get(key, "") for key in ("task_id", "label", "group_id"))
         framed = [(whole_number(shape.attributes.get("frame", "")), shape) for shape in track.shapes]
         keys = sorted(((frame, s) for frame, s in framed if frame is not None and s.tag in SHAPES), key=itemgetter(0))

@@ -131,8 +131,7 @@ class VocReader(Reader):
 
 
 class _Listing(msgspec.Struct):
-    """Handles of all folders, as they are found; where the source has class ``masks``, images without one are no part
-    of it."""
+    """Handles of all folders, as they are found; where there are class ``masks``, images without one are left out."""
 
     masks: bool
     handles: list[Handle] = []
