@@ -527,18 +527,21 @@ def test_results_whose_images_are_not_known(tmp_path: Path) -> None:
         (lambda text: text.replace('"', "'").encode(), "not JSON"),
         (lambda text: text.replace('"categories"', '"classes"').encode(), "no 'categories'"),
         (lambda text: b"", "cannot be read"),
-        (lambda text: b"{}", "no lists at all"),
+        (lambda text: b'{"images": [], "annotations": []}', "no 'categories'"),
     ],
 )
-def test_a_damaged_file_beside_a_sound_one_is_refused(coco: Make, damage: Callable[[str], bytes], said: str) -> None:
+@pytest.mark.parametrize("name", ["instances_train2017.json", "train.json"])
+def test_a_damaged_file_beside_a_sound_one_is_refused(
+    coco: Make, damage: Callable[[str], bytes], said: str, name: str
+) -> None:
     """It was passed over: half of the data set was missing, and the ledger was balanced."""
-    path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
+    path = coco([IMAGE], [annotation()], file=f"annotations/{name}")
     text = path.read_text()
     (path.parent / "instances_val2017.json").write_text(text)
     path.write_bytes(damage(text))
     with pytest.raises(DataError, match=said) as raised:
         read(path.parents[1])
-    assert "instances_train2017.json" in str(raised.value)
+    assert name in str(raised.value)
 
 
 def test_utf16_beside_utf8(coco: Make) -> None:
@@ -560,10 +563,15 @@ def test_instances_in_a_file_that_is_called_panoptic_are_instances(coco: Make) -
 
 def test_json_that_is_not_coco_is_named(coco: Make) -> None:
     path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
-    for name in ("notes.json", "captions_train2017.json", LEDGER):
-        (path.parent / name).write_text("{")
+    for name in ("notes.json", "captions_train2017.json", LEDGER, "train_settings.json"):
+        (path.parent / name).write_text("{  // speed")
     scan, _ = read(path.parents[1])
-    assert [(note.kind, Path(note.place).name) for note in scan.notes] == [("json-not-read", "notes.json")]
+    (note,) = scan.notes
+    assert (note.kind, Path(note.place).name, note.detail) == (
+        "json-not-read",
+        "notes.json",
+        "not COCO annotations; 1 more",
+    )
 
 
 @pytest.mark.parametrize("swapped", [True, False])
@@ -573,3 +581,11 @@ def test_polygons_that_are_not_in_their_boxes_are_named(coco: Make, swapped: boo
     parts = [polygon[at ^ 1] for at in range(8)] if swapped else polygon
     scan, _ = read(coco([IMAGE], [annotation([parts], id=number, bbox=[4, 20, 6, 8]) for number in range(5)]))
     assert [note.kind for note in scan.notes] == ["box-elsewhere"] * swapped
+
+
+def test_text_that_is_not_utf8_in_an_annotation_is_an_error(coco: Make) -> None:
+    """Comparing boxes with polygons decoded it, and ended in a traceback."""
+    path = coco([IMAGE], [annotation(bbox=[5, 5, 10, 10], note="ab")])
+    path.write_bytes(path.read_bytes().replace(b'"ab"', b'"t\xfcr"'))
+    with pytest.raises(DataError, match="not JSON"):
+        read(path)

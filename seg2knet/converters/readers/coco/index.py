@@ -202,11 +202,11 @@ def _boxes_elsewhere(raws: Sequence[msgspec.Raw]) -> tuple[int, int]:
     it is many, x and y may be swapped, or the image was resized. Boxes are not read otherwise."""
     looked_at = elsewhere = 0
     for raw in raws[:: max(1, len(raws) // _LOOKED_AT)]:
-        entry = msgspec.json.decode(raw)
         try:
+            entry = msgspec.json.decode(raw)
             points = np.concatenate([np.asarray(part, float).reshape(-1, 2) for part in entry["segmentation"]])
             x, y, w, h = map(float, entry["bbox"])
-        except (KeyError, OverflowError, TypeError, ValueError):
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError):  # whoever reads the image says what
             continue
         (x0, y0), (x1, y1) = points.min(0).tolist(), points.max(0).tolist()
         across, down = min(x + w, x1) - max(x, x0), min(y + h, y1) - max(y, y0)

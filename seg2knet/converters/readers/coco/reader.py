@@ -331,16 +331,18 @@ def _without_background(found: coco_index.Index, path: Path, notes: list[Note]) 
 
 def _was_to_be_coco(path: Path, source: Path) -> bool:
     """Whether a file in which not all of COCO's lists are seen was to have them: it has two, or its name is COCO's or
-    that of a split and it is empty, no JSON, or in UTF-16."""
+    that of a split and it is empty, in UTF-16, or no JSON (under another name, one that speaks of those lists)."""
     if contains(path, "images", "annotations"):
         return not is_results(path)
-    if not path.name.startswith(("instances_", "panoptic_")) and _split(path, source) is None:
+    own = path.name.startswith(("instances_", "panoptic_"))
+    if not own and _split(path, source) is None:
         return False
     try:
         found = load_json(path)
     except DataError:
-        return True
-    return not found or (isinstance(found, dict) and {"images", "annotations"} <= set(found))
+        text = path.read_bytes().replace(b"\0", b"")
+        return own or not text.strip() or b"images" in text or b"annotations" in text
+    return (own and not found) or (isinstance(found, dict) and {"images", "annotations"} <= set(found))
 
 
 def _is_known(path: Path) -> bool:
