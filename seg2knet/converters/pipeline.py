@@ -11,10 +11,9 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
 import msgspec
 import orjson
@@ -24,6 +23,7 @@ from seg2knet.converters import classes as class_list
 from seg2knet.converters.base import Handle, Reader, Scan, Writer
 from seg2knet.converters.ledger import Ledger
 from seg2knet.converters.options import ConvertOptions, Source
+from seg2knet.converters.output import checking
 from seg2knet.converters.output.joining import join, splits_of
 from seg2knet.converters.output.staging import Staging, check_target, files_in, write, writing
 from seg2knet.converters.registry import reader as reader_of
@@ -36,11 +36,7 @@ from seg2knet.dataset.layout import LEDGER, SHEET
 from seg2knet.dataset.sample import Note, Skip
 from seg2knet.dataset.text import clean_name
 from seg2knet.engines import Engine, engine
-from seg2knet.engines.local import apart
-from seg2knet.errors import DataError, EnvironmentProblem, printable
-
-if TYPE_CHECKING:
-    from seg2knet.validators import Report
+from seg2knet.errors import DataError, printable
 
 _PART = 128
 """Images of a part, at most."""
@@ -345,56 +341,14 @@ class Conversion:
             self.progress("check", number, len(self.written))
             folder = self.options.root(writer.name)
             if writer.validated and folder not in result.reports:
-                result.reports[folder] = validated(tree, folder, ignored, self.options.jobs)
+                result.reports[folder] = checking.check(tree, folder, ignored, self.options.jobs)
             written = self.ledger.written.get(writer.name, 0)
             # Without images a reader cannot know their sizes.
-            again = [] if self.options.images == "none" else _read_back(writer, tree, written)
+            again = [] if self.options.images == "none" else checking.read_back(writer, tree, written)
             problems = again + writer.check(tree, written)
             if problems:
                 result.problems[writer.name] = [problem.replace(f"{tree}", f"{folder}") for problem in problems]
         self.progress("check", len(self.written), len(self.written))
-
-
-def validated(tree: Path, target: Path, ignore: Sequence[str], jobs: Optional[int]) -> Report:
-    """What ``validate`` finds in ``tree``, said of ``target``, which it will be; without data sets and fixes.
-
-    It runs in a process of its own, whose memory is freed before the run continues.
-
-    Raises EnvironmentProblem: the process died, as it does where memory runs out.
-    """
-    try:
-        return apart(partial(_validator, ignore, jobs), (tree, target))
-    except EnvironmentProblem as error:
-        raise EnvironmentProblem(
-            "the validation of what was written died",
-            found=error.found,
-            hint="--resume continues from what is done; with --no-validate nothing is validated",
-        ) from None
-
-
-def _validator(ignore: Sequence[str], jobs: Optional[int]) -> Callable[[tuple[Path, Path]], Report]:
-    from seg2knet.validators import validate
-
-    return lambda folder: validate(folder[0], ignore=ignore, jobs=jobs).moved(*folder)
-
-
-def _read_back(writer: Writer, tree: Path, written: int) -> list[str]:
-    """What the reader of the writer's format cannot read of ``tree``, in which ``written`` objects are."""
-    if not writer.reread:
-        return []
-    kind = reader_of(writer.name)
-    reader = kind(tree, kind.Options(**writer.reader_options()))
-    objects, problems = 0, []
-    try:
-        for handle in reader.scan().handles:
-            sample = reader.read(handle)
-            objects += len(sample.objects)
-            problems += [f"{skip.place}: {skip.reason} {skip.detail}" for skip in sample.skips]
-    except DataError as error:
-        problems.append(str(error))
-    if objects != written:
-        problems.append(f"{objects:,} objects are read again where {written:,} were written")
-    return problems
 
 
 def _poured(tasks: deque[Task]) -> Iterator[Task]:

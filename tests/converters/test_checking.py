@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 import seg2knet.validators
-from seg2knet.converters.pipeline import validated
+from seg2knet.converters.output.checking import check
 from seg2knet.errors import EnvironmentProblem, UsageError
 
 
 def test_findings_are_said_of_the_target(tmp_path: Path) -> None:
     (tmp_path / "tree/annotations").mkdir(parents=True)
     (tmp_path / "tree/annotations/instances_train2017.json").write_text('{"images": [], "annotations": 3}')
-    report = validated(tmp_path / "tree", tmp_path / "coco", (), 1)
+    report = check(tmp_path / "tree", tmp_path / "coco", (), 1)
     assert report.errors
     assert {finding.path for finding in report.errors} == {tmp_path / "coco/annotations/instances_train2017.json"}
     assert not report.datasets
@@ -27,7 +27,7 @@ def test_findings_are_said_of_the_target(tmp_path: Path) -> None:
 
 def test_errors_of_the_validator_come_through(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        validated(tmp_path / "nothing", tmp_path / "coco", (), 1)
+        check(tmp_path / "nothing", tmp_path / "coco", (), 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the process is forked there alone, and has the patch")
@@ -37,4 +37,4 @@ def test_a_validation_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(seg2knet.validators, "validate", killed, raising=False)
     with pytest.raises(EnvironmentProblem, match=r"(?s)died.*SIGKILL.*--no-validate"):
-        validated(tmp_path, tmp_path / "coco", (), 1)
+        check(tmp_path, tmp_path / "coco", (), 1)

@@ -1,1 +1,1 @@
-"""Where a conversion writes: the staging folder, the images, the record of the run."""
+"""Where a conversion writes: the staging folder, the images, the record of the run, the final check."""
