@@ -9,6 +9,8 @@ Masks are ``(H, W)`` arrays. Boxes are x, y, width, height in pixels.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,6 +142,19 @@ def _check_sum(total: int, height: int, width: int) -> None:
         raise DataError(
             "run lengths do not sum to the image", found=str(total), expected=f"{height} x {width} = {height * width}"
         )
+
+
+def counts_as_bytes(text: str) -> bytes:
+    """A run-length string as bytes; ``str()`` of bytes, as some scripts write it, is undone. Raises DataError."""
+    if text[:2] in ("b'", 'b"') and text[-1:] == text[1]:
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(text)
+            if isinstance(value, bytes):
+                return value
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        raise DataError("not a run-length string", found="letters outside of ASCII") from None
 
 
 def counts_to_runs(counts: Union[str, Sequence[int]]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from seg2knet.dataset.coco_json import RleCode
-from seg2knet.dataset.rle import as_json, counts_to_runs, mask_to_rle
+from seg2knet.dataset.rle import as_json, counts_as_bytes, counts_to_runs, mask_to_rle
 from seg2knet.errors import DataError
 from seg2knet.validators.model import Edit, Remove, SetValue
 from seg2knet.validators.subjects.files import CocoFile
@@ -200,10 +199,11 @@ def meant_by(value: Any) -> tuple[Any, str]:
 def _printed_bytes(value: dict[str, Any]) -> Optional[str]:
     """The run-length string that ``"b'...'"`` stands for, where it decodes to the mask's size."""
     try:
-        text = ast.literal_eval(value["counts"]).decode("ascii")
-        return text if counts_to_runs(text).sum() == math.prod(value["size"]) else None
-    except (AttributeError, KeyError, OverflowError, SyntaxError, TypeError, ValueError, MemoryError, DataError):
+        text = counts_as_bytes(value["counts"]).decode("ascii")
+        printed = text != value["counts"] and counts_to_runs(text).sum() == math.prod(value["size"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, DataError):
         return None
+    return text if printed else None
 
 
 def _points(value: Any) -> Optional[list[Any]]:

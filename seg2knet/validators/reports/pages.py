@@ -19,7 +19,7 @@ def page(name: str, folder: Path = TEMPLATES, **values: Any) -> str:
     try:
         from jinja2 import Environment, FileSystemLoader
     except ImportError:
-        raise EnvironmentProblem("HTML reports need Jinja2, which is not there", hint=extra("report")) from None
+        raise EnvironmentProblem("HTML reports need Jinja2, which is not installed", hint=extra("report")) from None
     loader = FileSystemLoader([folder, TEMPLATES])
     environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template(name).render(**values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -211,7 +210,7 @@ class Canvas:
             if isinstance(counts, list):
                 return rle.rle_from_counts(counts, height, width)
             if isinstance(counts, str):
-                return rle.rle_from_string(_counts(counts), height, width)
+                return rle.rle_from_string(rle.counts_as_bytes(counts), height, width)
         except DataError as error:
             raise NotAnObject("rle-unusable", ": ".join(filter(None, (error.message, error.found)))) from None
         raise NotAnObject("rle-unusable", f"counts {type(counts).__name__}")
@@ -251,16 +250,3 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, degrees: float = 0.0) ->
     if not (rx > 0 and ry > 0):
         raise NotAnObject("not-an-ellipse", f"radii {rx:g} and {ry:g}")
     return polygon(geometry.ellipse_polygon(cx, cy, rx, ry, degrees), "not-an-ellipse")
-
-
-def _counts(text: str) -> bytes:
-    """A run-length string as bytes; ``str()`` of bytes, as some scripts write it, is undone."""
-    if text[:2] in ("b'", 'b"') and text[-1:] == text[1]:
-        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value = ast.literal_eval(text)
-            if isinstance(value, bytes):
-                return value
-    try:
-        return text.encode("ascii")
-    except UnicodeEncodeError:
-        raise DataError("not a run-length string", found="letters outside of ASCII") from None
