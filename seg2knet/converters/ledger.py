@@ -29,6 +29,8 @@ class Tally(msgspec.Struct, gc=False):
 
 
 class Ledger(msgspec.Struct):
+    """What was read, written and skipped."""
+
     images_read: int = 0
     images_written: int = 0  # the same for all targets
     objects_read: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seg2knet.cli import cli
-from seg2knet.errors import EnvironmentProblem, UsageError
+from seg2knet.errors import EnvironmentProblem, UsageError, extra
 from seg2knet.trainer.export import export as exporting
 from seg2knet.trainer.export.export import compare, deviation, write_onnx, write_torchscript
 from seg2knet.trainer.export.graphs import AnySizePool, Graph, build, shifted_windows
@@ -268,7 +269,7 @@ def test_the_command_takes_a_checkpoint_alone(tmp_path: Path) -> None:
 
 def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(EnvironmentProblem, match=r"\[export\]"):
+    with pytest.raises(EnvironmentProblem, match=re.escape(extra("export"))):
         exporting.export("x.pth", "onnx")
 
 
