@@ -589,3 +589,10 @@ def test_text_that_is_not_utf8_in_an_annotation_is_an_error(coco: Make) -> None:
     path.write_bytes(path.read_bytes().replace(b'"ab"', b'"t\xfcr"'))
     with pytest.raises(DataError, match="not JSON"):
         read(path)
+
+
+def test_an_empty_object_under_cocos_name_is_refused(coco: Make) -> None:
+    path = coco([IMAGE], [annotation()], file="annotations/instances_train2017.json")
+    (path.parent / "instances_val2017.json").write_text("{}")
+    with pytest.raises(DataError, match="no lists at all"):
+        read(path.parents[1])
